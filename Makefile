@@ -1,0 +1,36 @@
+# Everything here needs nothing but make and a Python from 3.11 to 3.13.
+SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: study test lint lock bench clean
+
+study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
+	$(BIN)/regsearch run
+
+test: $(INSTALLED)         ## run all tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)         ## style, imports and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock: $(INSTALLED)         ## pin every dependency again, with hashes
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" --extra dev --quiet --upgrade \
+		--output-file requirements.lock pyproject.toml
+
+clean:                     ## remove the environment and the caches, never a study
+	rm -rf $(VENV) *.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITABLE)' 2>/dev/null || { \
+		echo "regsearch needs Python 3.11, 3.12 or 3.13 (TensorFlow has no other wheels); found:" \
+		"$$($(or $(PYTHON),python3) --version 2>&1). Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

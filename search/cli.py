@@ -1,0 +1,312 @@
+"""The command line: each command parses, makes one call, and prints; answers to stdout, talk to stderr."""
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from search.signals import StoppedBySignal
+from studies.errors import InputError, NoResultError, RegsearchError
+
+if TYPE_CHECKING:
+    from search.api import RunResult
+    from search.progress import Progress
+
+T = TypeVar("T")
+
+_UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # typer's own copy
+
+app = typer.Typer(
+    name="regsearch",
+    help="Which regularization does my network need, and how sure can I be?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="The study's name in the database.", show_default=False)]
+_Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Database, sqlite:///FILE  [default: $REGSEARCH_STORAGE, else sqlite:///regsearch.db]"
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+_Timeout = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Of this run, such as 30m; running trials are finished.")
+]
+_Workers = Annotated[int | None, typer.Option(metavar="W", help="Trials at once  [default: one a core]")]
+_Trials = Annotated[int | None, typer.Option(metavar="N", help="The study's total, over all its runs.")]
+_Data = Annotated[str | None, typer.Option(metavar="DATA", help="auto, mnist, digits, or an .npz file.")]
+_Engine = Annotated[str, typer.Option(metavar="ENGINE", help="Where trials train: processes or inline.")]
+_NoConfirm = Annotated[
+    bool, typer.Option("--no-confirm", help="Don't confirm the best on fresh seeds (never done yet).")
+]
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(metavar="[STUDY]", help="A ready study or a .toml file.")] = "mnist",
+    name: Annotated[str | None, typer.Option(metavar="N", help="Its name in the database.")] = None,
+    trials: _Trials = None,
+    timeout: _Timeout = None,
+    workers: _Workers = None,
+    data: _Data = None,
+    engine: _Engine = "processes",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the study file; may be repeated."),
+    ] = None,
+    no_confirm: _NoConfirm = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+    storage: _Storage = None,
+) -> None:
+    """Begin a study, or go on with it, and print the best configuration."""
+    from search import api
+
+    result = api.run(
+        study,
+        storage=storage,
+        name=name,
+        trials=trials,
+        timeout=timeout,
+        workers=workers,
+        data=data,
+        engine=engine,
+        settings=settings or [],
+        progress=_progress(quiet),
+        handle_signals=True,
+    )
+    _print_result(result, as_json, storage)
+
+
+@app.command()
+def resume(
+    name: _Name,
+    trials: _Trials = None,
+    timeout: _Timeout = None,
+    workers: _Workers = None,
+    data: _Data = None,
+    engine: _Engine = "processes",
+    no_confirm: _NoConfirm = False,
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+    storage: _Storage = None,
+) -> None:
+    """Go on with an interrupted study to its own total."""
+    from search import api
+
+    result = api.resume(
+        name,
+        storage=storage,
+        trials=trials,
+        timeout=timeout,
+        workers=workers,
+        data=data,
+        engine=engine,
+        progress=_progress(quiet),
+        handle_signals=True,
+    )
+    _print_result(result, as_json, storage)
+
+
+@app.command()
+def stop(name: _Name, storage: _Storage = None) -> None:
+    """Ask the coordinator of a study to stop, and wait until it has."""
+    from search import api
+
+    holder = api.stop(name, storage=storage)
+    print(f"nobody searches {name}; nothing to stop" if holder is None else f"stopped {name}: {holder}")
+
+
+@app.command(name="list")
+def list_(as_json: _Json = False, storage: _Storage = None) -> None:
+    """List all studies."""
+    from search import api
+    from storage.reports import studies
+
+    _print(api.statuses(storage=storage), as_json, studies.as_text, studies.as_json)
+
+
+@app.command()
+def status(name: _Name, as_json: _Json = False, storage: _Storage = None) -> None:
+    """Show a study's counts, pace and time left."""
+    from search import api
+    from storage.reports import status
+
+    _print(api.status(name, storage=storage), as_json, status.as_text, status.as_json)
+
+
+@app.command()
+def trials(
+    name: _Name,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: _Json = False,
+    storage: _Storage = None,
+) -> None:
+    """Show every trial of a study."""
+    from search import api
+    from storage.reports import trials
+
+    if as_csv and as_json:
+        raise InputError("--csv and --json exclude each other: give one of them")
+    with api.trials(name, storage=storage) as (study, records):
+        if as_csv:
+            sys.stdout.writelines(trials.as_csv(records))
+        else:
+            _print(records, as_json, lambda r: trials.as_text(study, r), lambda r: trials.as_json(study, r))
+
+
+@app.command()
+def best(name: _Name, as_json: _Json = False, storage: _Storage = None) -> None:
+    """Show the best configuration so far."""
+    from search import api
+    from storage.reports import answer
+
+    found = api.answer(name, storage=storage)
+    if found.best is None:
+        raise NoResultError(f"no trial of {name} is complete yet; see `regsearch status {name}`")
+    _print(found, as_json, answer.as_text, answer.as_json)
+
+
+@app.command()
+def enqueue(
+    name: _Name,
+    params: Annotated[
+        list[str],
+        typer.Option("--param", metavar="NAME=VALUE", help="A setting to try, such as l2=1e-4 or dropout=off."),
+    ],
+    storage: _Storage = None,
+) -> None:
+    """Try settings of your own next; the sampler chooses what you leave open."""
+    from search import api
+
+    number, study = api.enqueue(name, params, storage=storage)
+    print(f"trial {number} of {name} will try {', '.join(params)}")
+    if number >= study.spec.budget.trials:
+        total = study.spec.budget.trials
+        print(
+            f"it lies beyond the study's total of {total}: raise it with "
+            f"`regsearch resume {name} --trials {number + 1}`",
+            file=sys.stderr,
+        )
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine.")] = 8080,
+    storage: _Storage = None,
+) -> None:
+    """Serve optuna-dashboard for the database, read-only, on this machine."""
+    from search import api
+    from storage.dashboard import make_dashboard
+
+    with api.reading(storage) as database, make_dashboard(database, port) as server:
+        print(f"optuna-dashboard of {database.path} on http://{server.server_name}:{server.server_port}/")
+        print("Ctrl-C ends it", file=sys.stderr, flush=True)
+        server.serve_forever()
+
+
+@app.command()
+def doctor(as_json: _Json = False, storage: _Storage = None) -> None:
+    """Check data, database, versions and machine."""
+    from search import doctor
+
+    checks = doctor.examine(storage)
+    _print(checks, as_json, doctor.as_text, doctor.as_json)
+    if any(not check.is_well for check in checks):
+        raise typer.Exit(max(check.exit_code for check in checks))
+
+
+@app.command()
+def delete(
+    name: _Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask on a terminal.")] = False,
+    storage: _Storage = None,
+) -> None:
+    """Delete a study with all its trials and logs."""
+    from search import api
+
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete the study {name} with all its trials?", abort=True, err=True)
+    api.delete(name, storage=storage)
+    print(f"deleted {name}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a study file, for editors."""
+    from studies.spec import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    if sys.platform == "win32":
+        _exit_with("regsearch runs on Linux and macOS; on Windows, use it inside WSL", 2)
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except RegsearchError as error:
+        _exit_with(f"regsearch: {error}", error.exit_code)
+    except typer.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except _UsageError as error:
+        _exit_with(f"regsearch: {error.format_message()} See `regsearch --help`.", 2)
+    except StoppedBySignal as stopped:
+        _exit_with(_how_to_resume(stopped.study or "NAME", None), 128 + stopped.number)
+    except (typer.Abort, KeyboardInterrupt):
+        _exit_with("stopped", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # who read our answer has gone; Python would complain of it at exit
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _exit_with(line: str, code: int) -> NoReturn:
+    print(line, file=sys.stderr)
+    sys.exit(code)
+
+
+def _print(value: T, as_json: bool, text: Callable[[T], str], document: Callable[[T], dict[str, Any]]) -> None:
+    print(json.dumps(document(value), indent=2) if as_json else text(value))
+
+
+def _print_result(result: "RunResult", as_json: bool, storage: str | None) -> None:
+    from search.coordinator import StopReason
+    from storage.reports import answer
+
+    name = result.answer.study.name
+    if result.reason is not StopReason.STOPPED and result.answer.best is None and not result.answer.counts.running:
+        raise NoResultError(f"no trial of {name} is complete; see `regsearch trials {name}` for the reasons")
+    _print(
+        result.answer,
+        as_json,
+        lambda a: f"{answer.as_text(a)}\nThe search ended: {result.reason.value}.",
+        lambda a: {**answer.as_json(a), "ended": result.reason.value},
+    )
+    if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
+        print(_how_to_resume(name, storage), file=sys.stderr)
+    if result.reason is StopReason.STOPPED:
+        raise typer.Exit(128 + (result.signal or signal.SIGTERM))
+
+
+def _how_to_resume(name: str, storage: str | None) -> str:
+    option = "" if storage is None else f" --storage {shlex.quote(storage)}"
+    return f"go on with: regsearch resume {name}{option}"
+
+
+def _progress(quiet: bool) -> "Progress":
+    from search.progress import LineProgress, LiveProgress, Progress
+
+    if quiet:
+        return Progress()
+    return LiveProgress() if sys.stderr.isatty() else LineProgress()

@@ -1,0 +1,234 @@
+"""The one process that asks, tells and writes: it hands tasks to an engine and records what comes back."""
+
+import enum
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from optuna.pruners import BasePruner
+
+from search.engines.base import Engine
+from search.events import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
+from search.progress import FinishedTrial, Progress
+from search.samplers import SamplerFactory, SpaceExhaustedError
+from search.training.trainer import TrainerSetup
+from studies.errors import NoResultError
+from studies.spec import StudySpec
+from studies.trial import EpochMetrics, Standing, TrialOutcome, TrialTask, Verdict
+
+_MOST_FAILURES_IN_A_ROW = 10
+_POLL_SECONDS = 1.0
+
+
+class StopReason(enum.Enum):
+    """Why a run ended."""
+
+    TOTAL = "the study's total is reached"
+    EXHAUSTED = "every point of the space was tried"
+    TIMEOUT = "its time was over"
+    STOPPED = "it was stopped"
+
+
+class Store(Protocol):
+    """What the coordinator needs of a study's records; `storage.store.StudyStore` says what each does."""
+
+    @property
+    def exhausted(self) -> bool: ...
+
+    def standing(self) -> Standing: ...
+
+    def unfinished(self) -> list[TrialTask]: ...
+
+    def ask(self, sampler_for: SamplerFactory) -> TrialTask | None: ...
+
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics, pruner: BasePruner) -> Verdict: ...
+
+    def finish(self, task: TrialTask, outcome: TrialOutcome) -> bool: ...
+
+    def fail(self, task: TrialTask, reason: str) -> bool: ...
+
+    def lose(self, task: TrialTask, reason: str) -> TrialTask | None: ...
+
+    def stop_requested(self) -> bool: ...
+
+
+@dataclass(kw_only=True)
+class Coordinator:
+    """Runs one study until its total, its time, or a stop.
+
+    Attributes:
+        spec: the study.
+        store: its records; nothing else writes them meanwhile.
+        engine: where its trials train.
+        setup: what workers must know.
+        workers: how many trials may run at once.
+        log_prefix: what the paths of the workers' logs begin with.
+        sampler_for, pruner: propose and judge trials.
+        progress: what the user sees.
+        timeout_seconds: after which no further trial is begun; None: never.
+        clock: seconds on a clock that never goes back.
+    """
+
+    spec: StudySpec
+    store: Store
+    engine: Engine
+    setup: TrainerSetup
+    workers: int
+    log_prefix: Path
+    sampler_for: SamplerFactory
+    pruner: BasePruner
+    progress: Progress
+    timeout_seconds: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._stop_requested = False
+        self._running: dict[int, TrialTask] = {}
+        self._began: dict[int, float] = {}
+        self._waiting: deque[TrialTask] = deque()
+        self._ending: StopReason | None = None
+        self._failures_in_a_row = 0
+        self._best: float | None = None
+
+    def stop(self) -> None:
+        """Ask for a stop within a second; may be called from a signal handler."""
+        self._stop_requested = True
+
+    def run(self) -> StopReason:
+        """Search, and return why the search ended; no worker is left.
+
+        Raises NoResultError where ten trials in a row failed or workers can't start.
+        """
+        standing = self.store.standing()
+        self._best = standing.best
+        self._waiting.extend(self.store.unfinished())
+        total = self.spec.budget.trials
+        self.progress.begin(self.spec.study.name, standing.finished, total, standing.best)
+        started = polled = self.clock()
+        try:
+            self.engine.start(self.setup, min(self.workers, max(total - standing.finished, 1)), self.log_prefix)
+            while not self._stop_requested:
+                if self.timeout_seconds is not None and self.clock() - started >= self.timeout_seconds:
+                    self._end_by_timeout()
+                self._fill_workers()
+                if not self._running:
+                    assert self._ending is not None
+                    return self._ending
+                self.engine.wait(self._handle, _POLL_SECONDS)
+                if self.clock() - polled >= _POLL_SECONDS:
+                    polled = self.clock()
+                    self._stop_requested |= self.store.stop_requested()
+            return StopReason.STOPPED
+        finally:
+            self.engine.stop()
+            self.progress.end()
+
+    def _end_by_timeout(self) -> None:
+        if self._ending is None and self._running:
+            self.progress.message(f"the time is over: {len(self._running)} running trials are finished, then it ends")
+        self._ending = self._ending or StopReason.TIMEOUT
+
+    def _fill_workers(self) -> None:
+        while self.engine.free_workers():
+            task = self._next_task()
+            if task is None:
+                return
+            self._running[task.number] = task
+            self._began.setdefault(task.number, self.clock())
+            self.progress.trial_began(task)
+            self.engine.submit(task)
+
+    def _next_task(self) -> TrialTask | None:
+        if self._ending is StopReason.TIMEOUT:
+            return None
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._ending is not None:
+            return None
+        try:
+            task = None if self.store.exhausted else self.store.ask(self.sampler_for)
+        except SpaceExhaustedError:
+            self._ending = StopReason.EXHAUSTED
+            return None
+        if task is None:
+            self._ending = StopReason.EXHAUSTED if self.store.exhausted else StopReason.TOTAL
+        return task
+
+    def _handle(self, event: Event) -> bool:
+        """Record an event; return whether its trial goes on."""
+        task = self._running.get(event.number)
+        if task is None or task.attempt != event.attempt:
+            return False  # of an attempt that was given up
+        match event:
+            case EpochFinished():
+                return self._record(task, event.metrics)
+            case TrialFinished():
+                outcome = event.outcome
+                by_accuracy = self.spec.search.objective == "accuracy"
+                value = outcome.select_accuracy if by_accuracy else outcome.select_cross_entropy
+                if self.store.finish(task, outcome):
+                    if self._best is None or (value > self._best) == by_accuracy:
+                        self._best = value
+                    self._finished(task, "COMPLETE", value, "")
+                else:
+                    self._ended_elsewhere(task)
+            case TrialFailed():
+                self._failed(task, event.reason)
+            case WorkerLost():
+                self._lost(task, event.reason)
+        return False
+
+    def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
+        verdict = self.store.record_epoch(task, metrics, self.pruner)
+        if verdict is Verdict.PRUNED:
+            self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
+            return False
+        if verdict is Verdict.ENDED:
+            self._ended_elsewhere(task)
+            return False
+        if verdict is Verdict.DIFFERS:
+            self.progress.message(
+                f"trial {task.number}, epoch {metrics.epoch + 1}: other figures than before the interruption "
+                "(another processor or other library versions?); the first ones are kept"
+            )
+        self.progress.epoch_finished(task, metrics)
+        return not self._stop_requested
+
+    def _lost(self, task: TrialTask, reason: str) -> None:
+        again = self.store.lose(task, reason)
+        if again is None:
+            self._count_failure(task, reason)
+            return
+        self.progress.message(f"trial {task.number}: {reason}; it is tried again")
+        del self._running[task.number]
+        self._waiting.appendleft(again)
+
+    def _failed(self, task: TrialTask, reason: str) -> None:
+        if self.store.fail(task, reason):
+            self._count_failure(task, reason)
+        else:
+            self._ended_elsewhere(task)
+
+    def _count_failure(self, task: TrialTask, reason: str) -> None:
+        self._finished(task, "FAIL", None, reason)
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
+            raise NoResultError(
+                f"{self._failures_in_a_row} trials in a row failed, the last one because: {reason}; "
+                f"the workers' logs are {self.log_prefix}*.log"
+            )
+
+    def _ended_elsewhere(self, task: TrialTask) -> None:
+        del self._running[task.number]
+        self.progress.message(f"trial {task.number} was ended by something else (the dashboard?); it stays as it is")
+
+    def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
+        del self._running[task.number]
+        if state != "FAIL":
+            self._failures_in_a_row = 0
+        seconds = self.clock() - self._began.pop(task.number)
+        finished = FinishedTrial(task=task, state=state, value=value, remark=remark, seconds=seconds)
+        self.progress.trial_finished(finished, self._best)

@@ -1,0 +1,72 @@
+"""Examines what a search stands on: versions, machine, database and data; changes and fetches nothing."""
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search import api
+from search.data import mnist
+from storage.database import check_integrity, database_path, journal_mode, open_for_reading
+from storage.queries import study_names
+from storage.schema import NoStudiesError
+from studies.errors import RegsearchError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was examined; exit_code is what `doctor` ends with if it is not well."""
+
+    subject: str
+    finding: str
+    is_well: bool = True
+    exit_code: int = 0
+
+
+def examine(storage: str | None) -> list[Check]:
+    """Examine everything; what is wrong is a finding, not an error."""
+    versions = ", ".join(f"{package} {number}" for package, number in api.versions().items())
+    return [
+        Check(subject="versions", finding=versions),
+        Check(subject="machine", finding=f"{platform.platform()}, {api.core_count()} cores for this process"),
+        Check(subject="SQLite", finding=f"journal mode {journal_mode()[0]}: {journal_mode()[1]}"),
+        _checked("database", lambda: _examine_database(storage)),
+        _checked("data", _examine_mnist),
+    ]
+
+
+def as_text(checks: Sequence[Check]) -> str:
+    """Return the findings for a person."""
+    return "\n".join(f"{'ok  ' if check.is_well else 'BAD '} {check.subject}: {check.finding}" for check in checks)
+
+
+def as_json(checks: Sequence[Check]) -> dict[str, Any]:
+    """Return the findings for a program."""
+    return {check.subject: {"ok": check.is_well, "finding": check.finding} for check in checks}
+
+
+def _checked(subject: str, examination: Callable[[], str]) -> Check:
+    try:
+        return Check(subject=subject, finding=examination())
+    except RegsearchError as error:
+        return Check(subject=subject, finding=str(error), is_well=False, exit_code=error.exit_code)
+
+
+def _examine_database(storage: str | None) -> str:
+    path = database_path(api.storage_url(storage))
+    if not path.exists():
+        return f"{path} is not there yet; the first `regsearch run` creates it"
+    try:
+        with open_for_reading(path) as database:
+            mode = check_integrity(database)
+            count = len(study_names(database))
+    except NoStudiesError as error:
+        return str(error)
+    return f"{path} is whole, {count} studies, {path.stat().st_size:,} bytes, journal mode {mode}"
+
+
+def _examine_mnist() -> str:
+    found = mnist.find()
+    if found is None:
+        return "MNIST is not here; Keras fetches it with the first study, and without a network digits stand in"
+    return f"{mnist.read(found)} in {found}"

@@ -1,0 +1,45 @@
+"""What the coordinator asks of every engine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from search.events import Event
+from search.training.trainer import TrainerSetup
+from studies.trial import TrialTask
+
+Handler = Callable[[Event], bool]
+"""Told each event; its answer, whether to go on, counts for an EpochFinished."""
+
+
+class Engine(Protocol):
+    """Runs tasks on workers and hands on what they say."""
+
+    def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
+        """Begin to start the workers; returns at once.
+
+        Args:
+            setup: what each worker must know before its first trial.
+            workers: how many trials may run at once, at least 1.
+            log_prefix: worker n writes its log to `{log_prefix}{n}.log`.
+        """
+        ...
+
+    def free_workers(self) -> int:
+        """Return how many tasks can be submitted now."""
+        ...
+
+    def submit(self, task: TrialTask) -> None:
+        """Give a task to a free worker."""
+        ...
+
+    def wait(self, handler: Handler, timeout_seconds: float) -> None:
+        """Hand on what workers say, until something was said or the time is over.
+
+        What the handler raises passes through. Raises NoResultError where workers can't start.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End all workers, whatever they do; takes less than five seconds; may be called twice."""
+        ...

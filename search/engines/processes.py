@@ -1,0 +1,195 @@
+"""Workers as subprocesses of this machine, `python -m search.worker`, spoken to through pipes.
+
+A worker's death is known at once from the end of its pipe. Workers have a session of their own, so a
+Ctrl-C in the terminal reaches the coordinator alone; they end by themselves when it is gone.
+"""
+
+import contextlib
+import os
+import selectors
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.engines.base import Handler
+from search.events import EpochFinished, WorkerLost, from_line
+from search.training.trainer import TrainerSetup
+from search.worker import READY_LINE, answer_to_line, setup_to_line, task_to_line
+from studies.errors import NoResultError
+from studies.trial import TrialTask
+
+WORKER_COMMAND = (sys.executable, "-P", "-m", "search.worker")  # -P: a folder `search` nearby is not ours
+
+_TRIALS_PER_PROCESS = 25  # TensorFlow keeps some megabytes of each network it compiled
+_START_TRIES = 5
+_GRACE_SECONDS = 2.0
+_ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+
+
+class _Worker:
+    """One subprocess, and the task that it has."""
+
+    def __init__(self, command: Sequence[str], setup: TrainerSetup, log: Path) -> None:
+        self.log = log
+        self.task: TrialTask | None = None
+        self.is_ready = False
+        self.trials = 0
+        self._unread = b""
+        with log.open("ab") as log_file:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                env={**os.environ, **_ENVIRONMENT},
+                start_new_session=True,
+            )
+        self.send(setup_to_line(setup))
+
+    def send(self, line: str) -> None:
+        """Write a line; a worker that has died is noticed where its events are read."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(line.encode())
+            self.process.stdin.flush()
+
+    def fileno(self) -> int:
+        """Return the descriptor that its events are read from."""
+        assert self.process.stdout is not None
+        return self.process.stdout.fileno()
+
+    def read_lines(self) -> list[str] | None:
+        """Return the lines that came; None where the worker is gone."""
+        content = os.read(self.fileno(), 65536)
+        if not content:
+            return None
+        *lines, self._unread = (self._unread + content).split(b"\n")
+        return [line.decode() for line in lines]
+
+    def end(self) -> str:
+        """Make sure that the process is over, and return how it ended."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):  # an answer that could not be sent any more
+                pipe.close()
+        if self.process.poll() is None:
+            try:
+                self.process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        code = self.process.wait()
+        return f"ended by signal {-code}" if code < 0 else f"exited with code {code}"
+
+
+class ProcessEngine:
+    """The engine `processes`."""
+
+    def __init__(self, command: Sequence[str] = WORKER_COMMAND, trials_per_process: int = _TRIALS_PER_PROCESS) -> None:
+        self._command = command
+        self._trials_per_process = trials_per_process
+        self._setup: TrainerSetup | None = None
+        self._workers: list[_Worker] = []
+        self._selector = selectors.DefaultSelector()
+        self._failed_starts = 0
+
+    def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
+        """Start the processes; each loads TensorFlow and the data while the first trials are asked for."""
+        self._setup = setup
+        for slot in range(workers):
+            self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log")))
+
+    def free_workers(self) -> int:
+        """Return how many workers have no task; one that still starts will find its task waiting."""
+        return sum(worker.task is None for worker in self._workers)
+
+    def submit(self, task: TrialTask) -> None:
+        """Send the task to a worker that has none."""
+        slot = next(slot for slot, worker in enumerate(self._workers) if worker.task is None)
+        if self._workers[slot].trials >= self._trials_per_process:
+            self._retire(slot)
+        worker = self._workers[slot]
+        worker.task = task
+        worker.trials += 1
+        worker.send(task_to_line(task))
+
+    def wait(self, handler: Handler, timeout_seconds: float) -> None:
+        """Hand on what workers say, and the loss of one that died; a new one takes its place."""
+        for key, _ in self._selector.select(timeout_seconds):
+            slot = next(slot for slot, worker in enumerate(self._workers) if worker is key.fileobj)
+            lines = self._workers[slot].read_lines()
+            if lines is None:
+                self._replace_dead(slot, handler)
+            else:
+                for line in lines:
+                    self._hear(self._workers[slot], line, handler)
+
+    def stop(self) -> None:
+        """Terminate all workers, then wait for them."""
+        for worker in self._workers:
+            worker.process.terminate()
+        while self._workers:
+            worker = self._workers.pop()
+            self._selector.unregister(worker)
+            worker.end()
+
+    def processes(self) -> list[int]:
+        """Return the workers' process ids."""
+        return [worker.process.pid for worker in self._workers]
+
+    def _new_worker(self, log: Path) -> _Worker:
+        assert self._setup is not None
+        worker = _Worker(self._command, self._setup, log)
+        self._selector.register(worker, selectors.EVENT_READ)
+        return worker
+
+    def _retire(self, slot: int) -> None:
+        """Replace a worker that has no task."""
+        worker = self._workers[slot]
+        self._selector.unregister(worker)
+        worker.process.terminate()
+        worker.end()
+        self._workers[slot] = self._new_worker(worker.log)
+
+    def _hear(self, worker: _Worker, line: str, handler: Handler) -> None:
+        if line + "\n" == READY_LINE:
+            worker.is_ready = True
+            self._failed_starts = 0
+            return
+        event = from_line(line)
+        if isinstance(event, EpochFinished):
+            go_on = handler(event)
+            if not go_on:
+                worker.task = None
+            worker.send(answer_to_line(go_on))
+        else:
+            worker.task = None
+            handler(event)
+
+    def _replace_dead(self, slot: int, handler: Handler) -> None:
+        worker = self._workers[slot]
+        self._selector.unregister(worker)
+        ending = worker.end()
+        if not worker.is_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= _START_TRIES:
+                self._workers.pop(slot)
+                raise NoResultError(
+                    f"workers can't start ({ending}): {_last_line(worker.log)}; their log is {worker.log}"
+                )
+        self._workers[slot] = self._new_worker(worker.log)
+        if worker.task is None:
+            return
+        if worker.is_ready:
+            reason = f"its worker was lost ({ending}); its log is {worker.log}"
+            handler(WorkerLost(number=worker.task.number, attempt=worker.task.attempt, reason=reason))
+        else:  # it never began with its task
+            self.submit(worker.task)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+
+
+ENGINE = ProcessEngine

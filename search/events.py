@@ -1,0 +1,68 @@
+"""What happens while trials train: said by workers, line by line, and heard by the coordinator."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from studies.trial import EpochMetrics, TrialOutcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochFinished:
+    """One epoch of one attempt is trained; the worker waits for an answer: go on, or stop."""
+
+    number: int
+    attempt: int
+    metrics: EpochMetrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFinished:
+    """A trial trained to its end."""
+
+    number: int
+    attempt: int
+    outcome: TrialOutcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFailed:
+    """A trial can't be trained, and would fail again; the reason is one line."""
+
+    number: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLost:
+    """A worker died over a trial; the reason is one line that names the worker's log file."""
+
+    number: int
+    attempt: int
+    reason: str
+
+
+Event = EpochFinished | TrialFinished | TrialFailed | WorkerLost
+
+_SAID_BY_WORKERS: dict[str, Any] = {
+    "EpochFinished": (EpochFinished, {"metrics": EpochMetrics}),
+    "TrialFinished": (TrialFinished, {"outcome": TrialOutcome}),
+    "TrialFailed": (TrialFailed, {}),
+}
+
+
+def to_line(event: EpochFinished | TrialFinished | TrialFailed) -> str:
+    """Return an event as one line of JSON; every float comes back with the same bits."""
+    return json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n"
+
+
+def from_line(line: str) -> EpochFinished | TrialFinished | TrialFailed:
+    """Read back what to_line wrote."""
+    document = json.loads(line)
+    event, parts = _SAID_BY_WORKERS[document.pop("event")]
+    for name, part in parts.items():
+        document[name] = part(**document[name])
+    said: EpochFinished | TrialFinished | TrialFailed = event(**document)
+    return said

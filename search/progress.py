@@ -1,0 +1,139 @@
+"""What a user sees while a search works: a live display on a terminal, else a line a finished trial."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from studies.space import Regularization
+from studies.trial import EpochMetrics, TrialTask
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedTrial:
+    """How a trial ended: state COMPLETE, PRUNED or FAIL; its value, if complete; a word about it."""
+
+    task: TrialTask
+    state: str
+    value: float | None
+    remark: str
+    seconds: float
+
+
+class Progress:
+    """Told what happens; this one says nothing but what needs the user."""
+
+    def begin(self, name: str, finished: int, total: int, best: float | None) -> None:
+        """A run begins, with so many of the study's trials finished."""
+
+    def message(self, text: str) -> None:
+        """Print a line."""
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the user's line
+
+    def trial_began(self, task: TrialTask) -> None:
+        """A worker has a trial."""
+
+    def epoch_finished(self, task: TrialTask, metrics: EpochMetrics) -> None:
+        """A running trial has trained one more epoch."""
+
+    def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
+        """A trial ended; `best` is the best value of the study so far."""
+
+    def end(self) -> None:
+        """The run is over."""
+
+
+class LineProgress(Progress):
+    """Prints one line for each finished trial."""
+
+    def begin(self, name: str, finished: int, total: int, best: float | None) -> None:
+        """Print what is left to do."""
+        self.finished, self.total = finished, total
+        self.message(f"study {name}: {finished} of {total} trials finished" + (", going on" if finished else ""))
+
+    def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
+        """Print how it ended."""
+        self.finished += 1
+        self.message(f"[{self.finished}/{self.total}] {describe(trial)}")
+
+
+def describe(trial: FinishedTrial) -> str:
+    """Return a finished trial in one line."""
+    settings = Regularization.from_params(trial.task.params)
+    value = "" if trial.value is None else f" {trial.value:.5f}"
+    remark = f" ({trial.remark})" if trial.remark else ""
+    return f"trial {trial.task.number} {trial.state}{value}{remark}, {trial.seconds:.0f} s: {settings}"
+
+
+@dataclass
+class _Running:
+    task: TrialTask
+    epoch: int | None = None
+    loss: float | None = None
+
+
+@dataclass
+class LiveProgress(Progress):
+    """A live display: trials done, running with their epoch, best so far, pace, time left."""
+
+    clock: Callable[[], float] = time.monotonic
+    _running: dict[int, _Running] = field(default_factory=dict)
+
+    def begin(self, name: str, finished: int, total: int, best: float | None) -> None:
+        """Open the display."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._name, self._total, self._best = name, total, best
+        self._finished = self._finished_before = finished
+        self._began = self.clock()
+        self._live: Live = Live(
+            console=Console(stderr=True), get_renderable=self._table, refresh_per_second=2, transient=True
+        )
+        self._live.start()
+
+    def message(self, text: str) -> None:
+        """Print a line above the display."""
+        self._live.console.print(text, markup=False, highlight=False)
+
+    def trial_began(self, task: TrialTask) -> None:
+        """Show it."""
+        self._running[task.number] = _Running(task)
+
+    def epoch_finished(self, task: TrialTask, metrics: EpochMetrics) -> None:
+        """Show the epoch."""
+        self._running[task.number] = _Running(task, metrics.epoch + 1, metrics.stop_cross_entropy)
+
+    def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
+        """Print how it ended above the display."""
+        self._running.pop(trial.task.number, None)
+        self._finished += 1
+        self._best = best
+        self.message(describe(trial))
+
+    def end(self) -> None:
+        """Close the display."""
+        self._live.stop()
+
+    def _table(self) -> "Table":
+        from rich.table import Table
+
+        here = self._finished - self._finished_before
+        minutes = (self.clock() - self._began) / 60
+        pace = f"{here / minutes:.1f} trials a minute" if here else "no trial finished yet"
+        if here and self._finished < self._total:
+            left = (self._total - self._finished) * minutes / here
+            pace += f", about {left:.0f} min left" if left >= 1 else ", less than a minute left"
+        best = "none yet" if self._best is None else f"{self._best:.5f}"
+        table = Table.grid(padding=(0, 2))
+        table.add_row(f"{self._name}: {self._finished} of {self._total} trials", f"best {best}", pace)
+        running_now = dict(self._running)  # a copy: the display has a thread of its own
+        for _, running in sorted(running_now.items()):
+            epoch = "starting" if running.epoch is None else f"epoch {running.epoch}, {running.loss:.4f}"
+            settings = Regularization.from_params(running.task.params)
+            table.add_row(f"  trial {running.task.number}", epoch, str(settings))
+        return table

@@ -1,0 +1,60 @@
+"""Names → Optuna pruners, which end trials that do worse than others did at the same epoch."""
+
+import difflib
+import inspect
+import warnings
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+
+from studies.errors import InputError
+from studies.spec import StudySpec
+
+_TRIED_TRIALS, _TRIED_EPOCHS = 8, 3
+
+
+def make_pruner(spec: StudySpec) -> BasePruner:
+    """Return the pruner that a study asks for.
+
+    Raises InputError where there is no such pruner, its options are wrong, or it can't be used.
+    """
+    name, options = spec.search.pruner, spec.search.pruner_options
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if name == "median":
+                pruner: BasePruner = MedianPruner(**options)
+            elif name == "hyperband":
+                resources = {"min_resource": 1, "max_resource": spec.training.max_epochs}
+                pruner = HyperbandPruner(**{**resources, **options})
+            elif name == "none":
+                pruner = NopPruner(**options)
+            else:
+                pruner = _pruner_class(name)(**options)
+            _try_out(pruner)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"the pruner {name} can't serve this study: {' '.join(str(error).split())}") from error
+    return pruner
+
+
+def _pruner_class(name: str) -> type[BasePruner]:
+    found = getattr(optuna.pruners, name, None) if name.isidentifier() else None
+    if isinstance(found, type) and issubclass(found, BasePruner) and not inspect.isabstract(found):
+        return found
+    names = ["median", "hyperband", "none", *(c for c in optuna.pruners.__all__ if c != "BasePruner")]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    raise InputError(f"no pruner is called {name!r}: {hint}")
+
+
+def _try_out(pruner: BasePruner) -> None:
+    """Let it judge some trials of a study in memory: what it can't do shows before a real one."""
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), pruner=pruner)
+    for number in range(_TRIED_TRIALS):
+        trial = study.ask()
+        for epoch in range(_TRIED_EPOCHS):
+            trial.report(number + 1 / (epoch + 1), epoch)
+            trial.should_prune()
+        study.tell(trial, number)

@@ -1,0 +1,171 @@
+"""Names → Optuna samplers, made anew for each trial so that a resumed search proposes what it would have."""
+
+import difflib
+import inspect
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
+
+from search.seeds import derive_seed
+from studies.errors import InputError
+from studies.space import enumerate_points, suggest
+from studies.spec import SpaceSpec, StudySpec
+
+SamplerFactory = Callable[[int], BaseSampler]
+"""Gives the sampler for a trial's number."""
+
+_POINT_ATTR = "regsearch:grid_point"
+_TRIED_TRIALS = 12  # beyond the random start of every sampler of Optuna
+
+
+class SpaceExhaustedError(Exception):
+    """Every point of a finite space has been begun."""
+
+
+def sampler_factory(spec: StudySpec) -> SamplerFactory:
+    """Return what makes the sampler that a study asks for.
+
+    A stochastic sampler is seeded from (study seed, trial number); grid and QMC, which would lose their
+    order by that, keep the study's seed.
+    Raises InputError where there is no such sampler, its options are wrong, or it can't serve the space.
+    """
+    name, options = spec.search.sampler, dict(spec.search.sampler_options)
+    if "seed" in options:
+        raise InputError("sampler_options can't have a seed: all seeds derive from search.seed")
+    try:
+        factory = _factory(name, options, spec)
+        _try_out(factory, spec.space)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"the sampler {name} can't serve this study: {_one_line(error)}") from error
+    return factory
+
+
+def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
+    seed = spec.search.seed
+
+    def trial_seed(number: int) -> int:
+        return derive_seed(seed, "sampler", number)
+
+    def tpe(number: int) -> BaseSampler:
+        # grouped: a space with gates has few parameters common to all trials, and only those would be
+        # modelled together (tests/benchmarks/sampler_forms.py compares the forms)
+        together = {"multivariate": True, "group": True, "constant_liar": True}
+        return TPESampler(seed=trial_seed(number), **{**together, **options})
+
+    def random(number: int) -> BaseSampler:
+        return RandomSampler(seed=trial_seed(number), **options)
+
+    def qmc(number: int) -> BaseSampler:
+        rest = RandomSampler(seed=trial_seed(number))  # for parameters that the first trial didn't have
+        quiet = {"warn_independent_sampling": False}
+        return QMCSampler(seed=seed % 2**32, independent_sampler=rest, **{**quiet, **options})
+
+    def grid(number: int) -> BaseSampler:
+        return GridSampler(points, RandomSampler(seed=trial_seed(number)))
+
+    if name in ("grid", "GridSampler"):
+        points = enumerate_points(options.get("search_space", options), spec.space)
+        return _quiet(grid)
+    if name in (short := {"tpe": tpe, "random": random, "qmc": qmc}):
+        return _quiet(short[name])
+    sampler_class = _sampler_class(name, [*short, "grid"])
+    if "seed" in inspect.signature(sampler_class).parameters:
+        return _quiet(lambda number: sampler_class(seed=trial_seed(number), **options))
+    return _quiet(lambda number: sampler_class(**options))
+
+
+def _sampler_class(name: str, short_names: Sequence[str]) -> Callable[..., BaseSampler]:
+    found = getattr(optuna.samplers, name, None) if name.isidentifier() else None
+    if isinstance(found, type) and issubclass(found, BaseSampler) and not inspect.isabstract(found):
+        return found
+    classes = [c for c in optuna.samplers.__all__ if c.endswith("Sampler") and not c.startswith("Base")]
+    near = difflib.get_close_matches(name, [*short_names, *classes], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join([*short_names, *classes])}"
+    raise InputError(f"no sampler is called {name!r}: {hint}")
+
+
+def _quiet(factory: SamplerFactory) -> SamplerFactory:
+    """Keep Optuna's remarks on experimental classes from users who didn't choose the class."""
+
+    def make(number: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return factory(number)
+
+    return make
+
+
+def _try_out(factory: SamplerFactory, space: SpaceSpec) -> None:
+    """Let a sampler propose some trials of a study in memory: what it can't do shows before a real one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+        for number in range(_TRIED_TRIALS):
+            study.sampler = factory(number)
+            try:
+                trial = study.ask()
+            except SpaceExhaustedError:
+                return
+            suggest(trial, space)
+            study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.COMPLETE, [number])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class GridSampler(BaseSampler):
+    """Visits each distinct point of a conditional grid once, in the order given.
+
+    Optuna's own runs the whole product, which repeats a point for every value of what is off there,
+    and with several workers visits a point again while it still runs.
+    """
+
+    def __init__(self, points: Sequence[Mapping[str, Any]], for_enqueued: BaseSampler) -> None:
+        self._points = {json.dumps(point, sort_keys=True): point for point in points}
+        self._for_enqueued = for_enqueued
+        self._point: Mapping[str, Any] | None = None
+
+    def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        """Take the next point; raises SpaceExhaustedError where none is left."""
+        if "fixed_params" in trial.system_attrs:
+            return
+        taken = {past.system_attrs.get(_POINT_ATTR) for past in study.get_trials(deepcopy=False)}
+        key = next((key for key in self._points if key not in taken), None)
+        if key is None:
+            raise SpaceExhaustedError
+        study._storage.set_trial_system_attr(trial._trial_id, _POINT_ATTR, key)
+        self._point = self._points[key]
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> dict[str, optuna.distributions.BaseDistribution]:
+        """Nothing is sampled together."""
+        return {}
+
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: optuna.trial.FrozenTrial,
+        search_space: dict[str, optuna.distributions.BaseDistribution],
+    ) -> dict[str, Any]:
+        """Nothing is sampled together."""
+        return {}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: optuna.trial.FrozenTrial,
+        param_name: str,
+        param_distribution: optuna.distributions.BaseDistribution,
+    ) -> Any:
+        """Return the point's value; for an enqueued trial, what its settings left open."""
+        if self._point is None:
+            return self._for_enqueued.sample_independent(study, trial, param_name, param_distribution)
+        return self._point[param_name]

@@ -1,0 +1,1 @@
+"""How one trial trains: the network, early stopping, and the trainers."""

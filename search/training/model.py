@@ -1,0 +1,124 @@
+"""The course's network as a KerasTuner HyperModel: Flatten, Dense, …, Dense, regularized as one trial asks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+
+from search.seeds import derive_seed
+from studies.space import Regularization, suggest
+from studies.spec import ModelSpec, SpaceSpec, TrainingSpec
+
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+}
+
+
+class RegularizedNetwork(keras_tuner.HyperModel):
+    """Builds and compiles the built-in network.
+
+    Args:
+        model, training, space: of the study.
+        image_shape: (height, width) of one image.
+        class_count: units of the last layer, which gives logits.
+        scale: what a pixel is multiplied with, so that pixels lie in [0, 1].
+        seed: decides the initial weights and dropout's draws, at least 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: ModelSpec,
+        training: TrainingSpec,
+        space: SpaceSpec,
+        image_shape: tuple[int, int],
+        class_count: int,
+        scale: float,
+        seed: int,
+    ) -> None:
+        super().__init__(name="regularized_network")
+        self.model = model
+        self.training = training
+        self.space = space
+        self.image_shape = image_shape
+        self.class_count = class_count
+        self.scale = scale
+        self.seed = seed
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Build what KerasTuner's hyperparameters ask for; they are declared on the way."""
+        return self.network(Regularization.from_params(suggest(_HyperParametersSuggester(hp), self.space)))
+
+    def network(self, regularization: Regularization) -> keras.Model:
+        """Build and compile the network with the given regularization.
+
+        Input (batch, height, width), output (batch, class_count) logits; the loss is computed from logits.
+        """
+        layers: list[keras.Layer] = [
+            keras.layers.Input(self.image_shape),
+            keras.layers.Rescaling(self.scale),
+            keras.layers.Flatten(),
+        ]
+        for index in range(len(self.model.hidden)):
+            layers += self._hidden_layer(index, regularization)
+        layers.append(keras.layers.Dense(self.class_count, kernel_initializer=self._initializer(-1)))
+        network = keras.Sequential(layers)
+        network.compile(
+            optimizer=_OPTIMIZERS[self.training.optimizer](self.training.learning_rate),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            # several steps a call spare Python's share of each step; XLA is slower here on a CPU
+            steps_per_execution=50,
+            jit_compile=False,
+        )
+        return network
+
+    def _hidden_layer(self, index: int, regularization: Regularization) -> list[keras.Layer]:
+        hidden = self.model.hidden
+        units = hidden[index]
+        if self.model.apply_to == "widest" and index != hidden.index(max(hidden)):
+            regularization = Regularization()
+        dense = keras.layers.Dense(
+            units,
+            kernel_initializer=self._initializer(index),
+            kernel_regularizer=_penalty(regularization),
+        )
+        activation = keras.layers.Activation(self.model.activation)
+        layers = {
+            "none": [dense, activation],
+            "before_activation": [dense, keras.layers.BatchNormalization(), activation],
+            "after_activation": [dense, activation, keras.layers.BatchNormalization()],
+        }[regularization.batch_norm]
+        if regularization.dropout:
+            layers.append(keras.layers.Dropout(regularization.dropout, seed=derive_seed(self.seed, "dropout", index)))
+        return layers
+
+    def _initializer(self, index: int) -> keras.initializers.Initializer:
+        layer = index % (len(self.model.hidden) + 1)
+        return keras.initializers.GlorotUniform(seed=derive_seed(self.seed, "weights", layer))
+
+
+def _penalty(regularization: Regularization) -> keras.regularizers.Regularizer | None:
+    if not regularization.l1 and not regularization.l2:
+        return None
+    return keras.regularizers.L1L2(l1=regularization.l1, l2=regularization.l2)
+
+
+class _HyperParametersSuggester:
+    """KerasTuner's hyperparameters, asked in Optuna's words."""
+
+    def __init__(self, hp: keras_tuner.HyperParameters) -> None:
+        self.hp = hp
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
+        if set(choices) == {False, True}:
+            return self.hp.Boolean(name)
+        return self.hp.Choice(name, list(choices))
+
+    def suggest_float(self, name: str, low: float, high: float, /, *, log: bool = False) -> Any:
+        return self.hp.Float(name, low, high, sampling="log" if log else "linear")
+
+    def suggest_int(self, name: str, low: int, high: int, /) -> Any:
+        return self.hp.Int(name, low, high)

@@ -1,0 +1,267 @@
+"""Opens the database: engines, pragmas, the one transaction helper, and the one place that translates errors.
+
+Optuna commits once per call; an ask with five suggestions would be eight commits, and a crash between
+them would leave half a trial. `Database.transaction` joins Optuna's session to one open connection, so
+that whatever happens inside, our own rows included, is committed together or not at all.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage
+from optuna.storages import get_storage as cached
+from sqlalchemy import event
+
+from storage import schema
+from studies.errors import InputError, StorageError
+
+_LOCK_SECONDS = 60
+_RESTORE = "move it away, or put a copy in its place, and try again"
+
+
+def database_path(url: str) -> Path:
+    """Return the absolute path of the file behind a storage URL.
+
+    Raises InputError where the URL can't be parsed or names a database that isn't supported.
+    """
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except sqlalchemy.exc.ArgumentError as error:
+        raise InputError("the storage URL can't be parsed; it is written like sqlite:///regsearch.db") from error
+    if parsed.get_backend_name() != "sqlite":
+        shown = parsed.render_as_string(hide_password=True)
+        raise InputError(f"only SQLite is supported as storage, sqlite:///FILE; given was {shown}")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise InputError(f"the driver of {parsed.drivername} is missing; write sqlite:///FILE")
+    if parsed.query or parsed.host or not parsed.database or parsed.database == ":memory:":
+        raise InputError(f"storage is a file of its own, sqlite:///FILE without options; given was {parsed}")
+    if "\0" in parsed.database:
+        raise InputError("the storage URL's path holds a NUL character")
+    return Path(parsed.database).absolute()
+
+
+class Database:
+    """One open database: Optuna's storage and an engine for our own tables.
+
+    Make one with `open_for_writing` or `open_for_reading`, and close it.
+    """
+
+    def __init__(self, path: Path, rdb: RDBStorage) -> None:
+        self.path = path
+        self.engine: sqlalchemy.Engine = rdb.engine
+        self._rdb = rdb
+        self.storage: optuna.storages.BaseStorage = cached(rdb)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlalchemy.Connection]:
+        """Run Optuna's calls on `storage` and statements on the connection given as one transaction.
+
+        It is committed when the block ends and rolled back when it raises; Optuna's cache is then
+        thrown away, since it may hold what never came to be. Don't nest.
+        """
+        session = self._rdb.scoped_session  # undocumented; pinned by a contract test
+        try:
+            with _translated_errors(self.path), self.engine.connect() as connection, connection.begin():
+                session.remove()
+                session.configure(bind=connection, join_transaction_mode="create_savepoint")
+                try:
+                    yield connection
+                finally:
+                    session.remove()
+                    session.configure(bind=self.engine, join_transaction_mode="conditional_savepoint")
+        except BaseException:
+            self.storage = cached(self._rdb)
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[sqlalchemy.Connection]:
+        """Give a connection for reading; keep it short, an open reader can hold up a commit."""
+        with _translated_errors(self.path), self.engine.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._rdb.scoped_session.remove()
+        self.engine.dispose()
+
+    def __enter__(self) -> "Database":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def open_for_writing(path: Path) -> Database:
+    """Open a database, and create it and what tables it lacks; readable by its owner only.
+
+    Raises StorageError where it can't be opened or written, is damaged, or has another schema.
+    """
+    if not path.parent.is_dir():
+        raise StorageError(f"{path} can't be created: there is no folder {path.parent}")
+    with _translated_errors(path):
+        side_folder(path).mkdir(mode=0o700, exist_ok=True)
+        # several processes that open a new file at once would each create Optuna's tables
+        with (side_folder(path) / "open.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+                _create(path)
+            _prepare(path)
+        return Database(path, _rdb_storage(path, writing=True))
+
+
+def open_for_reading(path: Path) -> Database:
+    """Open a database that must be there already; nothing can be written through it.
+
+    It is opened `mode=rw` all the same: after a kill in mid-write only such a connection can roll the
+    journal back. Raises InputError where there is no such file, StorageError where it can't be read.
+    """
+    if not path.exists():
+        raise InputError(
+            f"there is no database {path}: start a study with `regsearch run`, or name another with --storage"
+        )
+    with _translated_errors(path):
+        engine = _engine(path, writing=False)
+        try:
+            with engine.connect() as connection:
+                schema.check(connection, path)
+        finally:
+            engine.dispose()
+        return Database(path, _rdb_storage(path, writing=False))
+
+
+def check_integrity(database: Database) -> str:
+    """Return the journal mode of a database that is whole; raises StorageError for a damaged one."""
+    with database.read() as connection:
+        found = connection.exec_driver_sql("pragma integrity_check").scalar()
+        if found != "ok":
+            raise StorageError(f"{database.path} is damaged ({str(found).splitlines()[-1]}): {_RESTORE}")
+        mode: str = connection.exec_driver_sql("pragma journal_mode").scalar_one()
+        return mode
+
+
+def side_folder(path: Path) -> Path:
+    """Return the folder beside a database that holds its locks and logs."""
+    return path.with_name(path.name + ".d")
+
+
+def journal_mode() -> tuple[str, str]:
+    """Return the journal mode that suits this SQLite library, and why.
+
+    WAL can corrupt a database that two connections write and checkpoint at once: a bug of SQLite that
+    was fixed in 3.51.3, and in 3.50.7 and 3.44.6 (sqlite.org/wal.html, "The WAL-reset bug").
+    """
+    version = sqlite3.sqlite_version_info[:3]
+    text = sqlite3.sqlite_version
+    if version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45):
+        return "wal", f"SQLite {text} has the WAL-reset fix"
+    return "delete", f"SQLite {text} lacks the WAL-reset fix, so a rollback journal is safer"
+
+
+def _create(path: Path) -> None:
+    """Create the tables in a file beside, then move it into place: a kill leaves all or nothing."""
+    new = side_folder(path) / "new.db"
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    _rdb_storage(new, writing=True, creating=True).engine.dispose()
+    schema.create(engine := _engine(new, writing=True))
+    engine.dispose()
+    new.rename(path)
+
+
+def _prepare(path: Path) -> None:
+    """Check an existing database, give an Optuna database our tables, and set the journal mode."""
+    engine = _engine(path, writing=True)
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"pragma journal_mode={journal_mode()[0]}")
+            schema.check_optuna(connection, path)
+            ours = schema.is_there(connection)
+        if not ours:
+            schema.create(engine)
+        with engine.connect() as connection:
+            schema.check(connection, path)
+    finally:
+        engine.dispose()
+
+
+def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> RDBStorage:
+    # the path goes to a connector of our own: Optuna would fill in braces in a URL
+    storage = RDBStorage(
+        "sqlite://",
+        engine_kwargs={"creator": _connector(path, writing), "poolclass": sqlalchemy.QueuePool},
+        skip_compatibility_check=not creating,  # schema.check has done it
+        skip_table_creation=not creating,
+    )
+    _begin_immediately(storage.engine, writing)
+    return storage
+
+
+def _engine(path: Path, *, writing: bool) -> sqlalchemy.Engine:
+    engine = sqlalchemy.create_engine("sqlite://", creator=_connector(path, writing), poolclass=sqlalchemy.NullPool)
+    _begin_immediately(engine, writing)
+    return engine
+
+
+def _connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
+    pragmas = ["foreign_keys=on", "query_only=off" if writing else "query_only=on"]
+    # EXTRA also syncs the folder when the journal is deleted: else a power cut could bring it back
+    pragmas.append(f"synchronous={'full' if journal_mode()[0] == 'wal' else 'extra'}")
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=rw",
+            uri=True,
+            timeout=_LOCK_SECONDS,
+            isolation_level=None,  # SQLAlchemy begins transactions, not sqlite3
+            check_same_thread=False,  # the pool hands a connection from thread to thread, never to two
+        )
+        for pragma in pragmas:
+            connection.execute(f"pragma {pragma}")
+        return connection
+
+    return connect
+
+
+def _begin_immediately(engine: sqlalchemy.Engine, writing: bool) -> None:
+    """Let writers take the write lock before they read: what they read is then still true when they write."""
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+@contextmanager
+def _translated_errors(path: Path) -> Iterator[None]:
+    """Turn what the database raises into one line for the user."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
+        raise StorageError(_explain(path, error)) from error
+    except OSError as error:
+        raise StorageError(f"{path} can't be used: {error.strerror} ({error.filename})") from error
+    except LookupError as error:
+        if "is not among the defined enum values" not in str(error):
+            raise
+        raise StorageError(f"{path} is damaged ({error}): {_RESTORE}") from error
+
+
+def _explain(path: Path, error: BaseException) -> str:
+    root: BaseException = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    text = str(root).splitlines()[0]
+    if "locked" in text:
+        return f"{path} was locked by another process for {_LOCK_SECONDS} s: end that process and try again"
+    if "full" in text or "disk I/O" in text:
+        return f"{path} can't be written ({text}): make room on its disk and try again"
+    if "readonly" in text:
+        return f"{path} can't be written: the file, its folder or its disk is read-only"
+    if "malformed" in text or "not a database" in text or "no such" in text:
+        return f"{path} is damaged or no database ({text}): {_RESTORE}"
+    return f"{path} can't be used: {text}"

@@ -1,0 +1,102 @@
+"""One coordinator a study: a lock on a file, which the kernel takes away from a process that dies."""
+
+import fcntl
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from storage.database import side_folder
+from studies.errors import InputError
+
+_TRIES, _PAUSE_SECONDS = 10, 0.05  # a reader that looks who holds the lock has it for a moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who searches a study: host, process id, and since when (UTC, ISO 8601)."""
+
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
+
+class StudyLock:
+    """Held by a study's coordinator from opening to the end; a context manager.
+
+    Raises InputError where another process holds it.
+    """
+
+    def __init__(self, database: Path, study: str) -> None:
+        self._path = _lock_path(database, study)
+        self._study = study
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "StudyLock":
+        self._file = self._path.open("a+", encoding="utf-8")
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_PAUSE_SECONDS)
+        else:
+            holder = _read_holder(self._file)
+            self._file.close()
+            raise InputError(
+                f"the study {self._study} is being searched by {holder or 'another process'}; "
+                f"wait for it, or stop it with `regsearch stop {self._study}`"
+            )
+        me = Holder(host=socket.gethostname(), pid=os.getpid(), since=datetime.now(UTC).isoformat(timespec="seconds"))
+        self._file.truncate(0)
+        self._file.write(json.dumps(asdict(me)))
+        self._file.flush()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._file is not None
+        self._file.close()
+
+
+def holder(database: Path, study: str) -> Holder | None:
+    """Return who searches a study now, or None."""
+    try:
+        with _lock_path(database, study).open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read_holder(file) or Holder(host="unknown", pid=0, since="unknown")
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def log_prefix(database: Path, study: str) -> Path:
+    """Return what the paths of a study's worker logs begin with."""
+    return side_folder(database) / f"study-{study}-worker-"
+
+
+def remove_files(database: Path, study: str) -> None:
+    """Remove a deleted study's lock and logs."""
+    folder = side_folder(database)
+    for path in [_lock_path(database, study), *folder.glob(f"study-{study}-worker-*.log")]:
+        path.unlink(missing_ok=True)
+
+
+def _lock_path(database: Path, study: str) -> Path:
+    return side_folder(database) / f"study-{study}.lock"
+
+
+def _read_holder(file: TextIO) -> Holder | None:
+    file.seek(0)
+    try:
+        return Holder(**json.loads(file.read()))
+    except (ValueError, TypeError):
+        return None

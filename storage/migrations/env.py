@@ -1,0 +1,19 @@
+"""How Alembic runs our migrations: on the connection given, on our tables only."""
+
+from alembic import context
+
+from storage.schema import VERSION_TABLE
+from storage.tables import PREFIX, Base
+
+
+def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+    return kind != "table" or (name is not None and name.startswith(PREFIX) and name != VERSION_TABLE)
+
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    version_table=VERSION_TABLE,
+    include_name=_is_ours,  # else autogenerate would drop Optuna's tables
+)
+context.run_migrations()

@@ -1,0 +1,299 @@
+"""Reads for answers: SQL over Optuna's tables and ours, never a load of all trials into memory."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import select, text
+
+from storage.database import Database
+from storage.tables import RunRow, StudyRow
+from studies.errors import InputError
+from studies.spec import StudySpec
+
+UUID_ATTR = "regsearch:study"
+"""The user attribute that says which of our rows belong to an Optuna study; ids are reused, names change."""
+
+_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+_METRICS = (
+    "best_epoch",
+    "epochs",
+    "select_cross_entropy",
+    "select_accuracy",
+    "train_cross_entropy",
+    "train_accuracy",
+    "near_zero_share",
+    "seconds",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """Which data a study is about.
+
+    Attributes:
+        name: how answers call it.
+        source: a built-in data set's name, or the absolute path of an .npz file.
+        sha256: the fingerprint over its arrays.
+        n_train, n_test: rows of its training and its test part.
+    """
+
+    name: str
+    source: str
+    sha256: str
+    n_train: int
+    n_test: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """How many trials of a study are in each state."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    running: int = 0
+    waiting: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Those that count to the total."""
+        return self.complete + self.pruned + self.failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord:
+    """One study as it is stored."""
+
+    name: str
+    study_id: int
+    study_uuid: str
+    created_at: datetime
+    spec: StudySpec
+    dataset: DatasetInfo
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """One trial as it is stored.
+
+    Attributes:
+        state: complete, pruned, failed, running or waiting.
+        value: the objective; of a complete trial only, since a pruned one's is no result.
+        metrics: what it gave, by the names of `studies.trial.TrialOutcome`, as far as it got.
+        reason: why it failed.
+        started_at, ended_at: UTC.
+    """
+
+    number: int
+    state: str
+    value: float | None
+    params: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    reason: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run of a study's coordinator."""
+
+    host: str
+    pid: int
+    engine: str
+    workers: int
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    finished_trials: int
+
+
+def study_names(database: Database) -> list[str]:
+    """Return the names of all studies of regsearch, as Optuna knows them now."""
+    with database.read() as connection:
+        return list(
+            connection.execute(
+                text(
+                    "select study_name from studies join study_user_attributes using (study_id) "
+                    "where key = :key order by study_name"
+                ),
+                {"key": UUID_ATTR},
+            ).scalars()
+        )
+
+
+def find_study(database: Database, name: str) -> StudyRecord | None:
+    """Return the study of that name, or None.
+
+    Raises InputError where the name belongs to an Optuna study that isn't regsearch's, or to one of two copies.
+    """
+    with database.read() as connection:
+        study_id = connection.execute(
+            text("select study_id from studies where study_name = :name"), {"name": name}
+        ).scalar()
+        if study_id is None:
+            return None
+        attr = connection.execute(
+            text("select value_json from study_user_attributes where study_id = :id and key = :key"),
+            {"id": study_id, "key": UUID_ATTR},
+        ).scalar()
+        row = None
+        if attr is not None:
+            row = connection.execute(select(StudyRow.__table__).where(StudyRow.study_uuid == json.loads(attr))).first()
+        if row is None:
+            raise InputError(f"{name} is a study of Optuna's that regsearch did not begin; choose another --name")
+        copies = connection.execute(
+            text("select count(*) from study_user_attributes where key = :key and value_json = :attr"),
+            {"key": UUID_ATTR, "attr": attr},
+        ).scalar_one()
+        if copies > 1:
+            raise InputError(f"{name} and a copy of it share their records; delete one of the two in Optuna first")
+        return StudyRecord(
+            name=name,
+            study_id=study_id,
+            study_uuid=row.study_uuid,
+            created_at=row.created_at,
+            spec=StudySpec.from_json(row.spec).changed(study={"name": name}),
+            dataset=DatasetInfo(
+                name=row.dataset,
+                source=row.source,
+                sha256=row.dataset_sha256,
+                n_train=row.n_train,
+                n_test=row.n_test,
+            ),
+            versions=json.loads(row.versions),
+        )
+
+
+def get_study(database: Database, name: str) -> StudyRecord:
+    """Return the study of that name; raises InputError, with the nearest names, where there is none."""
+    study = find_study(database, name)
+    if study is None:
+        names = study_names(database)
+        near = difflib.get_close_matches(name, names, n=2) or names[:10]
+        hint = f"there are {', '.join(near)}" if near else "it holds none yet"
+        raise InputError(f"{database.path} holds no study called {name!r}: {hint}")
+    return study
+
+
+def count_trials(database: Database, study: StudyRecord) -> Counts:
+    """Return how many trials are in each state."""
+    with database.read() as connection:
+        rows = connection.execute(
+            text("select state, count(*) from trials where study_id = :id group by state"), {"id": study.study_id}
+        ).tuples()
+        return Counts(**{_STATES[state]: count for state, count in rows})
+
+
+def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
+    """Return the complete trial with the best value, the first of equals; None where none is complete."""
+    order = "desc" if study.spec.search.objective == "accuracy" else "asc"
+    with database.read() as connection:
+        number = connection.execute(
+            text(
+                "select number from trials join trial_values using (trial_id) "
+                "where study_id = :id and state = 'COMPLETE' and value is not null "
+                f"order by value {order}, number limit 1"
+            ),
+            {"id": study.study_id},
+        ).scalar()
+        return None if number is None else next(_trials(connection, study, "and t.number = :number", number=number))
+
+
+def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]:
+    """Yield all trials by number; a reader's transaction is open until the last."""
+    with database.read() as connection:
+        yield from _trials(connection, study)
+
+
+def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
+    """Return all runs, the first one first, each with how many trials finished in it."""
+    with database.read() as connection:
+        rows = connection.execute(
+            select(RunRow.__table__).where(RunRow.study_uuid == study.study_uuid).order_by(RunRow.run_id)
+        ).all()
+        records = []
+        for row in rows:
+            finished = connection.execute(
+                text(
+                    "select count(*) from trials where study_id = :id and datetime_complete >= :begin "
+                    "and datetime_complete <= coalesce(:end, datetime_complete)"
+                ).bindparams(
+                    sqlalchemy.bindparam("begin", type_=sqlalchemy.DateTime),
+                    sqlalchemy.bindparam("end", type_=sqlalchemy.DateTime),
+                ),
+                {"id": study.study_id, "begin": row.started_at, "end": row.ended_at},
+            ).scalar_one()
+            records.append(
+                RunRecord(
+                    host=row.host,
+                    pid=row.pid,
+                    engine=row.engine,
+                    workers=row.workers,
+                    started_at=row.started_at,
+                    ended_at=row.ended_at,
+                    outcome=row.outcome,
+                    finished_trials=finished,
+                )
+            )
+        return records
+
+
+def _trials(
+    connection: sqlalchemy.Connection, study: StudyRecord, condition: str = "", **values: Any
+) -> Iterator[TrialRecord]:
+    bound = {"id": study.study_id, "uuid": study.study_uuid, **values}
+    rows = connection.execute(
+        text(
+            "select t.number, t.state, v.value, t.datetime_start, t.datetime_complete, r.reason, "
+            + ", ".join(f"r.{metric}" for metric in _METRICS)
+            + " from trials t left join trial_values v on v.trial_id = t.trial_id and t.state = 'COMPLETE' "
+            "left join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number "
+            f"where t.study_id = :id {condition} order by t.number"
+        ).columns(datetime_start=sqlalchemy.DateTime, datetime_complete=sqlalchemy.DateTime),
+        bound,
+    )
+    # a second cursor beside the first, in the same order: one row a parameter
+    params = connection.execute(
+        text(
+            "select t.number, p.param_name, p.param_value, p.distribution_json "
+            "from trials t join trial_params p using (trial_id) "
+            f"where t.study_id = :id {condition} order by t.number, p.param_id"
+        ),
+        bound,
+    ).tuples()
+    param = params.fetchone()
+    for row in rows:
+        of_trial = {}
+        while param is not None and param[0] == row.number:
+            _, name, value, distribution = param
+            of_trial[name] = _decode(value, distribution)
+            param = params.fetchone()
+        yield TrialRecord(
+            number=row.number,
+            state=_STATES[row.state],
+            value=row.value,
+            params=of_trial,
+            metrics={name: row._mapping[name] for name in _METRICS if row._mapping[name] is not None},
+            reason=row.reason,
+            started_at=row.datetime_start,
+            ended_at=row.datetime_complete,
+        )
+
+
+def _decode(value: float, distribution_json: str) -> Any:
+    """Return a parameter's value from Optuna's internal number; a contract test holds it against Optuna."""
+    distribution = json.loads(distribution_json)
+    match distribution["name"]:
+        case "CategoricalDistribution":
+            return distribution["attributes"]["choices"][int(value)]
+        case "IntDistribution":
+            return int(value)
+        case _:
+            return value

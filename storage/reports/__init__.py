@@ -1,0 +1,1 @@
+"""Sections of what a user reads: pure functions over query results."""

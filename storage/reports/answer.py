@@ -1,0 +1,98 @@
+"""The best configuration so far, and what it is about."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from storage.queries import Counts, DatasetInfo, StudyRecord, TrialRecord
+from studies.space import Regularization
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What `best` and the end of a run say."""
+
+    study: StudyRecord
+    counts: Counts
+    best: TrialRecord | None
+
+
+def dataset_line(dataset: DatasetInfo) -> str:
+    """Return the line that every answer begins with."""
+    return (
+        f"Data: {dataset.name} ({dataset.n_train:,} training and {dataset.n_test:,} test images, "
+        f"sha256 {dataset.sha256[:16]}…)"
+    )
+
+
+def counts_line(answer: Answer) -> str:
+    """Return how far the study is."""
+    counts, total = answer.counts, answer.study.spec.budget.trials
+    parts = [f"{counts.complete} complete", f"{counts.pruned} pruned", f"{counts.failed} failed"]
+    if counts.running:
+        parts.append(f"{counts.running} begun")
+    if counts.waiting:
+        parts.append(f"{counts.waiting} waiting")
+    return f"Study {answer.study.name}: {counts.finished} of {total} trials finished ({', '.join(parts)})"
+
+
+def as_text(answer: Answer) -> str:
+    """Return it for a person."""
+    lines = [dataset_line(answer.study.dataset), counts_line(answer)]
+    best = answer.best
+    if best is None:
+        return "\n".join([*lines, "No trial is complete yet."])
+    figures = best.metrics
+    objective = answer.study.spec.search.objective.replace("_", "-")
+    gap = figures["select_cross_entropy"] - figures["train_cross_entropy"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Best configuration: {Regularization.from_params(best.params)}",
+            f"  trial {best.number}, best select {objective}: {best.value:.5f}",
+            f"  select cross-entropy {figures['select_cross_entropy']:.5f}, "
+            f"accuracy {100 * figures['select_accuracy']:.2f} %",
+            f"  train cross-entropy {figures['train_cross_entropy']:.5f}, "
+            f"accuracy {100 * figures['train_accuracy']:.2f} %; generalization gap {gap:.5f}",
+            f"  weights of epoch {figures['best_epoch'] + 1}, of {figures['epochs']} trained; "
+            f"{figures['seconds']:.0f} s",
+            f"It is the best of {answer.counts.complete} complete trials on rows held back from training: "
+            "chosen for that, so a little lucky; not yet confirmed on fresh seeds or on test data.",
+        ]
+    )
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """Return it for a program."""
+    study, counts, best = answer.study, answer.counts, answer.best
+    return {
+        "study": study.name,
+        "dataset": dataset_json(study.dataset),
+        "objective": study.spec.search.objective,
+        "total": study.spec.budget.trials,
+        "trials": counts_json(counts),
+        "best": None
+        if best is None
+        else {
+            "number": best.number,
+            "value": best.value,
+            "regularization": str(Regularization.from_params(best.params)),
+            "params": dict(best.params),
+            "metrics": dict(best.metrics),
+        },
+    }
+
+
+def dataset_json(dataset: DatasetInfo) -> dict[str, Any]:
+    """Return which data an answer is about."""
+    return {
+        "name": dataset.name,
+        "sha256": dataset.sha256,
+        "n_train": dataset.n_train,
+        "n_test": dataset.n_test,
+    }
+
+
+def counts_json(counts: Counts) -> dict[str, int]:
+    """Return how many trials are in each state."""
+    return dict(vars(counts))

@@ -1,0 +1,81 @@
+"""How a study goes: its counts, who works on it, its pace, and the time left."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from storage.lock import Holder
+from storage.queries import RunRecord
+from storage.reports.answer import Answer, counts_json, counts_line, dataset_json, dataset_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What `status` says; `now` is UTC."""
+
+    answer: Answer
+    holder: Holder | None
+    runs: list[RunRecord]
+    now: datetime
+
+    @property
+    def trials_per_minute(self) -> float | None:
+        """The pace of the latest run; None before its first finished trial."""
+        if not self.runs or not self.runs[-1].finished_trials:
+            return None
+        run = self.runs[-1]
+        return run.finished_trials / max(((run.ended_at or self.now) - run.started_at).total_seconds() / 60, 1e-9)
+
+    @property
+    def minutes_left(self) -> float | None:
+        """To the study's total at that pace; None where it isn't known, or nobody works on it."""
+        if self.holder is None or self.trials_per_minute is None:
+            return None
+        left = self.answer.study.spec.budget.trials - self.answer.counts.finished
+        return max(left, 0) / self.trials_per_minute
+
+
+def as_text(status: Status) -> str:
+    """Return it for a person."""
+    answer = status.answer
+    lines = [dataset_line(answer.study.dataset), counts_line(answer)]
+    if status.holder is not None:
+        lines.append(f"Searched now by {status.holder}")
+    elif answer.counts.finished < answer.study.spec.budget.trials:
+        lines.append(f"Nobody works on it; go on with: regsearch resume {answer.study.name}")
+    else:
+        lines.append("It is done.")
+    if status.trials_per_minute is not None:
+        left = "" if status.minutes_left is None else f", about {status.minutes_left:.0f} minutes left"
+        lines.append(f"Pace: {status.trials_per_minute:.1f} trials a minute{left}")
+    if answer.best is not None:
+        lines.append(f"Best so far: trial {answer.best.number}, {answer.best.value:.5f}")
+    return "\n".join(lines)
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """Return it for a program."""
+    answer = status.answer
+    return {
+        "study": answer.study.name,
+        "dataset": dataset_json(answer.study.dataset),
+        "total": answer.study.spec.budget.trials,
+        "trials": counts_json(answer.counts),
+        "best_value": None if answer.best is None else answer.best.value,
+        "coordinator": None if status.holder is None else vars(status.holder),
+        "trials_per_minute": status.trials_per_minute,
+        "minutes_left": status.minutes_left,
+        "runs": [
+            {
+                "host": run.host,
+                "pid": run.pid,
+                "engine": run.engine,
+                "workers": run.workers,
+                "started_at": run.started_at.isoformat() + "Z",
+                "ended_at": None if run.ended_at is None else run.ended_at.isoformat() + "Z",
+                "outcome": run.outcome,
+                "finished_trials": run.finished_trials,
+            }
+            for run in status.runs
+        ],
+    }

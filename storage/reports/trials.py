@@ -1,0 +1,69 @@
+"""Every trial of a study: as a table, CSV or JSON."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from storage.queries import StudyRecord, TrialRecord
+from storage.reports.answer import dataset_json, dataset_line
+from storage.reports.table import as_table
+from studies.space import PARAMETERS, Regularization
+
+_METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
+_COLUMNS = ("number", "state", "value", *PARAMETERS, "best_epoch", "epochs", *_METRICS, "seconds", "reason")
+
+
+def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
+    """Return a table for a person."""
+    rows = [
+        (
+            trial.number,
+            trial.state,
+            _rounded(trial.value, 5),
+            _rounded(trial.metrics.get("select_accuracy"), 4),
+            trial.metrics.get("epochs"),
+            trial.reason or (Regularization.from_params(trial.params) if trial.params else ""),
+        )
+        for trial in trials
+    ]
+    table = as_table(("trial", "state", "value", "accuracy", "epochs", "settings"), rows)
+    return f"{dataset_line(study.dataset)}\n{table}"
+
+
+def as_csv(trials: Iterable[TrialRecord]) -> Iterator[str]:
+    """Yield CSV, a line at a time; what does not apply is empty."""
+    for row in [_COLUMNS, *map(_flat, trials)]:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(row)
+        yield line.getvalue()
+
+
+def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]:
+    """Return them for a program."""
+    return {
+        "study": study.name,
+        "dataset": dataset_json(study.dataset),
+        "trials": [
+            {
+                "number": trial.number,
+                "state": trial.state,
+                "value": trial.value,
+                "params": dict(trial.params),
+                "metrics": dict(trial.metrics),
+                "reason": trial.reason,
+                "started_at": None if trial.started_at is None else trial.started_at.isoformat() + "Z",
+                "ended_at": None if trial.ended_at is None else trial.ended_at.isoformat() + "Z",
+            }
+            for trial in trials
+        ],
+    }
+
+
+def _flat(trial: TrialRecord) -> list[Any]:
+    known = {**trial.params, **trial.metrics, "reason": trial.reason}
+    return [trial.number, trial.state, trial.value, *(known.get(column) for column in _COLUMNS[3:])]
+
+
+def _rounded(figure: float | None, digits: int) -> str | None:
+    return None if figure is None else f"{figure:.{digits}f}"

@@ -1,0 +1,336 @@
+"""A study in the database, as its one coordinator writes it: each ask, epoch and tell is one transaction."""
+
+import json
+import os
+import socket
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+from sqlalchemy import insert, select, update
+
+from storage.database import Database
+from storage.queries import UUID_ATTR, DatasetInfo
+from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
+from studies.errors import InputError, StorageError
+from studies.space import Regularization, suggest
+from studies.spec import StudySpec
+from studies.trial import EpochMetrics, Standing, TrialOutcome, TrialTask, Verdict
+
+_MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def utc_now() -> datetime:
+    """Return the time as the database keeps it: UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+class _Study(optuna.study.Study):
+    """Optuna's study, outside `optimize`: a sampler that has nothing left says so by calling stop."""
+
+    exhausted = False
+
+    def stop(self) -> None:
+        self.exhausted = True
+
+
+class StudyStore:
+    """One study, opened by its coordinator, which holds the study's lock.
+
+    Every method is one transaction and raises StorageError where it can't be committed, or where the
+    study was deleted in the meantime.
+    """
+
+    def __init__(self, database: Database, name: str, study_uuid: str, spec: StudySpec) -> None:
+        self.name = name
+        self.spec = spec
+        self.exhausted = False
+        self._database = database
+        self._uuid = study_uuid
+        self._study_id = database.storage.get_study_id_from_name(name)
+        self._sampler: BaseSampler | None = None
+        self._run_id: int | None = None
+
+    @classmethod
+    def create(
+        cls, database: Database, spec: StudySpec, dataset: DatasetInfo, versions: Mapping[str, str]
+    ) -> "StudyStore":
+        """Create a study, in Optuna's tables and ours.
+
+        Raises InputError where there is a study of that name.
+        """
+        name, study_uuid = spec.study.name, str(uuid.uuid4())
+        by_accuracy = spec.search.objective == "accuracy"
+        direction = StudyDirection.MAXIMIZE if by_accuracy else StudyDirection.MINIMIZE
+        with database.transaction() as connection:
+            try:
+                study = optuna.create_study(storage=database.storage, study_name=name, direction=direction)
+            except optuna.exceptions.DuplicatedStudyError as error:
+                raise InputError(f"the database has a study {name} already; choose another --name") from error
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                study.set_metric_names([f"select {spec.search.objective.replace('_', ' ')}"])
+            study.set_user_attr(UUID_ATTR, study_uuid)
+            study.set_user_attr("data set", f"{dataset.name}, {dataset.n_train:,} + {dataset.n_test:,} images")
+            if spec.study.question:
+                study.set_user_attr("question", spec.study.question)
+            connection.execute(
+                insert(StudyRow).values(
+                    study_uuid=study_uuid,
+                    created_at=utc_now(),
+                    spec=spec.to_json(),
+                    spec_fingerprint=spec.fingerprint(),
+                    source=dataset.source,
+                    dataset=dataset.name,
+                    dataset_sha256=dataset.sha256,
+                    n_train=dataset.n_train,
+                    n_test=dataset.n_test,
+                    versions=json.dumps(dict(versions)),
+                )
+            )
+        return cls(database, name, study_uuid, spec)
+
+    def begin_run(self, spec: StudySpec, engine: str, workers: int, versions: Mapping[str, str]) -> None:
+        """Enter a run, and make its sampler, pruner and budget the study's own."""
+        self.spec = spec
+        with self._transaction() as connection:
+            connection.execute(update(StudyRow).where(StudyRow.study_uuid == self._uuid).values(spec=spec.to_json()))
+            entered = connection.execute(
+                insert(RunRow).values(
+                    study_uuid=self._uuid,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    engine=engine,
+                    workers=workers,
+                    search=spec.model_dump_json(include={"search", "budget"}),
+                    sampler=spec.search.sampler,
+                    pruner=spec.search.pruner,
+                    versions=json.dumps(dict(versions)),
+                    started_at=utc_now(),
+                )
+            )
+            assert entered.inserted_primary_key is not None
+            self._run_id = entered.inserted_primary_key[0]
+
+    def end_run(self, outcome: str) -> None:
+        """Enter how the run ended."""
+        with self._transaction() as connection:
+            connection.execute(
+                update(RunRow).where(RunRow.run_id == self._run_id).values(ended_at=utc_now(), outcome=outcome)
+            )
+
+    def stop_requested(self) -> bool:
+        """Return whether somebody asked this run to stop."""
+        with self._transaction() as connection:
+            asked = select(RunRow.stop_requested_at).where(RunRow.run_id == self._run_id)
+            return connection.execute(asked).scalar() is not None
+
+    def standing(self) -> Standing:
+        """Return how far the study is."""
+        with self._transaction() as connection:
+            states = self._states_by_number(connection).values()
+            try:
+                best = self._database.storage.get_best_trial(self._study_id).value
+            except ValueError:  # none is complete
+                best = None
+            return Standing(finished=sum(state not in ("RUNNING", "WAITING") for state in states), best=best)
+
+    def request_stop(self) -> None:
+        """Ask the run that is under way, in another process, to stop."""
+        with self._transaction() as connection:
+            connection.execute(
+                update(RunRow)
+                .where(RunRow.study_uuid == self._uuid, RunRow.ended_at.is_(None))
+                .values(stop_requested_at=utc_now())
+            )
+
+    def unfinished(self) -> list[TrialTask]:
+        """Return the trials that ran when the search was interrupted, by number."""
+        with self._transaction() as connection:
+            begun = select(TrialRow.number, TrialRow.attempt).where(TrialRow.study_uuid == self._uuid)
+            attempts = dict(connection.execute(begun).tuples().all())
+            running = self._database.storage.get_all_trials(self._study_id, states=(TrialState.RUNNING,))
+            return [
+                TrialTask(number=trial.number, attempt=attempts[trial.number], params=trial.params)
+                for trial in running
+                if trial.number in attempts
+            ]
+
+    def ask(self, sampler_for: Callable[[int], BaseSampler]) -> TrialTask | None:
+        """Begin one more trial: a waiting one, else one that the sampler proposes; None at the total.
+
+        Args:
+            sampler_for: gives the sampler for a trial's number. What it raises passes through, and
+                leaves no trial.
+        """
+        while True:
+            try:
+                return self._ask(sampler_for)
+            except _UnusableError as unusable:
+                self._refuse(unusable.number, str(unusable))
+
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics, pruner: BasePruner) -> Verdict:
+        """Record an epoch and let the pruner judge it; a pruned trial is finished in the same transaction."""
+        with self._transaction() as connection:
+            recorded = connection.execute(
+                select(EpochRow.train_loss, EpochRow.stop_loss).where(
+                    EpochRow.study_uuid == self._uuid,
+                    EpochRow.number == task.number,
+                    EpochRow.epoch == metrics.epoch,
+                )
+            ).one_or_none()
+            if recorded is not None:
+                same = tuple(recorded) == (metrics.train_loss, metrics.stop_loss)
+                return Verdict.REPEATED if same else Verdict.DIFFERS
+            storage, trial_id = self._database.storage, self._trial_id(task.number)
+            if storage.get_trial(trial_id).state != TrialState.RUNNING:
+                return Verdict.ENDED
+            connection.execute(insert(EpochRow).values(study_uuid=self._uuid, number=task.number, **asdict(metrics)))
+            by_accuracy = self.spec.search.objective == "accuracy"
+            judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
+            storage.set_trial_intermediate_value(trial_id, metrics.epoch, judged)
+            study = self._study(pruner=pruner)
+            if not pruner.prune(study, storage.get_trial(trial_id)):
+                return Verdict.RECORDED
+            self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
+            study.tell(task.number, state=TrialState.PRUNED)
+            return Verdict.PRUNED
+
+    def finish(self, task: TrialTask, outcome: TrialOutcome) -> bool:
+        """Record what a trial gave; False where something else ended it before."""
+        by_accuracy = self.spec.search.objective == "accuracy"
+        value = outcome.select_accuracy if by_accuracy else outcome.select_cross_entropy
+        shown = {
+            "regularization": str(Regularization.from_params(task.params)),
+            "select accuracy": outcome.select_accuracy,
+            "select cross-entropy": outcome.select_cross_entropy,
+            "generalization gap": outcome.generalization_gap,
+            "best epoch": outcome.best_epoch,
+        }
+        return self._tell(task, TrialState.COMPLETE, value, shown, asdict(outcome))
+
+    def fail(self, task: TrialTask, reason: str) -> bool:
+        """Record that a trial failed for good; False where something else ended it before."""
+        return self._tell(task, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
+
+    def lose(self, task: TrialTask, reason: str) -> TrialTask | None:
+        """Record that a trial's worker was lost; return its next attempt, or None where it has failed now."""
+        if task.attempt + 1 >= _MOST_ATTEMPTS:
+            self.fail(task, f"{reason} (attempt {task.attempt + 1} of {_MOST_ATTEMPTS})")
+            return None
+        with self._transaction() as connection:
+            self._set_trial_row(connection, task.number, attempt=task.attempt + 1)
+        return TrialTask(number=task.number, attempt=task.attempt + 1, params=task.params)
+
+    def enqueue(self, params: Mapping[str, Any]) -> int:
+        """Let settings be tried next; return the trial's number. What isn't given is left to the sampler."""
+        with self._transaction():
+            study = self._study()
+            study.enqueue_trial(dict(params))
+            return len(study.get_trials(deepcopy=False)) - 1
+
+    def delete(self) -> None:
+        """Delete the study, in Optuna's tables and ours."""
+        with self._transaction() as connection:
+            self._database.storage.delete_study(self._study_id)
+            connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self._uuid))
+
+    def _ask(self, sampler_for: Callable[[int], BaseSampler]) -> TrialTask | None:
+        with self._transaction() as connection:
+            states = self._states_by_number(connection)
+            begun = connection.execute(select(TrialRow.number).where(TrialRow.study_uuid == self._uuid)).scalars()
+            taken = {number for number in begun if states.get(number) == "RUNNING"}
+            taken |= {number for number, state in states.items() if state not in ("RUNNING", "WAITING")}
+            if len(taken) >= self.spec.budget.trials:
+                return None
+            waiting = [number for number, state in states.items() if state == "WAITING"]
+            number = min(waiting, default=len(states))
+            self._sampler = sampler_for(number)
+            trial = self._study().ask()
+            assert trial.number == number
+            try:
+                params = suggest(trial, self.spec.space)
+            except (ValueError, TypeError) as error:
+                if not waiting:
+                    raise
+                raise _UnusableError(number, f"its enqueued settings can't be used: {error}") from error
+            connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0))
+            return TrialTask(number=number, attempt=0, params=params)
+
+    def _refuse(self, number: int, reason: str) -> None:
+        """Fail a waiting trial whose settings, enqueued past us, are none of this space."""
+        with self._transaction() as connection:
+            connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0, reason=reason))
+            storage, trial_id = self._database.storage, self._trial_id(number)
+            storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+            storage.set_trial_user_attr(trial_id, "reason", reason)
+            storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def _tell(
+        self,
+        task: TrialTask,
+        state: TrialState,
+        value: float | None,
+        shown: Mapping[str, Any],
+        columns: Mapping[str, Any],
+    ) -> bool:
+        with self._transaction() as connection:
+            storage, trial_id = self._database.storage, self._trial_id(task.number)
+            if storage.get_trial(trial_id).state != TrialState.RUNNING:
+                return False
+            for key, figure in shown.items():  # a finished trial takes no attribute any more
+                storage.set_trial_user_attr(trial_id, key, figure)
+            self._set_trial_row(connection, task.number, **columns)
+            study = self._study()
+            study.tell(task.number, value, state)
+            self.exhausted = study.exhausted
+            return True
+
+    def _study(self, pruner: BasePruner | None = None) -> _Study:
+        return _Study(self.name, self._database.storage, self._sampler, pruner)
+
+    def _trial_id(self, number: int) -> int:
+        return self._database.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+    def _set_trial_row(self, connection: sqlalchemy.Connection, number: int, **columns: Any) -> None:
+        connection.execute(
+            update(TrialRow).where(TrialRow.study_uuid == self._uuid, TrialRow.number == number).values(**columns)
+        )
+
+    def _states_by_number(self, connection: sqlalchemy.Connection) -> dict[int, str]:
+        rows = connection.exec_driver_sql("select number, state from trials where study_id = ?", (self._study_id,))
+        return dict(rows.tuples().all())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlalchemy.Connection]:
+        """One transaction on this study; raises StorageError where the study isn't there any more."""
+        with self._database.transaction() as connection:
+            uuid_now = connection.exec_driver_sql(
+                "select value_json from study_user_attributes where study_id = ? and key = ?",
+                (self._study_id, UUID_ATTR),
+            ).scalar()
+            if uuid_now is None or json.loads(uuid_now) != self._uuid:
+                raise StorageError(
+                    f"the study {self.name} was deleted or renamed while it was open here; nothing more was written"
+                )
+            yield connection
+
+
+class _UnusableError(Exception):
+    """A waiting trial's settings can't be suggested."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(reason)
+        self.number = number

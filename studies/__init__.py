@@ -1,0 +1,1 @@
+"""What is searched: study files, the search space, and the values that describe one trial."""

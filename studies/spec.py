@@ -1,0 +1,376 @@
+"""A study file, read into frozen and validated values."""
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+
+from studies.errors import InputError
+
+SPEC_VERSION = 1
+CATALOG = Path(__file__).parent / "catalog"
+_STUDY_FILE_BYTES = 1_000_000  # no study file is longer; a wrong path may be
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def check_name(name: str) -> str:
+    """Return a study's name if it has 1 to 64 characters of A-Z a-z 0-9 . _ -, else raise ValueError."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a study's name has 1 to 64 characters of A-Z a-z 0-9 . _ -; given was {name!r}")
+    return name
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of "90s", "30m", "2h" or "1h30m"; a bare number counts seconds; positive.
+
+    Raises ValueError for anything else.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
+    total = 3600.0 * hours + 60 * minutes + seconds
+    if not 0 < total < 1e9:
+        raise ValueError(f"a duration is written 90s, 30m, 2h or 1h30m and is positive; given was {text!r}")
+    return total
+
+
+def _check_duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not choices or len(set(choices)) < len(choices):
+        raise ValueError("give at least one choice, and none of them twice")
+    return choices
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Range(_Section):
+    """A range whose two ends are both included."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low must not be above high; given were low = {self.low:g} and high = {self.high:g}")
+        return self
+
+
+class StrengthRange(_Range):
+    """The strengths of a penalty, searched on a log scale, both ends included."""
+
+    low: float = Field(1e-7, gt=0, le=1e6)
+    high: float = Field(1e-2, gt=0, le=1e6)
+
+
+class DropoutRange(_Range):
+    """The rates of dropout in [0, 1), both ends included."""
+
+    low: float = Field(0.05, ge=0, lt=1)
+    high: float = Field(0.6, ge=0, lt=1)
+    off: bool = Field(True, description='whether "no dropout at all" is a choice of its own')
+
+
+class PatienceRange(_Range):
+    """Epochs without improvement after which early stopping ends a trial, both ends included."""
+
+    low: int = Field(1, ge=1, le=1_000_000)
+    high: int = Field(8, ge=1, le=1_000_000)
+    off: bool = Field(True, description='whether "train max_epochs, keep the last weights" is a choice')
+
+
+Regularizer = Literal["none", "l1", "l2", "l1_l2"]
+BatchNorm = Literal["none", "before_activation", "after_activation"]
+Recipe = Literal["course", "ladder"]
+
+
+class StudySection(_Section):
+    """What the study is called and what it asks."""
+
+    name: Annotated[str, AfterValidator(check_name)] = Field(
+        "study", description="its name in the database: 1 to 64 characters of A-Z a-z 0-9 . _ -"
+    )
+    question: str = Field("", max_length=2000, description="the question it is meant to answer, in words")
+
+
+class DataSpec(_Section):
+    """Which data, and which parts of the training rows are held back."""
+
+    source: str = Field(
+        "auto",
+        min_length=1,
+        description="auto (MNIST, else digits), mnist, digits, or the path of an .npz file",
+    )
+    stop_fraction: float = Field(
+        0.1, gt=0, lt=0.5, description="part of the training rows that decides early stopping and pruning"
+    )
+    select_fraction: float = Field(0.1, gt=0, lt=0.5, description="part of the training rows that gives the objective")
+    train_size: PositiveInt | None = Field(
+        None, description="use only so many of the rows left for training; all of them if not given"
+    )
+
+
+class ModelSpec(_Section):
+    """The network: Flatten, one Dense layer per entry of hidden, and a Dense layer of logits."""
+
+    hidden: Annotated[tuple[PositiveInt, ...], Strict(False), Field(min_length=1)] = Field(
+        (140,), description="units of each hidden layer"
+    )
+    activation: Literal["relu", "tanh", "elu"] = Field("relu", description="activation of the hidden layers")
+    apply_to: Literal["widest", "all"] = Field(
+        "widest", description="hidden layers that are regularized: the widest (the first of equals) or all"
+    )
+    hypermodel: str | None = Field(
+        None, description="a KerasTuner HyperModel of your own, mine.py:MyHyperModel (not available yet)"
+    )
+
+
+class TrainingSpec(_Section):
+    """How one trial trains."""
+
+    trainer: Literal["keras"] = Field("keras", description="keras: model.fit, as the course does it")
+    optimizer: Literal["adam", "sgd", "rmsprop"] = Field("adam", description="Keras's optimizer")
+    learning_rate: float = Field(1e-3, gt=0, le=1e6, description="its learning rate")
+    batch_size: PositiveInt = Field(32, description="rows per training step")
+    max_epochs: PositiveInt = Field(20, description="epochs of a trial that nothing ends earlier")
+
+
+class SpaceSpec(_Section):
+    """The regularization settings that are searched."""
+
+    regularizer: Annotated[tuple[Regularizer, ...], Strict(False), AfterValidator(_check_choices)] = Field(
+        ("none", "l1", "l2", "l1_l2"), description="kernel regularizers to choose from"
+    )
+    l1: StrengthRange = Field(StrengthRange(), description="strength of L1, log scale, where there is an L1 part")
+    l2: StrengthRange = Field(StrengthRange(), description="strength of L2, log scale, where there is an L2 part")
+    dropout: DropoutRange | Literal["off"] = Field(DropoutRange(), description='dropout rate, or "off": never')
+    batch_norm: Annotated[tuple[BatchNorm, ...], Strict(False), AfterValidator(_check_choices)] = Field(
+        ("none", "before_activation", "after_activation"), description="placements of BatchNormalization"
+    )
+    patience: PatienceRange | Literal["off"] = Field(
+        PatienceRange(), description='early-stopping patience in epochs, or "off": never stop early'
+    )
+
+
+class SearchSpec(_Section):
+    """How settings are proposed, judged and compared."""
+
+    objective: Literal["cross_entropy", "accuracy"] = Field(
+        "cross_entropy", description="figure on the select rows that ranks trials"
+    )
+    sampler: str = Field("tpe", description="tpe, random, qmc, grid, or any class of optuna.samplers by its name")
+    sampler_options: dict[str, Any] = Field({}, description="arguments of the sampler's class")
+    pruner: str = Field("median", description="median, hyperband, none, or any class of optuna.pruners by its name")
+    pruner_options: dict[str, Any] = Field({}, description="arguments of the pruner's class")
+    recipes: Annotated[tuple[Recipe, ...], Strict(False)] = Field(
+        (), description="known settings that are tried first (not available yet)"
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="the one seed from which all others derive")
+
+
+class ConfirmSpec(_Section):
+    """How the finalists are confirmed on fresh seeds (not available yet)."""
+
+    top: PositiveInt = Field(3, description="how many of the best configurations")
+    seeds: int = Field(5, ge=2, le=1000, description="on how many fresh seeds")
+
+
+class BudgetSpec(_Section):
+    """When the search ends."""
+
+    trials: PositiveInt = Field(60, description="finished trials in all, over all runs of the study")
+    timeout: Annotated[str, AfterValidator(_check_duration)] | None = Field(
+        None, description="length of one run, 90s, 30m or 1h30m; trials under way are finished"
+    )
+
+
+class StudySpec(_Section):
+    """A whole study: everything that decides its results, and nothing of the machine it runs on."""
+
+    study: StudySection = StudySection()
+    data: DataSpec = DataSpec()
+    model: ModelSpec = ModelSpec()
+    training: TrainingSpec = TrainingSpec()
+    space: SpaceSpec = SpaceSpec()
+    search: SearchSpec = SearchSpec()
+    confirm: ConfirmSpec | None = Field(None, description="confirmation of the finalists")
+    budget: BudgetSpec = BudgetSpec()
+
+    def identity(self) -> dict[str, Any]:
+        """Return "section.key" → value for every key that a study's results depend on.
+
+        Where the data lie is not part of it: the data have a fingerprint of their own. A key that
+        is absent (None) is left out, so that a key added later changes no older study's fingerprint.
+        """
+        document = self.model_dump(mode="json", exclude_none=True)
+        keys = {
+            f"{section}.{key}": value
+            for section in ("data", "model", "training", "space")
+            for key, value in document[section].items()
+        }
+        keys |= {f"search.{key}": document["search"][key] for key in ("objective", "seed")}
+        del keys["data.source"]
+        return keys
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the identity, as 64 hexadecimal digits."""
+        return hashlib.sha256(_canonical(self.identity()).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return the resolved spec, defaults filled in, with its spec_version."""
+        return _canonical({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
+
+    @classmethod
+    def from_json(cls, text: str) -> "StudySpec":
+        """Read back what to_json wrote."""
+        document = json.loads(text)
+        del document["spec_version"]
+        return cls.model_validate(document)
+
+    def changed(self, **sections: Mapping[str, Any]) -> "StudySpec":
+        """Return another spec with some keys changed: `spec.changed(budget={"trials": 12})`."""
+        document = self.model_dump(mode="json")
+        for section, keys in sections.items():
+            document[section] |= keys
+        return _validated(document, "the study")
+
+
+def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:
+    """Return a line "key: one's value → other's" for every key of the identity that differs."""
+    ours, theirs = one.identity(), other.identity()
+    return [
+        f"{key}: {json.dumps(ours.get(key))} → {json.dumps(theirs.get(key))}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+
+
+def catalog_names() -> list[str]:
+    """Return the names of the ready studies."""
+    return sorted(path.stem for path in CATALOG.glob("*.toml"))
+
+
+def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
+    """Read a ready study by its name, or a study file by its path, and apply KEY=VALUE settings.
+
+    Raises InputError with one line: what was given, what is allowed.
+    """
+    path = Path(study)
+    if study in catalog_names():
+        path = CATALOG / f"{study}.toml"
+    elif path.suffix != ".toml" and "/" not in study:
+        near = difflib.get_close_matches(study, catalog_names(), n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalog_names())}"
+        raise InputError(f"no ready study is called {study!r}: {hint} (or give the path of a .toml file)")
+    document = _read_toml(path)
+    document.setdefault("study", {})
+    if isinstance(document["study"], dict):
+        document["study"].setdefault("name", path.stem)
+    for setting in settings:
+        _apply(setting, document)
+    return _validated(document, path.name)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, for editors."""
+    return StudySpec.model_json_schema()
+
+
+def _canonical(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_STUDY_FILE_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"the study file {path} can't be read: {error.strerror}") from error
+    if len(content) > _STUDY_FILE_BYTES:
+        raise InputError(f"{path} is no study file: it is larger than {_STUDY_FILE_BYTES:,} bytes")
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise InputError(f"the study file {path} is not UTF-8 text (byte {error.start})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"the study file {path} is not valid TOML: {error}") from error
+
+
+def _apply(setting: str, document: dict[str, Any]) -> None:
+    """Put one "section.key=value" into a study's document; the value is TOML, or else plain text."""
+    key, equals, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or len(parts) < 2 or not all(parts):
+        raise InputError(f"--set takes SECTION.KEY=VALUE, such as training.max_epochs=5; given was {setting!r}")
+    for part in parts[:-1]:
+        document = document.setdefault(part, {})
+        if not isinstance(document, dict):
+            raise InputError(f"--set {setting}: {part!r} is a value, not a section")
+    try:
+        value = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        value = {"value": text}
+    document[parts[-1]] = value["value"] if len(value) == 1 else text
+
+
+def _validated(document: Mapping[str, Any], origin: str) -> StudySpec:
+    try:
+        return StudySpec.model_validate(document)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputError(f"{origin}: {_describe(faults[0])}{more}") from error
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    # pydantic adds the tried member of a union to the location; a user knows only the keys
+    location = [str(part) for part in fault["loc"] if not re.search(r"[A-Z\[]", str(part))]
+    key = ".".join(location)
+    if fault["type"] == "extra_forbidden":
+        section: Any = StudySpec
+        for part in location[:-1]:
+            section = _section_of(section, part)
+        allowed = list(section.model_fields) if section is not None else []
+        near = difflib.get_close_matches(location[-1], allowed, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(allowed)}"
+        return f"unknown key {key}: {hint}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "value_error":
+        return f"{key}: {message}"
+    return f"{key}: {message[0].lower()}{message[1:]}; given was {_shortened(fault['input'])}"
+
+
+def _section_of(section: Any, key: str) -> Any:
+    """Return the section class behind a key, or None where the key holds a plain value."""
+    if section is None or key not in section.model_fields:
+        return None
+    annotation = section.model_fields[key].annotation
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, _Section)), None)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
