@@ -20,6 +20,7 @@ from search.data import load_dataset
 from search.data.arrays import Dataset, DataUnavailableError
 from search.data.splits import make_splits
 from search.engines import make_engine
+from search.engines.base import Engine
 from search.progress import Progress
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
@@ -81,7 +82,7 @@ def run(
     timeout: str | None = None,
     workers: int | None = None,
     data: str | None = None,
-    engine: str = "processes",
+    engine: str | Engine = "processes",
     settings: Sequence[str] = (),
     progress: Progress | None = None,
     handle_signals: bool = False,
@@ -96,7 +97,7 @@ def run(
         timeout: of this run, such as "30m", if not the file's.
         workers: how many trials may run at once, at least 1; one a core if not given.
         data: auto, a data set's name, or the path of an .npz file, if not the file's.
-        engine: processes or inline.
+        engine: processes or inline, or an engine of your own.
         settings: "section.key=value" each, over the file's.
         progress: told what happens.
         handle_signals: whether Ctrl-C and SIGTERM stop the search in good order.
@@ -116,7 +117,7 @@ def resume(
     timeout: str | None = None,
     workers: int | None = None,
     data: str | None = None,
-    engine: str = "processes",
+    engine: str | Engine = "processes",
     progress: Progress | None = None,
     handle_signals: bool = False,
 ) -> RunResult:
@@ -194,7 +195,7 @@ def delete(name: str, *, storage: str | None = None) -> None:
     path = database_path(storage_url(storage))
     with reading(storage) as database:
         get_study(database, name)
-    with lock.StudyLock(path, name), writing(storage) as database:
+    with writing(storage) as database, lock.StudyLock(path, name):
         _store(database, get_study(database, name)).delete()
         lock.remove_files(path, name)
 
@@ -246,7 +247,7 @@ class _Options:
     storage: str | None
     workers: int | None
     data: str | None
-    engine: str
+    engine: str | Engine
     progress: Progress
     handle_signals: bool
 
@@ -255,7 +256,8 @@ def _search(spec: StudySpec, options: _Options) -> RunResult:
     """Check everything first: bad input creates and changes nothing. Then search."""
     path = database_path(storage_url(options.storage))
     workers = _checked_workers(options.workers)
-    engine, sampler_for, pruner = make_engine(options.engine), sampler_factory(spec), make_pruner(spec)
+    engine = make_engine(options.engine) if isinstance(options.engine, str) else options.engine
+    sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
     _note_what_is_missing(spec, options.progress)
     record = _find(path, spec.study.name)
     dataset, source = _load_data(spec, record, options)
@@ -274,7 +276,7 @@ def _search(spec: StudySpec, options: _Options) -> RunResult:
             store = _store(database, record)
         else:
             store = StudyStore.create(database, spec, info, versions())
-        store.begin_run(spec, options.engine, workers, versions())
+        store.begin_run(spec, type(engine).__name__, workers, versions())
         coordinator = Coordinator(
             spec=spec,
             store=store,

@@ -206,11 +206,11 @@ def dashboard(
 ) -> None:
     """Serve optuna-dashboard for the database, read-only, on this machine."""
     from search import api
-    from storage.dashboard import make_dashboard
+    from storage.dashboard import HOST, make_dashboard
 
     with api.reading(storage) as database, make_dashboard(database, port) as server:
-        print(f"optuna-dashboard of {database.path} on http://{server.server_name}:{server.server_port}/")
-        print("Ctrl-C ends it", file=sys.stderr, flush=True)
+        print(f"optuna-dashboard of {database.path} on http://{HOST}:{server.server_port}/", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr)
         server.serve_forever()
 
 

@@ -108,8 +108,11 @@ class Coordinator:
         total = self.spec.budget.trials
         self.progress.begin(self.spec.study.name, standing.finished, total, standing.best)
         started = polled = self.clock()
+        left = total - standing.finished
         try:
-            self.engine.start(self.setup, min(self.workers, max(total - standing.finished, 1)), self.log_prefix)
+            if left <= 0:  # TensorFlow needn't start for nothing
+                return StopReason.TOTAL
+            self.engine.start(self.setup, min(self.workers, left), self.log_prefix)
             while not self._stop_requested:
                 if self.timeout_seconds is not None and self.clock() - started >= self.timeout_seconds:
                     self._end_by_timeout()

@@ -9,7 +9,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -179,15 +179,25 @@ def _prepare(path: Path) -> None:
     engine = _engine(path, writing=True)
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql(f"pragma journal_mode={journal_mode()[0]}")
             schema.check_optuna(connection, path)
             ours = schema.is_there(connection)
+        _set_journal_mode(path)
         if not ours:
             schema.create(engine)
         with engine.connect() as connection:
             schema.check(connection, path)
     finally:
         engine.dispose()
+
+
+def _set_journal_mode(path: Path) -> None:
+    """Change to the journal mode that suits; while others have the file open it stays as it is."""
+    wanted = journal_mode()[0]
+    with closing(_connector(path, writing=True)()) as connection:
+        if connection.execute("pragma journal_mode").fetchone()[0] != wanted:
+            connection.execute("pragma busy_timeout=1000")
+            with suppress(sqlite3.OperationalError):
+                connection.execute(f"pragma journal_mode={wanted}")
 
 
 def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> RDBStorage:

@@ -187,7 +187,7 @@ def count_trials(database: Database, study: StudyRecord) -> Counts:
     with database.read() as connection:
         rows = connection.execute(
             text("select state, count(*) from trials where study_id = :id group by state"), {"id": study.study_id}
-        ).tuples()
+        )
         return Counts(**{_STATES[state]: count for state, count in rows})
 
 
@@ -267,7 +267,7 @@ def _trials(
             f"where t.study_id = :id {condition} order by t.number, p.param_id"
         ),
         bound,
-    ).tuples()
+    )
     param = params.fetchone()
     for row in rows:
         of_trial = {}

@@ -160,7 +160,7 @@ class StudyStore:
         """Return the trials that ran when the search was interrupted, by number."""
         with self._transaction() as connection:
             begun = select(TrialRow.number, TrialRow.attempt).where(TrialRow.study_uuid == self._uuid)
-            attempts = dict(connection.execute(begun).tuples().all())
+            attempts = {row.number: row.attempt for row in connection.execute(begun)}
             running = self._database.storage.get_all_trials(self._study_id, states=(TrialState.RUNNING,))
             return [
                 TrialTask(number=trial.number, attempt=attempts[trial.number], params=trial.params)
@@ -201,11 +201,12 @@ class StudyStore:
             by_accuracy = self.spec.search.objective == "accuracy"
             judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
             storage.set_trial_intermediate_value(trial_id, metrics.epoch, judged)
-            study = self._study(pruner=pruner)
+            study = self._study(pruner)
             if not pruner.prune(study, storage.get_trial(trial_id)):
                 return Verdict.RECORDED
             self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
             study.tell(task.number, state=TrialState.PRUNED)
+            self.exhausted |= study.exhausted
             return Verdict.PRUNED
 
     def finish(self, task: TrialTask, outcome: TrialOutcome) -> bool:
@@ -295,7 +296,7 @@ class StudyStore:
             self._set_trial_row(connection, task.number, **columns)
             study = self._study()
             study.tell(task.number, value, state)
-            self.exhausted = study.exhausted
+            self.exhausted |= study.exhausted
             return True
 
     def _study(self, pruner: BasePruner | None = None) -> _Study:
@@ -311,7 +312,7 @@ class StudyStore:
 
     def _states_by_number(self, connection: sqlalchemy.Connection) -> dict[int, str]:
         rows = connection.exec_driver_sql("select number, state from trials where study_id = ?", (self._study_id,))
-        return dict(rows.tuples().all())
+        return {row.number: row.state for row in rows}
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlalchemy.Connection]:

@@ -102,7 +102,7 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
     Raises InputError where the file can't be read or its arrays can't be used.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             missing = [key for key in _KEYS if key not in file.files]
             if missing:
                 raise InputError(

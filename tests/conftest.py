@@ -1,0 +1,120 @@
+"""What tests share: specs, data, databases, and coordinators with a trainer of milliseconds."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+
+from search import api
+from search.engines.inline import InlineEngine
+from search.engines.processes import ProcessEngine
+from search.progress import FinishedTrial, Progress
+from studies.spec import StudySpec, read_study
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the user's settings, data or databases."""
+    for name in ("REGSEARCH_STORAGE", "FAKE_FAULTS", "FAKE_EPOCH_SECONDS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    """The URL of a database that isn't there yet."""
+    return f"sqlite:///{tmp_path}/test.db"
+
+
+@pytest.fixture
+def smoke() -> StudySpec:
+    """The small study for tests."""
+    return read_study("smoke")
+
+
+class RecordingProgress(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.finished: list[FinishedTrial] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
+        self.finished.append(trial)
+
+
+@pytest.fixture
+def progress() -> RecordingProgress:
+    return RecordingProgress()
+
+
+@pytest.fixture
+def inline_engine() -> InlineEngine:
+    """Fake trials in this process."""
+    return InlineEngine(fakes.FakeTrainer)
+
+
+@pytest.fixture
+def process_engine() -> Iterator[ProcessEngine]:
+    """Fake trials in processes of their own."""
+    engine = ProcessEngine([sys.executable, str(ROOT / "tests" / "fakes.py")])
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def search(storage: str, inline_engine: InlineEngine, progress: RecordingProgress) -> Callable[..., api.RunResult]:
+    """Run `smoke` with fake trials; options are those of `api.run`."""
+
+    def run(study: str = "smoke", **options: Any) -> api.RunResult:
+        return api.run(study, **{"storage": storage, "engine": inline_engine, "progress": progress, **options})
+
+    return run
+
+
+class Command:
+    """The command `regsearch` as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        with self.start(*arguments, **environment) as process:
+            out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "search", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def regsearch(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def mnist_file() -> Path:
+    """Real MNIST; a test that needs it says why it is skipped, and in CI it must not be."""
+    named = os.environ.get("REGSEARCH_MNIST")
+    if not named:
+        reason = "real MNIST is not here: set REGSEARCH_MNIST to an mnist.npz"
+        pytest.skip(reason)
+    return Path(named)

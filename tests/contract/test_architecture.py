@@ -1,0 +1,138 @@
+"""The repository holds its own rules: what may import what, and what the documents claim."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("studies", "search", "storage")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Return the top-level names of everything a module imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_downward(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    names = imported(path)
+    if package == "studies":
+        assert not names & {"search", "storage", "tensorflow", "keras", "keras_tuner", "sqlalchemy", "optuna"}
+    if package == "storage":
+        assert not names & {"search", "tensorflow", "keras", "keras_tuner"}
+    if package == "search" and path.name not in ("api.py", "cli.py", "doctor.py"):
+        assert not names & {"storage", "sqlalchemy"}
+    if names & {"tensorflow", "keras", "keras_tuner"}:
+        assert path.parent.name == "training"
+    assert not names & {"tests", "fakes"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_says_what_it_is_for_and_is_not_too_long(path: Path) -> None:
+    text = path.read_text()
+    assert ast.get_docstring(ast.parse(text))
+    assert len(text.splitlines()) <= 420
+
+
+def test_the_top_level_is_fixed() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    if not tracked:
+        pytest.skip("not a git checkout")
+    allowed = {"pyproject.toml", "search", "studies", "storage", "tests", "README.md"}
+    for_tools = {".ci", "Makefile", "requirements.lock", "LICENSE", "CHANGELOG.md", ".gitignore"}
+    assert {path.split("/")[0] for path in tracked} <= allowed | for_tools
+
+
+def test_every_package_is_shipped_and_tests_are_not() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES}
+    assert set(listed) == found
+
+
+def test_the_lock_is_hashed_and_holds_no_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    pins = re.split(r"\n(?=[a-z0-9])", lock)
+    assert len(pins) > 50
+    for pin in pins[1:]:
+        assert re.match(r"[a-z0-9.\-\[\]]+==\S+", pin), pin[:60]
+        assert "--hash=sha256:" in pin, pin[:60]
+
+
+@pytest.mark.parametrize("command", [["--help"], ["schema"], ["run", "--help"], ["status", "absent"]])
+def test_what_needs_no_tensorflow_does_not_import_it(command: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from search.cli import main\n"
+        f"sys.argv = ['regsearch', *{command!r}]\n"
+        "try: main()\n"
+        "finally: assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert "AssertionError" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from search.cli import main\n"
+        "sys.argv = ['regsearch', '--help']\n"
+        "try: main()\n"
+        "finally: assert not {'optuna', 'sqlalchemy', 'numpy', 'pydantic'} & set(sys.modules), 'heavy'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def commands() -> list[str]:
+    done = subprocess.run([sys.executable, "-m", "search", "--help"], capture_output=True, text=True, check=True)
+    return re.findall(r"^  ([a-z]+)  +[A-Z]", done.stdout, re.MULTILINE)
+
+
+def test_every_command_is_in_the_readme_and_every_command_there_exists() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert len(commands()) >= 12
+    named = set(re.findall(r"regsearch ([a-z]+)\b", readme))
+    assert set(commands()) <= named
+    assert named <= set(commands()) | {"is", "needs"}
+
+
+def test_options_named_in_the_readme_exist() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command, rest in re.findall(r"^ *\$? *regsearch ([a-z]+)(.*)$", readme, re.MULTILINE):
+        shown = subprocess.run(
+            [sys.executable, "-m", "search", command, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for option in re.findall(r"--[a-z-]+", rest.split("#")[0]):
+            assert option in shown, f"{command} {option}"
+
+
+def test_the_readme_names_every_key_of_a_study_file() -> None:
+    from studies.spec import StudySpec
+
+    readme = (ROOT / "README.md").read_text()
+    for name, field in StudySpec.model_fields.items():
+        assert f"[{name}]" in readme, name
+        section = field.annotation
+        keys = getattr(section, "model_fields", None) or section.__args__[0].model_fields
+        for key in keys:
+            assert re.search(rf"\b{key}\b", readme), f"{name}.{key}"

@@ -1,0 +1,207 @@
+"""What every engine does, run over each engine that is there."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fakes
+import pytest
+
+from search.engines import engine_names, make_engine
+from search.engines.base import Engine
+from search.engines.inline import InlineEngine
+from search.engines.processes import ProcessEngine
+from search.events import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
+from search.training.trainer import TrainerSetup
+from studies.errors import InputError, NoResultError
+from studies.spec import StudySpec
+from studies.trial import TrialTask
+
+FAKE_WORKER = [sys.executable, str(Path(__file__).parents[1] / "fakes.py")]
+FAKES: dict[str, Callable[[], Engine]] = {
+    "inline": lambda: InlineEngine(fakes.FakeTrainer),
+    "processes": lambda: ProcessEngine(FAKE_WORKER),
+}
+SETUP = TrainerSetup(spec=StudySpec().changed(training={"max_epochs": 4}), source="digits", sha256="0" * 64)
+
+
+def task(number: int = 0, attempt: int = 0) -> TrialTask:
+    return TrialTask(number=number, attempt=attempt, params={"regularizer": "none", "number": number})
+
+
+@pytest.fixture(params=engine_names())
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    assert request.param in FAKES, "a new engine needs a fake trainer here"
+    engine = FAKES[request.param]()
+    engine.start(SETUP, 2, tmp_path / "worker-")
+    yield engine
+    engine.stop()
+
+
+class Listener:
+    """Keeps events, and answers each epoch."""
+
+    def __init__(self, go_on: Callable[[EpochFinished], bool] = lambda event: True) -> None:
+        self.go_on = go_on
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> bool:
+        self.events.append(event)
+        return isinstance(event, EpochFinished) and self.go_on(event)
+
+    def listen(self, engine: Engine, until: Callable[[], bool]) -> None:
+        for _ in range(600):
+            if until():
+                return
+            engine.wait(self, 0.1)
+        raise AssertionError(f"not heard; events were {self.events}")
+
+    def ended(self) -> list[Event]:
+        return [event for event in self.events if not isinstance(event, EpochFinished)]
+
+
+def test_a_trial_says_each_epoch_and_how_it_ended(engine: Engine) -> None:
+    listener = Listener()
+    engine.submit(task())
+    listener.listen(engine, lambda: bool(listener.ended()))
+    epochs = [event.metrics.epoch for event in listener.events if isinstance(event, EpochFinished)]
+    assert epochs == [0, 1, 2, 3]
+    assert isinstance(listener.events[-1], TrialFinished)
+
+
+def test_every_engine_gives_the_same_figures(engine: Engine, tmp_path: Path) -> None:
+    reference = Listener()
+    inline = InlineEngine(fakes.FakeTrainer)
+    inline.start(SETUP, 1, tmp_path / "reference-")
+    inline.submit(task())
+    inline.wait(reference, 0)
+    listener = Listener()
+    engine.submit(task())
+    listener.listen(engine, lambda: bool(listener.ended()))
+    assert listener.events == reference.events
+
+
+def test_a_stopped_trial_says_no_more_and_its_worker_is_free(engine: Engine) -> None:
+    listener = Listener(lambda event: event.number != 0 or event.metrics.epoch < 1)
+    free = engine.free_workers()
+    engine.submit(task(0))
+    listener.listen(engine, lambda: len(listener.events) == 2)
+    assert engine.free_workers() == free
+    engine.submit(task(1))
+    listener.listen(engine, lambda: bool(listener.ended()))
+    assert [event.number for event in listener.events] == [0, 0, 1, 1, 1, 1, 1]
+
+
+def test_what_a_trial_raises_is_its_failure_and_its_traceback_is_logged(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({"0": "raise", "1": "diverge"}))
+    engine.stop()
+    engine = FAKES["inline" if isinstance(engine, InlineEngine) else "processes"]()
+    engine.start(SETUP, 1, tmp_path / "worker-")
+    for number, reason in ((0, "ValueError: a fault was asked for"), (1, "diverged at epoch 0")):
+        listener = Listener()
+        engine.submit(task(number))
+        listener.listen(engine, lambda listener=listener: bool(listener.ended()))
+        assert listener.ended() == [TrialFailed(number=number, attempt=0, reason=reason)]
+    engine.stop()
+    assert "Traceback" in (tmp_path / "worker-0.log").read_text()
+
+
+def test_what_the_handler_raises_passes_through(engine: Engine) -> None:
+    class HandlerError(Exception):
+        pass
+
+    def fail(event: Event) -> bool:
+        raise HandlerError
+
+    engine.submit(task())
+    with pytest.raises(HandlerError):
+        for _ in range(600):
+            engine.wait(fail, 0.1)
+
+
+def test_an_unknown_engine_is_refused_with_the_names() -> None:
+    with pytest.raises(InputError, match="there are inline, processes"):
+        make_engine("rays")
+    assert isinstance(make_engine("processes"), ProcessEngine)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[ProcessEngine]:
+    engine = ProcessEngine(FAKE_WORKER, trials_per_process=2)
+    yield engine
+    engine.stop()
+
+
+def test_a_worker_that_dies_is_noticed_and_replaced(
+    processes: ProcessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"0": "die once"}')
+    processes.start(SETUP, 1, tmp_path / "worker-")
+    (first,) = processes.processes()
+    listener = Listener()
+    processes.submit(task())
+    listener.listen(processes, lambda: bool(listener.ended()))
+    (lost,) = listener.ended()
+    assert isinstance(lost, WorkerLost)
+    assert "exited with code 7" in lost.reason
+    assert str(tmp_path / "worker-0.log") in lost.reason
+    assert processes.processes() != [first]
+    assert not is_alive(first)
+    processes.submit(task(attempt=1))
+    listener.listen(processes, lambda: len(listener.ended()) == 2)
+    assert isinstance(listener.ended()[-1], TrialFinished)
+
+
+def test_a_worker_killed_before_it_began_gets_its_task_again(processes: ProcessEngine, tmp_path: Path) -> None:
+    processes.start(SETUP, 1, tmp_path / "worker-")
+    processes.submit(task())
+    os.kill(processes.processes()[0], 9)
+    listener = Listener()
+    listener.listen(processes, lambda: bool(listener.ended()))
+    assert isinstance(listener.ended()[0], TrialFinished)
+
+
+def test_workers_that_cannot_start_end_the_search_with_their_last_words(tmp_path: Path) -> None:
+    engine = ProcessEngine([sys.executable, "-c", "raise SystemExit('no TensorFlow here')"])
+    engine.start(SETUP, 2, tmp_path / "worker-")
+    with pytest.raises(NoResultError, match=r"workers can't start .*no TensorFlow here.*worker-\d\.log"):
+        for _ in range(600):
+            engine.wait(Listener(), 0.1)
+    engine.stop()
+
+
+def test_a_worker_is_renewed_after_some_trials(processes: ProcessEngine, tmp_path: Path) -> None:
+    processes.start(SETUP, 1, tmp_path / "worker-")
+    seen = set()
+    listener = Listener()
+    for number in range(5):
+        processes.submit(task(number))
+        seen |= set(processes.processes())
+        listener.listen(processes, lambda number=number: len(listener.ended()) == number + 1)
+    assert len(seen) == 3
+    assert [pid for pid in seen if is_alive(pid)] == processes.processes()
+
+
+def test_stop_ends_workers_whatever_they_do(
+    processes: ProcessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"0": "hang"}')
+    processes.start(SETUP, 2, tmp_path / "worker-")
+    processes.submit(task())
+    pids = processes.processes()
+    processes.wait(Listener(), 0.5)
+    processes.stop()
+    processes.stop()
+    assert not any(is_alive(pid) for pid in pids)

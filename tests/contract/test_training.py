@@ -1,0 +1,272 @@
+"""The trainer against Keras itself: the network, early stopping, the figures, and the same bits each time."""
+
+import gc
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search.data import load_dataset
+from search.data.arrays import Dataset
+from search.data.splits import make_splits
+from search.training.early_stopping import EarlyStopping
+from search.training.keras_trainer import KerasTrainer
+from search.training.model import RegularizedNetwork
+from search.training.trainer import DivergedError
+from studies.space import Regularization
+from studies.spec import StudySpec, read_study
+from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+
+SPEC = read_study("smoke")
+
+
+def builder(spec: StudySpec = SPEC, seed: int = 0) -> RegularizedNetwork:
+    return RegularizedNetwork(
+        model=spec.model,
+        training=spec.training,
+        space=spec.space,
+        image_shape=(28, 28),
+        class_count=10,
+        scale=1 / 255,
+        seed=seed,
+    )
+
+
+def layers(network: keras.Model) -> list[str]:
+    return [type(layer).__name__ for layer in network.layers]
+
+
+def test_without_regularization_it_is_the_courses_network() -> None:
+    network = builder().network(Regularization())
+    assert layers(network) == ["Rescaling", "Flatten", "Dense", "Activation", "Dense"]
+    assert network.layers[2].units == 16
+    assert network.layers[2].kernel_regularizer is None
+    assert network.loss.get_config()["from_logits"]
+
+
+@pytest.mark.parametrize(
+    ("placement", "between"),
+    [
+        ("none", ["Dense", "Activation", "Dropout"]),
+        ("before_activation", ["Dense", "BatchNormalization", "Activation", "Dropout"]),
+        ("after_activation", ["Dense", "Activation", "BatchNormalization", "Dropout"]),
+    ],
+)
+def test_every_technique_has_its_place(placement: str, between: list[str]) -> None:
+    network = builder().network(Regularization(l1=1e-5, l2=1e-4, dropout=0.3, batch_norm=placement))
+    assert layers(network) == ["Rescaling", "Flatten", *between, "Dense"]
+    penalty = network.layers[2].kernel_regularizer
+    assert (float(penalty.l1), float(penalty.l2)) == pytest.approx((1e-5, 1e-4))
+    assert network.layers[-1].kernel_regularizer is None
+
+
+@pytest.mark.parametrize(("apply_to", "regularized"), [("widest", [False, True, False]), ("all", [True, True, True])])
+def test_the_widest_layer_or_all_are_regularized(apply_to: str, regularized: list[bool]) -> None:
+    spec = SPEC.changed(model={"hidden": [8, 16, 16], "apply_to": apply_to, "activation": "elu"})
+    network = builder(spec).network(Regularization(l2=1e-4))
+    dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.kernel_regularizer is not None for layer in dense] == [*regularized, False]
+
+
+def test_it_is_a_hypermodel_for_kerastuner() -> None:
+    hp = keras_tuner.HyperParameters()
+    builder().build(hp)
+    hp.values = {"regularizer": "l2", "l2": 1e-3, "use_dropout": True, "dropout": 0.5, "batch_norm": "none"}
+    hp.values["early_stopping"] = False
+    network = builder().build(hp)
+    assert layers(network) == ["Rescaling", "Flatten", "Dense", "Activation", "Dropout", "Dense"]
+    assert network.layers[4].rate == 0.5
+
+
+def test_initial_weights_come_from_the_seed_alone() -> None:
+    def weights(seed: int, regularization: Regularization) -> np.ndarray[Any, Any]:
+        return np.asarray(builder(seed=seed).network(regularization).get_weights()[0])
+
+    assert np.array_equal(weights(0, Regularization()), weights(0, Regularization(l2=1e-3, dropout=0.2)))
+    assert not np.array_equal(weights(0, Regularization()), weights(1, Regularization()))
+
+
+class _Model:
+    """What Keras's callback needs of a model."""
+
+    def __init__(self) -> None:
+        self.stop_training = False
+        self.epoch = -1
+
+    def get_weights(self) -> int:
+        return self.epoch
+
+    def set_weights(self, weights: int) -> None:
+        self.restored = weights
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.30000001, 0.5, 1.0]), min_size=1, max_size=20), st.integers(1, 6))
+def test_patience_counts_as_keras_counts(losses: list[float], patience: int) -> None:
+    """Keras's own callback is the oracle."""
+    callback = keras.callbacks.EarlyStopping(
+        monitor="val_loss", mode="min", patience=patience, restore_best_weights=True
+    )
+    model = _Model()
+    callback._model = model
+    callback.on_train_begin()
+    ours = EarlyStopping(patience=patience)
+    for epoch, loss in enumerate(losses):
+        model.epoch = epoch
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+        ours = ours.after(epoch, loss)
+        assert ours.is_over == model.stop_training
+        assert ours.best_epoch == callback.best_epoch
+        if ours.is_over:
+            return
+
+
+def test_without_early_stopping_the_last_epoch_counts() -> None:
+    state = EarlyStopping(patience=None)
+    for epoch, loss in enumerate([0.1, 0.5, 0.9]):
+        state = state.after(epoch, loss)
+    assert (state.best_epoch, state.is_over) == (2, False)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits")
+
+
+def train(
+    digits: Dataset, spec: StudySpec = SPEC, trainer: KerasTrainer | None = None, **params: Any
+) -> tuple[TrialOutcome, list[EpochMetrics]]:
+    trainer = trainer or KerasTrainer(spec, digits, make_splits(digits, spec.data, spec.search.seed))
+    epochs: list[EpochMetrics] = []
+    outcome = trainer.train(
+        TrialTask(number=0, attempt=0, params=params), lambda metrics: epochs.append(metrics) or True
+    )
+    assert outcome is not None
+    return outcome, epochs
+
+
+def without_times(outcome: TrialOutcome, epochs: list[EpochMetrics]) -> Any:
+    figures = [{**vars(epoch), "seconds": 0} for epoch in epochs]
+    return {**vars(outcome), "seconds": 0}, figures
+
+
+ALL = {"l1": 1e-5, "l2": 1e-4, "dropout": 0.3, "batch_norm": "before_activation", "patience": 2}
+
+
+def test_a_trial_gives_the_same_bits_alone_and_after_others_in_the_same_process(digits: Dataset) -> None:
+    alone = without_times(*train(digits, **ALL))
+    trainer = KerasTrainer(SPEC, digits, make_splits(digits, SPEC.data, SPEC.search.seed))
+    train(digits, trainer=trainer, l1=1e-3)
+    train(digits, trainer=trainer, dropout=0.5)
+    assert without_times(*train(digits, trainer=trainer, **ALL)) == alone
+
+
+def test_another_seed_gives_other_luck(digits: Dataset) -> None:
+    splits = make_splits(digits, SPEC.data, 0)
+    one, _ = train(digits, trainer=KerasTrainer(SPEC, digits, splits))
+    other, _ = train(digits, trainer=KerasTrainer(SPEC, digits, splits, seed=99))
+    assert one.select_cross_entropy != other.select_cross_entropy
+
+
+def test_every_epoch_has_an_order_of_its_own(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seeded `fit` with shuffle=True would repeat one permutation for ever."""
+    orders = []
+    fit = keras.Model.fit
+
+    def spy(self: Any, x: Any, *arguments: Any, **options: Any) -> Any:
+        orders.append(x.copy())
+        return fit(self, x, *arguments, **options)
+
+    monkeypatch.setattr(keras.Model, "fit", spy)
+    train(digits)
+    assert len(orders) == 3
+    assert not np.array_equal(orders[0], orders[1])
+    assert not np.array_equal(orders[1], orders[2])
+    assert orders[0].dtype == np.uint8
+    for order in orders[1:]:
+        assert np.array_equal(np.sort(order.sum((1, 2))), np.sort(orders[0].sum((1, 2))))
+
+
+def test_figures_are_those_of_keras_itself(digits: Dataset) -> None:
+    """The same network, evaluated by Keras: loss with penalty, cross-entropy without, accuracy."""
+    spec = SPEC.changed(training={"max_epochs": 1})
+    splits = make_splits(digits, spec.data, 0)
+    trainer = KerasTrainer(spec, digits, splits)
+    kept: list[keras.Model] = []
+    network = trainer.builder.network
+    trainer.builder.network = lambda regularization: kept.append(network(regularization)) or kept[-1]  # type: ignore[method-assign,func-returns-value]
+    outcome, (epoch,) = train(digits, trainer=trainer, l1=1e-3, l2=1e-2, dropout=0.4)
+    (model,) = kept
+    model.compile(
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[
+            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        ],
+    )
+
+    def evaluate(rows: Any) -> dict[str, float]:
+        return dict(model.evaluate(digits.x_train[rows], digits.y_train[rows], verbose=0, return_dict=True))
+
+    stop, select, trained = evaluate(splits.stop), evaluate(splits.select), evaluate(splits.train)
+    assert epoch.stop_loss == pytest.approx(stop["loss"], rel=1e-5)
+    assert epoch.stop_cross_entropy == pytest.approx(stop["cross_entropy"], rel=1e-5)
+    assert epoch.stop_accuracy == pytest.approx(stop["accuracy"])
+    assert epoch.stop_loss > epoch.stop_cross_entropy + 0.1
+    assert outcome.select_cross_entropy == pytest.approx(select["cross_entropy"], rel=1e-5)
+    assert outcome.select_accuracy == pytest.approx(select["accuracy"])
+    assert outcome.train_cross_entropy == pytest.approx(trained["cross_entropy"], rel=1e-5)
+    assert outcome.generalization_gap == pytest.approx(select["cross_entropy"] - trained["cross_entropy"], abs=1e-5)
+    assert outcome.near_zero_share == pytest.approx(float((np.abs(model.get_weights()[0]) < 1e-3).mean()))
+
+
+def test_the_restored_weights_are_those_of_the_best_epoch(digits: Dataset) -> None:
+    """A trial cut at its best epoch, without early stopping, ends with the same weights."""
+    spec = SPEC.changed(training={"max_epochs": 40, "learning_rate": 0.05})
+    outcome, epochs = train(digits, spec, patience=1)
+    assert outcome.epochs < 40
+    assert outcome.best_epoch == len(epochs) - 2
+    losses = [epoch.stop_loss for epoch in epochs]
+    assert outcome.best_epoch == losses.index(min(losses))
+    cut, _ = train(digits, spec.changed(training={"max_epochs": outcome.best_epoch + 1}))
+    assert cut.select_cross_entropy == outcome.select_cross_entropy
+
+
+def test_a_trial_that_is_told_to_stop_stops(digits: Dataset) -> None:
+    trainer = KerasTrainer(SPEC, digits, make_splits(digits, SPEC.data, 0))
+    heard: list[int] = []
+    task = TrialTask(number=0, attempt=0, params={})
+    assert trainer.train(task, lambda metrics: heard.append(metrics.epoch) or metrics.epoch < 1) is None
+    assert heard == [0, 1]
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1e30), ("rmsprop", 1e38)])
+def test_a_loss_that_is_not_finite_ends_the_trial(digits: Dataset, optimizer: str, rate: float) -> None:
+    spec = SPEC.changed(training={"optimizer": optimizer, "learning_rate": 1e6})
+    trainer = KerasTrainer(spec, digits, make_splits(digits, spec.data, 0))
+    with pytest.raises(DivergedError, match=r"diverged at epoch [012]"):
+        trainer.train(TrialTask(number=0, attempt=0, params={"l2": rate}), lambda metrics: True)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.sampled_from([{"dropout": 0.0}, {"l1": 0.0, "l2": 0.0}, {"regularizer": "none", "use_dropout": False}]))
+def test_what_is_zero_is_off(params: dict[str, Any]) -> None:
+    digits = load_dataset("digits")
+    assert without_times(*train(digits, **params)) == without_times(*train(digits))
+
+
+def test_floats_are_not_scaled_again(digits: Dataset) -> None:
+    scaled = Dataset(
+        name="floats",
+        x_train=digits.x_train.astype(np.float32) / 255,
+        y_train=digits.y_train,
+        x_test=digits.x_test.astype(np.float32) / 255,
+        y_test=digits.y_test,
+    )
+    one, _ = train(digits)
+    other, _ = train(scaled)
+    assert other.select_cross_entropy == pytest.approx(one.select_cross_entropy, rel=1e-3)
+    gc.collect()

@@ -1,0 +1,72 @@
+"""A trainer of milliseconds, and a worker process that has it: `python tests/fakes.py`.
+
+What a trial gives depends on its parameters alone. What goes wrong is told by $FAKE_FAULTS, a JSON object
+of trial number → fault: "die" (always), "die once", "raise", "diverge", "hang".
+"""
+
+import hashlib
+import json
+import os
+import time
+
+from search.training.early_stopping import EarlyStopping
+from search.training.trainer import DivergedError, OnEpoch, TrainerSetup
+from studies.space import Regularization
+from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+
+
+class FakeTrainer:
+    """Trains nothing, and answers like a trainer."""
+
+    def __init__(self, setup: TrainerSetup) -> None:
+        self.max_epochs = setup.spec.training.max_epochs
+        self.seconds = float(os.environ.get("FAKE_EPOCH_SECONDS", "0"))
+
+    def train(self, task: TrialTask, on_epoch: OnEpoch) -> TrialOutcome | None:
+        quality = int(hashlib.sha256(json.dumps(dict(task.params), sort_keys=True).encode()).hexdigest()[:8], 16)
+        base = quality / 2**32
+        stopping = EarlyStopping(patience=Regularization.from_params(task.params).patience)
+        epoch = 0
+        while epoch < self.max_epochs and not stopping.is_over:
+            time.sleep(self.seconds)
+            self._go_wrong(task, epoch)
+            loss = base + 1 / (epoch + 2) + 0.1 * ((quality >> epoch) & 1)
+            metrics = EpochMetrics(
+                epoch=epoch,
+                train_loss=loss / 2,
+                stop_loss=loss,
+                stop_cross_entropy=loss,
+                stop_accuracy=1 / (1 + loss),
+                seconds=0.0,
+            )
+            if not on_epoch(metrics):
+                return None
+            stopping = stopping.after(epoch, loss)
+            epoch += 1
+        return TrialOutcome(
+            best_epoch=stopping.best_epoch or 0,
+            epochs=epoch,
+            select_cross_entropy=base,
+            select_accuracy=1 / (1 + base),
+            train_cross_entropy=base / 2,
+            train_accuracy=1 / (1 + base / 2),
+            near_zero_share=0.5,
+            seconds=0.0,
+        )
+
+    def _go_wrong(self, task: TrialTask, epoch: int) -> None:
+        fault = json.loads(os.environ.get("FAKE_FAULTS", "{}")).get(str(task.number))
+        if fault == "die" or (fault == "die once" and task.attempt == 0 and epoch == 1):
+            os._exit(7)
+        if fault == "raise":
+            raise ValueError("a fault was asked for")
+        if fault == "diverge":
+            raise DivergedError(epoch)
+        if fault == "hang":
+            time.sleep(600)
+
+
+if __name__ == "__main__":
+    from search import worker
+
+    worker.main(FakeTrainer)

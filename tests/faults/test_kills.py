@@ -1,0 +1,241 @@
+"""Real processes, killed and stopped: nothing acknowledged is lost, and no process is left."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import ROOT, Command
+from helpers import assert_whole, finished, rows
+
+from search import api
+
+FAKE_WORKER = ROOT / "tests" / "fakes.py"
+FAKE_SEARCH = """
+import sys
+from search import api, cli
+from search.engines.processes import ProcessEngine
+from search.progress import LineProgress
+import search.api
+worker = [sys.executable, sys.argv.pop(1)]
+search.api.make_engine = lambda name: ProcessEngine(worker)
+cli.main()
+"""
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    """Start the command with fake trials."""
+    return subprocess.Popen(
+        [sys.executable, "-c", FAKE_SEARCH, str(FAKE_WORKER), *arguments],
+        cwd=folder,
+        env={**os.environ, "FAKE_EPOCH_SECONDS": "0.05", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def count_finished(storage: str) -> int:
+    try:
+        return len(finished(storage))
+    except api.RegsearchError:
+        return 0
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/regsearch.db"
+
+
+def test_a_coordinator_killed_five_times_loses_nothing(tmp_path: Path, storage: str) -> None:
+    generator = random.Random(5)
+    acknowledged: dict[int, Any] = {}
+    for kill in range(5):
+        with start(tmp_path, "run", "smoke", "--trials", "40", "--workers", "2", "--quiet") as process:
+            before = count_finished(storage)
+            wait_for(lambda before=before: count_finished(storage) > before)
+            time.sleep(generator.random() * 0.3)
+            workers = descendants(process)
+            process.kill()
+            process.communicate()
+        wait_for(lambda workers=workers: all_gone(workers), 5)
+        acknowledged |= finished(storage)
+        assert workers, kill
+        assert 0 < len(acknowledged) < 40
+    with start(tmp_path, "resume", "smoke", "--workers", "2", "--quiet") as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    final = finished(storage)
+    assert list(final) == list(range(40))
+    assert {number: final[number] for number in acknowledged} == acknowledged
+    assert api.answer("smoke", storage=storage).counts.running == 0
+    assert_whole(storage)
+
+
+@pytest.mark.parametrize(
+    ("signals", "code"), [([signal.SIGINT], 130), ([signal.SIGTERM], 143), ([signal.SIGINT] * 2, 130)]
+)
+def test_a_signal_stops_the_search_within_five_seconds_and_says_how_to_go_on(
+    tmp_path: Path, storage: str, signals: list[signal.Signals], code: int
+) -> None:
+    with start(tmp_path, "run", "smoke", "--trials", "500") as process:
+        wait_for(lambda: count_finished(storage) > 2)
+        workers = descendants(process)
+        asked = time.monotonic()
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.01)
+        _, err = process.communicate(timeout=20)
+        took = time.monotonic() - asked
+    assert process.returncode == code, err
+    assert took < 5
+    assert err.splitlines()[-1] == "go on with: regsearch resume smoke"
+    assert "Traceback" not in err
+    assert workers
+    assert all_gone(workers)
+    before = finished(storage)
+    with start(tmp_path, "resume", "smoke", "--trials", str(len(before) + 3)) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    after = finished(storage)
+    assert {number: after[number] for number in before} == before
+
+
+def test_a_stopped_and_resumed_one_worker_study_equals_one_that_ran_through(tmp_path: Path, storage: str) -> None:
+    (tmp_path / "whole").mkdir()
+    with start(tmp_path / "whole", "run", "smoke", "--trials", "14", "--workers", "1", "--quiet") as process:
+        process.communicate(timeout=120)
+    for stop in range(3):
+        with start(tmp_path, "run", "smoke", "--trials", "14", "--workers", "1", "--quiet") as process:
+            wait_for(lambda stop=stop: count_finished(storage) > 3 * stop)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+        assert process.returncode == 143
+    with start(tmp_path, "resume", "smoke", "--workers", "1", "--quiet") as process:
+        process.communicate(timeout=60)
+    assert rows(storage) == rows(f"sqlite:///{tmp_path}/whole/regsearch.db")
+
+
+def test_workers_killed_at_random_are_replaced(tmp_path: Path, storage: str) -> None:
+    generator = random.Random(3)
+    killed = 0
+    with start(tmp_path, "run", "smoke", "--trials", "25", "--workers", "2", "--quiet") as process:
+        while process.poll() is None:
+            time.sleep(0.2 + generator.random() * 0.3)
+            if killed < 4 and count_finished(storage) > 0:
+                for worker in descendants(process)[:1]:
+                    worker.kill()
+                    killed += 1
+        _, err = process.communicate()
+    assert process.returncode == 0, err
+    assert killed == 4
+    assert list(finished(storage)) == list(range(25))
+    assert "ended by signal 9" in err
+
+
+def test_stop_ends_a_search_in_another_process(tmp_path: Path, storage: str, regsearch: Command) -> None:
+    assert regsearch("stop", "smoke").returncode == 2
+    with start(tmp_path, "run", "smoke", "--trials", "500") as process:
+        wait_for(lambda: count_finished(storage) > 1)
+        status = json.loads(regsearch("status", "smoke", "--json").stdout)
+        assert status["coordinator"]["pid"] == process.pid
+        stopped = regsearch("stop", "smoke")
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert err.splitlines()[-1] == "go on with: regsearch resume smoke"
+    assert stopped.returncode == 0, stopped.stderr
+    assert f"process {process.pid}" in stopped.stdout
+    assert "nobody searches smoke" in regsearch("stop", "smoke").stdout
+
+
+def test_two_coordinators_of_one_study_race_and_one_is_refused(tmp_path: Path, storage: str) -> None:
+    both = [start(tmp_path, "run", "smoke", "--trials", "30", "--quiet") for _ in range(2)]
+    results = []
+    for process in both:
+        with process:
+            _, err = process.communicate(timeout=120)
+        results.append((process.returncode, err))
+    codes = sorted(code for code, _ in results)
+    assert codes == [0, 2], results
+    assert list(finished(storage)) == list(range(30))
+
+
+def test_a_search_survives_a_database_that_is_locked_for_a_while(tmp_path: Path, storage: str) -> None:
+    import sqlite3
+
+    with start(tmp_path, "run", "smoke", "--trials", "12", "--quiet") as process:
+        wait_for(lambda: count_finished(storage) > 0)
+        other = sqlite3.connect(tmp_path / "regsearch.db", timeout=30, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        time.sleep(2)
+        other.execute("COMMIT")
+        other.close()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert list(finished(storage)) == list(range(12))
+
+
+def test_a_full_disk_is_one_line_and_exit_3_and_nothing_is_lost(tmp_path: Path, storage: str) -> None:
+    import resource
+
+    limit = 240_000
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            FAKE_SEARCH,
+            str(FAKE_WORKER),
+            "run",
+            "smoke",
+            "--trials",
+            "2000",
+            "--quiet",
+        ],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: (
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        ),
+    ) as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 3, err
+    assert "can't be written" in err
+    assert len(err.strip().splitlines()) == 1
+    before = finished(storage)
+    assert len(before) > 5
+    with start(tmp_path, "run", "smoke", "--trials", str(len(before) + 2), "--quiet") as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    after = finished(storage)
+    assert {number: after[number] for number in before} == before
+    assert_whole(storage)

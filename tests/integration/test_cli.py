@@ -1,0 +1,312 @@
+"""The command as a user types it: streams, JSON, exit codes, one line for each mistake."""
+
+import csv
+import io
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import numpy as np
+import pytest
+from conftest import ROOT, Command
+from helpers import rows
+
+from search import api
+from studies.spec import json_schema
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `smoke` was really trained, by the command."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = Command(folder)("run", "smoke", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    (folder / "out").write_text(done.stdout)
+    (folder / "err").write_text(done.stderr)
+    return folder
+
+
+@pytest.fixture
+def command(folder: Path) -> Command:
+    return Command(folder)
+
+
+def test_run_prints_data_and_best_on_stdout_and_talk_on_stderr(folder: Path) -> None:
+    out, err = (folder / "out").read_text(), (folder / "err").read_text()
+    assert re.match(r"Data: digits \(1,437 training and 360 test images, sha256 [0-9a-f]{16}…\)\n", out)
+    assert "6 of 6 trials finished" in out
+    assert "Best configuration: " in out
+    assert len(re.findall(r"^\[\d/6\] trial \d (?:COMPLETE|PRUNED)", err, re.MULTILINE)) == 6
+
+
+def test_a_real_trial_is_the_same_in_every_engine(folder: Path, command: Command) -> None:
+    database = f"sqlite:///{folder}/inline.db"
+    done = command("run", "smoke", "--engine", "inline", "--quiet", "--storage", database, "--set", "search.pruner=none",
+                   "--set", "search.pruner_options={}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    one, two = rows(database), rows(f"sqlite:///{folder}/regsearch.db")
+    same = [(a, b) for a, b in zip(one, two, strict=True) if a["params"] == b["params"]]
+    assert len(same) >= 4  # the first ones are proposed at random, whatever finished before
+    for a, b in same:
+        assert a["curve"][: len(b["curve"])] == b["curve"]
+        if b["state"] == "complete":
+            assert a["value"] == b["value"]
+
+
+def test_best_as_json(command: Command, folder: Path) -> None:
+    document = json.loads(command("best", "smoke", "--json").stdout)
+    assert document["study"] == "smoke"
+    assert {"name", "sha256", "n_train", "n_test"} <= document["dataset"].keys()
+    assert {"complete", "pruned", "failed", "running", "waiting"} <= document["trials"].keys()
+    best = document["best"]
+    assert {"number", "value", "params", "metrics"} <= best.keys()
+    assert best["value"] == best["metrics"]["select_cross_entropy"]
+    complete = [row for row in rows(f"sqlite:///{folder}/regsearch.db") if row["state"] == "complete"]
+    assert best["value"] == min(row["value"] for row in complete)
+
+
+def test_trials_as_table_csv_and_json(command: Command) -> None:
+    table = command("trials", "smoke").stdout.splitlines()
+    assert table[0].startswith("Data: digits")
+    assert len(table) == 2 + 6
+    records = list(csv.DictReader(io.StringIO(command("trials", "smoke", "--csv").stdout)))
+    document = json.loads(command("trials", "smoke", "--json").stdout)
+    assert [int(record["number"]) for record in records] == list(range(6))
+    for record, trial in zip(records, document["trials"], strict=True):
+        assert (float(record["value"]) if record["value"] else None) == trial["value"]
+        assert (float(record["l2"]) if record["l2"] else None) == trial["params"].get("l2")
+    assert command("trials", "smoke", "--csv", "--json").returncode == 2
+
+
+def test_status_and_list(command: Command) -> None:
+    status = json.loads(command("status", "smoke", "--json").stdout)
+    assert status["trials"]["running"] == 0
+    assert status["coordinator"] is None
+    assert status["trials_per_minute"] > 0
+    assert "It is done." in command("status", "smoke").stdout
+    (study,) = json.loads(command("list", "--json").stdout)["studies"]
+    assert study == {**study, "study": "smoke", "dataset": "digits", "finished": 6, "total": 6, "state": "done"}
+    assert "smoke" in command("list").stdout
+
+
+def test_run_again_says_that_it_is_done(command: Command) -> None:
+    done = command("run", "smoke", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ended"] == "the study's total is reached"
+
+
+def test_enqueue_and_resume(command: Command, folder: Path) -> None:
+    queued = command("enqueue", "smoke", "--param", "l2=1e-4", "--param", "dropout=off")
+    assert queued.returncode == 0, queued.stderr
+    assert "trial 6 of smoke" in queued.stdout
+    assert "--trials 7" in queued.stderr
+    assert command("resume", "smoke", "--trials", "7", "--quiet").returncode == 0
+    params = rows(f"sqlite:///{folder}/regsearch.db")[6]["params"]
+    assert (params["l2"], params["use_dropout"]) == (1e-4, False)
+
+
+def test_schema_is_that_of_the_library(command: Command) -> None:
+    assert json.loads(command("schema").stdout) == json_schema()
+
+
+def test_doctor(command: Command, tmp_path: Path) -> None:
+    well = command("doctor", REGSEARCH_MNIST="", KERAS_HOME=str(tmp_path))
+    assert well.returncode == 0, well.stdout
+    assert "is whole, 1 studies" in well.stdout
+    assert "journal mode" in well.stdout
+    assert "MNIST is not here" in well.stdout
+    assert json.loads(command("doctor", "--json", REGSEARCH_MNIST="").stdout)["database"]["ok"]
+    broken = tmp_path / "broken.db"
+    broken.write_bytes((command.folder / "regsearch.db").read_bytes()[:30_000])
+    ill = command("doctor", "--storage", f"sqlite:///{broken}", REGSEARCH_MNIST="")
+    assert ill.returncode == 3
+    assert "BAD  database" in ill.stdout
+    assert command("doctor", REGSEARCH_MNIST="/nowhere").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "smokee"], 2, "did you mean smoke"),
+        (["run", "absent.toml"], 2, "can't be read"),
+        (["run", "smoke", "--trials", "0"], 2, "budget.trials"),
+        (["run", "smoke", "--trials", "many"], 2, "'--trials'"),
+        (["run", "smoke", "--workers", "-2"], 2, "workers are from 1"),
+        (["run", "smoke", "--set", "nonsense"], 2, "SECTION.KEY=VALUE"),
+        (["run", "smoke", "--data", "absent.npz"], 2, "absent.npz"),
+        (["run", "smoke", "--engine", "ray"], 2, "there are inline, processes"),
+        (["run", "smoke", "--name", "x y"], 2, "study.name"),
+        (["run", "smoke", "--set", "search.seed=5"], 2, "search.seed: 0 → 5"),
+        (["run", "smoke", "--storage", "nonsense"], 2, "can't be parsed"),
+        (["run", "smoke", "--storage", "postgresql://u:S3NT1NEL@h/d"], 2, "only SQLite"),
+        (["run", "smoke", "--storage", "sqlite:////nowhere/at/all.db"], 3, "there is no folder"),
+        (["run", "smoke", "--nonsense"], 2, "No such option"),
+        (["nonsense"], 2, "No such command"),
+        (["status", "absent"], 2, "holds no study called 'absent': there are smoke"),
+        (["best", "absent"], 2, "holds no study called"),
+        (["trials", "absent"], 2, "holds no study called"),
+        (["resume", "absent"], 2, "holds no study called"),
+        (["delete", "absent"], 2, "holds no study called"),
+        (["enqueue", "smoke", "--param", "l2=7"], 2, "l2 is a number from"),
+        (["enqueue", "smoke"], 2, "--param"),
+        (["status", "smoke", "--storage", "sqlite:///absent.db"], 2, "there is no database"),
+        (["dashboard", "--port", "99999"], 2, "port 99999"),
+        (["list", "--storage", "sqlite:///garbage.db"], 3, "damaged or no database"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(
+    command: Command, folder: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (folder / "garbage.db").write_bytes(b"garbage" * 1000)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    done = command(*arguments)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+    assert "S3NT1NEL" not in done.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:
+    hopeless = ["--set", "training.learning_rate=1e6", "--set", "training.optimizer=sgd"]
+    penalty = ["--set", 'space.regularizer=["l2"]', "--set", "space.l2={low=1e5, high=1e6}"]
+    done = regsearch("run", "smoke", "--trials", "2", *hopeless, *penalty)
+    assert done.returncode == 4, done.stderr
+    assert "no trial of smoke is complete" in done.stderr.splitlines()[-1]
+    assert "diverged at epoch" in done.stderr
+    assert regsearch("best", "smoke").returncode == 4
+
+
+def test_delete_needs_no_question_without_a_terminal(regsearch: Command, storage: str, folder: Path) -> None:
+    (regsearch.folder / "regsearch.db").write_bytes((folder / "regsearch.db").read_bytes())
+    assert regsearch("delete", "smoke").returncode == 0
+    assert regsearch("list").stdout == "no studies yet\n"
+
+
+def test_help_lists_only_what_works(command: Command) -> None:
+    shown = command("--help").stdout
+    named = re.findall(r"^  ([a-z]+)  ", shown, re.MULTILINE)
+    wanted = "run resume stop list status trials best enqueue dashboard doctor delete schema"
+    assert named == wanted.split()
+
+
+def test_an_answer_into_a_closed_pipe_is_no_traceback(command: Command) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m search schema | head -1", shell=True, cwd=command.folder, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+
+
+def test_a_folder_called_search_in_the_way_does_not_matter(regsearch: Command) -> None:
+    (regsearch.folder / "search").mkdir()
+    (regsearch.folder / "search" / "worker.py").write_text("raise SystemExit('the wrong one')")
+    done = subprocess.run(
+        [Path(sys.executable).parent / "regsearch", "run", "smoke", "--trials", "1", "--quiet"],
+        cwd=regsearch.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_your_own_npz_file_is_searched(regsearch: Command) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    images = (random.random((300, 6, 5)) * 100 + labels[:, None, None] * 70).astype(np.uint8)
+    np.savez(regsearch.folder / "own.npz", x_train=images, y_train=labels, x_test=images[:60], y_test=labels[:60])
+    done = regsearch("run", "smoke", "--data", "own.npz", "--trials", "2", "--json",
+                     "--set", "data.train_size=150")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dataset"]["name"] == "own"
+
+
+def get(url: str, method: str = "GET", body: bytes | None = None) -> tuple[int, bytes]:
+    request = urllib.request.Request(url, data=body, method=method, headers={"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_the_dashboard_shows_studies_and_cannot_write(command: Command, folder: Path) -> None:
+    before = rows(f"sqlite:///{folder}/regsearch.db")
+    with command.start("dashboard", "--port", "0") as server:
+        try:
+            assert server.stdout is not None
+            url = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())[0]  # type: ignore[index]
+            status, body = get(f"{url}/api/studies")
+            assert status == 200
+            (study,) = json.loads(body)["study_summaries"]
+            assert study["study_name"] == "smoke"
+            status, body = get(f"{url}/api/studies/{study['study_id']}?after=0")
+            assert status == 200
+            assert len(json.loads(body)["trials"]) == len(before)
+            assert get(f"{url}/dashboard")[0] == 200
+            assert get(f"{url}/api/studies/{study['study_id']}", "DELETE")[0] >= 400
+            assert get(f"{url}/api/studies", "POST", b'{"study_name": "new", "directions": ["minimize"]}')[0] >= 400
+        finally:
+            server.terminate()
+            server.communicate()
+    assert rows(f"sqlite:///{folder}/regsearch.db") == before
+
+
+def test_the_stock_dashboard_works_on_the_file(folder: Path) -> None:
+    import optuna
+    import optuna_dashboard
+
+    storage = optuna.storages.get_storage(f"sqlite:///{folder}/regsearch.db")
+    application: Any = optuna_dashboard.wsgi(storage)
+    seen = []
+    environ: dict[str, Any] = {"PATH_INFO": "/api/studies"}
+    setup_testing_defaults(environ)
+    body = b"".join(application(environ, lambda status, headers, _=None: seen.append(status)))
+    assert seen == ["200 OK"]
+    assert json.loads(body)["study_summaries"][0]["study_name"] == "smoke"
+
+
+def test_the_course_network_learns_real_mnist(regsearch: Command, mnist_file: Path) -> None:
+    done = regsearch("run", "mnist", "--trials", "2", "--json", "--set", "training.max_epochs=2",
+                     "--set", "space.l1={low=1e-7, high=1e-5}", "--set", "space.l2={low=1e-7, high=1e-4}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["dataset"]["name"] == "mnist"
+    assert (document["dataset"]["n_train"], document["dataset"]["n_test"]) == (60_000, 10_000)
+    assert document["best"]["metrics"]["select_accuracy"] > 0.94
+
+
+def test_in_ci_real_mnist_is_not_skipped() -> None:
+    import os
+
+    shared = ROOT.parent / "shared" / "data" / "mnist.npz"
+    if os.environ.get("CI") and shared.exists():
+        assert os.environ.get("REGSEARCH_MNIST"), "CI has real MNIST, but its tests would be skipped"
+
+
+def test_the_library_runs_from_a_plain_script(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "from search import api\n"
+        "result = api.run('smoke', storage='sqlite:///my.db', trials=2, workers=2)\n"
+        "print(result.answer.best.number, result.reason.name)\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"[01] TOTAL\n", done.stdout)
+    assert api.answer("smoke", storage=f"sqlite:///{tmp_path}/my.db").counts.complete == 2
+
+
+def test_no_journal_is_left(folder: Path) -> None:
+    assert not list(folder.glob("*-journal"))
+    connection = sqlite3.connect(folder / "regsearch.db")
+    assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
+    connection.close()

@@ -1,0 +1,402 @@
+"""A whole search with trials of milliseconds: totals, order, failures, enqueued settings, what is kept."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from helpers import rows
+
+from search import api
+from search.coordinator import StopReason
+from search.engines.inline import InlineEngine
+from search.engines.processes import ProcessEngine
+from storage.database import database_path
+from storage.lock import StudyLock
+from studies.errors import InputError, NoResultError, StorageError
+
+Search = Callable[..., api.RunResult]
+
+NO_PRUNER = ["search.pruner=none", "search.pruner_options={}"]
+GRID = (
+    'search.sampler_options={ regularizer = ["none", "l2"], l2 = [1e-4], use_dropout = [false], '
+    'batch_norm = ["none"], early_stopping = [true, false], patience = [1, 2] }'
+)
+
+
+def test_a_search_reaches_its_total_and_answers_with_the_best(search: Search, storage: str) -> None:
+    result = search()
+    assert result.reason is StopReason.TOTAL
+    assert result.answer.counts.finished == 6
+    trials = rows(storage)
+    assert [trial["number"] for trial in trials] == list(range(6))
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    assert result.answer.best is not None
+    assert result.answer.best.value == min(trial["value"] for trial in complete)
+    assert result.answer.study.dataset.name == "digits"
+
+
+def test_accuracy_can_be_the_objective(search: Search) -> None:
+    result = search(settings=["search.objective=accuracy"])
+    best = result.answer.best
+    assert best is not None
+    assert best.value == best.metrics["select_accuracy"]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_the_total_is_exact_with_any_number_of_workers(
+    search: Search, process_engine: ProcessEngine, workers: int, storage: str
+) -> None:
+    search(engine=process_engine, workers=workers, trials=7)
+    assert [trial["state"] in ("complete", "pruned") for trial in rows(storage)] == [True] * 7
+
+
+def test_run_goes_on_with_a_study_and_a_reached_total_starts_nothing(search: Search, storage: str) -> None:
+    search(trials=3)
+    search(trials=5)
+    before = rows(storage)
+    assert len(before) == 5
+
+    class NoEngine(InlineEngine):
+        def start(self, *arguments: Any) -> None:
+            raise AssertionError("nothing was left to do")
+
+    assert search(trials=5, engine=NoEngine()).reason is StopReason.TOTAL
+    assert rows(storage) == before
+
+
+def test_resume_goes_on_to_the_studys_own_total(search: Search, storage: str, inline_engine: InlineEngine) -> None:
+    search(trials=2)
+    api.resume("smoke", storage=storage, engine=inline_engine)
+    assert len(rows(storage)) == 2
+    api.resume("smoke", storage=storage, engine=inline_engine, trials=4)
+    assert len(rows(storage)) == 4
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["search.sampler=random"],
+        ["search.sampler=qmc"],
+        ["search.sampler=NSGAIISampler", "search.sampler_options={population_size=3}"],
+        ["search.pruner=hyperband", "search.pruner_options={}"],
+        ["search.objective=accuracy"],
+    ],
+)
+def test_a_study_stopped_and_resumed_equals_one_that_ran_through(
+    search: Search, storage: str, tmp_path: Path, settings: list[str]
+) -> None:
+    if "sampler=" in "".join(settings):
+        settings = ["search.sampler_options={}", *settings]
+    search(trials=12, settings=settings)
+    whole = rows(storage)
+    other = f"sqlite:///{tmp_path}/other.db"
+    for trials in (3, 4, 9, 12):
+        search(trials=trials, settings=settings, storage=other)
+    assert rows(other) == whole
+
+
+def test_with_two_workers_each_trial_alone_gives_the_same_curve(
+    search: Search, process_engine: ProcessEngine, storage: str, tmp_path: Path
+) -> None:
+    search(engine=process_engine, workers=2, trials=8, settings=NO_PRUNER)
+    alone = f"sqlite:///{tmp_path}/alone.db"
+    search(storage=alone, trials=1, settings=NO_PRUNER)
+    for trial in rows(storage):
+        settings = [f"{name}={value}" for name, value in trial["params"].items()]
+        number, _ = api.enqueue("smoke", settings, storage=alone)
+        search(storage=alone, trials=number + 1, settings=NO_PRUNER)
+        again = rows(alone)[number]
+        assert (again["params"], again["curve"], again["value"]) == (trial["params"], trial["curve"], trial["value"])
+
+
+def test_a_grid_is_visited_once_and_ends_the_search_well(
+    search: Search, process_engine: ProcessEngine, storage: str
+) -> None:
+    settings = ["search.sampler=grid", GRID]
+    result = search(settings=settings, engine=process_engine, workers=3, trials=50)
+    assert result.reason is StopReason.EXHAUSTED
+    params = [json.dumps(trial["params"], sort_keys=True) for trial in rows(storage)]
+    assert len(params) == len(set(params)) == 6
+    assert search(settings=settings, trials=50).reason is StopReason.EXHAUSTED
+    assert len(rows(storage)) == 6
+
+
+def test_brute_force_ends_the_search_where_the_space_is_finite(search: Search, storage: str) -> None:
+    space = ['space.regularizer=["none"]', "space.dropout=off", "space.patience={low=1, high=2}"]
+    options = ["search.sampler=BruteForceSampler", "search.sampler_options={}"]
+    assert search(settings=[*space, *options], trials=50).reason is StopReason.EXHAUSTED
+    assert len(rows(storage)) == 3 * (1 + 2)
+
+
+def test_enqueued_settings_are_tried_next(search: Search, storage: str) -> None:
+    search(trials=2)
+    number, _ = api.enqueue("smoke", ["l2=1e-4", "dropout=off"], storage=storage)
+    assert number == 2
+    search(trials=4)
+    params = rows(storage)[2]["params"]
+    assert (params["regularizer"], params["l2"], params["use_dropout"]) == ("l2", 1e-4, False)
+    assert "batch_norm" in params
+
+
+def test_enqueued_settings_outside_the_space_create_nothing(search: Search, storage: str) -> None:
+    search(trials=2)
+    with pytest.raises(InputError, match="l2 is a number"):
+        api.enqueue("smoke", ["l2=5"], storage=storage)
+    with pytest.raises(InputError, match="at least one setting"):
+        api.enqueue("smoke", [], storage=storage)
+    assert len(rows(storage)) == 2
+
+
+def test_settings_enqueued_past_us_fail_alone(search: Search, storage: str) -> None:
+    search(trials=2)
+    study = optuna.load_study(study_name="smoke", storage=storage)
+    study.enqueue_trial({"regularizer": "l9"})
+    search(trials=4)
+    assert [trial["state"] for trial in rows(storage)].count("failed") == 1
+    assert len(rows(storage)) == 4
+
+
+def test_a_diverged_trial_fails_at_once_with_its_epoch(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"1": "diverge"}')
+    result = search(trials=3)
+    assert result.answer.counts.failed == 1
+    with api.trials("smoke", storage=storage) as (_, trials):
+        failed = list(trials)[1]
+    assert (failed.state, failed.reason, failed.value) == ("failed", "diverged at epoch 0", None)
+    trial = optuna.load_study(study_name="smoke", storage=storage).trials[1]
+    assert (trial.state.name, trial.values, trial.user_attrs["reason"]) == ("FAIL", None, "diverged at epoch 0")
+
+
+def test_a_lost_workers_trial_is_tried_again_and_ends_as_if_nothing_happened(
+    search: Search, process_engine: ProcessEngine, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(trials=4)
+    whole = rows(storage)
+    monkeypatch.setenv("FAKE_FAULTS", '{"0": "die once", "2": "die once"}')
+    other = f"sqlite:///{tmp_path}/other.db"
+    search(trials=4, engine=process_engine, workers=1, storage=other)
+    assert rows(other) == whole
+
+
+def test_a_trial_that_kills_its_worker_each_time_fails_after_three_attempts(
+    search: Search, process_engine: ProcessEngine, storage: str, progress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"1": "die"}')
+    search(trials=3, engine=process_engine, workers=2)
+    assert [trial["state"] for trial in rows(storage)].count("failed") == 1
+    assert sum("tried again" in message for message in progress.messages) == 2
+    (failed,) = [trial for trial in progress.finished if trial.state == "FAIL"]
+    assert "exited with code 7" in failed.remark
+    assert "attempt 3 of 3" in optuna.load_study(study_name="smoke", storage=storage).trials[1].user_attrs["reason"]
+
+
+def test_ten_failures_in_a_row_end_the_search(search: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(number): "raise" for number in range(30)}))
+    with pytest.raises(NoResultError, match="10 trials in a row failed, the last one because: ValueError"):
+        search(trials=30)
+    assert len(rows(storage)) == 10
+
+
+def test_a_timeout_begins_nothing_more_and_finishes_what_runs(search: Search, storage: str) -> None:
+    result = search(timeout="1s", trials=10_000, settings=["search.sampler=random", "search.sampler_options={}"])
+    assert result.reason is StopReason.TIMEOUT
+    assert result.answer.counts.running == 0
+    assert 0 < result.answer.counts.finished < 10_000
+
+
+def test_another_question_is_refused_with_the_differing_keys(search: Search, storage: str) -> None:
+    search(trials=2)
+    before = database_path(storage).read_bytes()
+    with pytest.raises(InputError, match=r"search.seed: 0 → 7; training.max_epochs: 3 → 9"):
+        search(settings=["search.seed=7", "training.max_epochs=9"])
+    assert database_path(storage).read_bytes() == before
+
+
+def test_other_data_are_refused_with_both_fingerprints(search: Search, storage: str, tmp_path: Path) -> None:
+    import numpy as np
+
+    from search.data import load_dataset
+
+    digits = load_dataset("digits")
+    search(trials=2)
+    images = digits.x_train.copy()
+    images[0, 0, 0] ^= 1
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=digits.y_train, x_test=digits.x_test, y_test=digits.y_test)
+    with pytest.raises(InputError, match=rf"begun on other data: digits with fingerprint {digits.sha256}, now own"):
+        search(data=str(tmp_path / "own.npz"))
+
+
+def test_the_same_data_may_have_moved(search: Search, storage: str, tmp_path: Path) -> None:
+    import numpy as np
+
+    from search.data import load_dataset
+
+    digits = load_dataset("digits")
+    parts = {key: getattr(digits, key) for key in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez(tmp_path / "a.npz", **parts)
+    np.savez(tmp_path / "b.npz", **parts)
+    search(trials=2, data=str(tmp_path / "a.npz"))
+    (tmp_path / "a.npz").unlink()
+    assert search(trials=3, data=str(tmp_path / "b.npz")).answer.counts.finished == 3
+
+
+def test_auto_takes_digits_where_mnist_cannot_be_had_and_keeps_them(
+    search: Search, progress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from search.data import mnist
+    from search.data.arrays import DataUnavailableError
+
+    def unavailable() -> None:
+        raise DataUnavailableError("no network")
+
+    monkeypatch.setattr(mnist, "load", unavailable)
+    result = search(data="auto", trials=1)
+    assert result.answer.study.dataset.name == "digits"
+    assert any(message.startswith("WARNING: no network. MNIST is not here") for message in progress.messages)
+    monkeypatch.setattr(mnist, "load", lambda: pytest.fail("the study is about digits"))
+    assert search(data="auto", trials=2).answer.counts.finished == 2
+    with pytest.raises(DataUnavailableError):
+        monkeypatch.setattr(mnist, "load", unavailable)
+        search(data="mnist", trials=2)
+
+
+def test_a_second_coordinator_is_refused_with_who_holds_the_study(search: Search, storage: str) -> None:
+    search(trials=1)
+    with (
+        StudyLock(database_path(storage), "smoke"),
+        pytest.raises(InputError, match=r"is being searched by process \d+ on .* since 20\d\d-"),
+    ):
+        search(trials=2)
+    assert search(trials=2).answer.counts.finished == 2
+
+
+def test_a_study_deleted_while_it_is_searched_stops_it_and_touches_nothing_else(
+    search: Search, storage: str, inline_engine: InlineEngine
+) -> None:
+    search(trials=2, name="other")
+    before = rows(storage, "other")
+
+    class Deleting(InlineEngine):
+        def submit(self, task: Any) -> None:
+            if task.number == 2:
+                optuna.delete_study(study_name="smoke", storage=storage)
+                optuna.create_study(study_name="smoke", storage=storage)  # takes over the ids
+            super().submit(task)
+
+    import fakes
+
+    with pytest.raises(StorageError, match="the study smoke was deleted or renamed"):
+        search(engine=Deleting(fakes.FakeTrainer))
+    assert optuna.load_study(study_name="smoke", storage=storage).trials == []
+    assert rows(storage, "other") == before
+
+
+def test_a_trial_ended_in_the_dashboard_stays_as_it_was_ended(search: Search, storage: str, progress: Any) -> None:
+    import fakes
+
+    class Telling(InlineEngine):
+        def submit(self, task: Any) -> None:
+            if task.number == 1:
+                optuna.load_study(study_name="smoke", storage=storage).tell(1, 123.0)
+            super().submit(task)
+
+    search(engine=Telling(fakes.FakeTrainer), trials=3)
+    assert rows(storage)[1]["value"] == 123.0
+    assert any("trial 1 was ended by something else" in message for message in progress.messages)
+
+
+def test_delete_removes_rows_and_files_of_that_study_alone(search: Search, storage: str) -> None:
+    search(trials=2)
+    search(trials=2, name="other")
+    api.delete("smoke", storage=storage)
+    assert [status.answer.study.name for status in api.statuses(storage=storage)] == ["other"]
+    assert len(rows(storage, "other")) == 2
+    with sqlite3.connect(database_path(storage)) as connection:
+        for table in ("studies", "runs", "trials", "epochs"):
+            owners = connection.execute(f"select count(distinct study_uuid) from regsearch_{table}").fetchone()
+            assert owners == (1,), table
+    connection.close()
+    assert not list(database_path(storage).parent.glob("test.db.d/study-smoke*"))
+
+
+def test_a_renamed_study_keeps_its_records(search: Search, storage: str) -> None:
+    search(trials=2)
+    optuna.copy_study(from_study_name="smoke", to_study_name="renamed", from_storage=storage, to_storage=storage)
+    with pytest.raises(InputError, match="a copy of it share their records"):
+        search(trials=3)
+    optuna.delete_study(study_name="smoke", storage=storage)
+    assert search(trials=3, name="renamed").answer.counts.finished == 3
+
+
+def test_a_study_of_optunas_own_is_not_taken_over(search: Search, storage: str) -> None:
+    search(trials=1, name="other")
+    optuna.create_study(study_name="smoke", storage=storage)
+    with pytest.raises(InputError, match="regsearch did not begin"):
+        search()
+
+
+def test_the_file_is_an_ordinary_optuna_database(search: Search, storage: str) -> None:
+    result = search(trials=8)
+    study = optuna.load_study(study_name="smoke", storage=storage)
+    assert study.best_value == (result.answer.best and result.answer.best.value)
+    assert study.metric_names == ["select cross entropy"]
+    assert study.best_trial.user_attrs["select accuracy"] == study.best_trial.user_attrs["select accuracy"]
+    assert len(study.best_trial.user_attrs) <= 6
+    for trial, row in zip(study.trials, rows(storage), strict=True):
+        assert trial.params == row["params"]
+        assert trial.intermediate_values == {epoch: figures[2] for epoch, *figures in row["curve"]}
+
+
+def test_each_run_is_recorded(search: Search, storage: str) -> None:
+    search(trials=1)
+    search(trials=2, settings=["search.sampler=random", "search.sampler_options={}"])
+    runs = api.status("smoke", storage=storage).runs
+    assert [run.outcome for run in runs] == ["the study's total is reached"] * 2
+    assert [run.finished_trials for run in runs] == [1, 1]
+    with sqlite3.connect(database_path(storage)) as connection:
+        samplers = connection.execute("select sampler from regsearch_runs").fetchall()
+    connection.close()
+    assert samplers == [("tpe",), ("random",)]
+
+
+@pytest.mark.parametrize("setting", ["model.hypermodel=mine.py:Mine"])
+def test_what_cannot_be_done_yet_is_refused(search: Search, setting: str, storage: str) -> None:
+    with pytest.raises(InputError, match="not available yet"):
+        search(settings=[setting])
+    assert not database_path(storage).exists()
+
+
+def test_what_is_not_done_yet_is_told(search: Search, progress: Any) -> None:
+    search(trials=1, settings=['search.recipes=["course"]', "confirm.top=3"])
+    assert sum("not available yet" in message for message in progress.messages) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"study": "smokee"},
+        {"settings": ["search.sampler=tpr"]},
+        {"settings": ["search.pruner=medain"]},
+        {"engine": "ray"},
+        {"workers": 0},
+        {"workers": -1},
+        {"trials": 0},
+        {"timeout": "later"},
+        {"name": "a/b"},
+        {"data": "absent.npz"},
+        {"data": "digit"},
+        {"settings": ["data.train_size=99999"]},
+    ],
+)
+def test_bad_input_creates_nothing(search: Search, options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        search(**options)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []

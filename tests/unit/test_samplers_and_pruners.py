@@ -1,0 +1,120 @@
+"""Samplers and pruners by name: what can't serve a study is refused before it is begun."""
+
+import warnings
+from typing import Any
+
+import optuna
+import pytest
+
+from search.pruners import make_pruner
+from search.samplers import SpaceExhaustedError, sampler_factory
+from studies.errors import InputError
+from studies.space import suggest
+from studies.spec import StudySpec
+
+SMOKE = StudySpec().changed(training={"max_epochs": 3})
+GRID = {
+    "regularizer": ["none", "l2"],
+    "l2": [1e-4, 1e-3],
+    "use_dropout": [False],
+    "batch_norm": ["none", "after_activation"],
+    "early_stopping": [False],
+}
+
+
+def with_sampler(name: str, **options: Any) -> StudySpec:
+    return SMOKE.changed(search={"sampler": name, "sampler_options": options})
+
+
+def proposals(spec: StudySpec, count: int) -> list[dict[str, Any]]:
+    factory = sampler_factory(spec)
+    study = optuna.create_study()
+    proposed = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(count):
+            study.sampler = factory(number)
+            trial = study.ask()
+            proposed.append(suggest(trial, spec.space))
+            study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.COMPLETE, [number])
+    return proposed
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc", "TPESampler", "RandomSampler", "QMCSampler", "NSGAIISampler"])
+def test_a_sampler_made_anew_for_each_trial_does_not_repeat_itself(name: str) -> None:
+    proposed = proposals(with_sampler(name), 15)
+    assert len({tuple(sorted(params.items())) for params in proposed}) > 12
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "qmc"])
+def test_the_same_seed_proposes_the_same_and_another_seed_does_not(name: str) -> None:
+    spec = with_sampler(name)
+    assert proposals(spec, 14) == proposals(spec, 14)
+    assert proposals(spec, 14) != proposals(spec.changed(search={"seed": 1}), 14)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("tpr", {}, "did you mean tpe"),
+        ("BaseSampler", {}, "no sampler is called 'BaseSampler'"),
+        ("__import__", {}, "no sampler is called"),
+        ("nsgaii", {}, "no sampler is called"),
+        ("tpe", {"n_startup": 3}, "can't serve this study: .*n_startup"),
+        ("tpe", {"seed": 3}, "all seeds derive from search.seed"),
+        ("PartialFixedSampler", {}, "can't serve this study: .*fixed_params"),
+        ("BruteForceSampler", {}, "can't serve this study"),
+        ("CmaEsSampler", {}, "can't serve this study: .*cmaes"),
+        ("GPSampler", {}, "can't serve this study: .*torch"),
+        ("grid", {}, "the grid needs a list of values of regularizer"),
+        ("grid", {**GRID, "l2": [5.0]}, "l2 is a number from"),
+    ],
+)
+def test_a_sampler_that_cannot_serve_is_refused_with_the_reason(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        sampler_factory(with_sampler(name, **options))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("options", [GRID, {"search_space": GRID}])
+def test_a_grid_visits_each_distinct_point_once_and_then_says_so(options: dict[str, Any]) -> None:
+    spec = with_sampler("grid", **options)
+    proposed = proposals(spec, 6)
+    assert len({tuple(sorted(params.items())) for params in proposed}) == 6
+    with pytest.raises(SpaceExhaustedError):
+        proposals(spec, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind"),
+    [
+        ("median", {"n_startup_trials": 2}, optuna.pruners.MedianPruner),
+        ("hyperband", {}, optuna.pruners.HyperbandPruner),
+        ("none", {}, optuna.pruners.NopPruner),
+        ("PercentilePruner", {"percentile": 25.0}, optuna.pruners.PercentilePruner),
+        ("ThresholdPruner", {"upper": 1.0}, optuna.pruners.ThresholdPruner),
+        ("SuccessiveHalvingPruner", {}, optuna.pruners.SuccessiveHalvingPruner),
+    ],
+)
+def test_pruners_by_name(name: str, options: dict[str, Any], kind: type) -> None:
+    assert isinstance(make_pruner(SMOKE.changed(search={"pruner": name, "pruner_options": options})), kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mediann", {}, "did you mean median"),
+        ("BasePruner", {}, "no pruner is called"),
+        ("median", {"startup": 1}, "can't serve this study: .*startup"),
+        ("PercentilePruner", {}, "can't serve this study: .*percentile"),
+        ("PercentilePruner", {"percentile": 200.0}, "can't serve this study"),
+        ("PatientPruner", {}, "can't serve this study: .*wrapped_pruner"),
+    ],
+)
+def test_a_pruner_that_cannot_serve_is_refused_with_the_reason(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        make_pruner(SMOKE.changed(search={"pruner": name, "pruner_options": options}))

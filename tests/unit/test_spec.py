@@ -1,0 +1,256 @@
+"""A study file is read into frozen, validated values, or refused with one line."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from studies.errors import InputError
+from studies.spec import (
+    SearchSpec,
+    StudySpec,
+    catalog_names,
+    check_name,
+    differing_keys,
+    json_schema,
+    parse_duration,
+    read_study,
+)
+
+
+@pytest.mark.parametrize("name", catalog_names())
+def test_ready_studies_are_valid_and_bear_their_own_name(name: str) -> None:
+    spec = read_study(name)
+    assert spec.study.name == name
+    assert spec.study.question
+
+
+@pytest.mark.parametrize("name", catalog_names())
+def test_a_ready_study_asks_for_nothing_that_is_missing(name: str) -> None:
+    spec = read_study(name)
+    assert (spec.search.recipes, spec.confirm, spec.model.hypermodel) == ((), None, None)
+
+
+def test_an_empty_file_is_a_study_of_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("")
+    assert read_study(str(path)) == StudySpec().changed(study={"name": "mine"})
+
+
+def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
+    path = tmp_path / "documented.toml"
+    path.write_text(
+        """
+        [study]
+        name = "mnist"
+        question = "Which?"
+        [data]
+        source = "auto"
+        stop_fraction = 0.1
+        select_fraction = 0.1
+        train_size = 5000
+        [model]
+        hidden = [140]
+        activation = "relu"
+        apply_to = "widest"
+        [training]
+        optimizer = "adam"
+        learning_rate = 1e-3
+        batch_size = 32
+        max_epochs = 20
+        [space]
+        regularizer = ["none", "l1", "l2", "l1_l2"]
+        l1 = { low = 1e-7, high = 1e-2 }
+        l2 = { low = 1e-7, high = 1e-2 }
+        dropout = { low = 0.05, high = 0.6, off = true }
+        batch_norm = ["none", "before_activation", "after_activation"]
+        patience = { low = 1, high = 8, off = true }
+        [search]
+        objective = "cross_entropy"
+        sampler = "tpe"
+        pruner = "median"
+        sampler_options = { n_startup_trials = 20 }
+        recipes = ["course"]
+        seed = 0
+        [confirm]
+        top = 3
+        seeds = 5
+        [budget]
+        trials = 60
+        timeout = "30m"
+        """
+    )
+    spec = read_study(str(path))
+    assert spec.space == StudySpec().space
+    assert spec.confirm is not None
+    assert spec.confirm.seeds == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.max_epoch=3", "unknown key training.max_epoch: did you mean max_epochs"),
+        ("nonsense.key=1", "unknown key nonsense: allowed are study, data"),
+        ("space.patience.hi=3", "unknown key space.patience.hi"),
+        ("training.max_epochs=true", "training.max_epochs: .* given was True"),
+        ("training.max_epochs=1.5", "training.max_epochs: .* given was 1.5"),
+        ("training.learning_rate=nan", "training.learning_rate"),
+        ("training.learning_rate=inf", "training.learning_rate"),
+        ("training.trainer=fast", "training.trainer: .*'keras'"),
+        ("space.l1.low=0", "space.l1.low: .*greater than 0"),
+        ("space.l1.low=-inf", "space.l1.low"),
+        ("space.l2.low=1", "space.l2: low must not be above high; given were low = 1 and high = 0.01"),
+        ("space.dropout.high=1", "space.dropout.high: .*less than 1"),
+        ("space.regularizer=[]", "space.regularizer: give at least one"),
+        ('space.batch_norm=["none", "none"]', "space.batch_norm: .*none of them twice"),
+        ('space.regularizer=["l3"]', "space.regularizer.0: .*'l1_l2'; given was 'l3'"),
+        ("budget.trials=0", "budget.trials: .*greater than 0; given was 0"),
+        ("budget.trials=-3", "budget.trials: .*greater than 0; given was -3"),
+        ("budget.timeout=soon", "budget.timeout: a duration is written 90s, 30m"),
+        ("budget.timeout=0s", "budget.timeout: .*positive"),
+        ("search.seed=-1", "search.seed"),
+        ("study.name=../etc", "study.name: .*A-Z a-z 0-9"),
+        ("data.stop_fraction=0.5", "data.stop_fraction: .*less than 0.5"),
+        ("model.hidden=[]", "model.hidden"),
+        ("model.hidden=[0]", "model.hidden.0"),
+        ("confirm.seeds=1", "confirm.seeds"),
+    ],
+)
+def test_bad_values_are_refused_with_the_key_and_what_is_allowed(setting: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        read_study("smoke", [setting])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("setting", ["seed=3", "search.seed", "=3", "study=1", "search..seed=3"])
+def test_a_setting_without_section_key_and_value_is_refused(setting: str) -> None:
+    with pytest.raises(InputError, match=r"SECTION\.KEY=VALUE"):
+        read_study("smoke", [setting])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[study", "not valid TOML"),
+        (b"a = 1\na = 2", "not valid TOML"),
+        (b"#" * 1_000_001, "larger than"),
+        (b"study = 3", "study: .* given was 3"),
+    ],
+)
+def test_a_file_that_is_no_study_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_study(str(path))
+
+
+def test_an_unknown_study_is_refused_with_the_nearest_names(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="did you mean mnist"):
+        read_study("mnsit")
+    with pytest.raises(InputError, match=r"can't be read: No such file"):
+        read_study(str(tmp_path / "absent.toml"))
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(InputError, match=r"can't be read: Is a directory"):
+        read_study(str(tmp_path / "folder.toml"))
+
+
+@pytest.mark.parametrize("name", ["a", "A.b-c_9", "x" * 64])
+def test_good_names_pass(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "é", "a/b", "a\n", "‮a"])
+def test_bad_names_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="1 to 64 characters"):
+        check_name(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("45", 45), ("1h1s", 3601)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5m", "5 minutes", "1.5h", "m", "9" * 30 + "h"])
+def test_bad_durations_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a duration is written"):
+        parse_duration(text)
+
+
+def test_the_resolved_spec_survives_storage(smoke: StudySpec) -> None:
+    assert StudySpec.from_json(smoke.to_json()) == smoke
+    assert '"spec_version":1' in smoke.to_json()
+
+
+def test_a_spec_is_frozen(smoke: StudySpec) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        smoke.search.seed = 3
+
+
+def test_the_fingerprint_is_that_of_the_first_release() -> None:
+    """It must never change for a study of old, or resuming would refuse it."""
+    assert StudySpec().fingerprint() == "45b7a067b6dc3360e1b8191f112b5792701cb0b271d2796129c3cb26737cbb45"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("data", "stop_fraction", 0.2),
+        ("model", "hidden", [16, 16]),
+        ("training", "max_epochs", 5),
+        ("space", "dropout", "off"),
+        ("search", "objective", "accuracy"),
+        ("search", "seed", 1),
+    ],
+)
+def test_what_decides_results_changes_the_fingerprint(section: str, key: str, value: object, smoke: StudySpec) -> None:
+    changed = smoke.changed(**{section: {key: value}})
+    assert changed.fingerprint() != smoke.fingerprint()
+    (difference,) = differing_keys(smoke, changed)
+    assert difference.startswith(f"{section}.{key}: ")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("study", "name", "other"),
+        ("data", "source", "mnist"),
+        ("search", "sampler", "random"),
+        ("search", "pruner", "none"),
+        ("search", "recipes", ["course"]),
+        ("budget", "trials", 99),
+        ("budget", "timeout", "1h"),
+    ],
+)
+def test_what_may_change_between_runs_does_not(section: str, key: str, value: object, smoke: StudySpec) -> None:
+    changed = smoke.changed(**{section: {key: value}})
+    assert changed.fingerprint() == smoke.fingerprint()
+    assert differing_keys(smoke, changed) == []
+
+
+def test_a_key_added_later_leaves_older_fingerprints_alone(smoke: StudySpec) -> None:
+    class LaterSearch(SearchSpec):
+        new_key: int | None = None
+
+    later = smoke.model_copy(update={"search": LaterSearch(**smoke.search.model_dump())})
+    assert later.fingerprint() == smoke.fingerprint()
+
+
+def test_every_key_is_described_in_the_schema() -> None:
+    schema = json_schema()
+    for section, definition in schema["$defs"].items():
+        for key, value in definition["properties"].items():
+            if section not in ("StrengthRange",) and key not in ("low", "high"):
+                assert value.get("description"), f"{section}.{key}"
+            assert "default" in value, f"{section}.{key}"
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_any_setting_is_applied_or_refused(key: str, value: str) -> None:
+    with contextlib.suppress(InputError):
+        assert isinstance(read_study("smoke", [f"{key}={value}"]), StudySpec)
