@@ -13,8 +13,8 @@ from search.signals import StoppedBySignal
 from studies.errors import InputError, NoResultError, RegsearchError
 
 if TYPE_CHECKING:
-    from search.api import RunResult
     from search.progress import Progress
+    from search.session import RunResult
 
 T = TypeVar("T")
 

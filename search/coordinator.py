@@ -14,7 +14,7 @@ from search.engines.base import Engine
 from search.events import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
 from search.progress import FinishedTrial, Progress
 from search.samplers import SamplerFactory, SpaceExhaustedError
-from search.training.trainer import TrainerSetup
+from search.training.setup import TrainerSetup
 from studies.errors import NoResultError
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, Standing, TrialOutcome, TrialTask, Verdict

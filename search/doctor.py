@@ -7,6 +7,7 @@ from typing import Any
 
 from search import api
 from search.data import mnist
+from search.machine import core_count, versions
 from storage.database import check_integrity, database_path, journal_mode, open_for_reading
 from storage.queries import study_names
 from storage.schema import NoStudiesError
@@ -25,10 +26,10 @@ class Check:
 
 def examine(storage: str | None) -> list[Check]:
     """Examine everything; what is wrong is a finding, not an error."""
-    versions = ", ".join(f"{package} {number}" for package, number in api.versions().items())
+    found = ", ".join(f"{package} {number}" for package, number in versions().items())
     return [
-        Check(subject="versions", finding=versions),
-        Check(subject="machine", finding=f"{platform.platform()}, {api.core_count()} cores for this process"),
+        Check(subject="versions", finding=found),
+        Check(subject="machine", finding=f"{platform.platform()}, {core_count()} cores for this process"),
         Check(subject="SQLite", finding=f"journal mode {journal_mode()[0]}: {journal_mode()[1]}"),
         _checked("database", lambda: _examine_database(storage)),
         _checked("data", _examine_mnist),

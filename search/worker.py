@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from search.events import EpochFinished, TrialFailed, TrialFinished, to_line
-from search.training.trainer import DivergedError, Trainer, TrainerSetup, make_trainer
+from search.training.setup import TrainerSetup, make_trainer
+from search.training.trainer import DivergedError, Trainer
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, TrialTask
 

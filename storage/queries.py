@@ -114,6 +114,15 @@ class RunRecord:
     finished_trials: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A study's counts, and its best trial so far."""
+
+    study: StudyRecord
+    counts: Counts
+    best: TrialRecord | None
+
+
 def study_names(database: Database) -> list[str]:
     """Return the names of all studies of regsearch, as Optuna knows them now."""
     with database.read() as connection:
@@ -204,6 +213,11 @@ def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
             {"id": study.study_id},
         ).scalar()
         return None if number is None else next(_trials(connection, study, "and t.number = :number", number=number))
+
+
+def read_answer(database: Database, study: StudyRecord) -> Answer:
+    """Return what `best` and the end of a run say."""
+    return Answer(study=study, counts=count_trials(database, study), best=best_trial(database, study))
 
 
 def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]:

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from sqlalchemy import insert, select, update
 
 from storage.database import Database
-from storage.queries import UUID_ATTR, DatasetInfo
+from storage.queries import UUID_ATTR, DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from studies.errors import InputError, StorageError
 from studies.space import Regularization, suggest
@@ -101,6 +101,11 @@ class StudyStore:
                 )
             )
         return cls(database, name, study_uuid, spec)
+
+    @classmethod
+    def open(cls, database: Database, record: StudyRecord) -> "StudyStore":
+        """Open a study that is there."""
+        return cls(database, record.name, record.study_uuid, record.spec)
 
     def begin_run(self, spec: StudySpec, engine: str, workers: int, versions: Mapping[str, str]) -> None:
         """Enter a run, and make its sampler, pruner and budget the study's own."""
@@ -194,8 +199,8 @@ class StudyStore:
             if recorded is not None:
                 same = tuple(recorded) == (metrics.train_loss, metrics.stop_loss)
                 return Verdict.REPEATED if same else Verdict.DIFFERS
-            storage, trial_id = self._database.storage, self._trial_id(task.number)
-            if storage.get_trial(trial_id).state != TrialState.RUNNING:
+            storage, trial_id = self._database.storage, self._running_trial_id(connection, task.number)
+            if trial_id is None:
                 return Verdict.ENDED
             connection.execute(insert(EpochRow).values(study_uuid=self._uuid, number=task.number, **asdict(metrics)))
             by_accuracy = self.spec.search.objective == "accuracy"
@@ -274,7 +279,8 @@ class StudyStore:
         """Fail a waiting trial whose settings, enqueued past us, are none of this space."""
         with self._transaction() as connection:
             connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0, reason=reason))
-            storage, trial_id = self._database.storage, self._trial_id(number)
+            storage = self._database.storage
+            trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
             storage.set_trial_state_values(trial_id, TrialState.RUNNING)
             storage.set_trial_user_attr(trial_id, "reason", reason)
             storage.set_trial_state_values(trial_id, TrialState.FAIL)
@@ -288,8 +294,8 @@ class StudyStore:
         columns: Mapping[str, Any],
     ) -> bool:
         with self._transaction() as connection:
-            storage, trial_id = self._database.storage, self._trial_id(task.number)
-            if storage.get_trial(trial_id).state != TrialState.RUNNING:
+            storage, trial_id = self._database.storage, self._running_trial_id(connection, task.number)
+            if trial_id is None:
                 return False
             for key, figure in shown.items():  # a finished trial takes no attribute any more
                 storage.set_trial_user_attr(trial_id, key, figure)
@@ -302,8 +308,12 @@ class StudyStore:
     def _study(self, pruner: BasePruner | None = None) -> _Study:
         return _Study(self.name, self._database.storage, self._sampler, pruner)
 
-    def _trial_id(self, number: int) -> int:
-        return self._database.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+    def _running_trial_id(self, connection: sqlalchemy.Connection, number: int) -> int | None:
+        trial_id: int | None = connection.exec_driver_sql(
+            "select trial_id from trials where study_id = ? and number = ? and state = 'RUNNING'",
+            (self._study_id, number),
+        ).scalar()
+        return trial_id
 
     def _set_trial_row(self, connection: sqlalchemy.Connection, number: int, **columns: Any) -> None:
         connection.execute(

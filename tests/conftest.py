@@ -14,6 +14,7 @@ from search import api
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.progress import FinishedTrial, Progress
+from search.session import RunResult
 from studies.spec import StudySpec, read_study
 
 ROOT = Path(__file__).parent.parent
@@ -73,10 +74,10 @@ def process_engine() -> Iterator[ProcessEngine]:
 
 
 @pytest.fixture
-def search(storage: str, inline_engine: InlineEngine, progress: RecordingProgress) -> Callable[..., api.RunResult]:
+def search(storage: str, inline_engine: InlineEngine, progress: RecordingProgress) -> Callable[..., RunResult]:
     """Run `smoke` with fake trials; options are those of `api.run`."""
 
-    def run(study: str = "smoke", **options: Any) -> api.RunResult:
+    def run(study: str = "smoke", **options: Any) -> RunResult:
         return api.run(study, **{"storage": storage, "engine": inline_engine, "progress": progress, **options})
 
     return run

@@ -10,7 +10,8 @@ import os
 import time
 
 from search.training.early_stopping import EarlyStopping
-from search.training.trainer import DivergedError, OnEpoch, TrainerSetup
+from search.training.setup import TrainerSetup
+from search.training.trainer import DivergedError, OnEpoch
 from studies.space import Regularization
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from search.events import Event
-from search.training.trainer import TrainerSetup
+from search.training.setup import TrainerSetup
 from studies.trial import TrialTask
 
 Handler = Callable[[Event], bool]

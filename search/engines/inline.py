@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search.engines.base import Handler
-from search.training.trainer import Trainer, TrainerSetup, make_trainer
+from search.training.setup import TrainerSetup, make_trainer
+from search.training.trainer import Trainer
 from search.worker import train_and_say
 from studies.errors import NoResultError
 from studies.trial import TrialTask

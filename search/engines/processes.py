@@ -14,7 +14,7 @@ from pathlib import Path
 
 from search.engines.base import Handler
 from search.events import EpochFinished, WorkerLost, from_line
-from search.training.trainer import TrainerSetup
+from search.training.setup import TrainerSetup
 from search.worker import READY_LINE, answer_to_line, setup_to_line, task_to_line
 from studies.errors import NoResultError
 from studies.trial import TrialTask

@@ -1,19 +1,9 @@
 """The best configuration so far, and what it is about."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from storage.queries import Counts, DatasetInfo, StudyRecord, TrialRecord
+from storage.queries import Answer, Counts, DatasetInfo
 from studies.space import Regularization
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What `best` and the end of a run say."""
-
-    study: StudyRecord
-    counts: Counts
-    best: TrialRecord | None
 
 
 def dataset_line(dataset: DatasetInfo) -> str:

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from storage.lock import Holder
-from storage.queries import RunRecord
-from storage.reports.answer import Answer, counts_json, counts_line, dataset_json, dataset_line
+from storage.queries import Answer, RunRecord
+from storage.reports.answer import counts_json, counts_line, dataset_json, dataset_line
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from search.engines.base import Engine
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.events import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
-from search.training.trainer import TrainerSetup
+from search.training.setup import TrainerSetup
 from studies.errors import InputError, NoResultError
 from studies.spec import StudySpec
 from studies.trial import TrialTask

@@ -16,6 +16,7 @@ from conftest import ROOT, Command
 from helpers import assert_whole, finished, rows
 
 from search import api
+from studies.errors import RegsearchError
 
 FAKE_WORKER = ROOT / "tests" / "fakes.py"
 FAKE_SEARCH = """
@@ -23,9 +24,9 @@ import sys
 from search import api, cli
 from search.engines.processes import ProcessEngine
 from search.progress import LineProgress
-import search.api
+import search.session
 worker = [sys.executable, sys.argv.pop(1)]
-search.api.make_engine = lambda name: ProcessEngine(worker)
+search.session.make_engine = lambda name: ProcessEngine(worker)
 cli.main()
 """
 
@@ -65,7 +66,7 @@ def all_gone(processes: list[psutil.Process]) -> bool:
 def count_finished(storage: str) -> int:
     try:
         return len(finished(storage))
-    except api.RegsearchError:
+    except RegsearchError:
         return 0
 
 

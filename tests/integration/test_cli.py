@@ -48,8 +48,8 @@ def test_run_prints_data_and_best_on_stdout_and_talk_on_stderr(folder: Path) -> 
 
 def test_a_real_trial_is_the_same_in_every_engine(folder: Path, command: Command) -> None:
     database = f"sqlite:///{folder}/inline.db"
-    done = command("run", "smoke", "--engine", "inline", "--quiet", "--storage", database, "--set", "search.pruner=none",
-                   "--set", "search.pruner_options={}")  # fmt: skip
+    no_pruner = ["--set", "search.pruner=none", "--set", "search.pruner_options={}"]
+    done = command("run", "smoke", "--engine", "inline", "--quiet", "--storage", database, *no_pruner)
     assert done.returncode == 0, done.stderr
     one, two = rows(database), rows(f"sqlite:///{folder}/regsearch.db")
     same = [(a, b) for a, b in zip(one, two, strict=True) if a["params"] == b["params"]]

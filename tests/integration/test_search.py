@@ -14,11 +14,12 @@ from search import api
 from search.coordinator import StopReason
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
+from search.session import RunResult
 from storage.database import database_path
 from storage.lock import StudyLock
 from studies.errors import InputError, NoResultError, StorageError
 
-Search = Callable[..., api.RunResult]
+Search = Callable[..., RunResult]
 
 NO_PRUNER = ["search.pruner=none", "search.pruner_options={}"]
 GRID = (

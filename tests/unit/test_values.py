@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from search.events import EpochFinished, TrialFailed, TrialFinished, from_line, to_line
 from search.progress import FinishedTrial, LineProgress, LiveProgress
 from search.seeds import derive_seed
-from search.training.trainer import TrainerSetup
+from search.training.setup import TrainerSetup
 from search.worker import setup_from_line, setup_to_line
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask

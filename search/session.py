@@ -1,0 +1,184 @@
+"""One run of a study: everything is checked first, so that bad input creates and changes nothing."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.coordinator import Coordinator, StopReason
+from search.data import load_dataset
+from search.data.arrays import Dataset, DataUnavailableError
+from search.data.splits import make_splits
+from search.engines import make_engine
+from search.engines.base import Engine
+from search.machine import core_count, versions
+from search.progress import Progress
+from search.pruners import make_pruner
+from search.samplers import sampler_factory
+from search.signals import Received, StoppedBySignal, graceful_stop
+from search.training.setup import TrainerSetup
+from storage import lock
+from storage.database import open_for_reading, open_for_writing
+from storage.queries import Answer, DatasetInfo, StudyRecord, find_study, get_study, read_answer
+from storage.schema import NoStudiesError
+from storage.store import StudyStore
+from studies.errors import InputError, RegsearchError
+from studies.spec import StudySpec, differing_keys, parse_duration
+
+_MOST_WORKERS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """How a run ended, and the study's best configuration then.
+
+    Attributes:
+        reason: why it ended.
+        signal: the number of the signal that stopped it, if one did.
+    """
+
+    reason: StopReason
+    signal: int | None
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is begun with, beside its study; `search.api.run` describes each."""
+
+    path: Path
+    workers: int | None
+    data: str | None
+    engine: str | Engine
+    progress: Progress
+    handle_signals: bool
+
+
+def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
+    """Begin a study, or go on with it, and search until it ends; see `search.api.run` for what is raised."""
+    path = options.path
+    workers = _checked_workers(options.workers)
+    engine = make_engine(options.engine) if isinstance(options.engine, str) else options.engine
+    sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
+    _note_what_is_missing(spec, options.progress)
+    record = _find(path, spec.study.name)
+    dataset, source = _load_data(spec, record, options)
+    if record is not None:
+        _check_same(spec, dataset, record)
+        if record.versions != versions():
+            options.progress.message(_changed_versions(record.versions, versions()))
+    make_splits(dataset, spec.data, spec.search.seed)
+    info = DatasetInfo(
+        name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
+    )
+    del dataset  # workers load it themselves
+    with open_for_writing(path) as database, lock.StudyLock(path, spec.study.name):
+        record = find_study(database, spec.study.name)  # again: now nobody else can begin it
+        if record is not None:
+            store = StudyStore.open(database, record)
+        else:
+            store = StudyStore.create(database, spec, info, versions())
+        store.begin_run(spec, type(engine).__name__, workers, versions())
+        coordinator = Coordinator(
+            spec=spec,
+            store=store,
+            engine=engine,
+            setup=TrainerSetup(spec=spec, source=source, sha256=info.sha256),
+            workers=workers,
+            log_prefix=lock.log_prefix(path, spec.study.name),
+            sampler_for=sampler_for,
+            pruner=pruner,
+            progress=options.progress,
+            timeout_seconds=None if spec.budget.timeout is None else parse_duration(spec.budget.timeout),
+        )
+        stopping = graceful_stop(coordinator.stop) if options.handle_signals else nullcontext(Received())
+        with stopping as received:
+            reason = _run_and_record(coordinator, store)
+        return RunResult(
+            reason=reason, signal=received.number, answer=read_answer(database, get_study(database, spec.study.name))
+        )
+
+
+def _run_and_record(coordinator: Coordinator, store: StudyStore) -> StopReason:
+    outcome = "ended by an error"
+    try:
+        reason = coordinator.run()
+        outcome = reason.value
+        return reason
+    except StoppedBySignal as stopped:
+        outcome, stopped.study = StopReason.STOPPED.value, store.name
+        raise
+    except KeyboardInterrupt:
+        outcome = StopReason.STOPPED.value
+        raise
+    finally:
+        with suppress(RegsearchError):  # where the database is the trouble, the first error says so
+            store.end_run(outcome)
+
+
+def _checked_workers(workers: int | None) -> int:
+    if workers is None:
+        return core_count()
+    if not 1 <= workers <= _MOST_WORKERS:
+        raise InputError(f"workers are from 1 to {_MOST_WORKERS}; given was {workers}")
+    return workers
+
+
+def _note_what_is_missing(spec: StudySpec, progress: Progress) -> None:
+    if spec.model.hypermodel is not None:
+        raise InputError(
+            "model.hypermodel is not available yet; leave it out to search the built-in network of model.hidden"
+        )
+    if spec.search.recipes:
+        progress.message("search.recipes is not available yet: the sampler proposes every trial")
+    if spec.confirm is not None:
+        progress.message("[confirm] is not available yet: the best configuration is not confirmed on fresh seeds")
+
+
+def _find(path: Path, name: str) -> StudyRecord | None:
+    """Return the study of that name, None where there is none or not even a database."""
+    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+        return None
+    try:
+        with open_for_reading(path) as database:
+            return find_study(database, name)
+    except NoStudiesError:
+        return None
+
+
+def _load_data(spec: StudySpec, record: StudyRecord | None, options: RunOptions) -> tuple[Dataset, str]:
+    """Return the data and the source that a study keeps; what was begun on some data goes on with those."""
+    source = spec.data.source
+    if record is not None and (source == "auto" or options.data is None):
+        source = record.dataset.source
+    if source == "auto":
+        try:
+            return load_dataset("mnist"), "mnist"
+        except DataUnavailableError as error:
+            options.progress.message(
+                f"WARNING: {error}. MNIST is not here, so this study is about scikit-learn's 1,797 digits instead."
+            )
+            source = "digits"
+    if source.endswith(".npz"):
+        source = str(Path(source).absolute())
+    return load_dataset(source), source
+
+
+def _check_same(spec: StudySpec, dataset: Dataset, record: StudyRecord) -> None:
+    """Raise InputError unless a stored study asks the same question of the same data."""
+    different = differing_keys(record.spec, spec)
+    if different:
+        raise InputError(
+            f"the study {record.name} was begun with other settings ({'; '.join(different)}): go on with it by "
+            f"`regsearch resume {record.name}`, or begin another with --name"
+        )
+    if dataset.sha256 != record.dataset.sha256:
+        raise InputError(
+            f"the study {record.name} was begun on other data: {record.dataset.name} with fingerprint "
+            f"{record.dataset.sha256}, now {dataset.name} with {dataset.sha256}; begin another study with --name"
+        )
+
+
+def _changed_versions(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    changed = [f"{name} {then.get(name)} → {now.get(name)}" for name in now if then.get(name) != now.get(name)]
+    return f"the study was begun with other versions ({', '.join(changed)}): figures may differ in their last digits"

@@ -1,0 +1,54 @@
+"""What a worker must know before its first trial, and the trainer that follows from it."""
+
+from dataclasses import dataclass
+
+from search.data import load_dataset
+from search.data.splits import make_splits
+from search.training.trainer import Trainer
+from studies.errors import InputError
+from studies.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerSetup:
+    """What a worker must know before its first trial.
+
+    Attributes:
+        spec: the study.
+        source: a built-in data set's name, or the absolute path of an .npz file.
+        sha256: the fingerprint that the data must have.
+    """
+
+    spec: StudySpec
+    source: str
+    sha256: str
+
+
+def make_trainer(setup: TrainerSetup) -> Trainer:
+    """Start TensorFlow, load the data, and return the trainer that a study asks for.
+
+    Raises InputError where the data are not those that the study was begun with, RuntimeError where
+    TensorFlow already runs in this process with other thread settings.
+    """
+    _start_tensorflow()
+    dataset = load_dataset(setup.source)
+    if dataset.sha256 != setup.sha256:
+        raise InputError(
+            f"the data changed while the search ran: {setup.source} has the fingerprint {dataset.sha256}, "
+            f"the study {setup.sha256}"
+        )
+    from search.training.keras_trainer import KerasTrainer  # with it Keras, which must find the threads set
+
+    splits = make_splits(dataset, setup.spec.data, setup.spec.search.seed)
+    return KerasTrainer(setup.spec, dataset, splits)
+
+
+def _start_tensorflow() -> None:
+    import tensorflow as tf
+
+    # One thread: small matrix products lose more to hand-offs than they gain, and the order of
+    # additions, and with it every bit, no longer depends on the machine's load.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)  # else the first worker takes all of it

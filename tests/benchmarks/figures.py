@@ -1,0 +1,248 @@
+"""The figures of the backbone: start-up, memory of a worker, coordinator overhead, commits.
+
+    python tests/benchmarks/figures.py startup|memory|overhead|commits|all
+
+`overhead` trains real MNIST ($REGSEARCH_MNIST) for some minutes; the others need no data.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+import sqlalchemy
+from sqlalchemy import insert, update
+
+from search import api
+from search.data import load_dataset
+from search.engines.base import Handler
+from search.engines.processes import ProcessEngine
+from search.events import EpochFinished, Event
+from search.machine import versions
+from search.pruners import make_pruner
+from search.samplers import sampler_factory
+from search.training.setup import TrainerSetup
+from storage.database import open_for_writing
+from storage.queries import DatasetInfo, get_study
+from storage.store import StudyStore
+from storage.tables import EpochRow, TrialRow
+from studies.space import suggest
+from studies.spec import StudySpec, read_study
+from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+
+EPOCHS = 12
+METRICS = {"train_loss": 0.1, "stop_loss": 0.1, "stop_cross_entropy": 0.1, "stop_accuracy": 0.9, "seconds": 1.0}
+OUTCOME = TrialOutcome(
+    best_epoch=1,
+    epochs=EPOCHS,
+    select_cross_entropy=0.1,
+    select_accuracy=0.9,
+    train_cross_entropy=0.1,
+    train_accuracy=0.9,
+    near_zero_share=0.1,
+    seconds=1.0,
+)
+
+
+def startup() -> None:
+    """Medians of 10 of whole commands."""
+    with tempfile.TemporaryDirectory() as folder:
+        storage = f"sqlite:///{folder}/test.db"
+        _fill(Path(folder) / "test.db", 30)
+        for arguments in (
+            ["--help"],
+            ["best", "smoke", "--storage", storage],
+            ["status", "smoke", "--storage", storage],
+        ):
+            command = [sys.executable, "-m", "search", *arguments]
+            seconds = []
+            for _ in range(11):
+                started = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                seconds.append(time.perf_counter() - started)
+            print(f"regsearch {arguments[0]:8} median of 10: {statistics.median(seconds[1:]):.2f} s")
+
+
+def memory(trials: int = 100) -> None:
+    """USS of the one worker after each trial of the course's network."""
+    spec = StudySpec().changed(training={"max_epochs": 2}, data={"source": "digits"})
+    engine = ProcessEngine()
+    setup = TrainerSetup(spec=spec, source="digits", sha256=load_dataset("digits").sha256)
+    proposals = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    used = []
+    with tempfile.TemporaryDirectory() as folder:
+        engine.start(setup, 1, Path(folder) / "worker-")
+        for number in range(trials):
+            params = suggest(proposals.ask(), spec.space)
+            engine.submit(TrialTask(number=number, attempt=0, params=params))
+            ended: list[Event] = []
+
+            def hear(event: Event, ended: list[Event] = ended) -> bool:
+                if isinstance(event, EpochFinished):
+                    return True
+                ended.append(event)
+                return False
+
+            while not ended:
+                engine.wait(hear, 1)
+            used.append(psutil.Process(engine.processes()[0]).memory_full_info().uss / 2**20)
+        engine.stop()
+    shown = ", ".join(f"{n}: {used[n - 1]:.0f}" for n in (1, 10, 25, 26, 50, 51, 75, 100) if n <= trials)
+    print(f"USS of a worker in MiB after trial {shown}; largest {max(used):.0f}")
+
+
+class _WatchedEngine(ProcessEngine):
+    """Adds up the wall time in which no worker trains: each waits for the coordinator, or still starts."""
+
+    def start(self, *arguments: Any) -> None:
+        super().start(*arguments)
+        self.began = self.since = time.perf_counter()
+        self.training: set[int] = set()
+        self.idle = 0.0
+        self.first_epoch: float | None = None
+
+    def _change(self, number: int, trains: bool) -> None:
+        now = time.perf_counter()
+        if not self.training:
+            self.idle += now - self.since
+        self.since = now
+        (self.training.add if trains else self.training.discard)(number)
+
+    def submit(self, task: TrialTask) -> None:
+        super().submit(task)
+        if self.first_epoch is not None:
+            self._change(task.number, True)
+
+    def wait(self, handler: Handler, timeout_seconds: float) -> None:
+        def watched(event: Event) -> bool:
+            if self.first_epoch is None and isinstance(event, EpochFinished):
+                # TensorFlow started and the first epoch was trained: count the start as no training
+                self.first_epoch = time.perf_counter() - event.metrics.seconds
+                self.idle, self.since = self.first_epoch - self.began, time.perf_counter()
+                self.training = {task.task.number for task in self._workers if task.task is not None}
+            self._change(event.number, False)
+            go_on = handler(event)
+            if go_on:
+                self._change(event.number, True)
+            return go_on
+
+        super().wait(watched, timeout_seconds)
+
+    def stop(self) -> None:
+        if self._workers:
+            self._change(-1, False)
+        super().stop()
+
+
+def overhead(trials: int = 20) -> None:
+    """Share of a `mnist` study's wall time in which no worker trains."""
+    if not os.environ.get("REGSEARCH_MNIST"):
+        print("overhead: skipped, set REGSEARCH_MNIST to an mnist.npz")
+        return
+    engine = _WatchedEngine()
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        result = api.run("mnist", storage=f"sqlite:///{folder}/test.db", engine=engine, trials=trials)
+        wall = time.perf_counter() - started
+    assert engine.first_epoch is not None
+    start = engine.first_epoch - engine.began
+    print(
+        f"mnist, {trials} trials, {result.answer.counts.pruned} pruned: {wall:.0f} s; no worker trains for "
+        f"{engine.idle:.1f} s ({engine.idle / wall:.1%}), of which {start:.1f} s are TensorFlow's start; "
+        f"without it {(engine.idle - start) / wall:.1%}"
+    )
+
+
+def commits(trials: int = 30) -> None:
+    """Commits and milliseconds a trial: Optuna's own way, and one transaction round each ask, epoch and tell."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, work in (("Optuna's own way", _plain_trial), ("joined", _joined_trial)):
+            path = Path(folder) / f"{work.__name__}.db"
+            with open_for_writing(path) as database, _counted(database.engine) as count:
+                store = _store(database)
+                seconds = []
+                count.clear()
+                for number in range(trials):
+                    started = time.perf_counter()
+                    work(database, store, number)
+                    seconds.append(time.perf_counter() - started)
+            print(
+                f"{name:17} {len(count) / trials:5.1f} commits and {1000 * statistics.median(seconds):6.1f} ms a trial "
+                f"of {EPOCHS} epochs"
+            )
+
+
+@contextmanager
+def _counted(engine: sqlalchemy.Engine) -> Iterator[list[int]]:
+    commits: list[int] = []
+    sqlalchemy.event.listen(engine, "commit", lambda _connection: commits.append(1))
+    yield commits
+
+
+SPEC = read_study("smoke", ["search.sampler=random", "search.sampler_options={}", "budget.trials=1000"])
+SAMPLER, PRUNER = sampler_factory(SPEC), make_pruner(SPEC.changed(search={"pruner": "none", "pruner_options": {}}))
+
+
+def _store(database: Any) -> StudyStore:
+    info = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
+    return StudyStore.create(database, SPEC, info, versions())
+
+
+def _plain_trial(database: Any, store: StudyStore, number: int) -> None:
+    """The same calls of Optuna and the same rows, each its own commit."""
+    study = optuna.load_study(study_name="smoke", storage=database.storage, sampler=SAMPLER(number), pruner=PRUNER)
+    trial = study.ask()
+    suggest(trial, SPEC.space)
+    with database.engine.begin() as connection:
+        connection.execute(insert(TrialRow).values(study_uuid=store._uuid, number=number, attempt=0))
+    for epoch in range(EPOCHS):
+        trial.report(0.1, epoch)
+        with database.engine.begin() as connection:
+            connection.execute(insert(EpochRow).values(study_uuid=store._uuid, number=number, epoch=epoch, **METRICS))
+        trial.should_prune()
+    for key in ("regularization", "select accuracy", "select cross-entropy", "generalization gap", "best epoch"):
+        trial.set_user_attr(key, 0.1)
+    with database.engine.begin() as connection:
+        row = update(TrialRow).where(TrialRow.study_uuid == store._uuid, TrialRow.number == number)
+        connection.execute(row.values(**asdict(OUTCOME)))
+    study.tell(trial, 0.1)
+
+
+def _joined_trial(database: Any, store: StudyStore, number: int) -> None:
+    task = store.ask(SAMPLER)
+    assert task is not None
+    for epoch in range(EPOCHS):
+        store.record_epoch(task, EpochMetrics(epoch=epoch, **METRICS), PRUNER)
+    store.finish(task, OUTCOME)
+
+
+def _fill(path: Path, trials: int) -> None:
+    with open_for_writing(path) as database:
+        store = _store(database)
+        for number in range(trials):
+            _joined_trial(database, store, number)
+        get_study(database, "smoke")
+
+
+FIGURES: dict[str, Callable[[], None]] = {
+    "startup": startup,
+    "commits": commits,
+    "memory": memory,
+    "overhead": overhead,
+}
+
+if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    wanted = sys.argv[1:] or ["all"]
+    for name, figure in FIGURES.items():
+        if name in wanted or "all" in wanted:
+            figure()
