@@ -35,7 +35,7 @@ from studies.spec import StudySpec, read_study
 
 DEFAULT_STORAGE = "sqlite:///regsearch.db"
 
-_STOP_SECONDS = 30
+_STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 
 
 def storage_url(storage: str | None = None) -> str:
@@ -63,7 +63,7 @@ def run(
         study: a ready study's name, or the path of a study file.
         storage: a URL, `sqlite:///FILE`; see `storage_url`.
         name: the study's name in the database, if not the file's.
-        trials: its total over all runs, at least 1, if not the file's.
+        trials: its total over all runs, at least 1; if not given, the file's, or what it was raised to.
         timeout: of this run, such as "30m", if not the file's.
         workers: how many trials may run at once, at least 1; one a core if not given.
         data: auto, a data set's name, or the path of an .npz file, if not the file's.
@@ -77,7 +77,9 @@ def run(
     """
     spec = _with_options(read_study(study, settings), name=name, trials=trials, timeout=timeout, data=data)
     path = database_path(storage_url(storage))
-    return search_study(spec, RunOptions(path, workers, data, engine, progress or Progress(), handle_signals))
+    return search_study(
+        spec, RunOptions(path, trials is not None, workers, engine, progress or Progress(), handle_signals)
+    )
 
 
 def resume(
@@ -95,9 +97,11 @@ def resume(
     """Go on with a study to its own total; see `run` for the arguments and what is raised."""
     with reading(storage) as database:
         record = get_study(database, name)
-    spec = _with_options(record.spec, trials=trials, timeout=timeout)
+    spec = _with_options(record.spec, trials=trials, timeout=timeout, data=data or record.dataset.source)
     path = database_path(storage_url(storage))
-    return search_study(spec, RunOptions(path, workers, data, engine, progress or Progress(), handle_signals))
+    return search_study(
+        spec, RunOptions(path, trials is not None, workers, engine, progress or Progress(), handle_signals)
+    )
 
 
 def answer(name: str, *, storage: str | None = None) -> Answer:
@@ -152,13 +156,13 @@ def stop(name: str, *, storage: str | None = None) -> lock.Holder | None:
     holder = lock.holder(path, name)
     if holder is None:
         return None
-    with writing(storage) as database:
-        StudyStore.open(database, record).request_stop()
     deadline = time.monotonic() + _STOP_SECONDS
-    while lock.holder(path, name) == holder:
-        if time.monotonic() > deadline:
-            raise NoResultError(f"{name} is still searched by {holder} after {_STOP_SECONDS} s; it was asked to stop")
-        time.sleep(0.2)
+    with writing(storage) as database:
+        while lock.holder(path, name) == holder:
+            if time.monotonic() > deadline:
+                raise NoResultError(f"{holder} still searches {name}, {_STOP_SECONDS} s after it was asked to stop")
+            StudyStore.open(database, record).request_stop()
+            time.sleep(_STOP_POLL_SECONDS)
     return holder
 
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from optuna.pruners import BasePruner
-
 from search.engines.base import Engine
 from search.events import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
 from search.progress import FinishedTrial, Progress
-from search.samplers import SamplerFactory, SpaceExhaustedError
+from search.samplers import SpaceExhaustedError
 from search.training.setup import TrainerSetup
 from studies.errors import NoResultError
 from studies.spec import StudySpec
@@ -42,9 +40,9 @@ class Store(Protocol):
 
     def unfinished(self) -> list[TrialTask]: ...
 
-    def ask(self, sampler_for: SamplerFactory) -> TrialTask | None: ...
+    def ask(self) -> TrialTask | None: ...
 
-    def record_epoch(self, task: TrialTask, metrics: EpochMetrics, pruner: BasePruner) -> Verdict: ...
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict: ...
 
     def finish(self, task: TrialTask, outcome: TrialOutcome) -> bool: ...
 
@@ -66,7 +64,6 @@ class Coordinator:
         setup: what workers must know.
         workers: how many trials may run at once.
         log_prefix: what the paths of the workers' logs begin with.
-        sampler_for, pruner: propose and judge trials.
         progress: what the user sees.
         timeout_seconds: after which no further trial is begun; None: never.
         clock: seconds on a clock that never goes back.
@@ -78,8 +75,6 @@ class Coordinator:
     setup: TrainerSetup
     workers: int
     log_prefix: Path
-    sampler_for: SamplerFactory
-    pruner: BasePruner
     progress: Progress
     timeout_seconds: float | None = None
     clock: Callable[[], float] = time.monotonic
@@ -152,7 +147,7 @@ class Coordinator:
         if self._ending is not None:
             return None
         try:
-            task = None if self.store.exhausted else self.store.ask(self.sampler_for)
+            task = None if self.store.exhausted else self.store.ask()
         except SpaceExhaustedError:
             self._ending = StopReason.EXHAUSTED
             return None
@@ -185,7 +180,7 @@ class Coordinator:
         return False
 
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
-        verdict = self.store.record_epoch(task, metrics, self.pruner)
+        verdict = self.store.record_epoch(task, metrics)
         if verdict is Verdict.PRUNED:
             self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
             return False

@@ -10,6 +10,7 @@ from studies.space import Regularization
 from studies.trial import EpochMetrics, TrialTask
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.table import Table
 
 
@@ -82,6 +83,7 @@ class LiveProgress(Progress):
 
     clock: Callable[[], float] = time.monotonic
     _running: dict[int, _Running] = field(default_factory=dict)
+    _live: "Live | None" = None
 
     def begin(self, name: str, finished: int, total: int, best: float | None) -> None:
         """Open the display."""
@@ -91,14 +93,17 @@ class LiveProgress(Progress):
         self._name, self._total, self._best = name, total, best
         self._finished = self._finished_before = finished
         self._began = self.clock()
-        self._live: Live = Live(
+        self._live = Live(
             console=Console(stderr=True), get_renderable=self._table, refresh_per_second=2, transient=True
         )
         self._live.start()
 
     def message(self, text: str) -> None:
-        """Print a line above the display."""
-        self._live.console.print(text, markup=False, highlight=False)
+        """Print a line above the display, if it is open."""
+        if self._live is None:
+            super().message(text)
+        else:
+            self._live.console.print(text, markup=False, highlight=False)
 
     def trial_began(self, task: TrialTask) -> None:
         """Show it."""
@@ -117,7 +122,9 @@ class LiveProgress(Progress):
 
     def end(self) -> None:
         """Close the display."""
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _table(self) -> "Table":
         from rich.table import Table

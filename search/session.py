@@ -44,11 +44,15 @@ class RunResult:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run is begun with, beside its study; `search.api.run` describes each."""
+    """What a run is begun with, beside its study; `search.api.run` describes each.
+
+    Attributes:
+        total_is_asked: whether the study's total was asked for; else a larger one that is stored stays.
+    """
 
     path: Path
+    total_is_asked: bool
     workers: int | None
-    data: str | None
     engine: str | Engine
     progress: Progress
     handle_signals: bool
@@ -62,9 +66,11 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
     _note_what_is_missing(spec, options.progress)
     record = _find(path, spec.study.name)
-    dataset, source = _load_data(spec, record, options)
+    dataset, source = _load_data(spec, record, options.progress)
     if record is not None:
         _check_same(spec, dataset, record)
+        if not options.total_is_asked:
+            spec = spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials)})
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)
@@ -78,7 +84,14 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             store = StudyStore.open(database, record)
         else:
             store = StudyStore.create(database, spec, info, versions())
-        store.begin_run(spec, type(engine).__name__, workers, versions())
+        store.begin_run(
+            spec,
+            sampler_for=sampler_for,
+            pruner=pruner,
+            engine=type(engine).__name__,
+            workers=workers,
+            versions=versions(),
+        )
         coordinator = Coordinator(
             spec=spec,
             store=store,
@@ -86,8 +99,6 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             setup=TrainerSetup(spec=spec, source=source, sha256=info.sha256),
             workers=workers,
             log_prefix=lock.log_prefix(path, spec.study.name),
-            sampler_for=sampler_for,
-            pruner=pruner,
             progress=options.progress,
             timeout_seconds=None if spec.budget.timeout is None else parse_duration(spec.budget.timeout),
         )
@@ -146,16 +157,16 @@ def _find(path: Path, name: str) -> StudyRecord | None:
         return None
 
 
-def _load_data(spec: StudySpec, record: StudyRecord | None, options: RunOptions) -> tuple[Dataset, str]:
-    """Return the data and the source that a study keeps; what was begun on some data goes on with those."""
+def _load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) -> tuple[Dataset, str]:
+    """Return the data and their source; a study that was begun on `auto` goes on with what that was then."""
     source = spec.data.source
-    if record is not None and (source == "auto" or options.data is None):
+    if source == "auto" and record is not None:
         source = record.dataset.source
     if source == "auto":
         try:
             return load_dataset("mnist"), "mnist"
         except DataUnavailableError as error:
-            options.progress.message(
+            progress.message(
                 f"WARNING: {error}. MNIST is not here, so this study is about scikit-learn's 1,797 digits instead."
             )
             source = "digits"

@@ -13,8 +13,8 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import insert, select, update
@@ -60,7 +60,9 @@ class StudyStore:
         self._database = database
         self._uuid = study_uuid
         self._study_id = database.storage.get_study_id_from_name(name)
-        self._sampler: BaseSampler | None = None
+        self._sampler_for: Callable[[int], BaseSampler] = lambda number: RandomSampler(number)
+        self._sampler: BaseSampler = self._sampler_for(0)
+        self._pruner: BasePruner = NopPruner()
         self._run_id: int | None = None
 
     @classmethod
@@ -107,9 +109,25 @@ class StudyStore:
         """Open a study that is there."""
         return cls(database, record.name, record.study_uuid, record.spec)
 
-    def begin_run(self, spec: StudySpec, engine: str, workers: int, versions: Mapping[str, str]) -> None:
-        """Enter a run, and make its sampler, pruner and budget the study's own."""
-        self.spec = spec
+    def begin_run(
+        self,
+        spec: StudySpec,
+        *,
+        sampler_for: Callable[[int], BaseSampler],
+        pruner: BasePruner,
+        engine: str,
+        workers: int,
+        versions: Mapping[str, str],
+    ) -> None:
+        """Enter a run, and make its sampler, pruner and budget the study's own.
+
+        Args:
+            spec: the study as it is searched now.
+            sampler_for: gives the sampler for a trial's number.
+            pruner: judges each epoch.
+            engine, workers, versions: what the run is entered with.
+        """
+        self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
         with self._transaction() as connection:
             connection.execute(update(StudyRow).where(StudyRow.study_uuid == self._uuid).values(spec=spec.to_json()))
             entered = connection.execute(
@@ -145,12 +163,12 @@ class StudyStore:
     def standing(self) -> Standing:
         """Return how far the study is."""
         with self._transaction() as connection:
-            states = self._states_by_number(connection).values()
+            finished = self._count(connection).finished
             try:
                 best = self._database.storage.get_best_trial(self._study_id).value
             except ValueError:  # none is complete
                 best = None
-            return Standing(finished=sum(state not in ("RUNNING", "WAITING") for state in states), best=best)
+            return Standing(finished=finished, best=best)
 
     def request_stop(self) -> None:
         """Ask the run that is under way, in another process, to stop."""
@@ -173,20 +191,18 @@ class StudyStore:
                 if trial.number in attempts
             ]
 
-    def ask(self, sampler_for: Callable[[int], BaseSampler]) -> TrialTask | None:
+    def ask(self) -> TrialTask | None:
         """Begin one more trial: a waiting one, else one that the sampler proposes; None at the total.
 
-        Args:
-            sampler_for: gives the sampler for a trial's number. What it raises passes through, and
-                leaves no trial.
+        What the sampler raises passes through, and leaves no trial.
         """
         while True:
             try:
-                return self._ask(sampler_for)
+                return self._ask()
             except _UnusableError as unusable:
                 self._refuse(unusable.number, str(unusable))
 
-    def record_epoch(self, task: TrialTask, metrics: EpochMetrics, pruner: BasePruner) -> Verdict:
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
         """Record an epoch and let the pruner judge it; a pruned trial is finished in the same transaction."""
         with self._transaction() as connection:
             recorded = connection.execute(
@@ -206,8 +222,8 @@ class StudyStore:
             by_accuracy = self.spec.search.objective == "accuracy"
             judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
             storage.set_trial_intermediate_value(trial_id, metrics.epoch, judged)
-            study = self._study(pruner)
-            if not pruner.prune(study, storage.get_trial(trial_id)):
+            study = self._study()
+            if not self._pruner.prune(study, storage.get_trial(trial_id)):
                 return Verdict.RECORDED
             self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
             study.tell(task.number, state=TrialState.PRUNED)
@@ -242,10 +258,10 @@ class StudyStore:
 
     def enqueue(self, params: Mapping[str, Any]) -> int:
         """Let settings be tried next; return the trial's number. What isn't given is left to the sampler."""
-        with self._transaction():
-            study = self._study()
-            study.enqueue_trial(dict(params))
-            return len(study.get_trials(deepcopy=False)) - 1
+        with self._transaction() as connection:
+            self._study().enqueue_trial(dict(params))
+            number: int = self._count(connection).all - 1
+            return number
 
     def delete(self) -> None:
         """Delete the study, in Optuna's tables and ours."""
@@ -253,23 +269,20 @@ class StudyStore:
             self._database.storage.delete_study(self._study_id)
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self._uuid))
 
-    def _ask(self, sampler_for: Callable[[int], BaseSampler]) -> TrialTask | None:
+    def _ask(self) -> TrialTask | None:
         with self._transaction() as connection:
-            states = self._states_by_number(connection)
-            begun = connection.execute(select(TrialRow.number).where(TrialRow.study_uuid == self._uuid)).scalars()
-            taken = {number for number in begun if states.get(number) == "RUNNING"}
-            taken |= {number for number, state in states.items() if state not in ("RUNNING", "WAITING")}
-            if len(taken) >= self.spec.budget.trials:
+            trials = self._count(connection)
+            if trials.finished + trials.running >= self.spec.budget.trials:
                 return None
-            waiting = [number for number, state in states.items() if state == "WAITING"]
-            number = min(waiting, default=len(states))
-            self._sampler = sampler_for(number)
+            is_waiting = trials.first_waiting is not None
+            number = trials.first_waiting if trials.first_waiting is not None else trials.all
+            self._sampler = self._sampler_for(number)
             trial = self._study().ask()
             assert trial.number == number
             try:
                 params = suggest(trial, self.spec.space)
             except (ValueError, TypeError) as error:
-                if not waiting:
+                if not is_waiting:
                     raise
                 raise _UnusableError(number, f"its enqueued settings can't be used: {error}") from error
             connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0))
@@ -305,8 +318,8 @@ class StudyStore:
             self.exhausted |= study.exhausted
             return True
 
-    def _study(self, pruner: BasePruner | None = None) -> _Study:
-        return _Study(self.name, self._database.storage, self._sampler, pruner)
+    def _study(self) -> _Study:
+        return _Study(self.name, self._database.storage, self._sampler, self._pruner)
 
     def _running_trial_id(self, connection: sqlalchemy.Connection, number: int) -> int | None:
         trial_id: int | None = connection.exec_driver_sql(
@@ -320,9 +333,16 @@ class StudyStore:
             update(TrialRow).where(TrialRow.study_uuid == self._uuid, TrialRow.number == number).values(**columns)
         )
 
-    def _states_by_number(self, connection: sqlalchemy.Connection) -> dict[int, str]:
-        rows = connection.exec_driver_sql("select number, state from trials where study_id = ?", (self._study_id,))
-        return {row.number: row.state for row in rows}
+    def _count(self, connection: sqlalchemy.Connection) -> Any:
+        """Return a row (all, finished, running, first_waiting); running are those that we began."""
+        return connection.exec_driver_sql(
+            "select count(*) as 'all', coalesce(sum(t.state not in ('RUNNING', 'WAITING')), 0) as finished, "
+            "coalesce(sum(t.state = 'RUNNING' and r.number is not null), 0) as running, "
+            "min(case when t.state = 'WAITING' then t.number end) as first_waiting "
+            "from trials t left join regsearch_trials r on r.study_uuid = ? and r.number = t.number "
+            "where t.study_id = ?",
+            (self._uuid, self._study_id),
+        ).one()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlalchemy.Connection]:

@@ -27,6 +27,7 @@ CATALOG = Path(__file__).parent / "catalog"
 _STUDY_FILE_BYTES = 1_000_000  # no study file is longer; a wrong path may be
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_UNION_MEMBER = re.compile(r"(Dropout|Patience|Confirm)\w+|literal\[.*\]")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
@@ -346,7 +347,7 @@ def _validated(document: Mapping[str, Any], origin: str) -> StudySpec:
 
 def _describe(fault: Mapping[str, Any]) -> str:
     # pydantic adds the tried member of a union to the location; a user knows only the keys
-    location = [str(part) for part in fault["loc"] if not re.search(r"[A-Z\[]", str(part))]
+    location = [str(part) for part in fault["loc"] if not _UNION_MEMBER.fullmatch(str(part))]
     key = ".".join(location)
     if fault["type"] == "extra_forbidden":
         section: Any = StudySpec

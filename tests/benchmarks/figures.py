@@ -194,7 +194,9 @@ SAMPLER, PRUNER = sampler_factory(SPEC), make_pruner(SPEC.changed(search={"prune
 
 def _store(database: Any) -> StudyStore:
     info = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
-    return StudyStore.create(database, SPEC, info, versions())
+    store = StudyStore.create(database, SPEC, info, versions())
+    store.begin_run(SPEC, sampler_for=SAMPLER, pruner=PRUNER, engine="none", workers=1, versions=versions())
+    return store
 
 
 def _plain_trial(database: Any, store: StudyStore, number: int) -> None:
@@ -218,10 +220,10 @@ def _plain_trial(database: Any, store: StudyStore, number: int) -> None:
 
 
 def _joined_trial(database: Any, store: StudyStore, number: int) -> None:
-    task = store.ask(SAMPLER)
+    task = store.ask()
     assert task is not None
     for epoch in range(EPOCHS):
-        store.record_epoch(task, EpochMetrics(epoch=epoch, **METRICS), PRUNER)
+        store.record_epoch(task, EpochMetrics(epoch=epoch, **METRICS))
     store.finish(task, OUTCOME)
 
 

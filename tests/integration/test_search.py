@@ -69,6 +69,13 @@ def test_run_goes_on_with_a_study_and_a_reached_total_starts_nothing(search: Sea
     assert rows(storage) == before
 
 
+def test_a_raised_total_stays_until_another_is_asked_for(search: Search, storage: str) -> None:
+    search(trials=8)
+    assert search().answer.study.spec.budget.trials == 8
+    assert search(trials=3).answer.study.spec.budget.trials == 3
+    assert len(rows(storage)) == 8
+
+
 def test_resume_goes_on_to_the_studys_own_total(search: Search, storage: str, inline_engine: InlineEngine) -> None:
     search(trials=2)
     api.resume("smoke", storage=storage, engine=inline_engine)

@@ -93,6 +93,8 @@ def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
     ("setting", "message"),
     [
         ("training.max_epoch=3", "unknown key training.max_epoch: did you mean max_epochs"),
+        ("Budget.trials=1", "unknown key Budget: did you mean budget"),
+        ("space.dropout=on", "space.dropout: .*given was 'on'"),
         ("nonsense.key=1", "unknown key nonsense: allowed are study, data"),
         ("space.patience.hi=3", "unknown key space.patience.hi"),
         ("training.max_epochs=true", "training.max_epochs: .* given was True"),

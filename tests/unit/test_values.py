@@ -89,6 +89,7 @@ def test_on_a_terminal_there_are_trials_done_running_best_pace_and_time_left() -
 
     now = 0.0
     progress = LiveProgress(clock=lambda: now)
+    progress.message("before the display is open")
     progress.begin("mnist", 2, 6, 0.1)
     progress.trial_began(TASK)
     figures = EpochMetrics(
@@ -101,6 +102,7 @@ def test_on_a_terminal_there_are_trials_done_running_best_pace_and_time_left() -
     progress.trial_finished(FinishedTrial(task=other, state="PRUNED", value=None, remark="epoch 1", seconds=2), 0.1)
     shown = io.StringIO()
     Console(file=shown, width=200).print(progress._table())
+    progress.end()
     progress.end()
     assert "mnist: 3 of 6 trials" in shown.getvalue()
     assert "best 0.10000" in shown.getvalue()
