@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from search.engines.base import Engine
 from search.progress import Progress
@@ -31,7 +30,7 @@ from storage.reports.status import Status
 from storage.store import StudyStore, utc_now
 from studies.errors import InputError, NoResultError
 from studies.space import settings_to_enqueue
-from studies.spec import StudySpec, read_study
+from studies.study_file import read_study, with_options
 
 DEFAULT_STORAGE = "sqlite:///regsearch.db"
 
@@ -75,7 +74,7 @@ def run(
     Raises InputError for bad input or a study of that name that differs, StorageError where the database
     can't be used, NoResultError where nothing can be trained.
     """
-    spec = _with_options(read_study(study, settings), name=name, trials=trials, timeout=timeout, data=data)
+    spec = with_options(read_study(study, settings), name=name, trials=trials, timeout=timeout, data=data)
     path = database_path(storage_url(storage))
     return search_study(
         spec, RunOptions(path, trials is not None, workers, engine, progress or Progress(), handle_signals)
@@ -97,7 +96,7 @@ def resume(
     """Go on with a study to its own total; see `run` for the arguments and what is raised."""
     with reading(storage) as database:
         record = get_study(database, name)
-    spec = _with_options(record.spec, trials=trials, timeout=timeout, data=data or record.dataset.source)
+    spec = with_options(record.spec, trials=trials, timeout=timeout, data=data or record.dataset.source)
     path = database_path(storage_url(storage))
     return search_study(
         spec, RunOptions(path, trials is not None, workers, engine, progress or Progress(), handle_signals)
@@ -188,21 +187,6 @@ def writing(storage: str | None) -> Iterator[Database]:
     """Open a database for writing, and create what it lacks."""
     with open_for_writing(database_path(storage_url(storage))) as database:
         yield database
-
-
-def _with_options(spec: StudySpec, **options: Any) -> StudySpec:
-    """Apply the options of a command line that stand for keys of the study file."""
-    places = {
-        "name": ("study", "name"),
-        "trials": ("budget", "trials"),
-        "timeout": ("budget", "timeout"),
-        "data": ("data", "source"),
-    }
-    for option, value in options.items():
-        if value is not None:
-            section, key = places[option]
-            spec = spec.changed(**{section: {key: value}})
-    return spec
 
 
 def _status(database: Database, record: StudyRecord) -> Status:

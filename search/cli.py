@@ -243,7 +243,7 @@ def delete(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a study file, for editors."""
-    from studies.spec import json_schema
+    from studies.study_file import json_schema
 
     print(json.dumps(json_schema(), indent=2))
 

@@ -1,12 +1,9 @@
-"""A study file, read into frozen and validated values."""
+"""What a study is: every section and key of a study file, as frozen and validated values."""
 
-import difflib
 import hashlib
 import json
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,18 +13,12 @@ from pydantic import (
     Field,
     PositiveInt,
     Strict,
-    ValidationError,
     model_validator,
 )
 
-from studies.errors import InputError
-
 SPEC_VERSION = 1
-CATALOG = Path(__file__).parent / "catalog"
-_STUDY_FILE_BYTES = 1_000_000  # no study file is longer; a wrong path may be
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_UNION_MEMBER = re.compile(r"(Dropout|Patience|Confirm)\w+|literal\[.*\]")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
@@ -251,11 +242,14 @@ class StudySpec(_Section):
         return cls.model_validate(document)
 
     def changed(self, **sections: Mapping[str, Any]) -> "StudySpec":
-        """Return another spec with some keys changed: `spec.changed(budget={"trials": 12})`."""
+        """Return another spec with some keys changed: `spec.changed(budget={"trials": 12})`.
+
+        Raises pydantic's ValidationError for values that aren't allowed.
+        """
         document = self.model_dump(mode="json")
         for section, keys in sections.items():
-            document[section] |= keys
-        return _validated(document, "the study")
+            document[section] = {**(document[section] or {}), **keys}
+        return StudySpec.model_validate(document)
 
 
 def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:
@@ -268,110 +262,5 @@ def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:
     ]
 
 
-def catalog_names() -> list[str]:
-    """Return the names of the ready studies."""
-    return sorted(path.stem for path in CATALOG.glob("*.toml"))
-
-
-def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
-    """Read a ready study by its name, or a study file by its path, and apply KEY=VALUE settings.
-
-    Raises InputError with one line: what was given, what is allowed.
-    """
-    path = Path(study)
-    if study in catalog_names():
-        path = CATALOG / f"{study}.toml"
-    elif path.suffix != ".toml" and "/" not in study:
-        near = difflib.get_close_matches(study, catalog_names(), n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalog_names())}"
-        raise InputError(f"no ready study is called {study!r}: {hint} (or give the path of a .toml file)")
-    document = _read_toml(path)
-    document.setdefault("study", {})
-    if isinstance(document["study"], dict):
-        document["study"].setdefault("name", path.stem)
-    for setting in settings:
-        _apply(setting, document)
-    return _validated(document, path.name)
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a study file, for editors."""
-    return StudySpec.model_json_schema()
-
-
 def _canonical(document: Any) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_STUDY_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"the study file {path} can't be read: {error.strerror}") from error
-    if len(content) > _STUDY_FILE_BYTES:
-        raise InputError(f"{path} is no study file: it is larger than {_STUDY_FILE_BYTES:,} bytes")
-    try:
-        return tomllib.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise InputError(f"the study file {path} is not UTF-8 text (byte {error.start})") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"the study file {path} is not valid TOML: {error}") from error
-
-
-def _apply(setting: str, document: dict[str, Any]) -> None:
-    """Put one "section.key=value" into a study's document; the value is TOML, or else plain text."""
-    key, equals, text = setting.partition("=")
-    parts = key.strip().split(".")
-    if not equals or len(parts) < 2 or not all(parts):
-        raise InputError(f"--set takes SECTION.KEY=VALUE, such as training.max_epochs=5; given was {setting!r}")
-    for part in parts[:-1]:
-        document = document.setdefault(part, {})
-        if not isinstance(document, dict):
-            raise InputError(f"--set {setting}: {part!r} is a value, not a section")
-    try:
-        value = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
-        value = {"value": text}
-    document[parts[-1]] = value["value"] if len(value) == 1 else text
-
-
-def _validated(document: Mapping[str, Any], origin: str) -> StudySpec:
-    try:
-        return StudySpec.model_validate(document)
-    except ValidationError as error:
-        faults = error.errors(include_url=False)
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise InputError(f"{origin}: {_describe(faults[0])}{more}") from error
-
-
-def _describe(fault: Mapping[str, Any]) -> str:
-    # pydantic adds the tried member of a union to the location; a user knows only the keys
-    location = [str(part) for part in fault["loc"] if not _UNION_MEMBER.fullmatch(str(part))]
-    key = ".".join(location)
-    if fault["type"] == "extra_forbidden":
-        section: Any = StudySpec
-        for part in location[:-1]:
-            section = _section_of(section, part)
-        allowed = list(section.model_fields) if section is not None else []
-        near = difflib.get_close_matches(location[-1], allowed, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(allowed)}"
-        return f"unknown key {key}: {hint}"
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "value_error":
-        return f"{key}: {message}"
-    return f"{key}: {message[0].lower()}{message[1:]}; given was {_shortened(fault['input'])}"
-
-
-def _section_of(section: Any, key: str) -> Any:
-    """Return the section class behind a key, or None where the key holds a plain value."""
-    if section is None or key not in section.model_fields:
-        return None
-    annotation = section.model_fields[key].annotation
-    candidates = [annotation, *getattr(annotation, "__args__", ())]
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, _Section)), None)
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

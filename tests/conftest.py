@@ -15,7 +15,8 @@ from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.progress import FinishedTrial, Progress
 from search.session import RunResult
-from studies.spec import StudySpec, read_study
+from studies.spec import StudySpec
+from studies.study_file import read_study
 
 ROOT = Path(__file__).parent.parent
 

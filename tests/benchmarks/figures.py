@@ -36,7 +36,8 @@ from storage.queries import DatasetInfo, get_study
 from storage.store import StudyStore
 from storage.tables import EpochRow, TrialRow
 from studies.space import suggest
-from studies.spec import StudySpec, read_study
+from studies.spec import StudySpec
+from studies.study_file import read_study
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 EPOCHS = 12

@@ -18,7 +18,8 @@ from search.training.keras_trainer import KerasTrainer
 from search.training.model import RegularizedNetwork
 from search.training.trainer import DivergedError
 from studies.space import Regularization
-from studies.spec import StudySpec, read_study
+from studies.spec import StudySpec
+from studies.study_file import read_study
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 SPEC = read_study("smoke")

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import ROOT, Command
+from drill import drill
 from helpers import assert_whole, finished, rows
 
 from search import api
@@ -73,6 +74,10 @@ def count_finished(storage: str) -> int:
 @pytest.fixture
 def storage(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/regsearch.db"
+
+
+def test_a_real_search_killed_five_times_loses_nothing(tmp_path: Path) -> None:
+    assert drill("smoke", tmp_path, trials=12, workers=2, kills=5, seed=0, pause=0.8)["finished"] == 12
 
 
 def test_a_coordinator_killed_five_times_loses_nothing(tmp_path: Path, storage: str) -> None:

@@ -19,7 +19,7 @@ from conftest import ROOT, Command
 from helpers import rows
 
 from search import api
-from studies.spec import json_schema
+from studies.study_file import json_schema
 
 
 @pytest.fixture(scope="module")

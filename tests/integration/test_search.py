@@ -17,6 +17,7 @@ from search.engines.processes import ProcessEngine
 from search.session import RunResult
 from storage.database import database_path
 from storage.lock import StudyLock
+from storage.reports.answer import as_text
 from studies.errors import InputError, NoResultError, StorageError
 
 Search = Callable[..., RunResult]
@@ -312,11 +313,12 @@ def test_a_trial_ended_in_the_dashboard_stays_as_it_was_ended(search: Search, st
     class Telling(InlineEngine):
         def submit(self, task: Any) -> None:
             if task.number == 1:
-                optuna.load_study(study_name="smoke", storage=storage).tell(1, 123.0)
+                optuna.load_study(study_name="smoke", storage=storage).tell(1, -123.0)
             super().submit(task)
 
     search(engine=Telling(fakes.FakeTrainer), trials=3)
-    assert rows(storage)[1]["value"] == 123.0
+    assert rows(storage)[1]["value"] == -123.0
+    assert "trial 1, which regsearch did not train" in as_text(api.answer("smoke", storage=storage))
     assert any("trial 1 was ended by something else" in message for message in progress.messages)
 
 

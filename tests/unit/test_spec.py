@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from studies.errors import InputError
-from studies.spec import (
-    SearchSpec,
-    StudySpec,
-    catalog_names,
-    check_name,
-    differing_keys,
-    json_schema,
-    parse_duration,
-    read_study,
-)
+from studies.spec import SearchSpec, StudySpec, check_name, differing_keys, parse_duration
+from studies.study_file import catalog_names, json_schema, read_study
 
 
 @pytest.mark.parametrize("name", catalog_names())

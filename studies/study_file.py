@@ -1,0 +1,152 @@
+"""Reads a study: from the catalog or a TOML file, with settings over it, or refuses it with one line."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from studies.errors import InputError
+from studies.spec import StudySpec
+
+CATALOG = Path(__file__).parent / "catalog"
+
+_STUDY_FILE_BYTES = 1_000_000  # no study file is longer; a wrong path may be
+_UNION_MEMBER = re.compile(r"function-after\[.*\]|literal\[.*\]")
+
+
+def catalog_names() -> list[str]:
+    """Return the names of the ready studies."""
+    return sorted(path.stem for path in CATALOG.glob("*.toml"))
+
+
+def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
+    """Read a ready study by its name, or a study file by its path, and apply KEY=VALUE settings.
+
+    Raises InputError with one line: what was given, what is allowed.
+    """
+    path = Path(study)
+    if study in catalog_names():
+        path = CATALOG / f"{study}.toml"
+    elif path.suffix != ".toml" and "/" not in study:
+        near = difflib.get_close_matches(study, catalog_names(), n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalog_names())}"
+        raise InputError(f"no ready study is called {study!r}: {hint} (or give the path of a .toml file)")
+    document = _read_toml(path)
+    document.setdefault("study", {})
+    if isinstance(document["study"], dict):
+        document["study"].setdefault("name", path.stem)
+    for setting in settings:
+        _apply(setting, document)
+    return _validated(document, path.name)
+
+
+def with_options(
+    spec: StudySpec,
+    *,
+    name: str | None = None,
+    trials: int | None = None,
+    timeout: str | None = None,
+    data: str | None = None,
+) -> StudySpec:
+    """Return a spec changed by those options of the command line that stand for a key; None leaves it.
+
+    Raises InputError as read_study does.
+    """
+    given = {
+        ("study", "name"): name,
+        ("budget", "trials"): trials,
+        ("budget", "timeout"): timeout,
+        ("data", "source"): data,
+    }
+    document = spec.model_dump(mode="json")
+    for (section, key), value in given.items():
+        if value is not None:
+            document[section][key] = value
+    return _validated(document, "the options")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a study file, for editors."""
+    return StudySpec.model_json_schema()
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_STUDY_FILE_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"the study file {path} can't be read: {error.strerror}") from error
+    if len(content) > _STUDY_FILE_BYTES:
+        raise InputError(f"{path} is no study file: it is larger than {_STUDY_FILE_BYTES:,} bytes")
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise InputError(f"the study file {path} is not UTF-8 text (byte {error.start})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"the study file {path} is not valid TOML: {error}") from error
+
+
+def _apply(setting: str, document: dict[str, Any]) -> None:
+    """Put one "section.key=value" into a study's document; the value is TOML, or else plain text."""
+    key, equals, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or len(parts) < 2 or not all(parts):
+        raise InputError(f"--set takes SECTION.KEY=VALUE, such as training.max_epochs=5; given was {setting!r}")
+    for part in parts[:-1]:
+        document = document.setdefault(part, {})
+        if not isinstance(document, dict):
+            raise InputError(f"--set {setting}: {part!r} is a value, not a section")
+    try:
+        value = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        value = {"value": text}
+    document[parts[-1]] = value["value"] if len(value) == 1 else text
+
+
+def _validated(document: Mapping[str, Any], origin: str) -> StudySpec:
+    try:
+        return StudySpec.model_validate(document)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputError(f"{origin}: {_describe(faults[0])}{more}") from error
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    # pydantic adds the tried member of a union to the location; a user knows only the keys
+    *parents, last = [str(part) for part in fault["loc"]]
+    location = [part for part in parents if not _UNION_MEMBER.fullmatch(part)]
+    if fault["type"] == "extra_forbidden" or not _UNION_MEMBER.fullmatch(last):
+        location.append(last)
+    key = ".".join(location)
+    if fault["type"] == "extra_forbidden":
+        section: Any = StudySpec
+        for part in location[:-1]:
+            section = _section_of(section, part)
+        allowed = list(section.model_fields) if section is not None else []
+        near = difflib.get_close_matches(location[-1], allowed, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"allowed are {', '.join(allowed)}"
+        return f"unknown key {key}: {hint}"
+    message = fault["msg"].removeprefix("Value error, ")
+    message = re.sub(r"a valid dictionary or instance of \w+Range", "a table { low = …, high = … }", message)
+    if fault["type"] == "value_error":
+        return f"{key}: {message}"
+    return f"{key}: {message[0].lower()}{message[1:]}; given was {_shortened(fault['input'])}"
+
+
+def _section_of(section: Any, key: str) -> Any:
+    """Return the section class behind a key, or None where the key holds a plain value."""
+    if section is None or key not in section.model_fields:
+        return None
+    annotation = section.model_fields[key].annotation
+    candidates = [annotation, *getattr(annotation, "__args__", ())]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
