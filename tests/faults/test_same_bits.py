@@ -1,0 +1,55 @@
+"""Real training gives the same bits, however often it was interrupted and whoever trained beside it."""
+
+import signal
+import time
+from pathlib import Path
+
+from conftest import Command
+from helpers import finished, rows
+
+from search import api
+from studies.errors import RegsearchError
+
+TRIALS = ["--trials", "8", "--workers", "1", "--quiet"]
+SOONER = ["--set", "search.sampler_options={n_startup_trials=3}"]  # so that TPE proposes some of the eight
+
+
+def count(storage: str) -> int:
+    try:
+        return len(finished(storage))
+    except RegsearchError:
+        return 0
+
+
+def test_a_one_worker_study_stopped_three_times_equals_one_that_ran_through(regsearch: Command, tmp_path: Path) -> None:
+    whole, stopped = f"sqlite:///{tmp_path}/whole.db", f"sqlite:///{tmp_path}/stopped.db"
+    done = regsearch("run", "smoke", *TRIALS, *SOONER, "--storage", whole)
+    assert done.returncode == 0, done.stderr
+    for stops, how in enumerate((signal.SIGINT, signal.SIGKILL, signal.SIGTERM)):
+        with regsearch.start("run", "smoke", *TRIALS, *SOONER, "--storage", stopped) as process:
+            while process.poll() is None and count(stopped) < 2 * stops + 1:
+                time.sleep(0.05)
+            process.send_signal(how)
+            process.communicate(timeout=30)
+        assert 2 * stops < count(stopped) < 8
+    done = regsearch("resume", "smoke", "--workers", "1", "--storage", stopped)
+    assert done.returncode == 0, done.stderr
+    assert rows(stopped) == rows(whole)
+
+
+def test_with_two_workers_each_trial_alone_gives_the_same_curve(regsearch: Command, tmp_path: Path) -> None:
+    both, alone = f"sqlite:///{tmp_path}/both.db", f"sqlite:///{tmp_path}/alone.db"
+    done = regsearch("run", "smoke", "--trials", "8", "--workers", "2", "--quiet", *SOONER, "--storage", both)
+    assert done.returncode == 0, done.stderr
+    no_pruner = ["--set", "search.pruner=none", "--set", "search.pruner_options={}"]
+    assert regsearch("run", "smoke", "--trials", "1", "--quiet", *no_pruner, "--storage", alone).returncode == 0
+    trained = rows(both)
+    for row in trained:
+        api.enqueue("smoke", [f"{name}={value}" for name, value in row["params"].items()], storage=alone)
+    done = regsearch("resume", "smoke", "--trials", "9", "--workers", "1", "--quiet", "--storage", alone)
+    assert done.returncode == 0, done.stderr
+    for row, again in zip(trained, rows(alone)[1:], strict=True):
+        assert again["params"] == row["params"]
+        assert again["curve"][: len(row["curve"])] == row["curve"]
+        if row["state"] == "complete":
+            assert (again["value"], again["metrics"]) == (row["value"], row["metrics"])
