@@ -159,7 +159,7 @@ def trials(
         raise InputError("--csv and --json exclude each other: give one of them")
     with api.trials(name, storage=storage) as (study, records):
         if as_csv:
-            sys.stdout.writelines(trials.as_csv(records))
+            sys.stdout.writelines(trials.as_csv(study, records))
         else:
             _print(records, as_json, lambda r: trials.as_text(study, r), lambda r: trials.as_json(study, r))
 

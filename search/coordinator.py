@@ -174,7 +174,7 @@ class Coordinator:
                 else:
                     self._ended_elsewhere(task)
             case TrialFailed():
-                self._failed(task, event.reason)
+                self._failed(task, event)
             case WorkerLost():
                 self._lost(task, event.reason)
         return False
@@ -204,9 +204,9 @@ class Coordinator:
         del self._running[task.number]
         self._waiting.appendleft(again)
 
-    def _failed(self, task: TrialTask, reason: str) -> None:
-        if self.store.fail(task, reason):
-            self._count_failure(task, reason)
+    def _failed(self, task: TrialTask, event: TrialFailed) -> None:
+        if self.store.fail(task, event.reason):
+            self._count_failure(task, f"{event.reason}; its log is {event.log}")
         else:
             self._ended_elsewhere(task)
 
@@ -214,10 +214,7 @@ class Coordinator:
         self._finished(task, "FAIL", None, reason)
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
-            raise NoResultError(
-                f"{self._failures_in_a_row} trials in a row failed, the last one because: {reason}; "
-                f"the workers' logs are {self.log_prefix}*.log"
-            )
+            raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {reason}")
 
     def _ended_elsewhere(self, task: TrialTask) -> None:
         del self._running[task.number]

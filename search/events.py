@@ -28,11 +28,17 @@ class TrialFinished:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFailed:
-    """A trial can't be trained, and would fail again; the reason is one line."""
+    """A trial can't be trained, and would fail again.
+
+    Attributes:
+        reason: one line.
+        log: the path of its worker's log; the engine knows it.
+    """
 
     number: int
     attempt: int
     reason: str
+    log: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 class StoppedBySignal(BaseException):
     """A second signal came; whatever is under way is given up."""
@@ -34,7 +32,8 @@ def graceful_stop(stop: Callable[[], None]) -> Iterator[Received]:
         received.number = number
         stop()
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield received
     finally:

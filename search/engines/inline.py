@@ -1,10 +1,12 @@
 """Trains in this very process, one trial at a time: for debugging, and where no process may be started."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from search.engines.base import Handler
+from search.events import TrialFailed
 from search.training.setup import TrainerSetup, make_trainer
 from search.training.trainer import Trainer
 from search.worker import train_and_say
@@ -43,6 +45,8 @@ class InlineEngine:
         task, self._task = self._task, None
         with self._log_path.open("a", encoding="utf-8") as log:
             ended = train_and_say(self._started_trainer(), task, handler, log)
+        if isinstance(ended, TrialFailed):
+            ended = dataclasses.replace(ended, log=str(self._log_path))
         if ended is not None:
             handler(ended)
 

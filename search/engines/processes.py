@@ -5,6 +5,7 @@ Ctrl-C in the terminal reaches the coordinator alone; they end by themselves whe
 """
 
 import contextlib
+import dataclasses
 import os
 import selectors
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.engines.base import Handler
-from search.events import EpochFinished, WorkerLost, from_line
+from search.events import EpochFinished, TrialFailed, WorkerLost, from_line
 from search.training.setup import TrainerSetup
 from search.worker import READY_LINE, answer_to_line, setup_to_line, task_to_line
 from studies.errors import NoResultError
@@ -162,9 +163,11 @@ class ProcessEngine:
             if not go_on:
                 worker.task = None
             worker.send(answer_to_line(go_on))
-        else:
-            worker.task = None
-            handler(event)
+            return
+        worker.task = None
+        if isinstance(event, TrialFailed):
+            event = dataclasses.replace(event, log=str(worker.log))
+        handler(event)
 
     def _replace_dead(self, slot: int, handler: Handler) -> None:
         worker = self._workers[slot]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from storage.reports.table import as_table
 from studies.space import PARAMETERS, Regularization
 
 _METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
-_COLUMNS = ("number", "state", "value", *PARAMETERS, "best_epoch", "epochs", *_METRICS, "seconds", "reason")
+_COLUMNS = ("number", "state", "value", *PARAMETERS, "best_epoch", "epochs", *_METRICS, "seconds", "reason", "dataset")
 
 
 def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
@@ -31,9 +32,9 @@ def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
     return f"{dataset_line(study.dataset)}\n{table}"
 
 
-def as_csv(trials: Iterable[TrialRecord]) -> Iterator[str]:
+def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
     """Yield CSV, a line at a time; what does not apply is empty."""
-    for row in [_COLUMNS, *map(_flat, trials)]:
+    for row in itertools.chain([_COLUMNS], (_flat(study, trial) for trial in trials)):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(row)
         yield line.getvalue()
@@ -60,8 +61,8 @@ def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]
     }
 
 
-def _flat(trial: TrialRecord) -> list[Any]:
-    known = {**trial.params, **trial.metrics, "reason": trial.reason}
+def _flat(study: StudyRecord, trial: TrialRecord) -> list[Any]:
+    known = {**trial.params, **trial.metrics, "reason": trial.reason, "dataset": study.dataset.name}
     return [trial.number, trial.state, trial.value, *(known.get(column) for column in _COLUMNS[3:])]
 
 

@@ -91,6 +91,13 @@ def test_what_needs_no_tensorflow_does_not_import_it(command: list[str], tmp_pat
     assert "Traceback" not in done.stderr
 
 
+def test_on_windows_there_is_one_clear_line(tmp_path: Path) -> None:
+    script = "import signal, sys\ndel signal.SIGHUP\nfrom search.cli import main\nsys.platform = 'win32'\nmain()\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "regsearch runs on Linux and macOS; on Windows, use it inside WSL\n"
+
+
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys\n"

@@ -105,7 +105,8 @@ def test_what_a_trial_raises_is_its_failure_and_its_traceback_is_logged(
         listener = Listener()
         engine.submit(task(number))
         listener.listen(engine, lambda listener=listener: bool(listener.ended()))
-        assert listener.ended() == [TrialFailed(number=number, attempt=0, reason=reason)]
+        log = str(tmp_path / "worker-0.log")
+        assert listener.ended() == [TrialFailed(number=number, attempt=0, reason=reason, log=log)]
     engine.stop()
     assert "Traceback" in (tmp_path / "worker-0.log").read_text()
 

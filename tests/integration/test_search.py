@@ -170,11 +170,12 @@ def test_settings_enqueued_past_us_fail_alone(search: Search, storage: str) -> N
     assert len(rows(storage)) == 4
 
 
-def test_a_diverged_trial_fails_at_once_with_its_epoch(
-    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+def test_a_diverged_trial_fails_at_once_with_its_epoch_and_its_line_names_the_log(
+    search: Search, storage: str, progress: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_FAULTS", '{"1": "diverge"}')
     result = search(trials=3)
+    assert progress.finished[1].remark.startswith("diverged at epoch 0; its log is /")
     assert result.answer.counts.failed == 1
     with api.trials("smoke", storage=storage) as (_, trials):
         failed = list(trials)[1]
