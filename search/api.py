@@ -20,6 +20,7 @@ from storage.queries import (
     Answer,
     StudyRecord,
     TrialRecord,
+    check_not_copied,
     get_study,
     list_runs,
     list_trials,
@@ -74,10 +75,19 @@ def run(
     Raises InputError for bad input or a study of that name that differs, StorageError where the database
     can't be used, NoResultError where nothing can be trained.
     """
-    spec = with_options(read_study(study, settings), name=name, trials=trials, timeout=timeout, data=data)
-    path = database_path(storage_url(storage))
+    spec = with_options(read_study(study, settings), name=name, trials=trials, data=data)
     return search_study(
-        spec, RunOptions(path, trials is not None, workers, engine, progress or Progress(), handle_signals)
+        spec,
+        RunOptions(
+            path=database_path(storage_url(storage)),
+            storage=storage,
+            total_is_asked=trials is not None,
+            timeout=timeout,
+            workers=workers,
+            engine=engine,
+            progress=progress or Progress(),
+            handle_signals=handle_signals,
+        ),
     )
 
 
@@ -96,10 +106,19 @@ def resume(
     """Go on with a study to its own total; see `run` for the arguments and what is raised."""
     with reading(storage) as database:
         record = get_study(database, name)
-    spec = with_options(record.spec, trials=trials, timeout=timeout, data=data or record.dataset.source)
-    path = database_path(storage_url(storage))
+    spec = with_options(record.spec, trials=trials, data=data or record.dataset.source)
     return search_study(
-        spec, RunOptions(path, trials is not None, workers, engine, progress or Progress(), handle_signals)
+        spec,
+        RunOptions(
+            path=database_path(storage_url(storage)),
+            storage=storage,
+            total_is_asked=trials is not None,
+            timeout=timeout,
+            workers=workers,
+            engine=engine,
+            progress=progress or Progress(),
+            handle_signals=handle_signals,
+        ),
     )
 
 
@@ -166,13 +185,15 @@ def stop(name: str, *, storage: str | None = None) -> lock.Holder | None:
 
 
 def delete(name: str, *, storage: str | None = None) -> None:
-    """Delete a study with all its trials, locks and logs; refused while it is searched."""
+    """Delete a study with all its trials and logs; refused while it is searched."""
     path = database_path(storage_url(storage))
     with reading(storage) as database:
         get_study(database, name)
     with writing(storage) as database, lock.StudyLock(path, name):
-        StudyStore.open(database, get_study(database, name)).delete()
-        lock.remove_files(path, name)
+        record = get_study(database, name)
+        check_not_copied(database, record)
+        StudyStore.open(database, record).delete()
+        lock.remove_logs(path, name)
 
 
 @contextmanager

@@ -262,9 +262,9 @@ def main() -> NoReturn:
     except _UsageError as error:
         _exit_with(f"regsearch: {error.format_message()} See `regsearch --help`.", 2)
     except StoppedBySignal as stopped:
-        _exit_with(_how_to_resume(stopped.study or "NAME", None), 128 + stopped.number)
+        _exit_with(_how_to_resume(stopped.study, stopped.storage), 128 + stopped.number)
     except (typer.Abort, KeyboardInterrupt):
-        _exit_with("stopped", 130)
+        _exit_with("stopped before anything was begun; the same command begins or goes on", 130)
     except BrokenPipeError:
         sys.stderr.close()  # who read our answer has gone; Python would complain of it at exit
         sys.exit(0)

@@ -13,7 +13,7 @@ from search.events import EpochFinished, Event, TrialFailed, TrialFinished, Work
 from search.progress import FinishedTrial, Progress
 from search.samplers import SpaceExhaustedError
 from search.training.setup import TrainerSetup
-from studies.errors import NoResultError
+from studies.errors import NoResultError, StorageError
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, Standing, TrialOutcome, TrialTask, Verdict
 
@@ -48,7 +48,7 @@ class Store(Protocol):
 
     def fail(self, task: TrialTask, reason: str) -> bool: ...
 
-    def lose(self, task: TrialTask, reason: str) -> TrialTask | None: ...
+    def lose(self, task: TrialTask) -> TrialTask | None: ...
 
     def stop_requested(self) -> bool: ...
 
@@ -92,6 +92,11 @@ class Coordinator:
         """Ask for a stop within a second; may be called from a signal handler."""
         self._stop_requested = True
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stop_requested
+
     def run(self) -> StopReason:
         """Search, and return why the search ended; no worker is left.
 
@@ -102,32 +107,43 @@ class Coordinator:
         self._waiting.extend(self.store.unfinished())
         total = self.spec.budget.trials
         self.progress.begin(self.spec.study.name, standing.finished, total, standing.best)
-        started = polled = self.clock()
+        self._started = self._polled = self.clock()
         left = total - standing.finished
         try:
             if left <= 0:  # TensorFlow needn't start for nothing
                 return StopReason.TOTAL
             self.engine.start(self.setup, min(self.workers, left), self.log_prefix)
-            while not self._stop_requested:
-                if self.timeout_seconds is not None and self.clock() - started >= self.timeout_seconds:
-                    self._end_by_timeout()
-                self._fill_workers()
-                if not self._running:
-                    assert self._ending is not None
-                    return self._ending
-                self.engine.wait(self._handle, _POLL_SECONDS)
-                if self.clock() - polled >= _POLL_SECONDS:
-                    polled = self.clock()
-                    self._stop_requested |= self.store.stop_requested()
-            return StopReason.STOPPED
+            return self._search()
+        except StorageError:
+            if self._stop_requested:  # it gave up waiting for a locked database
+                return StopReason.STOPPED
+            raise
         finally:
-            self.engine.stop()
-            self.progress.end()
+            try:
+                self.engine.stop()
+            finally:
+                self.progress.end()
 
-    def _end_by_timeout(self) -> None:
-        if self._ending is None and self._running:
-            self.progress.message(f"the time is over: {len(self._running)} running trials are finished, then it ends")
-        self._ending = self._ending or StopReason.TIMEOUT
+    def _search(self) -> StopReason:
+        while not self._stop_requested:
+            self._look_round()
+            self._fill_workers()
+            if not self._running:
+                assert self._ending is not None
+                return self._ending
+            self.engine.wait(self._handle, _POLL_SECONDS)
+        return StopReason.STOPPED
+
+    def _look_round(self) -> None:
+        """See whether the time is over, and once a second whether somebody asked for a stop."""
+        now = self.clock()
+        if self.timeout_seconds is not None and now - self._started >= self.timeout_seconds:
+            if self._ending is None and self._running:
+                self.progress.message(f"the time is over; it ends with the {len(self._running)} trials that run")
+            self._ending = self._ending or StopReason.TIMEOUT
+        if now - self._polled >= _POLL_SECONDS:
+            self._polled = now
+            self._stop_requested |= self.store.stop_requested()
 
     def _fill_workers(self) -> None:
         while self.engine.free_workers():
@@ -147,7 +163,7 @@ class Coordinator:
         if self._ending is not None:
             return None
         try:
-            task = None if self.store.exhausted else self.store.ask()
+            task = self.store.ask()
         except SpaceExhaustedError:
             self._ending = StopReason.EXHAUSTED
             return None
@@ -174,7 +190,7 @@ class Coordinator:
                 else:
                     self._ended_elsewhere(task)
             case TrialFailed():
-                self._failed(task, event)
+                self._failed(task, event.reason, f"{event.reason}; its log is {event.log}")
             case WorkerLost():
                 self._lost(task, event.reason)
         return False
@@ -193,31 +209,29 @@ class Coordinator:
                 "(another processor or other library versions?); the first ones are kept"
             )
         self.progress.epoch_finished(task, metrics)
+        self._look_round()
         return not self._stop_requested
 
     def _lost(self, task: TrialTask, reason: str) -> None:
-        again = self.store.lose(task, reason)
+        again = self.store.lose(task)
         if again is None:
-            self._count_failure(task, reason)
+            self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
         self.progress.message(f"trial {task.number}: {reason}; it is tried again")
         del self._running[task.number]
         self._waiting.appendleft(again)
 
-    def _failed(self, task: TrialTask, event: TrialFailed) -> None:
-        if self.store.fail(task, event.reason):
-            self._count_failure(task, f"{event.reason}; its log is {event.log}")
-        else:
+    def _failed(self, task: TrialTask, reason: str, remark: str) -> None:
+        if not self.store.fail(task, reason):
             self._ended_elsewhere(task)
-
-    def _count_failure(self, task: TrialTask, reason: str) -> None:
-        self._finished(task, "FAIL", None, reason)
+            return
+        self._finished(task, "FAIL", None, remark)
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
-            raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {reason}")
+            raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {remark}")
 
     def _ended_elsewhere(self, task: TrialTask) -> None:
-        del self._running[task.number]
+        del self._running[task.number], self._began[task.number]
         self.progress.message(f"trial {task.number} was ended by something else (the dashboard?); it stays as it is")
 
     def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,8 @@ class Progress:
 
     def message(self, text: str) -> None:
         """Print a line."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the user's line
+        with suppress(OSError):  # who read it has gone; the search has not
+            print(text, file=sys.stderr, flush=True)  # noqa: T201 - the user's line
 
     def trial_began(self, task: TrialTask) -> None:
         """A worker has a trial."""

@@ -18,25 +18,29 @@ def make_pruner(spec: StudySpec) -> BasePruner:
 
     Raises InputError where there is no such pruner, its options are wrong, or it can't be used.
     """
-    name, options = spec.search.pruner, spec.search.pruner_options
+    name = spec.search.pruner
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if name == "median":
-                pruner: BasePruner = MedianPruner(**options)
-            elif name == "hyperband":
-                resources = {"min_resource": 1, "max_resource": spec.training.max_epochs}
-                pruner = HyperbandPruner(**{**resources, **options})
-            elif name == "none":
-                pruner = NopPruner(**options)
-            else:
-                pruner = _pruner_class(name)(**options)
-            _try_out(pruner)
+            _try_out(_new(spec))
+            return _new(spec)  # one that has seen nothing: some pruners learn from the first trials they see
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"the pruner {name} can't serve this study: {' '.join(str(error).split())}") from error
-    return pruner
+
+
+def _new(spec: StudySpec) -> BasePruner:
+    name, options = spec.search.pruner, spec.search.pruner_options
+    if name == "median":
+        return MedianPruner(**options)
+    if name in ("hyperband", "HyperbandPruner"):
+        # explicit, since "auto" would depend on which trial happens to finish first
+        resources = {"min_resource": 1, "max_resource": spec.training.max_epochs}
+        return HyperbandPruner(**{**resources, **options})
+    if name == "none":
+        return NopPruner(**options)
+    return _pruner_class(name)(**options)
 
 
 def _pruner_class(name: str) -> type[BasePruner]:

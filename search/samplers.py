@@ -71,9 +71,10 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
     if name in ("grid", "GridSampler"):
         points = enumerate_points(options.get("search_space", options), spec.space)
         return _quiet(grid)
-    if name in (short := {"tpe": tpe, "random": random, "qmc": qmc}):
+    short = {"tpe": tpe, "random": random, "qmc": qmc, "QMCSampler": qmc}
+    if name in short:
         return _quiet(short[name])
-    sampler_class = _sampler_class(name, [*short, "grid"])
+    sampler_class = _sampler_class(name, ["tpe", "random", "qmc", "grid"])
     if "seed" in inspect.signature(sampler_class).parameters:
         return _quiet(lambda number: sampler_class(seed=trial_seed(number), **options))
     return _quiet(lambda number: sampler_class(**options))

@@ -18,8 +18,17 @@ from search.samplers import sampler_factory
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
 from storage import lock
-from storage.database import open_for_reading, open_for_writing
-from storage.queries import Answer, DatasetInfo, StudyRecord, find_study, get_study, read_answer
+from storage.database import Database, is_new, open_for_reading, open_for_writing
+from storage.queries import (
+    Answer,
+    DatasetInfo,
+    StudyRecord,
+    check_not_copied,
+    count_trials,
+    find_study,
+    get_study,
+    read_answer,
+)
 from storage.schema import NoStudiesError
 from storage.store import StudyStore
 from studies.errors import InputError, RegsearchError
@@ -42,16 +51,21 @@ class RunResult:
     answer: Answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunOptions:
     """What a run is begun with, beside its study; `search.api.run` describes each.
 
     Attributes:
+        path: of the database.
+        storage: its URL as the user gave it, for the line that says how to go on.
         total_is_asked: whether the study's total was asked for; else a larger one that is stored stays.
+        timeout: of this run, in place of the study's.
     """
 
     path: Path
+    storage: str | None
     total_is_asked: bool
+    timeout: str | None
     workers: int | None
     engine: str | Engine
     progress: Progress
@@ -60,27 +74,18 @@ class RunOptions:
 
 def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     """Begin a study, or go on with it, and search until it ends; see `search.api.run` for what is raised."""
-    path = options.path
-    workers = _checked_workers(options.workers)
+    path, name = options.path, spec.study.name
+    workers, timeout = _checked_workers(options.workers), _checked_timeout(spec, options)
     engine = make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
     _note_what_is_missing(spec, options.progress)
-    record = _find(path, spec.study.name)
-    dataset, source = _load_data(spec, record, options.progress)
-    if record is not None:
-        _check_same(spec, dataset, record)
-        if not options.total_is_asked:
-            spec = spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials)})
-        if record.versions != versions():
-            options.progress.message(_changed_versions(record.versions, versions()))
-    make_splits(dataset, spec.data, spec.search.seed)
-    info = DatasetInfo(
-        name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
-    )
-    del dataset  # workers load it themselves
-    with open_for_writing(path) as database, lock.StudyLock(path, spec.study.name):
-        record = find_study(database, spec.study.name)  # again: now nobody else can begin it
+    info = _examine(spec, options)
+    with open_for_writing(path) as database, lock.StudyLock(path, name):
+        record = find_study(database, name)  # again: now nobody else can begin or change it
         if record is not None:
+            check_not_copied(database, record)
+            _check_same(spec, info, record)
+            spec = _with_total(spec, options, record, database)
             store = StudyStore.open(database, record)
         else:
             store = StudyStore.create(database, spec, info, versions())
@@ -96,18 +101,47 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             spec=spec,
             store=store,
             engine=engine,
-            setup=TrainerSetup(spec=spec, source=source, sha256=info.sha256),
+            setup=TrainerSetup(spec=spec, source=info.source, sha256=info.sha256),
             workers=workers,
-            log_prefix=lock.log_prefix(path, spec.study.name),
+            log_prefix=lock.log_prefix(path, name),
             progress=options.progress,
-            timeout_seconds=None if spec.budget.timeout is None else parse_duration(spec.budget.timeout),
+            timeout_seconds=timeout,
         )
-        stopping = graceful_stop(coordinator.stop) if options.handle_signals else nullcontext(Received())
-        with stopping as received:
+        database.gives_up = lambda: coordinator.is_stopping
+        handled = graceful_stop(coordinator.stop, name, options.storage) if options.handle_signals else None
+        with handled or nullcontext(Received()) as received:
             reason = _run_and_record(coordinator, store)
-        return RunResult(
-            reason=reason, signal=received.number, answer=read_answer(database, get_study(database, spec.study.name))
-        )
+        database.gives_up = lambda: False
+        return RunResult(reason=reason, signal=received.number, answer=read_answer(database, get_study(database, name)))
+
+
+def _examine(spec: StudySpec, options: RunOptions) -> DatasetInfo:
+    """Hold data and stored study against what is asked, before anything is written; return which data it is."""
+    record = _find(options.path, spec.study.name)
+    dataset, source = _load_data(spec, record, options.progress)
+    info = DatasetInfo(
+        name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
+    )
+    if record is not None:
+        _check_same(spec, info, record)
+        if record.versions != versions():
+            options.progress.message(_changed_versions(record.versions, versions()))
+    make_splits(dataset, spec.data, spec.search.seed)
+    return info
+
+
+def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
+    """Return the spec with the total that holds: a raised one stays until another is asked for."""
+    counts = count_trials(database, record)
+    begun = counts.finished + counts.running
+    if options.total_is_asked:
+        if spec.budget.trials < begun:
+            raise InputError(
+                f"{begun} trials of {record.name} are begun already, so its total can't be {spec.budget.trials}; "
+                f"give at least {begun}, or begin another study with --name"
+            )
+        return spec
+    return spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials, begun)})
 
 
 def _run_and_record(coordinator: Coordinator, store: StudyStore) -> StopReason:
@@ -116,10 +150,7 @@ def _run_and_record(coordinator: Coordinator, store: StudyStore) -> StopReason:
         reason = coordinator.run()
         outcome = reason.value
         return reason
-    except StoppedBySignal as stopped:
-        outcome, stopped.study = StopReason.STOPPED.value, store.name
-        raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedBySignal):
         outcome = StopReason.STOPPED.value
         raise
     finally:
@@ -135,6 +166,14 @@ def _checked_workers(workers: int | None) -> int:
     return workers
 
 
+def _checked_timeout(spec: StudySpec, options: RunOptions) -> float | None:
+    timeout = options.timeout if options.timeout is not None else spec.budget.timeout
+    try:
+        return None if timeout is None else parse_duration(timeout)
+    except ValueError as error:
+        raise InputError(f"--timeout: {error}") from error
+
+
 def _note_what_is_missing(spec: StudySpec, progress: Progress) -> None:
     if spec.model.hypermodel is not None:
         raise InputError(
@@ -148,7 +187,7 @@ def _note_what_is_missing(spec: StudySpec, progress: Progress) -> None:
 
 def _find(path: Path, name: str) -> StudyRecord | None:
     """Return the study of that name, None where there is none or not even a database."""
-    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+    if is_new(path):
         return None
     try:
         with open_for_reading(path) as database:
@@ -175,7 +214,7 @@ def _load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) 
     return load_dataset(source), source
 
 
-def _check_same(spec: StudySpec, dataset: Dataset, record: StudyRecord) -> None:
+def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord) -> None:
     """Raise InputError unless a stored study asks the same question of the same data."""
     different = differing_keys(record.spec, spec)
     if different:

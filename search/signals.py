@@ -9,31 +9,37 @@ from types import FrameType
 class StoppedBySignal(BaseException):
     """A second signal came; whatever is under way is given up."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, study: str, storage: str | None) -> None:
         super().__init__(number)
         self.number = number
-        self.study: str | None = None  # set by whoever knows what was under way
+        self.study = study
+        self.storage = storage
 
 
 class Received:
     """The first signal that came, or None."""
 
     number: int | None = None
+    count = 0
 
 
 @contextmanager
-def graceful_stop(stop: Callable[[], None]) -> Iterator[Received]:
-    """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only."""
+def graceful_stop(stop: Callable[[], None], study: str, storage: str | None) -> Iterator[Received]:
+    """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only.
+
+    A third one finds the search ending already. SIGHUP keeps its meaning: `nohup` works.
+    """
     received = Received()
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        if received.number is not None:
-            raise StoppedBySignal(received.number)
-        received.number = number
-        stop()
+        received.count += 1
+        if received.number is None:
+            received.number = number
+            stop()
+        elif received.count == 2:
+            raise StoppedBySignal(received.number, study, storage)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handle) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:

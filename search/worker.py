@@ -20,6 +20,7 @@ from search.training.trainer import DivergedError, Trainer
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, TrialTask
 
+_LONGEST_REASON = 300  # characters
 READY_LINE = '{"event": "Ready"}\n'
 
 
@@ -77,11 +78,16 @@ def train_and_say(
         print(f"trial {task.number}, attempt {task.attempt}:", file=log)
         traceback.print_exc(file=log)
         log.flush()
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        return TrialFailed(number=task.number, attempt=task.attempt, reason=reason)
+        return TrialFailed(number=task.number, attempt=task.attempt, reason=_one_line(error))
     if outcome is None:
         return None
     return TrialFinished(number=task.number, attempt=task.attempt, outcome=outcome)
+
+
+def _one_line(error: Exception) -> str:
+    """Return what was raised as one short line that any database takes."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+    return text.encode("utf-8", "replace").decode()
 
 
 def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[TrainerSetup], Trainer]) -> None:

@@ -8,6 +8,7 @@ that whatever happens inside, our own rows included, is committed together or no
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -21,7 +22,8 @@ from sqlalchemy import event
 from storage import schema
 from studies.errors import InputError, StorageError
 
-_LOCK_SECONDS = 60
+LOCK_SECONDS = 60
+_TRY_MILLISECONDS = 250
 _RESTORE = "move it away, or put a copy in its place, and try again"
 
 
@@ -52,11 +54,14 @@ class Database:
     Make one with `open_for_writing` or `open_for_reading`, and close it.
     """
 
-    def __init__(self, path: Path, rdb: RDBStorage) -> None:
+    def __init__(self, path: Path, *, writing: bool) -> None:
+        rdb = _rdb_storage(path, writing=writing)
         self.path = path
         self.engine: sqlalchemy.Engine = rdb.engine
         self._rdb = rdb
         self.storage: optuna.storages.BaseStorage = cached(rdb)
+        self.gives_up: Callable[[], bool] = lambda: False  # whether waiting for a lock has lost its sense
+        _begin_immediately(self.engine, writing, lambda: self.gives_up())
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
@@ -102,17 +107,17 @@ def open_for_writing(path: Path) -> Database:
 
     Raises StorageError where it can't be opened or written, is damaged, or has another schema.
     """
-    if not path.parent.is_dir():
+    if _is_missing(path.parent) or not path.parent.is_dir():
         raise StorageError(f"{path} can't be created: there is no folder {path.parent}")
     with _translated_errors(path):
         side_folder(path).mkdir(mode=0o700, exist_ok=True)
         # several processes that open a new file at once would each create Optuna's tables
         with (side_folder(path) / "open.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+            if is_new(path):
                 _create(path)
             _prepare(path)
-        return Database(path, _rdb_storage(path, writing=True))
+        return Database(path, writing=True)
 
 
 def open_for_reading(path: Path) -> Database:
@@ -121,7 +126,7 @@ def open_for_reading(path: Path) -> Database:
     It is opened `mode=rw` all the same: after a kill in mid-write only such a connection can roll the
     journal back. Raises InputError where there is no such file, StorageError where it can't be read.
     """
-    if not path.exists():
+    if _is_missing(path):
         raise InputError(
             f"there is no database {path}: start a study with `regsearch run`, or name another with --storage"
         )
@@ -132,7 +137,19 @@ def open_for_reading(path: Path) -> Database:
                 schema.check(connection, path)
         finally:
             engine.dispose()
-        return Database(path, _rdb_storage(path, writing=False))
+        return Database(path, writing=False)
+
+
+def is_new(path: Path) -> bool:
+    """Return whether there is no database yet: no file, or an empty one."""
+    return _is_missing(path) or (path.is_file() and path.stat().st_size == 0)
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+        raise StorageError(f"{path} can't be used: {error.strerror}") from error
 
 
 def check_integrity(database: Database) -> str:
@@ -202,19 +219,17 @@ def _set_journal_mode(path: Path) -> None:
 
 def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> RDBStorage:
     # the path goes to a connector of our own: Optuna would fill in braces in a URL
-    storage = RDBStorage(
+    return RDBStorage(
         "sqlite://",
         engine_kwargs={"creator": _connector(path, writing), "poolclass": sqlalchemy.QueuePool},
         skip_compatibility_check=not creating,  # schema.check has done it
         skip_table_creation=not creating,
     )
-    _begin_immediately(storage.engine, writing)
-    return storage
 
 
 def _engine(path: Path, *, writing: bool) -> sqlalchemy.Engine:
     engine = sqlalchemy.create_engine("sqlite://", creator=_connector(path, writing), poolclass=sqlalchemy.NullPool)
-    _begin_immediately(engine, writing)
+    _begin_immediately(engine, writing, lambda: False)
     return engine
 
 
@@ -227,7 +242,7 @@ def _connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode=rw",
             uri=True,
-            timeout=_LOCK_SECONDS,
+            timeout=LOCK_SECONDS,
             isolation_level=None,  # SQLAlchemy begins transactions, not sqlite3
             check_same_thread=False,  # the pool hands a connection from thread to thread, never to two
         )
@@ -238,12 +253,27 @@ def _connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
     return connect
 
 
-def _begin_immediately(engine: sqlalchemy.Engine, writing: bool) -> None:
-    """Let writers take the write lock before they read: what they read is then still true when they write."""
+def _begin_immediately(engine: sqlalchemy.Engine, writing: bool, gives_up: Callable[[], bool]) -> None:
+    """Let writers take the write lock before they read: what they read is then still true when they write.
+
+    While another process has it, they try again and again in Python, where signals are heard.
+    """
 
     @event.listens_for(engine, "begin")
     def begin(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        if not writing:
+            connection.exec_driver_sql("BEGIN")
+            return
+        deadline = time.monotonic() + LOCK_SECONDS
+        connection.exec_driver_sql(f"pragma busy_timeout={_TRY_MILLISECONDS}")
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                break
+            except sqlalchemy.exc.OperationalError as error:
+                if "locked" not in str(error.orig) or time.monotonic() > deadline or gives_up():
+                    raise
+        connection.exec_driver_sql(f"pragma busy_timeout={1000 * LOCK_SECONDS}")
 
 
 @contextmanager
@@ -251,6 +281,8 @@ def _translated_errors(path: Path) -> Iterator[None]:
     """Turn what the database raises into one line for the user."""
     try:
         yield
+    except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+        raise  # a bug of ours
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
         raise StorageError(_explain(path, error)) from error
     except OSError as error:
@@ -267,7 +299,7 @@ def _explain(path: Path, error: BaseException) -> str:
         root = root.__cause__
     text = str(root).splitlines()[0]
     if "locked" in text:
-        return f"{path} was locked by another process for {_LOCK_SECONDS} s: end that process and try again"
+        return f"{path} was locked by another process for {LOCK_SECONDS} s: end that process and try again"
     if "full" in text or "disk I/O" in text:
         return f"{path} can't be written ({text}): make room on its disk and try again"
     if "readonly" in text:

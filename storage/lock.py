@@ -83,11 +83,12 @@ def log_prefix(database: Path, study: str) -> Path:
     return side_folder(database) / f"study-{study}-worker-"
 
 
-def remove_files(database: Path, study: str) -> None:
-    """Remove a deleted study's lock and logs."""
-    folder = side_folder(database)
-    for path in [_lock_path(database, study), *folder.glob(f"study-{study}-worker-*.log")]:
-        path.unlink(missing_ok=True)
+def remove_logs(database: Path, study: str) -> None:
+    """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
+    prefix = log_prefix(database, study)
+    for path in prefix.parent.glob("*.log"):
+        if path.name.startswith(prefix.name) and path.stem.removeprefix(prefix.name).isdigit():
+            path.unlink(missing_ok=True)
 
 
 def _lock_path(database: Path, study: str) -> Path:

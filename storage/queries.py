@@ -12,13 +12,14 @@ from sqlalchemy import select, text
 
 from storage.database import Database
 from storage.tables import RunRow, StudyRow
-from studies.errors import InputError
+from studies.errors import InputError, StorageError
 from studies.spec import StudySpec
 
 UUID_ATTR = "regsearch:study"
 """The user attribute that says which of our rows belong to an Optuna study; ids are reused, names change."""
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+_PAGE = 500  # trials
 _METRICS = (
     "best_epoch",
     "epochs",
@@ -140,7 +141,7 @@ def study_names(database: Database) -> list[str]:
 def find_study(database: Database, name: str) -> StudyRecord | None:
     """Return the study of that name, or None.
 
-    Raises InputError where the name belongs to an Optuna study that isn't regsearch's, or to one of two copies.
+    Raises InputError where the name belongs to an Optuna study that isn't regsearch's.
     """
     with database.read() as connection:
         study_id = connection.execute(
@@ -157,18 +158,12 @@ def find_study(database: Database, name: str) -> StudyRecord | None:
             row = connection.execute(select(StudyRow.__table__).where(StudyRow.study_uuid == json.loads(attr))).first()
         if row is None:
             raise InputError(f"{name} is a study of Optuna's that regsearch did not begin; choose another --name")
-        copies = connection.execute(
-            text("select count(*) from study_user_attributes where key = :key and value_json = :attr"),
-            {"key": UUID_ATTR, "attr": attr},
-        ).scalar_one()
-        if copies > 1:
-            raise InputError(f"{name} and a copy of it share their records; delete one of the two in Optuna first")
         return StudyRecord(
             name=name,
             study_id=study_id,
             study_uuid=row.study_uuid,
             created_at=row.created_at,
-            spec=StudySpec.from_json(row.spec).changed(study={"name": name}),
+            spec=_read_spec(row.spec, name),
             dataset=DatasetInfo(
                 name=row.dataset,
                 source=row.source,
@@ -178,6 +173,26 @@ def find_study(database: Database, name: str) -> StudyRecord | None:
             ),
             versions=json.loads(row.versions),
         )
+
+
+def _read_spec(text: str, name: str) -> StudySpec:
+    try:
+        return StudySpec.from_json(text).changed(study={"name": name})
+    except (ValueError, KeyError) as error:
+        raise StorageError(
+            f"the study {name} can't be read by this version of regsearch; install a later one"
+        ) from error
+
+
+def check_not_copied(database: Database, study: StudyRecord) -> None:
+    """Raise InputError where Optuna has a copy of the study: both would write the same records of ours."""
+    with database.read() as connection:
+        copies = connection.execute(
+            text("select count(*) from study_user_attributes where key = :key and value_json = :uuid"),
+            {"key": UUID_ATTR, "uuid": json.dumps(study.study_uuid)},
+        ).scalar_one()
+    if copies > 1:
+        raise InputError(f"{study.name} and a copy of it share their records; delete one of the two in Optuna first")
 
 
 def get_study(database: Database, name: str) -> StudyRecord:
@@ -212,7 +227,7 @@ def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
             ),
             {"id": study.study_id},
         ).scalar()
-        return None if number is None else next(_trials(connection, study, "and t.number = :number", number=number))
+        return None if number is None else _trials(connection, study, number, number)[0]
 
 
 def read_answer(database: Database, study: StudyRecord) -> Answer:
@@ -221,9 +236,15 @@ def read_answer(database: Database, study: StudyRecord) -> Answer:
 
 
 def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]:
-    """Yield all trials by number; a reader's transaction is open until the last."""
+    """Yield all trials by number, read in pages: an open reader would hold up the coordinator's commits."""
     with database.read() as connection:
-        yield from _trials(connection, study)
+        last: int = connection.execute(
+            text("select coalesce(max(number), -1) from trials where study_id = :id"), {"id": study.study_id}
+        ).scalar_one()
+    for first in range(0, last + 1, _PAGE):
+        with database.read() as connection:
+            page = _trials(connection, study, first, min(first + _PAGE - 1, last))
+        yield from page
 
 
 def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
@@ -259,46 +280,41 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
         return records
 
 
-def _trials(
-    connection: sqlalchemy.Connection, study: StudyRecord, condition: str = "", **values: Any
-) -> Iterator[TrialRecord]:
-    bound = {"id": study.study_id, "uuid": study.study_uuid, **values}
+def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, last: int) -> list[TrialRecord]:
+    """Return the trials from one number to another, both included."""
+    which = "where t.study_id = :id and t.number between :first and :last"
+    bound = {"id": study.study_id, "uuid": study.study_uuid, "first": first, "last": last}
     rows = connection.execute(
         text(
             "select t.number, t.state, v.value, t.datetime_start, t.datetime_complete, r.reason, "
             + ", ".join(f"r.{metric}" for metric in _METRICS)
             + " from trials t left join trial_values v on v.trial_id = t.trial_id and t.state = 'COMPLETE' "
-            "left join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number "
-            f"where t.study_id = :id {condition} order by t.number"
+            f"left join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number {which} order by t.number"
         ).columns(datetime_start=sqlalchemy.DateTime, datetime_complete=sqlalchemy.DateTime),
         bound,
-    )
-    # a second cursor beside the first, in the same order: one row a parameter
-    params = connection.execute(
+    ).all()
+    params: dict[int, dict[str, Any]] = {row.number: {} for row in rows}
+    for number, name, value, distribution in connection.execute(
         text(
             "select t.number, p.param_name, p.param_value, p.distribution_json "
-            "from trials t join trial_params p using (trial_id) "
-            f"where t.study_id = :id {condition} order by t.number, p.param_id"
+            f"from trials t join trial_params p using (trial_id) {which} order by p.param_id"
         ),
         bound,
-    )
-    param = params.fetchone()
-    for row in rows:
-        of_trial = {}
-        while param is not None and param[0] == row.number:
-            _, name, value, distribution = param
-            of_trial[name] = _decode(value, distribution)
-            param = params.fetchone()
-        yield TrialRecord(
+    ):
+        params[number][name] = _decode(value, distribution)
+    return [
+        TrialRecord(
             number=row.number,
             state=_STATES[row.state],
             value=row.value,
-            params=of_trial,
+            params=params[row.number],
             metrics={name: row._mapping[name] for name in _METRICS if row._mapping[name] is not None},
             reason=row.reason,
             started_at=row.datetime_start,
             ended_at=row.datetime_complete,
         )
+        for row in rows
+    ]
 
 
 def _decode(value: float, distribution_json: str) -> Any:

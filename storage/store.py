@@ -61,7 +61,6 @@ class StudyStore:
         self._uuid = study_uuid
         self._study_id = database.storage.get_study_id_from_name(name)
         self._sampler_for: Callable[[int], BaseSampler] = lambda number: RandomSampler(number)
-        self._sampler: BaseSampler = self._sampler_for(0)
         self._pruner: BasePruner = NopPruner()
         self._run_id: int | None = None
 
@@ -146,6 +145,8 @@ class StudyStore:
             )
             assert entered.inserted_primary_key is not None
             self._run_id = entered.inserted_primary_key[0]
+            self._forget_trials_that_are_not_there(connection)
+            self._ask_sampler_whether_it_is_done()
 
     def end_run(self, outcome: str) -> None:
         """Enter how the run ended."""
@@ -206,14 +207,16 @@ class StudyStore:
         """Record an epoch and let the pruner judge it; a pruned trial is finished in the same transaction."""
         with self._transaction() as connection:
             recorded = connection.execute(
-                select(EpochRow.train_loss, EpochRow.stop_loss).where(
+                select(
+                    EpochRow.train_loss, EpochRow.stop_loss, EpochRow.stop_cross_entropy, EpochRow.stop_accuracy
+                ).where(
                     EpochRow.study_uuid == self._uuid,
                     EpochRow.number == task.number,
                     EpochRow.epoch == metrics.epoch,
                 )
             ).one_or_none()
             if recorded is not None:
-                same = tuple(recorded) == (metrics.train_loss, metrics.stop_loss)
+                same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
                 return Verdict.REPEATED if same else Verdict.DIFFERS
             storage, trial_id = self._database.storage, self._running_trial_id(connection, task.number)
             if trial_id is None:
@@ -222,7 +225,7 @@ class StudyStore:
             by_accuracy = self.spec.search.objective == "accuracy"
             judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
             storage.set_trial_intermediate_value(trial_id, metrics.epoch, judged)
-            study = self._study()
+            study = self._study(task.number)
             if not self._pruner.prune(study, storage.get_trial(trial_id)):
                 return Verdict.RECORDED
             self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
@@ -247,10 +250,9 @@ class StudyStore:
         """Record that a trial failed for good; False where something else ended it before."""
         return self._tell(task, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
 
-    def lose(self, task: TrialTask, reason: str) -> TrialTask | None:
-        """Record that a trial's worker was lost; return its next attempt, or None where it has failed now."""
+    def lose(self, task: TrialTask) -> TrialTask | None:
+        """Record that a trial's worker was lost; return its next attempt, or None after the last."""
         if task.attempt + 1 >= _MOST_ATTEMPTS:
-            self.fail(task, f"{reason} (attempt {task.attempt + 1} of {_MOST_ATTEMPTS})")
             return None
         with self._transaction() as connection:
             self._set_trial_row(connection, task.number, attempt=task.attempt + 1)
@@ -259,8 +261,8 @@ class StudyStore:
     def enqueue(self, params: Mapping[str, Any]) -> int:
         """Let settings be tried next; return the trial's number. What isn't given is left to the sampler."""
         with self._transaction() as connection:
-            self._study().enqueue_trial(dict(params))
-            number: int = self._count(connection).all - 1
+            number: int = self._count(connection).all
+            self._study(number).enqueue_trial(dict(params))
             return number
 
     def delete(self) -> None:
@@ -276,8 +278,9 @@ class StudyStore:
                 return None
             is_waiting = trials.first_waiting is not None
             number = trials.first_waiting if trials.first_waiting is not None else trials.all
-            self._sampler = self._sampler_for(number)
-            trial = self._study().ask()
+            if self.exhausted and not is_waiting:
+                return None
+            trial = self._study(number).ask()
             assert trial.number == number
             try:
                 params = suggest(trial, self.spec.space)
@@ -313,13 +316,31 @@ class StudyStore:
             for key, figure in shown.items():  # a finished trial takes no attribute any more
                 storage.set_trial_user_attr(trial_id, key, figure)
             self._set_trial_row(connection, task.number, **columns)
-            study = self._study()
+            study = self._study(task.number)
             study.tell(task.number, value, state)
             self.exhausted |= study.exhausted
             return True
 
-    def _study(self) -> _Study:
-        return _Study(self.name, self._database.storage, self._sampler, self._pruner)
+    def _study(self, number: int) -> _Study:
+        """Return Optuna's study with the sampler of one trial, made anew: only the database has a memory."""
+        return _Study(self.name, self._database.storage, self._sampler_for(number), self._pruner)
+
+    def _ask_sampler_whether_it_is_done(self) -> None:
+        """Let the sampler of a finite space say so now, as it did when the last trial was told."""
+        finished = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        trials = self._database.storage.get_all_trials(self._study_id, deepcopy=False, states=finished)
+        if trials:
+            study = self._study(trials[-1].number)
+            study.sampler.after_trial(study, trials[-1], trials[-1].state, trials[-1].values)
+            self.exhausted = study.exhausted
+
+    def _forget_trials_that_are_not_there(self, connection: sqlalchemy.Connection) -> None:
+        """Drop rows of ours that a copy of the study wrote beyond this one's trials, before it was deleted."""
+        connection.exec_driver_sql(
+            "delete from regsearch_trials where study_uuid = ? "
+            "and number not in (select number from trials where study_id = ?)",
+            (self._uuid, self._study_id),
+        )
 
     def _running_trial_id(self, connection: sqlalchemy.Connection, number: int) -> int | None:
         trial_id: int | None = connection.exec_driver_sql(

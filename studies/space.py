@@ -234,7 +234,9 @@ def _with_gates(given: Mapping[str, str]) -> dict[str, Any]:
         wanted.setdefault("regularizer", penalties)
     for name, switch in (("dropout", "use_dropout"), ("patience", "early_stopping")):
         if name in given:
-            wanted.setdefault(switch, given[name].lower() != "off")
-            if given[name].lower() == "off":
+            is_on = given[name].lower() != "off"
+            if wanted.setdefault(switch, is_on) is not is_on and str(wanted[switch]).lower() != str(is_on).lower():
+                raise InputError(f"{name}={given[name]} and {switch}={given[switch]} contradict each other: give one")
+            if not is_on:
                 del wanted[name]
     return wanted

@@ -18,6 +18,9 @@ from pydantic import (
 
 SPEC_VERSION = 1
 
+ADDED_LATER = {"addedLater": True}
+"""`Field(…, json_schema_extra=ADDED_LATER)`: for a key whose default keeps what older studies did."""
+
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -45,6 +48,14 @@ def parse_duration(text: str) -> float:
 def _check_duration(text: str) -> str:
     parse_duration(text)
     return text
+
+
+def _check_options(options: dict[str, Any]) -> dict[str, Any]:
+    try:
+        _canonical(options)
+    except (TypeError, ValueError) as error:
+        raise ValueError("options are plain TOML values without dates, nan and inf") from error
+    return options
 
 
 def _check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -173,9 +184,13 @@ class SearchSpec(_Section):
         "cross_entropy", description="figure on the select rows that ranks trials"
     )
     sampler: str = Field("tpe", description="tpe, random, qmc, grid, or any class of optuna.samplers by its name")
-    sampler_options: dict[str, Any] = Field({}, description="arguments of the sampler's class")
+    sampler_options: Annotated[dict[str, Any], AfterValidator(_check_options)] = Field(
+        {}, description="arguments of the sampler's class"
+    )
     pruner: str = Field("median", description="median, hyperband, none, or any class of optuna.pruners by its name")
-    pruner_options: dict[str, Any] = Field({}, description="arguments of the pruner's class")
+    pruner_options: Annotated[dict[str, Any], AfterValidator(_check_options)] = Field(
+        {}, description="arguments of the pruner's class"
+    )
     recipes: Annotated[tuple[Recipe, ...], Strict(False)] = Field(
         (), description="known settings that are tried first (not available yet)"
     )
@@ -213,18 +228,25 @@ class StudySpec(_Section):
     def identity(self) -> dict[str, Any]:
         """Return "section.key" → value for every key that a study's results depend on.
 
-        Where the data lie is not part of it: the data have a fingerprint of their own. A key that
-        is absent (None) is left out, so that a key added later changes no older study's fingerprint.
+        Where the data lie is not part of it: the data have a fingerprint of their own. A key that is
+        absent (None) is left out, and so is one that was added later (`ADDED_LATER`) and has its
+        default, which means what older studies did: neither changes an older study's fingerprint.
         """
         document = self.model_dump(mode="json", exclude_none=True)
         keys = {
             f"{section}.{key}": value
             for section in ("data", "model", "training", "space")
             for key, value in document[section].items()
+            if not self._is_as_before(section, key)
         }
         keys |= {f"search.{key}": document["search"][key] for key in ("objective", "seed")}
         del keys["data.source"]
         return keys
+
+    def _is_as_before(self, section: str, key: str) -> bool:
+        values = getattr(self, section)
+        field = type(values).model_fields[key]
+        return field.json_schema_extra == ADDED_LATER and bool(getattr(values, key) == field.default)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the identity, as 64 hexadecimal digits."""
@@ -236,9 +258,10 @@ class StudySpec(_Section):
 
     @classmethod
     def from_json(cls, text: str) -> "StudySpec":
-        """Read back what to_json wrote."""
+        """Read back what to_json wrote; raises ValueError for what a later version wrote."""
         document = json.loads(text)
-        del document["spec_version"]
+        if document.pop("spec_version") > SPEC_VERSION:
+            raise ValueError("a later version of regsearch wrote it")
         return cls.model_validate(document)
 
     def changed(self, **sections: Mapping[str, Any]) -> "StudySpec":

@@ -49,7 +49,6 @@ def with_options(
     *,
     name: str | None = None,
     trials: int | None = None,
-    timeout: str | None = None,
     data: str | None = None,
 ) -> StudySpec:
     """Return a spec changed by those options of the command line that stand for a key; None leaves it.
@@ -59,7 +58,6 @@ def with_options(
     given = {
         ("study", "name"): name,
         ("budget", "trials"): trials,
-        ("budget", "timeout"): timeout,
         ("data", "source"): data,
     }
     document = spec.model_dump(mode="json")

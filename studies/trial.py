@@ -1,6 +1,7 @@
 """One trial as it travels between coordinator and worker: what is asked, and what comes back."""
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ class TrialTask:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """What one epoch gave; all figures are finite.
+    """What one epoch gave; raises ValueError for a figure that is NaN or infinite.
 
     Attributes:
         epoch: counted from 0.
@@ -44,10 +45,15 @@ class EpochMetrics:
     stop_accuracy: float
     seconds: float
 
+    def __post_init__(self) -> None:
+        _check_finite(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
     """What a completed trial gave, at its restored epoch and with dropout off.
+
+    Raises ValueError for a figure that is NaN or infinite.
 
     Attributes:
         best_epoch: the epoch, counted from 0, whose weights were kept.
@@ -66,6 +72,9 @@ class TrialOutcome:
     train_accuracy: float
     near_zero_share: float
     seconds: float
+
+    def __post_init__(self) -> None:
+        _check_finite(self)
 
     @property
     def generalization_gap(self) -> float:
@@ -89,3 +98,9 @@ class Standing:
 
     finished: int
     best: float | None
+
+
+def _check_finite(figures: EpochMetrics | TrialOutcome) -> None:
+    for name, figure in vars(figures).items():
+        if not math.isfinite(figure):
+            raise ValueError(f"{name} is {figure}; a trial that diverged has no such figure")

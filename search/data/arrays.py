@@ -1,7 +1,6 @@
 """A data set in memory, checked: images, integer labels, and the fingerprint of both."""
 
 import hashlib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -116,8 +115,12 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
             arrays: Mapping[str, NDArray[Any]] = {key: file[key] for key in _KEYS}
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or 'it is no .npz file'}") from error
-    except (ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no readable .npz file of plain arrays ({error})") from error
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into this machine's memory") from error
+    except Exception as error:
+        raise InputError(f"{path} is no readable .npz file of plain arrays ({' '.join(str(error).split())})") from error
     return Dataset(name=name or path.stem, **arrays)
 
 

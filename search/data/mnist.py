@@ -20,6 +20,8 @@ KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1
 SILENCE_SECONDS = 20.0
 _START_SECONDS = 120.0  # for TensorFlow to be imported, before anything is asked of the network
 _FETCH = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()  # the parent is gone
 import keras
 print("asking", flush=True)
 keras.datasets.mnist.load_data()
@@ -46,7 +48,7 @@ def find() -> Path | None:
     """
     named = os.environ.get("REGSEARCH_MNIST")
     if named:
-        if not Path(named).is_file():
+        if not os.path.isfile(named):  # unlike Path.is_file, it takes any name
             raise InputError(f"$REGSEARCH_MNIST names {named}, which is no file; correct or unset it")
         return Path(named)
     return _keras_cache() if _is_whole(_keras_cache()) else None
@@ -72,7 +74,7 @@ def _fetch(target: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-P", "-c", _FETCH],
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as keras:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from search.engines.base import Handler
 from search.events import TrialFailed
-from search.training.setup import TrainerSetup, make_trainer
+from search.training.setup import ThreadsError, TrainerSetup, make_trainer
 from search.training.trainer import Trainer
 from search.worker import train_and_say
 from studies.errors import NoResultError
@@ -43,7 +43,7 @@ class InlineEngine:
         if self._task is None:
             return
         task, self._task = self._task, None
-        with self._log_path.open("a", encoding="utf-8") as log:
+        with self._log_path.open("a", encoding="utf-8", errors="backslashreplace") as log:
             ended = train_and_say(self._started_trainer(), task, handler, log)
         if isinstance(ended, TrialFailed):
             ended = dataclasses.replace(ended, log=str(self._log_path))
@@ -59,7 +59,7 @@ class InlineEngine:
             assert self._setup is not None
             try:
                 self._trainer = self._make(self._setup)
-            except RuntimeError as error:
+            except ThreadsError as error:
                 raise NoResultError(
                     "the inline engine needs a process in which TensorFlow has not run yet, since its threads "
                     "must be set first: restart it, or take the engine `processes`"

@@ -10,6 +10,7 @@ import os
 import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,7 @@ class _Worker:
         self.task: TrialTask | None = None
         self.is_ready = False
         self.trials = 0
+        self.failed_starts = 0  # of this slot, in a row
         self._unread = b""
         with log.open("ab") as log_file:
             self.process = subprocess.Popen(
@@ -68,18 +70,17 @@ class _Worker:
         *lines, self._unread = (self._unread + content).split(b"\n")
         return [line.decode() for line in lines]
 
-    def end(self) -> str:
-        """Make sure that the process is over, and return how it ended."""
+    def end(self, deadline: float) -> str:
+        """Make sure that the process is over, killed if it isn't by the deadline; return how it ended."""
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):  # an answer that could not be sent any more
                 pipe.close()
-        if self.process.poll() is None:
-            try:
-                self.process.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        code = self.process.wait()
+        try:
+            code = self.process.wait(max(deadline - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
         return f"ended by signal {-code}" if code < 0 else f"exited with code {code}"
 
 
@@ -92,13 +93,17 @@ class ProcessEngine:
         self._setup: TrainerSetup | None = None
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
-        self._failed_starts = 0
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
         """Start the processes; each loads TensorFlow and the data while the first trials are asked for."""
         self._setup = setup
-        for slot in range(workers):
-            self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log")))
+        try:
+            for slot in range(workers):
+                self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log")))
+        except OSError as error:
+            raise NoResultError(
+                f"{workers} workers can't be started ({error.strerror}): try fewer --workers"
+            ) from error
 
     def free_workers(self) -> int:
         """Return how many workers have no task; one that still starts will find its task waiting."""
@@ -117,22 +122,25 @@ class ProcessEngine:
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
         """Hand on what workers say, and the loss of one that died; a new one takes its place."""
         for key, _ in self._selector.select(timeout_seconds):
-            slot = next(slot for slot, worker in enumerate(self._workers) if worker is key.fileobj)
-            lines = self._workers[slot].read_lines()
+            worker = next((worker for worker in self._workers if worker is key.fileobj), None)
+            if worker is None:  # it was replaced while an earlier one of these was heard
+                continue
+            lines = worker.read_lines()
             if lines is None:
-                self._replace_dead(slot, handler)
+                self._replace_dead(worker, handler)
             else:
                 for line in lines:
-                    self._hear(self._workers[slot], line, handler)
+                    self._hear(worker, line, handler)
 
     def stop(self) -> None:
         """Terminate all workers, then wait for them."""
         for worker in self._workers:
             worker.process.terminate()
+        deadline = time.monotonic() + _GRACE_SECONDS
         while self._workers:
             worker = self._workers.pop()
             self._selector.unregister(worker)
-            worker.end()
+            worker.end(deadline)
 
     def processes(self) -> list[int]:
         """Return the workers' process ids."""
@@ -149,13 +157,12 @@ class ProcessEngine:
         worker = self._workers[slot]
         self._selector.unregister(worker)
         worker.process.terminate()
-        worker.end()
+        worker.end(time.monotonic() + _GRACE_SECONDS)
         self._workers[slot] = self._new_worker(worker.log)
 
     def _hear(self, worker: _Worker, line: str, handler: Handler) -> None:
         if line + "\n" == READY_LINE:
-            worker.is_ready = True
-            self._failed_starts = 0
+            worker.is_ready, worker.failed_starts = True, 0
             return
         event = from_line(line)
         if isinstance(event, EpochFinished):
@@ -169,25 +176,25 @@ class ProcessEngine:
             event = dataclasses.replace(event, log=str(worker.log))
         handler(event)
 
-    def _replace_dead(self, slot: int, handler: Handler) -> None:
-        worker = self._workers[slot]
+    def _replace_dead(self, worker: _Worker, handler: Handler) -> None:
+        """Put a new worker in a dead one's place, and say that its trial was lost."""
         self._selector.unregister(worker)
-        ending = worker.end()
-        if not worker.is_ready:
-            self._failed_starts += 1
-            if self._failed_starts >= _START_TRIES:
-                self._workers.pop(slot)
-                raise NoResultError(
-                    f"workers can't start ({ending}): {_last_line(worker.log)}; their log is {worker.log}"
-                )
-        self._workers[slot] = self._new_worker(worker.log)
+        self._workers.remove(worker)
+        ending = worker.end(time.monotonic() + _GRACE_SECONDS)
+        failed_starts = 0 if worker.is_ready else worker.failed_starts + 1
+        if failed_starts < _START_TRIES:
+            successor = self._new_worker(worker.log)
+            successor.failed_starts = failed_starts
+            self._workers.append(successor)
+        elif not self._workers:
+            raise NoResultError(f"workers can't start ({ending}): {_last_line(worker.log)}; their log is {worker.log}")
         if worker.task is None:
             return
-        if worker.is_ready:
+        if not worker.is_ready and failed_starts < _START_TRIES:  # it never began with its task
+            self.submit(worker.task)
+        else:
             reason = f"its worker was lost ({ending}); its log is {worker.log}"
             handler(WorkerLost(number=worker.task.number, attempt=worker.task.attempt, reason=reason))
-        else:  # it never began with its task
-            self.submit(worker.task)
 
 
 def _last_line(log: Path) -> str:

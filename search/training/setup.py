@@ -27,7 +27,7 @@ class TrainerSetup:
 def make_trainer(setup: TrainerSetup) -> Trainer:
     """Start TensorFlow, load the data, and return the trainer that a study asks for.
 
-    Raises InputError where the data are not those that the study was begun with, RuntimeError where
+    Raises InputError where the data are not those that the study was begun with, ThreadsError where
     TensorFlow already runs in this process with other thread settings.
     """
     _start_tensorflow()
@@ -43,12 +43,22 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     return KerasTrainer(setup.spec, dataset, splits)
 
 
+class ThreadsError(RuntimeError):
+    """TensorFlow already runs in this process, so its threads can't be set any more."""
+
+
 def _start_tensorflow() -> None:
     import tensorflow as tf
 
     # One thread: small matrix products lose more to hand-offs than they gain, and the order of
     # additions, and with it every bit, no longer depends on the machine's load.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    for gpu in tf.config.list_physical_devices("GPU"):
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:
+        raise ThreadsError(str(error)) from error
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)  # else the first worker takes all of it
+    if gpus:
+        tf.config.experimental.enable_op_determinism()  # on one CPU thread they are deterministic anyway

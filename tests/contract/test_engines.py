@@ -20,7 +20,7 @@ from studies.spec import StudySpec
 from studies.trial import TrialTask
 
 FAKE_WORKER = [sys.executable, str(Path(__file__).parents[1] / "fakes.py")]
-FAKES: dict[str, Callable[[], Engine]] = {
+FAKES: dict[str, Callable[[], Engine]] = {  # what a new engine must be given to run without training
     "inline": lambda: InlineEngine(fakes.FakeTrainer),
     "processes": lambda: ProcessEngine(FAKE_WORKER),
 }
@@ -206,3 +206,53 @@ def test_stop_ends_workers_whatever_they_do(
     processes.stop()
     processes.stop()
     assert not any(is_alive(pid) for pid in pids)
+
+
+def test_workers_that_ignore_a_polite_end_are_killed_together(tmp_path: Path) -> None:
+    import time
+
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    engine = ProcessEngine([sys.executable, "-c", deaf])
+    engine.start(SETUP, 4, tmp_path / "worker-")
+    for worker in engine._workers:
+        assert os.read(worker.fileno(), 5) == b"deaf\n"
+    pids, started = engine.processes(), time.monotonic()
+    engine.stop()
+    assert not any(is_alive(pid) for pid in pids)
+    assert time.monotonic() - started < 5  # a promise, not a benchmark: one grace for all of them
+
+
+def test_a_slot_that_cannot_start_leaves_the_others_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tmp_path / "first"
+    script = (
+        f"import os, runpy, sys\nif os.path.exists({str(first)!r}): sys.exit('no room')\nopen({str(first)!r}, 'w')\n"
+    )
+    engine = ProcessEngine([sys.executable, "-c", f"{script}runpy.run_path({FAKE_WORKER[1]!r}, run_name='__main__')"])
+    monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.5")
+    engine.start(SETUP, 2, tmp_path / "worker-")
+    listener = Listener()
+    engine.submit(task(0))
+    engine.submit(task(1))
+    listener.listen(engine, lambda: len(listener.ended()) == 2)
+    kinds = {type(event) for event in listener.ended()}
+    assert kinds == {TrialFinished, WorkerLost}
+    assert len(engine.processes()) == 1
+    engine.stop()
+
+
+def test_any_exception_text_becomes_one_line_that_a_database_takes(tmp_path: Path) -> None:
+    class Raising(fakes.FakeTrainer):
+        def train(self, task: TrialTask, on_epoch: object) -> None:  # type: ignore[override]
+            raise ValueError("bad \udcff name\nsecond line" + "x" * 5000)
+
+    engine = InlineEngine(Raising)
+    engine.start(SETUP, 1, tmp_path / "worker-")
+    engine.submit(task())
+    listener = Listener()
+    engine.wait(listener, 0)
+    (failed,) = listener.ended()
+    assert isinstance(failed, TrialFailed)
+    assert failed.reason.startswith("ValueError: bad ? name second line")
+    assert len(failed.reason) <= 300

@@ -106,7 +106,7 @@ def test_a_coordinator_killed_five_times_loses_nothing(tmp_path: Path, storage: 
 
 
 @pytest.mark.parametrize(
-    ("signals", "code"), [([signal.SIGINT], 130), ([signal.SIGTERM], 143), ([signal.SIGINT] * 2, 130)]
+    ("signals", "code"), [([signal.SIGINT], 130), ([signal.SIGTERM], 143), ([signal.SIGINT] * 4, 130)]
 )
 def test_a_signal_stops_the_search_within_five_seconds_and_says_how_to_go_on(
     tmp_path: Path, storage: str, signals: list[signal.Signals], code: int
@@ -164,6 +164,37 @@ def test_workers_killed_at_random_are_replaced(tmp_path: Path, storage: str) -> 
     assert killed == 4
     assert list(finished(storage)) == list(range(25))
     assert "ended by signal 9" in err
+
+
+def test_signals_are_heard_while_another_process_locks_the_database(tmp_path: Path, storage: str) -> None:
+    import sqlite3
+
+    with start(tmp_path, "run", "smoke", "--trials", "500", "--quiet") as process:
+        wait_for(lambda: count_finished(storage) > 0)
+        other = sqlite3.connect(tmp_path / "regsearch.db", timeout=30, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        time.sleep(0.5)
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: not descendants(process), 5)
+        assert time.monotonic() - asked < 5
+        other.execute("COMMIT")
+        other.close()
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "go on with: regsearch resume smoke"
+
+
+def test_a_search_under_nohup_survives_the_terminals_end(tmp_path: Path, storage: str) -> None:
+    command = [sys.executable, "-c", FAKE_SEARCH, str(FAKE_WORKER), "run", "smoke", "--trials", "12", "--quiet"]
+    with subprocess.Popen(
+        ["nohup", *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    ) as process:
+        wait_for(lambda: count_finished(storage) > 0)
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert len(finished(storage)) == 12
 
 
 def test_stop_ends_a_search_in_another_process(tmp_path: Path, storage: str, regsearch: Command) -> None:

@@ -73,7 +73,8 @@ def test_run_goes_on_with_a_study_and_a_reached_total_starts_nothing(search: Sea
 def test_a_raised_total_stays_until_another_is_asked_for(search: Search, storage: str) -> None:
     search(trials=8)
     assert search().answer.study.spec.budget.trials == 8
-    assert search(trials=3).answer.study.spec.budget.trials == 3
+    with pytest.raises(InputError, match="8 trials of smoke are begun already, so its total can't be 3"):
+        search(trials=3)
     assert len(rows(storage)) == 8
 
 
@@ -138,8 +139,12 @@ def test_a_grid_is_visited_once_and_ends_the_search_well(
 def test_brute_force_ends_the_search_where_the_space_is_finite(search: Search, storage: str) -> None:
     space = ['space.regularizer=["none"]', "space.dropout=off", "space.patience={low=1, high=2}"]
     options = ["search.sampler=BruteForceSampler", "search.sampler_options={}"]
-    assert search(settings=[*space, *options], trials=50).reason is StopReason.EXHAUSTED
-    assert len(rows(storage)) == 3 * (1 + 2)
+    for _ in range(3):
+        assert search(settings=[*space, *options], trials=50).reason is StopReason.EXHAUSTED
+        assert len(rows(storage)) == 3 * (1 + 2)
+    api.enqueue("smoke", ["patience=1"], storage=storage)
+    assert search(settings=[*space, *options], trials=50).answer.counts.waiting == 0
+    assert len(rows(storage)) == 3 * (1 + 2) + 1
 
 
 def test_enqueued_settings_are_tried_next(search: Search, storage: str) -> None:
@@ -204,7 +209,9 @@ def test_a_trial_that_kills_its_worker_each_time_fails_after_three_attempts(
     assert sum("tried again" in message for message in progress.messages) == 2
     (failed,) = [trial for trial in progress.finished if trial.state == "FAIL"]
     assert "exited with code 7" in failed.remark
-    assert "attempt 3 of 3" in optuna.load_study(study_name="smoke", storage=storage).trials[1].user_attrs["reason"]
+    assert (
+        "attempt 3, the last" in optuna.load_study(study_name="smoke", storage=storage).trials[1].user_attrs["reason"]
+    )
 
 
 def test_ten_failures_in_a_row_end_the_search(search: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,16 +341,81 @@ def test_delete_removes_rows_and_files_of_that_study_alone(search: Search, stora
             owners = connection.execute(f"select count(distinct study_uuid) from regsearch_{table}").fetchone()
             assert owners == (1,), table
     connection.close()
-    assert not list(database_path(storage).parent.glob("test.db.d/study-smoke*"))
+    logs = database_path(storage).parent.glob("test.db.d/*.log")
+    assert {path.name for path in logs} == {"study-other-worker-0.log"}
 
 
 def test_a_renamed_study_keeps_its_records(search: Search, storage: str) -> None:
     search(trials=2)
     optuna.copy_study(from_study_name="smoke", to_study_name="renamed", from_storage=storage, to_storage=storage)
-    with pytest.raises(InputError, match="a copy of it share their records"):
-        search(trials=3)
+    for refused in (lambda: search(trials=3), lambda: api.delete("smoke", storage=storage)):
+        with pytest.raises(InputError, match="a copy of it share their records"):
+            refused()
+    assert len(api.statuses(storage=storage)) == 2
     optuna.delete_study(study_name="smoke", storage=storage)
     assert search(trials=3, name="renamed").answer.counts.finished == 3
+
+
+def test_a_copy_that_was_overtaken_goes_on_from_its_own_trials(search: Search, storage: str) -> None:
+    search(trials=3)
+    study = optuna.load_study(study_name="smoke", storage=storage)
+    copy = optuna.create_study(study_name="short", storage=storage)
+    copy.add_trial(study.trials[0])
+    for key, value in study.user_attrs.items():
+        copy.set_user_attr(key, value)
+    optuna.delete_study(study_name="smoke", storage=storage)
+    assert search(trials=3, name="short").answer.counts.finished == 3
+
+
+def test_settings_that_change_while_the_data_load_are_refused(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another start may begin the study between our first look and our lock."""
+    from search import session
+
+    examine = session._examine
+
+    def overtaken(*arguments: Any) -> Any:
+        info = examine(*arguments)
+        monkeypatch.setattr(session, "_examine", examine)
+        search(trials=2, settings=["search.seed=7"])
+        return info
+
+    monkeypatch.setattr(session, "_examine", overtaken)
+    with pytest.raises(InputError, match=r"search\.seed: 7 → 0"):
+        search(trials=2)
+
+
+def test_a_timeout_given_on_the_command_line_is_of_that_run_alone(search: Search) -> None:
+    assert search(trials=1, timeout="1h").answer.study.spec.budget.timeout is None
+
+
+def test_a_figure_that_is_not_finite_is_a_failure_and_never_a_result(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fakes
+
+    class Infinite(fakes.FakeTrainer):
+        def train(self, task: Any, on_epoch: Any) -> Any:
+            outcome = super().train(task, on_epoch)
+            return outcome and type(outcome)(**{**vars(outcome), "select_cross_entropy": float("inf")})
+
+    result = search(trials=2, engine=InlineEngine(Infinite), settings=NO_PRUNER)
+    assert result.answer.counts.failed == 2
+
+
+def test_the_trials_of_a_long_study_are_read_in_pages(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that pauses (a pager, say) must not hold up the search's commits."""
+    from storage import queries
+
+    monkeypatch.setattr(queries, "_PAGE", 2)
+    search(trials=5)
+    with api.trials("smoke", storage=storage) as (_, trials):
+        first = next(trials)
+        search(trials=6)
+        assert [first.number, *(trial.number for trial in trials)] == [0, 1, 2, 3, 4]
 
 
 def test_a_study_of_optunas_own_is_not_taken_over(search: Search, storage: str) -> None:
@@ -358,7 +430,8 @@ def test_the_file_is_an_ordinary_optuna_database(search: Search, storage: str) -
     study = optuna.load_study(study_name="smoke", storage=storage)
     assert study.best_value == (result.answer.best and result.answer.best.value)
     assert study.metric_names == ["select cross entropy"]
-    assert study.best_trial.user_attrs["select accuracy"] == study.best_trial.user_attrs["select accuracy"]
+    best = next(row for row in rows(storage) if row["number"] == study.best_trial.number)
+    assert study.best_trial.user_attrs["select accuracy"] == best["metrics"]["select_accuracy"]
     assert len(study.best_trial.user_attrs) <= 6
     for trial, row in zip(study.trials, rows(storage), strict=True):
         assert trial.params == row["params"]

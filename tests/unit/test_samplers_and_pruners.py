@@ -118,3 +118,23 @@ def test_a_pruner_that_cannot_serve_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(InputError, match=message):
         make_pruner(SMOKE.changed(search={"pruner": name, "pruner_options": options}))
+
+
+@pytest.mark.parametrize("name", ["hyperband", "HyperbandPruner"])
+def test_hyperband_has_the_studys_epochs_as_its_resource(name: str) -> None:
+    """Trying a pruner out must not teach the one that is used."""
+    spec = SMOKE.changed(training={"max_epochs": 27}, search={"pruner": name})
+    pruner = make_pruner(spec)
+    assert isinstance(pruner, optuna.pruners.HyperbandPruner)
+    study = optuna.create_study(pruner=pruner)
+    trial = study.ask()
+    trial.report(1.0, 0)
+    trial.should_prune()
+    assert pruner._max_resource == 27
+    assert len(pruner._pruners) == 4
+
+
+@pytest.mark.parametrize("name", ["qmc", "QMCSampler"])
+def test_qmc_keeps_the_studys_seed(name: str) -> None:
+    factory = sampler_factory(with_sampler(name, scramble=True))
+    assert len({factory(number)._seed for number in range(3)}) == 1  # type: ignore[attr-defined]

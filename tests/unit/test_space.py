@@ -90,7 +90,9 @@ def test_settings_open_the_gates_they_need(settings: list[str], params: dict[str
         (["patience=2.5"], "patience is a whole number from 1 to 8"),
         (["patience=9"], "given was 9"),
         (["use_dropout=maybe"], "one of false, true"),
-        (["dropout=0.3", "use_dropout=false"], "dropout=0.3 has no place"),
+        (["dropout=0.3", "use_dropout=false"], "contradict each other"),
+        (["dropout=off", "use_dropout=true"], "contradict each other"),
+        (["patience=off", "early_stopping=true"], "contradict each other"),
     ],
 )
 def test_settings_outside_the_space_are_refused(settings: list[str], message: str) -> None:
