@@ -29,7 +29,7 @@ clean:                     ## remove the environment and the caches, never a stu
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITABLE)' 2>/dev/null || { \
 		echo "regsearch needs Python 3.11, 3.12 or 3.13 (TensorFlow has no other wheels); found:" \
-		"$$($(or $(PYTHON),python3) --version 2>&1). Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+		"$$($(or $(PYTHON),python3) --version 2>&1 | head -1). Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -1,16 +1,17 @@
 """The command line: each command parses, makes one call, and prints; answers to stdout, talk to stderr."""
 
 import json
+import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 from search.signals import StoppedBySignal
-from studies.errors import InputError, NoResultError, RegsearchError
+from studies.errors import InputError, NoResultError, RegsearchError, StorageError
 
 if TYPE_CHECKING:
     from search.progress import Progress
@@ -159,7 +160,7 @@ def trials(
         raise InputError("--csv and --json exclude each other: give one of them")
     with api.trials(name, storage=storage) as (study, records):
         if as_csv:
-            sys.stdout.writelines(trials.as_csv(study, records))
+            _write(trials.as_csv(study, records))
         else:
             _print(records, as_json, lambda r: trials.as_text(study, r), lambda r: trials.as_json(study, r))
 
@@ -245,7 +246,7 @@ def schema() -> None:
     """Print the JSON schema of a study file, for editors."""
     from studies.study_file import json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    _write([json.dumps(json_schema(), indent=2), "\n"])
 
 
 def main() -> NoReturn:
@@ -253,8 +254,9 @@ def main() -> NoReturn:
     if sys.platform == "win32":
         _exit_with("regsearch runs on Linux and macOS; on Windows, use it inside WSL", 2)
     try:
+        if sys.stdout is None:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - `>&-`: nobody wants the answer
         code = app(standalone_mode=False)
-        sys.stdout.flush()
     except RegsearchError as error:
         _exit_with(f"regsearch: {error}", error.exit_code)
     except typer.Exit as exit_:
@@ -265,9 +267,6 @@ def main() -> NoReturn:
         _exit_with(_how_to_resume(stopped.study, stopped.storage), 128 + stopped.number)
     except (typer.Abort, KeyboardInterrupt):
         _exit_with("stopped before anything was begun; the same command begins or goes on", 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # who read our answer has gone; Python would complain of it at exit
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -277,7 +276,21 @@ def _exit_with(line: str, code: int) -> NoReturn:
 
 
 def _print(value: T, as_json: bool, text: Callable[[T], str], document: Callable[[T], dict[str, Any]]) -> None:
-    print(json.dumps(document(value), indent=2) if as_json else text(value))
+    _write([json.dumps(document(value), indent=2) if as_json else text(value), "\n"])
+
+
+def _write(parts: Iterable[str]) -> None:
+    """Write an answer to stdout; who stops reading it ends the command well."""
+    try:
+        for part in parts:
+            sys.stdout.write(part)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python would complain of it at exit
+        raise typer.Exit(0) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise StorageError(f"the answer can't be written to stdout: {error.strerror}") from error
 
 
 def _print_result(result: "RunResult", as_json: bool, storage: str | None) -> None:

@@ -27,7 +27,10 @@ def make_pruner(spec: StudySpec) -> BasePruner:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"the pruner {name} can't serve this study: {' '.join(str(error).split())}") from error
+        options = ", ".join(spec.search.pruner_options)
+        with_options = f" with the pruner_options {options}" if options else ""
+        reason = " ".join(str(error).split())
+        raise InputError(f"the pruner {name} can't serve this study{with_options}: {reason}") from error
 
 
 def _new(spec: StudySpec) -> BasePruner:

@@ -42,7 +42,8 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"the sampler {name} can't serve this study: {_one_line(error)}") from error
+        with_options = f" with the sampler_options {', '.join(options)}" if options else ""
+        raise InputError(f"the sampler {name} can't serve this study{with_options}: {_one_line(error)}") from error
     return factory
 
 

@@ -29,7 +29,6 @@ from storage.queries import (
     get_study,
     read_answer,
 )
-from storage.schema import NoStudiesError
 from storage.store import StudyStore
 from studies.errors import InputError, RegsearchError
 from studies.spec import StudySpec, differing_keys, parse_duration
@@ -189,11 +188,8 @@ def _find(path: Path, name: str) -> StudyRecord | None:
     """Return the study of that name, None where there is none or not even a database."""
     if is_new(path):
         return None
-    try:
-        with open_for_reading(path) as database:
-            return find_study(database, name)
-    except NoStudiesError:
-        return None
+    with open_for_reading(path, needs_studies=False) as database:
+        return find_study(database, name)
 
 
 def _load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) -> tuple[Dataset, str]:

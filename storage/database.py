@@ -41,7 +41,7 @@ def database_path(url: str) -> Path:
         raise InputError(f"only SQLite is supported as storage, sqlite:///FILE; given was {shown}")
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise InputError(f"the driver of {parsed.drivername} is missing; write sqlite:///FILE")
-    if parsed.query or parsed.host or not parsed.database or parsed.database == ":memory:":
+    if "?" in url or parsed.host or not parsed.database or parsed.database == ":memory:":
         raise InputError(f"storage is a file of its own, sqlite:///FILE without options; given was {parsed}")
     if "\0" in parsed.database:
         raise InputError("the storage URL's path holds a NUL character")
@@ -88,7 +88,12 @@ class Database:
     def read(self) -> Iterator[sqlalchemy.Connection]:
         """Give a connection for reading; keep it short, an open reader can hold up a commit."""
         with _translated_errors(self.path), self.engine.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            except ValueError as error:  # a text that is no UTF-8, no JSON, no time
+                raise StorageError(
+                    f"{self.path} holds what can't be read ({_first_line(error)}): {_RESTORE}"
+                ) from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -120,8 +125,12 @@ def open_for_writing(path: Path) -> Database:
         return Database(path, writing=True)
 
 
-def open_for_reading(path: Path) -> Database:
+def open_for_reading(path: Path, *, needs_studies: bool = True) -> Database:
     """Open a database that must be there already; nothing can be written through it.
+
+    Args:
+        path: of the file.
+        needs_studies: whether a database of Optuna's in which regsearch has begun nothing is refused.
 
     It is opened `mode=rw` all the same: after a kill in mid-write only such a connection can roll the
     journal back. Raises InputError where there is no such file, StorageError where it can't be read.
@@ -134,7 +143,9 @@ def open_for_reading(path: Path) -> Database:
         engine = _engine(path, writing=False)
         try:
             with engine.connect() as connection:
-                schema.check(connection, path)
+                schema.check_optuna(connection, path)
+                if needs_studies or schema.is_there(connection):
+                    schema.check(connection, path)
         finally:
             engine.dispose()
         return Database(path, writing=False)
@@ -287,6 +298,8 @@ def _translated_errors(path: Path) -> Iterator[None]:
         raise StorageError(_explain(path, error)) from error
     except OSError as error:
         raise StorageError(f"{path} can't be used: {error.strerror} ({error.filename})") from error
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{path} is damaged ({_first_line(error)}): {_RESTORE}") from error
     except LookupError as error:
         if "is not among the defined enum values" not in str(error):
             raise
@@ -297,7 +310,7 @@ def _explain(path: Path, error: BaseException) -> str:
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__
-    text = str(root).splitlines()[0]
+    text = _first_line(root)
     if "locked" in text:
         return f"{path} was locked by another process for {LOCK_SECONDS} s: end that process and try again"
     if "full" in text or "disk I/O" in text:
@@ -307,3 +320,7 @@ def _explain(path: Path, error: BaseException) -> str:
     if "malformed" in text or "not a database" in text or "no such" in text:
         return f"{path} is damaged or no database ({text}): {_RESTORE}"
     return f"{path} can't be used: {text}"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -212,7 +212,7 @@ def count_trials(database: Database, study: StudyRecord) -> Counts:
         rows = connection.execute(
             text("select state, count(*) from trials where study_id = :id group by state"), {"id": study.study_id}
         )
-        return Counts(**{_STATES[state]: count for state, count in rows})
+        return Counts(**{_state(state): count for state, count in rows})
 
 
 def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
@@ -305,7 +305,7 @@ def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, l
     return [
         TrialRecord(
             number=row.number,
-            state=_STATES[row.state],
+            state=_state(row.state),
             value=row.value,
             params=params[row.number],
             metrics={name: row._mapping[name] for name in _METRICS if row._mapping[name] is not None},
@@ -315,6 +315,12 @@ def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, l
         )
         for row in rows
     ]
+
+
+def _state(stored: str) -> str:
+    if stored not in _STATES:
+        raise ValueError(f"no trial is in the state {stored!r}")
+    return _STATES[stored]
 
 
 def _decode(value: float, distribution_json: str) -> Any:

@@ -207,7 +207,7 @@ class ConfirmSpec(_Section):
 class BudgetSpec(_Section):
     """When the search ends."""
 
-    trials: PositiveInt = Field(60, description="finished trials in all, over all runs of the study")
+    trials: PositiveInt = Field(60, le=10_000_000, description="finished trials in all, over all runs of the study")
     timeout: Annotated[str, AfterValidator(_check_duration)] | None = Field(
         None, description="length of one run, 90s, 30m or 1h30m; trials under way are finished"
     )

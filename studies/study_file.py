@@ -81,7 +81,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if len(content) > _STUDY_FILE_BYTES:
         raise InputError(f"{path} is no study file: it is larger than {_STUDY_FILE_BYTES:,} bytes")
     try:
-        return tomllib.loads(content.decode())
+        return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"the study file {path} is not UTF-8 text (byte {error.start})") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:

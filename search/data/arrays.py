@@ -113,6 +113,8 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
                     f"{path} unpacks to {unpacked:,} bytes; at most {_LARGEST_BYTES:,} fit a search in memory"
                 )
             arrays: Mapping[str, NDArray[Any]] = {key: file[key] for key in _KEYS}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("a member is no array")
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or 'it is no .npz file'}") from error
     except InputError:

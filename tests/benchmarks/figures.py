@@ -120,7 +120,8 @@ class _WatchedEngine(ProcessEngine):
 
     def submit(self, task: TrialTask) -> None:
         super().submit(task)
-        if self.first_epoch is not None:
+        is_ready = any(worker.is_ready for worker in self._workers if worker.task is task)
+        if self.first_epoch is not None and is_ready:  # one that still starts counts from its first epoch on
             self._change(task.number, True)
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
@@ -144,7 +145,7 @@ class _WatchedEngine(ProcessEngine):
         super().stop()
 
 
-def overhead(trials: int = 20) -> None:
+def overhead(trials: int = 50) -> None:
     """Share of a `mnist` study's wall time in which no worker trains."""
     if not os.environ.get("REGSEARCH_MNIST"):
         print("overhead: skipped, set REGSEARCH_MNIST to an mnist.npz")

@@ -16,9 +16,10 @@ from alembic.script import ScriptDirectory
 
 from storage import database, schema
 from storage.database import Database, database_path, journal_mode, open_for_reading, open_for_writing
-from storage.queries import _decode
+from storage.queries import DatasetInfo, _decode
 from storage.tables import PREFIX, Base
 from studies.errors import InputError, StorageError
+from studies.study_file import read_study
 
 
 @pytest.fixture
@@ -289,6 +290,36 @@ def test_a_damaged_database_is_one_storage_error(path: Path, how: str) -> None:
         with pytest.raises(StorageError) as error:
             opening(path)
         assert "\n" not in str(error.value)
+
+
+def test_random_damage_is_found_or_harmless(path: Path) -> None:
+    """Whatever bytes are overwritten: an answer or one storage error, never anything else."""
+    import random
+
+    from storage.queries import get_study, list_trials, read_answer
+    from storage.store import StudyStore
+
+    with open_for_writing(path) as db:
+        info = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
+        store = StudyStore.create(db, read_study("smoke"), info, {})
+        for _ in range(6):
+            task = store.ask()
+            assert task is not None
+            store.fail(task, "a test")
+    whole, generator, refused = path.read_bytes(), random.Random(0), 0
+    for _ in range(150):
+        content = bytearray(whole)
+        for _ in range(generator.choice((1, 200, 3000))):
+            content[generator.randrange(len(content))] = generator.randrange(256)
+        path.write_bytes(content)
+        try:
+            with open_for_reading(path) as db:
+                study = get_study(db, "smoke")
+                read_answer(db, study)
+                list(list_trials(db, study))
+        except (StorageError, InputError):
+            refused += 1
+    assert refused > 50
 
 
 def test_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:

@@ -147,6 +147,9 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
         (["run", "smoke", "--storage", "nonsense"], 2, "can't be parsed"),
         (["run", "smoke", "--storage", "postgresql://u:S3NT1NEL@h/d"], 2, "only SQLite"),
         (["run", "smoke", "--storage", "sqlite:////nowhere/at/all.db"], 3, "there is no folder"),
+        (["status", "smoke", "--storage", f"sqlite:///{'a' * 300}.db"], 3, "File name too long"),
+        (["run", "smoke", "--storage", f"sqlite:///{'a' * 300}.db"], 3, "File name too long"),
+        (["run", "smoke", "--storage", "sqlite:///a?.db"], 2, "without options"),
         (["run", "smoke", "--nonsense"], 2, "No such option"),
         (["nonsense"], 2, "No such command"),
         (["status", "absent"], 2, "holds no study called 'absent': there are smoke"),
@@ -196,6 +199,15 @@ def test_help_lists_only_what_works(command: Command) -> None:
     named = re.findall(r"^  ([a-z]+)  ", shown, re.MULTILINE)
     wanted = "run resume stop list status trials best enqueue dashboard doctor delete schema"
     assert named == wanted.split()
+
+
+@pytest.mark.parametrize("arguments", ["best smoke --json", "trials smoke --csv", "trials smoke", "schema", "list"])
+def test_an_answer_that_nobody_reads_ends_well(command: Command, arguments: str) -> None:
+    for end, code in (("| true", 0), ("> /dev/full", 3), (">&-", 0)):
+        script = f"set -o pipefail; {sys.executable} -m search {arguments} {end}"
+        done = subprocess.run(["bash", "-c", script], cwd=command.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == code, (end, done.stderr)
+        assert len(done.stderr.splitlines()) == (1 if code else 0), done.stderr
 
 
 def test_an_answer_into_a_closed_pipe_is_no_traceback(command: Command) -> None:
@@ -253,11 +265,12 @@ def test_the_dashboard_shows_studies_and_cannot_write(command: Command, folder: 
             assert status == 200
             assert len(json.loads(body)["trials"]) == len(before)
             assert get(f"{url}/dashboard")[0] == 200
-            assert get(f"{url}/api/studies/{study['study_id']}", "DELETE")[0] >= 400
-            assert get(f"{url}/api/studies", "POST", b'{"study_name": "new", "directions": ["minimize"]}')[0] >= 400
+            assert get(f"{url}/api/studies/{study['study_id']}", "DELETE")[0] == 405
+            assert get(f"{url}/api/studies", "POST", b'{"study_name": "new", "directions": ["minimize"]}')[0] == 405
         finally:
             server.terminate()
-            server.communicate()
+            _, err = server.communicate()
+    assert "Traceback" not in err
     assert rows(f"sqlite:///{folder}/regsearch.db") == before
 
 

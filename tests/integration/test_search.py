@@ -425,6 +425,15 @@ def test_a_study_of_optunas_own_is_not_taken_over(search: Search, storage: str) 
         search()
 
 
+def test_a_refused_run_leaves_a_plain_optuna_database_as_it_was(search: Search, storage: str, tmp_path: Path) -> None:
+    optuna.create_study(study_name="smoke", storage=storage)
+    before = database_path(storage).read_bytes()
+    with pytest.raises(InputError, match="regsearch did not begin"):
+        search()
+    assert database_path(storage).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["test.db"]
+
+
 def test_the_file_is_an_ordinary_optuna_database(search: Search, storage: str) -> None:
     result = search(trials=8)
     study = optuna.load_study(study_name="smoke", storage=storage)

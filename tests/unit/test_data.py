@@ -146,6 +146,14 @@ def test_a_missing_array_is_named(tmp_path: Path) -> None:
         read_npz(tmp_path / "a.npz")
 
 
+def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "junk.npz", "w") as file:
+        for key in arrays():
+            file.writestr(f"{key}.npy", "junk")
+    with pytest.raises(InputError, match=r"junk\.npz is no readable"):
+        read_npz(tmp_path / "junk.npz")
+
+
 def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as file:
         for key in arrays():
