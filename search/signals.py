@@ -27,7 +27,7 @@ class Received:
 def graceful_stop(stop: Callable[[], None], study: str, storage: str | None) -> Iterator[Received]:
     """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only.
 
-    A third one finds the search ending already. SIGHUP keeps its meaning: `nohup` works.
+    Whatever comes later is ignored: the process is ending. SIGHUP keeps its meaning: `nohup` works.
     """
     received = Received()
 
@@ -44,4 +44,5 @@ def graceful_stop(stop: Callable[[], None], study: str, storage: str | None) -> 
         yield received
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # once a stop was asked for, the process is on its way out, and more signals don't change how
+            signal.signal(number, handler if received.number is None else signal.SIG_IGN)

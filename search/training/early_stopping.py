@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
@@ -21,8 +23,11 @@ class EarlyStopping:
     wait: int = 0
 
     def after(self, epoch: int, stop_loss: float) -> "EarlyStopping":
-        """Return the state after one more epoch, whose stop loss (with penalty) is finite."""
-        if self.patience is None or stop_loss < self.best_loss:
+        """Return the state after one more epoch, whose stop loss (with penalty) is finite.
+
+        As in Keras, losses are compared in float32: what differs only beyond that is no improvement.
+        """
+        if self.patience is None or np.float32(stop_loss) < np.float32(self.best_loss):
             return replace(self, best_loss=stop_loss, best_epoch=epoch, wait=0)
         return replace(self, wait=self.wait + 1)
 

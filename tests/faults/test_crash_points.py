@@ -16,7 +16,7 @@ from storage import database as storage_database
 from studies.errors import RegsearchError
 
 SETTINGS = ["search.sampler_options={n_startup_trials=3}", "search.pruner_options={n_startup_trials=2}"]
-CRASH_POINTS = 12
+CRASH_POINTS = 8
 
 
 class Killed(BaseException):
