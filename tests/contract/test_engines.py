@@ -226,20 +226,20 @@ def test_workers_that_ignore_a_polite_end_are_killed_together(tmp_path: Path) ->
 
 def test_a_slot_that_cannot_start_leaves_the_others_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tmp_path / "first"
-    script = (
-        f"import os, runpy, sys\nif os.path.exists({str(first)!r}): sys.exit('no room')\nopen({str(first)!r}, 'w')\n"
-    )
+    script = f"import os, runpy, sys\ntry: os.close(os.open({str(first)!r}, os.O_CREAT | os.O_EXCL))\n"
+    script += "except FileExistsError: sys.exit('no room')\n"
     engine = ProcessEngine([sys.executable, "-c", f"{script}runpy.run_path({FAKE_WORKER[1]!r}, run_name='__main__')"])
     monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.5")
     engine.start(SETUP, 2, tmp_path / "worker-")
     listener = Listener()
-    engine.submit(task(0))
-    engine.submit(task(1))
-    listener.listen(engine, lambda: len(listener.ended()) == 2)
-    kinds = {type(event) for event in listener.ended()}
-    assert kinds == {TrialFinished, WorkerLost}
-    assert len(engine.processes()) == 1
-    engine.stop()
+    try:
+        engine.submit(task(0))
+        engine.submit(task(1))
+        listener.listen(engine, lambda: len(listener.ended()) == 2)
+        assert {type(event) for event in listener.ended()} == {TrialFinished, WorkerLost}
+        assert len(engine.processes()) == 1
+    finally:
+        engine.stop()
 
 
 def test_any_exception_text_becomes_one_line_that_a_database_takes(tmp_path: Path) -> None:
