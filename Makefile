@@ -6,7 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: study test lint lock bench clean
+BENCH_LOCK := tests/benchmarks/bench-requirements.lock
+BENCH_INSTALLED := $(VENV)/.bench-installed
+
+.PHONY: study test lint lock bench bench-full clean
 
 study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
 	$(BIN)/regsearch run
@@ -18,10 +21,21 @@ lint: $(INSTALLED)         ## style, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+bench: $(BENCH_INSTALLED)  ## regsearch beside what a user would use instead; a quarter of an hour
+	$(BIN)/python tests/benchmarks/bench.py
+
+bench-full: $(BENCH_INSTALLED) ## longer studies, and batches of 128; an hour
+	$(BIN)/python tests/benchmarks/bench.py --full --output build/bench-full.json
+
 lock: $(INSTALLED)         ## pin every dependency again, with hashes
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" --extra dev --quiet --upgrade \
 		--output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --custom-compile-command "make lock" --extra bench --quiet --upgrade \
+		--constraint requirements.lock \
+		$$(sed -n "s/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p" requirements.lock) \
+		--output-file $(BENCH_LOCK) pyproject.toml
 
 clean:                     ## remove the environment and the caches, never a study
 	rm -rf $(VENV) *.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -33,4 +47,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH_INSTALLED): $(INSTALLED) $(BENCH_LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(BENCH_LOCK)
 	@touch $@

@@ -83,6 +83,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         record = find_study(database, name)  # again: now nobody else can begin or change it
         if record is not None:
             check_not_copied(database, record)
+            spec = spec.going_on_with(record.spec)
             _check_same(spec, info, record)
             spec = _with_total(spec, options, record, database)
             store = StudyStore.open(database, record)
@@ -122,7 +123,7 @@ def _examine(spec: StudySpec, options: RunOptions) -> DatasetInfo:
         name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
     )
     if record is not None:
-        _check_same(spec, info, record)
+        _check_same(spec.going_on_with(record.spec), info, record)
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)

@@ -149,11 +149,18 @@ class ModelSpec(_Section):
         None, description="a KerasTuner HyperModel of your own, mine.py:MyHyperModel (not available yet)"
     )
 
+    def is_regularized(self, index: int) -> bool:
+        """Return whether the settings apply to the hidden layer of that index."""
+        return self.apply_to == "all" or index == self.hidden.index(max(self.hidden))
+
 
 class TrainingSpec(_Section):
     """How one trial trains."""
 
-    trainer: Literal["keras"] = Field("keras", description="keras: model.fit, as the course does it")
+    trainer: Literal["compiled", "keras"] = Field(
+        "compiled",
+        description="compiled: an epoch as one compiled function; keras: model.fit, as the course does it",
+    )
     optimizer: Literal["adam", "sgd", "rmsprop"] = Field("adam", description="Keras's optimizer")
     learning_rate: float = Field(1e-3, gt=0, le=1e6, description="its learning rate")
     batch_size: PositiveInt = Field(32, description="rows per training step")
@@ -269,10 +276,16 @@ class StudySpec(_Section):
 
         Raises pydantic's ValidationError for values that aren't allowed.
         """
-        document = self.model_dump(mode="json")
+        document = self.model_dump(mode="json", exclude_unset=True)
         for section, keys in sections.items():
-            document[section] = {**(document[section] or {}), **keys}
+            document[section] = {**(document.get(section) or {}), **keys}
         return StudySpec.model_validate(document)
+
+    def going_on_with(self, begun: "StudySpec") -> "StudySpec":
+        """Return this spec for a study begun by another one: a trainer that isn't asked for is the one it has."""
+        if "trainer" in self.training.model_fields_set:
+            return self
+        return self.changed(training={"trainer": begun.training.trainer})
 
 
 def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:

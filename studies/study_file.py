@@ -60,10 +60,10 @@ def with_options(
         ("budget", "trials"): trials,
         ("data", "source"): data,
     }
-    document = spec.model_dump(mode="json")
+    document = spec.model_dump(mode="json", exclude_unset=True)
     for (section, key), value in given.items():
         if value is not None:
-            document[section][key] = value
+            document.setdefault(section, {})[key] = value
     return _validated(document, "the options")
 
 

@@ -23,7 +23,7 @@ from studies.trial import TrialTask
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "search.worker")  # -P: a folder `search` nearby is not ours
 
-_TRIALS_PER_PROCESS = 25  # TensorFlow keeps some megabytes of each network it compiled
+_KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow keeps some megabytes of each network that Keras compiled
 _START_TRIES = 5
 _GRACE_SECONDS = 2.0
 _ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
@@ -87,9 +87,11 @@ class _Worker:
 class ProcessEngine:
     """The engine `processes`."""
 
-    def __init__(self, command: Sequence[str] = WORKER_COMMAND, trials_per_process: int = _TRIALS_PER_PROCESS) -> None:
+    def __init__(
+        self, command: Sequence[str] = WORKER_COMMAND, keras_trials_per_process: int = _KERAS_TRIALS_PER_PROCESS
+    ) -> None:
         self._command = command
-        self._trials_per_process = trials_per_process
+        self._keras_trials_per_process = keras_trials_per_process
         self._setup: TrainerSetup | None = None
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
@@ -112,7 +114,7 @@ class ProcessEngine:
     def submit(self, task: TrialTask) -> None:
         """Send the task to a worker that has none."""
         slot = next(slot for slot, worker in enumerate(self._workers) if worker.task is None)
-        if self._workers[slot].trials >= self._trials_per_process:
+        if self._is_worn_out(self._workers[slot]):
             self._retire(slot)
         worker = self._workers[slot]
         worker.task = task
@@ -151,6 +153,11 @@ class ProcessEngine:
         worker = _Worker(self._command, self._setup, log)
         self._selector.register(worker, selectors.EVENT_READ)
         return worker
+
+    def _is_worn_out(self, worker: _Worker) -> bool:
+        assert self._setup is not None
+        is_keras = self._setup.spec.training.trainer == "keras"
+        return is_keras and worker.trials >= self._keras_trials_per_process
 
     def _retire(self, slot: int) -> None:
         """Replace a worker that has no task."""

@@ -1,14 +1,19 @@
 """The course's network as a KerasTuner HyperModel: Flatten, Dense, …, Dense, regularized as one trial asks."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
+from numpy.typing import NDArray
 
+from search.data.arrays import Dataset
 from search.seeds import derive_seed
 from studies.space import Regularization, suggest
-from studies.spec import ModelSpec, SpaceSpec, TrainingSpec
+from studies.spec import ModelSpec, SpaceSpec, StudySpec, TrainingSpec
 
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -48,6 +53,19 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         self.scale = scale
         self.seed = seed
 
+    @classmethod
+    def of(cls, spec: StudySpec, dataset: Dataset, seed: int) -> "RegularizedNetwork":
+        """Return the network of a study for a data set; the seed stands for the study's."""
+        return cls(
+            model=spec.model,
+            training=spec.training,
+            space=spec.space,
+            image_shape=dataset.x_train.shape[1:],
+            class_count=dataset.class_count,
+            scale=1 / 255 if dataset.x_train.dtype == np.uint8 else 1.0,
+            seed=seed,
+        )
+
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Build what KerasTuner's hyperparameters ask for; they are declared on the way."""
         return self.network(Regularization.from_params(suggest(_HyperParametersSuggester(hp), self.space)))
@@ -76,9 +94,8 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         return network
 
     def _hidden_layer(self, index: int, regularization: Regularization) -> list[keras.Layer]:
-        hidden = self.model.hidden
-        units = hidden[index]
-        if self.model.apply_to == "widest" and index != hidden.index(max(hidden)):
+        units = self.model.hidden[index]
+        if not self.model.is_regularized(index):
             regularization = Regularization()
         dense = keras.layers.Dense(
             units,
@@ -92,8 +109,18 @@ class RegularizedNetwork(keras_tuner.HyperModel):
             "after_activation": [dense, activation, keras.layers.BatchNormalization()],
         }[regularization.batch_norm]
         if regularization.dropout:
-            layers.append(keras.layers.Dropout(regularization.dropout, seed=derive_seed(self.seed, "dropout", index)))
+            layers.append(keras.layers.Dropout(regularization.dropout, seed=self.dropout_seeds()[index]))
         return layers
+
+    def dropout_seeds(self) -> list[int]:
+        """Return the seed of each hidden layer's dropout."""
+        return [derive_seed(self.seed, "dropout", index) for index in range(len(self.model.hidden))]
+
+    def initial_kernels(self) -> list[NDArray[Any]]:
+        """Return the initial kernel, (inputs, units), of every Dense layer, the last one included."""
+        sizes = [math.prod(self.image_shape), *self.model.hidden, self.class_count]
+        shapes = itertools.pairwise(sizes)
+        return [keras.ops.convert_to_numpy(self._initializer(index)(shape)) for index, shape in enumerate(shapes)]
 
     def _initializer(self, index: int) -> keras.initializers.Initializer:
         layer = index % (len(self.model.hidden) + 1)

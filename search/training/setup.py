@@ -37,10 +37,14 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
             f"the data changed while the search ran: {setup.source} has the fingerprint {dataset.sha256}, "
             f"the study {setup.sha256}"
         )
-    from search.training.keras_trainer import KerasTrainer  # with it Keras, which must find the threads set
+    # with them comes Keras, which must find the threads set
+    from search.training.compiled_trainer import CompiledTrainer
+    from search.training.keras_trainer import KerasTrainer
 
-    splits = make_splits(dataset, setup.spec.data, setup.spec.search.seed)
-    return KerasTrainer(setup.spec, dataset, splits)
+    kinds: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
+    return kinds[setup.spec.training.trainer](
+        setup.spec, dataset, make_splits(dataset, setup.spec.data, setup.spec.search.seed)
+    )
 
 
 class ThreadsError(RuntimeError):

@@ -1,24 +1,26 @@
-"""The trainer against Keras itself: the network, early stopping, the figures, and the same bits each time."""
+"""What both trainers promise: the network, early stopping, the figures, and the same bits each time."""
 
 import gc
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from oracles import keras_early_stopping
 
 from search.data import load_dataset
 from search.data.arrays import Dataset
 from search.data.splits import make_splits
+from search.training.compiled_trainer import CompiledTrainer
 from search.training.early_stopping import EarlyStopping
 from search.training.keras_trainer import KerasTrainer
 from search.training.model import RegularizedNetwork
-from search.training.trainer import DivergedError
+from search.training.trainer import DivergedError, Trainer
 from studies.space import Regularization
-from studies.spec import StudySpec
+from studies.spec import StudySpec, TrainingSpec
 from studies.study_file import read_study
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
@@ -91,38 +93,15 @@ def test_initial_weights_come_from_the_seed_alone() -> None:
     assert not np.array_equal(weights(0, Regularization()), weights(1, Regularization()))
 
 
-class _Model:
-    """What Keras's callback needs of a model."""
-
-    def __init__(self) -> None:
-        self.stop_training = False
-        self.epoch = -1
-
-    def get_weights(self) -> int:
-        return self.epoch
-
-    def set_weights(self, weights: int) -> None:
-        self.restored = weights
-
-
 @given(st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.30000001, 0.5, 1.0]), min_size=1, max_size=20), st.integers(1, 6))
 def test_patience_counts_as_keras_counts(losses: list[float], patience: int) -> None:
-    """Keras's own callback is the oracle."""
-    callback = keras.callbacks.EarlyStopping(
-        monitor="val_loss", mode="min", patience=patience, restore_best_weights=True
-    )
-    model = _Model()
-    callback._model = model
-    callback.on_train_begin()
-    ours = EarlyStopping(patience=patience)
+    state, stopped = EarlyStopping(patience=patience), None
     for epoch, loss in enumerate(losses):
-        model.epoch = epoch
-        callback.on_epoch_end(epoch, {"val_loss": loss})
-        ours = ours.after(epoch, loss)
-        assert ours.is_over == model.stop_training
-        assert ours.best_epoch == callback.best_epoch
-        if ours.is_over:
-            return
+        state = state.after(epoch, loss)
+        if state.is_over:
+            stopped = epoch
+            break
+    assert (state.best_epoch, stopped) == keras_early_stopping(losses, patience)
 
 
 def test_without_early_stopping_the_last_epoch_counts() -> None:
@@ -137,10 +116,20 @@ def digits() -> Dataset:
     return load_dataset("digits")
 
 
-def train(
-    digits: Dataset, spec: StudySpec = SPEC, trainer: KerasTrainer | None = None, **params: Any
-) -> tuple[TrialOutcome, list[EpochMetrics]]:
-    trainer = trainer or KerasTrainer(spec, digits, make_splits(digits, spec.data, spec.search.seed))
+TRAINERS: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
+
+
+@pytest.fixture(params=TRAINERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    assert set(get_args(TrainingSpec.model_fields["trainer"].annotation)) == set(TRAINERS), "a new trainer belongs here"
+    return str(request.param)
+
+
+def make(kind: str, data: Dataset, spec: StudySpec = SPEC, seed: int | None = None) -> Any:
+    return TRAINERS[kind](spec, data, make_splits(data, spec.data, spec.search.seed), seed)
+
+
+def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetrics]]:
     epochs: list[EpochMetrics] = []
     outcome = trainer.train(
         TrialTask(number=0, attempt=0, params=params), lambda metrics: epochs.append(metrics) or True
@@ -157,18 +146,19 @@ def without_times(outcome: TrialOutcome, epochs: list[EpochMetrics]) -> Any:
 ALL = {"l1": 1e-5, "l2": 1e-4, "dropout": 0.3, "batch_norm": "before_activation", "patience": 2}
 
 
-def test_a_trial_gives_the_same_bits_alone_and_after_others_in_the_same_process(digits: Dataset) -> None:
-    alone = without_times(*train(digits, **ALL))
-    trainer = KerasTrainer(SPEC, digits, make_splits(digits, SPEC.data, SPEC.search.seed))
-    train(digits, trainer=trainer, l1=1e-3)
-    train(digits, trainer=trainer, dropout=0.5)
-    assert without_times(*train(digits, trainer=trainer, **ALL)) == alone
+def test_a_trial_gives_the_same_bits_alone_and_after_others_in_the_same_process(kind: str, digits: Dataset) -> None:
+    alone = without_times(*train(make(kind, digits), **ALL))
+    trainer = make(kind, digits)
+    train(trainer, l1=1e-3, batch_norm="before_activation")
+    train(trainer, dropout=0.5)
+    with pytest.raises(DivergedError):
+        train(trainer, l2=1e38, batch_norm="before_activation")
+    assert without_times(*train(trainer, **ALL)) == alone
 
 
-def test_another_seed_gives_other_luck(digits: Dataset) -> None:
-    splits = make_splits(digits, SPEC.data, 0)
-    one, _ = train(digits, trainer=KerasTrainer(SPEC, digits, splits))
-    other, _ = train(digits, trainer=KerasTrainer(SPEC, digits, splits, seed=99))
+def test_another_seed_gives_other_luck(kind: str, digits: Dataset) -> None:
+    one, _ = train(make(kind, digits))
+    other, _ = train(make(kind, digits, seed=99))
     assert one.select_cross_entropy != other.select_cross_entropy
 
 
@@ -182,7 +172,7 @@ def test_every_epoch_has_an_order_of_its_own(digits: Dataset, monkeypatch: pytes
         return fit(self, x, *arguments, **options)
 
     monkeypatch.setattr(keras.Model, "fit", spy)
-    train(digits)
+    train(make("keras", digits))
     assert len(orders) == 3
     assert not np.array_equal(orders[0], orders[1])
     assert not np.array_equal(orders[1], orders[2])
@@ -195,11 +185,11 @@ def test_figures_are_those_of_keras_itself(digits: Dataset) -> None:
     """The same network, evaluated by Keras: loss with penalty, cross-entropy without, accuracy."""
     spec = SPEC.changed(training={"max_epochs": 1})
     splits = make_splits(digits, spec.data, 0)
-    trainer = KerasTrainer(spec, digits, splits)
+    trainer = make("keras", digits, spec)
     kept: list[keras.Model] = []
     network = trainer.builder.network
-    trainer.builder.network = lambda regularization: kept.append(network(regularization)) or kept[-1]  # type: ignore[method-assign,func-returns-value]
-    outcome, (epoch,) = train(digits, trainer=trainer, l1=1e-3, l2=1e-2, dropout=0.4)
+    trainer.builder.network = lambda regularization: kept.append(network(regularization)) or kept[-1]
+    outcome, (epoch,) = train(trainer, l1=1e-3, l2=1e-2, dropout=0.4)
     (model,) = kept
     model.compile(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -224,42 +214,39 @@ def test_figures_are_those_of_keras_itself(digits: Dataset) -> None:
     assert outcome.near_zero_share == pytest.approx(float((np.abs(model.get_weights()[0]) < 1e-3).mean()))
 
 
-def test_the_restored_weights_are_those_of_the_best_epoch(digits: Dataset) -> None:
+def test_the_restored_weights_are_those_of_the_best_epoch(kind: str, digits: Dataset) -> None:
     """A trial cut at its best epoch, without early stopping, ends with the same weights."""
     spec = SPEC.changed(training={"max_epochs": 40, "learning_rate": 0.05})
-    outcome, epochs = train(digits, spec, patience=1)
+    outcome, epochs = train(make(kind, digits, spec), patience=1)
     assert outcome.epochs < 40
     assert outcome.best_epoch == len(epochs) - 2
     losses = [epoch.stop_loss for epoch in epochs]
     assert outcome.best_epoch == losses.index(min(losses))
-    cut, _ = train(digits, spec.changed(training={"max_epochs": outcome.best_epoch + 1}))
+    cut, _ = train(make(kind, digits, spec.changed(training={"max_epochs": outcome.best_epoch + 1})))
     assert cut.select_cross_entropy == outcome.select_cross_entropy
 
 
-def test_a_trial_that_is_told_to_stop_stops(digits: Dataset) -> None:
-    trainer = KerasTrainer(SPEC, digits, make_splits(digits, SPEC.data, 0))
+def test_a_trial_that_is_told_to_stop_stops(kind: str, digits: Dataset) -> None:
     heard: list[int] = []
     task = TrialTask(number=0, attempt=0, params={})
-    assert trainer.train(task, lambda metrics: heard.append(metrics.epoch) or metrics.epoch < 1) is None
+    assert make(kind, digits).train(task, lambda metrics: heard.append(metrics.epoch) or metrics.epoch < 1) is None
     assert heard == [0, 1]
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1e30), ("rmsprop", 1e38)])
-def test_a_loss_that_is_not_finite_ends_the_trial(digits: Dataset, optimizer: str, rate: float) -> None:
-    spec = SPEC.changed(training={"optimizer": optimizer, "learning_rate": 1e6})
-    trainer = KerasTrainer(spec, digits, make_splits(digits, spec.data, 0))
+def test_a_loss_that_is_not_finite_ends_the_trial(kind: str, digits: Dataset, optimizer: str, rate: float) -> None:
+    trainer = make(kind, digits, SPEC.changed(training={"optimizer": optimizer, "learning_rate": 1e6}))
     with pytest.raises(DivergedError, match=r"diverged at epoch [012]"):
         trainer.train(TrialTask(number=0, attempt=0, params={"l2": rate}), lambda metrics: True)
 
 
-@settings(max_examples=5, deadline=None)
-@given(st.sampled_from([{"dropout": 0.0}, {"l1": 0.0, "l2": 0.0}, {"regularizer": "none", "use_dropout": False}]))
-def test_what_is_zero_is_off(params: dict[str, Any]) -> None:
-    digits = load_dataset("digits")
-    assert without_times(*train(digits, **params)) == without_times(*train(digits))
+@pytest.mark.parametrize("params", [{"dropout": 0.0}, {"l1": 0.0, "l2": 0.0}, {"regularizer": "none"}], ids=str)
+def test_what_is_zero_is_off(kind: str, digits: Dataset, params: dict[str, Any]) -> None:
+    trainer = make(kind, digits)
+    assert without_times(*train(trainer, **params)) == without_times(*train(trainer))
 
 
-def test_floats_are_not_scaled_again(digits: Dataset) -> None:
+def test_floats_are_not_scaled_again(kind: str, digits: Dataset) -> None:
     scaled = Dataset(
         name="floats",
         x_train=digits.x_train.astype(np.float32) / 255,
@@ -267,7 +254,7 @@ def test_floats_are_not_scaled_again(digits: Dataset) -> None:
         x_test=digits.x_test.astype(np.float32) / 255,
         y_test=digits.y_test,
     )
-    one, _ = train(digits)
-    other, _ = train(scaled)
+    one, _ = train(make(kind, digits))
+    other, _ = train(make(kind, scaled))
     assert other.select_cross_entropy == pytest.approx(one.select_cross_entropy, rel=1e-3)
     gc.collect()

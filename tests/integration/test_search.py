@@ -236,6 +236,13 @@ def test_another_question_is_refused_with_the_differing_keys(search: Search, sto
     assert database_path(storage).read_bytes() == before
 
 
+def test_a_study_made_before_keeps_its_trainer(search: Search, storage: str) -> None:
+    search(trials=1, settings=["training.trainer=keras"])
+    search(trials=2)
+    with pytest.raises(InputError, match=r'training.trainer: "keras" → "compiled"'):
+        search(settings=["training.trainer=compiled"])
+
+
 def test_other_data_are_refused_with_both_fingerprints(search: Search, storage: str, tmp_path: Path) -> None:
     import numpy as np
 

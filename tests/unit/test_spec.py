@@ -190,7 +190,16 @@ def test_a_spec_is_frozen(smoke: StudySpec) -> None:
 
 def test_the_fingerprint_is_that_of_the_first_release() -> None:
     """It must never change for a study of old, or resuming would refuse it."""
-    assert StudySpec().fingerprint() == "45b7a067b6dc3360e1b8191f112b5792701cb0b271d2796129c3cb26737cbb45"
+    first = StudySpec().changed(training={"trainer": "keras"})
+    assert first.fingerprint() == "45b7a067b6dc3360e1b8191f112b5792701cb0b271d2796129c3cb26737cbb45"
+
+
+def test_a_trainer_that_is_not_asked_for_is_the_one_that_the_study_has(smoke: StudySpec) -> None:
+    begun = StudySpec.from_json(smoke.changed(training={"trainer": "keras"}).to_json())
+    assert smoke.going_on_with(begun).training.trainer == "keras"
+    asked = smoke.changed(training={"trainer": "compiled"})
+    assert asked.going_on_with(begun).training.trainer == "compiled"
+    assert smoke.changed(budget={"trials": 7}).going_on_with(begun).training.trainer == "keras"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The trainer of the built-in network: an order of magnitude faster than `model.fit`, with the same result.
+
+A network is traced once for each placement of BatchNormalization and serves every trial after that.
+"""
+
+import tensorflow as tf
+
+from search.data.arrays import Dataset
+from search.data.splits import Splits
+from search.training.compiled_network import CompiledNetwork
+from search.training.model import RegularizedNetwork
+from search.training.trainer import OnEpoch
+from search.training.trial import train_trial
+from studies.space import Regularization
+from studies.spec import StudySpec
+from studies.trial import TrialOutcome, TrialTask
+
+
+class CompiledTrainer:
+    """Trains trials of one study by compiled epochs.
+
+    Args:
+        spec: the study.
+        dataset: its data.
+        splits: which rows are for what.
+        seed: stands for the study's seed where a trial is trained on other luck; at least 0.
+    """
+
+    def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
+        self.spec = spec
+        self.splits = splits
+        self.seed = spec.search.seed if seed is None else seed
+        self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
+        self.kernels = self.builder.initial_kernels()
+        self.x = tf.constant(dataset.x_train.reshape(len(dataset.x_train), -1))
+        self.y = tf.constant(dataset.y_train)
+        self.networks: dict[str, CompiledNetwork] = {}
+
+    @property
+    def traces(self) -> int:
+        """How often TensorFlow traced a function, in all."""
+        return sum(network.traces for network in self.networks.values())
+
+    def train(self, task: TrialTask, on_epoch: OnEpoch) -> TrialOutcome | None:
+        """Train one trial; see `Trainer`."""
+        regularization = Regularization.from_params(task.params)
+        network = self.network(regularization)
+        return train_trial(
+            network,
+            patience=regularization.patience,
+            max_epochs=self.spec.training.max_epochs,
+            splits=self.splits,
+            seed=self.seed,
+            on_epoch=on_epoch,
+        )
+
+    def network(self, regularization: Regularization) -> CompiledNetwork:
+        """Return the network for one trial, at its beginning; trials with the same placement share it."""
+        placement = regularization.batch_norm
+        if placement not in self.networks:
+            self.networks[placement] = CompiledNetwork(
+                model=self.spec.model,
+                training=self.spec.training,
+                batch_norm=placement,
+                x=self.x,
+                y=self.y,
+                class_count=self.builder.class_count,
+                scale=self.builder.scale,
+            )
+        network = self.networks[placement]
+        network.reset(regularization, self.kernels, self.builder.dropout_seeds())
+        return network

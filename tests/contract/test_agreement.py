@@ -1,0 +1,250 @@
+"""The compiled trainer against Keras itself: the same gradients, the same steps, the same epochs, the same network."""
+
+import functools
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import keras_early_stopping
+
+from search.data import load_dataset
+from search.data.arrays import Dataset, read_npz
+from search.data.splits import Rows, Splits, make_splits
+from search.training.compiled_trainer import CompiledTrainer
+from search.training.keras_trainer import KerasTrainer
+from search.training.trainer import Trainer
+from search.training.trial import epoch_order
+from studies.space import Regularization, suggest
+from studies.spec import StudySpec
+from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+
+REGULARIZERS = {
+    "none": {},
+    "l1": {"l1": 1e-4},
+    "l2": {"l2": 1e-3},
+    "l1_l2": {"l1": 1e-4, "l2": 1e-3},
+}
+PLACEMENTS = ("none", "before_activation", "after_activation")
+OPTIMIZERS = ("adam", "sgd", "rmsprop")
+ACTIVATIONS = ("relu", "tanh", "elu")
+SPEC = StudySpec().changed(model={"hidden": [24]}, data={"train_size": 1000}, training={"max_epochs": 3})
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def splits(data: Dataset) -> Splits:
+    return make_splits(data, SPEC.data, 0)
+
+
+class _Oracle:
+    """Keras's own training step, one batch at a time."""
+
+    def __init__(self, spec: StudySpec, data: Dataset, splits: Splits, regularization: Regularization) -> None:
+        self.model = KerasTrainer(spec, data, splits).builder.network(regularization)
+        self.model.steps_per_execution = 1
+        self.data = data
+
+    def train_epoch(self, rows: Rows) -> float:
+        self.model.reset_metrics()
+        return float(self.model.train_on_batch(self.data.x_train[rows], self.data.y_train[rows]))
+
+
+def steps(network: Any, splits: Splits, first: int, last: int, batch_size: int = 32) -> list[float]:
+    """Train on some batches, one an epoch, and return their losses."""
+    order = np.random.default_rng(0).permutation(splits.train)[: last * batch_size]
+    return [network.train_epoch(rows) for rows in order.reshape(last, batch_size)[first:]]
+
+
+def differences(ours: list[Any], theirs: list[Any]) -> list[float]:
+    """The norm of each array's difference, relative to the array's norm."""
+    assert [a.shape for a in ours] == [b.shape for b in theirs]
+    return [float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-9)) for a, b in zip(ours, theirs, strict=True)]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_a_step_and_twenty_are_those_of_keras(
+    data: Dataset, splits: Splits, placement: str, optimizer: str, activation: str
+) -> None:
+    spec = SPEC.changed(training={"optimizer": optimizer}, model={"activation": activation})
+    trainer = CompiledTrainer(spec, data, splits)
+    # BatchNormalization takes away what a bias before it adds to all rows alike, so that the bias's gradient is
+    # near 0: it is the last bits of larger figures, which differ, and Adam and RMSprop make whole steps from them.
+    no_effect = 1 if placement != "none" else None
+    for params in REGULARIZERS.values():
+        regularization = Regularization(batch_norm=placement, **params)
+        compiled, oracle = trainer.network(regularization), _Oracle(spec, data, splits, regularization)
+        initial = compiled.get_weights()
+        assert max(differences(initial, oracle.model.get_weights())) == 0
+        assert steps(compiled, splits, 0, 1) == pytest.approx(steps(oracle, splits, 0, 1), rel=1e-5)
+        ours, theirs = compiled.get_weights(), oracle.model.get_weights()
+        for index, difference in enumerate(differences(ours, theirs)):
+            assert difference < 1e-5 or index == no_effect
+        if optimizer == "sgd":  # its step is the gradient
+            gradients = [[after - before for before, after in zip(initial, w, strict=True)] for w in (ours, theirs)]
+            for index, difference in enumerate(differences(*gradients)):
+                assert difference < 1e-5 or index == no_effect
+        assert compiled.penalty() == pytest.approx(float(sum(oracle.model.losses)), rel=1e-5)
+        assert steps(compiled, splits, 1, 20) == pytest.approx(steps(oracle, splits, 1, 20), rel=1e-5)
+
+
+def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetrics]]:
+    epochs: list[EpochMetrics] = []
+    outcome = trainer.train(
+        TrialTask(number=0, attempt=0, params=params), lambda metrics: epochs.append(metrics) or True
+    )
+    assert outcome is not None
+    return outcome, epochs
+
+
+def figures(outcome: TrialOutcome, epochs: list[EpochMetrics]) -> list[float]:
+    """Every loss and cross-entropy, those of all epochs and of the end."""
+    each = [(epoch.train_loss, epoch.stop_loss, epoch.stop_cross_entropy) for epoch in epochs]
+    return [*itertools.chain(*each), outcome.select_cross_entropy, outcome.train_cross_entropy]
+
+
+@pytest.mark.parametrize("placement", PLACEMENTS)
+@pytest.mark.parametrize("params", [{}, {"l1": 1e-5}, {"l2": 1e-4}, {"l1": 1e-6, "l2": 1e-4}], ids=str)
+def test_three_epochs_of_mnist_are_those_of_keras(mnist_file: Path, params: dict[str, Any], placement: str) -> None:
+    """To 1e-4; or as closely as Keras comes to itself from initial weights that differ in their last bits."""
+    mnist = read_npz(mnist_file)
+    spec = StudySpec().changed(data={"train_size": 2000}, training={"max_epochs": 3})
+    parts = make_splits(mnist, spec.data, 0)
+    reference = KerasTrainer(spec, mnist, parts)
+    settings = {"batch_norm": placement, "patience": 3, **params}
+    ours, theirs = (
+        figures(*train(trainer, **settings)) for trainer in (CompiledTrainer(spec, mnist, parts), reference)
+    )
+    if ours == pytest.approx(theirs, rel=1e-4):
+        return
+    build = reference.builder.network
+
+    def nudged(regularization: Regularization) -> Any:
+        model = build(regularization)
+        kernel, *others = model.get_weights()
+        model.set_weights([np.nextafter(kernel, np.float32(1)), *others])
+        return model
+
+    reference.builder.network = nudged  # type: ignore[method-assign]
+    again = figures(*train(reference, **settings))
+    drift = max(abs(one / other - 1) for one, other in zip(again, theirs, strict=True))
+    assert ours == pytest.approx(theirs, rel=2 * drift)
+
+
+def test_deeper_networks_and_a_last_smaller_batch_agree_as_well(data: Dataset) -> None:
+    spec = StudySpec().changed(
+        model={"hidden": [12, 16, 16], "apply_to": "all", "activation": "elu"},
+        data={"train_size": 1001},
+        training={"max_epochs": 2, "batch_size": 50},
+    )
+    parts = make_splits(data, spec.data, 0)
+    for apply_to in ("all", "widest"):
+        varied = spec.changed(model={"apply_to": apply_to})
+        ours, theirs = (
+            figures(*train(make(varied, data, parts), l1=1e-4, l2=1e-3, batch_norm="after_activation"))
+            for make in (CompiledTrainer, KerasTrainer)
+        )
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"dropout": 0.5, "batch_norm": "after_activation"}, {"dropout": 0.3, "l1": 1e-3, "l2": 1e-1}],
+    ids=["dropout", "high strengths"],
+)
+def test_where_luck_differs_the_mean_agrees(data: Dataset, splits: Splits, params: dict[str, Any]) -> None:
+    """Dropout draws other units than Keras does: the same distribution, not the same trial."""
+    values = np.array(
+        [
+            [train(make(SPEC, data, splits, seed), **params)[0].select_cross_entropy for seed in range(10)]
+            for make in (CompiledTrainer, KerasTrainer)
+        ]
+    )
+    standard_error = np.sqrt((values.var(axis=1, ddof=1) / 10).sum())
+    assert abs(values[0].mean() - values[1].mean()) < 2 * standard_error
+    assert values.std(axis=1).min() > 0
+
+
+def test_the_trained_weights_do_the_same_in_the_plain_keras_model(data: Dataset, splits: Splits) -> None:
+    regularization = Regularization(l1=1e-5, l2=1e-4, dropout=0.3, batch_norm="before_activation")
+    trainer = CompiledTrainer(SPEC, data, splits)
+    network = trainer.network(regularization)
+    network.train_epoch(splits.train)
+    model = trainer.builder.network(regularization)
+    model.set_weights(network.get_weights())
+    logits = network.logits(splits.select)
+    assert logits == pytest.approx(model.predict(data.x_train[splits.select], verbose=0), rel=1e-5, abs=1e-5)
+    assert network.evaluate(splits.select).accuracy == np.mean(logits.argmax(1) == data.y_train[splits.select])
+
+
+def test_a_trial_is_traced_once_for_each_placement(data: Dataset, splits: Splits) -> None:
+    spec = SPEC.changed(training={"max_epochs": 1})
+    trainer = CompiledTrainer(spec, data, splits)
+    for placement in PLACEMENTS:
+        train(trainer, batch_norm=placement)
+    traces = trainer.traces
+    proposals = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(100):
+        train(trainer, **suggest(proposals.ask(), spec.space))
+    assert trainer.traces == traces == 4 * len(PLACEMENTS)
+
+
+def test_the_share_of_dropped_units_is_the_rate_and_the_rest_makes_up_for_it(data: Dataset, splits: Splits) -> None:
+    network = CompiledTrainer(SPEC, data, splits).network(Regularization(dropout=0.3))
+    masks = np.array([network.dropout_mask([7, step], (1000, 24)) for step in range(20)])
+    kept = masks > 0
+    assert np.abs(kept.mean() - 0.7) < 3 * np.sqrt(0.3 * 0.7 / kept.size)
+    assert np.unique(masks[kept]) == pytest.approx([1 / 0.7], rel=1e-4)
+    assert len({mask.tobytes() for mask in masks}) == 20
+    again = network.dropout_mask([7, 0], (1000, 24))
+    assert np.array_equal(again, masks[0])
+    other_rows = np.corrcoef(masks[0].reshape(-1), masks[1].reshape(-1))[0, 1]
+    assert abs(other_rows) < 3 / np.sqrt(masks[0].size)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    placement=st.sampled_from(PLACEMENTS),
+    strength=st.floats(1e-6, 1e-2),
+    rate=st.floats(0.05, 0.6),
+    patience=st.integers(1, 3),
+)
+def test_for_all_settings_zero_is_off_and_the_best_epoch_is_restored(
+    placement: str, strength: float, rate: float, patience: int
+) -> None:
+    trainer = _small_trainer()
+    base = {"batch_norm": placement, "patience": patience}
+
+    def same(one: dict[str, Any], other: dict[str, Any]) -> None:
+        a, b = train(trainer, **base, **one), train(trainer, **base, **other)
+        assert figures(*a) == figures(*b)
+
+    same({"dropout": 0.0, "l2": strength}, {"l2": strength})
+    same({"l1": 0.0, "l2": 0.0, "dropout": rate}, {"dropout": rate})
+    same({"l1": 0.0, "l2": strength}, {"l2": strength})
+    outcome, epochs = train(trainer, **base, l1=strength, dropout=rate)
+    best_epoch, stopped = keras_early_stopping([epoch.stop_loss for epoch in epochs], patience)
+    assert outcome.best_epoch == best_epoch
+    assert stopped is None or stopped == len(epochs) - 1
+    assert stopped is not None or len(epochs) == trainer.spec.training.max_epochs
+    kept = trainer.network(Regularization.from_params({**base, "l1": strength, "dropout": rate}))
+    for epoch in range(outcome.best_epoch + 1):
+        kept.train_epoch(epoch_order(trainer.splits.train, trainer.seed, epoch))
+    assert kept.evaluate(trainer.splits.select).cross_entropy == outcome.select_cross_entropy
+
+
+@functools.cache
+def _small_trainer() -> CompiledTrainer:
+    spec = SPEC.changed(training={"max_epochs": 6, "learning_rate": 0.02}, data={"train_size": 300})
+    digits = load_dataset("digits")
+    return CompiledTrainer(spec, digits, make_splits(digits, spec.data, 0))
