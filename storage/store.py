@@ -5,7 +5,7 @@ import os
 import socket
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import sqlalchemy
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, select, update
 
 from storage.database import Database
@@ -41,9 +41,16 @@ class _Study(optuna.study.Study):
     """Optuna's study, outside `optimize`: a sampler that has nothing left says so by calling stop."""
 
     exhausted = False
+    trials_now: list[FrozenTrial] | None = None
 
     def stop(self) -> None:
         self.exhausted = True
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        """Return the trials; to a pruner those that were read just before it was asked, which costs less."""
+        if self.trials_now is None or deepcopy:
+            return super().get_trials(deepcopy, states)
+        return [trial for trial in self.trials_now if states is None or trial.state in states]
 
 
 class StudyStore:
@@ -226,8 +233,10 @@ class StudyStore:
             judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
             storage.set_trial_intermediate_value(trial_id, metrics.epoch, judged)
             study = self._study(task.number)
-            if not self._pruner.prune(study, storage.get_trial(trial_id)):
+            study.trials_now = storage.get_all_trials(self._study_id, deepcopy=False)
+            if not self._pruner.prune(study, study.trials_now[task.number]):
                 return Verdict.RECORDED
+            study.trials_now = None
             self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
             study.tell(task.number, state=TrialState.PRUNED)
             self.exhausted |= study.exhausted

@@ -84,10 +84,11 @@ class CompiledNetwork:
         self._batch_size = training.batch_size
         self._layers = _make_layers(model, batch_norm, x.shape[1], class_count)
         self._trainable = [variable for layer in self._layers for variable in layer.trainable]
+        self._penalized = {layer.kernel.ref() for layer in self._layers if layer.is_regularized}
         self._optimizer = OPTIMIZERS[training.optimizer](training.learning_rate, self._trainable)
         self._l1, self._l2 = tf.Variable(0.0), tf.Variable(0.0)
         self._penalty_kind = tf.Variable(0)  # 0 none, 1 L1, 2 L2, 3 both
-        self._kept_below = tf.Variable(0, dtype=tf.int32)  # a unit is kept where its 16 random bits are below
+        self._kept_of_65536 = tf.Variable(2**16)  # see dropout_mask
         self._dropout_seeds = tf.Variable(tf.zeros(len(model.hidden), tf.int64))
         self._steps = 0
         self._compiled_batches = _compiled(self._train_batches, [None, self._batch_size], [])
@@ -121,7 +122,7 @@ class CompiledNetwork:
         self._l1.assign(regularization.l1)
         self._l2.assign(regularization.l2)
         self._penalty_kind.assign((regularization.l1 > 0) + 2 * (regularization.l2 > 0))
-        self._kept_below.assign(max(round((1 - regularization.dropout) * 2**16), 1))
+        self._kept_of_65536.assign(max(round((1 - regularization.dropout) * 2**16), 1))
         self._dropout_seeds.assign(dropout_seeds)
         self._steps = 0
 
@@ -150,11 +151,6 @@ class CompiledNetwork:
         """Return what the network gives for some rows, (rows, classes), dropout off."""
         logits: NDArray[np.float32] = self._logits(tf.constant(rows.astype(np.int32))).numpy()
         return logits
-
-    def dropout_mask(self, seed: Sequence[int], shape: Sequence[int]) -> NDArray[np.float32]:
-        """Return the factors that dropout gives a layer's (rows, units) in one step: seed is (layer's seed, step)."""
-        mask: NDArray[np.float32] = self._dropout_mask(tf.constant(seed, tf.int64), tf.TensorShape(shape)).numpy()
-        return mask
 
     def penalty(self) -> float:
         """Return what L1 and L2 add to the loss."""
@@ -189,13 +185,13 @@ class CompiledNetwork:
         gradients = tape.gradient(losses, self._trainable, output_gradients=tf.fill([count], np.float32(1 / count)))
         total = tf.reduce_sum(losses)
         for index, variable in enumerate(self._trainable):
-            if any(variable is layer.kernel for layer in self._layers if layer.is_regularized):
-                gradients[index], penalty = self._penalized(gradients[index], variable.read_value())
+            if variable.ref() in self._penalized:
+                gradients[index], penalty = self._with_penalty(gradients[index], variable.read_value())
                 total += count * penalty
         self._optimizer.apply(gradients, step)
         return total
 
-    def _penalized(self, gradient: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _with_penalty(self, gradient: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the gradient with the penalty's part, and the penalty; what is off costs nothing."""
         l1, l2 = self._l1, self._l2
         return tf.switch_case(  # type: ignore[no-any-return]
@@ -236,20 +232,28 @@ class CompiledNetwork:
                 h = _normalized(h, layer.batch_norm, is_training=step is not None)
             if layer.is_regularized and step is not None:
                 seed = tf.stack([self._dropout_seeds[index], tf.cast(step, tf.int64)])
-                h = h * self._dropout_mask(seed, h.shape)
+                h = h * dropout_mask(seed, h.shape, self._kept_of_65536.read_value())
         return tf.nn.bias_add(tf.matmul(h, last.kernel), last.bias)
 
-    def _dropout_mask(self, seed: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-        """Return 0 where a unit is dropped and 1 / (share kept) elsewhere; the rate is rounded to 1/65536."""
-        count = shape.num_elements()
 
-        def draw() -> tf.Tensor:
-            words = tf.random.stateless_uniform([-(-count // 4)], seed, minval=None, maxval=None, dtype=tf.int64)
-            bits = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
-            kept = bits <= tf.cast(self._kept_below - 1, tf.uint16)
-            return tf.reshape(tf.cast(kept, tf.float32) * (2.0**16 / tf.cast(self._kept_below, tf.float32)), shape)
+def dropout_mask(seed: tf.Tensor, shape: tf.TensorShape, kept_of_65536: tf.Tensor) -> tf.Tensor:
+    """Draw what dropout multiplies a layer's (rows, units) with: 0, or 1 / (share kept).
 
-        return tf.cond(self._kept_below < 2**16, draw, lambda: tf.ones(shape))
+    Args:
+        seed: (layer's seed, training step), int64.
+        shape: fully known.
+        kept_of_65536: the share of units kept, in 1/65536, so that 16 random bits decide: a quarter of the
+            random numbers that floats would take; int32, 1 to 65536.
+    """
+    count = shape.num_elements()
+
+    def draw() -> tf.Tensor:
+        words = tf.random.stateless_uniform([-(-count // 4)], seed, minval=None, maxval=None, dtype=tf.int64)
+        bits = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[:count]
+        kept = tf.cast(bits <= tf.cast(kept_of_65536 - 1, tf.uint16), tf.float32)
+        return tf.reshape(kept * (2.0**16 / tf.cast(kept_of_65536, tf.float32)), shape)
+
+    return tf.cond(kept_of_65536 < 2**16, draw, lambda: tf.ones(shape))
 
 
 def _compiled(function: Callable[..., Any], *shapes: Sequence[int | None]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import keras_early_stopping
@@ -15,6 +16,7 @@ from oracles import keras_early_stopping
 from search.data import load_dataset
 from search.data.arrays import Dataset, read_npz
 from search.data.splits import Rows, Splits, make_splits
+from search.training.compiled_network import dropout_mask
 from search.training.compiled_trainer import CompiledTrainer
 from search.training.keras_trainer import KerasTrainer
 from search.training.trainer import Trainer
@@ -199,17 +201,16 @@ def test_a_trial_is_traced_once_for_each_placement(data: Dataset, splits: Splits
     assert trainer.traces == traces == 4 * len(PLACEMENTS)
 
 
-def test_the_share_of_dropped_units_is_the_rate_and_the_rest_makes_up_for_it(data: Dataset, splits: Splits) -> None:
-    network = CompiledTrainer(SPEC, data, splits).network(Regularization(dropout=0.3))
-    masks = np.array([network.dropout_mask([7, step], (1000, 24)) for step in range(20)])
+def test_the_share_of_dropped_units_is_the_rate_and_the_rest_makes_up_for_it() -> None:
+    shape, kept_of_65536 = tf.TensorShape((1001, 23)), round(0.7 * 2**16)
+    masks = np.array([dropout_mask(tf.constant([7, step], tf.int64), shape, kept_of_65536) for step in range(20)])
     kept = masks > 0
-    assert np.abs(kept.mean() - 0.7) < 3 * np.sqrt(0.3 * 0.7 / kept.size)
+    assert abs(kept.mean() - 0.7) < 3 * np.sqrt(0.3 * 0.7 / kept.size)
     assert np.unique(masks[kept]) == pytest.approx([1 / 0.7], rel=1e-4)
-    assert len({mask.tobytes() for mask in masks}) == 20
-    again = network.dropout_mask([7, 0], (1000, 24))
-    assert np.array_equal(again, masks[0])
-    other_rows = np.corrcoef(masks[0].reshape(-1), masks[1].reshape(-1))[0, 1]
-    assert abs(other_rows) < 3 / np.sqrt(masks[0].size)
+    assert np.array_equal(dropout_mask(tf.constant([7, 0], tf.int64), shape, kept_of_65536), masks[0])
+    for other in (masks[1], dropout_mask(tf.constant([8, 0], tf.int64), shape, kept_of_65536).numpy()):
+        assert abs(np.corrcoef(masks[0].reshape(-1), other.reshape(-1))[0, 1]) < 3 / np.sqrt(masks[0].size)
+    assert np.all(dropout_mask(tf.constant([7, 0], tf.int64), shape, 2**16) == 1)
 
 
 @settings(max_examples=12, deadline=None)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import fakes
@@ -24,7 +25,9 @@ FAKES: dict[str, Callable[[], Engine]] = {  # what a new engine must be given to
     "inline": lambda: InlineEngine(fakes.FakeTrainer),
     "processes": lambda: ProcessEngine(FAKE_WORKER),
 }
-SETUP = TrainerSetup(spec=StudySpec().changed(training={"max_epochs": 4}), source="digits", sha256="0" * 64)
+SETUP = TrainerSetup(
+    spec=StudySpec().changed(training={"max_epochs": 4, "trainer": "keras"}), source="digits", sha256="0" * 64
+)
 
 
 def task(number: int = 0, attempt: int = 0) -> TrialTask:
@@ -140,7 +143,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[ProcessEngine]:
-    engine = ProcessEngine(FAKE_WORKER, trials_per_process=2)
+    engine = ProcessEngine(FAKE_WORKER, keras_trials_per_process=2)
     yield engine
     engine.stop()
 
@@ -183,15 +186,18 @@ def test_workers_that_cannot_start_end_the_search_with_their_last_words(tmp_path
     engine.stop()
 
 
-def test_a_worker_is_renewed_after_some_trials(processes: ProcessEngine, tmp_path: Path) -> None:
-    processes.start(SETUP, 1, tmp_path / "worker-")
+@pytest.mark.parametrize(("trainer", "workers"), [("keras", 3), ("compiled", 1)])
+def test_a_worker_is_renewed_after_some_trials_of_keras_and_else_lives_on(
+    processes: ProcessEngine, tmp_path: Path, trainer: str, workers: int
+) -> None:
+    processes.start(replace(SETUP, spec=SPEC.changed(training={"trainer": trainer})), 1, tmp_path / "worker-")
     seen = set()
     listener = Listener()
     for number in range(5):
         processes.submit(task(number))
         seen |= set(processes.processes())
         listener.listen(processes, lambda number=number: len(listener.ended()) == number + 1)
-    assert len(seen) == 3
+    assert len(seen) == workers
     assert [pid for pid in seen if is_alive(pid)] == processes.processes()
 
 
