@@ -44,8 +44,6 @@ from search.machine import core_count, versions
 
 TESTS = Path(__file__).resolve().parent.parent
 
-SLOW = ("optuna_fit", "keras_tuner", "ray_tune")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -55,27 +53,25 @@ class Plan:
         batch_size: rows of a training step.
         epochs: of a trial that nothing ends earlier.
         rounds: how often each peer has its turn.
-        slow, fast, floor, grid: seconds of a window: of a slow peer's turn, of hand_tuned's and regsearch's,
-            of the floor's, and of each setting of the grid.
+        window, floor, grid: seconds of a turn, of the floor's, and of each setting of the grid.
     """
 
     batch_size: int
     epochs: int
     rounds: int
-    slow: float
-    fast: float
+    window: float
     floor: float = 4
     grid: float = 4
 
     def seconds(self, peer: str) -> float:
         """Return the length of a peer's window."""
-        return self.slow if peer in SLOW else self.floor if peer == "floor" else self.fast
+        return self.floor if peer == "floor" else self.window
 
 
-QUICK = (Plan(batch_size=32, epochs=5, rounds=5, slow=26, fast=14),)
+QUICK = (Plan(batch_size=32, epochs=5, rounds=5, window=24),)
 FULL = (
-    Plan(batch_size=32, epochs=12, rounds=3, slow=160, fast=80),
-    Plan(batch_size=128, epochs=12, rounds=3, slow=80, fast=40),
+    Plan(batch_size=32, epochs=12, rounds=3, window=150),
+    Plan(batch_size=128, epochs=12, rounds=3, window=75),
 )
 
 
@@ -250,7 +246,7 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     if arguments.rounds:
         given["rounds"] = arguments.rounds
     if arguments.seconds:
-        given |= dict.fromkeys(("slow", "fast", "floor", "grid"), arguments.seconds)
+        given |= dict.fromkeys(("window", "floor", "grid"), arguments.seconds)
     plans = [replace(plan, **given) for plan in (FULL if arguments.full else QUICK)]
     return [replace(plans[0], batch_size=arguments.batch_size)] if arguments.batch_size else plans
 

@@ -25,9 +25,8 @@ FAKES: dict[str, Callable[[], Engine]] = {  # what a new engine must be given to
     "inline": lambda: InlineEngine(fakes.FakeTrainer),
     "processes": lambda: ProcessEngine(FAKE_WORKER),
 }
-SETUP = TrainerSetup(
-    spec=StudySpec().changed(training={"max_epochs": 4, "trainer": "keras"}), source="digits", sha256="0" * 64
-)
+SPEC = StudySpec().changed(training={"max_epochs": 4, "trainer": "keras"})
+SETUP = TrainerSetup(spec=SPEC, source="digits", sha256="0" * 64)
 
 
 def task(number: int = 0, attempt: int = 0) -> TrialTask:
