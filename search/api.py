@@ -7,6 +7,7 @@ For example:
 """
 
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -194,6 +195,7 @@ def delete(name: str, *, storage: str | None = None) -> None:
         check_not_copied(database, record)
         StudyStore.open(database, record).delete()
         lock.remove_logs(path, name)
+        shutil.rmtree(lock.data_folder(path, name), ignore_errors=True)
 
 
 @contextmanager

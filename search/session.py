@@ -1,13 +1,14 @@
 """One run of a study: everything is checked first, so that bad input creates and changes nothing."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.coordinator import Coordinator, StopReason
 from search.data import load_dataset
 from search.data.arrays import Dataset, DataUnavailableError
+from search.data.shared import shared
 from search.data.splits import make_splits
 from search.engines import make_engine
 from search.engines.base import Engine
@@ -78,8 +79,8 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     engine = make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
     _note_what_is_missing(spec, options.progress)
-    info = _examine(spec, options)
-    with open_for_writing(path) as database, lock.StudyLock(path, name):
+    dataset, info = _examine(spec, options)
+    with open_for_writing(path) as database, lock.StudyLock(path, name), ExitStack() as stack:
         record = find_study(database, name)  # again: now nobody else can begin or change it
         if record is not None:
             check_not_copied(database, record)
@@ -97,11 +98,15 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             workers=workers,
             versions=versions(),
         )
+        setup = TrainerSetup(spec=spec, source=info.source, sha256=info.sha256)
+        with suppress(OSError):  # without a copy for all, each worker reads its own
+            setup = replace(setup, shared=str(stack.enter_context(shared(dataset, lock.data_folder(path, name)))))
+        del dataset
         coordinator = Coordinator(
             spec=spec,
             store=store,
             engine=engine,
-            setup=TrainerSetup(spec=spec, source=info.source, sha256=info.sha256),
+            setup=setup,
             workers=workers,
             log_prefix=lock.log_prefix(path, name),
             progress=options.progress,
@@ -115,8 +120,8 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         return RunResult(reason=reason, signal=received.number, answer=read_answer(database, get_study(database, name)))
 
 
-def _examine(spec: StudySpec, options: RunOptions) -> DatasetInfo:
-    """Hold data and stored study against what is asked, before anything is written; return which data it is."""
+def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:
+    """Hold data and stored study against what is asked, before anything is written; return the data."""
     record = _find(options.path, spec.study.name)
     dataset, source = _load_data(spec, record, options.progress)
     info = DatasetInfo(
@@ -127,7 +132,7 @@ def _examine(spec: StudySpec, options: RunOptions) -> DatasetInfo:
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)
-    return info
+    return dataset, info
 
 
 def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:

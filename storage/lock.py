@@ -83,6 +83,11 @@ def log_prefix(database: Path, study: str) -> Path:
     return side_folder(database) / f"study-{study}-worker-"
 
 
+def data_folder(database: Path, study: str) -> Path:
+    """Return the folder in which a run of a study keeps its machine's copy of the data while it lasts."""
+    return side_folder(database) / f"study-{study}-data"
+
+
 def remove_logs(database: Path, study: str) -> None:
     """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
     prefix = log_prefix(database, study)

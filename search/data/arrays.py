@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from studies.errors import InputError
 
-_KEYS = ("x_train", "y_train", "x_test", "y_test")
+KEYS = ("x_train", "y_train", "x_test", "y_test")
 _LARGEST_BYTES = 8_000_000_000  # of all arrays of a file, unpacked; more is a mistake or a zip bomb
 
 
@@ -84,7 +84,7 @@ class Dataset:
     def sha256(self) -> str:
         """The fingerprint over the four arrays: names, types, shapes and every byte."""
         digest = hashlib.sha256()
-        for key in _KEYS:
+        for key in KEYS:
             array = getattr(self, key)
             digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -102,17 +102,17 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            missing = [key for key in _KEYS if key not in file.files]
+            missing = [key for key in KEYS if key not in file.files]
             if missing:
                 raise InputError(
-                    f"{path} has no array {missing[0]}; an .npz file needs {', '.join(_KEYS)}, as Keras's mnist.npz"
+                    f"{path} has no array {missing[0]}; an .npz file needs {', '.join(KEYS)}, as Keras's mnist.npz"
                 )
             unpacked = sum(member.file_size for member in file.zip.infolist())
             if unpacked > _LARGEST_BYTES:
                 raise InputError(
                     f"{path} unpacks to {unpacked:,} bytes; at most {_LARGEST_BYTES:,} fit a search in memory"
                 )
-            arrays: Mapping[str, NDArray[Any]] = {key: file[key] for key in _KEYS}
+            arrays: Mapping[str, NDArray[Any]] = {key: file[key] for key in KEYS}
             if not all(isinstance(array, np.ndarray) for array in arrays.values()):
                 raise ValueError("a member is no array")
     except OSError as error:
@@ -141,7 +141,7 @@ def _checked_images(images: NDArray[Any], what: str) -> NDArray[Any]:
         raise InputError(f"{what} has pixels that are NaN or infinite; remove or repair those images")
     if images.min() < 0 or images.max() > 1:
         raise InputError(f"{what} ranges from {images.min():g} to {images.max():g}; floats go from 0 to 1")
-    return images.astype(np.float32)
+    return images.astype(np.float32, copy=False)
 
 
 def _checked_labels(labels: NDArray[Any], what: str) -> NDArray[Any]:
@@ -151,4 +151,4 @@ def _checked_labels(labels: NDArray[Any], what: str) -> NDArray[Any]:
         raise InputError(f"{what} is of type {labels.dtype}; labels are whole numbers 0…C−1")
     if labels.min() < 0 or labels.max() >= 1_000_000:
         raise InputError(f"{what} ranges from {labels.min()} to {labels.max()}; labels are whole numbers 0…C−1")
-    return labels.astype(np.int32)
+    return labels.astype(np.int32, copy=False)

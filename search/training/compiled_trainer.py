@@ -3,7 +3,10 @@
 A network is traced once for each placement of BatchNormalization and serves every trial after that.
 """
 
+from typing import Any
+
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.data.splits import Splits
@@ -14,6 +17,8 @@ from search.training.trial import train_trial
 from studies.space import Regularization
 from studies.spec import StudySpec
 from studies.trial import TrialOutcome, TrialTask
+
+_ALIGNMENT = 64  # bytes
 
 
 class CompiledTrainer:
@@ -32,7 +37,7 @@ class CompiledTrainer:
         self.seed = spec.search.seed if seed is None else seed
         self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
         self.kernels = self.builder.initial_kernels()
-        self.x = tf.constant(dataset.x_train.reshape(len(dataset.x_train), -1))
+        self.x = _as_tensor(dataset.x_train.reshape(len(dataset.x_train), -1))
         self.y = tf.constant(dataset.y_train)
         self.networks: dict[str, CompiledNetwork] = {}
 
@@ -70,3 +75,10 @@ class CompiledTrainer:
         network = self.networks[placement]
         network.reset(regularization, self.kernels, self.builder.dropout_seeds())
         return network
+
+
+def _as_tensor(array: NDArray[Any]) -> tf.Tensor:
+    """Return a tensor in the array's own memory, where that begins as TensorFlow needs it; else a copy."""
+    if array.ctypes.data % _ALIGNMENT or not array.flags.writeable:
+        return tf.constant(array)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

@@ -1,8 +1,12 @@
 """What a worker must know before its first trial, and the trainer that follows from it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from search.data import load_dataset
+from search.data.arrays import Dataset
+from search.data.shared import read_shared
 from search.data.splits import make_splits
 from search.training.trainer import Trainer
 from studies.errors import InputError
@@ -17,11 +21,13 @@ class TrainerSetup:
         spec: the study.
         source: a built-in data set's name, or the absolute path of an .npz file.
         sha256: the fingerprint that the data must have.
+        shared: a folder with the machine's one copy of them, see `search.data.shared`; None: there is none.
     """
 
     spec: StudySpec
     source: str
     sha256: str
+    shared: str | None = None
 
 
 def make_trainer(setup: TrainerSetup) -> Trainer:
@@ -31,7 +37,7 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     TensorFlow already runs in this process with other thread settings.
     """
     _start_tensorflow()
-    dataset = load_dataset(setup.source)
+    dataset = _load(setup)
     if dataset.sha256 != setup.sha256:
         raise InputError(
             f"the data changed while the search ran: {setup.source} has the fingerprint {dataset.sha256}, "
@@ -45,6 +51,13 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     return kinds[setup.spec.training.trainer](
         setup.spec, dataset, make_splits(dataset, setup.spec.data, setup.spec.search.seed)
     )
+
+
+def _load(setup: TrainerSetup) -> Dataset:
+    if setup.shared is not None:
+        with suppress(OSError, ValueError):  # somebody removed it: the source is still there
+            return read_shared(Path(setup.shared), setup.source)
+    return load_dataset(setup.source)
 
 
 class ThreadsError(RuntimeError):

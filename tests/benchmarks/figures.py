@@ -73,9 +73,14 @@ def startup() -> None:
             print(f"regsearch {arguments[0]:8} median of 10: {statistics.median(seconds[1:]):.2f} s")
 
 
-def memory(trials: int = 100) -> None:
-    """USS of the one worker after each trial of the course's network."""
-    spec = StudySpec().changed(training={"max_epochs": 2}, data={"source": "digits"})
+def memory(trials: int = 500) -> None:
+    """USS of one worker after each trial of the course's network, with both trainers."""
+    for trainer, count in (("compiled", trials), ("keras", trials // 5)):
+        _memory(trainer, count)
+
+
+def _memory(trainer: str, trials: int) -> None:
+    spec = StudySpec().changed(training={"max_epochs": 2, "trainer": trainer}, data={"source": "digits"})
     engine = ProcessEngine()
     setup = TrainerSetup(spec=spec, source="digits", sha256=load_dataset("digits").sha256)
     proposals = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
@@ -97,8 +102,8 @@ def memory(trials: int = 100) -> None:
                 engine.wait(hear, 1)
             used.append(psutil.Process(engine.processes()[0]).memory_full_info().uss / 2**20)
         engine.stop()
-    shown = ", ".join(f"{n}: {used[n - 1]:.0f}" for n in (1, 10, 25, 26, 50, 51, 75, 100) if n <= trials)
-    print(f"USS of a worker in MiB after trial {shown}; largest {max(used):.0f}")
+    shown = ", ".join(f"{n}: {used[n - 1]:.0f}" for n in (1, 10, 25, 26, 50, 100, 200, 300, 400, 500) if n <= trials)
+    print(f"{trainer}: USS of a worker in MiB after trial {shown}; largest {max(used):.0f}")
 
 
 class _WatchedEngine(ProcessEngine):

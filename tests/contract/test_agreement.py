@@ -15,6 +15,7 @@ from oracles import keras_early_stopping
 
 from search.data import load_dataset
 from search.data.arrays import Dataset, read_npz
+from search.data.shared import read_shared, shared
 from search.data.splits import Rows, Splits, make_splits
 from search.training.compiled_network import dropout_mask
 from search.training.compiled_trainer import CompiledTrainer
@@ -211,6 +212,16 @@ def test_the_share_of_dropped_units_is_the_rate_and_the_rest_makes_up_for_it() -
     for other in (masks[1], dropout_mask(tf.constant([8, 0], tf.int64), shape, kept_of_65536).numpy()):
         assert abs(np.corrcoef(masks[0].reshape(-1), other.reshape(-1))[0, 1]) < 3 / np.sqrt(masks[0].size)
     assert np.all(dropout_mask(tf.constant([7, 0], tf.int64), shape, 2**16) == 1)
+
+
+def test_the_images_are_not_copied(data: Dataset, splits: Splits, tmp_path: Path) -> None:
+    with shared(data, tmp_path / "data") as folder:
+        mapped = read_shared(folder, "digits")
+        trainer = CompiledTrainer(SPEC, mapped, splits)
+        assert np.shares_memory(trainer.x.numpy(), mapped.x_train)
+        assert (
+            train(trainer)[0].select_cross_entropy == train(CompiledTrainer(SPEC, data, splits))[0].select_cross_entropy
+        )
 
 
 @settings(max_examples=12, deadline=None)

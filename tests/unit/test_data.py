@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from search.data import dataset_names, load_dataset, mnist
 from search.data.arrays import Dataset, DataUnavailableError, read_npz
+from search.data.shared import read_shared, shared
 from search.data.splits import make_splits, stratified_split
 from studies.errors import InputError
 from studies.spec import DataSpec
@@ -258,3 +259,20 @@ def test_splits_that_miss_a_class_or_rows_are_refused() -> None:
         make_splits(digits, DataSpec(stop_fraction=0.002), 0)
     with pytest.raises(InputError, match=r"data.train_size is 5,000"):
         make_splits(digits, DataSpec(train_size=5000), 0)
+
+
+def test_one_copy_serves_all_processes_and_is_gone_afterwards(tmp_path: Path) -> None:
+    digits = load_dataset("digits")
+    folder = tmp_path / "data"
+    for _ in range(2):  # what a killed run left is no obstacle
+        folder.mkdir(exist_ok=True)
+        (folder / "x_train.npy").write_bytes(b"half a fi")
+        with shared(digits, folder) as written:
+            mapped = read_shared(written, "digits")
+            assert mapped.sha256 == digits.sha256
+            assert not mapped.x_train.flags.owndata
+            mapped.x_train[0] = 0
+            assert read_shared(written, "digits").sha256 == digits.sha256
+        assert not folder.exists()
+    with pytest.raises(OSError, match="x_train"):
+        read_shared(folder, "digits")

@@ -1,0 +1,36 @@
+"""One read-only copy of a data set for all processes of a machine: its arrays as files that are mapped into memory."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from search.data.arrays import KEYS, Dataset
+
+
+@contextmanager
+def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
+    """Write the arrays into a folder of their own, whatever it held before; it is removed when the block ends.
+
+    Raises OSError where that can't be.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    try:
+        for key in KEYS:
+            np.save(folder / f"{key}.npy", getattr(dataset, key), allow_pickle=False)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_shared(folder: Path, name: str) -> Dataset:
+    """Map the arrays that `shared` wrote; a page is in memory once, however many processes read it.
+
+    The mapping is copy-on-write: whoever changes an array changes it for himself alone.
+    Raises OSError or ValueError where they are not there or not whole.
+    """
+    arrays = {key: np.asarray(np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)) for key in KEYS}
+    return Dataset(name=name, **arrays)
