@@ -18,10 +18,9 @@ from search.training.trial import Evaluation, Weights
 from studies.space import Regularization
 from studies.spec import ModelSpec, TrainingSpec
 
-_EVALUATED_AT_ONCE = 1_000  # rows; their floats stay in the processor's cache
+_EVALUATED_AT_ONCE = 1_000  # rows; more is no faster
 _MOMENTUM, _EPSILON = 0.99, 1e-3  # Keras's defaults of BatchNormalization
 
-# The raw operations that Keras's activations come down to; their gradients need the output alone.
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": tf.nn.relu, "tanh": tf.nn.tanh, "elu": tf.nn.elu}
 
 
@@ -33,6 +32,22 @@ class _BatchNorm:
     beta: tf.Variable
     moving_mean: tf.Variable
     moving_variance: tf.Variable
+
+    @classmethod
+    def make(cls, units: int) -> "_BatchNorm":
+        ones, zeros = tf.ones(units), tf.zeros(units)
+        return cls(
+            gamma=tf.Variable(ones),
+            beta=tf.Variable(zeros),
+            moving_mean=tf.Variable(zeros),
+            moving_variance=tf.Variable(ones),
+        )
+
+    def reset(self) -> None:
+        for variable in (self.gamma, self.moving_variance):
+            variable.assign(tf.ones_like(variable))
+        for variable in (self.beta, self.moving_mean):
+            variable.assign(tf.zeros_like(variable))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +68,12 @@ class _Dense:
     def weights(self) -> list[tf.Variable]:
         norm = self.batch_norm
         return self.trainable + ([norm.moving_mean, norm.moving_variance] if norm else [])
+
+    def reset(self, kernel: NDArray[Any]) -> None:
+        self.kernel.assign(kernel)
+        self.bias.assign(tf.zeros_like(self.bias))
+        if self.batch_norm:
+            self.batch_norm.reset()
 
 
 class CompiledNetwork:
@@ -90,16 +111,16 @@ class CompiledNetwork:
         self._penalty_kind = tf.Variable(0)  # 0 none, 1 L1, 2 L2, 3 both
         self._kept_of_65536 = tf.Variable(2**16)  # see dropout_mask
         self._dropout_seeds = tf.Variable(tf.zeros(len(model.hidden), tf.int64))
+        self._regularization = Regularization()
         self._steps = 0
         self._compiled_batches = _compiled(self._train_batches, [None, self._batch_size], [])
         self._compiled_rest = tf.function(self._train_step, autograph=False)
         self._compiled_evaluate = _compiled(self._evaluate_rows, [None])
-        self._compiled_penalty = _compiled(self._penalty)
 
     @property
     def traces(self) -> int:
         """How often TensorFlow traced a function of this network."""
-        functions = (self._compiled_batches, self._compiled_rest, self._compiled_evaluate, self._compiled_penalty)
+        functions = (self._compiled_batches, self._compiled_rest, self._compiled_evaluate)
         return sum(function.experimental_get_tracing_count() for function in functions)
 
     def reset(
@@ -113,12 +134,9 @@ class CompiledNetwork:
             dropout_seeds: one for each hidden layer.
         """
         for layer, kernel in zip(self._layers, kernels, strict=True):
-            layer.kernel.assign(kernel)
-            layer.bias.assign(tf.zeros_like(layer.bias))
-            if layer.batch_norm:
-                for variable, start in zip(layer.weights[2:], (1.0, 0.0, 0.0, 1.0), strict=True):
-                    variable.assign(tf.fill(variable.shape, start))
+            layer.reset(kernel)
         self._optimizer.reset()
+        self._regularization = regularization
         self._l1.assign(regularization.l1)
         self._l2.assign(regularization.l2)
         self._penalty_kind.assign((regularization.l1 > 0) + 2 * (regularization.l2 > 0))
@@ -154,7 +172,13 @@ class CompiledNetwork:
 
     def penalty(self) -> float:
         """Return what L1 and L2 add to the loss."""
-        return float(self._compiled_penalty())
+        penalty = 0.0
+        for kernel in (layer.kernel for layer in self._layers if layer.is_regularized):
+            if self._regularization.l1:
+                penalty += float(_l1_penalty(self._l1, kernel))
+            if self._regularization.l2:
+                penalty += float(_l2_penalty(self._l2, kernel))
+        return penalty
 
     def get_weights(self) -> Weights:
         """Return copies of all weights, in the order of the Keras model."""
@@ -206,10 +230,6 @@ class CompiledNetwork:
                 ),
             ],
         )
-
-    def _penalty(self) -> tf.Tensor:
-        kernels = [layer.kernel for layer in self._layers if layer.is_regularized]
-        return tf.add_n([_l1_penalty(self._l1, kernel) + _l2_penalty(self._l2, kernel) for kernel in kernels])
 
     def _evaluate_rows(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits = self._logits(rows)
@@ -270,21 +290,12 @@ def _make_layers(model: ModelSpec, batch_norm: str, pixels: int, class_count: in
             _Dense(
                 kernel=tf.Variable(tf.zeros((inputs, units))),
                 bias=tf.Variable(tf.zeros(units)),
-                batch_norm=_make_batch_norm(units) if is_regularized and batch_norm != "none" else None,
+                batch_norm=_BatchNorm.make(units) if is_regularized and batch_norm != "none" else None,
                 is_regularized=is_regularized,
             )
         )
     last = _Dense(kernel=tf.Variable(tf.zeros((sizes[-1], class_count))), bias=tf.Variable(tf.zeros(class_count)))
     return [*layers, last]
-
-
-def _make_batch_norm(units: int) -> _BatchNorm:
-    return _BatchNorm(
-        gamma=tf.Variable(tf.ones(units)),
-        beta=tf.Variable(tf.zeros(units)),
-        moving_mean=tf.Variable(tf.zeros(units)),
-        moving_variance=tf.Variable(tf.ones(units)),
-    )
 
 
 def _normalized(h: tf.Tensor, norm: _BatchNorm, *, is_training: bool) -> tf.Tensor:

@@ -27,7 +27,7 @@ from search.data import load_dataset
 from search.engines.base import Handler
 from search.engines.processes import ProcessEngine
 from search.events import EpochFinished, Event
-from search.machine import versions
+from search.machine import core_count, versions
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
 from search.training.setup import TrainerSetup
@@ -107,35 +107,34 @@ def _memory(trainer: str, trials: int) -> None:
 
 
 class _WatchedEngine(ProcessEngine):
-    """Adds up the wall time in which no worker trains: each waits for the coordinator, or still starts."""
+    """Adds up how long workers train, from the first epoch on; else they wait for the coordinator."""
 
-    def start(self, *arguments: Any) -> None:
-        super().start(*arguments)
-        self.began = self.since = time.perf_counter()
+    def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
+        super().start(setup, workers, log_prefix)
+        self.workers = workers
+        self.began = time.perf_counter()
         self.training: set[int] = set()
-        self.idle = 0.0
-        self.first_epoch: float | None = None
+        self.trained = 0.0  # worker-seconds
+        self.first = self.since = 0.0
 
     def _change(self, number: int, trains: bool) -> None:
         now = time.perf_counter()
-        if not self.training:
-            self.idle += now - self.since
+        self.trained += len(self.training) * (now - self.since)
         self.since = now
         (self.training.add if trains else self.training.discard)(number)
 
     def submit(self, task: TrialTask) -> None:
         super().submit(task)
-        is_ready = any(worker.is_ready for worker in self._workers if worker.task is task)
-        if self.first_epoch is not None and is_ready:  # one that still starts counts from its first epoch on
+        if self.first:
             self._change(task.number, True)
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
         def watched(event: Event) -> bool:
-            if self.first_epoch is None and isinstance(event, EpochFinished):
-                # TensorFlow started and the first epoch was trained: count the start as no training
-                self.first_epoch = time.perf_counter() - event.metrics.seconds
-                self.idle, self.since = self.first_epoch - self.began, time.perf_counter()
-                self.training = {task.task.number for task in self._workers if task.task is not None}
+            if not self.first and isinstance(event, EpochFinished):  # TensorFlow has started
+                self.first = self.since = time.perf_counter()
+                self.training = {worker.task.number for worker in self._workers if worker.task is not None}
+                self.cpu_seconds = time.process_time()
+                psutil.cpu_percent()  # the next call tells about the time since this one
             self._change(event.number, False)
             go_on = handler(event)
             if go_on:
@@ -147,11 +146,13 @@ class _WatchedEngine(ProcessEngine):
     def stop(self) -> None:
         if self._workers:
             self._change(-1, False)
+            self.cpu_seconds = time.process_time() - self.cpu_seconds
+            self.busy_percent = psutil.cpu_percent()
         super().stop()
 
 
 def overhead(trials: int = 50) -> None:
-    """Share of a `mnist` study's wall time in which no worker trains."""
+    """What a `mnist` study's workers wait for, and what the coordinator uses."""
     if not os.environ.get("REGSEARCH_MNIST"):
         print("overhead: skipped, set REGSEARCH_MNIST to an mnist.npz")
         return
@@ -160,12 +161,13 @@ def overhead(trials: int = 50) -> None:
         started = time.perf_counter()
         result = api.run("mnist", storage=f"sqlite:///{folder}/test.db", engine=engine, trials=trials)
         wall = time.perf_counter() - started
-    assert engine.first_epoch is not None
-    start = engine.first_epoch - engine.began
+    searched = engine.since - engine.first
     print(
-        f"mnist, {trials} trials, {result.answer.counts.pruned} pruned: {wall:.0f} s; no worker trains for "
-        f"{engine.idle:.1f} s ({engine.idle / wall:.1%}), of which {start:.1f} s are TensorFlow's start; "
-        f"without it {(engine.idle - start) / wall:.1%}"
+        f"mnist, {trials} trials, {result.answer.counts.pruned} pruned: {wall:.0f} s, of which "
+        f"{engine.first - engine.began:.1f} s up to the end of the first epoch; from then on workers train for "
+        f"{engine.trained / searched / engine.workers:.1%} of their time, the coordinator takes "
+        f"{engine.cpu_seconds / searched / core_count():.1%} of the cores, and these are busy for "
+        f"{engine.busy_percent:.1f}%"
     )
 
 

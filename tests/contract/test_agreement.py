@@ -199,7 +199,7 @@ def test_a_trial_is_traced_once_for_each_placement(data: Dataset, splits: Splits
     proposals = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(100):
         train(trainer, **suggest(proposals.ask(), spec.space))
-    assert trainer.traces == traces == 4 * len(PLACEMENTS)
+    assert trainer.traces == traces == 3 * len(PLACEMENTS)
 
 
 def test_the_share_of_dropped_units_is_the_rate_and_the_rest_makes_up_for_it() -> None:

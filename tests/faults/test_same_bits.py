@@ -53,3 +53,17 @@ def test_with_two_workers_each_trial_alone_gives_the_same_curve(regsearch: Comma
         assert again["curve"][: len(row["curve"])] == row["curve"]
         if row["state"] == "complete":
             assert (again["value"], again["metrics"]) == (row["value"], row["metrics"])
+
+
+def test_the_number_of_workers_changes_no_bit(regsearch: Command, tmp_path: Path) -> None:
+    """With a sampler that doesn't learn and without a pruner, all rows are the same."""
+    settings = ["search.sampler=random", "search.sampler_options={}", "search.pruner=none", "search.pruner_options={}"]
+    options = [option for setting in settings for option in ("--set", setting)]
+    results = []
+    for workers in ("1", "2", "4"):
+        storage = f"sqlite:///{tmp_path}/{workers}.db"
+        done = regsearch("run", "smoke", *options, "--workers", workers, "--quiet", "--storage", storage)
+        assert done.returncode == 0, done.stderr
+        results.append(rows(storage))
+    assert len(results[0]) == 6
+    assert results[0] == results[1] == results[2]
