@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from search.coordinator import Coordinator, StopReason
@@ -81,6 +81,10 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     _note_what_is_missing(spec, options.progress)
     dataset, info = _examine(spec, options)
     with open_for_writing(path) as database, lock.StudyLock(path, name), ExitStack() as stack:
+        copy: str | None = None
+        with suppress(OSError):  # without a copy for all, each worker reads its own
+            copy = str(stack.enter_context(shared(dataset, lock.data_folder(path, name))))
+        del dataset
         record = find_study(database, name)  # again: now nobody else can begin or change it
         if record is not None:
             check_not_copied(database, record)
@@ -98,15 +102,11 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             workers=workers,
             versions=versions(),
         )
-        setup = TrainerSetup(spec=spec, source=info.source, sha256=info.sha256)
-        with suppress(OSError):  # without a copy for all, each worker reads its own
-            setup = replace(setup, shared=str(stack.enter_context(shared(dataset, lock.data_folder(path, name)))))
-        del dataset
         coordinator = Coordinator(
             spec=spec,
             store=store,
             engine=engine,
-            setup=setup,
+            setup=TrainerSetup(spec=spec, source=info.source, sha256=info.sha256, shared=copy),
             workers=workers,
             log_prefix=lock.log_prefix(path, name),
             progress=options.progress,

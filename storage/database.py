@@ -174,7 +174,7 @@ def check_integrity(database: Database) -> str:
 
 
 def side_folder(path: Path) -> Path:
-    """Return the folder beside a database that holds its locks and logs."""
+    """Return the folder beside a database that holds its locks and logs, and data while a search runs."""
     return path.with_name(path.name + ".d")
 
 

@@ -232,6 +232,8 @@ class StudyStore:
             by_accuracy = self.spec.search.objective == "accuracy"
             judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
             storage.set_trial_intermediate_value(trial_id, metrics.epoch, judged)
+            if isinstance(self._pruner, NopPruner):
+                return Verdict.RECORDED
             study = self._study(task.number)
             study.trials_now = storage.get_all_trials(self._study_id, deepcopy=False)
             if not self._pruner.prune(study, study.trials_now[task.number]):

@@ -82,6 +82,7 @@ class CompiledNetwork:
     Args:
         model, training: of the study.
         batch_norm: the placement in the regularized hidden layers.
+        batch_size: rows per training step.
         x: (n, pixels) images, uint8 or float32.
         y: (n,) int32 labels.
         class_count: units of the last layer, which gives logits.
@@ -94,6 +95,7 @@ class CompiledNetwork:
         model: ModelSpec,
         training: TrainingSpec,
         batch_norm: str,
+        batch_size: int,
         x: tf.Tensor,
         y: tf.Tensor,
         class_count: int,
@@ -102,7 +104,7 @@ class CompiledNetwork:
         self._activation = _ACTIVATIONS[model.activation]
         self._batch_norm = batch_norm
         self._x, self._y, self._scale = x, y, scale
-        self._batch_size = training.batch_size
+        self._batch_size = batch_size
         self._layers = _make_layers(model, batch_norm, x.shape[1], class_count)
         self._trainable = [variable for layer in self._layers for variable in layer.trainable]
         self._penalized = {layer.kernel.ref() for layer in self._layers if layer.is_regularized}
@@ -111,7 +113,6 @@ class CompiledNetwork:
         self._penalty_kind = tf.Variable(0)  # 0 none, 1 L1, 2 L2, 3 both
         self._kept_of_65536 = tf.Variable(2**16)  # see dropout_mask
         self._dropout_seeds = tf.Variable(tf.zeros(len(model.hidden), tf.int64))
-        self._regularization = Regularization()
         self._steps = 0
         self._compiled_batches = _compiled(self._train_batches, [None, self._batch_size], [])
         self._compiled_rest = tf.function(self._train_step, autograph=False)
@@ -129,14 +130,15 @@ class CompiledNetwork:
         """Begin a trial: initial weights, no optimizer state, other hyperparameters.
 
         Args:
-            regularization: its placement of BatchNormalization is that of this network.
+            regularization: its placement of BatchNormalization is that of this network. A rate of dropout is
+                rounded to 1/65536, and at least 1/65536 of the units are kept.
             kernels: the initial kernel of every layer, the last one included.
             dropout_seeds: one for each hidden layer.
         """
+        assert regularization.batch_norm == self._batch_norm
         for layer, kernel in zip(self._layers, kernels, strict=True):
             layer.reset(kernel)
         self._optimizer.reset()
-        self._regularization = regularization
         self._l1.assign(regularization.l1)
         self._l2.assign(regularization.l2)
         self._penalty_kind.assign((regularization.l1 > 0) + 2 * (regularization.l2 > 0))
@@ -172,13 +174,8 @@ class CompiledNetwork:
 
     def penalty(self) -> float:
         """Return what L1 and L2 add to the loss."""
-        penalty = 0.0
-        for kernel in (layer.kernel for layer in self._layers if layer.is_regularized):
-            if self._regularization.l1:
-                penalty += float(_l1_penalty(self._l1, kernel))
-            if self._regularization.l2:
-                penalty += float(_l2_penalty(self._l2, kernel))
-        return penalty
+        kernels = [layer.kernel for layer in self._layers if layer.is_regularized]
+        return sum(float(_l1_penalty(self._l1, kernel) + _l2_penalty(self._l2, kernel)) for kernel in kernels)
 
     def get_weights(self) -> Weights:
         """Return copies of all weights, in the order of the Keras model."""

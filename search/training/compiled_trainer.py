@@ -1,10 +1,12 @@
-"""The trainer of the built-in network: an order of magnitude faster than `model.fit`, with the same result.
+"""The trainer of the built-in network: an order of magnitude faster than `model.fit`, and in agreement with it.
 
-A network is traced once for each placement of BatchNormalization and serves every trial after that.
+Only dropout draws other units than Keras does. A network is traced once for each placement of BatchNormalization and
+serves every trial after that.
 """
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -37,7 +39,7 @@ class CompiledTrainer:
         self.seed = spec.search.seed if seed is None else seed
         self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
         self.kernels = self.builder.initial_kernels()
-        self.x = _as_tensor(dataset.x_train.reshape(len(dataset.x_train), -1))
+        self.x = _as_tensor(np.ascontiguousarray(dataset.x_train.reshape(len(dataset.x_train), -1)))
         self.y = tf.constant(dataset.y_train)
         self.networks: dict[str, CompiledNetwork] = {}
 
@@ -67,6 +69,7 @@ class CompiledTrainer:
                 model=self.spec.model,
                 training=self.spec.training,
                 batch_norm=placement,
+                batch_size=min(self.spec.training.batch_size, len(self.splits.train)),
                 x=self.x,
                 y=self.y,
                 class_count=self.builder.class_count,
@@ -78,7 +81,7 @@ class CompiledTrainer:
 
 
 def _as_tensor(array: NDArray[Any]) -> tf.Tensor:
-    """Return a tensor in the array's own memory, where that begins as TensorFlow needs it; else a copy."""
+    """Return a tensor in a contiguous array's own memory, where that begins as TensorFlow needs it; else a copy."""
     if array.ctypes.data % _ALIGNMENT or not array.flags.writeable:
         return tf.constant(array)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

@@ -55,8 +55,10 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
 
 def _load(setup: TrainerSetup) -> Dataset:
     if setup.shared is not None:
-        with suppress(OSError, ValueError):  # somebody removed it: the source is still there
-            return read_shared(Path(setup.shared), setup.source)
+        with suppress(OSError, ValueError, InputError):  # removed or damaged: the source is still there
+            mapped = read_shared(Path(setup.shared), setup.source)
+            if mapped.sha256 == setup.sha256:
+                return mapped
     return load_dataset(setup.source)
 
 

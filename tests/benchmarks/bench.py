@@ -6,11 +6,11 @@ Needs MNIST ($REGSEARCH_MNIST) and bench-requirements.lock; `make bench` and `ma
 Each peer is a process of its own (peers/NAME.py) that searches in its turn and idles otherwise. In each round each
 peer has one turn, alone on the machine, with the round's number as its seed. A turn's window begins with its first
 epoch; whatever the tool does from then on counts, and an epoch that ends after the window does not. Beforehand the
-peer `hand_tuned` runs every setting of a grid for some seconds and keeps the fastest.
+peer `hand_tuned` runs every setting of a grid for some seconds, then the three fastest for longer, and keeps the fastest.
 
     s/trial-epoch   end of the last epoch in the window / epochs in it, of all workers together
     s/trial         end of the last finished trial in the window / finished trials in it
-    ratio           the peer's s/trial-epoch / regsearch's in the same round; for the floor regsearch's / the floor's
+    ratio           the peer's figure / regsearch's in the same round; for the floor regsearch's / the floor's
     best            lowest select cross-entropy of a complete trial in the window
     to quality      seconds until the best so far is at most the round's level: the best of the peer that took
                     longest per trial-epoch, of those beside regsearch that completed a trial
@@ -68,10 +68,10 @@ class Plan:
         return self.floor if peer == "floor" else self.window
 
 
-QUICK = (Plan(batch_size=32, epochs=5, rounds=5, window=24),)
+QUICK = (Plan(batch_size=32, epochs=5, rounds=5, window=23),)
 FULL = (
-    Plan(batch_size=32, epochs=12, rounds=3, window=150),
-    Plan(batch_size=128, epochs=12, rounds=3, window=75),
+    Plan(batch_size=32, epochs=12, rounds=5, window=100),
+    Plan(batch_size=128, epochs=12, rounds=5, window=50),
 )
 
 
@@ -168,7 +168,7 @@ class Bench:
     def run(self, plan: Plan) -> dict[str, Any]:
         """Run one comparison, print its table, and return everything as it was measured."""
         tried = self._tune(plan)
-        setting = min(tried, key=lambda run: run["epoch_seconds"] or math.inf)["setting"] if tried else {}
+        setting = min(tried[-3:], key=_pace)["setting"] if tried else {}
         rounds: list[dict[str, Answer]] = []
         for number in range(plan.rounds):
             first = number % len(PEERS)
@@ -191,14 +191,24 @@ class Bench:
         }
 
     def _tune(self, plan: Plan) -> list[dict[str, Any]]:
-        """Run hand_tuned with every setting of its grid."""
+        """Run hand_tuned with every setting of its grid, and then the three fastest three times as long."""
         cores = core_count()
+        kinds = itertools.product(((cores, 1), (1, cores), (cores, 2)), (100, 20, 375, 1))
+        grid = [
+            {"processes": processes, "threads": threads, "steps_per_execution": steps}
+            for (processes, threads), steps in kinds
+        ]
+        first = self._try(grid, plan, plan.grid)
+        longer = [run["setting"] for run in sorted(first, key=_pace)[:3]]
+        return first + self._try(longer, plan, 3 * plan.grid)
+
+    def _try(self, settings: Iterable[Mapping[str, int]], plan: Plan, seconds: float) -> list[dict[str, Any]]:
         tried = []
-        for (processes, threads), steps in itertools.product(((cores, 1), (1, cores), (cores, 2)), (100, 20, 375, 1)):
-            setting = {"processes": processes, "threads": threads, "steps_per_execution": steps}
-            answer = self._turn("hand_tuned", plan, 0, plan.grid, setting)
+        for setting in settings:
+            answer = self._turn("hand_tuned", plan, 0, seconds, setting)
             if answer is not None:
-                tried.append({"setting": setting, "epoch_seconds": seconds_per_epoch(answer)})
+                pace = seconds_per_epoch(answer)
+                tried.append({"setting": setting, "seconds": seconds, "epoch_seconds": pace})
         return tried
 
     def _turn(self, name: str, plan: Plan, seed: int, seconds: float, setting: Mapping[str, int]) -> Answer | None:
@@ -222,6 +232,11 @@ class Bench:
         print(f"{name} failed: {error}", file=sys.stderr, flush=True)
         self.failures[name] = str(error)
         self.peers.pop(name).end()
+
+
+def _pace(run: Mapping[str, Any]) -> float:
+    """Return the seconds per trial-epoch of a setting that was tried; infinite where no epoch ended."""
+    return run["epoch_seconds"] or math.inf
 
 
 def machine() -> dict[str, Any]:

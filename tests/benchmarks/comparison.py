@@ -29,6 +29,7 @@ class Figures:
     epoch_seconds: list[float] = field(default_factory=list)
     trial_seconds: list[float] = field(default_factory=list)
     ratio: list[float] = field(default_factory=list)
+    trial_ratio: list[float] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     quality_seconds: list[float] = field(default_factory=list)
     quality_ratio: list[float] = field(default_factory=list)
@@ -38,6 +39,12 @@ def seconds_per_epoch(answer: Answer) -> float | None:
     """Return seconds per trial-epoch; None where no epoch ended."""
     epochs = answer["epochs"]
     return epochs[-1][0] / len(epochs) if epochs else None
+
+
+def seconds_per_trial(answer: Answer) -> float:
+    """Return seconds per finished trial, of which there is one at least."""
+    seconds: float = answer["trials"][-1]["seconds"] / len(answer["trials"])
+    return seconds
 
 
 def best_value(answer: Answer) -> float | None:
@@ -78,7 +85,9 @@ def compare(rounds: Iterable[Round]) -> dict[str, Figures]:
                 if ours:
                     row.ratio.append(ours / theirs if name == "floor" else theirs / ours)
             if answer["trials"]:
-                row.trial_seconds.append(answer["trials"][-1]["seconds"] / len(answer["trials"]))
+                row.trial_seconds.append(seconds_per_trial(answer))
+                if name != "floor" and answers.get("regsearch", {}).get("trials"):
+                    row.trial_ratio.append(row.trial_seconds[-1] / seconds_per_trial(answers["regsearch"]))
             best = best_value(answer)
             if best is not None:
                 row.best.append(best)
@@ -118,7 +127,18 @@ def spread(numbers: Sequence[float], digits: int) -> str:
 def table(figures: Mapping[str, Figures], windows: Mapping[str, float]) -> Table:
     """Return the figures as they are printed; each peer's window is given in seconds."""
     shown = Table(box=rich.box.SIMPLE)
-    for heading in ("", "s/trial-epoch", "s/trial", "ratio", "target", "best", "to quality", "ratio", "target"):
+    for heading in (
+        "",
+        "s/trial-epoch",
+        "ratio",
+        "target",
+        "s/trial",
+        "ratio",
+        "best",
+        "to quality",
+        "ratio",
+        "target",
+    ):
         shown.add_column(heading, justify="left" if heading in ("", "target") else "right")
     for name in PEERS:
         if name not in figures:
@@ -129,9 +149,10 @@ def table(figures: Mapping[str, Figures], windows: Mapping[str, float]) -> Table
         shown.add_row(
             name,
             spread(row.epoch_seconds, 3),
-            spread(row.trial_seconds, 2),
-            spread(row.ratio, 2),
+            spread(row.ratio, 1),
             verdict(name, row.ratio),
+            spread(row.trial_seconds, 2),
+            spread(row.trial_ratio, 1),
             f"{spread(row.best, 4)} in {seconds:g} s" if row.best else "–",
             f"not in {seconds:g} s" if never else spread(waits, 1),
             spread(row.quality_ratio, 1),

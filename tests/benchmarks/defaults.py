@@ -14,22 +14,24 @@ import math
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search.machine import core_count
+
 BASE = {"training.max_epochs": 12, "training.batch_size": 32, "search.sampler": "tpe", "search.pruner": "median"}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "base": {},
-    "median, from epoch 3": {"search.pruner_options": "{n_warmup_steps=3}"},
+    "median from epoch 3": {"search.pruner_options": "{n_warmup_steps=3}"},
     "hyperband": {"search.pruner": "hyperband"},
     "no pruner": {"search.pruner": "none"},
     "random": {"search.sampler": "random"},
+    "tpe independent": {"search.sampler_options": "{multivariate=false}"},
     "batch 128": {"training.batch_size": 128},
     "20 epochs": {"training.max_epochs": 20},
-    "20 epochs, batch 128": {"training.max_epochs": 20, "training.batch_size": 128},
+    "20 epochs batch 128": {"training.max_epochs": 20, "training.batch_size": 128},
 }
 FRESH_SEEDS = 3
 
@@ -104,9 +106,7 @@ def table(results: list[Mapping[str, Any]]) -> str:
 
 
 def _work(job: tuple[str, int, float]) -> dict[str, Any]:
-    result = search_and_confirm(*job)
-    print(json.dumps(result), file=sys.stderr, flush=True)
-    return result
+    return search_and_confirm(*job)
 
 
 def main() -> None:
@@ -119,15 +119,22 @@ def main() -> None:
     arguments = parser.parse_args()
     if not os.environ.get("REGSEARCH_MNIST"):
         parser.error("set REGSEARCH_MNIST to an mnist.npz")
-    names = [name for name in CANDIDATES if name in arguments.only]
+    names = arguments.only.split(",")
+    if "base" not in names:
+        parser.error("base must be among the candidates: the others are compared with it")
+    unknown = [name for name in names if name not in CANDIDATES]
+    if unknown:
+        parser.error(f"there is no candidate {unknown[0]!r}; there are {', '.join(CANDIDATES)}")
     jobs = [(name, seed, arguments.seconds) for seed in range(arguments.seeds) for name in names]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     context = multiprocessing.get_context("spawn")
     # a process for each study: nothing of one is left in the next
-    with context.Pool(len(os.sched_getaffinity(0)), maxtasksperchild=1) as pool:
-        results = list(pool.imap(_work, jobs, chunksize=1))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    with context.Pool(core_count(), maxtasksperchild=1) as pool:
+        results = []
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        for result in pool.imap(_work, jobs, chunksize=1):
+            results.append(result)
+            arguments.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(table(results))
 
 

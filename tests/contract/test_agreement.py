@@ -81,9 +81,10 @@ def test_a_step_and_twenty_are_those_of_keras(
 ) -> None:
     spec = SPEC.changed(training={"optimizer": optimizer}, model={"activation": activation})
     trainer = CompiledTrainer(spec, data, splits)
-    # BatchNormalization takes away what a bias before it adds to all rows alike, so that the bias's gradient is
-    # near 0: it is the last bits of larger figures, which differ, and Adam and RMSprop make whole steps from them.
-    no_effect = 1 if placement != "none" else None
+    # BatchNormalization takes away what the bias before it adds to all rows alike. That bias's gradient is 0, or
+    # small where an activation lies between: it is what is left of larger figures whose last bits differ, and from
+    # that Adam and RMSprop make whole steps.
+    limits = {1: {"none": 1e-5, "before_activation": np.inf, "after_activation": 1e-4}[placement]}
     for params in REGULARIZERS.values():
         regularization = Regularization(batch_norm=placement, **params)
         compiled, oracle = trainer.network(regularization), _Oracle(spec, data, splits, regularization)
@@ -92,11 +93,11 @@ def test_a_step_and_twenty_are_those_of_keras(
         assert steps(compiled, splits, 0, 1) == pytest.approx(steps(oracle, splits, 0, 1), rel=1e-5)
         ours, theirs = compiled.get_weights(), oracle.model.get_weights()
         for index, difference in enumerate(differences(ours, theirs)):
-            assert difference < 1e-5 or index == no_effect
+            assert difference < limits.get(index, 1e-5)
         if optimizer == "sgd":  # its step is the gradient
             gradients = [[after - before for before, after in zip(initial, w, strict=True)] for w in (ours, theirs)]
             for index, difference in enumerate(differences(*gradients)):
-                assert difference < 1e-5 or index == no_effect
+                assert difference < limits.get(index, 1e-5)
         assert compiled.penalty() == pytest.approx(float(sum(oracle.model.losses)), rel=1e-5)
         assert steps(compiled, splits, 1, 20) == pytest.approx(steps(oracle, splits, 1, 20), rel=1e-5)
 
@@ -116,12 +117,29 @@ def figures(outcome: TrialOutcome, epochs: list[EpochMetrics]) -> list[float]:
     return [*itertools.chain(*each), outcome.select_cross_entropy, outcome.train_cross_entropy]
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
-@pytest.mark.parametrize("params", [{}, {"l1": 1e-5}, {"l2": 1e-4}, {"l1": 1e-6, "l2": 1e-4}], ids=str)
-def test_three_epochs_of_mnist_are_those_of_keras(mnist_file: Path, params: dict[str, Any], placement: str) -> None:
+KINDS = itertools.product(OPTIMIZERS, ACTIVATIONS)
+THREE_EPOCHS = [
+    *itertools.product(PLACEMENTS, [("adam", "relu")], [{}, {"l1": 1e-5}, {"l2": 1e-4}, {"l1": 1e-6, "l2": 1e-4}]),
+    *(
+        (placement, kind, {"l1": 1e-4, "l2": 1e-4})
+        for placement, kind in zip(
+            itertools.cycle(PLACEMENTS), itertools.product(OPTIMIZERS, ACTIVATIONS), strict=False
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("placement", "kind", "params"), THREE_EPOCHS, ids=str)
+def test_three_epochs_of_mnist_are_those_of_keras(
+    mnist_file: Path, placement: str, kind: tuple[str, str], params: dict[str, Any]
+) -> None:
     """To 1e-4; or as closely as Keras comes to itself from initial weights that differ in their last bits."""
     mnist = read_npz(mnist_file)
-    spec = StudySpec().changed(data={"train_size": 2000}, training={"max_epochs": 3})
+    spec = StudySpec().changed(
+        data={"train_size": 2000},
+        training={"max_epochs": 3, "optimizer": kind[0]},
+        model={"activation": kind[1]},
+    )
     parts = make_splits(mnist, spec.data, 0)
     reference = KerasTrainer(spec, mnist, parts)
     settings = {"batch_norm": placement, "patience": 3, **params}
@@ -141,7 +159,7 @@ def test_three_epochs_of_mnist_are_those_of_keras(mnist_file: Path, params: dict
     reference.builder.network = nudged  # type: ignore[method-assign]
     again = figures(*train(reference, **settings))
     drift = max(abs(one / other - 1) for one, other in zip(again, theirs, strict=True))
-    assert ours == pytest.approx(theirs, rel=2 * drift)
+    assert ours == pytest.approx(theirs, rel=min(2 * drift, 1e-3))
 
 
 def test_deeper_networks_and_a_last_smaller_batch_agree_as_well(data: Dataset) -> None:
@@ -173,9 +191,9 @@ def test_where_luck_differs_the_mean_agrees(data: Dataset, splits: Splits, param
             for make in (CompiledTrainer, KerasTrainer)
         ]
     )
-    standard_error = np.sqrt((values.var(axis=1, ddof=1) / 10).sum())
-    assert abs(values[0].mean() - values[1].mean()) < 2 * standard_error
-    assert values.std(axis=1).min() > 0
+    differences = values[0] - values[1]  # of the same initial weights, rows and orders
+    assert abs(differences.mean()) < 2 * differences.std(ddof=1) / np.sqrt(len(differences))
+    assert np.abs(differences).min() > 0
 
 
 def test_the_trained_weights_do_the_same_in_the_plain_keras_model(data: Dataset, splits: Splits) -> None:
@@ -218,10 +236,30 @@ def test_the_images_are_not_copied(data: Dataset, splits: Splits, tmp_path: Path
     with shared(data, tmp_path / "data") as folder:
         mapped = read_shared(folder, "digits")
         trainer = CompiledTrainer(SPEC, mapped, splits)
-        assert np.shares_memory(trainer.x.numpy(), mapped.x_train)
-        assert (
-            train(trainer)[0].select_cross_entropy == train(CompiledTrainer(SPEC, data, splits))[0].select_cross_entropy
-        )
+        assert np.shares_memory(np.asarray(memoryview(trainer.x)), mapped.x_train)
+        assert figures(*train(trainer)) == figures(*train(CompiledTrainer(SPEC, data, splits)))
+
+
+@pytest.mark.parametrize("shape", [(1, 784), (784, 1), (28, 28)])
+def test_images_in_any_order_in_memory_are_the_same_images(
+    data: Dataset, splits: Splits, tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    images = data.x_train.reshape(-1, *shape), data.x_test.reshape(-1, *shape)
+    results = []
+    for order in (np.ascontiguousarray, np.asfortranarray):
+        x_train, x_test = map(order, images)
+        ordered = Dataset(name="ordered", x_train=x_train, y_train=data.y_train, x_test=x_test, y_test=data.y_test)
+        with shared(ordered, tmp_path / "data") as folder:
+            results.append(figures(*train(CompiledTrainer(SPEC, read_shared(folder, "ordered"), splits))))
+    assert results[0] == results[1]
+
+
+def test_a_batch_larger_than_all_rows_is_all_rows(data: Dataset, splits: Splits) -> None:
+    one, other = (
+        figures(*train(CompiledTrainer(SPEC.changed(training={"batch_size": size}), data, splits), dropout=0.3))
+        for size in (1000, 10**9)
+    )
+    assert one == other
 
 
 @settings(max_examples=12, deadline=None)
@@ -241,9 +279,10 @@ def test_for_all_settings_zero_is_off_and_the_best_epoch_is_restored(
         a, b = train(trainer, **base, **one), train(trainer, **base, **other)
         assert figures(*a) == figures(*b)
 
-    same({"dropout": 0.0, "l2": strength}, {"l2": strength})
-    same({"l1": 0.0, "l2": 0.0, "dropout": rate}, {"dropout": rate})
-    same({"l1": 0.0, "l2": strength}, {"l2": strength})
+    # next to 0 the operations are carried out and change nothing; at 0 they are left out
+    same({"dropout": 1e-9, "l2": strength}, {"l2": strength})
+    same({"l1": 1e-30, "l2": 1e-30, "dropout": rate}, {"dropout": rate})
+    same({"l1": 1e-30, "l2": strength}, {"l2": strength})
     outcome, epochs = train(trainer, **base, l1=strength, dropout=rate)
     best_epoch, stopped = keras_early_stopping([epoch.stop_loss for epoch in epochs], patience)
     assert outcome.best_epoch == best_epoch
