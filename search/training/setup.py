@@ -37,7 +37,7 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     TensorFlow already runs in this process with other thread settings.
     """
     _start_tensorflow()
-    dataset = _load(setup)
+    dataset = load_data(setup)
     if dataset.sha256 != setup.sha256:
         raise InputError(
             f"the data changed while the search ran: {setup.source} has the fingerprint {dataset.sha256}, "
@@ -53,7 +53,8 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     )
 
 
-def _load(setup: TrainerSetup) -> Dataset:
+def load_data(setup: TrainerSetup) -> Dataset:
+    """Return the machine's one copy of the data if it is whole, else what the source has."""
     if setup.shared is not None:
         with suppress(OSError, ValueError, InputError):  # removed or damaged: the source is still there
             mapped = read_shared(Path(setup.shared), setup.source)

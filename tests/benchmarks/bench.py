@@ -6,7 +6,7 @@ Needs MNIST ($REGSEARCH_MNIST) and bench-requirements.lock; `make bench` and `ma
 Each peer is a process of its own (peers/NAME.py) that searches in its turn and idles otherwise. In each round each
 peer has one turn, alone on the machine, with the round's number as its seed. A turn's window begins with its first
 epoch; whatever the tool does from then on counts, and an epoch that ends after the window does not. Beforehand the
-peer `hand_tuned` runs every setting of a grid for some seconds, then the three fastest for longer, and keeps the fastest.
+peer `hand_tuned` runs every setting of a grid for some seconds and the three fastest for longer, and keeps the best.
 
     s/trial-epoch   end of the last epoch in the window / epochs in it, of all workers together
     s/trial         end of the last finished trial in the window / finished trials in it
@@ -181,7 +181,7 @@ class Bench:
         print(f"batch {plan.batch_size}, {plan.epochs} epochs a trial, rounds: {plan.rounds}; median (lowest–highest)")
         if tried:
             print("hand_tuned ran with " + ", ".join(f"{key} {number}" for key, number in setting.items()))
-        Console(width=190).print(table(figures, {name: plan.seconds(name) for name in PEERS}))
+        Console(width=210).print(table(figures, {name: plan.seconds(name) for name in PEERS}))
         return {
             "plan": asdict(plan),
             "grid": tried,

@@ -149,7 +149,7 @@ def table(figures: Mapping[str, Figures], windows: Mapping[str, float]) -> Table
         shown.add_row(
             name,
             spread(row.epoch_seconds, 3),
-            spread(row.ratio, 1),
+            spread(row.ratio, 2),
             verdict(name, row.ratio),
             spread(row.trial_seconds, 2),
             spread(row.trial_ratio, 1),

@@ -122,9 +122,7 @@ THREE_EPOCHS = [
     *itertools.product(PLACEMENTS, [("adam", "relu")], [{}, {"l1": 1e-5}, {"l2": 1e-4}, {"l1": 1e-6, "l2": 1e-4}]),
     *(
         (placement, kind, {"l1": 1e-4, "l2": 1e-4})
-        for placement, kind in zip(
-            itertools.cycle(PLACEMENTS), itertools.product(OPTIMIZERS, ACTIVATIONS), strict=False
-        )
+        for placement, kind in zip(itertools.cycle(PLACEMENTS), KINDS, strict=False)
     ),
 ]
 

@@ -36,7 +36,8 @@ def test_ratios_are_to_regsearch_in_the_same_round() -> None:
     assert figures["floor"].ratio == [2.5]
     assert figures["optuna_fit"].trial_seconds == [4.25]
     assert figures["regsearch"].trial_seconds == [0.75]  # a pruned trial is finished, too
-    assert figures["floor"].trial_seconds == []
+    assert figures["optuna_fit"].trial_ratio == [4.25 / 0.75]
+    assert figures["floor"].trial_seconds == figures["floor"].trial_ratio == []
 
 
 def test_the_level_is_the_best_of_the_slowest_peer_that_completed_a_trial() -> None:
@@ -85,7 +86,7 @@ def test_the_table_has_a_line_a_peer_and_says_what_was_never_reached() -> None:
     figures = compare([{"optuna_fit": SLOW, "regsearch": FAST, "floor": FLOOR}])
     figures["keras_tuner"] = Figures(epoch_seconds=[3.0], quality_seconds=[math.inf])
     windows = dict.fromkeys(["optuna_fit", "keras_tuner", "regsearch", "floor"], 26.0)
-    console = Console(width=200)
+    console = Console(width=210)
     with console.capture() as printed:
         console.print(table(figures, windows))
     lines = {line.split()[0]: line for line in printed.get().splitlines() if line.strip()}
