@@ -131,7 +131,9 @@ THREE_EPOCHS = [
 def test_three_epochs_of_mnist_are_those_of_keras(
     mnist_file: Path, placement: str, kind: tuple[str, str], params: dict[str, Any]
 ) -> None:
-    """To 1e-4; or as closely as Keras comes to itself from initial weights that differ in their last bits."""
+    """To 1e-4, though some trials are unstable: of initial weights that differ in their last bits some lead one way,
+    some another, the same ways with both trainers. Then the way that Keras took must be among ours.
+    """
     mnist = read_npz(mnist_file)
     spec = StudySpec().changed(
         data={"train_size": 2000},
@@ -139,25 +141,16 @@ def test_three_epochs_of_mnist_are_those_of_keras(
         model={"activation": kind[1]},
     )
     parts = make_splits(mnist, spec.data, 0)
-    reference = KerasTrainer(spec, mnist, parts)
     settings = {"batch_norm": placement, "patience": 3, **params}
-    ours, theirs = (
-        figures(*train(trainer, **settings)) for trainer in (CompiledTrainer(spec, mnist, parts), reference)
-    )
-    if ours == pytest.approx(theirs, rel=1e-4):
-        return
-    build = reference.builder.network
-
-    def nudged(regularization: Regularization) -> Any:
-        model = build(regularization)
-        kernel, *others = model.get_weights()
-        model.set_weights([np.nextafter(kernel, np.float32(1)), *others])
-        return model
-
-    reference.builder.network = nudged  # type: ignore[method-assign]
-    again = figures(*train(reference, **settings))
-    drift = max(abs(one / other - 1) for one, other in zip(again, theirs, strict=True))
-    assert ours == pytest.approx(theirs, rel=min(2 * drift, 1e-3))
+    theirs = figures(*train(KerasTrainer(spec, mnist, parts), **settings))
+    trainer, random = CompiledTrainer(spec, mnist, parts), np.random.default_rng(0)
+    kernel, *others = trainer.kernels
+    for _ in range(8):
+        ours = figures(*train(trainer, **settings))
+        if ours == pytest.approx(theirs, rel=1e-4):
+            return
+        trainer.kernels = [np.nextafter(kernel, random.choice([-1, 1], kernel.shape).astype(np.float32)), *others]
+    assert ours == pytest.approx(theirs, rel=1e-4)
 
 
 def test_deeper_networks_and_a_last_smaller_batch_agree_as_well(data: Dataset) -> None:
