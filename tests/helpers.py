@@ -1,4 +1,4 @@
-"""What several tests ask of a database."""
+"""What several tests ask of a database or of a trainer."""
 
 import sqlite3
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 from sqlalchemy import select
 
 from search import api
+from search.training.trainer import Trainer
 from storage.database import database_path
 from storage.queries import get_study, list_trials
 from storage.tables import EpochRow
+from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 
 def rows(storage: str, name: str = "smoke") -> list[dict[str, Any]]:
@@ -45,3 +47,13 @@ def assert_whole(storage: str) -> None:
     assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
     assert connection.execute("pragma foreign_key_check").fetchall() == []
     connection.close()
+
+
+def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetrics]]:
+    """Train a trial to its end: its outcome and its epochs."""
+    epochs: list[EpochMetrics] = []
+    outcome = trainer.train(
+        TrialTask(number=0, attempt=0, params=params), lambda metrics: epochs.append(metrics) or True
+    )
+    assert outcome is not None
+    return outcome, epochs

@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 import pytest
 import tensorflow as tf
+from helpers import train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import keras_early_stopping
@@ -20,11 +21,10 @@ from search.data.splits import Rows, Splits, make_splits
 from search.training.compiled_network import dropout_mask
 from search.training.compiled_trainer import CompiledTrainer
 from search.training.keras_trainer import KerasTrainer
-from search.training.trainer import Trainer
 from search.training.trial import epoch_order
 from studies.space import Regularization, suggest
 from studies.spec import StudySpec
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from studies.trial import EpochMetrics, TrialOutcome
 
 REGULARIZERS = {
     "none": {},
@@ -100,15 +100,6 @@ def test_a_step_and_twenty_are_those_of_keras(
                 assert difference < limits.get(index, 1e-5)
         assert compiled.penalty() == pytest.approx(float(sum(oracle.model.losses)), rel=1e-5)
         assert steps(compiled, splits, 1, 20) == pytest.approx(steps(oracle, splits, 1, 20), rel=1e-5)
-
-
-def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetrics]]:
-    epochs: list[EpochMetrics] = []
-    outcome = trainer.train(
-        TrialTask(number=0, attempt=0, params=params), lambda metrics: epochs.append(metrics) or True
-    )
-    assert outcome is not None
-    return outcome, epochs
 
 
 def figures(outcome: TrialOutcome, epochs: list[EpochMetrics]) -> list[float]:

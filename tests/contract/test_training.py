@@ -7,6 +7,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from helpers import train
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles import keras_early_stopping
@@ -18,7 +19,7 @@ from search.training.compiled_trainer import CompiledTrainer
 from search.training.early_stopping import EarlyStopping
 from search.training.keras_trainer import KerasTrainer
 from search.training.model import RegularizedNetwork
-from search.training.trainer import DivergedError, Trainer
+from search.training.trainer import DivergedError
 from studies.space import Regularization
 from studies.spec import StudySpec, TrainingSpec
 from studies.study_file import read_study
@@ -127,15 +128,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 def make(kind: str, data: Dataset, spec: StudySpec = SPEC, seed: int | None = None) -> Any:
     return TRAINERS[kind](spec, data, make_splits(data, spec.data, spec.search.seed), seed)
-
-
-def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetrics]]:
-    epochs: list[EpochMetrics] = []
-    outcome = trainer.train(
-        TrialTask(number=0, attempt=0, params=params), lambda metrics: epochs.append(metrics) or True
-    )
-    assert outcome is not None
-    return outcome, epochs
 
 
 def without_times(outcome: TrialOutcome, epochs: list[EpochMetrics]) -> Any:
