@@ -17,8 +17,7 @@ from search.engines.processes import ProcessEngine
 from search.session import RunResult
 from storage.database import database_path
 from storage.lock import StudyLock
-from storage.reports.answer import as_text
-from studies.errors import InputError, NoResultError, StorageError
+from studies.errors import InputError, NoResultError
 
 Search = Callable[..., RunResult]
 
@@ -301,98 +300,6 @@ def test_a_second_coordinator_is_refused_with_who_holds_the_study(search: Search
     assert search(trials=2).answer.counts.finished == 2
 
 
-def test_a_study_deleted_while_it_is_searched_stops_it_and_touches_nothing_else(
-    search: Search, storage: str, inline_engine: InlineEngine
-) -> None:
-    search(trials=2, name="other")
-    before = rows(storage, "other")
-
-    class Deleting(InlineEngine):
-        def submit(self, task: Any) -> None:
-            if task.number == 2:
-                optuna.delete_study(study_name="smoke", storage=storage)
-                optuna.create_study(study_name="smoke", storage=storage)  # takes over the ids
-            super().submit(task)
-
-    import fakes
-
-    with pytest.raises(StorageError, match="the study smoke was deleted or renamed"):
-        search(engine=Deleting(fakes.FakeTrainer))
-    assert optuna.load_study(study_name="smoke", storage=storage).trials == []
-    assert rows(storage, "other") == before
-
-
-def test_a_trial_ended_in_the_dashboard_stays_as_it_was_ended(search: Search, storage: str, progress: Any) -> None:
-    import fakes
-
-    class Telling(InlineEngine):
-        def submit(self, task: Any) -> None:
-            if task.number == 1:
-                optuna.load_study(study_name="smoke", storage=storage).tell(1, -123.0)
-            super().submit(task)
-
-    search(engine=Telling(fakes.FakeTrainer), trials=3)
-    assert rows(storage)[1]["value"] == -123.0
-    assert "trial 1, which regsearch did not train" in as_text(api.answer("smoke", storage=storage))
-    assert any("trial 1 was ended by something else" in message for message in progress.messages)
-
-
-def test_delete_removes_rows_and_files_of_that_study_alone(search: Search, storage: str) -> None:
-    search(trials=2)
-    search(trials=2, name="other")
-    api.delete("smoke", storage=storage)
-    assert [status.answer.study.name for status in api.statuses(storage=storage)] == ["other"]
-    assert len(rows(storage, "other")) == 2
-    with sqlite3.connect(database_path(storage)) as connection:
-        for table in ("studies", "runs", "trials", "epochs"):
-            owners = connection.execute(f"select count(distinct study_uuid) from regsearch_{table}").fetchone()
-            assert owners == (1,), table
-    connection.close()
-    logs = database_path(storage).parent.glob("test.db.d/*.log")
-    assert {path.name for path in logs} == {"study-other-worker-0.log"}
-
-
-def test_a_renamed_study_keeps_its_records(search: Search, storage: str) -> None:
-    search(trials=2)
-    optuna.copy_study(from_study_name="smoke", to_study_name="renamed", from_storage=storage, to_storage=storage)
-    for refused in (lambda: search(trials=3), lambda: api.delete("smoke", storage=storage)):
-        with pytest.raises(InputError, match="a copy of it share their records"):
-            refused()
-    assert len(api.statuses(storage=storage)) == 2
-    optuna.delete_study(study_name="smoke", storage=storage)
-    assert search(trials=3, name="renamed").answer.counts.finished == 3
-
-
-def test_a_copy_that_was_overtaken_goes_on_from_its_own_trials(search: Search, storage: str) -> None:
-    search(trials=3)
-    study = optuna.load_study(study_name="smoke", storage=storage)
-    copy = optuna.create_study(study_name="short", storage=storage)
-    copy.add_trial(study.trials[0])
-    for key, value in study.user_attrs.items():
-        copy.set_user_attr(key, value)
-    optuna.delete_study(study_name="smoke", storage=storage)
-    assert search(trials=3, name="short").answer.counts.finished == 3
-
-
-def test_settings_that_change_while_the_data_load_are_refused(
-    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another start may begin the study between our first look and our lock."""
-    from search import session
-
-    examine = session._examine
-
-    def overtaken(*arguments: Any) -> Any:
-        info = examine(*arguments)
-        monkeypatch.setattr(session, "_examine", examine)
-        search(trials=2, settings=["search.seed=7"])
-        return info
-
-    monkeypatch.setattr(session, "_examine", overtaken)
-    with pytest.raises(InputError, match=r"search\.seed: 7 → 0"):
-        search(trials=2)
-
-
 def test_a_timeout_given_on_the_command_line_is_of_that_run_alone(search: Search) -> None:
     assert search(trials=1, timeout="1h").answer.study.spec.budget.timeout is None
 
@@ -423,35 +330,6 @@ def test_the_trials_of_a_long_study_are_read_in_pages(
         first = next(trials)
         search(trials=6)
         assert [first.number, *(trial.number for trial in trials)] == [0, 1, 2, 3, 4]
-
-
-def test_a_study_of_optunas_own_is_not_taken_over(search: Search, storage: str) -> None:
-    search(trials=1, name="other")
-    optuna.create_study(study_name="smoke", storage=storage)
-    with pytest.raises(InputError, match="regsearch did not begin"):
-        search()
-
-
-def test_a_refused_run_leaves_a_plain_optuna_database_as_it_was(search: Search, storage: str, tmp_path: Path) -> None:
-    optuna.create_study(study_name="smoke", storage=storage)
-    before = database_path(storage).read_bytes()
-    with pytest.raises(InputError, match="regsearch did not begin"):
-        search()
-    assert database_path(storage).read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["test.db"]
-
-
-def test_the_file_is_an_ordinary_optuna_database(search: Search, storage: str) -> None:
-    result = search(trials=8)
-    study = optuna.load_study(study_name="smoke", storage=storage)
-    assert study.best_value == (result.answer.best and result.answer.best.value)
-    assert study.metric_names == ["select cross entropy"]
-    best = next(row for row in rows(storage) if row["number"] == study.best_trial.number)
-    assert study.best_trial.user_attrs["select accuracy"] == best["metrics"]["select_accuracy"]
-    assert len(study.best_trial.user_attrs) <= 6
-    for trial, row in zip(study.trials, rows(storage), strict=True):
-        assert trial.params == row["params"]
-        assert trial.intermediate_values == {epoch: figures[2] for epoch, *figures in row["curve"]}
 
 
 def test_each_run_is_recorded(search: Search, storage: str) -> None:
