@@ -21,6 +21,7 @@ def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
     try:
         for key in KEYS:
             np.save(folder / f"{key}.npy", getattr(dataset, key), allow_pickle=False)
+        del dataset  # while others read the copy, nobody needs the original
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -179,7 +179,7 @@ class CompiledNetwork:
 
     def get_weights(self) -> Weights:
         """Return copies of all weights, in the order of the Keras model."""
-        return [variable.numpy().copy() for layer in self._layers for variable in layer.weights]
+        return [variable.numpy() for layer in self._layers for variable in layer.weights]
 
     def set_weights(self, weights: Weights) -> None:
         """Put weights back; the optimizer's state stays as it is."""
