@@ -1,0 +1,60 @@
+"""Writes a small database of the present schema as SQL, for `tests/contract/test_upgrade.py` to open for ever.
+
+PYTHONPATH=.:tests python tests/databases/dump.py; a new schema needs it once, an older one's dump stays as it is.
+"""
+
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import fakes
+
+from search import api
+from search.engines.inline import InlineEngine
+from search.progress import Progress
+from storage.database import database_path
+from storage.schema import SCHEMA
+from studies.trial import TrialTask
+
+FOLDER = Path(__file__).parent
+
+
+class Interrupted(BaseException):
+    """Stands for kill -9."""
+
+
+class InterruptedEngine(InlineEngine):
+    """Dies when the trial after the seventh has begun."""
+
+    def submit(self, task: TrialTask) -> None:
+        if task.number == 7:
+            raise Interrupted
+        super().submit(task)
+
+
+def fill(storage: str) -> None:
+    """Search until trials are complete, pruned, failed and running; let one wait."""
+    os.environ["FAKE_FAULTS"] = '{"2": "diverge"}'
+    pruner = "search.pruner_options={n_startup_trials=2}"
+    options: dict[str, Any] = {"storage": storage, "progress": Progress(), "trials": 10, "settings": [pruner]}
+    try:
+        api.run("smoke", engine=InterruptedEngine(fakes.FakeTrainer), **options)
+    except Interrupted:
+        api.enqueue("smoke", ["l2=1e-4", "dropout=off"], storage=storage)
+
+
+def dump(storage: str) -> str:
+    """Return the database as SQL, without a trace of the machine it was made on."""
+    connection = sqlite3.connect(database_path(storage))
+    connection.execute("update regsearch_runs set host = 'a-host', pid = 1")
+    lines = "\n".join(connection.iterdump())
+    connection.close()
+    return f"{lines}\n"
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        fill(f"sqlite:///{folder}/test.db")
+        (FOLDER / f"schema-{SCHEMA}.sql").write_text(dump(f"sqlite:///{folder}/test.db"), encoding="utf-8")
