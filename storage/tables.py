@@ -69,6 +69,7 @@ class TrialRow(Base):
     train_accuracy: Mapped[float | None]
     near_zero_share: Mapped[float | None]
     seconds: Mapped[float | None]
+    weights_sha256: Mapped[str | None]  # of the weights that were kept; none are kept yet
 
 
 class EpochRow(Base):
