@@ -195,7 +195,8 @@ def delete(name: str, *, storage: str | None = None) -> None:
         check_not_copied(database, record)
         StudyStore.open(database, record).delete()
         lock.remove_logs(path, name)
-        shutil.rmtree(lock.data_folder(path, name), ignore_errors=True)
+        for folder in (lock.data_folder(path, name), lock.trials_folder(path, name)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

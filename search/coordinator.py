@@ -6,19 +6,26 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 from search.engines.base import Engine
-from search.events import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
+from search.events import EpochFinished, Event, TrialFailed, TrialFinished, TrialRemark, WorkerLost
 from search.progress import FinishedTrial, Progress
 from search.samplers import SpaceExhaustedError
 from search.training.setup import TrainerSetup
-from studies.errors import NoResultError, StorageError
+from search.trial_files import TrialFiles
+from search.watch import Watch
+from studies.errors import NoResultError, UnavailableError
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, Standing, TrialOutcome, TrialTask, Verdict
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _MOST_FAILURES_IN_A_ROW = 10
 _POLL_SECONDS = 1.0
+_PATIENCE_SECONDS = 180.0
+_WEIGHTS_KEPT = 5  # of the best complete trials
 
 
 class StopReason(enum.Enum):
@@ -50,6 +57,8 @@ class Store(Protocol):
 
     def lose(self, task: TrialTask) -> TrialTask | None: ...
 
+    def best_trials(self, count: int) -> list[int]: ...
+
     def stop_requested(self) -> bool: ...
 
 
@@ -64,9 +73,11 @@ class Coordinator:
         setup: what workers must know.
         workers: how many trials may run at once.
         log_prefix: what the paths of the workers' logs begin with.
+        files: what its trials keep on disk.
         progress: what the user sees.
         timeout_seconds: after which no further trial is begun; None: never.
         clock: seconds on a clock that never goes back.
+        sleep: lets so many of its seconds go by.
     """
 
     spec: StudySpec
@@ -75,9 +86,11 @@ class Coordinator:
     setup: TrainerSetup
     workers: int
     log_prefix: Path
+    files: TrialFiles
     progress: Progress
     timeout_seconds: float | None = None
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
         self._stop_requested = False
@@ -87,6 +100,7 @@ class Coordinator:
         self._ending: StopReason | None = None
         self._failures_in_a_row = 0
         self._best: float | None = None
+        self._watch = Watch(self.spec.budget.epoch_timeout)
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -102,27 +116,33 @@ class Coordinator:
 
         Raises NoResultError where ten trials in a row failed or workers can't start.
         """
-        standing = self.store.standing()
-        self._best = standing.best
-        self._waiting.extend(self.store.unfinished())
-        total = self.spec.budget.trials
-        self.progress.begin(self.spec.study.name, standing.finished, total, standing.best)
-        self._started = self._polled = self.clock()
-        left = total - standing.finished
         try:
-            if left <= 0:  # TensorFlow needn't start for nothing
-                return StopReason.TOTAL
-            self.engine.start(self.setup, min(self.workers, left), self.log_prefix)
-            return self._search()
-        except StorageError:
+            standing = self._patiently(self.store.standing)
+            self._best = standing.best
+            total = self.spec.budget.trials
+            self.progress.begin(self.spec.study.name, standing.finished, total, standing.best)
+            left = total - standing.finished
+            # TensorFlow needn't start for nothing
+            return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
+        except UnavailableError as error:
             if self._stop_requested:  # it gave up waiting for a locked database
                 return StopReason.STOPPED
-            raise
+            raise UnavailableError(
+                f"{error}; nothing that was trained is lost, go on with `regsearch resume {self.spec.study.name}`"
+            ) from error
         finally:
-            try:
-                self.engine.stop()
-            finally:
-                self.progress.end()
+            self.progress.end()
+
+    def _train(self, workers: int) -> StopReason:
+        self._waiting.extend(self._patiently(self.store.unfinished))
+        self.files.clean([task.number for task in self._waiting])
+        self._started = self._polled = self.clock()
+        try:
+            self.engine.start(self.setup, workers, self.log_prefix)
+            return self._search()
+        finally:
+            self.engine.stop()
+            self.files.clean([*self._running, *(task.number for task in self._waiting)])
 
     def _search(self) -> StopReason:
         while not self._stop_requested:
@@ -143,7 +163,10 @@ class Coordinator:
             self._ending = self._ending or StopReason.TIMEOUT
         if now - self._polled >= _POLL_SECONDS:
             self._polled = now
-            self._stop_requested |= self.store.stop_requested()
+            self._stop_requested |= self._patiently(self.store.stop_requested)
+        for number, silence in self._watch.stuck(now):
+            reason = f"its worker was stuck: no epoch in {silence:.0f} s"
+            self.engine.give_up(self._running[number], reason)
 
     def _fill_workers(self) -> None:
         while self.engine.free_workers():
@@ -151,6 +174,7 @@ class Coordinator:
             if task is None:
                 return
             self._running[task.number] = task
+            self._watch.heard(task.number, None)
             self._began.setdefault(task.number, self.clock())
             self.progress.trial_began(task)
             self.engine.submit(task)
@@ -163,7 +187,7 @@ class Coordinator:
         if self._ending is not None:
             return None
         try:
-            task = self.store.ask()
+            task = self._patiently(self.store.ask)
         except SpaceExhaustedError:
             self._ending = StopReason.EXHAUSTED
             return None
@@ -180,23 +204,35 @@ class Coordinator:
             case EpochFinished():
                 return self._record(task, event.metrics)
             case TrialFinished():
-                outcome = event.outcome
-                by_accuracy = self.spec.search.objective == "accuracy"
-                value = outcome.select_accuracy if by_accuracy else outcome.select_cross_entropy
-                if self.store.finish(task, outcome):
-                    if self._best is None or (value > self._best) == by_accuracy:
-                        self._best = value
-                    self._finished(task, "COMPLETE", value, "")
-                else:
-                    self._ended_elsewhere(task)
+                self._completed(task, event.outcome)
             case TrialFailed():
                 self._failed(task, event.reason, f"{event.reason}; its log is {event.log}")
+            case TrialRemark():
+                self.progress.message(f"trial {task.number}: {event.text}")
             case WorkerLost():
                 self._lost(task, event.reason)
         return False
 
+    def _patiently(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call something of the store; while the database is locked or its disk full, again and again for minutes."""
+        deadline = self.clock() + _PATIENCE_SECONDS
+        is_told = False
+        while True:
+            try:
+                return call(*args, **kwargs)
+            except UnavailableError as error:
+                if self._stop_requested or self.clock() >= deadline:
+                    raise
+                if not is_told:
+                    self.progress.message(
+                        f"{error}; the search waits for it up to {_PATIENCE_SECONDS / 60:.0f} minutes"
+                    )
+                    is_told = True
+                self.sleep(_POLL_SECONDS)
+
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
-        verdict = self.store.record_epoch(task, metrics)
+        self._watch.heard(task.number, metrics.seconds)
+        verdict = self._patiently(self.store.record_epoch, task, metrics)
         if verdict is Verdict.PRUNED:
             self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
             return False
@@ -212,17 +248,30 @@ class Coordinator:
         self._look_round()
         return not self._stop_requested
 
+    def _completed(self, task: TrialTask, outcome: TrialOutcome) -> None:
+        by_accuracy = self.spec.search.objective == "accuracy"
+        value = outcome.select_accuracy if by_accuracy else outcome.select_cross_entropy
+        if not self._patiently(self.store.finish, task, outcome):
+            self._ended_elsewhere(task)
+            return
+        if self._best is None or (value > self._best) == by_accuracy:
+            self._best = value
+        self._finished(task, "COMPLETE", value, "")
+        # a trial that runs may have written its weights a moment ago
+        self.files.keep_weights({*self._patiently(self.store.best_trials, _WEIGHTS_KEPT), *self._running})
+
     def _lost(self, task: TrialTask, reason: str) -> None:
-        again = self.store.lose(task)
+        again = self._patiently(self.store.lose, task)
         if again is None:
             self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
         self.progress.message(f"trial {task.number}: {reason}; it is tried again")
         del self._running[task.number]
+        self._watch.forget(task.number)
         self._waiting.appendleft(again)
 
     def _failed(self, task: TrialTask, reason: str, remark: str) -> None:
-        if not self.store.fail(task, reason):
+        if not self._patiently(self.store.fail, task, reason):
             self._ended_elsewhere(task)
             return
         self._finished(task, "FAIL", None, remark)
@@ -231,13 +280,20 @@ class Coordinator:
             raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {remark}")
 
     def _ended_elsewhere(self, task: TrialTask) -> None:
-        del self._running[task.number], self._began[task.number]
+        self._forget(task)
+        del self._began[task.number]
         self.progress.message(f"trial {task.number} was ended by something else (the dashboard?); it stays as it is")
 
     def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
-        del self._running[task.number]
+        self._forget(task)
         if state != "FAIL":
             self._failures_in_a_row = 0
         seconds = self.clock() - self._began.pop(task.number)
         finished = FinishedTrial(task=task, state=state, value=value, remark=remark, seconds=seconds)
         self.progress.trial_finished(finished, self._best)
+
+    def _forget(self, task: TrialTask) -> None:
+        """Forget a finished trial, whose records are in the database."""
+        del self._running[task.number]
+        self._watch.forget(task.number)
+        self.files.forget(task.number)

@@ -50,25 +50,36 @@ class WorkerLost:
     reason: str
 
 
-Event = EpochFinished | TrialFinished | TrialFailed | WorkerLost
+@dataclass(frozen=True, kw_only=True)
+class TrialRemark:
+    """Something that a user should know of a trial that goes on; one line."""
+
+    number: int
+    attempt: int
+    text: str
+
+
+Event = EpochFinished | TrialFinished | TrialFailed | TrialRemark | WorkerLost
+SaidByWorker = EpochFinished | TrialFinished | TrialFailed | TrialRemark
 
 _SAID_BY_WORKERS: dict[str, Any] = {
     "EpochFinished": (EpochFinished, {"metrics": EpochMetrics}),
     "TrialFinished": (TrialFinished, {"outcome": TrialOutcome}),
     "TrialFailed": (TrialFailed, {}),
+    "TrialRemark": (TrialRemark, {}),
 }
 
 
-def to_line(event: EpochFinished | TrialFinished | TrialFailed) -> str:
+def to_line(event: SaidByWorker) -> str:
     """Return an event as one line of JSON; every float comes back with the same bits."""
     return json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n"
 
 
-def from_line(line: str) -> EpochFinished | TrialFinished | TrialFailed:
+def from_line(line: str) -> SaidByWorker:
     """Read back what to_line wrote."""
     document = json.loads(line)
     event, parts = _SAID_BY_WORKERS[document.pop("event")]
     for name, part in parts.items():
         document[name] = part(**document[name])
-    said: EpochFinished | TrialFinished | TrialFailed = event(**document)
+    said: SaidByWorker = event(**document)
     return said

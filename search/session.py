@@ -18,6 +18,7 @@ from search.pruners import make_pruner
 from search.samplers import sampler_factory
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
+from search.trial_files import TrialFiles
 from storage import lock
 from storage.database import Database, is_new, open_for_reading, open_for_writing
 from storage.queries import (
@@ -35,6 +36,7 @@ from studies.errors import InputError, RegsearchError
 from studies.spec import StudySpec, differing_keys, parse_duration
 
 _MOST_WORKERS = 1024
+_LOCK_SECONDS = 10  # after which the coordinator says that it waits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +104,29 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             workers=workers,
             versions=versions(),
         )
+        files = TrialFiles(lock.trials_folder(path, name))
+        with suppress(OSError):  # without it no trial can be saved, and each says so
+            files.folder.mkdir(mode=0o700, exist_ok=True)
         coordinator = Coordinator(
             spec=spec,
             store=store,
             engine=engine,
-            setup=TrainerSetup(spec=spec, source=info.source, sha256=info.sha256, shared=copy),
+            setup=TrainerSetup(
+                spec=spec,
+                source=info.source,
+                sha256=info.sha256,
+                shared=copy,
+                files=str(files.folder),
+                study_uuid=store.study_uuid,
+            ),
             workers=workers,
             log_prefix=lock.log_prefix(path, name),
+            files=files,
             progress=options.progress,
             timeout_seconds=timeout,
         )
         database.gives_up = lambda: coordinator.is_stopping
+        database.lock_seconds = _LOCK_SECONDS
         handled = graceful_stop(coordinator.stop, name, options.storage) if options.handle_signals else None
         with handled or nullcontext(Received()) as received:
             reason = _run_and_record(coordinator, store)

@@ -5,6 +5,7 @@ stdout; whatever libraries print goes to its log file. When stdin ends, its coor
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import queue
@@ -12,11 +13,24 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
-from search.events import EpochFinished, TrialFailed, TrialFinished, to_line
+from search.events import (
+    EpochFinished,
+    Event,
+    TrialFailed,
+    TrialFinished,
+    TrialRemark,
+    WorkerLost,
+    from_line,
+    to_line,
+)
+from search.files import DamagedError, sealed, unsealed, write_durably
+from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints, FileCheckpoints
 from search.training.setup import TrainerSetup, make_trainer
 from search.training.trainer import DivergedError, Trainer
+from search.trial_files import TrialFiles
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, TrialTask
 
@@ -54,27 +68,50 @@ class _AnswerError(BaseException):
 
 
 def train_and_say(
-    trainer: Trainer, task: TrialTask, on_epoch: Callable[[EpochFinished], bool], log: TextIO
+    trainer: Trainer, setup: TrainerSetup, task: TrialTask, handler: Callable[[Event], bool], log: TextIO
 ) -> TrialFinished | TrialFailed | None:
-    """Train one trial and return how it ended; None where `on_epoch` ended it.
+    """Train one trial, from where it was interrupted on, and return how it ended; None where the handler ended it.
 
-    Whatever the trainer raises is that trial's failure, its traceback goes to the log; what `on_epoch`
-    raises passes through.
+    How it ended is on disk when this returns, so that it outlives whoever is told. Whatever the trainer raises is
+    that trial's failure, its traceback goes to the log; what the handler raises passes through.
     """
 
+    def remark(text: str) -> None:
+        print(f"trial {task.number}, attempt {task.attempt}: {text}", file=log, flush=True)
+        handler(TrialRemark(number=task.number, attempt=task.attempt, text=text))
+
+    if setup.files is None:
+        return _train(trainer, task, handler, NO_CHECKPOINTS, log)
+    files, identity = TrialFiles(Path(setup.files)), _identity(setup, task)
+    ended = _read_ended(files.ended(task.number), identity, remark)
+    if ended is not None:
+        return dataclasses.replace(ended, attempt=task.attempt)
+    with FileCheckpoints(files, task.number, identity, remark) as checkpoints:
+        ended = _train(trainer, task, handler, checkpoints, log)
+    if ended is not None:
+        try:
+            write_durably(files.ended(task.number), sealed(f"{identity}\n{to_line(ended)}".encode()))
+        except OSError as error:
+            remark(f"its result could not be saved ({error.strerror}) before the database has it")
+    return ended
+
+
+def _train(
+    trainer: Trainer, task: TrialTask, handler: Callable[[Event], bool], checkpoints: Checkpoints, log: TextIO
+) -> TrialFinished | TrialFailed | None:
     def tell(metrics: EpochMetrics) -> bool:
         try:
-            return on_epoch(EpochFinished(number=task.number, attempt=task.attempt, metrics=metrics))
+            return handler(EpochFinished(number=task.number, attempt=task.attempt, metrics=metrics))
         except BaseException as error:
             raise _AnswerError(error) from error
 
     try:
-        outcome = trainer.train(task, tell)
+        outcome = trainer.train(task, tell, checkpoints)
     except _AnswerError as error:
         raise error.raised from None
     except DivergedError as error:
         return TrialFailed(number=task.number, attempt=task.attempt, reason=str(error))
-    except Exception as error:  # noqa: BLE001 - see the docstring
+    except Exception as error:  # noqa: BLE001 - see train_and_say
         print(f"trial {task.number}, attempt {task.attempt}:", file=log)
         traceback.print_exc(file=log)
         log.flush()
@@ -82,6 +119,26 @@ def train_and_say(
     if outcome is None:
         return None
     return TrialFinished(number=task.number, attempt=task.attempt, outcome=outcome)
+
+
+def _identity(setup: TrainerSetup, task: TrialTask) -> str:
+    """Return what a trial's files must be of: this trial of this study on these data."""
+    facts = [setup.study_uuid, setup.spec.fingerprint(), setup.sha256, task.number, dict(task.params)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _read_ended(path: Path, identity: str, remark: Callable[[str], None]) -> TrialFinished | TrialFailed | None:
+    """Return how a trial ended, if an earlier process wrote it; what is damaged is said, and passed over."""
+    try:
+        written, line = unsealed(path.read_bytes()).decode().split("\n", 1)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, DamagedError) as error:
+        remark(f"{path.name} is damaged ({error}); the trial's end is trained again")
+        return None
+    ended = from_line(line) if written == identity else None
+    assert ended is None or isinstance(ended, TrialFinished | TrialFailed)
+    return ended
 
 
 def _one_line(error: Exception) -> str:
@@ -97,15 +154,17 @@ def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[Tr
         events.write(line)
         events.flush()
 
-    def ask(event: EpochFinished) -> bool:
+    def ask(event: Event) -> bool:
+        assert not isinstance(event, WorkerLost)
         say(to_line(event))
-        return bool(json.loads(commands.get()))
+        return isinstance(event, EpochFinished) and bool(json.loads(commands.get()))
 
-    trainer = make(setup_from_line(commands.get()))
+    setup = setup_from_line(commands.get())
+    trainer = make(setup)
     say(READY_LINE)
     while True:
         task = TrialTask(**json.loads(commands.get()))
-        ended = train_and_say(trainer, task, ask, sys.stderr)
+        ended = train_and_say(trainer, setup, task, ask, sys.stderr)
         if ended is not None:
             say(to_line(ended))
 

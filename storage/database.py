@@ -20,7 +20,7 @@ from optuna.storages import get_storage as cached
 from sqlalchemy import event
 
 from storage import schema
-from studies.errors import InputError, StorageError
+from studies.errors import InputError, StorageError, UnavailableError
 
 LOCK_SECONDS = 60
 _TRY_MILLISECONDS = 250
@@ -60,8 +60,9 @@ class Database:
         self.engine: sqlalchemy.Engine = rdb.engine
         self._rdb = rdb
         self.storage: optuna.storages.BaseStorage = cached(rdb)
+        self.lock_seconds: float = LOCK_SECONDS  # how long a transaction waits for another process's
         self.gives_up: Callable[[], bool] = lambda: False  # whether waiting for a lock has lost its sense
-        _begin_immediately(self.engine, writing, lambda: self.gives_up())
+        _begin_immediately(self.engine, writing, lambda: self.lock_seconds, lambda: self.gives_up())
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
@@ -240,7 +241,7 @@ def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> RDBSto
 
 def _engine(path: Path, *, writing: bool) -> sqlalchemy.Engine:
     engine = sqlalchemy.create_engine("sqlite://", creator=_connector(path, writing), poolclass=sqlalchemy.NullPool)
-    _begin_immediately(engine, writing, lambda: False)
+    _begin_immediately(engine, writing, lambda: LOCK_SECONDS, lambda: False)
     return engine
 
 
@@ -264,7 +265,9 @@ def _connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
     return connect
 
 
-def _begin_immediately(engine: sqlalchemy.Engine, writing: bool, gives_up: Callable[[], bool]) -> None:
+def _begin_immediately(
+    engine: sqlalchemy.Engine, writing: bool, lock_seconds: Callable[[], float], gives_up: Callable[[], bool]
+) -> None:
     """Let writers take the write lock before they read: what they read is then still true when they write.
 
     While another process has it, they try again and again in Python, where signals are heard.
@@ -275,7 +278,7 @@ def _begin_immediately(engine: sqlalchemy.Engine, writing: bool, gives_up: Calla
         if not writing:
             connection.exec_driver_sql("BEGIN")
             return
-        deadline = time.monotonic() + LOCK_SECONDS
+        deadline = time.monotonic() + lock_seconds()
         connection.exec_driver_sql(f"pragma busy_timeout={_TRY_MILLISECONDS}")
         while True:
             try:
@@ -295,7 +298,7 @@ def _translated_errors(path: Path) -> Iterator[None]:
     except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
         raise  # a bug of ours
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
-        raise StorageError(_explain(path, error)) from error
+        raise _explained(path, error) from error
     except OSError as error:
         raise StorageError(f"{path} can't be used: {error.strerror} ({error.filename})") from error
     except UnicodeDecodeError as error:
@@ -306,20 +309,20 @@ def _translated_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{path} is damaged ({error}): {_RESTORE}") from error
 
 
-def _explain(path: Path, error: BaseException) -> str:
+def _explained(path: Path, error: BaseException) -> StorageError:
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__
     text = _first_line(root)
     if "locked" in text:
-        return f"{path} was locked by another process for {LOCK_SECONDS} s: end that process and try again"
+        return UnavailableError(f"{path} is locked by another process: end that process and try again")
     if "full" in text or "disk I/O" in text:
-        return f"{path} can't be written ({text}): make room on its disk and try again"
+        return UnavailableError(f"{path} can't be written ({text}): make room on its disk and try again")
     if "readonly" in text:
-        return f"{path} can't be written: the file, its folder or its disk is read-only"
+        return StorageError(f"{path} can't be written: the file, its folder or its disk is read-only")
     if "malformed" in text or "not a database" in text or "no such" in text:
-        return f"{path} is damaged or no database ({text}): {_RESTORE}"
-    return f"{path} can't be used: {text}"
+        return StorageError(f"{path} is damaged or no database ({text}): {_RESTORE}")
+    return StorageError(f"{path} can't be used: {text}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -88,6 +88,11 @@ def data_folder(database: Path, study: str) -> Path:
     return side_folder(database) / f"study-{study}-data"
 
 
+def trials_folder(database: Path, study: str) -> Path:
+    """Return the folder in which a study's trials keep their states, and the best ones their weights."""
+    return side_folder(database) / f"study-{study}-trials"
+
+
 def remove_logs(database: Path, study: str) -> None:
     """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
     prefix = log_prefix(database, study)

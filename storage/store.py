@@ -19,6 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, select, update
 
+from storage import statements
 from storage.database import Database
 from storage.queries import UUID_ATTR, DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
@@ -65,7 +66,7 @@ class StudyStore:
         self.spec = spec
         self.exhausted = False
         self._database = database
-        self._uuid = study_uuid
+        self.study_uuid = study_uuid
         self._study_id = database.storage.get_study_id_from_name(name)
         self._sampler_for: Callable[[int], BaseSampler] = lambda number: RandomSampler(number)
         self._pruner: BasePruner = NopPruner()
@@ -135,10 +136,12 @@ class StudyStore:
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
         with self._transaction() as connection:
-            connection.execute(update(StudyRow).where(StudyRow.study_uuid == self._uuid).values(spec=spec.to_json()))
+            connection.execute(
+                update(StudyRow).where(StudyRow.study_uuid == self.study_uuid).values(spec=spec.to_json())
+            )
             entered = connection.execute(
                 insert(RunRow).values(
-                    study_uuid=self._uuid,
+                    study_uuid=self.study_uuid,
                     host=socket.gethostname(),
                     pid=os.getpid(),
                     engine=engine,
@@ -152,7 +155,7 @@ class StudyStore:
             )
             assert entered.inserted_primary_key is not None
             self._run_id = entered.inserted_primary_key[0]
-            self._forget_trials_that_are_not_there(connection)
+            statements.forget_trials_that_are_not_there(connection, self.study_uuid, self._study_id)
             self._ask_sampler_whether_it_is_done()
 
     def end_run(self, outcome: str) -> None:
@@ -183,14 +186,14 @@ class StudyStore:
         with self._transaction() as connection:
             connection.execute(
                 update(RunRow)
-                .where(RunRow.study_uuid == self._uuid, RunRow.ended_at.is_(None))
+                .where(RunRow.study_uuid == self.study_uuid, RunRow.ended_at.is_(None))
                 .values(stop_requested_at=utc_now())
             )
 
     def unfinished(self) -> list[TrialTask]:
         """Return the trials that ran when the search was interrupted, by number."""
         with self._transaction() as connection:
-            begun = select(TrialRow.number, TrialRow.attempt).where(TrialRow.study_uuid == self._uuid)
+            begun = select(TrialRow.number, TrialRow.attempt).where(TrialRow.study_uuid == self.study_uuid)
             attempts = {row.number: row.attempt for row in connection.execute(begun)}
             running = self._database.storage.get_all_trials(self._study_id, states=(TrialState.RUNNING,))
             return [
@@ -217,7 +220,7 @@ class StudyStore:
                 select(
                     EpochRow.train_loss, EpochRow.stop_loss, EpochRow.stop_cross_entropy, EpochRow.stop_accuracy
                 ).where(
-                    EpochRow.study_uuid == self._uuid,
+                    EpochRow.study_uuid == self.study_uuid,
                     EpochRow.number == task.number,
                     EpochRow.epoch == metrics.epoch,
                 )
@@ -225,10 +228,13 @@ class StudyStore:
             if recorded is not None:
                 same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
                 return Verdict.REPEATED if same else Verdict.DIFFERS
-            storage, trial_id = self._database.storage, self._running_trial_id(connection, task.number)
+            storage = self._database.storage
+            trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return Verdict.ENDED
-            connection.execute(insert(EpochRow).values(study_uuid=self._uuid, number=task.number, **asdict(metrics)))
+            connection.execute(
+                insert(EpochRow).values(study_uuid=self.study_uuid, number=task.number, **asdict(metrics))
+            )
             by_accuracy = self.spec.search.objective == "accuracy"
             judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
             storage.set_trial_intermediate_value(trial_id, metrics.epoch, judged)
@@ -261,6 +267,12 @@ class StudyStore:
         """Record that a trial failed for good; False where something else ended it before."""
         return self._tell(task, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
 
+    def best_trials(self, count: int) -> list[int]:
+        """Return the numbers of so many complete trials with the best values, the best first."""
+        largest = self.spec.search.objective == "accuracy"
+        with self._transaction() as connection:
+            return statements.best_trials(connection, self._study_id, largest=largest, limit=count)
+
     def lose(self, task: TrialTask) -> TrialTask | None:
         """Record that a trial's worker was lost; return its next attempt, or None after the last."""
         if task.attempt + 1 >= _MOST_ATTEMPTS:
@@ -280,7 +292,7 @@ class StudyStore:
         """Delete the study, in Optuna's tables and ours."""
         with self._transaction() as connection:
             self._database.storage.delete_study(self._study_id)
-            connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self._uuid))
+            connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
     def _ask(self) -> TrialTask | None:
         with self._transaction() as connection:
@@ -299,13 +311,15 @@ class StudyStore:
                 if not is_waiting:
                     raise
                 raise _UnusableError(number, f"its enqueued settings can't be used: {error}") from error
-            connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0))
+            connection.execute(insert(TrialRow).values(study_uuid=self.study_uuid, number=number, attempt=0))
             return TrialTask(number=number, attempt=0, params=params)
 
     def _refuse(self, number: int, reason: str) -> None:
         """Fail a waiting trial whose settings, enqueued past us, are none of this space."""
         with self._transaction() as connection:
-            connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0, reason=reason))
+            connection.execute(
+                insert(TrialRow).values(study_uuid=self.study_uuid, number=number, attempt=0, reason=reason)
+            )
             storage = self._database.storage
             trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
             storage.set_trial_state_values(trial_id, TrialState.RUNNING)
@@ -321,7 +335,8 @@ class StudyStore:
         columns: Mapping[str, Any],
     ) -> bool:
         with self._transaction() as connection:
-            storage, trial_id = self._database.storage, self._running_trial_id(connection, task.number)
+            storage = self._database.storage
+            trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return False
             for key, figure in shown.items():  # a finished trial takes no attribute any more
@@ -345,50 +360,38 @@ class StudyStore:
             study.sampler.after_trial(study, trials[-1], trials[-1].state, trials[-1].values)
             self.exhausted = study.exhausted
 
-    def _forget_trials_that_are_not_there(self, connection: sqlalchemy.Connection) -> None:
-        """Drop rows of ours that a copy of the study wrote beyond this one's trials, before it was deleted."""
-        connection.exec_driver_sql(
-            "delete from regsearch_trials where study_uuid = ? "
-            "and number not in (select number from trials where study_id = ?)",
-            (self._uuid, self._study_id),
-        )
-
-    def _running_trial_id(self, connection: sqlalchemy.Connection, number: int) -> int | None:
-        trial_id: int | None = connection.exec_driver_sql(
-            "select trial_id from trials where study_id = ? and number = ? and state = 'RUNNING'",
-            (self._study_id, number),
-        ).scalar()
-        return trial_id
-
     def _set_trial_row(self, connection: sqlalchemy.Connection, number: int, **columns: Any) -> None:
         connection.execute(
-            update(TrialRow).where(TrialRow.study_uuid == self._uuid, TrialRow.number == number).values(**columns)
+            update(TrialRow).where(TrialRow.study_uuid == self.study_uuid, TrialRow.number == number).values(**columns)
         )
 
     def _count(self, connection: sqlalchemy.Connection) -> Any:
-        """Return a row (all, finished, running, first_waiting); running are those that we began."""
-        return connection.exec_driver_sql(
-            "select count(*) as 'all', coalesce(sum(t.state not in ('RUNNING', 'WAITING')), 0) as finished, "
-            "coalesce(sum(t.state = 'RUNNING' and r.number is not null), 0) as running, "
-            "min(case when t.state = 'WAITING' then t.number end) as first_waiting "
-            "from trials t left join regsearch_trials r on r.study_uuid = ? and r.number = t.number "
-            "where t.study_id = ?",
-            (self._uuid, self._study_id),
-        ).one()
+        return statements.count(connection, self.study_uuid, self._study_id)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlalchemy.Connection]:
         """One transaction on this study; raises StorageError where the study isn't there any more."""
         with self._database.transaction() as connection:
-            uuid_now = connection.exec_driver_sql(
-                "select value_json from study_user_attributes where study_id = ? and key = ?",
-                (self._study_id, UUID_ATTR),
-            ).scalar()
-            if uuid_now is None or json.loads(uuid_now) != self._uuid:
+            if statements.uuid_of(connection, self._study_id) != self.study_uuid:
                 raise StorageError(
                     f"the study {self.name} was deleted or renamed while it was open here; nothing more was written"
                 )
+            if self._run_id is not None:
+                self._check_newest_run(connection)
             yield connection
+
+    def _check_newest_run(self, connection: sqlalchemy.Connection) -> None:
+        """Raise StorageError where another coordinator took over: the newest run alone may write.
+
+        The lock keeps two from running at once; this holds where its file was removed or lies on a file system
+        that doesn't lock.
+        """
+        newest = statements.newest_run(connection, self.study_uuid)
+        if newest.run_id != self._run_id:
+            raise StorageError(
+                f"the study {self.name} was taken over by process {newest.pid} on {newest.host}; "
+                "this one stops, and wrote nothing more"
+            )
 
 
 class _UnusableError(Exception):

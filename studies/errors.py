@@ -19,6 +19,10 @@ class StorageError(RegsearchError):
     exit_code = 3
 
 
+class UnavailableError(StorageError):
+    """The database can't be used now, being locked or its disk full; later it may."""
+
+
 class NoResultError(RegsearchError):
     """The search ended without an answer: no trial completed, or too many failed in a row."""
 

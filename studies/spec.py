@@ -218,6 +218,9 @@ class BudgetSpec(_Section):
     timeout: Annotated[str, AfterValidator(_check_duration)] | None = Field(
         None, description="length of one run, 90s, 30m or 1h30m; trials under way are finished"
     )
+    epoch_timeout: Annotated[str, AfterValidator(_check_duration)] | None = Field(
+        None, description="a worker silent for so long is stuck, and replaced; not given: by the pace of the epochs"
+    )
 
 
 class StudySpec(_Section):

@@ -61,7 +61,8 @@ class TrialOutcome:
         select_cross_entropy, train_cross_entropy: without penalty, in nats per row.
         select_accuracy, train_accuracy: in [0, 1].
         near_zero_share: part of the first layer's weights below 1e-3 in size, in [0, 1] (L1's doing).
-        seconds: wall time of the attempt that completed.
+        seconds: wall time of its training, as far as the result stands on it.
+        weights_sha256: of the file with its weights; None where none was written.
     """
 
     best_epoch: int
@@ -72,6 +73,7 @@ class TrialOutcome:
     train_accuracy: float
     near_zero_share: float
     seconds: float
+    weights_sha256: str | None = None
 
     def __post_init__(self) -> None:
         _check_finite(self)
@@ -102,5 +104,5 @@ class Standing:
 
 def _check_finite(figures: EpochMetrics | TrialOutcome) -> None:
     for name, figure in vars(figures).items():
-        if not math.isfinite(figure):
+        if isinstance(figure, int | float) and not math.isfinite(figure):
             raise ValueError(f"{name} is {figure}; a trial that diverged has no such figure")

@@ -1,7 +1,7 @@
 """A trainer of milliseconds, and a worker process that has it: `python tests/fakes.py`.
 
 What a trial gives depends on its parameters alone. What goes wrong is told by $FAKE_FAULTS, a JSON object
-of trial number → fault: "die" (always), "die once", "raise", "diverge", "hang".
+of trial number → fault: "die" (always), "die once", "raise", "diverge", "hang" (always), "hang once".
 """
 
 import hashlib
@@ -9,6 +9,9 @@ import json
 import os
 import time
 
+import numpy as np
+
+from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints, TrialState
 from search.training.early_stopping import EarlyStopping
 from search.training.setup import TrainerSetup
 from search.training.trainer import DivergedError, OnEpoch
@@ -23,12 +26,17 @@ class FakeTrainer:
         self.max_epochs = setup.spec.training.max_epochs
         self.seconds = float(os.environ.get("FAKE_EPOCH_SECONDS", "0"))
 
-    def train(self, task: TrialTask, on_epoch: OnEpoch) -> TrialOutcome | None:
+    def train(
+        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+    ) -> TrialOutcome | None:
         quality = int(hashlib.sha256(json.dumps(dict(task.params), sort_keys=True).encode()).hexdigest()[:8], 16)
         base = quality / 2**32
-        stopping = EarlyStopping(patience=Regularization.from_params(task.params).patience)
-        epoch = 0
-        while epoch < self.max_epochs and not stopping.is_over:
+        patience = Regularization.from_params(task.params).patience
+        state = checkpoints.latest() or TrialState(stopping=EarlyStopping(patience=patience))
+        if not all(on_epoch(metrics) for metrics in state.curve):
+            return None
+        while len(state.curve) < self.max_epochs and not state.stopping.is_over:
+            epoch = len(state.curve)
             time.sleep(self.seconds)
             self._go_wrong(task, epoch)
             loss = base + 1 / (epoch + 2) + 0.1 * ((quality >> epoch) & 1)
@@ -40,19 +48,24 @@ class FakeTrainer:
                 stop_accuracy=1 / (1 + loss),
                 seconds=0.0,
             )
+            state = TrialState(
+                curve=(*state.curve, metrics),
+                stopping=state.stopping.after(epoch, loss),
+                network=[np.full(4, loss)],
+            )
+            checkpoints.save(state)
             if not on_epoch(metrics):
                 return None
-            stopping = stopping.after(epoch, loss)
-            epoch += 1
         return TrialOutcome(
-            best_epoch=stopping.best_epoch or 0,
-            epochs=epoch,
+            best_epoch=state.stopping.best_epoch or 0,
+            epochs=len(state.curve),
             select_cross_entropy=base,
             select_accuracy=1 / (1 + base),
             train_cross_entropy=base / 2,
             train_accuracy=1 / (1 + base / 2),
             near_zero_share=0.5,
             seconds=0.0,
+            weights_sha256=checkpoints.save_weights([np.full(4, base)]),
         )
 
     def _go_wrong(self, task: TrialTask, epoch: int) -> None:
@@ -63,7 +76,7 @@ class FakeTrainer:
             raise ValueError("a fault was asked for")
         if fault == "diverge":
             raise DivergedError(epoch)
-        if fault == "hang":
+        if fault == "hang" or (fault == "hang once" and task.attempt == 0 and epoch == 1):
             time.sleep(600)
 
 

@@ -40,6 +40,13 @@ class Engine(Protocol):
         """
         ...
 
+    def give_up(self, task: TrialTask, reason: str) -> None:
+        """End the worker that has this task; a later `wait` says that it was lost, and for what reason.
+
+        Does nothing where it can't be ended, or has no such task any more.
+        """
+        ...
+
     def stop(self) -> None:
         """End all workers, whatever they do; takes less than five seconds; may be called twice."""
         ...

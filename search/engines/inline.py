@@ -43,12 +43,16 @@ class InlineEngine:
         if self._task is None:
             return
         task, self._task = self._task, None
+        assert self._setup is not None
         with self._log_path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            ended = train_and_say(self._started_trainer(), task, handler, log)
+            ended = train_and_say(self._started_trainer(), self._setup, task, handler, log)
         if isinstance(ended, TrialFailed):
             ended = dataclasses.replace(ended, log=str(self._log_path))
         if ended is not None:
             handler(ended)
+
+    def give_up(self, task: TrialTask, reason: str) -> None:
+        """Do nothing: who could ask is the one that trains."""
 
     def stop(self) -> None:
         """Forget what was submitted."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.engines.base import Handler
-from search.events import EpochFinished, TrialFailed, WorkerLost, from_line
+from search.events import EpochFinished, TrialFailed, TrialRemark, WorkerLost, from_line
 from search.training.setup import TrainerSetup
 from search.worker import READY_LINE, answer_to_line, setup_to_line, task_to_line
 from studies.errors import NoResultError
@@ -38,6 +38,7 @@ class _Worker:
         self.is_ready = False
         self.trials = 0
         self.failed_starts = 0  # of this slot, in a row
+        self.given_up: str | None = None  # why it was killed
         self._unread = b""
         with log.open("ab") as log_file:
             self.process = subprocess.Popen(
@@ -134,6 +135,13 @@ class ProcessEngine:
                 for line in lines:
                     self._hear(worker, line, handler)
 
+    def give_up(self, task: TrialTask, reason: str) -> None:
+        """Kill the worker that has this task; one that hangs hears nothing else."""
+        for worker in self._workers:
+            if worker.task == task:
+                worker.given_up = reason
+                worker.process.kill()
+
     def stop(self) -> None:
         """Terminate all workers, then wait for them."""
         for worker in self._workers:
@@ -172,6 +180,9 @@ class ProcessEngine:
             worker.is_ready, worker.failed_starts = True, 0
             return
         event = from_line(line)
+        if isinstance(event, TrialRemark):
+            handler(event)
+            return
         if isinstance(event, EpochFinished):
             go_on = handler(event)
             if not go_on:
@@ -188,6 +199,7 @@ class ProcessEngine:
         self._selector.unregister(worker)
         self._workers.remove(worker)
         ending = worker.end(time.monotonic() + _GRACE_SECONDS)
+        ending = worker.given_up or ending
         failed_starts = 0 if worker.is_ready else worker.failed_starts + 1
         if failed_starts < _START_TRIES:
             successor = self._new_worker(worker.log)

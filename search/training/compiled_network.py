@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.data.splits import Rows
+from search.training.checkpoints import Arrays
 from search.training.optimizers import OPTIMIZERS
 from search.training.trial import Evaluation, Weights
 from studies.space import Regularization
@@ -181,10 +182,24 @@ class CompiledNetwork:
         """Return copies of all weights, in the order of the Keras model."""
         return [variable.numpy() for layer in self._layers for variable in layer.weights]
 
-    def set_weights(self, weights: Weights) -> None:
+    def set_weights(self, weights: Arrays) -> None:
         """Put weights back; the optimizer's state stays as it is."""
         for variable, value in zip((w for layer in self._layers for w in layer.weights), weights, strict=True):
             variable.assign(value)
+
+    def get_state(self) -> Weights:
+        """Return copies of the steps taken, the optimizer's state and the weights; dropout has no state."""
+        slots = [slot.numpy() for slots in self._optimizer.slots for slot in slots]
+        return [np.array(self._steps), *slots, *self.get_weights()]
+
+    def set_state(self, state: Arrays) -> None:
+        """Go on from what `get_state` returned."""
+        slots = [slot for slots in self._optimizer.slots for slot in slots]
+        steps, *arrays = state
+        for slot, value in zip(slots, arrays, strict=False):
+            slot.assign(value)
+        self.set_weights(arrays[len(slots) :])
+        self._steps = int(steps)
 
     def _train_batches(self, batches: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
         """Train on each row of batches (steps, batch size); return the sum of all rows' losses."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.data.splits import Splits
+from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 from search.training.compiled_network import CompiledNetwork
 from search.training.model import RegularizedNetwork
 from search.training.trainer import OnEpoch
@@ -48,7 +49,9 @@ class CompiledTrainer:
         """How often TensorFlow traced a function, in all."""
         return sum(network.traces for network in self.networks.values())
 
-    def train(self, task: TrialTask, on_epoch: OnEpoch) -> TrialOutcome | None:
+    def train(
+        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+    ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`."""
         regularization = Regularization.from_params(task.params)
         network = self.network(regularization)
@@ -59,6 +62,7 @@ class CompiledTrainer:
             splits=self.splits,
             seed=self.seed,
             on_epoch=on_epoch,
+            checkpoints=checkpoints,
         )
 
     def network(self, regularization: Regularization) -> CompiledNetwork:

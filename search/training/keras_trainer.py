@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.data.splits import Rows, Splits
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints
 from search.training.model import RegularizedNetwork
 from search.training.trainer import OnEpoch
 from search.training.trial import Evaluation, Weights, train_trial
@@ -35,7 +36,9 @@ class KerasTrainer:
         self.seed = spec.search.seed if seed is None else seed
         self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
 
-    def train(self, task: TrialTask, on_epoch: OnEpoch) -> TrialOutcome | None:
+    def train(
+        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+    ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`."""
         keras.utils.clear_session()
         regularization = Regularization.from_params(task.params)
@@ -49,6 +52,7 @@ class KerasTrainer:
             splits=self.splits,
             seed=self.seed,
             on_epoch=on_epoch,
+            checkpoints=checkpoints,
         )
 
 
@@ -97,6 +101,19 @@ class KerasNetwork:
         """Return the model's weights."""
         return list(self.model.get_weights())
 
-    def set_weights(self, weights: Weights) -> None:
+    def set_weights(self, weights: Arrays) -> None:
         """Set the model's weights."""
         self.model.set_weights(weights)
+
+    def get_state(self) -> Weights:
+        """Return all variables of the model, dropout's seeds among them, and of its optimizer."""
+        return [variable.value.numpy() for variable in self._variables()]
+
+    def set_state(self, state: Arrays) -> None:
+        """Set all variables."""
+        self.model.optimizer.build(self.model.trainable_variables)  # else it has no state yet
+        for variable, value in zip(self._variables(), state, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.model.variables, *self.model.optimizer.variables]

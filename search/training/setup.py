@@ -22,12 +22,16 @@ class TrainerSetup:
         source: a built-in data set's name, or the absolute path of an .npz file.
         sha256: the fingerprint that the data must have.
         shared: a folder with the machine's one copy of them, see `search.data.shared`; None: there is none.
+        files: the folder in which trials keep their states, see `search.trial_files`; None: they keep none.
+        study_uuid: tells the study from others, of the same name too.
     """
 
     spec: StudySpec
     source: str
     sha256: str
     shared: str | None = None
+    files: str | None = None
+    study_uuid: str = ""
 
 
 def make_trainer(setup: TrainerSetup) -> Trainer:

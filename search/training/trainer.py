@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 OnEpoch = Callable[[EpochMetrics], bool]
@@ -19,9 +20,12 @@ class DivergedError(Exception):
 class Trainer(Protocol):
     """Trains trials of one study; what a trial gives depends on the study and its parameters alone."""
 
-    def train(self, task: TrialTask, on_epoch: OnEpoch) -> TrialOutcome | None:
-        """Train one trial; None where `on_epoch` ended it.
+    def train(
+        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+    ) -> TrialOutcome | None:
+        """Train one trial, from its latest checkpoint on; None where `on_epoch` ended it.
 
+        `on_epoch` is told every epoch, those before the checkpoint too: the last may not have been heard.
         Raises DivergedError where a loss is NaN or infinite.
         """
         ...

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from search.data.splits import Rows, Splits
 from search.seeds import derive_seed
+from search.training.checkpoints import Arrays, Checkpoints, TrialState
 from search.training.early_stopping import EarlyStopping
 from search.training.trainer import DivergedError, OnEpoch
 from studies.trial import EpochMetrics, TrialOutcome
@@ -40,48 +41,82 @@ class Network(Protocol):
     def get_weights(self) -> Weights:
         """Return copies of all weights, in the order of the Keras model."""
 
-    def set_weights(self, weights: Weights) -> None:
+    def set_weights(self, weights: Arrays) -> None:
         """Put weights back that `get_weights` returned."""
+
+    def get_state(self) -> Weights:
+        """Return copies of all that training changes: weights, the optimizer's state, counters, random states."""
+
+    def set_state(self, state: Arrays) -> None:
+        """Go on from what `get_state` returned."""
 
 
 def train_trial(
-    network: Network, *, patience: int | None, max_epochs: int, splits: Splits, seed: int, on_epoch: OnEpoch
+    network: Network,
+    *,
+    patience: int | None,
+    max_epochs: int,
+    splits: Splits,
+    seed: int,
+    on_epoch: OnEpoch,
+    checkpoints: Checkpoints,
 ) -> TrialOutcome | None:
-    """Train the network until early stopping or `max_epochs`; see `Trainer.train`."""
+    """Train the network until early stopping or `max_epochs`, from its latest checkpoint on; see `Trainer.train`."""
     started = time.perf_counter()
-    stopping = EarlyStopping(patience=patience)
-    best_weights: Weights | None = None
-    epoch = 0
-    while epoch < max_epochs and not stopping.is_over:
-        metrics = _train_epoch(network, epoch, epoch_order(splits.train, seed, epoch), splits.stop)
-        if not on_epoch(metrics):
+    state = checkpoints.latest()
+    if state is None:
+        state = TrialState(stopping=EarlyStopping(patience=patience))
+    else:
+        network.set_state(state.network)
+        started -= state.seconds
+        for metrics in state.curve:  # the last one may not have been heard
+            if not on_epoch(metrics):
+                return None
+    while len(state.curve) < max_epochs and not state.stopping.is_over:
+        state = _after_epoch(network, state, splits, seed, started)
+        checkpoints.save(state)
+        if not on_epoch(state.curve[-1]):
             return None
-        stopping = stopping.after(epoch, metrics.stop_loss)
-        if stopping.patience is not None and stopping.best_epoch == epoch:
-            best_weights = network.get_weights()
-        epoch += 1
-    if best_weights is not None:
-        network.set_weights(best_weights)
-    assert stopping.best_epoch is not None
+    if state.best_weights is not None:
+        network.set_weights(state.best_weights)
+    best_epoch = state.stopping.best_epoch
+    assert best_epoch is not None
     select, train = network.evaluate(splits.select), network.evaluate(splits.train)
     if not math.isfinite(select.cross_entropy + train.cross_entropy):
-        raise DivergedError(stopping.best_epoch)
-    first_kernel = network.get_weights()[0]  # (pixels, units of the first hidden layer)
+        raise DivergedError(best_epoch)
+    weights = network.get_weights()
+    first_kernel = weights[0]  # (pixels, units of the first hidden layer)
     return TrialOutcome(
-        best_epoch=stopping.best_epoch,
-        epochs=epoch,
+        best_epoch=best_epoch,
+        epochs=len(state.curve),
         select_cross_entropy=select.cross_entropy,
         select_accuracy=select.accuracy,
         train_cross_entropy=train.cross_entropy,
         train_accuracy=train.accuracy,
         near_zero_share=float((np.abs(first_kernel) < _NEAR_ZERO).mean()),
         seconds=time.perf_counter() - started,
+        weights_sha256=checkpoints.save_weights(weights),
     )
 
 
 def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:
     """Return the rows in the order in which an epoch, counted from 0, takes them."""
     return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(rows)
+
+
+def _after_epoch(network: Network, state: TrialState, splits: Splits, seed: int, started: float) -> TrialState:
+    """Train one more epoch; return the state after it."""
+    epoch = len(state.curve)
+    metrics = _train_epoch(network, epoch, epoch_order(splits.train, seed, epoch), splits.stop)
+    stopping = state.stopping.after(epoch, metrics.stop_loss)
+    is_best = stopping.patience is not None and stopping.best_epoch == epoch
+    return TrialState(
+        curve=(*state.curve, metrics),
+        stopping=stopping,
+        network=network.get_state(),
+        best_weights=network.get_weights() if is_best else state.best_weights,
+        seconds=time.perf_counter() - started,
+    )
 
 
 def _train_epoch(network: Network, epoch: int, order: Rows, stop: Rows) -> EpochMetrics:

@@ -249,7 +249,7 @@ def test_a_slot_that_cannot_start_leaves_the_others_at_work(tmp_path: Path, monk
 
 def test_any_exception_text_becomes_one_line_that_a_database_takes(tmp_path: Path) -> None:
     class Raising(fakes.FakeTrainer):
-        def train(self, task: TrialTask, on_epoch: object) -> None:  # type: ignore[override]
+        def train(self, *_: object) -> None:  # type: ignore[override]
             raise ValueError("bad \udcff name\nsecond line" + "x" * 5000)
 
     engine = InlineEngine(Raising)

@@ -40,8 +40,8 @@ def kill_at(at: int | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[KillSwi
     switch = KillSwitch(at)
     real = storage_database._begin_immediately
 
-    def instrumented(engine: sqlalchemy.Engine, writing: bool, gives_up: Callable[[], bool]) -> None:
-        real(engine, writing, gives_up)
+    def instrumented(engine: sqlalchemy.Engine, writing: bool, *waiting: Any) -> None:
+        real(engine, writing, *waiting)
         if writing:
             sqlalchemy.event.listen(engine, "before_cursor_execute", switch.count)
             sqlalchemy.event.listen(engine, "commit", switch.count)

@@ -1,0 +1,59 @@
+"""The folder beside the database in which trials under way keep their states, and the best ones their weights."""
+
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from search.files import TEMPORARY
+
+_CHECKPOINT, _ENDED, _WEIGHTS = ".checkpoint", ".ended", ".weights.npz"
+
+
+class TrialFiles:
+    """The files of one study's trials; whose they are follows from their names.
+
+    Args:
+        folder: theirs alone.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def checkpoint(self, number: int, epochs: int) -> Path:
+        """Return where a trial's state after so many epochs lies."""
+        return self.folder / f"trial-{number}.{epochs}{_CHECKPOINT}"
+
+    def checkpoints(self, number: int) -> list[Path]:
+        """Return a trial's checkpoints that are there, the newest first."""
+        found = self.folder.glob(f"trial-{number}.*{_CHECKPOINT}")
+        return sorted(found, key=lambda path: int(path.name.split(".")[1]), reverse=True)
+
+    def ended(self, number: int) -> Path:
+        """Return where it is written how a trial ended, until the database has it."""
+        return self.folder / f"trial-{number}{_ENDED}"
+
+    def weights(self, number: int) -> Path:
+        """Return where the weights of a complete trial lie, if they are kept."""
+        return self.folder / f"trial-{number}{_WEIGHTS}"
+
+    def forget(self, number: int) -> None:
+        """Remove what a trial needed while it was under way."""
+        self._remove([*self.checkpoints(number), self.ended(number)])
+
+    def keep_weights(self, numbers: Collection[int]) -> None:
+        """Remove the weights of all other trials."""
+        kept = {self.weights(number) for number in numbers}
+        self._remove(path for path in self.folder.glob(f"*{_WEIGHTS}") if path not in kept)
+
+    def clean(self, running: Collection[int]) -> None:
+        """Remove what no trial under way needs; while nobody trains."""
+        prefixes = tuple(f"trial-{number}." for number in running)
+        for suffix in (_CHECKPOINT, _ENDED, TEMPORARY):
+            found = self.folder.glob(f"*{suffix}")
+            self._remove(path for path in found if suffix == TEMPORARY or not path.name.startswith(prefixes))
+
+    @staticmethod
+    def _remove(paths: "Collection[Path] | Iterator[Path]") -> None:
+        with suppress(OSError):  # a file too many does no harm, and the next run removes it
+            for path in paths:
+                path.unlink(missing_ok=True)

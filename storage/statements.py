@@ -1,0 +1,64 @@
+"""What a study's coordinator reads by SQL within its transactions, from Optuna's tables and ours at once."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection
+
+from storage.queries import UUID_ATTR
+
+
+def uuid_of(connection: Connection, study_id: int) -> str | None:
+    """Return which of our studies an Optuna study is now; None where it is none."""
+    value = connection.exec_driver_sql(
+        "select value_json from study_user_attributes where study_id = ? and key = ?", (study_id, UUID_ATTR)
+    ).scalar()
+    uuid: str | None = None if value is None else json.loads(value)
+    return uuid
+
+
+def newest_run(connection: Connection, uuid: str) -> Any:
+    """Return a row (run_id, pid, host) of the study's newest run."""
+    return connection.exec_driver_sql(
+        "select run_id, pid, host from regsearch_runs where study_uuid = ? order by run_id desc limit 1", (uuid,)
+    ).one()
+
+
+def count(connection: Connection, uuid: str, study_id: int) -> Any:
+    """Return a row (all, finished, running, first_waiting) of trials; running are those that we began."""
+    return connection.exec_driver_sql(
+        "select count(*) as 'all', coalesce(sum(t.state not in ('RUNNING', 'WAITING')), 0) as finished, "
+        "coalesce(sum(t.state = 'RUNNING' and r.number is not null), 0) as running, "
+        "min(case when t.state = 'WAITING' then t.number end) as first_waiting "
+        "from trials t left join regsearch_trials r on r.study_uuid = ? and r.number = t.number "
+        "where t.study_id = ?",
+        (uuid, study_id),
+    ).one()
+
+
+def running_trial_id(connection: Connection, study_id: int, number: int) -> int | None:
+    """Return Optuna's id of a trial that runs; None where it doesn't."""
+    trial_id: int | None = connection.exec_driver_sql(
+        "select trial_id from trials where study_id = ? and number = ? and state = 'RUNNING'", (study_id, number)
+    ).scalar()
+    return trial_id
+
+
+def best_trials(connection: Connection, study_id: int, *, largest: bool, limit: int) -> list[int]:
+    """Return the numbers of the complete trials with the best values, the best first."""
+    order = "desc" if largest else "asc"
+    found = connection.exec_driver_sql(
+        "select number from trials join trial_values using (trial_id) "
+        f"where study_id = ? and state = 'COMPLETE' order by value {order}, number limit ?",
+        (study_id, limit),
+    )
+    return list(found.scalars())
+
+
+def forget_trials_that_are_not_there(connection: Connection, uuid: str, study_id: int) -> None:
+    """Drop rows of ours that a copy of the study wrote beyond this one's trials, before it was deleted."""
+    connection.exec_driver_sql(
+        "delete from regsearch_trials where study_uuid = ? "
+        "and number not in (select number from trials where study_id = ?)",
+        (uuid, study_id),
+    )

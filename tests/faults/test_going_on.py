@@ -1,0 +1,278 @@
+"""What a search does when something goes wrong and comes right again: nothing is lost, and nothing trained twice."""
+
+import functools
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+from helpers import assert_whole, finished, rows
+
+from search import api, session
+from search.coordinator import Coordinator
+from search.engines.inline import InlineEngine
+from search.engines.processes import ProcessEngine
+from search.progress import Progress
+from search.session import RunResult
+from search.training.trainer import OnEpoch
+from storage import lock
+from storage.database import database_path
+from storage.store import StudyStore
+from studies.errors import StorageError, UnavailableError
+from studies.trial import TrialOutcome, TrialTask
+
+Search = Callable[..., RunResult]
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that handles errors handles this."""
+
+
+@pytest.fixture
+def whole(search: Search, tmp_path: Path) -> list[dict[str, Any]]:
+    """The rows of a search that ran through."""
+    other = f"sqlite:///{tmp_path}/whole.db"
+    search(storage=other)
+    return rows(other)
+
+
+def files(storage: str) -> set[str]:
+    """The names of what the study's trials have on disk."""
+    return {path.name for path in lock.trials_folder(database_path(storage), "smoke").iterdir()}
+
+
+class CountingTrainer(fakes.FakeTrainer):
+    """Knows which epochs it trained itself."""
+
+    trained: list[tuple[int, int]]
+
+    def train(self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Any = None) -> TrialOutcome | None:
+        state = checkpoints.latest()
+        begun = 0 if state is None else len(state.curve)
+
+        def heard(metrics: Any) -> bool:
+            if metrics.epoch >= begun:
+                self.trained.append((task.number, metrics.epoch))
+            return on_epoch(metrics)
+
+        return super().train(task, heard, checkpoints)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The epochs, (trial, epoch), that CountingTrainers trained."""
+    epochs: list[tuple[int, int]] = []
+    monkeypatch.setattr(CountingTrainer, "trained", epochs, raising=False)
+    return epochs
+
+
+def test_a_result_outlives_the_coordinator_and_is_adopted(
+    search: Search, storage: str, whole: Any, trained: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = next(row["number"] for row in whole if row["state"] == "complete")
+
+    def die(self: StudyStore, task: TrialTask, outcome: TrialOutcome) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(StudyStore, "finish", die)
+        search(engine=InlineEngine(CountingTrainer))
+    assert f"trial-{first}.ended" in files(storage)
+    search(engine=InlineEngine(CountingTrainer))
+    assert len(trained) == len(set(trained))
+    assert rows(storage) == whole
+
+
+def test_a_result_of_another_study_of_that_name_is_not_adopted(
+    search: Search, storage: str, whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(self: StudyStore, task: TrialTask, outcome: TrialOutcome) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(StudyStore, "finish", die)
+        search(settings=["search.seed=5", "training.max_epochs=2"])
+    folder = lock.trials_folder(database_path(storage), "smoke")
+    kept = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert any(name.endswith(".ended") for name in kept)
+    api.delete("smoke", storage=storage)
+    assert not folder.exists()
+    folder.mkdir()
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    search()
+    assert rows(storage) == whole
+
+
+def test_a_damaged_result_is_said_and_its_end_trained_again(
+    search: Search, storage: str, whole: Any, progress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(self: StudyStore, task: TrialTask, outcome: TrialOutcome) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(StudyStore, "finish", die)
+        search()
+    (path,) = lock.trials_folder(database_path(storage), "smoke").glob("*.ended")
+    path.write_bytes(path.read_bytes()[:-1])
+    search()
+    assert any(f"{path.name} is damaged" in message for message in progress.messages)
+    assert rows(storage) == whole
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_trial_goes_on_from_its_last_epoch(
+    search: Search,
+    storage: str,
+    whole: Any,
+    trained: list[tuple[int, int]],
+    epoch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record = StudyStore.record_epoch
+
+    def die(self: StudyStore, task: TrialTask, metrics: Any) -> Any:
+        if metrics.epoch == epoch:
+            raise Killed
+        return record(self, task, metrics)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(StudyStore, "record_epoch", die)
+        search(engine=InlineEngine(CountingTrainer))
+    search(engine=InlineEngine(CountingTrainer))
+    assert len(trained) == len(set(trained))
+    assert rows(storage) == whole
+
+
+def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, storage: str) -> None:
+    search(trials=20, settings=["search.pruner=none", "search.pruner_options={}"])
+    complete = sorted((row["value"], row["number"]) for row in rows(storage) if row["state"] == "complete")
+    assert len(complete) == 20
+    best = [number for _, number in complete[:5]]
+    assert files(storage) == {f"trial-{number}.weights.npz" for number in best}
+    with sqlite3.connect(database_path(storage)) as connection:
+        known = dict(connection.execute("select number, weights_sha256 from regsearch_trials"))
+    connection.close()
+    for number in best:
+        path = lock.trials_folder(database_path(storage), "smoke") / f"trial-{number}.weights.npz"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == known[number]
+
+
+class Clock:
+    """A clock that only sleeping moves, and where something happens in time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The coordinator's clock."""
+    clock = Clock()
+    monkeypatch.setattr(session, "Coordinator", functools.partial(Coordinator, clock=clock, sleep=clock.sleep))
+    return clock
+
+
+METHODS = ["standing", "ask", "record_epoch", "finish"]
+
+
+def fail_until(monkeypatch: pytest.MonkeyPatch, method: str, is_well: Callable[[], bool]) -> list[int]:
+    """Let a method of the store fail, as where the disk is full, until something is so; return its failures."""
+    real, failures = getattr(StudyStore, method), []
+
+    def failing(self: StudyStore, *arguments: Any) -> Any:
+        if not is_well():
+            failures.append(1)
+            raise UnavailableError("test.db can't be written (database or disk is full)")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(StudyStore, method, failing)
+    return failures
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_database_that_is_away_for_two_minutes_is_waited_for(
+    search: Search, storage: str, progress: Any, clock: Clock, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"4": "raise"}')
+    other = f"{storage}.whole"
+    search(storage=other)
+    failures = fail_until(monkeypatch, method, lambda: clock.now > 120)
+    search()
+    assert len(failures) > 100
+    waiting = [message for message in progress.messages if "the search waits for it" in message]
+    assert waiting == [
+        "test.db can't be written (database or disk is full); the search waits for it up to 3 minutes",
+    ]
+    assert rows(storage) == rows(other)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_database_that_stays_away_pauses_the_search_and_nothing_is_lost(
+    search: Search, storage: str, clock: Clock, trained: Any, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"4": "raise"}')
+    other = f"{storage}.whole"
+    search(storage=other)
+    with monkeypatch.context() as patch:
+        fail_until(patch, method, lambda: False)
+        with pytest.raises(UnavailableError, match="nothing that was trained is lost, go on with `regsearch resume"):
+            search(engine=InlineEngine(CountingTrainer))
+    assert 180 <= clock.now < 200
+    search(engine=InlineEngine(CountingTrainer))
+    assert rows(storage) == rows(other)
+    assert len(trained) == len(set(trained))
+
+
+def test_who_was_overtaken_writes_nothing_more(search: Search, storage: str) -> None:
+    """The lock's file is gone, and another coordinator has taken the study over."""
+
+    class Overtaken(InlineEngine):
+        def submit(self, task: TrialTask) -> None:
+            if task.number == 2:
+                (path,) = database_path(storage).parent.glob("test.db.d/study-smoke.lock")
+                path.unlink()
+                search()
+            super().submit(task)
+
+    with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .*; this one stops"):
+        search(engine=Overtaken(fakes.FakeTrainer), progress=Progress())
+    assert list(finished(storage)) == list(range(6))
+    assert_whole(storage)
+
+
+def test_a_stuck_worker_is_replaced_and_its_trial_goes_on(
+    search: Search,
+    process_engine: ProcessEngine,
+    storage: str,
+    whole: Any,
+    progress: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"1": "hang once"}')
+    search(engine=process_engine, workers=1, settings=["budget.epoch_timeout=1s"])
+    assert [message for message in progress.messages if "it is tried again" in message and "trial 1: " in message]
+    assert any("its worker was stuck: no epoch in 1 s" in message for message in progress.messages)
+    assert rows(storage) == whole
+
+
+def test_a_trial_that_is_stuck_three_times_fails_with_the_reason(
+    search: Search, process_engine: ProcessEngine, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({"1": "hang"}))
+    search(engine=process_engine, workers=2, settings=["budget.epoch_timeout=1s"])
+    states = [row["state"] for row in rows(storage)]
+    assert len(states) == 6
+    assert states[1] == "failed"
+    with api.trials("smoke", storage=storage) as (_, trials):
+        assert "its worker was stuck: no epoch in 1 s" in (list(trials)[1].reason or "")

@@ -1,0 +1,55 @@
+"""A worker that hangs is noticed; one that was asleep with us is not."""
+
+from search.watch import Watch
+
+
+def stuck(watch: Watch, start: float, seconds: float, step: float = 1.0) -> list[tuple[int, float]]:
+    """Look round every `step` seconds; return who was found to be stuck."""
+    found = []
+    for look in range(int(seconds / step) + 1):
+        found += list(watch.stuck(start + look * step))
+    return found
+
+
+def test_a_silent_worker_is_stuck_once() -> None:
+    watch = Watch("30s")
+    watch.heard(3, None)
+    assert stuck(watch, 0, 30) == []
+    assert stuck(watch, 31, 30) == [(3, 30.0)]
+
+
+def test_each_epoch_begins_anew() -> None:
+    watch = Watch("30s")
+    for start in (0, 20, 40, 60):
+        watch.heard(3, 1.0)
+        assert stuck(watch, start, 19) == []
+
+
+def test_the_limit_follows_the_slowest_epoch_seen() -> None:
+    watch = Watch(None)
+    watch.heard(0, None)
+    assert stuck(watch, 0, 1800) == []
+    watch.heard(0, 10.0)
+    watch.heard(0, 2.0)
+    assert stuck(watch, 1801, 198) == []
+    assert stuck(watch, 2000, 3) == [(0, 200.0)]
+
+
+def test_short_epochs_are_allowed_a_minute() -> None:
+    watch = Watch(None)
+    watch.heard(0, 0.01)
+    assert stuck(watch, 0, 60) == []
+    assert stuck(watch, 61, 1) == [(0, 60.0)]
+
+
+def test_time_in_which_this_process_was_stopped_does_not_count() -> None:
+    watch = Watch("30s")
+    watch.heard(0, None)
+    assert stuck(watch, 0, 3600, step=600) == []
+
+
+def test_who_runs_no_more_is_not_watched() -> None:
+    watch = Watch("30s")
+    watch.heard(0, None)
+    watch.forget(0)
+    assert stuck(watch, 0, 100) == []
