@@ -1,6 +1,11 @@
-"""What several tests ask of a database or of a trainer."""
+"""What several tests ask of a database or of a trainer, and a search with fake trials in a process of its own."""
 
+import os
 import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -10,7 +15,20 @@ from search.training.trainer import Trainer
 from storage.database import database_path
 from storage.queries import get_study, list_trials
 from storage.tables import EpochRow
+from studies.errors import RegsearchError
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+
+FAKE_WORKER = Path(__file__).parent / "fakes.py"
+FAKE_SEARCH = """
+import sys
+from search import api, cli
+from search.engines.processes import ProcessEngine
+from search.progress import LineProgress
+import search.session
+worker = [sys.executable, sys.argv.pop(1)]
+search.session.make_engine = lambda name: ProcessEngine(worker)
+cli.main()
+"""
 
 
 def rows(storage: str, name: str = "smoke") -> list[dict[str, Any]]:
@@ -57,3 +75,32 @@ def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetr
     )
     assert outcome is not None
     return outcome, epochs
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    """Start the command with fake trials."""
+    return subprocess.Popen(
+        [sys.executable, "-c", FAKE_SEARCH, str(FAKE_WORKER), *arguments],
+        cwd=folder,
+        env={**os.environ, "FAKE_EPOCH_SECONDS": "0.05", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def count_finished(storage: str) -> int:
+    """How many are acknowledged; none while there is no such database."""
+    try:
+        return len(finished(storage))
+    except RegsearchError:
+        return 0

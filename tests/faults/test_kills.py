@@ -1,7 +1,6 @@
 """Real processes, killed and stopped: nothing acknowledged is lost, and no process is left."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -12,38 +11,11 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import ROOT, Command
+from conftest import Command
 from drill import drill
-from helpers import assert_whole, finished, rows
+from helpers import FAKE_SEARCH, FAKE_WORKER, assert_whole, count_finished, finished, rows, start, wait_for
 
 from search import api
-from studies.errors import RegsearchError
-
-FAKE_WORKER = ROOT / "tests" / "fakes.py"
-FAKE_SEARCH = """
-import sys
-from search import api, cli
-from search.engines.processes import ProcessEngine
-from search.progress import LineProgress
-import search.session
-worker = [sys.executable, sys.argv.pop(1)]
-search.session.make_engine = lambda name: ProcessEngine(worker)
-cli.main()
-"""
-
-
-def start(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    """Start the command with fake trials."""
-    return subprocess.Popen(
-        [sys.executable, "-c", FAKE_SEARCH, str(FAKE_WORKER), *arguments],
-        cwd=folder,
-        env={**os.environ, "FAKE_EPOCH_SECONDS": "0.05", **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -53,22 +25,8 @@ def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
         return []
 
 
-def wait_for(condition: Any, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def all_gone(processes: list[psutil.Process]) -> bool:
     return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-
-
-def count_finished(storage: str) -> int:
-    try:
-        return len(finished(storage))
-    except RegsearchError:
-        return 0
 
 
 @pytest.fixture
