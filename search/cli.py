@@ -203,13 +203,19 @@ def enqueue(
 @app.command()
 def dashboard(
     port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine.")] = 8080,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Answer to this host name too, for a proxy in front; may be repeated."),
+    ] = None,
     storage: _Storage = None,
 ) -> None:
     """Serve optuna-dashboard for the database, read-only, on this machine."""
     from search import api
+    from search.signals import exit_on_signal
     from storage.dashboard import HOST, make_dashboard
 
-    with api.reading(storage) as database, make_dashboard(database, port) as server:
+    exit_on_signal()
+    with api.reading(storage) as database, make_dashboard(database, port, allow_host or ()) as server:
         print(f"optuna-dashboard of {database.path} on http://{HOST}:{server.server_port}/", flush=True)
         print("Ctrl-C ends it", file=sys.stderr)
         server.serve_forever()

@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks for an orderly stop, the second ends it at once."""
+"""Ctrl-C and SIGTERM: for a search, the first asks for an orderly stop, the second ends it at once."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -46,3 +47,12 @@ def graceful_stop(stop: Callable[[], None], study: str, storage: str | None) -> 
         for number, handler in before.items():
             # once a stop was asked for, the process is on its way out, and more signals don't change how
             signal.signal(number, handler if received.number is None else signal.SIG_IGN)
+
+
+def exit_on_signal() -> None:
+    """Let the first end the process, with 128 plus its number: for a command that leaves nothing half done.
+
+    Main thread only. SystemExit it is because no `except Exception` on the way swallows that.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
