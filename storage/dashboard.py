@@ -131,7 +131,6 @@ class ReadOnly:
             "CONTENT_TYPE": "",
             "CONTENT_LENGTH": "0",
             "HTTP_TRANSFER_ENCODING": "",
-            "wsgi.input": io.BytesIO(),
         }
         # optuna-dashboard fails where there is no Accept-Encoding
         parts = self._application({"HTTP_ACCEPT_ENCODING": "", **environ, **without_body}, start)
@@ -181,6 +180,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Exchange(ServerHandler):
     """One request and its answer."""
+
+    error_headers = [("Content-Type", "text/plain"), *_HEADERS]  # noqa: RUF012 - of the class above
 
     def log_exception(self, exc_info: Any) -> None:
         """Say what went wrong, unless it is that the client doesn't read on."""

@@ -104,11 +104,12 @@ def ask(
 def send(server: WSGIServer, request: str) -> bytes:
     """Send what may be no request at all, and return everything that comes back."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as connection:
-        with suppress(ConnectionError):  # it may close before it has read everything
-            connection.sendall(request.encode())
-            while part := connection.recv(65536):
-                answer += part
+    address = ("127.0.0.1", server.server_port)
+    # it may close before it has read everything
+    with socket.create_connection(address, timeout=30) as connection, suppress(ConnectionError):
+        connection.sendall(request.encode())
+        while part := connection.recv(65536):
+            answer += part
     return answer
 
 
@@ -348,13 +349,24 @@ def test_every_answer_has_the_security_headers_once(
         found, headers, _ = parse(send(server, f"{request}\r\nConnection: close\r\n\r\n"))
         assert found == status, request[:60]
         (policy,) = headers.get_all("Content-Security-Policy", [])
-        assert "frame-ancestors 'none'" in policy
+        assert "frame-ancestors 'none'; base-uri 'none'; form-action 'none'" in policy
         assert "default-src 'self'" in policy
         assert "script-src 'self' 'unsafe-eval'" in policy
         assert headers.get_all("X-Content-Type-Options") == ["nosniff"]
         assert headers.get_all("Referrer-Policy") == ["no-referrer"]
         assert headers.get_all("Cross-Origin-Resource-Policy") == ["same-origin"]
         assert not headers.get_all("Access-Control-Allow-Origin")
+
+
+def test_a_bug_of_ours_is_answered_with_the_security_headers_and_told_on_stderr_only(
+    server: WSGIServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dashboard, "_without_formulas", lambda _: 1 / 0)
+    status, headers, body = ask(server, "/csv/1")
+    assert status == 500
+    assert {name.lower() for name, _ in dashboard._HEADERS} <= {name.lower() for name in headers}
+    assert b"ZeroDivisionError" not in body
+    assert "ZeroDivisionError" in capfd.readouterr().err
 
 
 def test_the_policy_allows_what_the_page_itself_asks_for(database: Database) -> None:
@@ -421,6 +433,7 @@ def ended(server: WSGIServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[], b
         real(request)
         event.set()
 
+    assert 0 < dashboard._Handler.timeout <= 60
     monkeypatch.setattr(dashboard._Handler, "timeout", 0.05)
     monkeypatch.setattr(server, "shutdown_request", shutdown_request)
     return lambda: event.wait(20)
@@ -456,10 +469,11 @@ def test_a_client_that_goes_away_is_no_error(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
 @pytest.mark.parametrize("announced", ["Content-Length: 9999999999", "Transfer-Encoding: chunked"])
-def test_a_get_is_answered_without_waiting_for_a_body(server: WSGIServer, announced: str) -> None:
-    kind = "Content-Type: application/x-www-form-urlencoded"
-    assert ask_as(server, f"Host: localhost:PORT\r\n{kind}\r\n{announced}", "/api/studies/1?after=0") == 200
+def test_a_get_is_answered_without_waiting_for_a_body(server: WSGIServer, announced: str, kind: str) -> None:
+    header = f"Host: localhost:PORT\r\nContent-Type: {kind}\r\n{announced}"
+    assert ask_as(server, header, "/api/studies/1?after=0") == 200
 
 
 def test_there_are_no_artifacts_and_no_language_model(server: WSGIServer) -> None:
@@ -523,12 +537,15 @@ def test_a_spreadsheet_finds_no_formula_in_the_csv(path: Path, tmp_path: Path) -
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_at_once_whoever_is_connected(path: Path, number: signal.Signals, code: int) -> None:
     with Command(path.parent).start("dashboard", "--port", "0", "--storage", f"sqlite:///{path}") as process:
-        assert process.stdout is not None
-        port = int(re.search(r":(\d+)/$", process.stdout.readline())[1])  # type: ignore[index]
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
-            silent.sendall(b"GET /api")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/meta", timeout=30) as answer:
-                assert answer.status == 200  # so the silent one has been accepted too
-            process.send_signal(number)
-            _, err = process.communicate(timeout=20)
+        try:
+            assert process.stdout is not None
+            port = int(re.search(r":(\d+)/$", process.stdout.readline())[1])  # type: ignore[index]
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
+                silent.sendall(b"GET /api")
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/meta", timeout=30) as answer:
+                    assert answer.status == 200  # so the silent one has been accepted too
+                process.send_signal(number)
+                _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (code, "Ctrl-C ends it\n")
