@@ -11,11 +11,13 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from search.engines.base import Engine
 from search.progress import Progress
 from search.session import RunOptions, RunResult, search_study
 from storage import lock
+from storage.backup import back_up
 from storage.database import Database, database_path, open_for_reading, open_for_writing
 from storage.queries import (
     Answer,
@@ -30,6 +32,8 @@ from storage.queries import (
 )
 from storage.reports.status import Status
 from storage.store import StudyStore, utc_now
+from storage.upgrade import Upgrade
+from storage.upgrade import upgrade as upgrade_database
 from studies.errors import InputError, NoResultError
 from studies.space import settings_to_enqueue
 from studies.study_file import read_study, with_options
@@ -197,6 +201,24 @@ def delete(name: str, *, storage: str | None = None) -> None:
         lock.remove_logs(path, name)
         for folder in (lock.data_folder(path, name), lock.trials_folder(path, name)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def backup(file: str | Path, *, storage: str | None = None) -> Path:
+    """Copy the database, also while a study is searched, to a file that isn't there yet; return its path.
+
+    Raises InputError where it is there already or its folder is not, StorageError where it can't be written.
+    """
+    target = Path(file).absolute()
+    back_up(database_path(storage_url(storage)), target)
+    return target
+
+
+def upgrade(*, storage: str | None = None) -> Upgrade:
+    """Bring a database of an earlier version to this one's schemas, and say what was done.
+
+    Raises InputError while a study of it is searched, StorageError for one of a later version.
+    """
+    return upgrade_database(database_path(storage_url(storage)))
 
 
 @contextmanager

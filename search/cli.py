@@ -233,6 +233,29 @@ def doctor(as_json: _Json = False, storage: _Storage = None) -> None:
 
 
 @app.command()
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy; it mustn't be there yet.")],
+    storage: _Storage = None,
+) -> None:
+    """Copy the database to a file, also while a search runs."""
+    from search import api
+
+    print(f"copied the database to {api.backup(file, storage=storage)}")
+
+
+@app.command()
+def upgrade(storage: _Storage = None) -> None:
+    """Bring a database of an earlier version to this one's schema."""
+    from search import api
+
+    done = api.upgrade(storage=storage)
+    if done.backup is None:
+        print(f"{done.path} is up to date; nothing to do")
+    else:
+        print(f"upgraded {done.path} ({', '.join(done.steps)}); as it was before, it is in {done.backup}")
+
+
+@app.command()
 def delete(
     name: _Name,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask on a terminal.")] = False,

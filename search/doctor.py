@@ -8,7 +8,8 @@ from typing import Any
 from search import api
 from search.data import mnist
 from search.machine import core_count, versions
-from storage.database import check_integrity, database_path, journal_mode, open_for_reading
+from storage.database import database_path, journal_mode, open_for_reading
+from storage.integrity import check_integrity
 from storage.queries import study_names
 from storage.schema import NoStudiesError
 from studies.errors import RegsearchError

@@ -7,6 +7,7 @@ that whatever happens inside, our own rows included, is committed together or no
 
 import fcntl
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -25,25 +26,34 @@ from studies.errors import InputError, StorageError, UnavailableError
 
 LOCK_SECONDS = 60
 _TRY_MILLISECONDS = 250
-_RESTORE = "move it away, or put a copy in its place, and try again"
+RESTORE = "move it away, or put a copy in its place, and try again"
+_USER_AND_PASSWORD = re.compile(r"[^/]*:/*[^/]*:[^/]*@")
 
 
 def database_path(url: str) -> Path:
     """Return the absolute path of the file behind a storage URL.
 
-    Raises InputError where the URL can't be parsed or names a database that isn't supported.
+    Raises InputError where the URL can't be parsed or names a database that isn't supported. Nothing of
+    the URL is repeated: it may hold a password, and in a mistyped one that may stand anywhere.
     """
     try:
         parsed = sqlalchemy.make_url(url)
-    except sqlalchemy.exc.ArgumentError as error:
-        raise InputError("the storage URL can't be parsed; it is written like sqlite:///regsearch.db") from error
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise InputError("the storage URL can't be parsed; it is written like sqlite:///regsearch.db") from None
     if parsed.get_backend_name() != "sqlite":
-        shown = parsed.render_as_string(hide_password=True)
-        raise InputError(f"only SQLite is supported as storage, sqlite:///FILE; given was {shown}")
+        raise InputError(
+            f"only SQLite is supported as storage, sqlite:///FILE; given was one of {parsed.get_backend_name()}"
+        )
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise InputError(f"the driver of {parsed.drivername} is missing; write sqlite:///FILE")
-    if "?" in url or parsed.host or not parsed.database or parsed.database == ":memory:":
-        raise InputError(f"storage is a file of its own, sqlite:///FILE without options; given was {parsed}")
+    has_options = "?" in url or parsed.host or parsed.username or parsed.password or parsed.port
+    if has_options or not parsed.database or parsed.database == ":memory:":
+        raise InputError("storage is a file of its own: write sqlite:///FILE, without host, password or options")
+    if _USER_AND_PASSWORD.match(url):
+        raise InputError(
+            "the storage URL looks as if it held a password, which a file has no use for; "
+            "a file that is really called so is written sqlite:///./FILE"
+        )
     if "\0" in parsed.database:
         raise InputError("the storage URL's path holds a NUL character")
     return Path(parsed.database).absolute()
@@ -74,7 +84,7 @@ class Database:
         """
         session = self._rdb.scoped_session  # undocumented; pinned by a contract test
         try:
-            with _translated_errors(self.path), self.engine.connect() as connection, connection.begin():
+            with translated_errors(self.path), self.engine.connect() as connection, connection.begin():
                 session.remove()
                 session.configure(bind=connection, join_transaction_mode="create_savepoint")
                 try:
@@ -89,13 +99,11 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
         """Give a connection for reading; keep it short, an open reader can hold up a commit."""
-        with _translated_errors(self.path), self.engine.connect() as connection:
+        with translated_errors(self.path), self.engine.connect() as connection:
             try:
                 yield connection
             except ValueError as error:  # a text that is no UTF-8, no JSON, no time
-                raise StorageError(
-                    f"{self.path} holds what can't be read ({_first_line(error)}): {_RESTORE}"
-                ) from error
+                raise StorageError(f"{self.path} holds what can't be read ({_first_line(error)}): {RESTORE}") from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -116,11 +124,9 @@ def open_for_writing(path: Path) -> Database:
     """
     if _is_missing(path.parent) or not path.parent.is_dir():
         raise StorageError(f"{path} can't be created: there is no folder {path.parent}")
-    with _translated_errors(path):
-        side_folder(path).mkdir(mode=0o700, exist_ok=True)
+    with translated_errors(path):
         # several processes that open a new file at once would each create Optuna's tables
-        with (side_folder(path) / "open.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with no_other_opens(path):
             if is_new(path):
                 _create(path)
             _prepare(path)
@@ -137,25 +143,32 @@ def open_for_reading(path: Path, *, needs_studies: bool = True) -> Database:
     It is opened `mode=rw` all the same: after a kill in mid-write only such a connection can roll the
     journal back. Raises InputError where there is no such file, StorageError where it can't be read.
     """
+    check_is_there(path)
+    with translated_errors(path):
+        with checking(path) as connection:
+            schema.check_optuna(connection, path)
+            if needs_studies or schema.is_there(connection):
+                schema.check(connection, path)
+        return Database(path, writing=False)
+
+
+def check_is_there(path: Path) -> None:
+    """Raise InputError where there is no such file, StorageError where it can't be a database with studies."""
     if _is_missing(path):
         raise InputError(
             f"there is no database {path}: start a study with `regsearch run`, or name another with --storage"
         )
-    with _translated_errors(path):
-        engine = _engine(path, writing=False)
-        try:
-            with engine.connect() as connection:
-                schema.check_optuna(connection, path)
-                if needs_studies or schema.is_there(connection):
-                    schema.check(connection, path)
-        finally:
-            engine.dispose()
-        return Database(path, writing=False)
+    if is_new(path):
+        raise schema.NoStudiesError(f"{path} is empty: start a study with `regsearch run`")
 
 
 def is_new(path: Path) -> bool:
-    """Return whether there is no database yet: no file, or an empty one."""
-    return _is_missing(path) or (path.is_file() and path.stat().st_size == 0)
+    """Return whether there is no database yet: no file, or an empty one; raises StorageError for another thing."""
+    if _is_missing(path):
+        return True
+    if not path.is_file():
+        raise StorageError(f"{path} is no file: name another with --storage")
+    return path.stat().st_size == 0
 
 
 def _is_missing(path: Path) -> bool:
@@ -165,14 +178,24 @@ def _is_missing(path: Path) -> bool:
         raise StorageError(f"{path} can't be used: {error.strerror}") from error
 
 
-def check_integrity(database: Database) -> str:
-    """Return the journal mode of a database that is whole; raises StorageError for a damaged one."""
-    with database.read() as connection:
-        found = connection.exec_driver_sql("pragma integrity_check").scalar()
-        if found != "ok":
-            raise StorageError(f"{database.path} is damaged ({str(found).splitlines()[-1]}): {_RESTORE}")
-        mode: str = connection.exec_driver_sql("pragma journal_mode").scalar_one()
-        return mode
+@contextmanager
+def checking(path: Path) -> Iterator[sqlalchemy.Connection]:
+    """Give a connection of the moment, for reading, to a database of any schema."""
+    engine = make_engine(path, writing=False)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def no_other_opens(path: Path) -> Iterator[None]:
+    """Let no other process open the database for writing meanwhile."""
+    side_folder(path).mkdir(mode=0o700, exist_ok=True)
+    with (side_folder(path) / "open.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def side_folder(path: Path) -> Path:
@@ -199,23 +222,23 @@ def _create(path: Path) -> None:
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     _rdb_storage(new, writing=True, creating=True).engine.dispose()
-    schema.create(engine := _engine(new, writing=True))
+    schema.migrate(engine := make_engine(new, writing=True))
     engine.dispose()
     new.rename(path)
 
 
 def _prepare(path: Path) -> None:
     """Check an existing database, give an Optuna database our tables, and set the journal mode."""
-    engine = _engine(path, writing=True)
+    engine = make_engine(path, writing=True)
     try:
         with engine.connect() as connection:
             schema.check_optuna(connection, path)
             ours = schema.is_there(connection)
+            if ours:
+                schema.check(connection, path)
         _set_journal_mode(path)
         if not ours:
-            schema.create(engine)
-        with engine.connect() as connection:
-            schema.check(connection, path)
+            schema.migrate(engine)
     finally:
         engine.dispose()
 
@@ -223,7 +246,7 @@ def _prepare(path: Path) -> None:
 def _set_journal_mode(path: Path) -> None:
     """Change to the journal mode that suits; while others have the file open it stays as it is."""
     wanted = journal_mode()[0]
-    with closing(_connector(path, writing=True)()) as connection:
+    with closing(connector(path, writing=True)()) as connection:
         if connection.execute("pragma journal_mode").fetchone()[0] != wanted:
             connection.execute("pragma busy_timeout=1000")
             with suppress(sqlite3.OperationalError):
@@ -234,19 +257,21 @@ def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> RDBSto
     # the path goes to a connector of our own: Optuna would fill in braces in a URL
     return LeanStorage(
         "sqlite://",
-        engine_kwargs={"creator": _connector(path, writing), "poolclass": sqlalchemy.QueuePool},
+        engine_kwargs={"creator": connector(path, writing), "poolclass": sqlalchemy.QueuePool},
         skip_compatibility_check=not creating,  # schema.check has done it
         skip_table_creation=not creating,
     )
 
 
-def _engine(path: Path, *, writing: bool) -> sqlalchemy.Engine:
-    engine = sqlalchemy.create_engine("sqlite://", creator=_connector(path, writing), poolclass=sqlalchemy.NullPool)
+def make_engine(path: Path, *, writing: bool) -> sqlalchemy.Engine:
+    """Return an engine whose connections last as long as they are used."""
+    engine = sqlalchemy.create_engine("sqlite://", creator=connector(path, writing), poolclass=sqlalchemy.NullPool)
     _begin_immediately(engine, writing, lambda: LOCK_SECONDS, lambda: False)
     return engine
 
 
-def _connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
+def connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
+    """Return what opens a connection with the settings that all of ours have; the file must be there."""
     pragmas = ["foreign_keys=on", "query_only=off" if writing else "query_only=on"]
     # EXTRA also syncs the folder when the journal is deleted: else a power cut could bring it back
     pragmas.append(f"synchronous={'full' if journal_mode()[0] == 'wal' else 'extra'}")
@@ -292,7 +317,7 @@ def _begin_immediately(
 
 
 @contextmanager
-def _translated_errors(path: Path) -> Iterator[None]:
+def translated_errors(path: Path) -> Iterator[None]:
     """Turn what the database raises into one line for the user."""
     try:
         yield
@@ -303,11 +328,11 @@ def _translated_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"{path} can't be used: {error.strerror} ({error.filename})") from error
     except UnicodeDecodeError as error:
-        raise StorageError(f"{path} is damaged ({_first_line(error)}): {_RESTORE}") from error
+        raise StorageError(f"{path} is damaged ({_first_line(error)}): {RESTORE}") from error
     except LookupError as error:
         if "is not among the defined enum values" not in str(error):
             raise
-        raise StorageError(f"{path} is damaged ({error}): {_RESTORE}") from error
+        raise StorageError(f"{path} is damaged ({error}): {RESTORE}") from error
 
 
 def _explained(path: Path, error: BaseException) -> StorageError:
@@ -321,8 +346,8 @@ def _explained(path: Path, error: BaseException) -> StorageError:
         return UnavailableError(f"{path} can't be written ({text}): make room on its disk and try again")
     if "readonly" in text:
         return StorageError(f"{path} can't be written: the file, its folder or its disk is read-only")
-    if "malformed" in text or "not a database" in text or "no such" in text:
-        return StorageError(f"{path} is damaged or no database ({text}): {_RESTORE}")
+    if any(word in text for word in ("malformed", "not a database", "no such", "has no column")):
+        return StorageError(f"{path} is damaged or no database ({text}): {RESTORE}")
     return StorageError(f"{path} can't be used: {text}")
 
 

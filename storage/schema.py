@@ -1,9 +1,13 @@
 """Which schema a database has: Optuna's and our own, each with a version table of its own."""
 
+import shlex
+from collections.abc import Container
 from pathlib import Path
 
+import optuna
 import sqlalchemy
 
+from storage.tables import Base
 from studies.errors import StorageError
 
 OPTUNA_SCHEMA = "v3.2.0.a"
@@ -20,8 +24,8 @@ class NoStudiesError(StorageError):
     """A database of Optuna's, or an empty one, in which regsearch has begun nothing yet."""
 
 
-def create(engine: sqlalchemy.Engine) -> None:
-    """Create our tables by running every migration, in one transaction."""
+def migrate(engine: sqlalchemy.Engine) -> None:
+    """Create our tables, or bring them to the newest schema, in one transaction."""
     from alembic import command
     from alembic.config import Config
 
@@ -38,33 +42,62 @@ def is_there(connection: sqlalchemy.Connection) -> bool:
 
 def check_optuna(connection: sqlalchemy.Connection, path: Path) -> None:
     """Raise StorageError unless this is a database of the Optuna that is installed."""
-    revision = _revision(connection, "alembic_version")
-    if revision is None:
-        raise StorageError(f"{path} is a database of something else: name another file with --storage")
-    if revision != OPTUNA_SCHEMA:
-        raise StorageError(
-            f"{path} has Optuna's schema {revision}, this version works with {OPTUNA_SCHEMA}: copy the file, "
-            "then run `optuna storage upgrade --storage URL`, or install the Optuna it was made with"
-        )
+    outdated = outdated_optuna(connection, path)
+    if outdated is not None:
+        raise _outdated_error(path, "Optuna's", outdated, OPTUNA_SCHEMA)
 
 
 def check(connection: sqlalchemy.Connection, path: Path) -> None:
-    """Raise StorageError unless both schemas are those that this version works with."""
+    """Raise StorageError unless both schemas are those that this version works with, and our tables are whole."""
     check_optuna(connection, path)
-    revision = _revision(connection, VERSION_TABLE)
-    if revision is None:
+    if not is_there(connection):
         raise NoStudiesError(f"{path} holds no study of regsearch: start one with `regsearch run`")
-    if revision != SCHEMA:
-        raise StorageError(
-            f"{path} has regsearch's schema {revision}, this version works with {SCHEMA}: "
-            "use the version of regsearch that made it, or name another file with --storage"
-        )
-    missing = _OUR_TABLES - set(sqlalchemy.inspect(connection).get_table_names())
-    if missing:
-        raise StorageError(f"{path} is damaged: the table {min(missing)} is missing; put a copy in its place")
+    outdated = outdated_ours(connection, path)
+    if outdated is not None:
+        raise _outdated_error(path, "regsearch's", outdated, SCHEMA)
+    for table in Base.metadata.sorted_tables:
+        found = {row.name for row in connection.exec_driver_sql(f"pragma table_info({table.name})")}
+        missing = [column.name for column in table.columns if column.name not in found]
+        if missing:
+            what = f"column {missing[0]} of the table {table.name}" if found else f"table {table.name}"
+            raise StorageError(f"{path} is damaged: the {what} is missing; put a copy in its place")
 
 
-_OUR_TABLES = {"regsearch_studies", "regsearch_runs", "regsearch_trials", "regsearch_epochs"}
+def outdated_optuna(connection: sqlalchemy.Connection, path: Path) -> str | None:
+    """Return Optuna's schema where it is an older one than ours; raises StorageError for a newer one, or none."""
+    revision = _revision(connection, "alembic_version")
+    if revision is None:
+        raise StorageError(f"{path} is a database of something else: name another file with --storage")
+    if revision == OPTUNA_SCHEMA:
+        return None
+    known = optuna.storages.RDBStorage("sqlite://").get_all_versions()
+    return _if_known(revision, known, path, "Optuna's", OPTUNA_SCHEMA, "install the Optuna it was made with")
+
+
+def outdated_ours(connection: sqlalchemy.Connection, path: Path) -> str | None:
+    """Return our schema where it is an older one; raises StorageError for a newer one."""
+    revision = _revision(connection, VERSION_TABLE)
+    if revision is None or revision == SCHEMA:
+        return None
+    known = {file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py")}
+    return _if_known(revision, known, path, "regsearch's", SCHEMA, "use the version of regsearch that made it")
+
+
+def _if_known(revision: str, known: Container[str], path: Path, whose: str, works_with: str, remedy: str) -> str:
+    if revision in known:
+        return revision
+    raise StorageError(
+        f"{path} has {whose} schema {revision}, this version works with {works_with}: {remedy}, "
+        "or name another file with --storage"
+    )
+
+
+def _outdated_error(path: Path, whose: str, revision: str, works_with: str) -> StorageError:
+    url = sqlalchemy.URL.create("sqlite", database=str(path))
+    return StorageError(
+        f"{path} has {whose} schema {revision}, this version works with {works_with}: upgrade it, keeping a backup, "
+        f"with `regsearch upgrade --storage {shlex.quote(str(url))}`"
+    )
 
 
 def _revision(connection: sqlalchemy.Connection, table: str) -> str | None:

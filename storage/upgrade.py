@@ -1,0 +1,153 @@
+"""Brings an older database to the present schemas: a kill at any moment leaves the old one or the new one."""
+
+import logging
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import sqlalchemy
+from optuna.storages import RDBStorage
+
+from storage import lock, schema
+from storage.backup import write_copy
+from storage.database import (
+    check_is_there,
+    checking,
+    connector,
+    make_engine,
+    no_other_opens,
+    side_folder,
+    translated_errors,
+)
+from studies.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upgrade:
+    """What was done to a database: each step such as "regsearch's schema 0001 → 0002"; none where it was up to date.
+
+    Attributes:
+        path: of the database.
+        backup: where it is as it was before; None where nothing was done.
+    """
+
+    path: Path
+    steps: tuple[str, ...] = ()
+    backup: Path | None = None
+
+
+def upgrade(path: Path) -> Upgrade:
+    """Bring a database to the present schemas, ours and Optuna's.
+
+    The old database is copied to a backup beside it. A second copy is upgraded and checked, then written
+    over the database in one transaction, and nobody else can use it from the first copy to that
+    transaction's end. Raises InputError while a study is searched, StorageError where the database can't
+    be used, is damaged, or has a newer schema.
+    """
+    check_is_there(path)
+    with translated_errors(path):
+        if not _steps(path):
+            return Upgrade(path=path)
+        with no_other_opens(path), _no_search(path):
+            return _upgrade_alone(path)
+
+
+def _upgrade_alone(path: Path) -> Upgrade:
+    steps = _steps(path)
+    if not steps:  # another upgrade was quicker
+        return Upgrade(path=path)
+    new = side_folder(path) / "upgrade.db"
+    for left in (new, new.with_name(f"{new.name}-journal")):  # by an upgrade that was killed
+        left.unlink(missing_ok=True)
+    backup = _free_name(path)
+    with closing(_exclusive(path)) as original:
+        write_copy(original, path, backup)
+        try:
+            shutil.copy(backup, new)
+            _migrate(new)
+            with closing(sqlite3.connect(new)) as upgraded:
+                upgraded.backup(original)
+        finally:
+            new.unlink(missing_ok=True)
+    return Upgrade(path=path, steps=steps, backup=backup)
+
+
+def _steps(path: Path) -> tuple[str, ...]:
+    """Return what is to be done."""
+    with checking(path) as connection:
+        optuna = schema.outdated_optuna(connection, path)
+        ours = schema.outdated_ours(connection, path)
+    steps = []
+    if optuna is not None:
+        steps.append(f"Optuna's schema {optuna} → {schema.OPTUNA_SCHEMA}")
+    if ours is not None:
+        steps.append(f"regsearch's schema {ours} → {schema.SCHEMA}")
+    return tuple(steps)
+
+
+def _migrate(path: Path) -> None:
+    """Bring a database that nobody else knows to the present schemas."""
+    with checking(path) as connection:
+        optunas_too = schema.outdated_optuna(connection, path) is not None
+        ours_too = schema.is_there(connection)
+    if optunas_too:
+        with _alembic_says_nothing():
+            url = str(sqlalchemy.URL.create("sqlite", database=str(path)))
+            storage = RDBStorage(url.replace("{", "{{").replace("}", "}}"), skip_compatibility_check=True)
+            storage.upgrade()
+            storage.engine.dispose()
+    if ours_too:
+        engine = make_engine(path, writing=True)
+        schema.migrate(engine)
+        engine.dispose()
+    with checking(path) as connection:
+        if ours_too:
+            schema.check(connection, path)
+        else:
+            schema.check_optuna(connection, path)
+
+
+@contextmanager
+def _no_search(path: Path) -> Iterator[None]:
+    """Hold the lock of every study that was ever searched here; raises InputError where somebody else does."""
+    prefix = "study-"
+    with ExitStack() as stack:
+        for file in sorted(side_folder(path).glob(f"{prefix}*.lock")):
+            study = file.stem.removeprefix(prefix)
+            try:
+                stack.enter_context(lock.StudyLock(path, study))
+            except InputError as error:
+                raise InputError(
+                    f"{path} can't be upgraded while the study {study} is searched by "
+                    f"{lock.holder(path, study) or 'another process'}: end that search, then try again"
+                ) from error
+        yield
+
+
+def _exclusive(path: Path) -> sqlite3.Connection:
+    """Return a connection that keeps everybody else out until it is closed, also between its transactions."""
+    connection = connector(path, writing=True)()
+    connection.execute("pragma locking_mode=exclusive")
+    connection.execute("begin exclusive")
+    connection.execute("commit")
+    return connection
+
+
+def _free_name(path: Path) -> Path:
+    names = (path.with_name(f"{path.name}.backup-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
+
+
+@contextmanager
+def _alembic_says_nothing() -> Iterator[None]:
+    """Keep Optuna's migrations from setting up logging: they do where the root logger has no handler yet."""
+    silent = logging.NullHandler()
+    logging.getLogger().addHandler(silent)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(silent)
