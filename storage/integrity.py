@@ -6,10 +6,11 @@ import sqlalchemy
 from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
 
 from storage.database import RESTORE, Database
-from storage.tables import Base
+from storage.tables import PREFIX, Base
 from studies.errors import StorageError
 
 _PAGE = 500  # rows; an open reader would hold up a search's commits
+_JSON_OF_OURS = ("spec", "search", "versions")
 
 
 def check_integrity(database: Database) -> str:
@@ -24,23 +25,26 @@ def check_integrity(database: Database) -> str:
         mode: str = connection.exec_driver_sql("pragma journal_mode").scalar_one()
         there = {row.name for row in connection.exec_driver_sql("pragma table_list")}
     for table in (*OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables):
-        if table.name in there or not table.name.startswith("regsearch_"):
+        if table.name in there or not table.name.startswith(PREFIX):  # a database of Optuna's lacks our tables
             _read_every_row(database, table)
     return mode
 
 
 def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
-    rowid = sqlalchemy.literal_column("rowid", sqlalchemy.Integer)
+    """Read times, states and JSON as what they are; raises StorageError where one is none."""
+    rowid = sqlalchemy.literal_column("rowid", sqlalchemy.Integer).label("rowid")
+    texts = [column for column in table.columns if column.name.endswith("_json") or column.name in _JSON_OF_OURS]
     last = -(2**63)
     while True:
+        page_of_rows = sqlalchemy.select(table, rowid).where(rowid > last).order_by(rowid).limit(_PAGE)
         with database.read() as connection:
-            page = connection.execute(
-                sqlalchemy.select(table, rowid.label("rowid")).where(rowid > last).order_by(rowid).limit(_PAGE)
-            ).all()
-            for row in page:
-                for column in table.columns:
-                    if column.name.endswith("_json"):
+            try:
+                page = connection.execute(page_of_rows).all()
+                for row in page:
+                    for column in texts:
                         json.loads(row._mapping[column])
+            except TypeError as error:  # SQLite keeps a number where a text is declared
+                raise _damaged(database, f"{table.name} holds what can't be read: {error}") from error
         if not page:
             return
         last = page[-1].rowid
