@@ -315,6 +315,12 @@ def _begin_immediately(
                     raise
         connection.exec_driver_sql(f"pragma busy_timeout={1000 * LOCK_SECONDS}")
 
+    @event.listens_for(engine, "savepoint")
+    def savepoint(connection: sqlalchemy.Connection, _name: str) -> None:
+        """Refuse what Optuna tries again after SQLite rolled the transaction back: it would commit at once."""
+        if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+            raise sqlite3.OperationalError("SQLite rolled the transaction back; the disk may be full")
+
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
@@ -326,7 +332,8 @@ def translated_errors(path: Path) -> Iterator[None]:
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
         raise _explained(path, error) from error
     except OSError as error:
-        raise StorageError(f"{path} can't be used: {error.strerror} ({error.filename})") from error
+        where = "" if error.filename is None else f" ({error.filename})"
+        raise StorageError(f"{path} can't be used: {error.strerror}{where}") from error
     except UnicodeDecodeError as error:
         raise StorageError(f"{path} is damaged ({_first_line(error)}): {RESTORE}") from error
     except LookupError as error:
@@ -336,10 +343,7 @@ def translated_errors(path: Path) -> Iterator[None]:
 
 
 def _explained(path: Path, error: BaseException) -> StorageError:
-    root: BaseException = error
-    while root.__cause__ is not None:
-        root = root.__cause__
-    text = _first_line(root)
+    text = _first_line(_first_error(error))
     if "locked" in text:
         return UnavailableError(f"{path} is locked by another process: end that process and try again")
     if "full" in text or "disk I/O" in text:
@@ -349,6 +353,16 @@ def _explained(path: Path, error: BaseException) -> StorageError:
     if any(word in text for word in ("malformed", "not a database", "no such", "has no column")):
         return StorageError(f"{path} is damaged or no database ({text}): {RESTORE}")
     return StorageError(f"{path} can't be used: {text}")
+
+
+def _first_error(error: BaseException) -> BaseException:
+    """Return what went wrong first: SQLite's error, not one of rolling back what SQLite rolled back itself."""
+    first, cause = error, error.__cause__ or error.__context__
+    while cause is not None:
+        if isinstance(cause, sqlite3.Error) or not isinstance(first, sqlite3.Error):
+            first = cause
+        cause = cause.__cause__ or cause.__context__
+    return first
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,13 +5,14 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from storage.database import side_folder
-from studies.errors import InputError
+from storage.database import side_folder, translated_errors
+from studies.errors import InputError, StorageError
 
 _TRIES, _PAUSE_SECONDS = 10, 0.05  # a reader that looks who holds the lock has it for a moment
 
@@ -31,7 +32,7 @@ class Holder:
 class StudyLock:
     """Held by a study's coordinator from opening to the end; a context manager.
 
-    Raises InputError where another process holds it.
+    Raises InputError where another process holds it, StorageError where it can't be written.
     """
 
     def __init__(self, database: Path, study: str) -> None:
@@ -40,6 +41,16 @@ class StudyLock:
         self._file: TextIO | None = None
 
     def __enter__(self) -> "StudyLock":
+        try:
+            with translated_errors(self._path):
+                self._take()
+        except StorageError:
+            with suppress(OSError):  # what can't be written can't be flushed either
+                self.__exit__()
+            raise
+        return self
+
+    def _take(self) -> None:
         self._file = self._path.open("a+", encoding="utf-8")
         for _ in range(_TRIES):
             try:
@@ -58,11 +69,10 @@ class StudyLock:
         self._file.truncate(0)
         self._file.write(json.dumps(asdict(me)))
         self._file.flush()
-        return self
 
     def __exit__(self, *exception: object) -> None:
-        assert self._file is not None
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 def holder(database: Path, study: str) -> Holder | None:

@@ -20,6 +20,7 @@ from storage.database import (
     connector,
     make_engine,
     no_other_opens,
+    open_for_reading,
     side_folder,
     translated_errors,
 )
@@ -51,6 +52,7 @@ def upgrade(path: Path) -> Upgrade:
     check_is_there(path)
     with translated_errors(path):
         if not _steps(path):
+            open_for_reading(path, needs_studies=False).close()  # it may lack a table all the same
             return Upgrade(path=path)
         with no_other_opens(path), _no_search(path):
             return _upgrade_alone(path)

@@ -2,8 +2,11 @@
 
 import json
 import multiprocessing
+import resource
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -65,6 +68,46 @@ def test_a_rolled_back_ask_leaves_no_trial_no_gap_and_no_cached_ghost(path: Path
         with db.transaction():
             assert study().ask().number == 1
         assert [trial.state.name for trial in study().get_trials()] == ["COMPLETE", "RUNNING"]
+
+
+@contextmanager
+def disk_full_until_optuna_tries_again() -> Iterator[None]:
+    """No file can be written, until Optuna, which tries some things five times, pauses before its second try."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, limits))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_transaction_that_sqlite_gave_up_is_not_gone_on_with(path: Path) -> None:
+    """Else Optuna's second try would be committed at once, alone, and what came before it be lost."""
+    with open_for_writing(path) as db:
+        study = optuna.create_study(storage=db.storage, study_name="s")
+        with disk_full_until_optuna_tries_again():
+            with pytest.raises(StorageError, match="make room"), db.transaction():
+                study.ask()
+            assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0, "Optuna doesn't try again any more"
+        assert optuna.load_study(storage=db.storage, study_name="s").trials == []
+        with db.transaction():
+            assert study.ask().number == 0
+
+
+@pytest.mark.parametrize("call", ["set_user_attr", "ask"])
+def test_a_full_disk_is_called_so_whatever_is_written(path: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with open_for_writing(path) as db:
+        study = optuna.create_study(storage=db.storage, study_name="s")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        try:
+            with pytest.raises(StorageError, match="make room on its disk"), db.transaction():
+                study.ask() if call == "ask" else study.set_user_attr("a", 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_writers_take_the_lock_before_they_read(path: Path) -> None:
