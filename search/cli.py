@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from search.session import RunResult
 
 T = TypeVar("T")
+
+_PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL that stands where it shouldn't, and so in a message
 
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # typer's own copy
 
@@ -300,7 +303,7 @@ def main() -> NoReturn:
 
 
 def _exit_with(line: str, code: int) -> NoReturn:
-    print(line, file=sys.stderr)
+    print(_PASSWORD.sub(r"\1***@", line), file=sys.stderr)
     sys.exit(code)
 
 
