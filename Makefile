@@ -9,7 +9,15 @@ INSTALLED := $(VENV)/.installed
 BENCH_LOCK := tests/benchmarks/bench-requirements.lock
 BENCH_INSTALLED := $(VENV)/.bench-installed
 
-.PHONY: study test lint lock bench bench-full clean
+AUDIT_VENV := .venv-audit
+AUDIT_LOCK := .ci/audit-requirements.lock
+AUDIT_INSTALLED := $(AUDIT_VENV)/.installed
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade
+
+.PHONY: study test lint lock audit bench bench-full clean
 
 study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
 	$(BIN)/regsearch run
@@ -28,27 +36,37 @@ bench-full: $(BENCH_INSTALLED) ## longer studies, and batches of 128; an hour
 	$(BIN)/python tests/benchmarks/bench.py --full --output build/bench-full.json
 
 lock: $(INSTALLED)         ## pin every dependency again, with hashes
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --custom-compile-command "make lock" --extra dev --quiet --upgrade \
-		--output-file requirements.lock pyproject.toml
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --custom-compile-command "make lock" --extra bench --quiet --upgrade \
-		--constraint requirements.lock \
+	$(PIN) --extra dev --output-file requirements.lock pyproject.toml
+	$(PIN) --extra bench --constraint requirements.lock \
 		$$(sed -n "s/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p" requirements.lock) \
 		--output-file $(BENCH_LOCK) pyproject.toml
+	$(PIN) --output-file $(AUDIT_LOCK) .ci/audit-requirements.in
+
+audit: $(AUDIT_INSTALLED)  ## hold the pinned dependencies against known vulnerabilities; asks osv.dev
+	.ci/audit $(CURDIR)/$(AUDIT_VENV)/bin/pip-audit
 
 clean:                     ## remove the environment and the caches, never a study
-	rm -rf $(VENV) *.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(AUDIT_VENV) *.egg-info build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(INSTALLED): requirements.lock pyproject.toml
+define CHECK_PYTHON
 	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUITABLE)' 2>/dev/null || { \
 		echo "regsearch needs Python 3.11, 3.12 or 3.13 (TensorFlow has no other wheels); found:" \
 		"$$($(or $(PYTHON),python3) --version 2>&1 | head -1). Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+endef
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(PIP_INSTALL) --require-hashes --requirement requirements.lock
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(BENCH_INSTALLED): $(INSTALLED) $(BENCH_LOCK)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(BENCH_LOCK)
+	$(BIN)/python $(PIP_INSTALL) --no-deps --require-hashes --requirement $(BENCH_LOCK)
+	@touch $@
+
+$(AUDIT_INSTALLED): $(AUDIT_LOCK)
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv --clear $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/python $(PIP_INSTALL) --require-hashes --requirement $(AUDIT_LOCK)
 	@touch $@

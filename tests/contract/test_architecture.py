@@ -67,14 +67,56 @@ def test_every_package_is_shipped_and_tests_are_not() -> None:
     assert set(listed) == found
 
 
-def test_the_lock_is_hashed_and_holds_no_address() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
+LOCKS = ["requirements.lock", "tests/benchmarks/bench-requirements.lock", ".ci/audit-requirements.lock"]
+
+
+def test_every_lock_is_known() -> None:
+    found = {name_of(path) for path in ROOT.rglob("*.lock") if ".venv" not in name_of(path)}
+    assert found == set(LOCKS)
+    audited = re.search(r"^for lock in (.*); do$", (ROOT / ".ci" / "audit").read_text(), re.MULTILINE)
+    assert audited is not None
+    assert audited[1].split() == LOCKS
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_requirement_of_a_lock_is_pinned_with_hashes_and_no_address(name: str) -> None:
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     pins = re.split(r"\n(?=[a-z0-9])", lock)
-    assert len(pins) > 50
+    assert len(pins) > 10
     for pin in pins[1:]:
         assert re.match(r"[a-z0-9.\-\[\]]+==\S+", pin), pin[:60]
         assert "--hash=sha256:" in pin, pin[:60]
+
+
+def test_nothing_is_installed_without_its_hash() -> None:
+    makefile = (ROOT / "Makefile").read_text().replace("$(PIP_INSTALL)", "pip install").replace("\\\n", " ")
+    installs = [line for line in makefile.splitlines() if "pip install" in line and ":=" not in line]
+    assert len(installs) == len(LOCKS) + 1
+    for line in installs:  # the last one installs this repository, and nothing that it needs
+        assert "--require-hashes" in line or re.search(r"--no-deps .*--editable \.$", line), line
+    for script in (ROOT / ".ci").iterdir():
+        assert "pip install" not in script.read_text()
+
+
+@pytest.mark.parametrize(
+    ("says", "ends", "code", "message"),
+    [
+        ("No known vulnerabilities found", 0, 0, "requirements.lock: no known vulnerability"),
+        ("Found 1 known vulnerability in 1 package", 1, 1, "Found 1 known vulnerability"),
+        ("Traceback\nConnectionError: no network", 1, 2, "requirements.lock was not audited, the list of vuln"),
+        ("", 127, 2, "was not audited"),
+    ],
+)
+def test_an_audit_that_could_not_be_made_does_not_pass(
+    says: str, ends: int, code: int, message: str, tmp_path: Path
+) -> None:
+    stand_in = tmp_path / "pip-audit"
+    stand_in.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{says}\nEND\nexit {ends}\n")
+    stand_in.chmod(0o755)
+    done = subprocess.run([ROOT / ".ci" / "audit", stand_in], capture_output=True, text=True, check=False)
+    assert (done.returncode, message in done.stdout + done.stderr) == (code, True), done
+    assert len(done.stderr.splitlines()) == (1 if code == 2 else 0)
 
 
 @pytest.mark.parametrize("command", [["--help"], ["schema"], ["run", "--help"], ["status", "absent"]])
