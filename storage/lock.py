@@ -103,6 +103,11 @@ def trials_folder(database: Path, study: str) -> Path:
     return side_folder(database) / f"study-{study}-trials"
 
 
+def weights_file(database: Path, study: str, number: int) -> Path:
+    """Return where the weights of a complete trial lie, if they are kept."""
+    return trials_folder(database, study) / f"trial-{number}.weights.npz"
+
+
 def remove_logs(database: Path, study: str) -> None:
     """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
     prefix = log_prefix(database, study)

@@ -1,16 +1,19 @@
 """Reads for answers: SQL over Optuna's tables and ours, never a load of all trials into memory."""
 
 import difflib
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import select, text
 
 from storage.database import Database
+from storage.lock import weights_file
 from storage.tables import RunRow, StudyRow
 from studies.errors import InputError, StorageError
 from studies.spec import StudySpec
@@ -29,6 +32,7 @@ _METRICS = (
     "train_accuracy",
     "near_zero_share",
     "seconds",
+    "weights_sha256",
 )
 
 
@@ -117,11 +121,17 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A study's counts, and its best trial so far."""
+    """A study's counts, and its best trial so far.
+
+    Attributes:
+        weights: the file with the best trial's weights, an .npz in the order of Keras's `set_weights`, whose SHA-256
+            was held against the database; None where it isn't there.
+    """
 
     study: StudyRecord
     counts: Counts
     best: TrialRecord | None
+    weights: Path | None = None
 
 
 def study_names(database: Database) -> list[str]:
@@ -232,7 +242,19 @@ def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
 
 def read_answer(database: Database, study: StudyRecord) -> Answer:
     """Return what `best` and the end of a run say."""
-    return Answer(study=study, counts=count_trials(database, study), best=best_trial(database, study))
+    best = best_trial(database, study)
+    weights = None if best is None else _weights(database, study, best)
+    return Answer(study=study, counts=count_trials(database, study), best=best, weights=weights)
+
+
+def _weights(database: Database, study: StudyRecord, trial: TrialRecord) -> Path | None:
+    """Return the file with a trial's weights, if it is there and as it was written."""
+    path = weights_file(database.path, study.name, trial.number)
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+    return path if sha256 == trial.metrics.get("weights_sha256") else None
 
 
 def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]:

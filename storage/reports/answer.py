@@ -47,6 +47,7 @@ def as_text(answer: Answer) -> str:
             f"of {figures['epochs']}",
             f"  on the select rows: {_figures(figures, 'select')}",
             f"  on the train rows:  {_figures(figures, 'train')} (generalization gap {gap:.5f})",
+            *([f"  its weights: {answer.weights}"] if answer.weights else []),
             f"It has the best select {answer.study.spec.search.objective.replace('_', '-')} of "
             f"{answer.counts.complete} complete trials: chosen for that, so a little lucky.",
             "It is not yet confirmed on fresh seeds or on test rows.",
@@ -75,6 +76,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
             "regularization": str(Regularization.from_params(best.params)),
             "params": dict(best.params),
             "metrics": dict(best.metrics),
+            "weights": None if answer.weights is None else str(answer.weights),
         },
     }
 

@@ -21,6 +21,7 @@ from search.session import RunResult
 from search.training.trainer import OnEpoch
 from storage import lock
 from storage.database import database_path
+from storage.reports.answer import as_text
 from storage.store import StudyStore
 from studies.errors import StorageError, UnavailableError
 from studies.trial import TrialOutcome, TrialTask
@@ -160,6 +161,11 @@ def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, st
     for number in best:
         path = lock.trials_folder(database_path(storage), "smoke") / f"trial-{number}.weights.npz"
         assert hashlib.sha256(path.read_bytes()).hexdigest() == known[number]
+    weights = api.answer("smoke", storage=storage).weights
+    assert weights == lock.trials_folder(database_path(storage), "smoke") / f"trial-{best[0]}.weights.npz"
+    assert f"its weights: {weights}" in as_text(api.answer("smoke", storage=storage))
+    weights.write_bytes(b"something else")
+    assert api.answer("smoke", storage=storage).weights is None
 
 
 class Clock:
