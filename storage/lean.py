@@ -11,9 +11,11 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection
 
 _NAMED = 500  # trials; of more, the whole study is read
+
+_STATES = {state.name: state for state in TrialState}
 
 _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
@@ -29,27 +31,20 @@ class LeanStorage(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         """Return a study's trials by id: those above an id, and some below it."""
-        trial = models.TrialModel
-        below = [number for number in included_trial_ids if number <= trial_id_greater_than]
-        query = (
-            select(
-                trial.trial_id,
-                trial.number,
-                trial.state,
-                trial._datetime_start_utc.label("datetime_start"),
-                trial._datetime_complete_utc.label("datetime_complete"),
-            )
-            .where(trial.study_id == study_id)
-            .order_by(trial.trial_id)
-        )
+        where = f"study_id = {int(study_id)}"
         if trial_id_greater_than > -1:
-            query = query.where(or_(trial.trial_id > trial_id_greater_than, trial.trial_id.in_(below)))
+            below = [int(trial_id) for trial_id in included_trial_ids if trial_id <= trial_id_greater_than]
+            where += f" and (trial_id > {int(trial_id_greater_than)} or trial_id in ({_listed(below)}))"
         session = self.scoped_session()
         try:
-            models.StudyModel.find_or_raise_by_id(study_id, session)
             connection = session.connection()
-            rows = [row for row in connection.execute(query) if states is None or row.state in states]
-            return _frozen(connection, study_id, rows)
+            found = connection.exec_driver_sql(
+                f"select trial_id, number, state, datetime_start, datetime_complete from trials where {where} "
+                "order by trial_id"
+            ).all()
+            if not found:
+                models.StudyModel.find_or_raise_by_id(study_id, session)
+            return _frozen(connection, study_id, [row for row in found if states is None or _STATES[row[2]] in states])
         finally:
             session.close()
 
@@ -60,7 +55,7 @@ class _Parts:
     def __init__(self, connection: Connection, study_id: int, ids: Sequence[int]) -> None:
         self._connection = connection
         if len(ids) <= _NAMED:
-            self._which = f"in ({','.join(map(str, map(int, ids)))})"
+            self._which = f"in ({_listed(ids)})"
         else:
             self._which = f"in (select trial_id from trials where study_id = {int(study_id)})"
 
@@ -105,7 +100,7 @@ def _frozen(connection: Connection, study_id: int, rows: Sequence[Any]) -> list[
     return [
         FrozenTrial(
             number=row.number,
-            state=row.state,
+            state=_STATES[row.state],
             value=None,
             values=values.get(row.trial_id),
             datetime_start=_local(row.datetime_start),
@@ -121,6 +116,13 @@ def _frozen(connection: Connection, study_id: int, rows: Sequence[Any]) -> list[
     ]
 
 
-def _local(utc: datetime | None) -> datetime | None:
-    """Return a time as Optuna shows it: local, without a zone."""
-    return None if utc is None else utc.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+def _listed(ids: Sequence[int]) -> str:
+    return ",".join(map(str, ids))
+
+
+def _local(utc: datetime | str | None) -> datetime | None:
+    """Return a time as Optuna shows it, local and without a zone; SQLite keeps it as text."""
+    if utc is None:
+        return None
+    time = datetime.fromisoformat(utc) if isinstance(utc, str) else utc
+    return time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

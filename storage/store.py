@@ -237,7 +237,7 @@ class StudyStore:
             )
             by_accuracy = self.spec.search.objective == "accuracy"
             judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
-            storage.set_trial_intermediate_value(trial_id, metrics.epoch, judged)
+            statements.report(connection, trial_id, metrics.epoch, judged)
             if isinstance(self._pruner, NopPruner):
                 return Verdict.RECORDED
             study = self._study(task.number)
@@ -335,12 +335,10 @@ class StudyStore:
         columns: Mapping[str, Any],
     ) -> bool:
         with self._transaction() as connection:
-            storage = self._database.storage
             trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return False
-            for key, figure in shown.items():  # a finished trial takes no attribute any more
-                storage.set_trial_user_attr(trial_id, key, figure)
+            statements.set_user_attrs(connection, trial_id, shown)  # a finished trial takes none any more
             self._set_trial_row(connection, task.number, **columns)
             study = self._study(task.number)
             study.tell(task.number, value, state)
