@@ -63,7 +63,7 @@ def _upgrade_alone(path: Path) -> Upgrade:
     if not steps:  # another upgrade was quicker
         return Upgrade(path=path)
     new = side_folder(path) / "upgrade.db"
-    for left in (new, new.with_name(f"{new.name}-journal")):  # by an upgrade that was killed
+    for left in (new, new.with_name(f"{new.name}-journal")):  # a killed upgrade's journal would spoil the new copy
         left.unlink(missing_ok=True)
     backup = _free_name(path)
     with closing(_exclusive(path)) as original:
@@ -98,8 +98,8 @@ def _migrate(path: Path) -> None:
         ours_too = schema.is_there(connection)
     if optunas_too:
         with _alembic_says_nothing():
-            url = str(sqlalchemy.URL.create("sqlite", database=str(path)))
-            storage = RDBStorage(url.replace("{", "{{").replace("}", "}}"), skip_compatibility_check=True)
+            url = str(sqlalchemy.URL.create("sqlite", database=str(path)))  # braces, which Optuna fills in, are quoted
+            storage = RDBStorage(url, skip_compatibility_check=True)
             storage.upgrade()
             storage.engine.dispose()
     if ours_too:

@@ -6,7 +6,7 @@ import shlex
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import fakes
 import optuna
 import pytest
 from alembic import command
+from conftest import Command
 from databases.restore import FOLDER, contents, restore, schemas
 from helpers import assert_whole, finished
 
@@ -103,19 +104,15 @@ def test_the_command_that_is_named_upgrades_this_very_file(name: str, tmp_path: 
 
 @pytest.mark.parametrize("revision", ["v3.0.0.d", "v3.0.0.c"])
 @pytest.mark.parametrize("dump", schemas())
-def test_optunas_tables_are_upgraded_too(
-    dump: str, revision: str, path: Path, storage: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_optunas_tables_are_upgraded_too(dump: str, revision: str, path: Path, storage: str) -> None:
     restore(dump, path)
     downgrade_optuna(path, revision)
     before = contents(path)
     with pytest.raises(StorageError, match=f"has Optuna's schema {revision}, .* `regsearch upgrade"):
         database.open_for_reading(path)
-    capfd.readouterr()
     done = api.upgrade(storage=storage)
     assert done.backup is not None
     assert done.steps[0] == f"Optuna's schema {revision} → {schema.OPTUNA_SCHEMA}"
-    assert capfd.readouterr() == ("", "")
     assert contents(done.backup) == before
     database.open_for_writing(path).close()
     assert contents(path).keys() == before.keys()
@@ -198,6 +195,24 @@ def test_nobody_gets_in_between_copy_and_upgrade(
     database.open_for_writing(path).close()
 
 
+def test_of_two_upgrades_at_once_one_finds_nothing_to_do(
+    path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore(OLD, path)
+    real = upgrading.no_other_opens
+    quicker = []
+
+    def overtaken(database: Path) -> AbstractContextManager[None]:
+        monkeypatch.setattr(upgrading, "no_other_opens", real)
+        quicker.append(api.upgrade(storage=storage))
+        return real(database)
+
+    monkeypatch.setattr(upgrading, "no_other_opens", overtaken)
+    assert api.upgrade(storage=storage).steps == ()
+    assert [done.backup for done in quicker] == [path.with_name("test.db.backup-1")]
+    assert not path.with_name("test.db.backup-2").exists()
+
+
 def test_an_upgrade_that_fails_leaves_the_old_database(
     path: Path, storage: str, during_the_upgrade: list[Callable[[], Any]]
 ) -> None:
@@ -219,12 +234,30 @@ def test_an_upgrade_that_fails_leaves_the_old_database(
 
 
 def test_what_a_killed_upgrade_left_does_no_harm(path: Path, storage: str) -> None:
-    restore(OLD, path)
+    before = contents(restore(OLD, path))
     database.side_folder(path).mkdir()
-    for name in ("upgrade.db", "upgrade.db-journal"):
-        (database.side_folder(path) / name).write_bytes(b"half a file")
+    left = restore(OLD, database.side_folder(path) / "upgrade.db")
+    journal = left.with_name("upgrade.db-journal")
+    with closing(sqlite3.connect(left, isolation_level=None)) as other:
+        other.execute("update trials set state = 'FAIL'")
+        other.execute("pragma cache_size=1")
+        other.execute("begin")
+        other.execute("update trials set number = -number")
+        other.executemany("insert into studies (study_name) values (?)", [(f"{n}" * 500,) for n in range(500)])
+        hot = journal.read_bytes()
+    journal.write_bytes(hot)
     assert api.upgrade(storage=storage).steps
+    assert contents(path)["trials"] == before["trials"]
     assert_whole(storage)
+
+
+def test_an_upgrade_says_one_line(path: Path, regsearch: Command) -> None:
+    """Optuna's migrations would set up logging in a process that has none."""
+    downgrade_optuna(restore(OLD, path), "v3.0.0.c")
+    done = regsearch("upgrade", "--storage", "sqlite:///test.db")
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1), done
+    again = regsearch("upgrade", "--storage", "sqlite:///test.db")
+    assert (again.returncode, again.stdout) == (0, f"{path} is up to date; nothing to do\n")
 
 
 def test_the_copy_is_checked_before_it_becomes_the_database(

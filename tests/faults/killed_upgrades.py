@@ -1,6 +1,6 @@
 """Kills upgrades of a database at one call after another, each in a process of its own, and checks what is left.
 
-python tests/faults/killed_upgrades.py FOLDER 1 1 prints how many upgrades were killed.
+python tests/faults/killed_upgrades.py FOLDER [all] prints how many upgrades were killed.
 """
 
 import os
@@ -17,11 +17,15 @@ from search import api
 from storage import schema
 from studies.errors import StorageError
 
-_WATCHED = ("posix", "sqlite3", "_sqlite3", "fcntl", "shutil")
+_WATCHED = ("posix", "sqlite3", "_sqlite3", "fcntl", "_io", "io")
 
 
-def upgrade_killed_at(path: Path, at: int) -> bool:
-    """Upgrade in a child that dies, without a word to SQLite, at a call into it or the system; whether it did."""
+def upgrade_killed_at(path: Path, at: int) -> int:
+    """Upgrade in a child that dies, without a word to SQLite, at a call into it or the system.
+
+    Returns how many calls it made if it came to its end, else 0.
+    """
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         calls = 0
@@ -38,10 +42,15 @@ def upgrade_killed_at(path: Path, at: int) -> bool:
 
         sys.setprofile(count)
         api.upgrade(storage=f"sqlite:///{path}")
+        sys.setprofile(None)
+        os.write(writing, str(calls).encode())
         os._exit(0)
+    os.close(writing)
+    with open(reading) as pipe:
+        calls_made = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in (0, 9), code
-    return code == 9
+    assert code == (0 if calls_made else 9)
+    return int(calls_made or 0)
 
 
 def check(path: Path, before: dict[str, list[dict[str, object]]]) -> None:
@@ -68,19 +77,26 @@ def check(path: Path, before: dict[str, list[dict[str, object]]]) -> None:
         assert [{key: row[key] for key in old} for row, old in zip(after[table], rows, strict=True)] == rows
 
 
-def main(folder: Path, first: int, step: int) -> int:
-    """Kill at every `step`th call, until an upgrade comes to its end; how many were killed."""
+def main(folder: Path, *, every: bool) -> int:
+    """Kill at every call, or at a few and each of the last twenty, which write the database; how many were killed."""
+    for name in ("imports", "whole"):
+        (folder / name).mkdir()
+        path = restore("0001", folder / name / "test.db")
+        if name == "imports":  # once here, and not again in each child
+            api.upgrade(storage=f"sqlite:///{path}")
+    calls = upgrade_killed_at(path, 0)
+    last = range(calls - 19, calls + 1)
+    points = range(1, calls + 1) if every else [*range(7, calls - 20, calls // 6), *last]
     killed = 0
-    while True:
-        place = folder / str(killed)
+    for at in points:
+        place = folder / str(at)
         place.mkdir()
         path = restore("0001", place / "test.db")
         before = contents(path)
-        if not upgrade_killed_at(path, first + step * killed):
-            return killed
+        killed += upgrade_killed_at(path, at) == 0  # not each process makes the very same calls
         check(path, before)
-        killed += 1
+    return killed
 
 
 if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), first=int(sys.argv[2]), step=int(sys.argv[3])))  # noqa: T201 - it is a program
+    print(main(Path(sys.argv[1]), every=sys.argv[2:] == ["all"]))  # noqa: T201 - it is a program

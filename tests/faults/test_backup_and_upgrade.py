@@ -24,29 +24,33 @@ from studies.errors import InputError, StorageError
 
 def test_an_upgrade_killed_anywhere_leaves_the_old_database_or_the_new(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "faults" / "killed_upgrades.py", tmp_path, "7", "61"],
+        [sys.executable, ROOT / "tests" / "faults" / "killed_upgrades.py", tmp_path],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 8
+    assert int(done.stdout) > 20
 
 
 def test_a_backup_beside_a_search_holds_all_that_was_acknowledged_and_goes_on(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/regsearch.db"
     with start(tmp_path, "run", "smoke", "--trials", "500", "--workers", "2", FAKE_EPOCH_SECONDS="0") as process:
-        for number in range(4):
-            wait_for(lambda number=number: count_finished(storage) > 3 * number)
-            acknowledged = finished(storage)
-            copy = api.backup(f"{number}.db", storage=storage)
-            assert_whole(f"sqlite:///{copy}")
-            copied = finished(f"sqlite:///{copy}")
-            assert {trial: copied[trial] for trial in acknowledged} == acknowledged
-        assert process.poll() is None  # it was still searching
-        process.kill()
-        process.communicate()
+        try:
+            for number in range(4):
+                wait_for(lambda number=number: count_finished(storage) > 3 * number)
+                acknowledged = finished(storage)
+                copy = api.backup(f"{number}.db", storage=storage)
+                assert_whole(f"sqlite:///{copy}")
+                copied = finished(f"sqlite:///{copy}")
+                for trial, row in acknowledged.items():  # its curve was read a moment before its end
+                    curve = copied[trial]["curve"][: len(row["curve"])]
+                    assert {**copied[trial], "curve": curve} == row
+            assert process.poll() is None  # it was still searching
+        finally:
+            process.kill()
+            process.communicate()
     total = len(copied) + 4
     result = api.resume("smoke", storage=f"sqlite:///{copy}", trials=total, engine=InlineEngine(fakes.FakeTrainer))
     assert result.answer.counts.finished == total
@@ -183,10 +187,26 @@ def test_a_name_that_is_too_long_is_one_line(path: Path, tmp_path: Path) -> None
         back_up(path, tmp_path / ("a" * 300))
 
 
-def test_a_damaged_database_is_not_copied(path: Path, tmp_path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-8192:-4096] = b"\xa5" * 4096
-    path.write_bytes(content)
+@pytest.mark.parametrize("damage", ["a page", "what only a check sees"])
+def test_a_damaged_database_is_not_copied(damage: str, path: Path, tmp_path: Path) -> None:
+    if damage == "a page":
+        content = bytearray(path.read_bytes())
+        content[-8192:-4096] = b"\xa5" * 4096
+        path.write_bytes(content)
+    else:  # a null where there may be none
+        for sql in (
+            "replace(sql, 'attempt INTEGER NOT', 'attempt INTEGER')",
+            "replace(sql, 'INTEGER NULL', 'INTEGER')",
+        ):
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("pragma writable_schema=on")
+                connection.execute(f"update sqlite_master set sql = {sql} where name = 'regsearch_trials'")
+            with closing(sqlite3.connect(path)) as connection, connection:
+                connection.execute("update regsearch_trials set attempt = null where number = 0")
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("pragma writable_schema=on")
+            restored = "replace(sql, 'attempt INTEGER', 'attempt INTEGER NOT NULL')"
+            connection.execute(f"update sqlite_master set sql = {restored} where name = 'regsearch_trials'")
     with pytest.raises(StorageError, match="is damaged"):
         back_up(path, tmp_path / "copy.db")
     assert not (tmp_path / "copy.db").exists()
