@@ -54,7 +54,9 @@ def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
 
 
 def _unwritable(target: Path, reason: str) -> str:
-    return f"the backup {target} can't be written ({reason}): make room there, or name a file elsewhere"
+    return (
+        f"the backup {target} can't be written ({reason}): make room or get permission there, or name a file elsewhere"
+    )
 
 
 def _rename_to_new(name: Path, target: Path) -> None:

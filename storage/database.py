@@ -48,7 +48,7 @@ def database_path(url: str) -> Path:
         raise InputError(f"the driver of {parsed.drivername} is missing; write sqlite:///FILE")
     has_options = "?" in url or parsed.host or parsed.username or parsed.password or parsed.port
     if has_options or not parsed.database or parsed.database == ":memory:":
-        raise InputError("storage is a file of its own: write sqlite:///FILE, without host, password or options")
+        raise InputError("storage is a file of its own: write sqlite:///FILE without options, host or password")
     if _USER_AND_PASSWORD.match(url):
         raise InputError(
             "the storage URL looks as if it held a password, which a file has no use for; "
