@@ -218,6 +218,6 @@ def test_a_locked_database_is_not_waited_for_for_ever(
     monkeypatch.setattr(database, "LOCK_SECONDS", 0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin exclusive")
-        with pytest.raises(StorageError, match="was locked by another process"):
+        with pytest.raises(StorageError, match="locked by another process"):
             backup.back_up(path, tmp_path / "copy.db")
     assert not (tmp_path / "copy.db").exists()
