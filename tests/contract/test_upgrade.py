@@ -88,7 +88,7 @@ def test_every_earlier_database_upgrades_with_all_its_rows_and_goes_on(dump: str
     assert len(results) == 7
 
 
-@pytest.mark.parametrize("name", ["with space.db", "per%20cent.db", "brace{x}.db", "quote'.db", "a:b@c.db", "ünï.db"])
+@pytest.mark.parametrize("name", ["a blank and %20.db", "a:b@c {x} 'ü'.db"])
 def test_the_command_that_is_named_upgrades_this_very_file(name: str, tmp_path: Path) -> None:
     path = restore(OLD, tmp_path / name)
     downgrade = tmp_path / "plain.db"
@@ -102,8 +102,7 @@ def test_the_command_that_is_named_upgrades_this_very_file(name: str, tmp_path: 
     database.open_for_reading(path).close()
 
 
-@pytest.mark.parametrize("revision", ["v3.0.0.d", "v3.0.0.c"])
-@pytest.mark.parametrize("dump", schemas())
+@pytest.mark.parametrize(("dump", "revision"), [(OLD, "v3.0.0.c"), (schema.SCHEMA, "v3.0.0.d")])
 def test_optunas_tables_are_upgraded_too(dump: str, revision: str, path: Path, storage: str) -> None:
     restore(dump, path)
     downgrade_optuna(path, revision)
@@ -256,8 +255,6 @@ def test_an_upgrade_says_one_line(path: Path, regsearch: Command) -> None:
     downgrade_optuna(restore(OLD, path), "v3.0.0.c")
     done = regsearch("upgrade", "--storage", "sqlite:///test.db")
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1), done
-    again = regsearch("upgrade", "--storage", "sqlite:///test.db")
-    assert (again.returncode, again.stdout) == (0, f"{path} is up to date; nothing to do\n")
 
 
 def test_the_copy_is_checked_before_it_becomes_the_database(

@@ -78,15 +78,15 @@ def check(path: Path, before: dict[str, list[dict[str, object]]]) -> None:
 
 
 def main(folder: Path, *, every: bool) -> int:
-    """Kill at every call, or at a few and each of the last twenty, which write the database; how many were killed."""
+    """Kill at every call, or at a few and each of the last fourteen, which write the database; how many were killed."""
     for name in ("imports", "whole"):
         (folder / name).mkdir()
         path = restore("0001", folder / name / "test.db")
         if name == "imports":  # once here, and not again in each child
             api.upgrade(storage=f"sqlite:///{path}")
     calls = upgrade_killed_at(path, 0)
-    last = range(calls - 19, calls + 1)
-    points = range(1, calls + 1) if every else [*range(7, calls - 20, calls // 6), *last]
+    last = range(calls - 13, calls + 1)
+    points = range(1, calls + 1) if every else [*range(7, calls - 13, calls // 4), *last]
     killed = 0
     for at in points:
         place = folder / str(at)

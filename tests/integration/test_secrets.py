@@ -141,6 +141,5 @@ def test_a_file_may_be_called_so_all_the_same(tmp_path: Path) -> None:
 
 
 def test_a_real_process_shows_it_nowhere(regsearch: Command) -> None:
-    for url in URLS[:2]:
-        done = regsearch("status", "smoke", REGSEARCH_STORAGE=url)
-        assert (done.returncode, SECRET in done.stdout + done.stderr) == (2, False)
+    done = regsearch("status", "smoke", REGSEARCH_STORAGE=URLS[1])
+    assert (done.returncode, SECRET in done.stdout + done.stderr) == (2, False)
