@@ -76,15 +76,17 @@ class StudyLock:
 
 
 def holder(database: Path, study: str) -> Holder | None:
-    """Return who searches a study now, or None."""
-    try:
-        with _lock_path(database, study).open(encoding="utf-8") as file:
+    """Return who searches a study now, or None; raises StorageError where that can't be seen."""
+    with translated_errors(database):
+        try:
+            file = _lock_path(database, study).open(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return _read_holder(file) or Holder(host="unknown", pid=0, since="unknown")
-    except FileNotFoundError:
-        pass
     return None
 
 

@@ -35,6 +35,7 @@ def rows(storage: str, name: str = "smoke") -> list[dict[str, Any]]:
     """Every trial with its settings, figures and curve; without times."""
     with api.reading(storage) as database:
         study = get_study(database, name)
+        trials = list(list_trials(database, study))  # before the curves: those of finished trials are then whole
         curves: dict[int, list[tuple[Any, ...]]] = {}
         with database.read() as connection:
             epochs = select(EpochRow.__table__).where(EpochRow.study_uuid == study.study_uuid)
@@ -50,7 +51,7 @@ def rows(storage: str, name: str = "smoke") -> list[dict[str, Any]]:
                 "metrics": {key: value for key, value in trial.metrics.items() if key != "seconds"},
                 "curve": curves.get(trial.number, []),
             }
-            for trial in list_trials(database, study)
+            for trial in trials
         ]
 
 

@@ -138,3 +138,11 @@ def test_the_file_is_an_ordinary_optuna_database(search: Search, storage: str) -
     for trial, row in zip(study.trials, rows(storage), strict=True):
         assert trial.params == row["params"]
         assert trial.intermediate_values == {epoch: figures[2] for epoch, *figures in row["curve"]}
+
+
+def test_a_place_for_locks_that_is_no_folder_is_one_line(search: Search, storage: str, tmp_path: Path) -> None:
+    search(trials=1)
+    (tmp_path / "test.db.d").rename(tmp_path / "moved")
+    (tmp_path / "test.db.d").touch()
+    with pytest.raises(StorageError, match=r"test\.db can't be used: Not a directory"):
+        api.status("smoke", storage=storage)
