@@ -1,5 +1,6 @@
 """The command line: each command parses, makes one call, and prints; answers to stdout, talk to stderr."""
 
+import io
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 
 from search.signals import StoppedBySignal
-from studies.errors import InputError, NoResultError, RegsearchError, StorageError
+from studies.errors import InputError, NoResultError, RegsearchError, StorageError, one_line
 
 if TYPE_CHECKING:
     from search.progress import Progress
@@ -288,13 +289,15 @@ def main() -> NoReturn:
     try:
         if sys.stdout is None:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - `>&-`: nobody wants the answer
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that are no text, a terminal lack a sign
+            sys.stdout.reconfigure(errors="backslashreplace")
         code = app(standalone_mode=False)
     except RegsearchError as error:
         _exit_with(f"regsearch: {error}", error.exit_code)
     except typer.Exit as exit_:
         sys.exit(exit_.exit_code)
     except _UsageError as error:
-        _exit_with(f"regsearch: {error.format_message()} See `regsearch --help`.", 2)
+        _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StoppedBySignal as stopped:
         _exit_with(_how_to_resume(stopped.study, stopped.storage), 128 + stopped.number)
     except (typer.Abort, KeyboardInterrupt):

@@ -122,6 +122,8 @@ class Coordinator:
             total = self.spec.budget.trials
             self.progress.begin(self.spec.study.name, standing.finished, total, standing.best)
             left = total - standing.finished
+            self._waiting.extend(self._patiently(self.store.unfinished))
+            self.files.clean([task.number for task in self._waiting])
             # TensorFlow needn't start for nothing
             return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
         except UnavailableError as error:
@@ -134,8 +136,6 @@ class Coordinator:
             self.progress.end()
 
     def _train(self, workers: int) -> StopReason:
-        self._waiting.extend(self._patiently(self.store.unfinished))
-        self.files.clean([task.number for task in self._waiting])
         self._started = self._polled = self.clock()
         try:
             self.engine.start(self.setup, workers, self.log_prefix)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from studies.errors import one_line
 from studies.space import Regularization
 from studies.trial import EpochMetrics, TrialTask
 
@@ -35,7 +36,7 @@ class Progress:
     def message(self, text: str) -> None:
         """Print a line."""
         with suppress(OSError):  # who read it has gone; the search has not
-            print(text, file=sys.stderr, flush=True)  # noqa: T201 - the user's line
+            print(one_line(text), file=sys.stderr, flush=True)  # noqa: T201 - the user's line
 
     def trial_began(self, task: TrialTask) -> None:
         """A worker has a trial."""
@@ -105,7 +106,7 @@ class LiveProgress(Progress):
         if self._live is None:
             super().message(text)
         else:
-            self._live.console.print(text, markup=False, highlight=False)
+            self._live.console.print(one_line(text), markup=False, highlight=False)
 
     def trial_began(self, task: TrialTask) -> None:
         """Show it."""

@@ -24,9 +24,13 @@ class TrialFiles:
         return self.folder / f"trial-{number}.{epochs}{_CHECKPOINT}"
 
     def checkpoints(self, number: int) -> list[Path]:
-        """Return a trial's checkpoints that are there, the newest first."""
-        found = self.folder.glob(f"trial-{number}.*{_CHECKPOINT}")
-        return sorted(found, key=lambda path: int(path.name.split(".")[1]), reverse=True)
+        """Return a trial's checkpoints that are there, the newest first; what somebody else put there is none."""
+        by_epochs = {
+            int(epochs): path
+            for path in self.folder.glob(f"trial-{number}.*{_CHECKPOINT}")
+            if (epochs := path.name.split(".")[1]).isdecimal() and path.name.count(".") == 2
+        }
+        return [by_epochs[epochs] for epochs in sorted(by_epochs, reverse=True)]
 
     def ended(self, number: int) -> Path:
         """Return where it is written how a trial ended, until the database has it."""

@@ -131,12 +131,12 @@ def _read_ended(path: Path, identity: str, remark: Callable[[str], None]) -> Tri
     """Return how a trial ended, if an earlier process wrote it; what is damaged is said, and passed over."""
     try:
         written, line = unsealed(path.read_bytes()).decode().split("\n", 1)
+        ended = from_line(line) if written == identity else None
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, DamagedError) as error:
+    except (OSError, ValueError, KeyError, TypeError, DamagedError) as error:  # another version's may read otherwise
         remark(f"{path.name} is damaged ({error}); the trial's end is trained again")
         return None
-    ended = from_line(line) if written == identity else None
     assert ended is None or isinstance(ended, TrialFinished | TrialFailed)
     return ended
 

@@ -102,7 +102,7 @@ class Database:
         with translated_errors(self.path), self.engine.connect() as connection:
             try:
                 yield connection
-            except ValueError as error:  # a text that is no UTF-8, no JSON, no time
+            except (ValueError, TypeError) as error:  # a text that is no UTF-8, no JSON, no time, or no text at all
                 raise StorageError(f"{self.path} holds what can't be read ({_first_line(error)}): {RESTORE}") from error
 
     def close(self) -> None:

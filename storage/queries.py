@@ -4,12 +4,13 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 from sqlalchemy import select, text
 
 from storage.database import Database
@@ -21,6 +22,7 @@ from studies.spec import StudySpec
 UUID_ATTR = "regsearch:study"
 """The user attribute that says which of our rows belong to an Optuna study; ids are reused, names change."""
 
+_STRICT = ConfigDict(strict=True)  # a damaged file may hold anything anywhere: a record of it raises ValueError
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _PAGE = 500  # trials
 _METRICS = (
@@ -36,7 +38,7 @@ _METRICS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class DatasetInfo:
     """Which data a study is about.
 
@@ -54,7 +56,7 @@ class DatasetInfo:
     n_test: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Counts:
     """How many trials of a study are in each state."""
 
@@ -70,7 +72,7 @@ class Counts:
         return self.complete + self.pruned + self.failed
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class StudyRecord:
     """One study as it is stored."""
 
@@ -83,7 +85,7 @@ class StudyRecord:
     versions: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class TrialRecord:
     """One trial as it is stored.
 
@@ -99,13 +101,13 @@ class TrialRecord:
     state: str
     value: float | None
     params: Mapping[str, Any]
-    metrics: Mapping[str, Any]
+    metrics: Mapping[str, int | float | str]
     reason: str | None
     started_at: datetime | None
     ended_at: datetime | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RunRecord:
     """One run of a study's coordinator."""
 
@@ -119,7 +121,7 @@ class RunRecord:
     finished_trials: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Answer:
     """A study's counts, and its best trial so far.
 
@@ -165,7 +167,8 @@ def find_study(database: Database, name: str) -> StudyRecord | None:
         ).scalar()
         row = None
         if attr is not None:
-            row = connection.execute(select(StudyRow.__table__).where(StudyRow.study_uuid == json.loads(attr))).first()
+            study_uuid = str(json.loads(attr))
+            row = connection.execute(select(StudyRow.__table__).where(StudyRow.study_uuid == study_uuid)).first()
         if row is None:
             raise InputError(f"{name} is a study of Optuna's that regsearch did not begin; choose another --name")
         return StudyRecord(
@@ -188,7 +191,7 @@ def find_study(database: Database, name: str) -> StudyRecord | None:
 def _read_spec(text: str, name: str) -> StudySpec:
     try:
         return StudySpec.from_json(text).changed(study={"name": name})
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(
             f"the study {name} can't be read by this version of regsearch; install a later one"
         ) from error
@@ -347,11 +350,14 @@ def _state(stored: str) -> str:
 
 def _decode(value: float, distribution_json: str) -> Any:
     """Return a parameter's value from Optuna's internal number; a contract test holds it against Optuna."""
-    distribution = json.loads(distribution_json)
-    match distribution["name"]:
-        case "CategoricalDistribution":
-            return distribution["attributes"]["choices"][int(value)]
-        case "IntDistribution":
-            return int(value)
-        case _:
-            return value
+    try:
+        distribution = json.loads(distribution_json)
+        match distribution["name"]:
+            case "CategoricalDistribution":
+                return distribution["attributes"]["choices"][int(value)]
+            case "IntDistribution":
+                return int(value)
+            case _:
+                return float(value)
+    except (TypeError, LookupError, OverflowError) as error:
+        raise ValueError(f"no parameter is stored as {value!r} of {distribution_json!r}") from error

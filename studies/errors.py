@@ -1,10 +1,26 @@
 """What a user can cause: each error is one short message and an exit code."""
 
+_LONGEST = 2000  # characters of a message
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that any terminal can show, whatever names and values it quotes.
+
+    What can't be printed (a line's end, a terminal's command, half of a character) is written as Python does;
+    a long text loses its middle.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 
 class RegsearchError(Exception):
     """One line for the user: what was given, what is allowed, what to do next."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class InputError(RegsearchError):

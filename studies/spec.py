@@ -21,6 +21,7 @@ SPEC_VERSION = 1
 ADDED_LATER = {"addedLater": True}
 """`Field(…, json_schema_extra=ADDED_LATER)`: for a key whose default keeps what older studies did."""
 
+_DEEPEST_OPTIONS = 50  # pydantic writes no more than 255
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -38,8 +39,8 @@ def parse_duration(text: str) -> float:
     Raises ValueError for anything else.
     """
     match = _DURATION.fullmatch(text.strip())
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
-    total = 3600.0 * hours + 60 * minutes + seconds
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    total = 3600 * hours + 60 * minutes + seconds
     if not 0 < total < 1e9:
         raise ValueError(f"a duration is written 90s, 30m, 2h or 1h30m and is positive; given was {text!r}")
     return total
@@ -53,9 +54,17 @@ def _check_duration(text: str) -> str:
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     try:
         _canonical(options)
-    except (TypeError, ValueError) as error:
+        is_shallow = _depth(options) <= _DEEPEST_OPTIONS
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError("options are plain TOML values without dates, nan and inf") from error
+    if not is_shallow:
+        raise ValueError(f"options lie in one another at most {_DEEPEST_OPTIONS} deep")
     return options
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -84,7 +84,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"the study file {path} is not UTF-8 text (byte {error.start})") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:  # ValueError: a number of thousands of digits too
         raise InputError(f"the study file {path} is not valid TOML: {error}") from error
 
 
@@ -100,7 +100,7 @@ def _apply(setting: str, document: dict[str, Any]) -> None:
             raise InputError(f"--set {setting}: {part!r} is a value, not a section")
     try:
         value = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         value = {"value": text}
     document[parts[-1]] = value["value"] if len(value) == 1 else text
 
@@ -146,5 +146,8 @@ def _section_of(section: Any, key: str) -> Any:
 
 
 def _shortened(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or one table in another a thousand times
+        return "a value too long to show"
     return text if len(text) <= 80 else f"{text[:77]}..."

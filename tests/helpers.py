@@ -1,5 +1,6 @@
 """What several tests ask of a database or of a trainer, and a search with fake trials in a process of its own."""
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -66,6 +67,69 @@ def assert_whole(storage: str) -> None:
     assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
     assert connection.execute("pragma foreign_key_check").fetchall() == []
     connection.close()
+
+
+def raw_study(path: Path, name: str) -> dict[str, Any] | None:
+    """What the file holds of a study, read without any of the product's code; None where it holds no such study.
+
+    Its total, and every trial by number: state, values, settings, intermediate values, our figures and curve;
+    without times and ids.
+    """
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+    try:
+        ids = connection.execute("select study_id from studies where study_name = ?", (name,)).fetchall()
+        if not ids:
+            return None
+        ((study_id,),) = ids
+        attribute = "select value_json from study_user_attributes where study_id = ? and key = 'regsearch:study'"
+        ((uuid,),) = connection.execute(attribute, (study_id,)).fetchall()
+        uuid = json.loads(uuid)
+        ((spec,),) = connection.execute("select spec from regsearch_studies where study_uuid = ?", (uuid,)).fetchall()
+
+        def by_number(sql: str, *bound: Any) -> dict[int, list[tuple[Any, ...]]]:
+            found: dict[int, list[tuple[Any, ...]]] = {}
+            for number, *figures in connection.execute(sql, bound):
+                found.setdefault(number, []).append(tuple(figures))
+            return found
+
+        def of_optuna(columns: str, table: str) -> dict[int, list[tuple[Any, ...]]]:
+            sql = f"select t.number, {columns} from trials t join {table} x using (trial_id) where t.study_id = ? "
+            return by_number(f"{sql} order by 1, 2", study_id)
+
+        states = by_number("select number, state from trials where study_id = ? order by number", study_id)
+        values = of_optuna("x.objective, x.value, x.value_type", "trial_values")
+        params = of_optuna("x.param_name, x.param_value, x.distribution_json", "trial_params")
+        judged = of_optuna("x.step, x.intermediate_value", "trial_intermediate_values")
+        fixed = of_optuna("x.value_json", "trial_system_attributes")
+        ours = by_number(
+            "select number, attempt, reason, best_epoch, epochs, select_cross_entropy, select_accuracy, "
+            "train_cross_entropy, train_accuracy, near_zero_share, weights_sha256 "
+            "from regsearch_trials where study_uuid = ? order by number",
+            uuid,
+        )
+        curves = by_number(
+            "select number, epoch, train_loss, stop_loss, stop_cross_entropy, stop_accuracy "
+            "from regsearch_epochs where study_uuid = ? order by number, epoch",
+            uuid,
+        )
+        return {
+            "total": json.loads(spec)["budget"]["trials"],
+            "numbers": [number for number, found in states.items() for _ in found],
+            "trials": {
+                number: {
+                    "state": states[number][0][0],
+                    "values": values.get(number, []),
+                    "params": params.get(number, []),
+                    "judged": judged.get(number, []),
+                    "fixed": fixed.get(number, []),
+                    "ours": ours.get(number, []),
+                    "curve": curves.get(number, []),
+                }
+                for number in states
+            },
+        }
+    finally:
+        connection.close()
 
 
 def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetrics]]:
