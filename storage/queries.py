@@ -34,7 +34,6 @@ _METRICS = (
     "train_accuracy",
     "near_zero_share",
     "seconds",
-    "weights_sha256",
 )
 
 
@@ -94,6 +93,7 @@ class TrialRecord:
         value: the objective; of a complete trial only, since a pruned one's is no result.
         metrics: what it gave, by the names of `studies.trial.TrialOutcome`, as far as it got.
         reason: why it failed.
+        weights_sha256: of the file with its weights, where one was written.
         started_at, ended_at: UTC.
     """
 
@@ -101,8 +101,9 @@ class TrialRecord:
     state: str
     value: float | None
     params: Mapping[str, Any]
-    metrics: Mapping[str, int | float | str]
+    metrics: Mapping[str, int | float]
     reason: str | None
+    weights_sha256: str | None
     started_at: datetime | None
     ended_at: datetime | None
 
@@ -257,7 +258,7 @@ def _weights(database: Database, study: StudyRecord, trial: TrialRecord) -> Path
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
-    return path if sha256 == trial.metrics.get("weights_sha256") else None
+    return path if sha256 == trial.weights_sha256 else None
 
 
 def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]:
@@ -311,7 +312,7 @@ def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, l
     bound = {"id": study.study_id, "uuid": study.study_uuid, "first": first, "last": last}
     rows = connection.execute(
         text(
-            "select t.number, t.state, v.value, t.datetime_start, t.datetime_complete, r.reason, "
+            "select t.number, t.state, v.value, t.datetime_start, t.datetime_complete, r.reason, r.weights_sha256, "
             + ", ".join(f"r.{metric}" for metric in _METRICS)
             + " from trials t left join trial_values v on v.trial_id = t.trial_id and t.state = 'COMPLETE' "
             f"left join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number {which} order by t.number"
@@ -335,6 +336,7 @@ def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, l
             params=params[row.number],
             metrics={name: row._mapping[name] for name in _METRICS if row._mapping[name] is not None},
             reason=row.reason,
+            weights_sha256=row.weights_sha256,
             started_at=row.datetime_start,
             ended_at=row.datetime_complete,
         )

@@ -50,6 +50,7 @@ def rows(storage: str, name: str = "smoke") -> list[dict[str, Any]]:
                 "value": trial.value,
                 "params": dict(trial.params),
                 "metrics": {key: value for key, value in trial.metrics.items() if key != "seconds"},
+                "weights": trial.weights_sha256,
                 "curve": curves.get(trial.number, []),
             }
             for trial in trials

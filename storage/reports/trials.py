@@ -53,6 +53,7 @@ def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]
                 "params": dict(trial.params),
                 "metrics": dict(trial.metrics),
                 "reason": trial.reason,
+                "weights_sha256": trial.weights_sha256,
                 "started_at": None if trial.started_at is None else trial.started_at.isoformat() + "Z",
                 "ended_at": None if trial.ended_at is None else trial.ended_at.isoformat() + "Z",
             }

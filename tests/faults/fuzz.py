@@ -980,7 +980,6 @@ def trial_files(world: World, generator: random.Random) -> tuple[str, Outcome, l
             path.mkdir()
             what += " is a folder"
         case 1:
-            number = path.name.split(".")[0]
             begin = path.name.split(".")[0]
             ends = (
                 ".x.checkpoint",

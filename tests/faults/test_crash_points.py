@@ -1,4 +1,4 @@
-"""A one-worker study that is killed at any storage call or change of a file equals one that ran through, bit for bit."""
+"""A one-worker study killed at any storage call or change of a file equals one that ran through, bit for bit."""
 
 import random
 from collections.abc import Callable
