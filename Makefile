@@ -17,13 +17,19 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade
 
-.PHONY: study test lint lock audit bench bench-full clean
+.PHONY: study test drill mutants lint lock audit bench bench-full clean
 
 study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
 	$(BIN)/regsearch run
 
 test: $(INSTALLED)         ## run all tests
 	$(BIN)/python -m pytest
+
+drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large study: an hour, then a table of figures
+	$(BIN)/python tests/drill.py
+
+mutants: $(INSTALLED)      ## remove one guard at a time, and see that a test notices; some minutes
+	$(BIN)/python tests/mutants.py
 
 lint: $(INSTALLED)         ## style, imports and types
 	$(BIN)/ruff check .

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the user's settings, data or databases."""
-    for name in ("REGSEARCH_STORAGE", "FAKE_FAULTS", "FAKE_EPOCH_SECONDS"):
+    fakes_settings = ("FAKE_FAULTS", "FAKE_EPOCH_SECONDS", "FAKE_WORKER", "FAKE_PATIENCE_SECONDS", "FAKE_GO")
+    for name in ("REGSEARCH_STORAGE", *fakes_settings):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 

@@ -38,7 +38,7 @@ class FakeTrainer:
         while len(state.curve) < self.max_epochs and not state.stopping.is_over:
             epoch = len(state.curve)
             time.sleep(self.seconds)
-            self._go_wrong(task, epoch)
+            self.go_wrong(task, epoch)
             loss = base + 1 / (epoch + 2) + 0.1 * ((quality >> epoch) & 1)
             metrics = EpochMetrics(
                 epoch=epoch,
@@ -68,7 +68,7 @@ class FakeTrainer:
             weights_sha256=checkpoints.save_weights([np.full(4, base)]),
         )
 
-    def _go_wrong(self, task: TrialTask, epoch: int) -> None:
+    def go_wrong(self, task: TrialTask, epoch: int) -> None:
         fault = json.loads(os.environ.get("FAKE_FAULTS", "{}")).get(str(task.number))
         if fault == "die" or (fault == "die once" and task.attempt == 0 and epoch == 1):
             os._exit(7)

@@ -2,10 +2,12 @@
 
 import json
 import os
-import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +15,12 @@ from sqlalchemy import select
 
 from search import api
 from search.training.trainer import Trainer
-from storage.database import database_path
 from storage.queries import get_study, list_trials
 from storage.tables import EpochRow
 from studies.errors import RegsearchError
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
-FAKE_WORKER = Path(__file__).parent / "fakes.py"
-FAKE_SEARCH = """
-import sys
-from search import api, cli
-from search.engines.processes import ProcessEngine
-from search.progress import LineProgress
-import search.session
-worker = [sys.executable, sys.argv.pop(1)]
-search.session.make_engine = lambda name: ProcessEngine(worker)
-cli.main()
-"""
+FAKE_SEARCH = [sys.executable, str(Path(__file__).parent / "fake_search.py")]
 
 
 def rows(storage: str, name: str = "smoke") -> list[dict[str, Any]]:
@@ -62,12 +53,13 @@ def finished(storage: str, name: str = "smoke") -> dict[int, dict[str, Any]]:
     return {row["number"]: row for row in rows(storage, name) if row["state"] in ("complete", "pruned", "failed")}
 
 
-def assert_whole(storage: str) -> None:
-    """The database file passes SQLite's own check."""
-    connection = sqlite3.connect(database_path(storage))
-    assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
-    assert connection.execute("pragma foreign_key_check").fetchall() == []
-    connection.close()
+@contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """Give a folder of a file system in memory, if there is one: a kill takes nothing of what was written."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        (study := Path(folder) / "study").mkdir()
+        yield study
 
 
 def raw_study(path: Path, name: str) -> dict[str, Any] | None:
@@ -146,7 +138,7 @@ def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetr
 def start(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
     """Start the command with fake trials."""
     return subprocess.Popen(
-        [sys.executable, "-c", FAKE_SEARCH, str(FAKE_WORKER), *arguments],
+        [*FAKE_SEARCH, *arguments],
         cwd=folder,
         env={**os.environ, "FAKE_EPOCH_SECONDS": "0.05", **environment},
         stdin=subprocess.DEVNULL,

@@ -1,24 +1,21 @@
-"""A one-worker study killed at any storage call or change of a file equals one that ran through, bit for bit."""
+"""A one-worker study killed at any commit, write, fsync, rename or removal equals one that ran through, bit for bit.
+
+These are a sample; `python tests/drill.py crashes` takes every one.
+"""
 
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import fakes
+import invariants
 import pytest
-from helpers import assert_whole, rows
-from killing import Killed, kill_at
+from crashing import LAYERS, SETTINGS, STATEMENTS, ForkServer
+from helpers import folder_in_memory, rows
 
-from search import api
-from search.engines.inline import InlineEngine
-from studies.errors import RegsearchError
-
-SETTINGS = ["search.sampler_options={n_startup_trials=3}", "search.pruner_options={n_startup_trials=2}"]
-CRASH_POINTS = 8
-
-
+MAIN = "tpe and median"
 CASES = {
-    "tpe and median": SETTINGS,
+    MAIN: SETTINGS,
     "hyperband": ["search.pruner=hyperband", "search.pruner_options={}", SETTINGS[0]],
     "qmc": ["search.sampler=qmc", "search.sampler_options={}", SETTINGS[1]],
     "grid": [
@@ -30,77 +27,85 @@ CASES = {
 }
 
 
-def search(storage: str, settings: list[str]) -> None:
-    """Search with two enqueued trials, one that diverges and one that raises."""
-
-    def run(trials: int) -> None:
-        engine = InlineEngine(fakes.FakeTrainer)
-        api.run("smoke", storage=storage, engine=engine, workers=1, trials=trials, settings=settings)
-
-    try:
-        begun = len(rows(storage))
-    except RegsearchError:
-        begun = 0
-    if begun < 3:
-        run(2)
-        if len(rows(storage)) == 2:
-            api.enqueue("smoke", ["l2=1e-4", "dropout=off"], storage=storage)
-    run(8)
+@pytest.fixture(scope="module")
+def forks() -> Iterator[ForkServer]:
+    with ForkServer() as server:
+        yield server
 
 
-@pytest.fixture(autouse=True)
-def faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_FAULTS", '{"4": "diverge", "6": "raise"}')
+class Whole(NamedTuple):
+    """A study that ran through: its rows, and how many points of each layer it passed."""
+
+    rows: list[dict[str, Any]]
+    points: dict[str, int]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[list[dict[str, Any]], int]]:
-    """The rows of a search that ran through, and how many storage calls it made, by case."""
-    known: dict[str, tuple[list[dict[str, Any]], int]] = {}
+def whole(forks: ForkServer) -> Callable[[str], Whole]:
+    known: dict[str, Whole] = {}
 
-    def of(case: str) -> tuple[list[dict[str, Any]], int]:
+    def of(case: str) -> Whole:
         if case not in known:
-            storage = f"sqlite:///{tmp_path_factory.mktemp('whole')}/test.db"
-            with kill_at(None) as switch:
-                search(storage, CASES[case])
-            known[case] = rows(storage), switch.calls
+            with folder_in_memory() as folder:
+                ended = forks.small_study(folder, CASES[case])
+                assert (ended.code, ended.err) == (0, "")
+                known[case] = Whole(rows(storage_in(folder)), ended.points)
         return known[case]
 
     return of
 
 
-Whole = Callable[[str], tuple[list[dict[str, Any]], int]]
+def storage_in(folder: Path) -> str:
+    return f"sqlite:///{folder}/regsearch.db"
 
 
-@pytest.mark.parametrize("which", range(CRASH_POINTS))
-@pytest.mark.parametrize("case", CASES)
-def test_killed_at_any_storage_call(case: str, which: int, whole: Whole, storage: str) -> None:
-    expected, calls = whole(case)
-    at = sorted(random.Random(case).sample(range(1, calls + 1), CRASH_POINTS))[which]
-    with kill_at(at) as switch, pytest.raises(Killed):
-        search(storage, CASES[case])
-    assert switch.calls >= at
-    search(storage, CASES[case])
-    assert rows(storage) == expected
-    assert_whole(storage)
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with folder_in_memory() as folder:
+        yield folder
 
 
-def test_killed_again_and_again(whole: Whole, storage: str) -> None:
-    expected, calls = whole("tpe and median")
-    generator = random.Random(1)
-    kills = 0
-    for _ in range(60):
-        try:
-            with kill_at(generator.randrange(30, calls // 3)):
-                search(storage, SETTINGS)
-            break
-        except Killed:
-            kills += 1
-    assert kills >= 3
-    assert rows(storage) == expected
+def check(forks: ForkServer, folder: Path, case: str, whole: Whole, *points: tuple[str, int]) -> None:
+    """Kill the study at one point after the other, then let it run through, and check everything."""
+    reader, killed_at = invariants.Reader(storage_in(folder)), []
+    for at in points:
+        ended = forks.small_study(folder, CASES[case], at=at)
+        assert ended.was_killed or (killed_at and ended.code == 0), ended  # one that goes on passes fewer points
+        killed_at.append((at, ended.where))
+        reader.look()
+    ended = forks.small_study(folder, CASES[case])
+    assert (ended.code, ended.err) == (0, ""), killed_at
+    assert rows(storage_in(folder)) == whole.rows, killed_at
+    invariants.check(storage_in(folder), is_fake=True, reader=reader)
 
 
-def test_the_comparison_can_fail(whole: Whole, storage: str) -> None:
-    expected, _ = whole("tpe and median")
-    search(storage, [*SETTINGS, "search.seed=1"])
-    assert rows(storage) != expected
+def test_the_study_holds_what_can_happen(whole: Callable[[str], Whole]) -> None:
+    assert {row["state"] for row in whole(MAIN).rows} == {"complete", "pruned", "failed"}
+    assert whole(MAIN).rows[2]["params"]["l2"] == 1e-4  # it was enqueued
+    assert all(whole(MAIN).points[layer] > 30 for layer in LAYERS)
+
+
+@pytest.mark.parametrize("layer", [*LAYERS, STATEMENTS])
+def test_killed_at_any_point(layer: str, forks: ForkServer, whole: Callable[[str], Whole], folder: Path) -> None:
+    at = random.Random(f"1 {layer}").randint(1, whole(MAIN).points[layer])
+    check(forks, folder, MAIN, whole(MAIN), (layer, at))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != MAIN])
+def test_with_every_kind_of_sampler_and_pruner(
+    case: str, forks: ForkServer, whole: Callable[[str], Whole], folder: Path
+) -> None:
+    at = random.Random(case).randint(1, whole(case).points["commits"])
+    check(forks, folder, case, whole(case), ("commits", at))
+
+
+def test_what_goes_on_is_killed_as_well(forks: ForkServer, whole: Callable[[str], Whole], folder: Path) -> None:
+    generator = random.Random(7)
+    half = {layer: points // 2 for layer, points in whole(MAIN).points.items()}
+    points = [(layer, generator.randint(1, half[layer])) for layer in ("commits", "writes", "commits")]
+    check(forks, folder, MAIN, whole(MAIN), *points)
+
+
+def test_the_comparison_can_fail(forks: ForkServer, whole: Callable[[str], Whole], folder: Path) -> None:
+    assert forks.small_study(folder, [*SETTINGS, "search.seed=1"]).code == 0
+    assert rows(storage_in(folder)) != whole(MAIN).rows

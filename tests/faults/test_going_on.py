@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import fakes
+import invariants
 import pytest
-from helpers import assert_whole, finished, rows
+from helpers import finished, rows
 
 from search import api, session
 from search.coordinator import Coordinator
@@ -86,6 +87,7 @@ def test_a_result_outlives_the_coordinator_and_is_adopted(
     search(engine=InlineEngine(CountingTrainer))
     assert len(trained) == len(set(trained))
     assert rows(storage) == whole
+    invariants.check(storage, is_fake=True)
 
 
 def test_a_result_of_another_study_of_that_name_is_not_adopted(
@@ -107,6 +109,7 @@ def test_a_result_of_another_study_of_that_name_is_not_adopted(
         (folder / name).write_bytes(content)
     search()
     assert rows(storage) == whole
+    invariants.check(storage, is_fake=True)
 
 
 def test_a_damaged_result_is_said_and_its_end_trained_again(
@@ -123,6 +126,7 @@ def test_a_damaged_result_is_said_and_its_end_trained_again(
     search()
     assert any(f"{path.name} is damaged" in message for message in progress.messages)
     assert rows(storage) == whole
+    invariants.check(storage, is_fake=True)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
@@ -147,6 +151,7 @@ def test_a_trial_goes_on_from_its_last_epoch(
     search(engine=InlineEngine(CountingTrainer))
     assert len(trained) == len(set(trained))
     assert rows(storage) == whole
+    invariants.check(storage, is_fake=True)
 
 
 def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, storage: str) -> None:
@@ -221,6 +226,7 @@ def test_a_database_that_is_away_for_two_minutes_is_waited_for(
         "test.db can't be written (database or disk is full); the search waits for it up to 3 minutes",
     ]
     assert rows(storage) == rows(other)
+    invariants.check(storage, is_fake=True)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -237,6 +243,7 @@ def test_a_database_that_stays_away_pauses_the_search_and_nothing_is_lost(
     assert 180 <= clock.now < 200
     search(engine=InlineEngine(CountingTrainer))
     assert rows(storage) == rows(other)
+    invariants.check(storage, is_fake=True)
     assert len(trained) == len(set(trained))
 
 
@@ -254,7 +261,6 @@ def test_who_was_overtaken_writes_nothing_more(search: Search, storage: str) -> 
     with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .*; this one stops"):
         search(engine=Overtaken(fakes.FakeTrainer), progress=Progress())
     assert list(finished(storage)) == list(range(6))
-    assert_whole(storage)
 
 
 def test_a_stuck_worker_is_replaced_and_its_trial_goes_on(
@@ -270,6 +276,7 @@ def test_a_stuck_worker_is_replaced_and_its_trial_goes_on(
     assert [message for message in progress.messages if "it is tried again" in message and "trial 1: " in message]
     assert any("its worker was stuck: no epoch in 1 s" in message for message in progress.messages)
     assert rows(storage) == whole
+    invariants.check(storage, is_fake=True)
 
 
 def test_a_trial_that_is_stuck_three_times_fails_with_the_reason(
@@ -280,5 +287,6 @@ def test_a_trial_that_is_stuck_three_times_fails_with_the_reason(
     states = [row["state"] for row in rows(storage)]
     assert len(states) == 6
     assert states[1] == "failed"
+    invariants.check(storage, is_fake=True)
     with api.trials("smoke", storage=storage) as (_, trials):
         assert "its worker was stuck: no epoch in 1 s" in (list(trials)[1].reason or "")

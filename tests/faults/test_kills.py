@@ -1,21 +1,19 @@
 """Real processes, killed and stopped: nothing acknowledged is lost, and no process is left."""
 
 import json
+import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
+import invariants
 import psutil
 import pytest
 from conftest import Command
-from drill import drill
-from helpers import FAKE_SEARCH, FAKE_WORKER, assert_whole, count_finished, finished, rows, start, wait_for
-
-from search import api
+from drills import kills
+from helpers import FAKE_SEARCH, count_finished, finished, rows, start, wait_for
 
 
 def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -34,33 +32,13 @@ def storage(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/regsearch.db"
 
 
-def test_a_real_search_killed_five_times_loses_nothing(tmp_path: Path) -> None:
-    assert drill("smoke", tmp_path, trials=12, workers=2, kills=5, seed=0, pause=0.8)["finished"] == 12
-
-
-def test_a_coordinator_killed_five_times_loses_nothing(tmp_path: Path, storage: str) -> None:
-    generator = random.Random(5)
-    acknowledged: dict[int, Any] = {}
-    for kill in range(5):
-        with start(tmp_path, "run", "smoke", "--trials", "40", "--workers", "2", "--quiet") as process:
-            before = count_finished(storage)
-            wait_for(lambda before=before: count_finished(storage) > before)
-            time.sleep(generator.random() * 0.3)
-            workers = descendants(process)
-            process.kill()
-            process.communicate()
-        wait_for(lambda workers=workers: all_gone(workers), 5)
-        acknowledged |= finished(storage)
-        assert workers, kill
-        assert 0 < len(acknowledged) < 40
-    with start(tmp_path, "resume", "smoke", "--workers", "2", "--quiet") as process:
-        _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    final = finished(storage)
-    assert list(final) == list(range(40))
-    assert {number: final[number] for number in acknowledged} == acknowledged
-    assert api.answer("smoke", storage=storage).counts.running == 0
-    assert_whole(storage)
+@pytest.mark.parametrize(("trainer", "count"), [("fake", 12), ("real", 4)])
+def test_a_search_whose_workers_and_coordinator_are_killed_at_random_loses_nothing(trainer: str, count: int) -> None:
+    tally = kills.Tally()
+    kills.kill_at_random(tally, trainer, count=count, seed=5)
+    assert not tally.violations
+    assert not tally.orphans
+    assert sum(tally.phases.values()) == count
 
 
 @pytest.mark.parametrize(
@@ -90,6 +68,7 @@ def test_a_signal_stops_the_search_within_five_seconds_and_says_how_to_go_on(
     assert process.returncode == 0, err
     after = finished(storage)
     assert {number: after[number] for number in before} == before
+    invariants.check(storage, is_fake=True)
 
 
 def test_a_stopped_and_resumed_one_worker_study_equals_one_that_ran_through(tmp_path: Path, storage: str) -> None:
@@ -105,6 +84,7 @@ def test_a_stopped_and_resumed_one_worker_study_equals_one_that_ran_through(tmp_
     with start(tmp_path, "resume", "smoke", "--workers", "1", "--quiet") as process:
         process.communicate(timeout=60)
     assert rows(storage) == rows(f"sqlite:///{tmp_path}/whole/regsearch.db")
+    invariants.check(storage, is_fake=True)
 
 
 def test_workers_killed_at_random_are_replaced(tmp_path: Path, storage: str) -> None:
@@ -120,7 +100,7 @@ def test_workers_killed_at_random_are_replaced(tmp_path: Path, storage: str) -> 
         _, err = process.communicate()
     assert process.returncode == 0, err
     assert killed == 4
-    assert list(finished(storage)) == list(range(25))
+    invariants.check(storage, total=25, is_fake=True)
     assert "ended by signal 9" in err
 
 
@@ -144,7 +124,7 @@ def test_signals_are_heard_while_another_process_locks_the_database(tmp_path: Pa
 
 
 def test_a_search_under_nohup_survives_the_terminals_end(tmp_path: Path, storage: str) -> None:
-    command = [sys.executable, "-c", FAKE_SEARCH, str(FAKE_WORKER), "run", "smoke", "--trials", "12", "--quiet"]
+    command = [*FAKE_SEARCH, "run", "smoke", "--trials", "12", "--quiet"]
     with subprocess.Popen(
         ["nohup", *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
     ) as process:
@@ -152,7 +132,7 @@ def test_a_search_under_nohup_survives_the_terminals_end(tmp_path: Path, storage
         process.send_signal(signal.SIGHUP)
         process.communicate(timeout=60)
     assert process.returncode == 0
-    assert len(finished(storage)) == 12
+    invariants.check(storage, total=12, is_fake=True)
 
 
 def test_stop_ends_a_search_in_another_process(tmp_path: Path, storage: str, regsearch: Command) -> None:
@@ -179,7 +159,7 @@ def test_two_coordinators_of_one_study_race_and_one_is_refused(tmp_path: Path, s
         results.append((process.returncode, err))
     codes = sorted(code for code, _ in results)
     assert codes == [0, 2], results
-    assert list(finished(storage)) == list(range(30))
+    invariants.check(storage, total=30, is_fake=True)
 
 
 def test_a_search_survives_a_database_that_is_locked_for_a_while(tmp_path: Path, storage: str) -> None:
@@ -194,7 +174,7 @@ def test_a_search_survives_a_database_that_is_locked_for_a_while(tmp_path: Path,
         other.close()
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert list(finished(storage)) == list(range(12))
+    invariants.check(storage, total=12, is_fake=True)
 
 
 def test_a_full_disk_is_one_line_and_exit_3_and_nothing_is_lost(tmp_path: Path, storage: str) -> None:
@@ -202,18 +182,9 @@ def test_a_full_disk_is_one_line_and_exit_3_and_nothing_is_lost(tmp_path: Path, 
 
     limit = 240_000
     with subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            FAKE_SEARCH,
-            str(FAKE_WORKER),
-            "run",
-            "smoke",
-            "--trials",
-            "2000",
-            "--quiet",
-        ],
+        [*FAKE_SEARCH, "run", "smoke", "--trials", "2000", "--quiet"],
         cwd=tmp_path,
+        env={**os.environ, "FAKE_PATIENCE_SECONDS": "1"},
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -224,13 +195,15 @@ def test_a_full_disk_is_one_line_and_exit_3_and_nothing_is_lost(tmp_path: Path, 
     ) as process:
         _, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
-    assert "can't be written" in err
-    assert len(err.strip().splitlines()) == 1
-    before = finished(storage)
-    assert len(before) > 5
-    with start(tmp_path, "run", "smoke", "--trials", str(len(before) + 2), "--quiet") as process:
+    waits, says = err.splitlines()
+    assert "can't be written" in waits
+    assert "the search waits for it" in waits
+    assert "can't be written" in says
+    assert "nothing that was trained is lost, go on with `regsearch resume smoke`" in says
+    reader = invariants.Reader(storage)
+    reader.look()
+    assert reader.finished > 5
+    with start(tmp_path, "run", "smoke", "--trials", str(reader.finished + 2), "--quiet") as process:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    after = finished(storage)
-    assert {number: after[number] for number in before} == before
-    assert_whole(storage)
+    invariants.check(storage, reader=reader, is_fake=True)

@@ -4,6 +4,7 @@ import signal
 import time
 from pathlib import Path
 
+import invariants
 from conftest import Command
 from helpers import finished, rows
 
@@ -35,6 +36,7 @@ def test_a_one_worker_study_stopped_three_times_equals_one_that_ran_through(regs
     done = regsearch("resume", "smoke", "--workers", "1", "--storage", stopped)
     assert done.returncode == 0, done.stderr
     assert rows(stopped) == rows(whole)
+    invariants.check(stopped)
 
 
 def test_with_two_workers_each_trial_alone_gives_the_same_curve(regsearch: Command, tmp_path: Path) -> None:
@@ -65,5 +67,6 @@ def test_the_number_of_workers_changes_no_bit(regsearch: Command, tmp_path: Path
         done = regsearch("run", "smoke", *options, "--workers", workers, "--quiet", "--storage", storage)
         assert done.returncode == 0, done.stderr
         results.append(rows(storage))
+        invariants.check(storage)
     assert len(results[0]) == 6
     assert results[0] == results[1] == results[2]

@@ -1,0 +1,29 @@
+"""The command `regsearch` with fake trials: `python tests/fake_search.py run smoke --trials 12`.
+
+Its environment tells more: $FAKE_WORKER is "fake" or "real" for workers that say what they do (tests/probe.py),
+$FAKE_PATIENCE_SECONDS how long it waits for a database that is away, $FAKE_GO a file whose coming it awaits,
+ready to begin.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from probe import probe_coordinator
+
+import search.coordinator
+import search.session
+from search import cli
+from search.engines.processes import ProcessEngine
+
+if __name__ == "__main__":
+    tests, kind = Path(__file__).parent, os.environ.get("FAKE_WORKER")
+    worker = [str(tests / "fakes.py")] if kind is None else [str(tests / "probe.py"), kind]
+    search.session.make_engine = lambda name: ProcessEngine([sys.executable, *worker])
+    search.coordinator._PATIENCE_SECONDS = float(os.environ.get("FAKE_PATIENCE_SECONDS", "180"))
+    probe_coordinator()
+    if "FAKE_GO" in os.environ:
+        while not Path(os.environ["FAKE_GO"]).exists():
+            time.sleep(0.0005)
+    cli.main()
