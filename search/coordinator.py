@@ -123,7 +123,7 @@ class Coordinator:
             self.progress.begin(self.spec.study.name, standing.finished, total, standing.best)
             left = total - standing.finished
             self._waiting.extend(self._patiently(self.store.unfinished))
-            self.files.clean([task.number for task in self._waiting])
+            self._tidy()
             # TensorFlow needn't start for nothing
             return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
         except UnavailableError as error:
@@ -143,6 +143,12 @@ class Coordinator:
         finally:
             self.engine.stop()
             self.files.clean([*self._running, *(task.number for task in self._waiting)])
+
+    def _tidy(self) -> None:
+        """Remove the files that a killed run had no more time to remove."""
+        under_way = [task.number for task in self._waiting]
+        self.files.clean(under_way)
+        self.files.keep_weights({*self._patiently(self.store.best_trials, _WEIGHTS_KEPT), *under_way})
 
     def _search(self) -> StopReason:
         while not self._stop_requested:

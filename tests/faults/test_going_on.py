@@ -20,6 +20,7 @@ from search.engines.processes import ProcessEngine
 from search.progress import Progress
 from search.session import RunResult
 from search.training.trainer import OnEpoch
+from search.trial_files import TrialFiles
 from storage import lock
 from storage.database import database_path
 from storage.reports.answer import as_text
@@ -173,6 +174,27 @@ def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, st
     assert api.answer("smoke", storage=storage).weights is None
 
 
+@pytest.mark.parametrize("method", ["forget", "keep_weights"])
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_a_kill_after_the_last_commit_left_goes_with_the_next_run(
+    search: Search, storage: str, method: str, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether there is something left to search or not."""
+    settings = ["search.pruner=none", "search.pruner_options={}"]
+    real = getattr(TrialFiles, method)
+
+    def die_after_the_last(self: TrialFiles, *arguments: Any) -> None:
+        if len(finished(storage)) == 8:
+            raise Killed
+        real(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(TrialFiles, method, die_after_the_last)
+        search(trials=8, settings=settings)
+    search(trials=8 + more, settings=settings)
+    invariants.check(storage, is_fake=True)
+
+
 class Clock:
     """A clock that only sleeping moves, and where something happens in time."""
 
@@ -261,6 +283,8 @@ def test_who_was_overtaken_writes_nothing_more(search: Search, storage: str) -> 
     with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .*; this one stops"):
         search(engine=Overtaken(fakes.FakeTrainer), progress=Progress())
     assert list(finished(storage)) == list(range(6))
+    search()  # takes away what the other one left of its trial
+    invariants.check(storage, is_fake=True)
 
 
 def test_a_stuck_worker_is_replaced_and_its_trial_goes_on(
