@@ -5,6 +5,7 @@ import multiprocessing
 import resource
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,6 +194,43 @@ def test_a_reader_reads_after_a_kill_in_mid_write(path: Path, tmp_path: Path) ->
     writer.close()
     with open_for_reading(copy) as reader, reader.read() as connection:
         assert connection.exec_driver_sql("select study_name from studies").scalars().all() == ["s"]
+
+
+def test_who_opens_a_new_database_waits_for_whoever_creates_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that created its tables at once would each find those of the other in the way."""
+    creating, may_go_on, at_once = threading.Event(), threading.Event(), []
+    create = database._create
+
+    def slow(new: Path) -> None:
+        at_once.append(new)
+        creating.set()
+        may_go_on.wait(60)
+        create(new)
+
+    monkeypatch.setattr(database, "_create", slow)
+    first = threading.Thread(target=lambda: open_for_writing(path).close())
+    first.start()
+    assert creating.wait(60)
+    second = threading.Thread(target=lambda: open_for_writing(path).close())
+    second.start()
+    second.join(0.5)  # it would have begun to create the tables as well
+    may_go_on.set()
+    first.join()
+    second.join()
+    assert len(at_once) == 1
+
+
+def test_a_new_database_appears_as_a_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = schema.create
+
+    def looked_at(engine: sqlalchemy.Engine) -> None:
+        assert not path.exists()
+        create(engine)
+        assert not path.exists()
+
+    monkeypatch.setattr(schema, "create", looked_at)
+    open_for_writing(path).close()
+    assert path.exists()
 
 
 def _open_and_create(path: Path, name: str, barrier: "multiprocessing.synchronize.Barrier") -> None:

@@ -1,0 +1,261 @@
+"""Removes one guard of the product at a time, and sees that a test notices: `python tests/mutants.py [NAME…]`.
+
+Each mutation is applied to a copy of the repository. Prints which test caught it, or SURVIVED; exit code 1 if
+any did. One whose text isn't in the source any more, once, is an error: then this table has to follow.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+_SECONDS = 300
+
+
+class Mutation(NamedTuple):
+    """A guard that is removed: what is replaced in which file, and the tests that must notice."""
+
+    name: str
+    path: str
+    text: str
+    instead: str
+    tests: tuple[str, ...]
+
+
+_DATABASE, _STORE, _FILES = "storage/database.py", "storage/store.py", "search/files.py"
+_DASHBOARD, _WORKER, _COORDINATOR = "storage/dashboard.py", "search/worker.py", "search/coordinator.py"
+_OF_DATABASE, _OF_FILES = "tests/contract/test_database.py", "tests/unit/test_files.py"
+_OF_DASHBOARD, _OF_CHECKPOINTS = "tests/contract/test_dashboard.py", "tests/contract/test_checkpoints.py"
+_GOING_ON, _FENCES = "tests/faults/test_going_on.py", "tests/faults/test_fences.py"
+
+MUTATIONS = (
+    Mutation(
+        "BEGIN IMMEDIATE",
+        _DATABASE,
+        'exec_driver_sql("BEGIN IMMEDIATE")',
+        'exec_driver_sql("BEGIN")',
+        (f"{_OF_DATABASE}::test_writers_take_the_lock_before_they_read",),
+    ),
+    Mutation(
+        "the lock of the first opening",
+        _DATABASE,
+        "fcntl.flock(lock, fcntl.LOCK_EX)",
+        "pass",
+        (f"{_OF_DATABASE}::test_who_opens_a_new_database_waits_for_whoever_creates_it",),
+    ),
+    Mutation(
+        "a new database that appears as a whole",
+        _DATABASE,
+        'new = side_folder(path) / "new.db"',
+        "new = path",
+        (f"{_OF_DATABASE}::test_a_new_database_appears_as_a_whole",),
+    ),
+    Mutation(
+        "the transaction round an ask",
+        _STORE,
+        "def _ask(self) -> TrialTask | None:\n        with self._transaction() as connection:",
+        "def _ask(self) -> TrialTask | None:\n"
+        '        with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:',
+        (f"{_FENCES}::test_an_ask_that_fails_half_way_leaves_nothing",),
+    ),
+    Mutation(
+        "the cache of what was rolled back thrown away",
+        _DATABASE,
+        "        except BaseException:\n            self.storage = cached(self._rdb)\n            raise",
+        "        except BaseException:\n            raise",
+        (f"{_OF_DATABASE}::test_a_rolled_back_ask_leaves_no_trial_no_gap_and_no_cached_ghost",),
+    ),
+    Mutation(
+        "fsync of the journal's folder",
+        _DATABASE,
+        "'full' if journal_mode()[0] == 'wal' else 'extra'",
+        "'normal'",
+        (f"{_OF_DATABASE}::test_durable_settings",),
+    ),
+    Mutation("fsync of a file", _FILES, "            os.fsync(file.fileno())\n", "", (_OF_FILES,)),
+    Mutation("fsync of a file's folder", _FILES, "    _sync_folder(path.parent)\n", "", (_OF_FILES,)),
+    Mutation(
+        "a file beside, then a rename",
+        _FILES,
+        'temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")',
+        "temporary = path",
+        (_OF_FILES,),
+    ),
+    Mutation(
+        "the attempt of an event",
+        _COORDINATOR,
+        "if task is None or task.attempt != event.attempt:",
+        "if task is None:",
+        (f"{_FENCES}::test_what_an_attempt_that_was_given_up_still_says_is_not_heard",),
+    ),
+    Mutation(
+        "only the newest run writes",
+        _STORE,
+        "if newest.run_id != self._run_id:",
+        "if False:",
+        (f"{_GOING_ON}::test_who_was_overtaken_writes_nothing_more",),
+    ),
+    Mutation(
+        "only a trial that runs is told",
+        "storage/statements.py",
+        " and number = ? and state = 'RUNNING'",
+        " and number = ?",
+        ("tests/integration/test_other_hands.py::test_a_trial_ended_in_the_dashboard_stays_as_it_was_ended",),
+    ),
+    Mutation(
+        "an epoch is recorded and judged once",
+        _STORE,
+        "if recorded is not None:",
+        "if False:",
+        (f"{_GOING_ON}::test_a_trial_goes_on_from_its_last_epoch",),
+    ),
+    Mutation(
+        "whose checkpoint it is",
+        "search/training/checkpoints.py",
+        "if identity == self._identity:",
+        "if True:",
+        (f"{_OF_CHECKPOINTS}::test_a_checkpoint_of_another_trial_is_not_taken",),
+    ),
+    Mutation(
+        "whose result it is",
+        _WORKER,
+        "ended = from_line(line) if written == identity else None",
+        "ended = from_line(line)",
+        (f"{_GOING_ON}::test_a_result_of_another_study_of_that_name_is_not_adopted",),
+    ),
+    Mutation(
+        "the hash of checkpoints and results",
+        _FILES,
+        "if hashlib.sha256(inner).digest() != digest:",
+        "if False:",
+        (_OF_FILES, _OF_CHECKPOINTS),
+    ),
+    Mutation(
+        "a result on disk before it is told",
+        _WORKER,
+        '            write_durably(files.ended(task.number), sealed(f"{identity}\\n{to_line(ended)}".encode()))\n',
+        "            pass\n",
+        (f"{_GOING_ON}::test_a_result_outlives_the_coordinator_and_is_adopted",),
+    ),
+    Mutation(
+        "the study's lock",
+        "storage/lock.py",
+        "                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "",
+        ("tests/integration/test_search.py::test_a_second_coordinator_is_refused_with_who_holds_the_study",),
+    ),
+    Mutation(
+        "patience with a database that is away",
+        _COORDINATOR,
+        "if self._stop_requested or self.clock() >= deadline:",
+        "if True:",
+        (f"{_GOING_ON}::test_a_database_that_is_away_for_two_minutes_is_waited_for",),
+    ),
+    Mutation(
+        "a worker ends with its coordinator",
+        _WORKER,
+        "        os._exit(0)  # the coordinator is gone: nobody would hear what this trial gives\n",
+        "",
+        (f"{_FENCES}::test_a_worker_ends_when_its_coordinator_is_gone",),
+    ),
+    Mutation(
+        "a trial is tried again at most twice",
+        _STORE,
+        "if task.attempt + 1 >= _MOST_ATTEMPTS:",
+        "if False:",
+        (f"{_FENCES}::test_a_trial_that_loses_its_worker_three_times_is_given_up",),
+    ),
+    Mutation(
+        "files of trials that ended go before the search does",
+        _COORDINATOR,
+        "        self.files.forget(task.number)",
+        "        pass",
+        (f"{_GOING_ON}::test_after_a_search_only_the_weights_of_the_best_are_left",),
+    ),
+    Mutation(
+        "the dashboard's Host",
+        _DASHBOARD,
+        'if not self._is_ours(environ.get("HTTP_HOST", ""), port):',
+        "if False:",
+        (f"{_OF_DASHBOARD}::test_only_our_own_hosts_are_answered",),
+    ),
+    Mutation(
+        "the dashboard's Origin",
+        _DASHBOARD,
+        "if origin is not None and not",
+        "if False and not",
+        (f"{_OF_DASHBOARD}::test_pages_of_other_origins_are_not_answered",),
+    ),
+    Mutation(
+        "the dashboard's methods",
+        _DASHBOARD,
+        'if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):',
+        "if False:",
+        (f"{_OF_DASHBOARD}::test_nothing_but_get_and_head_is_accepted_on_any_route_and_the_file_stays_as_it_is",),
+    ),
+    Mutation(
+        "a reader that can't write",
+        _DATABASE,
+        '"query_only=off" if writing else "query_only=on"',
+        '"query_only=off"',
+        (f"{_OF_DATABASE}::test_a_reader_cannot_write_and_creates_nothing",),
+    ),
+)
+
+
+def main(chosen: list[str]) -> int:
+    mutations = [mutation for mutation in MUTATIONS if not chosen or mutation.name in chosen]
+    gone = [mutation.name for mutation in mutations if _source(mutation).count(mutation.text) != 1]
+    if gone or not mutations:
+        print(f"the text to replace isn't in the source, once: {gone}" if gone else f"no mutation is called {chosen}")
+        return 1
+    tests = sorted({test for mutation in mutations for test in mutation.tests})
+    failed = _failing(None, tests)
+    if failed is not None:
+        print(f"without any mutation, this fails: {failed}")
+        return 1
+    survived, width = 0, max(len(mutation.name) for mutation in mutations)
+    for mutation in mutations:
+        caught = _failing(mutation, mutation.tests)
+        survived += caught is None
+        print(f"{mutation.name:{width}}  {'SURVIVED' if caught is None else 'caught by ' + caught}", flush=True)
+    print(f"{len(mutations) - survived} of {len(mutations)} mutations were caught")
+    return int(survived > 0)
+
+
+def _source(mutation: Mutation) -> str:
+    return (ROOT / mutation.path).read_text()
+
+
+def _failing(mutation: Mutation | None, tests: "list[str] | tuple[str, ...]") -> str | None:
+    """Run tests in a copy of the repository with a mutation; return the first that fails, None if all pass."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", "*.egg-info", "build")
+        shutil.copytree(ROOT, copy, ignore=ignored)
+        if mutation is not None:
+            (copy / mutation.path).write_text(_source(mutation).replace(mutation.text, mutation.instead))
+        environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/pytest"]
+        command = [sys.executable, "-m", "pytest", *options, *tests]
+        try:
+            done = subprocess.run(
+                command, cwd=copy, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return f"{tests[0]}, which doesn't end"
+        if done.returncode == 0:
+            return None
+        found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+        if found is None or done.returncode != 1:
+            raise RuntimeError(f"the tests can't be run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return found[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
