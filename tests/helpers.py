@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from search import api
 from search.training.trainer import Trainer
+from storage.database import database_path
 from storage.queries import get_study, list_trials
 from storage.tables import EpochRow
 from studies.errors import RegsearchError
@@ -52,6 +53,14 @@ def rows(storage: str, name: str = "smoke") -> list[dict[str, Any]]:
 def finished(storage: str, name: str = "smoke") -> dict[int, dict[str, Any]]:
     """The trials that are acknowledged as finished, by number."""
     return {row["number"]: row for row in rows(storage, name) if row["state"] in ("complete", "pruned", "failed")}
+
+
+def assert_whole(storage: str) -> None:
+    """The database file passes SQLite's own check."""
+    connection = sqlite3.connect(database_path(storage))
+    assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
+    assert connection.execute("pragma foreign_key_check").fetchall() == []
+    connection.close()
 
 
 @contextmanager
