@@ -42,7 +42,7 @@ def kill_at(at: int | None) -> Iterator[KillSwitch]:
     """Kill what runs in the block at its so-manieth call; None: only count."""
     switch = KillSwitch(at)
     opened: list[sqlite3.Connection] = []
-    connector = storage_database._connector
+    connector = storage_database.connector
     begin, save, excepthook = storage_database._begin_immediately, FileCheckpoints.save, threading.excepthook
 
     def instrumented(engine: sqlalchemy.Engine, writing: bool, *waiting: Any) -> None:
@@ -80,7 +80,7 @@ def kill_at(at: int | None) -> Iterator[KillSwitch]:
 
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(storage_database, "_begin_immediately", instrumented))
-        stack.enter_context(mock.patch.object(storage_database, "_connector", remembered))
+        stack.enter_context(mock.patch.object(storage_database, "connector", remembered))
         stack.enter_context(mock.patch.object(FileCheckpoints, "save", save_at_once))
         stack.enter_context(mock.patch.object(threading, "excepthook", hook))
         for name in _FILE_CALLS:

@@ -37,6 +37,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "20 epochs batch 128": {"training.max_epochs": 20, "training.batch_size": 128},
 }
 FRESH_SEEDS = 3
+RESULTS = Path(__file__).with_name("defaults.json")
 
 
 def search_and_confirm(candidate: str, seed: int, seconds: float) -> dict[str, Any]:
@@ -120,7 +121,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="of one study on one core (default %(default)s)")
     parser.add_argument("--seeds", type=int, default=8, help="studies of each candidate (default %(default)s)")
     parser.add_argument("--only", default=",".join(CANDIDATES), help="some candidates; base must be among them")
-    parser.add_argument("--output", type=Path, default=Path("build/defaults.json"), help="default %(default)s")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS, help="what it holds is not done again (default %(default)s)"
+    )
     arguments = parser.parse_args()
     if not os.environ.get("REGSEARCH_MNIST"):
         parser.error("set REGSEARCH_MNIST to an mnist.npz")
@@ -130,12 +133,14 @@ def main() -> None:
     unknown = [name for name in names if name not in CANDIDATES]
     if unknown:
         parser.error(f"there is no candidate {unknown[0]!r}; there are {', '.join(CANDIDATES)}")
-    jobs = [(name, seed, arguments.seconds) for seed in range(arguments.seeds) for name in names]
+    results = json.loads(arguments.output.read_text(encoding="utf-8")) if arguments.output.exists() else []
+    done = {(result["candidate"], result["seed"]) for result in results}
+    every = [(name, seed, arguments.seconds) for seed in range(arguments.seeds) for name in names]
+    jobs = [job for job in every if job[:2] not in done]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     context = multiprocessing.get_context("spawn")
     # a process for each study: nothing of one is left in the next
     with context.Pool(core_count(), maxtasksperchild=1) as pool:
-        results = []
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         for result in pool.imap(_work, jobs, chunksize=1):
             results.append(result)
