@@ -21,6 +21,7 @@ from sqlalchemy import insert, select, update
 
 from storage import statements
 from storage.database import Database
+from storage.integrity import check_trials, damage_is_told
 from storage.queries import UUID_ATTR, DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from studies.errors import InputError, StorageError
@@ -136,7 +137,8 @@ class StudyStore:
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
         with self._transaction() as connection:
-            self._check_trials()
+            with damage_is_told(self._database.path, self.name):
+                check_trials(self._database.storage.get_all_trials(self._study_id, deepcopy=False))
             connection.execute(
                 update(StudyRow).where(StudyRow.study_uuid == self.study_uuid).values(spec=spec.to_json())
             )
@@ -292,7 +294,7 @@ class StudyStore:
     def delete(self) -> None:
         """Delete the study, in Optuna's tables and ours."""
         with self._transaction() as connection:
-            with self._damage_is_told():
+            with damage_is_told(self._database.path, self.name):
                 self._database.storage.delete_study(self._study_id)
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
@@ -350,27 +352,6 @@ class StudyStore:
     def _study(self, number: int) -> _Study:
         """Return Optuna's study with the sampler of one trial, made anew: only the database has a memory."""
         return _Study(self.name, self._database.storage, self._sampler_for(number), self._pruner)
-
-    def _check_trials(self) -> None:
-        """Raise StorageError where a trial can't be read: a sampler would trip over it in the midst of a search."""
-        with self._damage_is_told():
-            for number, trial in enumerate(self._database.storage.get_all_trials(self._study_id, deepcopy=False)):
-                if trial.number != number:
-                    raise ValueError(f"number {trial.number} stands where {number} should")
-                if not all(isinstance(value, float) for value in trial.intermediate_values.values()):
-                    raise ValueError(f"trial {number} has intermediate values that are no numbers")
-                trial._validate()  # undocumented; pinned by a test
-
-    @contextmanager
-    def _damage_is_told(self) -> Iterator[None]:
-        """Turn what Optuna raises over rows that it can't read into StorageError."""
-        try:
-            yield
-        except (ValueError, TypeError, LookupError, OverflowError) as error:
-            raise StorageError(
-                f"{self._database.path} is damaged: the trials of {self.name} can't be read ({error}); "
-                "put a copy in its place, or begin another study with --name"
-            ) from error
 
     def _ask_sampler_whether_it_is_done(self) -> None:
         """Let the sampler of a finite space say so now, as it did when the last trial was told."""

@@ -360,7 +360,7 @@ def harness(folder: Path) -> Iterator[None]:
     def no_fetch(_target: Path) -> None:
         raise DataUnavailableError("no network")
 
-    real_connector = storage_database._connector
+    real_connector = storage_database.connector
 
     def connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
         connect = real_connector(path, writing)
@@ -381,7 +381,7 @@ def harness(folder: Path) -> Iterator[None]:
             (mnist, "_fetch", no_fetch),
             (dashboard._Server, "serve_forever", lambda self: None),
             (dashboard._Server, "server_bind", _bind_anywhere),
-            (storage_database, "_connector", connector),
+            (storage_database, "connector", connector),
             (os, "fsync", lambda descriptor: None),
         ):
             stack.enter_context(mock.patch.object(target, name, new))
