@@ -139,10 +139,12 @@ class Coordinator:
         self._started = self._polled = self.clock()
         try:
             self.engine.start(self.setup, workers, self.log_prefix)
-            return self._search()
+            reason = self._search()
         finally:
             self.engine.stop()
-            self.files.clean([*self._running, *(task.number for task in self._waiting)])
+        # not after an error: another coordinator may have taken over, and these be its files
+        self.files.clean([*self._running, *(task.number for task in self._waiting)])
+        return reason
 
     def _tidy(self) -> None:
         """Remove the files that a killed run had no more time to remove."""

@@ -269,8 +269,9 @@ def test_a_database_that_stays_away_pauses_the_search_and_nothing_is_lost(
     assert len(trained) == len(set(trained))
 
 
-def test_who_was_overtaken_writes_nothing_more(search: Search, storage: str) -> None:
+def test_who_was_overtaken_writes_and_removes_nothing_more(search: Search, storage: str) -> None:
     """The lock's file is gone, and another coordinator has taken the study over."""
+    its_file = TrialFiles(lock.trials_folder(database_path(storage), "smoke")).checkpoint(5, 1)
 
     class Overtaken(InlineEngine):
         def submit(self, task: TrialTask) -> None:
@@ -278,12 +279,14 @@ def test_who_was_overtaken_writes_nothing_more(search: Search, storage: str) -> 
                 (path,) = database_path(storage).parent.glob("test.db.d/study-smoke.lock")
                 path.unlink()
                 search()
+                its_file.touch()  # as if the other one were not done yet
             super().submit(task)
 
     with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .*; this one stops"):
         search(engine=Overtaken(fakes.FakeTrainer), progress=Progress())
+    assert its_file.exists()
     assert list(finished(storage)) == list(range(6))
-    search()  # takes away what the other one left of its trial
+    search()  # takes away what both have left
     invariants.check(storage, is_fake=True)
 
 
