@@ -188,23 +188,10 @@ def command(arguments: Sequence[str], patience_seconds: float = 180.0) -> None:
     cli.main()
 
 
-def _wait_for_each_checkpoint() -> None:
-    """Let no point depend on how two threads take turns: the one of the training waits for the writing one."""
-    from search.training.checkpoints import FileCheckpoints
-
-    save = FileCheckpoints.save
-
-    def saved(self: FileCheckpoints, state: Any) -> None:
-        save(self, state)
-        writer = self._writer
-        if writer is not None:
-            writer.join()
-
-    FileCheckpoints.save = saved  # type: ignore[method-assign]
-
-
 def _fork(request: Mapping[str, Any]) -> int:
     """What a forked process does."""
+    from helpers import wait_for_each_checkpoint
+
     rest = dict(request)
     call, arguments, at = rest.pop("call"), rest.pop("arguments"), rest.pop("at", None)
     folder = Path(rest.pop("folder"))
@@ -220,7 +207,7 @@ def _fork(request: Mapping[str, Any]) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     signal.alarm(_MOST_SECONDS)
     points = Points(at, lambda where: _note(folder, where))
-    _wait_for_each_checkpoint()
+    wait_for_each_checkpoint()
     points.install()
     try:
         {"small_study": small_study, "command": command}[call](arguments, **rest)

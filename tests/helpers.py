@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import select
 
 from search import api
+from search.training.checkpoints import FileCheckpoints
 from search.training.trainer import Trainer
 from storage.database import database_path
 from storage.queries import get_study, list_trials
@@ -61,6 +62,19 @@ def assert_whole(storage: str) -> None:
     assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
     assert connection.execute("pragma foreign_key_check").fetchall() == []
     connection.close()
+
+
+def wait_for_each_checkpoint(patch: Callable[[object, str, Any], None] = setattr) -> None:
+    """Let nothing depend on how two threads take turns: the one that trains waits for the one that writes."""
+    save = FileCheckpoints.save
+
+    def saved(self: FileCheckpoints, state: Any) -> None:
+        save(self, state)
+        writer = self._writer
+        if writer is not None:
+            writer.join()
+
+    patch(FileCheckpoints, "save", saved)
 
 
 @contextmanager

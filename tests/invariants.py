@@ -120,15 +120,13 @@ def violations(
     total: int | None = None,
     reader: Reader | None = None,
     is_fake: bool = False,
-    is_over: bool = True,
 ) -> list[Violation]:
-    """Return what doesn't hold of a study that nobody searches any more.
+    """Return what doesn't hold of a study whose search has reached its end.
 
     Args:
         total: its exact number of finished trials; None: that of its budget.
         reader: what had been shown must be there, and the same.
         is_fake: whether its trials were tests/fakes.py's, which give what follows from their settings.
-        is_over: whether the search reached its end; one that was killed or stopped may leave trials, and their files.
     """
     path = database_path(storage)
     found = [Violation("damaged", text) for text in _damages(path)]
@@ -142,15 +140,14 @@ def violations(
     found += [Violation("wrong", text) for text in _inconsistencies(rows)]
     if is_fake:
         found += [Violation("wrong", text) for text in _other_than_trained(rows)]
-    if is_over:
-        running = [trial["number"] for trial in rows.trials if trial["state"] == "RUNNING"]
-        found += [Violation("wrong", f"trial {number} is left running") for number in running]
-        finished = sum(trial["state"] in ("COMPLETE", "PRUNED", "FAIL") for trial in rows.trials)
-        wanted = rows.spec.budget.trials if total is None else total
-        if finished != wanted:
-            found.append(Violation("wrong", f"{finished} trials are finished, not {wanted}"))
+    running = [trial["number"] for trial in rows.trials if trial["state"] == "RUNNING"]
+    found += [Violation("wrong", f"trial {number} is left running") for number in running]
+    finished = sum(trial["state"] in ("COMPLETE", "PRUNED", "FAIL") for trial in rows.trials)
+    wanted = rows.spec.budget.trials if total is None else total
+    if finished != wanted:
+        found.append(Violation("wrong", f"{finished} trials are finished, not {wanted}"))
     found += [Violation("wrong", text) for text in _wrong_answer(storage, name, rows)]
-    return found + [Violation("left", text) for text in _leftovers(path, name, rows, is_over)]
+    return found + [Violation("left", text) for text in _leftovers(path, name, rows)]
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
@@ -317,9 +314,8 @@ def _other_than_trained(rows: _Rows) -> Iterator[str]:
 
 
 def _wrong_answer(storage: str, name: str, rows: _Rows) -> Iterator[str]:
-    complete = [trial["number"] for trial in rows.trials if trial["state"] == "COMPLETE"]
+    expected = next(iter(_ranked(rows)), None)
     said = api.answer(name, storage=storage).best
-    expected = _ranked(rows, complete)[0] if complete else None
     if expected is None or said is None:
         if (expected, said) != (None, None):
             yield f"the best trial is {expected}; it says {said}"
@@ -327,25 +323,24 @@ def _wrong_answer(storage: str, name: str, rows: _Rows) -> Iterator[str]:
         yield f"the best trial is {expected}; it says {said.number} with {said.value} and {said.params}"
 
 
-def _ranked(rows: _Rows, complete: list[int]) -> list[int]:
+def _ranked(rows: _Rows) -> list[int]:
+    """Return the numbers of the complete trials, the best first."""
     sign = -1 if rows.spec.search.objective == "accuracy" else 1
+    complete = [t["number"] for t in rows.trials if t["state"] == "COMPLETE" and t["number"] in rows.values]
     return sorted(complete, key=lambda number: (sign * rows.values[number][0][0], number))
 
 
-def _leftovers(path: Path, name: str, rows: _Rows, is_over: bool) -> Iterator[str]:
+def _leftovers(path: Path, name: str, rows: _Rows) -> Iterator[str]:
     for process in processes_in(path.parent):
         yield f"process {process.pid}"
     if (holder := lock.holder(path, name)) is not None:
         yield f"the lock, held by {holder}"
-    if not is_over:
-        return
     folder = lock.trials_folder(path, name)
-    complete = [trial["number"] for trial in rows.trials if trial["state"] == "COMPLETE"]
-    kept = {f"trial-{number}.weights.npz": rows.ours[number] for number in _ranked(rows, complete)[:_WEIGHTS_KEPT]}
+    kept = {f"trial-{number}.weights.npz": rows.ours.get(number) for number in _ranked(rows)[:_WEIGHTS_KEPT]}
     for file in folder.iterdir() if folder.is_dir() else ():
         if file.name not in kept:
             yield f"the file {file.name}"
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != kept[file.name]["weights_sha256"]:
+        elif (ours := kept[file.name]) and hashlib.sha256(file.read_bytes()).hexdigest() != ours["weights_sha256"]:
             yield f"{file.name}, which is not what the database says"
     if lock.data_folder(path, name).exists():
         yield "the copy of the data"

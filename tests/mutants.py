@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-_SECONDS = 300
+_SECONDS, _ALL_SECONDS = 300, 1800
 
 
 class Mutation(NamedTuple):
@@ -98,7 +98,7 @@ MUTATIONS = (
         _STORE,
         "if newest.run_id != self._run_id:",
         "if False:",
-        (f"{_GOING_ON}::test_who_was_overtaken_writes_nothing_more",),
+        (f"{_GOING_ON}::test_who_was_overtaken_writes_and_removes_nothing_more",),
     ),
     Mutation(
         "only a trial that runs is told",
@@ -133,7 +133,7 @@ MUTATIONS = (
         _FILES,
         "if hashlib.sha256(inner).digest() != digest:",
         "if False:",
-        (_OF_FILES, _OF_CHECKPOINTS),
+        (_OF_FILES, f"{_OF_CHECKPOINTS}::test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_the_beginning"),
     ),
     Mutation(
         "a result on disk before it is told",
@@ -245,7 +245,13 @@ def _failing(mutation: Mutation | None, tests: "list[str] | tuple[str, ...]") ->
         command = [sys.executable, "-m", "pytest", *options, *tests]
         try:
             done = subprocess.run(
-                command, cwd=copy, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+                command,
+                cwd=copy,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_ALL_SECONDS if mutation is None else _SECONDS,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return f"{tests[0]}, which doesn't end"

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import mutants
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,14 @@ def test_a_module_says_what_it_is_for_and_is_not_too_long(path: Path) -> None:
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text))
     assert len(text.splitlines()) <= 420
+
+
+@pytest.mark.parametrize("mutation", mutants.MUTATIONS, ids=lambda mutation: str(mutation.name))
+def test_every_mutation_finds_its_text_and_its_tests(mutation: mutants.Mutation) -> None:
+    assert (ROOT / mutation.path).read_text().count(mutation.text) == 1
+    for test in mutation.tests:
+        path, _, name = test.partition("::")
+        assert f"def {name}" in (ROOT / path).read_text()
 
 
 def test_the_top_level_is_fixed() -> None:

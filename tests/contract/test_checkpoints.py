@@ -12,6 +12,7 @@ from typing import Any
 import fakes
 import numpy as np
 import pytest
+from helpers import wait_for_each_checkpoint
 
 from search.data import load_dataset
 from search.data.arrays import Dataset
@@ -201,8 +202,14 @@ def forge(path: Path) -> None:
 @pytest.mark.parametrize("harm", [damage, truncate, empty, forge])
 @pytest.mark.parametrize("harmed", [1, 2])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_the_beginning(
-    fake: fakes.FakeTrainer, disk: Disk, fake_whole: Any, harm: Callable[[Path], None], harmed: int
+    fake: fakes.FakeTrainer,
+    disk: Disk,
+    fake_whole: Any,
+    harm: Callable[[Path], None],
+    harmed: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    wait_for_each_checkpoint(monkeypatch.setattr)  # else a state may be passed over for the one that follows
     disk.interrupt(fake, {"l2": 1e-4}, 2)
     kept = disk.files.checkpoints(7)
     assert [path.name for path in kept] == ["trial-7.3.checkpoint", "trial-7.2.checkpoint"]

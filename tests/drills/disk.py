@@ -58,8 +58,7 @@ def _is_clear(ended: Ended) -> bool:
     if ended.code == 0:
         return all("the search waits for it" in line for line in lines)
     *before, last = lines or [""]
-    says = "can't be" in last or "can't be written" in last
-    return ended.code == 3 and says and all("the search waits for it" in line for line in before)
+    return ended.code == 3 and "can't be" in last and all("the search waits for it" in line for line in before)
 
 
 def _may_mount(place: Path) -> bool:
