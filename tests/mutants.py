@@ -175,7 +175,7 @@ MUTATIONS = (
         _COORDINATOR,
         "        self.files.forget(task.number)",
         "        pass",
-        (f"{_GOING_ON}::test_after_a_search_only_the_weights_of_the_best_are_left",),
+        (f"{_GOING_ON}::test_the_files_of_a_finished_trial_go_while_the_search_goes_on",),
     ),
     Mutation(
         "the dashboard's Host",

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,10 @@ def test_a_result_of_another_study_of_that_name_is_not_adopted(
     assert any(name.endswith(".ended") for name in kept)
     api.delete("smoke", storage=storage)
     assert not folder.exists()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(StudyStore, "finish", die)
+        search()  # its trials of these numbers are under way now
+    shutil.rmtree(folder)
     folder.mkdir()
     for name, content in kept.items():
         (folder / name).write_bytes(content)
@@ -172,6 +177,18 @@ def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, st
     assert f"its weights: {weights}" in as_text(api.answer("smoke", storage=storage))
     weights.write_bytes(b"something else")
     assert api.answer("smoke", storage=storage).weights is None
+
+
+def test_the_files_of_a_finished_trial_go_while_the_search_goes_on(search: Search, storage: str) -> None:
+    found: list[set[str]] = []
+
+    class Looking(InlineEngine):
+        def submit(self, task: TrialTask) -> None:
+            found.append({name for name in files(storage) if not name.endswith(".weights.npz")})
+            super().submit(task)
+
+    search(engine=Looking(fakes.FakeTrainer))
+    assert found == [set()] * 6
 
 
 @pytest.mark.parametrize("method", ["forget", "keep_weights"])
