@@ -1,13 +1,9 @@
 """Whether a database is whole: SQLite's own checks, and every row of every table read as what it is declared to be."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 
 import sqlalchemy
 from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
-from optuna.trial import FrozenTrial
 
 from storage.database import RESTORE, Database
 from storage.tables import PREFIX, Base
@@ -56,25 +52,3 @@ def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
 
 def _damaged(database: Database, what: str) -> StorageError:
     return StorageError(f"{database.path} is damaged ({what}): {RESTORE}")
-
-
-def check_trials(trials: Sequence[FrozenTrial]) -> None:
-    """Raise ValueError where a trial, the first one being number 0, is none: a sampler would trip over it later."""
-    for number, trial in enumerate(trials):
-        if trial.number != number:
-            raise ValueError(f"number {trial.number} stands where {number} should")
-        if not all(isinstance(value, float) for value in trial.intermediate_values.values()):
-            raise ValueError(f"trial {number} has intermediate values that are no numbers")
-        trial._validate()  # undocumented; pinned by a test
-
-
-@contextmanager
-def damage_is_told(path: Path, study: str) -> Iterator[None]:
-    """Turn what Optuna raises over rows that it can't read into StorageError."""
-    try:
-        yield
-    except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise StorageError(
-            f"{path} is damaged: the trials of {study} can't be read ({error}); "
-            "put a copy in its place, or begin another study with --name"
-        ) from error

@@ -19,9 +19,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, select, update
 
-from storage import statements
+from storage import damage, statements
 from storage.database import Database
-from storage.integrity import check_trials, damage_is_told
 from storage.queries import UUID_ATTR, DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from studies.errors import InputError, StorageError
@@ -137,8 +136,7 @@ class StudyStore:
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
         with self._transaction() as connection:
-            with damage_is_told(self._database.path, self.name):
-                check_trials(self._database.storage.get_all_trials(self._study_id, deepcopy=False))
+            damage.check_trials(self._database, self._study_id, self.name)
             connection.execute(
                 update(StudyRow).where(StudyRow.study_uuid == self.study_uuid).values(spec=spec.to_json())
             )
@@ -294,7 +292,7 @@ class StudyStore:
     def delete(self) -> None:
         """Delete the study, in Optuna's tables and ours."""
         with self._transaction() as connection:
-            with damage_is_told(self._database.path, self.name):
+            with damage.told(self._database, self.name):
                 self._database.storage.delete_study(self._study_id)
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
