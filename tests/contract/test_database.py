@@ -221,14 +221,14 @@ def test_who_opens_a_new_database_waits_for_whoever_creates_it(path: Path, monke
 
 
 def test_a_new_database_appears_as_a_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    create = schema.create
+    migrate = schema.migrate
 
     def looked_at(engine: sqlalchemy.Engine) -> None:
         assert not path.exists()
-        create(engine)
+        migrate(engine)
         assert not path.exists()
 
-    monkeypatch.setattr(schema, "create", looked_at)
+    monkeypatch.setattr(schema, "migrate", looked_at)
     open_for_writing(path).close()
     assert path.exists()
 

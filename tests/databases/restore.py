@@ -1,7 +1,10 @@
 """Makes a database of one of the dumps beside this file."""
 
+import json
 import sqlite3
 from pathlib import Path
+
+from search.machine import versions
 
 FOLDER = Path(__file__).parent
 
@@ -12,9 +15,11 @@ def schemas() -> list[str]:
 
 
 def restore(schema: str, path: Path) -> Path:
-    """Make the database of a schema."""
+    """Make the database of a schema, as if its studies had been begun with the Python and the libraries of here."""
     connection = sqlite3.connect(path)
     connection.executescript((FOLDER / f"schema-{schema}.sql").read_text(encoding="utf-8"))
+    connection.execute("update regsearch_studies set versions = ?", (json.dumps(versions()),))
+    connection.commit()
     connection.close()
     return path
 

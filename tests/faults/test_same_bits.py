@@ -12,6 +12,7 @@ from search import api
 from studies.errors import RegsearchError
 
 TRIALS = ["--trials", "8", "--workers", "1", "--quiet"]
+SLOWER = ["--set", "training.max_epochs=30", "--set", "training.batch_size=8"]  # so that a stop comes between trials
 SOONER = ["--set", "search.sampler_options={n_startup_trials=3}"]  # so that TPE proposes some of the eight
 
 
@@ -24,10 +25,10 @@ def count(storage: str) -> int:
 
 def test_a_one_worker_study_stopped_three_times_equals_one_that_ran_through(regsearch: Command, tmp_path: Path) -> None:
     whole, stopped = f"sqlite:///{tmp_path}/whole.db", f"sqlite:///{tmp_path}/stopped.db"
-    done = regsearch("run", "smoke", *TRIALS, *SOONER, "--storage", whole)
+    done = regsearch("run", "smoke", *TRIALS, *SOONER, *SLOWER, "--storage", whole)
     assert done.returncode == 0, done.stderr
     for stops, how in enumerate((signal.SIGINT, signal.SIGKILL, signal.SIGTERM)):
-        with regsearch.start("run", "smoke", *TRIALS, *SOONER, "--storage", stopped) as process:
+        with regsearch.start("run", "smoke", *TRIALS, *SOONER, *SLOWER, "--storage", stopped) as process:
             while process.poll() is None and count(stopped) < 2 * stops + 1:
                 time.sleep(0.05)
             process.send_signal(how)
