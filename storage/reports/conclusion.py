@@ -1,0 +1,123 @@
+"""What a confirmed study concludes: the winner, what it gains over none with its interval, and what each technique gains.
+
+Every figure follows from the per-row losses that the confirmation kept, by studies/statistics.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from studies.space import Regularization
+from studies.statistics import Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """One configuration that is trained again on fresh seeds.
+
+    Attributes:
+        index: counted from 0, in the order in which they were chosen.
+        params: as of a trial.
+        roles: why it is one: "top 1", "best with L2 alone", "baseline: none", …; at least one.
+        trial: the number of the trial that it was; None for a baseline that no trial was.
+        look: the look, counted from 1, that it came with.
+    """
+
+    index: int
+    params: Mapping[str, Any]
+    roles: tuple[str, ...]
+    trial: int | None
+    look: int
+
+    @property
+    def regularization(self) -> Regularization:
+        """What its parameters stand for."""
+        return Regularization.from_params(self.params)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What one finalist gains over another on the test rows, paired by seed and row; positive is better.
+
+    Attributes:
+        cross_entropy: nats per row, the other's less its own.
+        accuracy: share of rows, its own less the other's.
+    """
+
+    cross_entropy: Interval
+    accuracy: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalistResult:
+    """One finalist's figures over the fresh seeds.
+
+    Attributes:
+        select_cross_entropy, select_accuracy: means over seeds and select rows; what the winner was chosen by.
+        train_cross_entropy: mean over seeds, dropout off.
+        test_cross_entropy, test_accuracy: over seeds and test rows; None before the test look.
+        gain: over no regularization at all; None for that itself, and before the test look.
+        best_epochs, epochs: of each seed; the restored epoch, counted from 0, and how many were trained.
+        is_tied: whether the winner is not better than it beyond noise, on the select rows.
+    """
+
+    finalist: Finalist
+    select_cross_entropy: float
+    select_accuracy: float
+    train_cross_entropy: float
+    test_cross_entropy: Interval | None
+    test_accuracy: Interval | None
+    gain: Gain | None
+    best_epochs: tuple[int, ...]
+    epochs: tuple[int, ...]
+    is_tied: bool
+
+    @property
+    def generalization_gap(self) -> float:
+        """Select minus train cross-entropy."""
+        return self.select_cross_entropy - self.train_cross_entropy
+
+
+@dataclass(frozen=True, kw_only=True)
+class TechniqueRow:
+    """What one technique alone gains over none.
+
+    Attributes:
+        technique: L1, L2, L1+L2, dropout, BatchNorm, early stopping, or combination.
+        result: of the best finalist that has it and, but for early stopping, nothing else; None where there is none.
+    """
+
+    technique: str
+    result: FinalistResult | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What a study concludes.
+
+    Attributes:
+        winner: the best on the select rows over the fresh seeds, the simplest among those tied with it.
+        baseline: no regularization at all.
+        results: of every finalist whose seeds all trained, the winner among them.
+        failed: each finalist that did not, and why.
+        techniques: a row each.
+        claims_gain: whether the winner beats none beyond noise, at `level`.
+        level: of all intervals, such as 0.95.
+        seeds: how many fresh seeds, the same for all.
+        select_rows, test_rows: how many rows each figure is over.
+        looks: how often finalists were chosen and shown the test rows; more than 1: the test rows aren't fresh any more.
+        evaluations: entries in the ledger of test looks.
+    """
+
+    winner: FinalistResult
+    baseline: FinalistResult
+    results: tuple[FinalistResult, ...]
+    failed: tuple[tuple[Finalist, str], ...]
+    techniques: tuple[TechniqueRow, ...]
+    claims_gain: bool
+    level: float
+    seeds: int
+    select_rows: int
+    test_rows: int
+    looks: int
+    evaluations: int
