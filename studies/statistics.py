@@ -1,13 +1,132 @@
-"""Intervals over seeds and rows."""
+"""What finalists trained on the same fresh seeds say: intervals that cover seeds and rows, and the winner."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtrit
+
+Losses = npt.ArrayLike
+"""Losses of single rows, smaller is better: cross-entropies in nats, or 1 − correctness for accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean and its confidence interval, both ends included; level such as 0.95."""
+    """A mean, and the ends between which its expectation lies with the confidence `level`, in (0, 1)."""
 
     mean: float
     low: float
     high: float
     level: float
+
+    def is_above(self, value: float) -> bool:
+        """Return whether even the low end is above a value."""
+        return self.low > value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """Who won among finalists, by their positions in the stack of losses.
+
+    Attributes:
+        index: the winner, the simplest of those tied.
+        best: the one with the lowest mean loss.
+        tied: those that noise can't tell from the best, in ascending order; the winner and the best are among them.
+    """
+
+    index: int
+    best: int
+    tied: tuple[int, ...]
+
+
+def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interval:
+    """Return the mean of paired differences with an interval for both sources of luck, the seed and the row.
+
+    A two-way crossed analysis of variance without replication splits the spread into seeds, rows and residual. The
+    variance of the mean is (MS_seeds + MS_rows − MS_residual) / (S·R), its degrees of freedom are Satterthwaite's, the
+    quantile is Student's. A component of variance that would be negative, because the mean square of seeds or of rows
+    is below the residual's, counts as 0: that mean square is taken as large as the residual's. Without any spread the
+    interval is the mean alone.
+
+    Args:
+        differences: shape (seeds, rows), at least 2 by 2: at [s, r] what two configurations, both trained on seed s,
+            differ by on row r.
+        level: confidence in (0, 1).
+
+    Raises ValueError for another shape, for a value that is not finite, and for a level outside (0, 1).
+    Source: Satterthwaite 1946, doi:10.2307/3002019.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 2 or min(values.shape) < 2:
+        raise ValueError(f"an interval needs an array of at least 2 seeds × 2 rows; given was the shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("an interval needs finite differences; some are NaN or infinite")
+    if not 0 < level < 1:
+        raise ValueError(f"a confidence level lies between 0 and 1, both excluded; given was {level}")
+    origin = values[0, 0]  # so that equal differences have exactly no spread
+    values = values - origin
+    mean = float(values.mean())
+    variance, degrees = _variance_of_mean(values - mean)
+    half = float(stdtrit(degrees, (1 + level) / 2) * np.sqrt(variance)) if variance > 0 else 0.0
+    mean += float(origin)
+    return Interval(mean=mean, low=mean - half, high=mean + half, level=level)
+
+
+def _variance_of_mean(centred: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return the variance of the mean and its degrees of freedom; (0, 0) where there is no spread."""
+    n_seeds, n_rows = centred.shape
+    of_seeds = n_rows * float(np.square(centred.mean(axis=1)).sum())
+    of_rows = n_seeds * float(np.square(centred.mean(axis=0)).sum())
+    residual = max(0.0, float(np.square(centred).sum()) - of_seeds - of_rows) / ((n_seeds - 1) * (n_rows - 1))
+    seeds = max(of_seeds / (n_seeds - 1), residual)
+    rows = max(of_rows / (n_rows - 1), residual)
+    total = seeds + rows - residual
+    if total == 0:
+        return 0.0, 0.0
+    shares = np.square(np.array([seeds, rows, residual]) / total)
+    degrees = 1 / float(shares @ [1 / (n_seeds - 1), 1 / (n_rows - 1), 1 / ((n_seeds - 1) * (n_rows - 1))])
+    return total / (n_seeds * n_rows), degrees
+
+
+def choose_winner(losses: Losses, complexity: Sequence[int], level: float = 0.95) -> Winner:
+    """Return the simplest finalist that noise can't tell from the one with the lowest mean loss.
+
+    A finalist is tied with the best where the crossed interval of its loss minus the best's reaches down to 0. Of
+    equally simple ones the lower mean wins.
+
+    Args:
+        losses: shape (finalists, seeds, rows), on the select rows, of networks trained on the same seeds.
+        complexity: of each finalist, smaller is simpler.
+        level: confidence of the intervals, in (0, 1).
+
+    Raises ValueError as crossed_interval does, and where there is not one complexity for each finalist.
+    """
+    stack = np.asarray(losses, dtype=np.float64)
+    if stack.ndim != 3 or len(stack) != len(complexity) or not len(stack):
+        raise ValueError(
+            "a winner needs losses of the shape (finalists, seeds, rows) and a complexity of each finalist; "
+            f"given were the shape {stack.shape} and {len(complexity)} complexities"
+        )
+    means = stack.mean(axis=(1, 2))
+    best = int(means.argmin())
+    tied = tuple(
+        index for index in range(len(stack)) if not crossed_interval(stack[index] - stack[best], level).is_above(0)
+    )
+    winner = min(tied, key=lambda index: (complexity[index], means[index]))
+    return Winner(index=winner, best=best, tied=tied)
+
+
+def gain(losses: Losses, baseline: Losses, level: float = 0.95) -> Interval:
+    """Return how much lower losses are than a baseline's, row by row and seed by seed; positive is better.
+
+    Args:
+        losses, baseline: shape (seeds, rows), on the same rows, of networks trained on the same seeds.
+        level: confidence in (0, 1).
+
+    Raises ValueError as crossed_interval does, and where the shapes differ.
+    """
+    ours, theirs = np.asarray(losses, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"a gain needs the same seeds and rows of both; given were {ours.shape} and {theirs.shape}")
+    return crossed_interval(theirs - ours, level)

@@ -1,0 +1,189 @@
+"""Intervals cover both sources of luck, follow the data's units, and the winner is the simplest that noise allows."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from studies.statistics import Interval, Winner, choose_winner, crossed_interval, gain
+
+TABLE = [[0.31, 0.12, -0.05, 0.40], [0.21, 0.02, 0.10, 0.33], [0.45, 0.20, 0.01, 0.70]]
+DIFFERENCES = arrays(
+    np.float64,
+    st.tuples(st.integers(2, 5), st.integers(2, 7)),
+    elements=st.floats(-1, 1, allow_subnormal=False).map(lambda number: round(number, 6)),
+)
+
+
+def by_hand(table: Sequence[Sequence[float]], level: float) -> tuple[float, float, float]:
+    """The textbook's analysis of variance, sum by sum; the mean and both ends."""
+    n_seeds, n_rows = len(table), len(table[0])
+    mean = fmean(value for row in table for value in row)
+    of_seed = [fmean(row) for row in table]
+    of_row = [fmean(row[r] for row in table) for r in range(n_rows)]
+    ms_seeds = n_rows * sum((value - mean) ** 2 for value in of_seed) / (n_seeds - 1)
+    ms_rows = n_seeds * sum((value - mean) ** 2 for value in of_row) / (n_rows - 1)
+    left = sum((table[s][r] - of_seed[s] - of_row[r] + mean) ** 2 for s in range(n_seeds) for r in range(n_rows))
+    ms_residual = left / (n_seeds - 1) / (n_rows - 1)
+    ms_seeds, ms_rows = max(ms_seeds, ms_residual), max(ms_rows, ms_residual)
+    total = ms_seeds + ms_rows - ms_residual
+    degrees = total**2 / (
+        ms_seeds**2 / (n_seeds - 1) + ms_rows**2 / (n_rows - 1) + ms_residual**2 / (n_seeds - 1) / (n_rows - 1)
+    )
+    half = stats.t.ppf((1 + level) / 2, degrees) * math.sqrt(total / n_seeds / n_rows)
+    return mean, mean - half, mean + half
+
+
+def ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.mean, interval.low, interval.high
+
+
+NEITHER_SEEDS_NOR_ROWS = [[1.0, -1.0], [-1.0, 1.0]]
+
+
+@pytest.mark.parametrize("table", [TABLE, NEITHER_SEEDS_NOR_ROWS, [*zip(*TABLE, strict=True)]])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_an_interval_is_the_textbooks(table: Sequence[Sequence[float]], level: float) -> None:
+    interval = crossed_interval(table, level)
+    assert interval.level == level
+    assert ends(interval) == pytest.approx(by_hand(table, level))
+
+
+def test_only_seeds_that_differ_give_students_interval_over_seeds() -> None:
+    of_seed = np.array([0.1, 0.4, 0.2, 0.9])
+    interval = crossed_interval(np.repeat(of_seed[:, None], 6, axis=1))
+    half = stats.t.ppf(0.975, 3) * of_seed.std(ddof=1) / 2
+    assert ends(interval) == pytest.approx((0.4, 0.4 - half, 0.4 + half))
+
+
+@given(DIFFERENCES, st.floats(-100, 100), st.floats(1e-3, 1e3))
+def test_an_interval_moves_and_stretches_with_its_differences(
+    differences: np.ndarray, shift: float, scale: float
+) -> None:
+    before = crossed_interval(differences)
+    after = crossed_interval(differences * scale + shift)
+    expected = [end * scale + shift for end in ends(before)]
+    assert ends(after) == pytest.approx(expected, rel=1e-6, abs=1e-6 * (scale + abs(shift)))
+
+
+@given(DIFFERENCES, st.randoms(use_true_random=False))
+def test_an_interval_knows_no_order_of_seeds_and_of_rows(differences: np.ndarray, random: object) -> None:
+    seeds, rows = list(range(len(differences))), list(range(differences.shape[1]))
+    random.shuffle(seeds)
+    random.shuffle(rows)
+    shuffled = crossed_interval(differences[np.ix_(seeds, rows)])
+    assert ends(shuffled) == pytest.approx(ends(crossed_interval(differences)), rel=1e-6, abs=1e-9)
+
+
+@given(DIFFERENCES)
+def test_swapping_the_two_sides_mirrors_a_gain(differences: np.ndarray) -> None:
+    forth, back = gain(differences, np.zeros_like(differences)), gain(np.zeros_like(differences), differences)
+    assert (-forth.mean, -forth.high, -forth.low) == pytest.approx(ends(back), rel=1e-9, abs=1e-12)
+    assert forth.mean == pytest.approx(-differences.mean(), abs=1e-12)
+
+
+@given(DIFFERENCES)
+def test_more_confidence_is_a_wider_interval_round_the_same_mean(differences: np.ndarray) -> None:
+    narrow, wide = crossed_interval(differences, 0.8), crossed_interval(differences, 0.99)
+    assert wide.low <= narrow.low <= narrow.mean == wide.mean <= narrow.high <= wide.high
+
+
+def test_equal_differences_have_no_spread_at_all() -> None:
+    assert ends(crossed_interval(np.full((5, 100), 0.1))) == (0.1, 0.1, 0.1)
+
+
+@pytest.mark.parametrize("seed_spread", [0.0, 0.02, 0.1])
+@pytest.mark.parametrize("n_seeds", [3, 5, 10])
+def test_an_interval_covers_the_expectation_as_often_as_it_says(n_seeds: int, seed_spread: float) -> None:
+    random, n_rows, studies = np.random.default_rng(n_seeds), 300, 600
+    covered = 0
+    for _ in range(studies):
+        of_seeds = seed_spread * random.standard_normal((n_seeds, 1))
+        of_rows = random.standard_t(3, (1, n_rows)) / math.sqrt(3)
+        noise = 1.5 * random.standard_normal((n_seeds, n_rows))
+        interval = crossed_interval(0.2 + of_seeds + of_rows + noise)
+        covered += interval.low <= 0.2 <= interval.high
+    # at 95 % there are fewer than this in one run of ten thousand; clamped components make it cover a little more
+    assert covered >= stats.binom.ppf(1e-4, studies, 0.95)
+    assert covered <= stats.binom.ppf(1 - 1e-4, studies, 0.98)
+
+
+@pytest.mark.parametrize(
+    ("differences", "level", "message"),
+    [
+        (np.zeros((1, 9)), 0.95, "at least 2 seeds × 2 rows; given was the shape .1, 9."),
+        (np.zeros((3, 1)), 0.95, "at least 2 seeds"),
+        (np.zeros(9), 0.95, "at least 2 seeds"),
+        ([[0, 1], [math.nan, 1]], 0.95, "NaN or infinite"),
+        ([[0, 1], [math.inf, 1]], 0.95, "NaN or infinite"),
+        ([[0, 1], [0, 1]], 1.0, "both excluded; given was 1.0"),
+        ([[0, 1], [0, 1]], 0.0, "both excluded; given was 0.0"),
+    ],
+)
+def test_what_gives_no_interval_is_refused(differences: object, level: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        crossed_interval(differences, level)
+
+
+def test_a_gain_needs_the_same_seeds_and_rows() -> None:
+    with pytest.raises(ValueError, match=r"given were \(3, 4\) and \(3, 1\)"):
+        gain(TABLE, np.zeros((3, 1)))
+
+
+def losses(*levels: float, noise: float = 0.1, n_seeds: int = 4, n_rows: int = 200) -> np.ndarray:
+    """Losses of finalists with those expectations, shape (finalists, seeds, rows)."""
+    random = np.random.default_rng(7)
+    return np.array(levels)[:, None, None] + noise * random.standard_normal((len(levels), n_seeds, n_rows))
+
+
+def test_the_best_wins_where_nothing_is_tied_with_it() -> None:
+    assert choose_winner(losses(0.5, 0.3, 0.4), [0, 2, 1]) == Winner(index=1, best=1, tied=(1,))
+
+
+def test_the_simplest_of_the_tied_wins_though_another_has_the_lower_mean() -> None:
+    stack = losses(0.5, 0.3, 0.3, 0.3)
+    stack[2] -= stack[2].mean() - stack[1].mean() + 1e-4
+    stack[3] -= stack[3].mean() - stack[1].mean() - 1e-4
+    assert choose_winner(stack, [0, 1, 3, 2]) == Winner(index=1, best=2, tied=(1, 2, 3))
+
+
+def test_of_equally_simple_ones_the_lower_mean_wins() -> None:
+    stack = losses(0.3, 0.3)
+    stack[1] -= stack[1].mean() - stack[0].mean() + 1e-4
+    assert choose_winner(stack, [1, 1]) == Winner(index=1, best=1, tied=(0, 1))
+    assert choose_winner(stack[::-1], [1, 1]) == Winner(index=0, best=0, tied=(0, 1))
+
+
+def test_a_lower_level_of_confidence_ties_fewer() -> None:
+    stack = losses(0.300, 0.305)
+    assert choose_winner(stack, [1, 0], level=0.999).tied == (0, 1)
+    assert choose_winner(stack, [1, 0], level=0.2).tied == (0,)
+
+
+def test_a_single_finalist_wins() -> None:
+    assert choose_winner(losses(0.3), [5]) == Winner(index=0, best=0, tied=(0,))
+
+
+@given(
+    arrays(np.float64, (5, 3, 4), elements=st.floats(0, 1).map(lambda number: round(number, 3))),
+    st.permutations(range(5)),
+)
+def test_the_order_of_finalists_changes_nothing(stack: np.ndarray, order: list[int]) -> None:
+    complexity = [0, 1, 2, 3, 4]
+    before = choose_winner(stack, complexity)
+    after = choose_winner(stack[order], [complexity[index] for index in order])
+    if sorted(stack.mean(axis=(1, 2)))[0] < sorted(stack.mean(axis=(1, 2)))[1]:  # else two are best
+        assert order[after.index] == before.index
+        assert sorted(order[index] for index in after.tied) == list(before.tied)
+
+
+@pytest.mark.parametrize(("shape", "complexity"), [((3, 4), [1, 2, 3]), ((2, 3, 4), [1]), ((0, 3, 4), [])])
+def test_a_stack_without_a_complexity_of_each_is_refused(shape: tuple[int, ...], complexity: list[int]) -> None:
+    with pytest.raises(ValueError, match="complexity of each finalist; given were"):
+        choose_winner(np.zeros(shape), complexity)
