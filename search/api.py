@@ -18,11 +18,13 @@ from search.progress import Progress
 from search.session import RunOptions, RunResult, search_study
 from storage import lock
 from storage.backup import back_up
+from storage.confirmed import read_conclusion
 from storage.database import Database, database_path, open_for_reading, open_for_writing
 from storage.queries import (
     Answer,
     StudyRecord,
     TrialRecord,
+    best_trial,
     check_not_copied,
     get_study,
     list_runs,
@@ -30,6 +32,7 @@ from storage.queries import (
     read_answer,
     study_names,
 )
+from storage.reports.conclusion import Conclusion
 from storage.reports.status import Status
 from storage.store import StudyStore, utc_now
 from storage.upgrade import Upgrade
@@ -59,10 +62,11 @@ def run(
     data: str | None = None,
     engine: str | Engine = "processes",
     settings: Sequence[str] = (),
+    confirm: bool = True,
     progress: Progress | None = None,
     handle_signals: bool = False,
 ) -> RunResult:
-    """Begin a study, or go on with it, and search until its total.
+    """Begin a study, or go on with it, search until its total, and confirm the best on fresh seeds.
 
     Args:
         study: a ready study's name, or the path of a study file.
@@ -74,6 +78,7 @@ def run(
         data: auto, a data set's name, or the path of an .npz file, if not the file's.
         engine: processes or inline, or an engine of your own.
         settings: "section.key=value" each, over the file's.
+        confirm: whether the best are confirmed, where the study's `confirm.seeds` isn't 0.
         progress: told what happens.
         handle_signals: whether Ctrl-C and SIGTERM stop the search in good order.
 
@@ -92,6 +97,7 @@ def run(
             engine=engine,
             progress=progress or Progress(),
             handle_signals=handle_signals,
+            confirms=confirm,
         ),
     )
 
@@ -105,6 +111,7 @@ def resume(
     workers: int | None = None,
     data: str | None = None,
     engine: str | Engine = "processes",
+    confirm: bool = True,
     progress: Progress | None = None,
     handle_signals: bool = False,
 ) -> RunResult:
@@ -123,6 +130,54 @@ def resume(
             engine=engine,
             progress=progress or Progress(),
             handle_signals=handle_signals,
+            confirms=confirm,
+        ),
+    )
+
+
+def confirm(
+    name: str,
+    *,
+    storage: str | None = None,
+    top: int | None = None,
+    seeds: int | None = None,
+    timeout: str | None = None,
+    workers: int | None = None,
+    data: str | None = None,
+    engine: str | Engine = "processes",
+    progress: Progress | None = None,
+    handle_signals: bool = False,
+) -> RunResult:
+    """Train a study's finalists on fresh seeds, then show them the test rows once.
+
+    Args:
+        top: how many of the best configurations are finalists, if not as the study says.
+        seeds: on how many fresh seeds, at least 2, if not as the study says.
+
+    What was confirmed before stays; see `run` for the other arguments and what is raised. Raises InputError where no
+    trial is complete.
+    """
+    with reading(storage) as database:
+        record = get_study(database, name)
+        if best_trial(database, record) is None:
+            raise InputError(
+                f"no trial of {name} is complete, so there is nothing to confirm; see `regsearch status {name}`"
+            )
+    spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
+    if not spec.confirm.seeds:
+        raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 2")
+    return search_study(
+        spec,
+        RunOptions(
+            path=database_path(storage_url(storage)),
+            storage=storage,
+            total_is_asked=False,
+            timeout=timeout,
+            workers=workers,
+            engine=engine,
+            progress=progress or Progress(),
+            handle_signals=handle_signals,
+            searches=False,
         ),
     )
 
@@ -131,6 +186,12 @@ def answer(name: str, *, storage: str | None = None) -> Answer:
     """Return a study's counts and its best configuration so far."""
     with reading(storage) as database:
         return read_answer(database, get_study(database, name))
+
+
+def conclusion(name: str, *, storage: str | None = None) -> Conclusion | None:
+    """Return what a study's confirmation says; None where it is not confirmed."""
+    with reading(storage) as database:
+        return read_conclusion(database, get_study(database, name))
 
 
 def status(name: str, *, storage: str | None = None) -> Status:

@@ -50,9 +50,7 @@ _Workers = Annotated[int | None, typer.Option(metavar="W", help="Trials at once 
 _Trials = Annotated[int | None, typer.Option(metavar="N", help="The study's total, over all its runs.")]
 _Data = Annotated[str | None, typer.Option(metavar="DATA", help="auto, mnist, digits, or an .npz file.")]
 _Engine = Annotated[str, typer.Option(metavar="ENGINE", help="Where trials train: processes or inline.")]
-_NoConfirm = Annotated[
-    bool, typer.Option("--no-confirm", help="Don't confirm the best on fresh seeds (never done yet).")
-]
+_NoConfirm = Annotated[bool, typer.Option("--no-confirm", help="Don't confirm the best on fresh seeds.")]
 
 
 @app.command()
@@ -86,6 +84,7 @@ def run(
         data=data,
         engine=engine,
         settings=settings or [],
+        confirm=not no_confirm,
         progress=_progress(quiet),
         handle_signals=True,
     )
@@ -112,6 +111,38 @@ def resume(
         name,
         storage=storage,
         trials=trials,
+        timeout=timeout,
+        workers=workers,
+        data=data,
+        engine=engine,
+        confirm=not no_confirm,
+        progress=_progress(quiet),
+        handle_signals=True,
+    )
+    _print_result(result, as_json, storage)
+
+
+@app.command()
+def confirm(
+    name: _Name,
+    top: Annotated[int | None, typer.Option(metavar="K", help="How many of the best configurations.")] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="S", help="On how many fresh seeds, at least 2.")] = None,
+    timeout: _Timeout = None,
+    workers: _Workers = None,
+    data: _Data = None,
+    engine: _Engine = "processes",
+    as_json: _Json = False,
+    quiet: _Quiet = False,
+    storage: _Storage = None,
+) -> None:
+    """Train the finalists on fresh seeds, then show them the test rows once."""
+    from search import api
+
+    result = api.confirm(
+        name,
+        storage=storage,
+        top=top,
+        seeds=seeds,
         timeout=timeout,
         workers=workers,
         data=data,

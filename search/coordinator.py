@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 from search.engines.base import Engine
-from search.events import EpochFinished, Event, TrialFailed, TrialFinished, TrialRemark, WorkerLost
+from search.events import EpochFinished, Event, LookFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
 from search.progress import FinishedTrial, Progress
 from search.samplers import SpaceExhaustedError
 from search.training.setup import TrainerSetup
@@ -17,7 +17,7 @@ from search.trial_files import TrialFiles
 from search.watch import Watch
 from studies.errors import NoResultError, UnavailableError
 from studies.spec import StudySpec
-from studies.trial import EpochMetrics, Standing, TrialOutcome, TrialTask, Verdict
+from studies.trial import EpochMetrics, Outcome, Standing, TrialTask, Verdict
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,7 +25,6 @@ T = TypeVar("T")
 _MOST_FAILURES_IN_A_ROW = 10
 _POLL_SECONDS = 1.0
 _PATIENCE_SECONDS = 180.0
-_WEIGHTS_KEPT = 5  # of the best complete trials
 
 
 class StopReason(enum.Enum):
@@ -43,6 +42,9 @@ class Store(Protocol):
     @property
     def exhausted(self) -> bool: ...
 
+    @property
+    def waits(self) -> bool: ...
+
     def standing(self) -> Standing: ...
 
     def unfinished(self) -> list[TrialTask]: ...
@@ -51,13 +53,13 @@ class Store(Protocol):
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict: ...
 
-    def finish(self, task: TrialTask, outcome: TrialOutcome) -> bool: ...
+    def finish(self, task: TrialTask, outcome: Outcome) -> bool: ...
 
     def fail(self, task: TrialTask, reason: str) -> bool: ...
 
     def lose(self, task: TrialTask) -> TrialTask | None: ...
 
-    def best_trials(self, count: int) -> list[int]: ...
+    def keepers(self) -> list[int]: ...
 
     def stop_requested(self) -> bool: ...
 
@@ -68,6 +70,7 @@ class Coordinator:
 
     Attributes:
         spec: the study.
+        what: what the user sees that is going on.
         store: its records; nothing else writes them meanwhile.
         engine: where its trials train.
         setup: what workers must know.
@@ -81,6 +84,7 @@ class Coordinator:
     """
 
     spec: StudySpec
+    what: str
     store: Store
     engine: Engine
     setup: TrainerSetup
@@ -119,9 +123,8 @@ class Coordinator:
         try:
             standing = self._patiently(self.store.standing)
             self._best = standing.best
-            total = self.spec.budget.trials
-            self.progress.begin(self.spec.study.name, standing.finished, total, standing.best)
-            left = total - standing.finished
+            self.progress.begin(self.what, standing.finished, standing.total, standing.best)
+            left = standing.total - standing.finished
             self._waiting.extend(self._patiently(self.store.unfinished))
             self._tidy()
             # TensorFlow needn't start for nothing
@@ -150,7 +153,7 @@ class Coordinator:
         """Remove the files that a killed run had no more time to remove."""
         under_way = [task.number for task in self._waiting]
         self.files.clean(under_way)
-        self.files.keep_weights({*self._patiently(self.store.best_trials, _WEIGHTS_KEPT), *under_way})
+        self.files.keep_weights({*self._patiently(self.store.keepers), *under_way})
 
     def _search(self) -> StopReason:
         while not self._stop_requested:
@@ -199,7 +202,7 @@ class Coordinator:
         except SpaceExhaustedError:
             self._ending = StopReason.EXHAUSTED
             return None
-        if task is None:
+        if task is None and not self.store.waits:
             self._ending = StopReason.EXHAUSTED if self.store.exhausted else StopReason.TOTAL
         return task
 
@@ -211,12 +214,12 @@ class Coordinator:
         match event:
             case EpochFinished():
                 return self._record(task, event.metrics)
-            case TrialFinished():
+            case TrialFinished() | LookFinished():
                 self._completed(task, event.outcome)
             case TrialFailed():
                 self._failed(task, event.reason, f"{event.reason}; its log is {event.log}")
             case TrialRemark():
-                self.progress.message(f"trial {task.number}: {event.text}")
+                self.progress.message(f"{task}: {event.text}")
             case WorkerLost():
                 self._lost(task, event.reason)
         return False
@@ -249,16 +252,16 @@ class Coordinator:
             return False
         if verdict is Verdict.DIFFERS:
             self.progress.message(
-                f"trial {task.number}, epoch {metrics.epoch + 1}: other figures than before the interruption "
+                f"{task}, epoch {metrics.epoch + 1}: other figures than before the interruption "
                 "(another processor or other library versions?); the first ones are kept"
             )
         self.progress.epoch_finished(task, metrics)
         self._look_round()
         return not self._stop_requested
 
-    def _completed(self, task: TrialTask, outcome: TrialOutcome) -> None:
+    def _completed(self, task: TrialTask, outcome: Outcome) -> None:
         by_accuracy = self.spec.search.objective == "accuracy"
-        value = outcome.select_accuracy if by_accuracy else outcome.select_cross_entropy
+        value = outcome.value(self.spec.search.objective)
         if not self._patiently(self.store.finish, task, outcome):
             self._ended_elsewhere(task)
             return
@@ -266,14 +269,14 @@ class Coordinator:
             self._best = value
         self._finished(task, "COMPLETE", value, "")
         # a trial that runs may have written its weights a moment ago
-        self.files.keep_weights({*self._patiently(self.store.best_trials, _WEIGHTS_KEPT), *self._running})
+        self.files.keep_weights({*self._patiently(self.store.keepers), *self._running})
 
     def _lost(self, task: TrialTask, reason: str) -> None:
         again = self._patiently(self.store.lose, task)
         if again is None:
             self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
-        self.progress.message(f"trial {task.number}: {reason}; it is tried again")
+        self.progress.message(f"{task}: {reason}; it is tried again")
         del self._running[task.number]
         self._watch.forget(task.number)
         self._waiting.appendleft(again)
@@ -290,7 +293,7 @@ class Coordinator:
     def _ended_elsewhere(self, task: TrialTask) -> None:
         self._forget(task)
         del self._began[task.number]
-        self.progress.message(f"trial {task.number} was ended by something else (the dashboard?); it stays as it is")
+        self.progress.message(f"{task} was ended by something else (the dashboard?); it stays as it is")
 
     def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
         self._forget(task)

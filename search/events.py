@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from studies.trial import EpochMetrics, TrialOutcome
+from studies.trial import EpochMetrics, LookOutcome, TrialOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,15 @@ class TrialFinished:
     number: int
     attempt: int
     outcome: TrialOutcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookFinished:
+    """A finalist was evaluated on the test rows."""
+
+    number: int
+    attempt: int
+    outcome: LookOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +68,14 @@ class TrialRemark:
     text: str
 
 
-Event = EpochFinished | TrialFinished | TrialFailed | TrialRemark | WorkerLost
-SaidByWorker = EpochFinished | TrialFinished | TrialFailed | TrialRemark
+Ended = TrialFinished | LookFinished | TrialFailed
+SaidByWorker = EpochFinished | Ended | TrialRemark
+Event = SaidByWorker | WorkerLost
 
 _SAID_BY_WORKERS: dict[str, Any] = {
     "EpochFinished": (EpochFinished, {"metrics": EpochMetrics}),
     "TrialFinished": (TrialFinished, {"outcome": TrialOutcome}),
+    "LookFinished": (LookFinished, {"outcome": LookOutcome}),
     "TrialFailed": (TrialFailed, {}),
     "TrialRemark": (TrialRemark, {}),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from studies.errors import one_line
 from studies.space import Regularization
-from studies.trial import EpochMetrics, TrialTask
+from studies.trial import EpochMetrics, Purpose, TrialTask
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -30,8 +30,8 @@ class FinishedTrial:
 class Progress:
     """Told what happens; this one says nothing but what needs the user."""
 
-    def begin(self, name: str, finished: int, total: int, best: float | None) -> None:
-        """A run begins, with so many of the study's trials finished."""
+    def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
+        """A search or a confirmation begins, with so many of its trials finished."""
 
     def message(self, text: str) -> None:
         """Print a line."""
@@ -54,15 +54,16 @@ class Progress:
 class LineProgress(Progress):
     """Prints one line for each finished trial."""
 
-    def begin(self, name: str, finished: int, total: int, best: float | None) -> None:
+    def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
         """Print what is left to do."""
         self.finished, self.total = finished, total
-        self.message(f"study {name}: {finished} of {total} trials finished" + (", going on" if finished else ""))
+        self.message(f"{what}: {finished} of {total} finished" + (", going on" if 0 < finished < total else ""))
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
         """Print how it ended."""
         self.finished += 1
-        self.message(f"[{self.finished}/{self.total}] {describe(trial)}")
+        if trial.task.purpose != Purpose.TEST:  # too quick to be worth a line each
+            self.message(f"[{self.finished}/{self.total}] {describe(trial)}")
 
 
 def describe(trial: FinishedTrial) -> str:
@@ -70,7 +71,7 @@ def describe(trial: FinishedTrial) -> str:
     settings = Regularization.from_params(trial.task.params)
     value = "" if trial.value is None else f" {trial.value:.5f}"
     remark = f" ({trial.remark})" if trial.remark else ""
-    return f"trial {trial.task.number} {trial.state}{value}{remark}, {trial.seconds:.0f} s: {settings}"
+    return f"{trial.task} {trial.state}{value}{remark}, {trial.seconds:.0f} s: {settings}"
 
 
 @dataclass
@@ -88,12 +89,12 @@ class LiveProgress(Progress):
     _running: dict[int, _Running] = field(default_factory=dict)
     _live: "Live | None" = None
 
-    def begin(self, name: str, finished: int, total: int, best: float | None) -> None:
+    def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
         """Open the display."""
         from rich.console import Console
         from rich.live import Live
 
-        self._name, self._total, self._best = name, total, best
+        self._what, self._total, self._best = what, total, best
         self._finished = self._finished_before = finished
         self._began = self.clock()
         self._live = Live(
@@ -121,7 +122,8 @@ class LiveProgress(Progress):
         self._running.pop(trial.task.number, None)
         self._finished += 1
         self._best = best
-        self.message(describe(trial))
+        if trial.task.purpose != Purpose.TEST:
+            self.message(describe(trial))
 
     def end(self) -> None:
         """Close the display."""
@@ -140,10 +142,10 @@ class LiveProgress(Progress):
             pace += f", about {left:.0f} min left" if left >= 1 else ", less than a minute left"
         best = "none yet" if self._best is None else f"{self._best:.5f}"
         table = Table.grid(padding=(0, 2))
-        table.add_row(f"{self._name}: {self._finished} of {self._total} trials", f"best {best}", pace)
+        table.add_row(f"{self._what}: {self._finished} of {self._total}", f"best {best}", pace)
         running_now = dict(self._running)  # a copy: the display has a thread of its own
         for _, running in sorted(running_now.items()):
             epoch = "starting" if running.epoch is None else f"epoch {running.epoch}, {running.loss:.4f}"
             settings = Regularization.from_params(running.task.params)
-            table.add_row(f"  trial {running.task.number}", epoch, str(settings))
+            table.add_row(f"  {running.task}", epoch, str(settings))
         return table

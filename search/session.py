@@ -1,26 +1,32 @@
 """One run of a study: everything is checked first, so that bad input creates and changes nothing."""
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.coordinator import Coordinator, StopReason
+from search.coordinator import Coordinator, StopReason, Store
 from search.data import load_dataset
 from search.data.arrays import Dataset, DataUnavailableError
 from search.data.shared import shared
 from search.data.splits import make_splits
 from search.engines import make_engine
 from search.engines.base import Engine
+from search.engines.kept import KeptEngine
 from search.machine import core_count, versions
 from search.progress import Progress
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
+from search.seeds import derive_seed
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
 from storage import lock
+from storage.confirmation import ConfirmationStore
+from storage.confirmed import read_conclusion
 from storage.database import Database, is_new, open_for_reading, open_for_writing
+from storage.finalists import choose
 from storage.queries import (
     Answer,
     DatasetInfo,
@@ -29,11 +35,15 @@ from storage.queries import (
     count_trials,
     find_study,
     get_study,
+    list_trials,
     read_answer,
 )
+from storage.reports.conclusion import Conclusion
 from storage.store import StudyStore
 from studies.errors import InputError, RegsearchError
+from studies.recipes import chosen, fitting
 from studies.spec import StudySpec, differing_keys, parse_duration
+from studies.trial import Purpose
 
 _MOST_WORKERS = 1024
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
@@ -46,11 +56,13 @@ class RunResult:
     Attributes:
         reason: why it ended.
         signal: the number of the signal that stopped it, if one did.
+        conclusion: what the confirmation says; None where the study is not confirmed.
     """
 
     reason: StopReason
     signal: int | None
     answer: Answer
+    conclusion: Conclusion | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +74,7 @@ class RunOptions:
         storage: its URL as the user gave it, for the line that says how to go on.
         total_is_asked: whether the study's total was asked for; else a larger one that is stored stays.
         timeout: of this run, in place of the study's.
+        searches, confirms: what it does.
     """
 
     path: Path
@@ -72,15 +85,18 @@ class RunOptions:
     engine: str | Engine
     progress: Progress
     handle_signals: bool
+    searches: bool = True
+    confirms: bool = True
 
 
 def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
-    """Begin a study, or go on with it, and search until it ends; see `search.api.run` for what is raised."""
+    """Begin a study, or go on with it, search until it ends and confirm it; see `search.api.run` for what is raised."""
     path, name = options.path, spec.study.name
     workers, timeout = _checked_workers(options.workers), _checked_timeout(spec, options)
     engine = make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
-    _note_what_is_missing(spec, options.progress)
+    _check_model(spec)
+    _tell_of_recipes(spec, options.progress)
     dataset, info = _examine(spec, options)
     with open_for_writing(path) as database, lock.StudyLock(path, name), ExitStack() as stack:
         copy: str | None = None
@@ -104,34 +120,111 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             workers=workers,
             versions=versions(),
         )
-        files = TrialFiles(lock.trials_folder(path, name))
+        folder = lock.trials_folder(path, name)
         with suppress(OSError):  # without it no trial can be saved, and each says so
-            files.folder.mkdir(mode=0o700, exist_ok=True)
-        coordinator = Coordinator(
+            folder.mkdir(mode=0o700, exist_ok=True)
+        kept = KeptEngine(engine)
+        stack.callback(kept.close)
+        phases = _Phases(
             spec=spec,
+            options=options,
+            database=database,
             store=store,
-            engine=engine,
+            engine=kept,
             setup=TrainerSetup(
                 spec=spec,
                 source=info.source,
                 sha256=info.sha256,
                 shared=copy,
-                files=str(files.folder),
+                files=str(folder),
                 study_uuid=store.study_uuid,
             ),
             workers=workers,
-            log_prefix=lock.log_prefix(path, name),
-            files=files,
-            progress=options.progress,
             timeout_seconds=timeout,
         )
-        database.gives_up = lambda: coordinator.is_stopping
+        database.gives_up = lambda: phases.is_stopping
         database.lock_seconds = _LOCK_SECONDS
-        handled = graceful_stop(coordinator.stop, name, options.storage) if options.handle_signals else None
+        handled = graceful_stop(phases.stop, name, options.storage) if options.handle_signals else None
         with handled or nullcontext(Received()) as received:
-            reason = _run_and_record(coordinator, store)
+            reason = _run_and_record(phases, store)
         database.gives_up = lambda: False
-        return RunResult(reason=reason, signal=received.number, answer=read_answer(database, get_study(database, name)))
+        study = get_study(database, name)
+        return RunResult(
+            reason=reason,
+            signal=received.number,
+            answer=read_answer(database, study),
+            conclusion=read_conclusion(database, study),
+        )
+
+
+@dataclass(kw_only=True)
+class _Phases:
+    """What a run does, one after the other: it searches, then it confirms."""
+
+    spec: StudySpec
+    options: RunOptions
+    database: Database
+    store: StudyStore
+    engine: KeptEngine
+    setup: TrainerSetup
+    workers: int
+    timeout_seconds: float | None
+    is_stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self._current: Coordinator | None = None
+
+    def stop(self) -> None:
+        """Ask for a stop within a second; may be called from a signal handler."""
+        self.is_stopping = True
+        if self._current is not None:
+            self._current.stop()
+
+    def run(self) -> StopReason:
+        """Return why the run ended."""
+        name, reason = self.spec.study.name, StopReason.TOTAL
+        if self.options.searches:
+            reason = self._coordinate(f"study {name}", self.store, Purpose.SEARCH)
+        is_over = reason in (StopReason.TOTAL, StopReason.EXHAUSTED) and not self.is_stopping
+        if is_over and self.options.confirms and self.spec.confirm.seeds:
+            ended = self._confirm()
+            return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
+        return StopReason.STOPPED if self.is_stopping else reason
+
+    def _confirm(self) -> StopReason:
+        study = get_study(self.database, self.spec.study.name)
+        finalists = choose(list_trials(self.database, study), self.spec)
+        if not finalists:
+            return StopReason.TOTAL
+        seeds = self.spec.confirm.seeds
+        confirmation = ConfirmationStore(self.store, lambda seed: derive_seed(self.spec.search.seed, "confirm", seed))
+        look = confirmation.plan(finalists, seeds)
+        if look > 1:
+            self.options.progress.message(
+                f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known"
+            )
+        return self._coordinate(f"confirming {study.name} on {seeds} fresh seeds", confirmation, Purpose.CONFIRM)
+
+    def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
+        path = self.options.path
+        left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)
+        assert self.setup.files is not None
+        self._current = Coordinator(
+            spec=self.spec,
+            what=what,
+            store=store,
+            engine=self.engine,
+            setup=self.setup,
+            workers=self.workers,
+            log_prefix=lock.log_prefix(path, self.spec.study.name),
+            files=TrialFiles.of(Path(self.setup.files), purpose),
+            progress=self.options.progress,
+            timeout_seconds=left,
+        )
+        if self.is_stopping:  # asked for a moment ago
+            return StopReason.STOPPED
+        return self._current.run()
 
 
 def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:
@@ -163,10 +256,10 @@ def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     return spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials, begun)})
 
 
-def _run_and_record(coordinator: Coordinator, store: StudyStore) -> StopReason:
+def _run_and_record(phases: _Phases, store: StudyStore) -> StopReason:
     outcome = "ended by an error"
     try:
-        reason = coordinator.run()
+        reason = phases.run()
         outcome = reason.value
         return reason
     except (KeyboardInterrupt, StoppedBySignal):
@@ -193,15 +286,19 @@ def _checked_timeout(spec: StudySpec, options: RunOptions) -> float | None:
         raise InputError(f"--timeout: {error}") from error
 
 
-def _note_what_is_missing(spec: StudySpec, progress: Progress) -> None:
+def _check_model(spec: StudySpec) -> None:
     if spec.model.hypermodel is not None:
         raise InputError(
             "model.hypermodel is not available yet; leave it out to search the built-in network of model.hidden"
         )
-    if spec.search.recipes:
-        progress.message("search.recipes is not available yet: the sampler proposes every trial")
-    if spec.confirm is not None:
-        progress.message("[confirm] is not available yet: the best configuration is not confirmed on fresh seeds")
+
+
+def _tell_of_recipes(spec: StudySpec, progress: Progress) -> None:
+    """Say which recipes lie outside the study's space and are left out."""
+    inside = fitting(spec.search.recipes, spec.space)
+    left_out = [recipe.name for recipe in chosen(spec.search.recipes) if recipe.name not in inside]
+    if left_out:
+        progress.message(f"recipes left out, since they lie outside this study's space: {', '.join(left_out)}")
 
 
 def _find(path: Path, name: str) -> StudyRecord | None:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from search.files import TEMPORARY
+from studies.trial import Purpose
 
 _CHECKPOINT, _ENDED, _WEIGHTS = ".checkpoint", ".ended", ".weights.npz"
 
@@ -14,31 +15,38 @@ class TrialFiles:
 
     Args:
         folder: theirs alone.
+        kind: what their names begin with: those of the search's trials and of finalists lie side by side.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = "trial") -> None:
         self.folder = folder
+        self._kind = kind
+
+    @classmethod
+    def of(cls, folder: Path, purpose: Purpose) -> "TrialFiles":
+        """Return the files of tasks of that purpose; a test look has those of what it looks with."""
+        return cls(folder) if purpose == Purpose.SEARCH else cls(folder, "finalist")
 
     def checkpoint(self, number: int, epochs: int) -> Path:
         """Return where a trial's state after so many epochs lies."""
-        return self.folder / f"trial-{number}.{epochs}{_CHECKPOINT}"
+        return self.folder / f"{self._kind}-{number}.{epochs}{_CHECKPOINT}"
 
     def checkpoints(self, number: int) -> list[Path]:
         """Return a trial's checkpoints that are there, the newest first; what somebody else put there is none."""
         by_epochs = {
             int(epochs): path
-            for path in self.folder.glob(f"trial-{number}.*{_CHECKPOINT}")
+            for path in self.folder.glob(f"{self._kind}-{number}.*{_CHECKPOINT}")
             if (epochs := path.name.split(".")[1]).isdecimal() and path.name.count(".") == 2
         }
         return [by_epochs[epochs] for epochs in sorted(by_epochs, reverse=True)]
 
     def ended(self, number: int) -> Path:
         """Return where it is written how a trial ended, until the database has it."""
-        return self.folder / f"trial-{number}{_ENDED}"
+        return self.folder / f"{self._kind}-{number}{_ENDED}"
 
     def weights(self, number: int) -> Path:
         """Return where the weights of a complete trial lie, if they are kept."""
-        return self.folder / f"trial-{number}{_WEIGHTS}"
+        return self.folder / f"{self._kind}-{number}{_WEIGHTS}"
 
     def forget(self, number: int) -> None:
         """Remove what a trial needed while it was under way."""
@@ -47,13 +55,13 @@ class TrialFiles:
     def keep_weights(self, numbers: Collection[int]) -> None:
         """Remove the weights of all other trials."""
         kept = {self.weights(number) for number in numbers}
-        self._remove(path for path in self.folder.glob(f"*{_WEIGHTS}") if path not in kept)
+        self._remove(path for path in self.folder.glob(f"{self._kind}-*{_WEIGHTS}") if path not in kept)
 
     def clean(self, running: Collection[int]) -> None:
         """Remove what no trial under way needs; while nobody trains."""
-        prefixes = tuple(f"trial-{number}." for number in running)
+        prefixes = tuple(f"{self._kind}-{number}." for number in running)
         for suffix in (_CHECKPOINT, _ENDED, TEMPORARY):
-            found = self.folder.glob(f"*{suffix}")
+            found = self.folder.glob(f"{self._kind}-*{suffix}")
             self._remove(path for path in found if suffix == TEMPORARY or not path.name.startswith(prefixes))
 
     @staticmethod

@@ -14,11 +14,13 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from search.events import (
+    Ended,
     EpochFinished,
     Event,
+    LookFinished,
     TrialFailed,
     TrialFinished,
     TrialRemark,
@@ -27,12 +29,12 @@ from search.events import (
     to_line,
 )
 from search.files import DamagedError, sealed, unsealed, write_durably
-from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints, FileCheckpoints
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, FileCheckpoints, NoCheckpoints
 from search.training.setup import TrainerSetup, make_trainer
 from search.training.trainer import DivergedError, Trainer
 from search.trial_files import TrialFiles
 from studies.spec import StudySpec
-from studies.trial import EpochMetrics, TrialTask
+from studies.trial import EpochMetrics, LookOutcome, Purpose, TrialTask
 
 _LONGEST_REASON = 300  # characters
 READY_LINE = '{"event": "Ready"}\n'
@@ -69,7 +71,7 @@ class _AnswerError(BaseException):
 
 def train_and_say(
     trainer: Trainer, setup: TrainerSetup, task: TrialTask, handler: Callable[[Event], bool], log: TextIO
-) -> TrialFinished | TrialFailed | None:
+) -> Ended | None:
     """Train one trial, from where it was interrupted on, and return how it ended; None where the handler ended it.
 
     How it ended is on disk when this returns, so that it outlives whoever is told. Whatever the trainer raises is
@@ -77,12 +79,12 @@ def train_and_say(
     """
 
     def remark(text: str) -> None:
-        print(f"trial {task.number}, attempt {task.attempt}: {text}", file=log, flush=True)
+        print(f"{task}, attempt {task.attempt}: {text}", file=log, flush=True)
         handler(TrialRemark(number=task.number, attempt=task.attempt, text=text))
 
     if setup.files is None:
         return _train(trainer, task, handler, NO_CHECKPOINTS, log)
-    files, identity = TrialFiles(Path(setup.files)), _identity(setup, task)
+    files, identity = TrialFiles.of(Path(setup.files), task.purpose), _identity(setup, task)
     ended = _read_ended(files.ended(task.number), identity, remark)
     if ended is not None:
         return dataclasses.replace(ended, attempt=task.attempt)
@@ -98,7 +100,7 @@ def train_and_say(
 
 def _train(
     trainer: Trainer, task: TrialTask, handler: Callable[[Event], bool], checkpoints: Checkpoints, log: TextIO
-) -> TrialFinished | TrialFailed | None:
+) -> Ended | None:
     def tell(metrics: EpochMetrics) -> bool:
         try:
             return handler(EpochFinished(number=task.number, attempt=task.attempt, metrics=metrics))
@@ -106,13 +108,18 @@ def _train(
             raise _AnswerError(error) from error
 
     try:
+        if task.purpose == Purpose.TEST:
+            looked = _look_at_test(trainer, task, tell, checkpoints)
+            if looked is None:
+                return None
+            return LookFinished(number=task.number, attempt=task.attempt, outcome=looked)
         outcome = trainer.train(task, tell, checkpoints)
     except _AnswerError as error:
         raise error.raised from None
     except DivergedError as error:
         return TrialFailed(number=task.number, attempt=task.attempt, reason=str(error))
     except Exception as error:  # noqa: BLE001 - see train_and_say
-        print(f"trial {task.number}, attempt {task.attempt}:", file=log)
+        print(f"{task}, attempt {task.attempt}:", file=log)
         traceback.print_exc(file=log)
         log.flush()
         return TrialFailed(number=task.number, attempt=task.attempt, reason=_one_line(error))
@@ -121,13 +128,41 @@ def _train(
     return TrialFinished(number=task.number, attempt=task.attempt, outcome=outcome)
 
 
+def _look_at_test(
+    trainer: Trainer, task: TrialTask, tell: Callable[[EpochMetrics], bool], checkpoints: Checkpoints
+) -> LookOutcome | None:
+    """Evaluate on the test rows what training gave; where its weights are gone it trains again, to the same bits."""
+    weights = checkpoints.weights(task.weights_sha256)
+    if weights is None:
+        kept = _Kept(checkpoints)
+        if trainer.train(task, tell, kept) is None:
+            return None
+        weights = kept.last
+        assert weights is not None
+    return LookOutcome(rows=trainer.look_at_test(task, weights).to_text())
+
+
+class _Kept(NoCheckpoints):
+    """Keeps the weights at hand besides; trains from the beginning."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+        self.last: Arrays | None = None
+
+    def save_weights(self, weights: Arrays) -> str | None:
+        self.last = weights
+        return self._checkpoints.save_weights(weights)
+
+
 def _identity(setup: TrainerSetup, task: TrialTask) -> str:
     """Return what a trial's files must be of: this trial of this study on these data."""
-    facts = [setup.study_uuid, setup.spec.fingerprint(), setup.sha256, task.number, dict(task.params)]
+    facts: list[Any] = [setup.study_uuid, setup.spec.fingerprint(), setup.sha256, task.number, dict(task.params)]
+    if task.purpose != Purpose.SEARCH:
+        facts += [task.purpose, task.seed]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _read_ended(path: Path, identity: str, remark: Callable[[str], None]) -> TrialFinished | TrialFailed | None:
+def _read_ended(path: Path, identity: str, remark: Callable[[str], None]) -> Ended | None:
     """Return how a trial ended, if an earlier process wrote it; what is damaged is said, and passed over."""
     try:
         written, line = unsealed(path.read_bytes()).decode().split("\n", 1)
@@ -137,7 +172,7 @@ def _read_ended(path: Path, identity: str, remark: Callable[[str], None]) -> Tri
     except (OSError, ValueError, KeyError, TypeError, DamagedError) as error:  # another version's may read otherwise
         remark(f"{path.name} is damaged ({error}); the trial's end is trained again")
         return None
-    assert ended is None or isinstance(ended, TrialFinished | TrialFailed)
+    assert ended is None or isinstance(ended, Ended)
     return ended
 
 

@@ -45,6 +45,22 @@ def running_trial_id(connection: Connection, study_id: int, number: int) -> int 
     return trial_id
 
 
+def recipes_tried(connection: Connection, uuid: str) -> set[str]:
+    """Return the names of the recipes that trials of the study were, or are."""
+    tried = connection.exec_driver_sql(
+        "select recipe from regsearch_trials where study_uuid = ? and recipe is not null", (uuid,)
+    )
+    return set(tried.scalars())
+
+
+def is_recipe(connection: Connection, uuid: str, number: int) -> bool:
+    """Return whether a trial has a recipe's settings."""
+    recipe = connection.exec_driver_sql(
+        "select recipe from regsearch_trials where study_uuid = ? and number = ?", (uuid, number)
+    ).scalar()
+    return recipe is not None
+
+
 def report(connection: Connection, trial_id: int, step: int, value: float) -> None:
     """Enter an intermediate value as Optuna does, which takes six statements for it."""
     connection.exec_driver_sql(

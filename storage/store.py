@@ -5,7 +5,7 @@ import os
 import socket
 import uuid
 import warnings
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,19 +16,22 @@ import sqlalchemy
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy import insert, select, update
 
 from storage import damage, statements
 from storage.database import Database
+from storage.optuna_study import OptunaStudy
 from storage.queries import UUID_ATTR, DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from studies.errors import InputError, StorageError
+from studies.recipes import fitting
 from studies.space import Regularization, suggest
 from studies.spec import StudySpec
-from studies.trial import EpochMetrics, Standing, TrialOutcome, TrialTask, Verdict
+from studies.trial import EpochMetrics, Outcome, Standing, TrialOutcome, TrialTask, Verdict
 
-_MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
+_WEIGHTS_KEPT = 5  # of the best complete trials
+MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -38,28 +41,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-class _Study(optuna.study.Study):
-    """Optuna's study, outside `optimize`: a sampler that has nothing left says so by calling stop."""
-
-    exhausted = False
-    trials_now: list[FrozenTrial] | None = None
-
-    def stop(self) -> None:
-        self.exhausted = True
-
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        """Return the trials; to a pruner those that were read just before it was asked, which costs less."""
-        if self.trials_now is None or deepcopy:
-            return super().get_trials(deepcopy, states)
-        return [trial for trial in self.trials_now if states is None or trial.state in states]
-
-
 class StudyStore:
     """One study, opened by its coordinator, which holds the study's lock.
 
     Every method is one transaction and raises StorageError where it can't be committed, or where the
     study was deleted in the meantime.
     """
+
+    waits = False  # what is left to do never waits for what runs
 
     def __init__(self, database: Database, name: str, study_uuid: str, spec: StudySpec) -> None:
         self.name = name
@@ -70,6 +59,7 @@ class StudyStore:
         self._study_id = database.storage.get_study_id_from_name(name)
         self._sampler_for: Callable[[int], BaseSampler] = lambda number: RandomSampler(number)
         self._pruner: BasePruner = NopPruner()
+        self._recipes: dict[str, dict[str, Any]] = {}
         self._run_id: int | None = None
 
     @classmethod
@@ -135,7 +125,8 @@ class StudyStore:
             engine, workers, versions: what the run is entered with.
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
-        with self._transaction() as connection:
+        self._recipes = fitting(spec.search.recipes, spec.space)
+        with self.transaction() as connection:
             damage.check_trials(self._database, self._study_id, self.name)
             connection.execute(
                 update(StudyRow).where(StudyRow.study_uuid == self.study_uuid).values(spec=spec.to_json())
@@ -161,30 +152,30 @@ class StudyStore:
 
     def end_run(self, outcome: str) -> None:
         """Enter how the run ended."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 update(RunRow).where(RunRow.run_id == self._run_id).values(ended_at=utc_now(), outcome=outcome)
             )
 
     def stop_requested(self) -> bool:
         """Return whether somebody asked this run to stop."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             asked = select(RunRow.stop_requested_at).where(RunRow.run_id == self._run_id)
             return connection.execute(asked).scalar() is not None
 
     def standing(self) -> Standing:
         """Return how far the study is."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             finished = self._count(connection).finished
             try:
                 best = self._database.storage.get_best_trial(self._study_id).value
             except ValueError:  # none is complete
                 best = None
-            return Standing(finished=finished, best=best)
+            return Standing(finished=finished, total=self.spec.budget.trials, best=best)
 
     def request_stop(self) -> None:
         """Ask the run that is under way, in another process, to stop."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 update(RunRow)
                 .where(RunRow.study_uuid == self.study_uuid, RunRow.ended_at.is_(None))
@@ -193,7 +184,7 @@ class StudyStore:
 
     def unfinished(self) -> list[TrialTask]:
         """Return the trials that ran when the search was interrupted, by number."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             begun = select(TrialRow.number, TrialRow.attempt).where(TrialRow.study_uuid == self.study_uuid)
             attempts = {row.number: row.attempt for row in connection.execute(begun)}
             running = self._database.storage.get_all_trials(self._study_id, states=(TrialState.RUNNING,))
@@ -215,8 +206,8 @@ class StudyStore:
                 self._refuse(unusable.number, str(unusable))
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
-        """Record an epoch and let the pruner judge it; a pruned trial is finished in the same transaction."""
-        with self._transaction() as connection:
+        """Record an epoch and let the pruner judge it, if it is no recipe's; a pruned trial is finished with that."""
+        with self.transaction() as connection:
             recorded = connection.execute(
                 select(
                     EpochRow.train_loss, EpochRow.stop_loss, EpochRow.stop_cross_entropy, EpochRow.stop_accuracy
@@ -239,7 +230,7 @@ class StudyStore:
             by_accuracy = self.spec.search.objective == "accuracy"
             judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
             statements.report(connection, trial_id, metrics.epoch, judged)
-            if isinstance(self._pruner, NopPruner):
+            if isinstance(self._pruner, NopPruner) or statements.is_recipe(connection, self.study_uuid, task.number):
                 return Verdict.RECORDED
             study = self._study(task.number)
             study.trials_now = storage.get_all_trials(self._study_id, deepcopy=False)
@@ -251,10 +242,9 @@ class StudyStore:
             self.exhausted |= study.exhausted
             return Verdict.PRUNED
 
-    def finish(self, task: TrialTask, outcome: TrialOutcome) -> bool:
+    def finish(self, task: TrialTask, outcome: Outcome) -> bool:
         """Record what a trial gave; False where something else ended it before."""
-        by_accuracy = self.spec.search.objective == "accuracy"
-        value = outcome.select_accuracy if by_accuracy else outcome.select_cross_entropy
+        assert isinstance(outcome, TrialOutcome)
         shown = {
             "regularization": str(Regularization.from_params(task.params)),
             "select accuracy": outcome.select_accuracy,
@@ -262,50 +252,55 @@ class StudyStore:
             "generalization gap": outcome.generalization_gap,
             "best epoch": outcome.best_epoch,
         }
-        return self._tell(task, TrialState.COMPLETE, value, shown, asdict(outcome))
+        columns = {name: figure for name, figure in asdict(outcome).items() if name != "select_rows"}
+        return self._tell(task, TrialState.COMPLETE, outcome.value(self.spec.search.objective), shown, columns)
 
     def fail(self, task: TrialTask, reason: str) -> bool:
         """Record that a trial failed for good; False where something else ended it before."""
         return self._tell(task, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
 
-    def best_trials(self, count: int) -> list[int]:
-        """Return the numbers of so many complete trials with the best values, the best first."""
+    def keepers(self) -> list[int]:
+        """Return the numbers of the trials whose weights are kept: the best complete ones, the best first."""
         largest = self.spec.search.objective == "accuracy"
-        with self._transaction() as connection:
-            return statements.best_trials(connection, self._study_id, largest=largest, limit=count)
+        with self.transaction() as connection:
+            return statements.best_trials(connection, self._study_id, largest=largest, limit=_WEIGHTS_KEPT)
 
     def lose(self, task: TrialTask) -> TrialTask | None:
         """Record that a trial's worker was lost; return its next attempt, or None after the last."""
-        if task.attempt + 1 >= _MOST_ATTEMPTS:
+        if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             self._set_trial_row(connection, task.number, attempt=task.attempt + 1)
         return TrialTask(number=task.number, attempt=task.attempt + 1, params=task.params)
 
     def enqueue(self, params: Mapping[str, Any]) -> int:
         """Let settings be tried next; return the trial's number. What isn't given is left to the sampler."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             number: int = self._count(connection).all
             self._study(number).enqueue_trial(dict(params))
             return number
 
     def delete(self) -> None:
         """Delete the study, in Optuna's tables and ours."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             with damage.told(self._database, self.name):
                 self._database.storage.delete_study(self._study_id)
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
     def _ask(self) -> TrialTask | None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             trials = self._count(connection)
             if trials.finished + trials.running >= self.spec.budget.trials:
                 return None
             is_waiting = trials.first_waiting is not None
             number = trials.first_waiting if trials.first_waiting is not None else trials.all
-            if self.exhausted and not is_waiting:
+            recipe = None if is_waiting else self._next_recipe(connection)
+            if self.exhausted and not is_waiting and recipe is None:
                 return None
-            trial = self._study(number).ask()
+            study = self._study(number)
+            if recipe is not None:  # it waits within this transaction only: nobody else can take it
+                study.enqueue_trial(self._recipes[recipe], user_attrs={"recipe": recipe})
+            trial = study.ask()
             assert trial.number == number
             try:
                 params = suggest(trial, self.spec.space)
@@ -313,12 +308,21 @@ class StudyStore:
                 if not is_waiting:
                     raise
                 raise _UnusableError(number, f"its enqueued settings can't be used: {error}") from error
-            connection.execute(insert(TrialRow).values(study_uuid=self.study_uuid, number=number, attempt=0))
+            connection.execute(
+                insert(TrialRow).values(study_uuid=self.study_uuid, number=number, attempt=0, recipe=recipe)
+            )
             return TrialTask(number=number, attempt=0, params=params)
+
+    def _next_recipe(self, connection: sqlalchemy.Connection) -> str | None:
+        """Return the name of the first recipe that no trial of the study was yet."""
+        if not self._recipes:
+            return None
+        tried = statements.recipes_tried(connection, self.study_uuid)
+        return next((name for name in self._recipes if name not in tried), None)
 
     def _refuse(self, number: int, reason: str) -> None:
         """Fail a waiting trial whose settings, enqueued past us, are none of this space."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 insert(TrialRow).values(study_uuid=self.study_uuid, number=number, attempt=0, reason=reason)
             )
@@ -336,7 +340,7 @@ class StudyStore:
         shown: Mapping[str, Any],
         columns: Mapping[str, Any],
     ) -> bool:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return False
@@ -347,9 +351,9 @@ class StudyStore:
             self.exhausted |= study.exhausted
             return True
 
-    def _study(self, number: int) -> _Study:
+    def _study(self, number: int) -> OptunaStudy:
         """Return Optuna's study with the sampler of one trial, made anew: only the database has a memory."""
-        return _Study(self.name, self._database.storage, self._sampler_for(number), self._pruner)
+        return OptunaStudy(self.name, self._database.storage, self._sampler_for(number), self._pruner)
 
     def _ask_sampler_whether_it_is_done(self) -> None:
         """Let the sampler of a finite space say so now, as it did when the last trial was told."""
@@ -369,7 +373,7 @@ class StudyStore:
         return statements.count(connection, self.study_uuid, self._study_id)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlalchemy.Connection]:
+    def transaction(self) -> Iterator[sqlalchemy.Connection]:
         """One transaction on this study; raises StorageError where the study isn't there any more."""
         with self._database.transaction() as connection:
             if statements.uuid_of(connection, self._study_id) != self.study_uuid:

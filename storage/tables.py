@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Text
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, LargeBinary, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PREFIX = "regsearch_"
@@ -59,6 +59,7 @@ class TrialRow(Base):
         ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
     )
     number: Mapped[int] = mapped_column(primary_key=True)
+    recipe: Mapped[str | None]  # whose settings it has, if the sampler did not propose them
     attempt: Mapped[int]
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
     best_epoch: Mapped[int | None]
@@ -69,7 +70,7 @@ class TrialRow(Base):
     train_accuracy: Mapped[float | None]
     near_zero_share: Mapped[float | None]
     seconds: Mapped[float | None]
-    weights_sha256: Mapped[str | None]  # of the weights that were kept; none are kept yet
+    weights_sha256: Mapped[str | None]  # of the file that they were written to
 
 
 class EpochRow(Base):
@@ -92,3 +93,103 @@ class EpochRow(Base):
     stop_cross_entropy: Mapped[float]
     stop_accuracy: Mapped[float]
     seconds: Mapped[float]
+
+
+class FinalistRow(Base):
+    """One configuration that is trained again on fresh seeds, counted from 0 in the order of choice."""
+
+    __tablename__ = "regsearch_finalists"
+
+    study_uuid: Mapped[str] = mapped_column(
+        ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
+    )
+    finalist: Mapped[int] = mapped_column(primary_key=True)
+    look: Mapped[int]  # that it came with
+    trial: Mapped[int | None]  # that it was; a baseline may be none
+    params: Mapped[str] = mapped_column(Text)  # JSON
+    roles: Mapped[str] = mapped_column(Text)  # JSON: why it is one
+
+
+class ConfirmationRow(Base):
+    """One finalist trained on one fresh seed."""
+
+    __tablename__ = "regsearch_confirmations"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["study_uuid", "finalist"],
+            ["regsearch_finalists.study_uuid", "regsearch_finalists.finalist"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    study_uuid: Mapped[str] = mapped_column(primary_key=True)
+    finalist: Mapped[int] = mapped_column(primary_key=True)
+    seed: Mapped[int] = mapped_column(primary_key=True)  # counted from 0
+    look: Mapped[int]  # counted from 1; what came after the first was asked for when test figures were known
+    attempt: Mapped[int]
+    state: Mapped[str]  # waiting, running, complete or failed
+    reason: Mapped[str | None] = mapped_column(Text)  # why it failed
+    best_epoch: Mapped[int | None]
+    epochs: Mapped[int | None]
+    select_cross_entropy: Mapped[float | None]
+    select_accuracy: Mapped[float | None]
+    train_cross_entropy: Mapped[float | None]
+    train_accuracy: Mapped[float | None]
+    near_zero_share: Mapped[float | None]
+    seconds: Mapped[float | None]
+    weights_sha256: Mapped[str | None]
+    select_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/rows.py
+
+
+class ConfirmationEpochRow(Base):
+    """One epoch of one finalist on one fresh seed."""
+
+    __tablename__ = "regsearch_confirmation_epochs"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["study_uuid", "finalist", "seed"],
+            [
+                "regsearch_confirmations.study_uuid",
+                "regsearch_confirmations.finalist",
+                "regsearch_confirmations.seed",
+            ],
+            ondelete="CASCADE",
+        ),
+    )
+
+    study_uuid: Mapped[str] = mapped_column(primary_key=True)
+    finalist: Mapped[int] = mapped_column(primary_key=True)
+    seed: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    train_loss: Mapped[float]
+    stop_loss: Mapped[float]
+    stop_cross_entropy: Mapped[float]
+    stop_accuracy: Mapped[float]
+    seconds: Mapped[float]
+
+
+class LookRow(Base):
+    """The ledger of test looks: a row is entered before the evaluation begins, and its figures when it has ended."""
+
+    __tablename__ = "regsearch_test_looks"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["study_uuid", "finalist", "seed"],
+            [
+                "regsearch_confirmations.study_uuid",
+                "regsearch_confirmations.finalist",
+                "regsearch_confirmations.seed",
+            ],
+            ondelete="CASCADE",
+        ),
+    )
+
+    study_uuid: Mapped[str] = mapped_column(primary_key=True)
+    finalist: Mapped[int] = mapped_column(primary_key=True)
+    seed: Mapped[int] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    began_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    cross_entropy: Mapped[float | None]
+    accuracy: Mapped[float | None]
+    test_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/rows.py

@@ -23,6 +23,10 @@ class Suggester(Protocol):
     def suggest_int(self, name: str, low: int, high: int, /) -> int: ...
 
 
+TECHNIQUES = ("L1", "L2", "L1+L2", "dropout", "BatchNorm", "early stopping", "combination")
+"""What a network can be regularized with: one technique alone, or two and more of those before early stopping."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Regularization:
     """The regularization of one network, as Keras's layers take it.
@@ -50,6 +54,21 @@ class Regularization:
             batch_norm=params.get("batch_norm", "none"),
             patience=params.get("patience"),
         )
+
+    @property
+    def technique(self) -> str | None:
+        """Which of TECHNIQUES it is; early stopping may come with any of them. None for no regularization at all."""
+        penalty = "+".join(name for name, factor in (("L1", self.l1), ("L2", self.l2)) if factor)
+        others = ("dropout" if self.dropout else "", "BatchNorm" if self.batch_norm != "none" else "")
+        found = [name for name in (penalty, *others) if name]
+        if not found:
+            return None if self.patience is None else "early stopping"
+        return found[0] if len(found) == 1 else "combination"
+
+    @property
+    def complexity(self) -> int:
+        """How many things it needs: L1, L2, dropout, BatchNormalization and early stopping count one each."""
+        return sum(map(bool, (self.l1, self.l2, self.dropout, self.batch_norm != "none", self.patience)))
 
     def __str__(self) -> str:
         """Return it in words: "L2 0.0001, dropout 0.25, early stopping (patience 3)"."""

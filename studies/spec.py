@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
@@ -17,6 +18,9 @@ from pydantic import (
 )
 
 SPEC_VERSION = 1
+
+SEEDS_AT_MOST = 1000
+"""On how many fresh seeds a finalist can be confirmed."""
 
 ADDED_LATER = {"addedLater": True}
 """`Field(…, json_schema_extra=ADDED_LATER)`: for a key whose default keeps what older studies did."""
@@ -67,10 +71,20 @@ def _depth(value: Any) -> int:
     return 1 + max(map(_depth, inner), default=0)
 
 
+def _default_if_none(section: Any) -> Any:
+    return {} if section is None else section  # as studies were stored before there was a confirmation
+
+
 def _check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:
     if not choices or len(set(choices)) < len(choices):
         raise ValueError("give at least one choice, and none of them twice")
     return choices
+
+
+def _check_seeds(seeds: int) -> int:
+    if seeds == 1:
+        raise ValueError("one seed shows no spread: give at least 2, or 0 for no confirmation")
+    return seeds
 
 
 class _Section(BaseModel):
@@ -208,16 +222,18 @@ class SearchSpec(_Section):
         {}, description="arguments of the pruner's class"
     )
     recipes: Annotated[tuple[Recipe, ...], Strict(False)] = Field(
-        (), description="known settings that are tried first (not available yet)"
+        ("course",), description="known settings that are tried first: course, ladder, both, or none"
     )
     seed: int = Field(0, ge=0, lt=2**63, description="the one seed from which all others derive")
 
 
 class ConfirmSpec(_Section):
-    """How the finalists are confirmed on fresh seeds (not available yet)."""
+    """How the finalists are confirmed on fresh seeds."""
 
-    top: PositiveInt = Field(3, description="how many of the best configurations")
-    seeds: int = Field(5, ge=2, le=1000, description="on how many fresh seeds")
+    top: int = Field(3, ge=1, le=100, description="how many of the best configurations are finalists")
+    seeds: Annotated[int, AfterValidator(_check_seeds)] = Field(
+        5, ge=0, le=SEEDS_AT_MOST, description="on how many fresh seeds, at least 2; 0: they are not confirmed"
+    )
 
 
 class BudgetSpec(_Section):
@@ -241,7 +257,9 @@ class StudySpec(_Section):
     training: TrainingSpec = TrainingSpec()
     space: SpaceSpec = SpaceSpec()
     search: SearchSpec = SearchSpec()
-    confirm: ConfirmSpec | None = Field(None, description="confirmation of the finalists")
+    confirm: Annotated[ConfirmSpec, BeforeValidator(_default_if_none)] = Field(
+        ConfirmSpec(), description="confirmation of the finalists"
+    )
     budget: BudgetSpec = BudgetSpec()
 
     def identity(self) -> dict[str, Any]:

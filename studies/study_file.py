@@ -50,6 +50,8 @@ def with_options(
     name: str | None = None,
     trials: int | None = None,
     data: str | None = None,
+    top: int | None = None,
+    seeds: int | None = None,
 ) -> StudySpec:
     """Return a spec changed by those options of the command line that stand for a key; None leaves it.
 
@@ -59,11 +61,13 @@ def with_options(
         ("study", "name"): name,
         ("budget", "trials"): trials,
         ("data", "source"): data,
+        ("confirm", "top"): top,
+        ("confirm", "seeds"): seeds,
     }
     document = spec.model_dump(mode="json", exclude_unset=True)
     for (section, key), value in given.items():
         if value is not None:
-            document.setdefault(section, {})[key] = value
+            document[section] = {**(document.get(section) or {}), key: value}
     return _validated(document, "the options")
 
 

@@ -6,23 +6,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from studies.rows import RowFigures
+from studies.spec import SEEDS_AT_MOST
+
 Params = Mapping[str, Any]
 """A trial's parameters by name, as Optuna stores them: str, bool, int or float values."""
 
 
+class Purpose(enum.StrEnum):
+    """What a task is for."""
+
+    SEARCH = "search"  # a trial of the search
+    CONFIRM = "confirm"  # a finalist, trained on a fresh seed
+    TEST = "test"  # a test look: that finalist, as it was trained, on the test rows
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialTask:
-    """One try at one trial.
+    """One try at one trial, or at one finalist on one fresh seed.
 
     Attributes:
-        number: the trial's number in its study, counted from 0.
-        attempt: how often a worker was lost over this trial before, counted from 0.
+        number: the trial's number in its study, counted from 0; of a finalist see `confirmation_number`.
+        attempt: how often a worker was lost over this task before, counted from 0.
         params: the parameters to train with.
+        purpose: what it is for.
+        seed: stands for the study's seed in initial weights, orders and dropout; None: the study's own.
+        weights_sha256: for a test look, of the file with the finalist's weights, if one was written.
     """
 
     number: int
     attempt: int
     params: Params
+    purpose: Purpose = Purpose.SEARCH
+    seed: int | None = None
+    weights_sha256: str | None = None
+
+    def __str__(self) -> str:
+        """Return what it is called in messages."""
+        if self.purpose == Purpose.SEARCH:
+            return f"trial {self.number}"
+        finalist, seed = divmod(self.number, SEEDS_AT_MOST)
+        rows = ", on the test rows" if self.purpose == Purpose.TEST else ""
+        return f"finalist {finalist}, seed {seed}{rows}"
+
+
+def confirmation_number(finalist: int, seed: int) -> int:
+    """Return the number of the task that trains a finalist on a fresh seed, both counted from 0."""
+    return finalist * SEEDS_AT_MOST + seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +93,7 @@ class TrialOutcome:
         near_zero_share: part of the first layer's weights below 1e-3 in size, in [0, 1] (L1's doing).
         seconds: wall time of its training, as far as the result stands on it.
         weights_sha256: of the file with its weights; None where none was written.
+        select_rows: of a finalist, the select rows' figures, as `studies.rows.RowFigures.to_text` returns them.
     """
 
     best_epoch: int
@@ -74,14 +105,38 @@ class TrialOutcome:
     near_zero_share: float
     seconds: float
     weights_sha256: str | None = None
+    select_rows: str | None = None
 
     def __post_init__(self) -> None:
         _check_finite(self)
+
+    def value(self, objective: str) -> float:
+        """Return the objective, `cross_entropy` or `accuracy`, on the select rows."""
+        return self.select_accuracy if objective == "accuracy" else self.select_cross_entropy
 
     @property
     def generalization_gap(self) -> float:
         """Select minus train cross-entropy: how much worse the network does on rows it hasn't seen."""
         return self.select_cross_entropy - self.train_cross_entropy
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookOutcome:
+    """What a finalist's network did on the test rows.
+
+    Attributes:
+        rows: each row's figures, as `studies.rows.RowFigures.to_text` returns them.
+    """
+
+    rows: str
+
+    def value(self, objective: str) -> float:
+        """Return the objective, `cross_entropy` or `accuracy`, on the test rows."""
+        figures = RowFigures.from_text(self.rows)
+        return figures.accuracy if objective == "accuracy" else figures.cross_entropy
+
+
+Outcome = TrialOutcome | LookOutcome
 
 
 class Verdict(enum.Enum):
@@ -96,9 +151,16 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How far a study is: finished trials, and the best value of a completed one."""
+    """How far a study, or its confirmation, is.
+
+    Attributes:
+        finished: tasks that are finished.
+        total: tasks in all.
+        best: the best value of a completed one.
+    """
 
     finished: int
+    total: int
     best: float | None
 
 

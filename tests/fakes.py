@@ -11,12 +11,13 @@ import time
 
 import numpy as np
 
-from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints, TrialState
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.early_stopping import EarlyStopping
 from search.training.setup import TrainerSetup
 from search.training.trainer import DivergedError, OnEpoch
+from studies.rows import RowFigures
 from studies.space import Regularization
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
 
 
 class FakeTrainer:
@@ -29,7 +30,9 @@ class FakeTrainer:
     def train(
         self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
     ) -> TrialOutcome | None:
-        quality = int(hashlib.sha256(json.dumps(dict(task.params), sort_keys=True).encode()).hexdigest()[:8], 16)
+        asked: object = dict(task.params) if task.seed is None else [dict(task.params), task.seed]
+        text = json.dumps(asked, sort_keys=True)
+        quality = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
         base = quality / 2**32
         patience = Regularization.from_params(task.params).patience
         state = checkpoints.latest() or TrialState(stopping=EarlyStopping(patience=patience))
@@ -66,7 +69,11 @@ class FakeTrainer:
             near_zero_share=0.5,
             seconds=0.0,
             weights_sha256=checkpoints.save_weights([np.full(4, base)]),
+            select_rows=figures(base).to_text() if task.purpose == Purpose.CONFIRM else None,
         )
+
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+        return figures(float(weights[0][0]))
 
     def go_wrong(self, task: TrialTask, epoch: int) -> None:
         fault = json.loads(os.environ.get("FAKE_FAULTS", "{}")).get(str(task.number))
@@ -78,6 +85,12 @@ class FakeTrainer:
             raise DivergedError(epoch)
         if fault == "hang" or (fault == "hang once" and task.attempt == 0 and epoch == 1):
             time.sleep(600)
+
+
+def figures(base: float) -> RowFigures:
+    """Twenty rows whose mean loss is the quality."""
+    spread = np.linspace(-0.01, 0.01, 20)
+    return RowFigures(losses=(base + spread).astype(np.float32), hits=spread < 0.01 - 0.02 * base)
 
 
 if __name__ == "__main__":

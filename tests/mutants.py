@@ -58,7 +58,7 @@ MUTATIONS = (
     Mutation(
         "the transaction round an ask",
         _STORE,
-        "def _ask(self) -> TrialTask | None:\n        with self._transaction() as connection:",
+        "def _ask(self) -> TrialTask | None:\n        with self.transaction() as connection:",
         "def _ask(self) -> TrialTask | None:\n"
         '        with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:',
         (f"{_FENCES}::test_an_ask_that_fails_half_way_leaves_nothing",),
@@ -166,7 +166,7 @@ MUTATIONS = (
     Mutation(
         "a trial is tried again at most twice",
         _STORE,
-        "if task.attempt + 1 >= _MOST_ATTEMPTS:",
+        "if task.attempt + 1 >= MOST_ATTEMPTS:",
         "if False:",
         (f"{_FENCES}::test_a_trial_that_loses_its_worker_three_times_is_given_up",),
     ),

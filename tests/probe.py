@@ -100,7 +100,7 @@ def probe_coordinator() -> None:
 
     probe = _Probe(Path(os.environ[FOLDER]))
     probe.wrap(StudyStore, "ask", lambda: probe.during("asking"))
-    for name in ("record_epoch", "finish", "fail", "lose", "end_run", "stop_requested", "best_trials"):
+    for name in ("record_epoch", "finish", "fail", "lose", "end_run", "stop_requested", "keepers"):
         probe.wrap(StudyStore, name, lambda: probe.during("writing"))
     start = ProcessEngine.start
 

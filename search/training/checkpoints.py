@@ -60,6 +60,10 @@ class Checkpoints(Protocol):
         """Keep the weights of the restored epoch; return the SHA-256 of their file, None where they aren't kept."""
         ...
 
+    def weights(self, sha256: str | None) -> Arrays | None:
+        """Return the weights that are kept, if their file has that SHA-256, else None."""
+        ...
+
 
 class NoCheckpoints:
     """Keeps nothing."""
@@ -70,8 +74,13 @@ class NoCheckpoints:
     def save(self, state: TrialState) -> None:
         """Forget it."""
 
-    def save_weights(self, weights: Arrays) -> None:
+    def save_weights(self, weights: Arrays) -> str | None:
         """Return None."""
+        return None
+
+    def weights(self, sha256: str | None) -> Arrays | None:
+        """Return None."""
+        return None
 
 
 NO_CHECKPOINTS = NoCheckpoints()
@@ -135,6 +144,17 @@ class FileCheckpoints:
             self._warn(f"its weights could not be saved ({_one_line(error)})")
             return None
         return hashlib.sha256(buffer.getbuffer()).hexdigest()
+
+    def weights(self, sha256: str | None) -> Arrays | None:
+        """Read the weights that `save_weights` wrote; None where the file is missing or was changed."""
+        try:
+            content = self._files.weights(self._number).read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return [file[name] for name in file.files]
 
     def _write_what_waits(self) -> None:
         while True:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from search.data.splits import Rows
 from search.training.checkpoints import Arrays
 from search.training.optimizers import OPTIMIZERS
-from search.training.trial import Evaluation, Weights
+from search.training.trial import Weights
+from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.spec import ModelSpec, TrainingSpec
 
@@ -158,7 +159,7 @@ class CompiledNetwork:
             self._steps += 1
         return float(loss) / len(order)
 
-    def evaluate(self, rows: Rows) -> Evaluation:
+    def evaluate(self, rows: Rows) -> RowFigures:
         """Apply the network without dropout, with BatchNormalization's moving averages."""
         losses, hits = [], []
         for start in range(0, len(rows), _EVALUATED_AT_ONCE):
@@ -166,7 +167,7 @@ class CompiledNetwork:
             loss, hit = self._compiled_evaluate(tf.constant(part))
             losses.append(loss.numpy())
             hits.append(hit.numpy())
-        return Evaluation(float(np.concatenate(losses).mean(dtype=np.float64)), float(np.concatenate(hits).mean()))
+        return RowFigures(losses=np.concatenate(losses), hits=np.concatenate(hits))
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
         """Return what the network gives for some rows, (rows, classes), dropout off."""

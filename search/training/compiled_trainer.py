@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.data.splits import Splits
-from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints
 from search.training.compiled_network import CompiledNetwork
+from search.training.keras_trainer import look_at_test
 from search.training.model import RegularizedNetwork
 from search.training.trainer import OnEpoch
 from search.training.trial import train_trial
+from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.spec import StudySpec
-from studies.trial import TrialOutcome, TrialTask
+from studies.trial import Purpose, TrialOutcome, TrialTask
 
 _ALIGNMENT = 64  # bytes
 
@@ -36,6 +38,7 @@ class CompiledTrainer:
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
         self.spec = spec
+        self.dataset = dataset
         self.splits = splits
         self.seed = spec.search.seed if seed is None else seed
         self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
@@ -54,19 +57,33 @@ class CompiledTrainer:
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`."""
         regularization = Regularization.from_params(task.params)
-        network = self.network(regularization)
+        network = self.network(regularization, task.seed)
         return train_trial(
             network,
             patience=regularization.patience,
             max_epochs=self.spec.training.max_epochs,
             splits=self.splits,
-            seed=self.seed,
+            seed=self.seed if task.seed is None else task.seed,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
+            keeps_rows=task.purpose == Purpose.CONFIRM,
         )
 
-    def network(self, regularization: Regularization) -> CompiledNetwork:
-        """Return the network for one trial, at its beginning; trials with the same placement share it."""
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+        """Evaluate on the test rows; see `Trainer`."""
+        return look_at_test(self.builder, self.dataset, task, weights)
+
+    def network(self, regularization: Regularization, seed: int | None = None) -> CompiledNetwork:
+        """Return the network for one trial, at its beginning; trials with the same placement share it.
+
+        Args:
+            regularization: of the trial.
+            seed: decides its initial weights and draws of dropout; None: as the trainer's does.
+        """
+        builder, kernels = self.builder, self.kernels
+        if seed is not None:
+            builder = builder.seeded(seed)
+            kernels = builder.initial_kernels()
         placement = regularization.batch_norm
         if placement not in self.networks:
             self.networks[placement] = CompiledNetwork(
@@ -80,7 +97,7 @@ class CompiledTrainer:
                 scale=self.builder.scale,
             )
         network = self.networks[placement]
-        network.reset(regularization, self.kernels, self.builder.dropout_seeds())
+        network.reset(regularization, kernels, builder.dropout_seeds())
         return network
 
 

@@ -11,10 +11,11 @@ from search.data.splits import Rows, Splits
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints
 from search.training.model import RegularizedNetwork
 from search.training.trainer import OnEpoch
-from search.training.trial import Evaluation, Weights, train_trial
+from search.training.trial import Weights, train_trial
+from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.spec import StudySpec
-from studies.trial import TrialOutcome, TrialTask
+from studies.trial import Purpose, TrialOutcome, TrialTask
 
 _EVALUATED_AT_ONCE = 10_000  # rows; more would hold all images as floats
 
@@ -42,18 +43,27 @@ class KerasTrainer:
         """Train one trial; see `Trainer`."""
         keras.utils.clear_session()
         regularization = Regularization.from_params(task.params)
+        seed = self.seed if task.seed is None else task.seed
         network = KerasNetwork(
-            self.builder.network(regularization), self.dataset.x_train, self.dataset.y_train, self.training.batch_size
+            self.builder.seeded(seed).network(regularization),
+            self.dataset.x_train,
+            self.dataset.y_train,
+            self.training.batch_size,
         )
         return train_trial(
             network,
             patience=regularization.patience,
             max_epochs=self.training.max_epochs,
             splits=self.splits,
-            seed=self.seed,
+            seed=seed,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
+            keeps_rows=task.purpose == Purpose.CONFIRM,
         )
+
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+        """Evaluate on the test rows; see `Trainer`."""
+        return look_at_test(self.builder, self.dataset, task, weights)
 
 
 class KerasNetwork:
@@ -79,19 +89,9 @@ class KerasNetwork:
         )
         return float(history.history["loss"][-1])
 
-    def evaluate(self, rows: Rows) -> Evaluation:
+    def evaluate(self, rows: Rows) -> RowFigures:
         """Apply the model without dropout."""
-        losses, hits = [], []
-        for start in range(0, len(rows), _EVALUATED_AT_ONCE):
-            part = rows[start : start + _EVALUATED_AT_ONCE]
-            logits = self.model(self.x[part], training=False)
-            losses.append(
-                keras.ops.convert_to_numpy(
-                    keras.losses.sparse_categorical_crossentropy(self.y[part], logits, from_logits=True)
-                )
-            )
-            hits.append(np.argmax(keras.ops.convert_to_numpy(logits), axis=1) == self.y[part])
-        return Evaluation(float(np.concatenate(losses).mean(dtype=np.float64)), float(np.concatenate(hits).mean()))
+        return evaluate(self.model, self.x, self.y, rows)
 
     def penalty(self) -> float:
         """Add up the model's regularization losses."""
@@ -117,3 +117,22 @@ class KerasNetwork:
 
     def _variables(self) -> list[keras.Variable]:
         return [*self.model.variables, *self.model.optimizer.variables]
+
+
+def look_at_test(builder: RegularizedNetwork, dataset: Dataset, task: TrialTask, weights: Arrays) -> RowFigures:
+    """Return what a task's network does on the test rows, as the plain Keras model that a user gets."""
+    model = builder.network(Regularization.from_params(task.params))
+    model.set_weights(weights)
+    return evaluate(model, dataset.x_test, dataset.y_test, np.arange(dataset.n_test))
+
+
+def evaluate(model: keras.Model, x: NDArray[Any], y: NDArray[Any], rows: Rows) -> RowFigures:
+    """Apply a model that gives logits to some rows, dropout off."""
+    losses, hits = [], []
+    for start in range(0, len(rows), _EVALUATED_AT_ONCE):
+        part = rows[start : start + _EVALUATED_AT_ONCE]
+        logits = model(x[part], training=False)
+        loss = keras.losses.sparse_categorical_crossentropy(y[part], logits, from_logits=True)
+        losses.append(keras.ops.convert_to_numpy(loss))
+        hits.append(np.argmax(keras.ops.convert_to_numpy(logits), axis=1) == y[part])
+    return RowFigures(losses=np.concatenate(losses), hits=np.concatenate(hits))

@@ -1,5 +1,6 @@
 """The course's network as a KerasTuner HyperModel: Flatten, Dense, …, Dense, regularized as one trial asks."""
 
+import copy
 import itertools
 import math
 from collections.abc import Sequence
@@ -65,6 +66,12 @@ class RegularizedNetwork(keras_tuner.HyperModel):
             scale=1 / 255 if dataset.x_train.dtype == np.uint8 else 1.0,
             seed=seed,
         )
+
+    def seeded(self, seed: int) -> "RegularizedNetwork":
+        """Return the same network with other initial weights and other draws of dropout."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Build what KerasTuner's hyperparameters ask for; they are declared on the way."""

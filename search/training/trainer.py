@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints
+from studies.rows import RowFigures
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 OnEpoch = Callable[[EpochMetrics], bool]
@@ -26,6 +27,10 @@ class Trainer(Protocol):
         """Train one trial, from its latest checkpoint on; None where `on_epoch` ended it.
 
         `on_epoch` is told every epoch, those before the checkpoint too: the last may not have been heard.
-        Raises DivergedError where a loss is NaN or infinite.
+        The task's seed, where it has one, stands for the study's. Raises DivergedError where a loss is NaN or infinite.
         """
+        ...
+
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+        """Return what the network does on the test rows with weights that training gave; nothing is learned there."""
         ...

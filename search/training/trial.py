@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,12 @@ from search.seeds import derive_seed
 from search.training.checkpoints import Arrays, Checkpoints, TrialState
 from search.training.early_stopping import EarlyStopping
 from search.training.trainer import DivergedError, OnEpoch
+from studies.rows import RowFigures
 from studies.trial import EpochMetrics, TrialOutcome
 
 _NEAR_ZERO = 1e-3
 
 Weights = list[NDArray[Any]]
-
-
-class Evaluation(NamedTuple):
-    """Cross-entropy (nats per row, no penalty) and accuracy in [0, 1] on some rows, dropout off."""
-
-    cross_entropy: float
-    accuracy: float
 
 
 class Network(Protocol):
@@ -32,8 +26,8 @@ class Network(Protocol):
     def train_epoch(self, order: Rows) -> float:
         """Train one epoch on the rows in that order; return the mean loss, with penalty and dropout."""
 
-    def evaluate(self, rows: Rows) -> Evaluation:
-        """Judge the network on some rows."""
+    def evaluate(self, rows: Rows) -> RowFigures:
+        """Apply the network to some rows, dropout off."""
 
     def penalty(self) -> float:
         """Return what L1 and L2 add to the loss."""
@@ -60,8 +54,13 @@ def train_trial(
     seed: int,
     on_epoch: OnEpoch,
     checkpoints: Checkpoints,
+    keeps_rows: bool,
 ) -> TrialOutcome | None:
-    """Train the network until early stopping or `max_epochs`, from its latest checkpoint on; see `Trainer.train`."""
+    """Train the network until early stopping or `max_epochs`, from its latest checkpoint on; see `Trainer.train`.
+
+    Args:
+        keeps_rows: whether the outcome has each select row's figures.
+    """
     started = time.perf_counter()
     state = checkpoints.latest()
     if state is None:
@@ -96,6 +95,7 @@ def train_trial(
         near_zero_share=float((np.abs(first_kernel) < _NEAR_ZERO).mean()),
         seconds=time.perf_counter() - started,
         weights_sha256=checkpoints.save_weights(weights),
+        select_rows=select.to_text() if keeps_rows else None,
     )
 
 
@@ -122,8 +122,8 @@ def _after_epoch(network: Network, state: TrialState, splits: Splits, seed: int,
 def _train_epoch(network: Network, epoch: int, order: Rows, stop: Rows) -> EpochMetrics:
     started = time.perf_counter()
     train_loss = network.train_epoch(order)
-    cross_entropy, accuracy = network.evaluate(stop)
-    penalty = network.penalty()
+    judged = network.evaluate(stop)
+    cross_entropy, penalty = judged.cross_entropy, network.penalty()
     if not all(map(math.isfinite, (train_loss, cross_entropy, penalty))):
         raise DivergedError(epoch)
     return EpochMetrics(
@@ -131,6 +131,6 @@ def _train_epoch(network: Network, epoch: int, order: Rows, stop: Rows) -> Epoch
         train_loss=train_loss,
         stop_loss=cross_entropy + penalty,
         stop_cross_entropy=cross_entropy,
-        stop_accuracy=accuracy,
+        stop_accuracy=judged.accuracy,
         seconds=time.perf_counter() - started,
     )

@@ -1,38 +1,12 @@
-"""What a confirmed study concludes: the winner, what it gains over none with its interval, and what each technique gains.
+"""What a confirmed study concludes: the winner, what it gains over none, and what each technique gains.
 
 Every figure follows from the per-row losses that the confirmation kept, by studies/statistics.py.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from studies.space import Regularization
+from storage.finalists import Finalist
 from studies.statistics import Interval
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finalist:
-    """One configuration that is trained again on fresh seeds.
-
-    Attributes:
-        index: counted from 0, in the order in which they were chosen.
-        params: as of a trial.
-        roles: why it is one: "top 1", "best with L2 alone", "baseline: none", …; at least one.
-        trial: the number of the trial that it was; None for a baseline that no trial was.
-        look: the look, counted from 1, that it came with.
-    """
-
-    index: int
-    params: Mapping[str, Any]
-    roles: tuple[str, ...]
-    trial: int | None
-    look: int
-
-    @property
-    def regularization(self) -> Regularization:
-        """What its parameters stand for."""
-        return Regularization.from_params(self.params)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +71,7 @@ class Conclusion:
 
     Attributes:
         winner: the best on the select rows over the fresh seeds, the simplest among those tied with it.
-        baseline: no regularization at all.
+        baseline: no regularization at all; None where it failed.
         results: of every finalist whose seeds all trained, the winner among them.
         failed: each finalist that did not, and why.
         techniques: a row each.
@@ -105,12 +79,12 @@ class Conclusion:
         level: of all intervals, such as 0.95.
         seeds: how many fresh seeds, the same for all.
         select_rows, test_rows: how many rows each figure is over.
-        looks: how often finalists were chosen and shown the test rows; more than 1: the test rows aren't fresh any more.
+        looks: how often finalists were chosen and shown the test rows; after the first they are no longer fresh.
         evaluations: entries in the ledger of test looks.
     """
 
     winner: FinalistResult
-    baseline: FinalistResult
+    baseline: FinalistResult | None
     results: tuple[FinalistResult, ...]
     failed: tuple[tuple[Finalist, str], ...]
     techniques: tuple[TechniqueRow, ...]

@@ -35,7 +35,7 @@ class InterruptedEngine(InlineEngine):
 
 
 def fill(storage: str) -> None:
-    """Search until trials are complete, pruned, failed and running; let one wait."""
+    """Search until trials are complete, pruned, failed and running, and one waits; confirm another study."""
     os.environ["FAKE_FAULTS"] = '{"2": "diverge"}'
     pruner = "search.pruner_options={n_startup_trials=2}"
     options: dict[str, Any] = {"storage": storage, "progress": Progress(), "trials": 10, "settings": [pruner]}
@@ -43,6 +43,8 @@ def fill(storage: str) -> None:
         api.run("smoke", engine=InterruptedEngine(fakes.FakeTrainer), **options)
     except Interrupted:
         api.enqueue("smoke", ["l2=1e-4", "dropout=off"], storage=storage)
+    options["settings"] = ['search.recipes=["course"]', "confirm.seeds=2", "confirm.top=1"]
+    api.run("smoke", name="confirmed", engine=InlineEngine(fakes.FakeTrainer), **options)
 
 
 def dump(storage: str) -> str:

@@ -351,11 +351,6 @@ def test_what_cannot_be_done_yet_is_refused(search: Search, setting: str, storag
     assert not database_path(storage).exists()
 
 
-def test_what_is_not_done_yet_is_told(search: Search, progress: Any) -> None:
-    search(trials=1, settings=['search.recipes=["course"]', "confirm.top=3"])
-    assert sum("not available yet" in message for message in progress.messages) == 2
-
-
 @pytest.mark.parametrize(
     "options",
     [

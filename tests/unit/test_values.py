@@ -74,11 +74,11 @@ TASK = TrialTask(number=4, attempt=0, params={"regularizer": "l2", "l2": 1e-4})
 
 def test_without_a_terminal_there_is_one_line_a_finished_trial(capsys: object) -> None:
     progress = LineProgress()
-    progress.begin("mnist", 2, 5, 0.1)
+    progress.begin("study mnist", 2, 5, 0.1)
     progress.trial_finished(FinishedTrial(task=TASK, state="COMPLETE", value=0.08, remark="", seconds=12.3), 0.08)
     progress.trial_finished(FinishedTrial(task=TASK, state="FAIL", value=None, remark="why", seconds=1.0), 0.08)
     assert capsys.readouterr().err.splitlines() == [  # type: ignore[attr-defined]
-        "study mnist: 2 of 5 trials finished, going on",
+        "study mnist: 2 of 5 finished, going on",
         "[3/5] trial 4 COMPLETE 0.08000, 12 s: L2 0.0001",
         "[4/5] trial 4 FAIL (why), 1 s: L2 0.0001",
     ]
@@ -90,7 +90,7 @@ def test_on_a_terminal_there_are_trials_done_running_best_pace_and_time_left() -
     now = 0.0
     progress = LiveProgress(clock=lambda: now)
     progress.message("before the display is open")
-    progress.begin("mnist", 2, 6, 0.1)
+    progress.begin("study mnist", 2, 6, 0.1)
     progress.trial_began(TASK)
     figures = EpochMetrics(
         epoch=2, train_loss=0.5, stop_loss=0.4, stop_cross_entropy=0.3, stop_accuracy=0.9, seconds=1.0
@@ -104,7 +104,7 @@ def test_on_a_terminal_there_are_trials_done_running_best_pace_and_time_left() -
     Console(file=shown, width=200).print(progress._table())
     progress.end()
     progress.end()
-    assert "mnist: 3 of 6 trials" in shown.getvalue()
+    assert "study mnist: 3 of 6" in shown.getvalue()
     assert "best 0.10000" in shown.getvalue()
     assert "1.0 trials a minute, about 3 min left" in shown.getvalue()
     assert "trial 4" in shown.getvalue()

@@ -1,0 +1,49 @@
+"""An engine whose idle workers live on from one coordinator of a run to the next: TensorFlow starts once."""
+
+from pathlib import Path
+
+from search.engines.base import Engine, Handler
+from search.training.setup import TrainerSetup
+from studies.trial import TrialTask
+
+
+class KeptEngine:
+    """Another engine, whose `stop` ends its workers only while one of them is busy; `close` always does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._started: tuple[TrainerSetup, int] | None = None
+
+    def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
+        """Start the workers, unless at least as many are there."""
+        if self._started is not None and self._started[0] == setup and self._started[1] >= workers:
+            return
+        self.close()
+        self._started = (setup, workers)
+        self._engine.start(setup, workers, log_prefix)
+
+    def free_workers(self) -> int:
+        """Return how many tasks can be submitted now."""
+        return self._engine.free_workers()
+
+    def submit(self, task: TrialTask) -> None:
+        """Give a task to a free worker."""
+        self._engine.submit(task)
+
+    def wait(self, handler: Handler, timeout_seconds: float) -> None:
+        """Hand on what workers say."""
+        self._engine.wait(handler, timeout_seconds)
+
+    def give_up(self, task: TrialTask, reason: str) -> None:
+        """End the worker that has this task."""
+        self._engine.give_up(task, reason)
+
+    def stop(self) -> None:
+        """End all workers if one of them is busy; what is idle waits for the next coordinator."""
+        if self._started is not None and self._engine.free_workers() < self._started[1]:
+            self.close()
+
+    def close(self) -> None:
+        """End all workers, whatever they do."""
+        self._started = None
+        self._engine.stop()

@@ -1,0 +1,290 @@
+"""A study's confirmation in the database, as its coordinator writes it: finalists × fresh seeds, then the test looks.
+
+Every training is planned before the first begins, and every test look waits until all are trained: nothing is chosen
+by figures that the test rows gave.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import func, insert, select, update
+
+from storage.finalists import Finalist
+from storage.store import MOST_ATTEMPTS, StudyStore, utc_now
+from storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, LookRow
+from studies.rows import RowFigures
+from studies.spec import SEEDS_AT_MOST
+from studies.trial import (
+    EpochMetrics,
+    LookOutcome,
+    Outcome,
+    Purpose,
+    Standing,
+    TrialOutcome,
+    TrialTask,
+    Verdict,
+    confirmation_number,
+)
+
+_FIGURES = ("train_loss", "stop_loss", "stop_cross_entropy", "stop_accuracy")
+
+_table: Any = ConfirmationRow.__table__
+_looks: Any = LookRow.__table__
+
+
+class ConfirmationStore:
+    """The confirmation of one study; a coordinator's store, as `StudyStore` is for the search.
+
+    Args:
+        study: opened by its coordinator, in a run.
+        seed_of: gives the seed that stands for the study's, for a fresh seed counted from 0.
+    """
+
+    exhausted = False
+
+    def __init__(self, study: StudyStore, seed_of: Callable[[int], int]) -> None:
+        self._study = study
+        self._uuid = study.study_uuid
+        self._seed_of = seed_of
+        self.waits = False
+
+    def plan(self, chosen: Sequence[Finalist], seeds: int) -> int:
+        """Enter the finalists that aren't there yet, and a training of each of all on each seed; return the look.
+
+        What is new belongs to the look under way; to the next one, where that one has shown test rows already.
+        """
+        with self._study.transaction() as connection:
+            known = read_finalists(connection, self._uuid)
+            regularizations = {finalist.regularization for finalist in known}
+            new = [finalist for finalist in chosen if finalist.regularization not in regularizations]
+            planned = set(connection.execute(self._of(_table, _table.c.finalist, _table.c.seed)).tuples())
+            total = len(known) + len(new)
+            missing = [(f, s) for f in range(total) for s in range(seeds) if (f, s) not in planned]
+            look: int = connection.execute(self._of(_table, func.coalesce(func.max(_table.c.look), 1))).scalar_one()
+            if missing and self._was_shown(connection, look):
+                look += 1
+            for index, finalist in enumerate(new, start=len(known)):
+                connection.execute(insert(FinalistRow).values(_row_of(finalist, self._uuid, index, look)))
+            for finalist_index, seed in missing:
+                key = {"study_uuid": self._uuid, "finalist": finalist_index, "seed": seed}
+                connection.execute(insert(_table).values(look=look, attempt=0, state="waiting", **key))
+            return look
+
+    def standing(self) -> Standing:
+        """Return how far the confirmation is; a training and a test look count one each."""
+        with self._study.transaction() as connection:
+            rows = connection.execute(self._of(_table, _table.c.finalist, _table.c.state)).all()
+            looked = connection.execute(
+                self._of(_looks, func.count()).where(_looks.c.ended_at.is_not(None))
+            ).scalar_one()
+        out = {row.finalist for row in rows if row.state == "failed"}
+        trained = sum(row.state in ("complete", "failed") for row in rows)
+        to_train = sum(row.state in ("waiting", "running") for row in rows if row.finalist not in out)
+        to_look = sum(row.finalist not in out for row in rows) - looked
+        finished = trained + looked
+        return Standing(finished=finished, total=finished + to_train + max(to_look, 0), best=None)
+
+    def unfinished(self) -> list[TrialTask]:
+        """Return what ran when the confirmation was interrupted."""
+        with self._study.transaction() as connection:
+            params = self._params(connection)
+            running = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.attempt).where(_table.c.state == "running")
+            )
+            tasks = [self._task(Purpose.CONFIRM, row, params) for row in running]
+            looking = connection.execute(
+                self._of(_looks, _looks.c.finalist, _looks.c.seed, _looks.c.attempt, _table.c.weights_sha256)
+                .join_from(_looks, _table, self._same_key())
+                .where(_looks.c.ended_at.is_(None), _table.c.state == "complete")
+            )
+            return [*tasks, *(self._task(Purpose.TEST, row, params) for row in looking)]
+
+    def ask(self) -> TrialTask | None:
+        """Begin one more training, seed by seed; when all are trained, one more test look; None where nothing is left.
+
+        A finalist that failed on one seed is left out of everything that follows.
+        """
+        with self._study.transaction() as connection:
+            params = self._params(connection)
+            out = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
+            to_train = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.attempt)
+                .where(_table.c.state == "waiting", _table.c.finalist.not_in(out))
+                .order_by(_table.c.seed, _table.c.finalist)
+            ).first()
+            if to_train is not None:
+                self._set(connection, _table, to_train.finalist, to_train.seed, state="running")
+                return self._task(Purpose.CONFIRM, to_train, params)
+            running = connection.execute(self._of(_table, func.count()).where(_table.c.state == "running")).scalar_one()
+            self.waits = running > 0
+            if running:
+                return None
+            to_look = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.weights_sha256)
+                .outerjoin_from(_table, _looks, self._same_key())
+                .where(_table.c.finalist.not_in(out), _looks.c.seed.is_(None), _table.c.state == "complete")
+                .order_by(_table.c.seed, _table.c.finalist)
+            ).first()
+            if to_look is None:
+                return None
+            key = {"study_uuid": self._uuid, "finalist": to_look.finalist, "seed": to_look.seed}
+            connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
+            return self._task(Purpose.TEST, to_look, params)
+
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
+        """Record an epoch; nothing prunes a finalist."""
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        table: Any = ConfirmationEpochRow.__table__
+        with self._study.transaction() as connection:
+            recorded = connection.execute(
+                self._of(table, *(table.c[name] for name in _FIGURES)).where(
+                    table.c.finalist == finalist, table.c.seed == seed, table.c.epoch == metrics.epoch
+                )
+            ).one_or_none()
+            if recorded is not None:
+                same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
+                return Verdict.REPEATED if same else Verdict.DIFFERS
+            if not self._is_under_way(connection, task):
+                return Verdict.ENDED
+            key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
+            connection.execute(insert(table).values(**key, **asdict(metrics)))
+            return Verdict.RECORDED
+
+    def finish(self, task: TrialTask, outcome: Outcome) -> bool:
+        """Record what a training or a test look gave; False where something else ended it before."""
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        with self._study.transaction() as connection:
+            if not self._is_under_way(connection, task):
+                return False
+            if isinstance(outcome, LookOutcome):
+                figures = RowFigures.from_text(outcome.rows)
+                self._set(
+                    connection,
+                    _looks,
+                    finalist,
+                    seed,
+                    ended_at=utc_now(),
+                    cross_entropy=figures.cross_entropy,
+                    accuracy=figures.accuracy,
+                    test_rows=figures.to_bytes(),
+                )
+            else:
+                self._set(connection, _table, finalist, seed, state="complete", **_columns(outcome))
+            return True
+
+    def fail(self, task: TrialTask, reason: str) -> bool:
+        """Record that a finalist failed for good; False where something else ended it before."""
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        with self._study.transaction() as connection:
+            if not self._is_under_way(connection, task):
+                return False
+            self._set(connection, _table, finalist, seed, state="failed", reason=reason)
+            return True
+
+    def lose(self, task: TrialTask) -> TrialTask | None:
+        """Record that a task's worker was lost; return its next attempt, or None after the last."""
+        if task.attempt + 1 >= MOST_ATTEMPTS:
+            return None
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        table = _looks if task.purpose == Purpose.TEST else _table
+        with self._study.transaction() as connection:
+            self._set(connection, table, finalist, seed, attempt=task.attempt + 1)
+        return TrialTask(**{**vars(task), "attempt": task.attempt + 1})
+
+    def keepers(self) -> list[int]:
+        """Return the numbers whose weights are kept: all until their test look, then each finalist's median seed."""
+        with self._study.transaction() as connection:
+            rows = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.select_cross_entropy, _looks.c.ended_at)
+                .outerjoin_from(_table, _looks, self._same_key())
+                .where(_table.c.state == "complete")
+                .order_by(_table.c.finalist, _table.c.select_cross_entropy, _table.c.seed)
+            ).all()
+        kept = {(row.finalist, row.seed) for row in rows if row.ended_at is None}
+        for finalist in {row.finalist for row in rows}:
+            kept.add((finalist, median_seed([row for row in rows if row.finalist == finalist])))
+        return sorted(confirmation_number(finalist, seed) for finalist, seed in kept)
+
+    def stop_requested(self) -> bool:
+        """Return whether somebody asked this run to stop."""
+        return self._study.stop_requested()
+
+    def _was_shown(self, connection: sqlalchemy.Connection, look: int) -> bool:
+        """Return whether a test look of that number has begun."""
+        shown = self._of(_looks, func.count()).join_from(_looks, _table, self._same_key()).where(_table.c.look == look)
+        return bool(connection.execute(shown).scalar_one())
+
+    def _params(self, connection: sqlalchemy.Connection) -> list[Mapping[str, Any]]:
+        return [finalist.params for finalist in read_finalists(connection, self._uuid)]
+
+    def _task(self, purpose: Purpose, row: Any, params: Sequence[Mapping[str, Any]]) -> TrialTask:
+        fields = row._mapping
+        return TrialTask(
+            number=confirmation_number(row.finalist, row.seed),
+            attempt=fields.get("attempt", 0),
+            params=params[row.finalist],
+            purpose=purpose,
+            seed=self._seed_of(row.seed),
+            weights_sha256=fields.get("weights_sha256"),
+        )
+
+    def _is_under_way(self, connection: sqlalchemy.Connection, task: TrialTask) -> bool:
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        table = _looks if task.purpose == Purpose.TEST else _table
+        under_way = _looks.c.ended_at.is_(None) if task.purpose == Purpose.TEST else _table.c.state == "running"
+        found = self._of(table, func.count()).where(table.c.finalist == finalist, table.c.seed == seed, under_way)
+        return bool(connection.execute(found).scalar_one())
+
+    def _set(self, connection: sqlalchemy.Connection, table: Any, finalist: int, seed: int, **columns: Any) -> None:
+        key = (table.c.study_uuid == self._uuid, table.c.finalist == finalist, table.c.seed == seed)
+        connection.execute(update(table).where(*key).values(**columns))
+
+    def _of(self, table: Any, *columns: Any) -> Any:
+        """Return a select of this study's rows."""
+        return select(*columns).where(table.c.study_uuid == self._uuid)
+
+    @staticmethod
+    def _same_key() -> Any:
+        return sqlalchemy.and_(*(_table.c[name] == _looks.c[name] for name in ("study_uuid", "finalist", "seed")))
+
+
+def median_seed(ranked: Sequence[Any]) -> int:
+    """Return the seed of the middle one of rows ranked by their select cross-entropy; of two, the better."""
+    seed: int = ranked[(len(ranked) - 1) // 2].seed
+    return seed
+
+
+def read_finalists(connection: sqlalchemy.Connection, uuid: str) -> list[Finalist]:
+    """Return a study's finalists by index."""
+    rows = connection.execute(
+        select(FinalistRow.__table__).where(FinalistRow.study_uuid == uuid).order_by(FinalistRow.finalist)
+    )
+    return [
+        Finalist(
+            index=row.finalist,
+            params=json.loads(row.params),
+            roles=tuple(json.loads(row.roles)),
+            trial=row.trial,
+            look=row.look,
+        )
+        for row in rows
+    ]
+
+
+def _row_of(finalist: Finalist, uuid: str, index: int, look: int) -> dict[str, Any]:
+    return {
+        "study_uuid": uuid,
+        "finalist": index,
+        "look": look,
+        "trial": finalist.trial,
+        "params": json.dumps(dict(finalist.params)),
+        "roles": json.dumps(finalist.roles),
+    }
+
+
+def _columns(outcome: TrialOutcome) -> dict[str, Any]:
+    assert outcome.select_rows is not None
+    return {**asdict(outcome), "select_rows": RowFigures.from_text(outcome.select_rows).to_bytes()}

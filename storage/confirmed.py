@@ -1,0 +1,197 @@
+"""Reads a confirmation and draws the study's conclusion from the per-row figures that it kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from storage.confirmation import read_finalists
+from storage.database import Database
+from storage.finalists import NONE, Finalist
+from storage.queries import StudyRecord
+from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
+from storage.tables import ConfirmationRow, LookRow
+from studies.rows import RowFigures
+from studies.space import TECHNIQUES
+from studies.statistics import choose_winner, crossed_interval, gain
+
+LEVEL = 0.95
+
+
+def read_conclusion(database: Database, study: StudyRecord) -> Conclusion | None:
+    """Return what the latest whole look concludes; None where none is whole yet."""
+    with database.read() as connection:
+        finalists = read_finalists(connection, study.study_uuid)
+        if not finalists:
+            return None
+        trainings = _trainings(connection, study.study_uuid)
+        look = _latest_whole_look(trainings)
+        if look is None:
+            return None
+        seen = [training for training in trainings if training.look <= look]
+        return _conclude(finalists, seen, study.spec.search.objective)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training:
+    """One finalist on one fresh seed, as it is stored; `test` is None before its test look has ended."""
+
+    finalist: int
+    seed: int
+    look: int
+    state: str
+    reason: str | None
+    began_looking: bool
+    figures: Mapping[str, Any]
+    select: RowFigures | None
+    test: RowFigures | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Confirmed:
+    """A finalist whose seeds all trained and were shown the test rows."""
+
+    finalist: Finalist
+    trainings: Sequence[_Training]
+
+    @cached_property
+    def select_losses(self) -> NDArray[np.float64]:
+        """(seeds, select rows)."""
+        return np.array([training.select.losses for training in self.trainings if training.select], dtype=np.float64)
+
+    @cached_property
+    def select_errors(self) -> NDArray[np.float64]:
+        """(seeds, select rows), 1 where the class is wrong."""
+        return np.array([~training.select.hits for training in self.trainings if training.select], dtype=np.float64)
+
+    @cached_property
+    def test_losses(self) -> NDArray[np.float64]:
+        """(seeds, test rows)."""
+        return np.array([training.test.losses for training in self.trainings if training.test], dtype=np.float64)
+
+    @cached_property
+    def test_errors(self) -> NDArray[np.float64]:
+        """(seeds, test rows), 1 where the class is wrong."""
+        return np.array([~training.test.hits for training in self.trainings if training.test], dtype=np.float64)
+
+    def mean(self, figure: str) -> float:
+        """Return the mean over seeds of one of a training's figures."""
+        return float(np.mean([training.figures[figure] for training in self.trainings]))
+
+
+def _trainings(connection: Connection, uuid: str) -> list[_Training]:
+    table: Any = ConfirmationRow.__table__
+    looks: Any = LookRow.__table__
+    rows = connection.execute(
+        select(table, looks.c.began_at, looks.c.ended_at, looks.c.test_rows)
+        .outerjoin_from(
+            table,
+            looks,
+            (table.c.study_uuid == looks.c.study_uuid)
+            & (table.c.finalist == looks.c.finalist)
+            & (table.c.seed == looks.c.seed),
+        )
+        .where(table.c.study_uuid == uuid)
+        .order_by(table.c.finalist, table.c.seed)
+    )
+    return [
+        _Training(
+            finalist=row.finalist,
+            seed=row.seed,
+            look=row.look,
+            state=row.state,
+            reason=row.reason,
+            began_looking=row.began_at is not None,
+            figures=dict(row._mapping),
+            select=None if row.select_rows is None else RowFigures.from_bytes(row.select_rows),
+            test=None if row.test_rows is None else RowFigures.from_bytes(row.test_rows),
+        )
+        for row in rows
+    ]
+
+
+def _latest_whole_look(trainings: Sequence[_Training]) -> int | None:
+    """Return the last look up to which everything that can end has ended."""
+    out = {training.finalist for training in trainings if training.state == "failed"}
+    open_looks = [t.look for t in trainings if t.finalist not in out and t.test is None]
+    last = max(training.look for training in trainings)
+    whole = min(open_looks, default=last + 1) - 1
+    return whole if whole >= 1 and any(t.test is not None for t in trainings if t.look <= whole) else None
+
+
+def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], objective: str) -> Conclusion | None:
+    failed = {t.finalist: f"seed {t.seed}: {t.reason}" for t in reversed(trainings) if t.state == "failed"}
+    seeds = {finalist.index: {t.seed for t in trainings if t.finalist == finalist.index} for finalist in finalists}
+    in_play = [finalist for finalist in finalists if seeds[finalist.index] and finalist.index not in failed]
+    common = set.intersection(*(seeds[finalist.index] for finalist in in_play)) if in_play else set()
+    if len(common) < 2:
+        return None
+    confirmed = [
+        _Confirmed(
+            finalist=finalist,
+            trainings=[t for t in trainings if t.finalist == finalist.index and t.seed in common],
+        )
+        for finalist in in_play
+    ]
+    by_accuracy = objective == "accuracy"
+    chosen = choose_winner(
+        np.array([one.select_errors if by_accuracy else one.select_losses for one in confirmed]),
+        [one.finalist.regularization.complexity for one in confirmed],
+        LEVEL,
+    )
+    baseline = next((one for one in confirmed if one.finalist.regularization == NONE), None)
+    results = tuple(_result(one, baseline, index in chosen.tied) for index, one in enumerate(confirmed))
+    winner = results[chosen.index]
+    return Conclusion(
+        winner=winner,
+        baseline=next((result for result in results if result.finalist.regularization == NONE), None),
+        results=results,
+        failed=tuple((finalist, failed[finalist.index]) for finalist in finalists if finalist.index in failed),
+        techniques=tuple(_technique(name, results, by_accuracy) for name in TECHNIQUES),
+        claims_gain=winner.gain is not None and _of(winner.gain, by_accuracy).low > 0,
+        level=LEVEL,
+        seeds=len(common),
+        select_rows=confirmed[0].select_losses.shape[1],
+        test_rows=confirmed[0].test_losses.shape[1],
+        looks=max(training.look for training in trainings),
+        evaluations=sum(training.began_looking for training in trainings),
+    )
+
+
+def _result(one: _Confirmed, baseline: _Confirmed | None, is_tied: bool) -> FinalistResult:
+    gained = None
+    if baseline is not None and one is not baseline:
+        gained = Gain(
+            cross_entropy=gain(one.test_losses, baseline.test_losses, LEVEL),
+            accuracy=gain(one.test_errors, baseline.test_errors, LEVEL),
+        )
+    return FinalistResult(
+        finalist=one.finalist,
+        select_cross_entropy=one.mean("select_cross_entropy"),
+        select_accuracy=one.mean("select_accuracy"),
+        train_cross_entropy=one.mean("train_cross_entropy"),
+        test_cross_entropy=crossed_interval(one.test_losses, LEVEL),
+        test_accuracy=crossed_interval(1 - one.test_errors, LEVEL),
+        gain=gained,
+        best_epochs=tuple(training.figures["best_epoch"] for training in one.trainings),
+        epochs=tuple(training.figures["epochs"] for training in one.trainings),
+        is_tied=is_tied,
+    )
+
+
+def _technique(technique: str, results: Sequence[FinalistResult], by_accuracy: bool) -> TechniqueRow:
+    """Return the row of the finalist with that technique alone that is best on the select rows."""
+
+    def loss(result: FinalistResult) -> float:
+        return -result.select_accuracy if by_accuracy else result.select_cross_entropy
+
+    alone = [result for result in results if result.finalist.regularization.technique == technique]
+    return TechniqueRow(technique=technique, result=min(alone, key=loss, default=None))
+
+
+def _of(gained: Gain, by_accuracy: bool) -> Any:
+    return gained.accuracy if by_accuracy else gained.cross_entropy

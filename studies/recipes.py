@@ -1,0 +1,69 @@
+"""Known settings that a study tries before its sampler proposes any: the course's, and a ladder of strengths."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studies.errors import InputError
+from studies.space import PARAMETERS, settings_to_enqueue
+from studies.spec import SpaceSpec
+
+_PATIENCE = 2  # the course's
+_DECADES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+_RATES = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings with a name; they fix every parameter, what isn't among them is off."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+    def params(self, space: SpaceSpec) -> dict[str, Any] | None:
+        """Return the parameters of a trial of these settings, or None where they lie outside the space."""
+        wanted = {"regularizer": "none", "batch_norm": "none", "dropout": "off", "patience": "off", **self.settings}
+        if space.dropout == "off" and wanted["dropout"] == "off":
+            del wanted["dropout"]
+        if space.patience == "off" and wanted["patience"] == "off":
+            del wanted["patience"]
+        try:
+            return settings_to_enqueue([f"{name}={wanted[name]}" for name in PARAMETERS if name in wanted], space)
+        except InputError:
+            return None
+
+
+def _course() -> Iterator[Recipe]:
+    early = {"patience": _PATIENCE}
+    yield Recipe(name="none", settings={})
+    yield Recipe(name="early stopping", settings=early)
+    yield Recipe(name="L1 0.01", settings={"regularizer": "l1", "l1": 0.01, **early})
+    yield Recipe(name="L2 0.01", settings={"regularizer": "l2", "l2": 0.01, **early})
+    yield Recipe(name="L1+L2", settings={"regularizer": "l1_l2", "l1": 1e-5, "l2": 1e-4, **early})
+    yield Recipe(name="dropout 0.1", settings={"dropout": 0.1, **early})
+    yield Recipe(name="BatchNorm", settings={"batch_norm": "after_activation", **early})
+
+
+def _ladder() -> Iterator[Recipe]:
+    """Start low and increase, each technique alone; the course's patience, so that they compare with its recipes."""
+    for regularizer in ("l1", "l2"):
+        for strength in _DECADES:
+            settings = {"regularizer": regularizer, regularizer: strength, "patience": _PATIENCE}
+            yield Recipe(name=f"{regularizer.upper()} {strength:g}", settings=settings)
+    for rate in _RATES:
+        yield Recipe(name=f"dropout {rate:g}", settings={"dropout": rate, "patience": _PATIENCE})
+
+
+RECIPES = {"course": tuple(_course()), "ladder": tuple(_ladder())}
+"""The recipes of each set, in the order in which they are tried."""
+
+
+def chosen(names: Sequence[str]) -> list[Recipe]:
+    """Return the recipes of some sets, in their order; one that stands in two of them once."""
+    return list({recipe.name: recipe for name in names for recipe in RECIPES[name]}.values())
+
+
+def fitting(names: Sequence[str], space: SpaceSpec) -> dict[str, dict[str, Any]]:
+    """Return the parameters of the chosen recipes that lie in a study's space, by name, in their order."""
+    params = {recipe.name: recipe.params(space) for recipe in chosen(names)}
+    return {name: found for name, found in params.items() if found is not None}

@@ -1,0 +1,62 @@
+"""What a trained network did on each row of a split: kept, so that every figure can be computed again."""
+
+import base64
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_COUNT_BYTES = 4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RowFigures:
+    """One network's figures for each row of a split, in the rows' order, dropout off.
+
+    Attributes:
+        losses: (rows,) float32, cross-entropies in nats, without penalty.
+        hits: (rows,) bool, whether the class with the largest logit is the row's.
+    """
+
+    losses: NDArray[np.float32]
+    hits: NDArray[np.bool_]
+
+    @property
+    def cross_entropy(self) -> float:
+        """The mean loss, in nats per row."""
+        return float(self.losses.mean(dtype=np.float64))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of hits, in [0, 1]."""
+        return float(self.hits.mean())
+
+    def to_bytes(self) -> bytes:
+        """Return them as the database keeps them: the number of rows (uint32), losses (float32), hits (bits).
+
+        All little-endian; bits as `numpy.packbits` packs them.
+        """
+        count = np.array(len(self.losses), "<u4").tobytes()
+        return count + self.losses.astype("<f4").tobytes() + np.packbits(self.hits).tobytes()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "RowFigures":
+        """Read back what to_bytes returned; raises ValueError for anything else."""
+        count = int.from_bytes(content[:_COUNT_BYTES], "little")
+        end = _COUNT_BYTES + 4 * count
+        if count == 0 or len(content) != end + -(-count // 8):
+            raise ValueError(f"{len(content)} bytes are no figures of rows")
+        losses = np.frombuffer(content[_COUNT_BYTES:end], "<f4").astype(np.float32, copy=False)
+        hits = np.unpackbits(np.frombuffer(content[end:], np.uint8), count=count).astype(bool)
+        if not np.isfinite(losses).all():
+            raise ValueError("a loss is NaN or infinite")
+        return cls(losses=losses, hits=hits)
+
+    def to_text(self) -> str:
+        """Return them as text, for a line of JSON."""
+        return base64.b64encode(self.to_bytes()).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> "RowFigures":
+        """Read back what to_text returned; raises ValueError for anything else."""
+        return cls.from_bytes(base64.b64decode(text, validate=True))
