@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from studies.statistics import Interval, Winner, choose_winner, crossed_interval, gain
+from studies.statistics import Interval, Winner, choose_winner, crossed_interval, gain, gains_over
 
 TABLE = [[0.31, 0.12, -0.05, 0.40], [0.21, 0.02, 0.10, 0.33], [0.45, 0.20, 0.01, 0.70]]
 DIFFERENCES = arrays(
@@ -31,12 +31,9 @@ def by_hand(table: Sequence[Sequence[float]], level: float) -> tuple[float, floa
     ms_rows = n_seeds * sum((value - mean) ** 2 for value in of_row) / (n_rows - 1)
     left = sum((table[s][r] - of_seed[s] - of_row[r] + mean) ** 2 for s in range(n_seeds) for r in range(n_rows))
     ms_residual = left / (n_seeds - 1) / (n_rows - 1)
-    ms_seeds, ms_rows = max(ms_seeds, ms_residual), max(ms_rows, ms_residual)
-    total = ms_seeds + ms_rows - ms_residual
-    degrees = total**2 / (
-        ms_seeds**2 / (n_seeds - 1) + ms_rows**2 / (n_rows - 1) + ms_residual**2 / (n_seeds - 1) / (n_rows - 1)
-    )
-    half = stats.t.ppf((1 + level) / 2, degrees) * math.sqrt(total / n_seeds / n_rows)
+    for_seeds = stats.t.ppf((1 + level) / 2, n_seeds - 1) ** 2 * max(0, ms_seeds - ms_residual)
+    for_rows = stats.t.ppf((1 + level) / 2, n_rows - 1) ** 2 * max(ms_rows, ms_residual)
+    half = math.sqrt((for_seeds + for_rows) / n_seeds / n_rows)
     return mean, mean - half, mean + half
 
 
@@ -44,10 +41,10 @@ def ends(interval: Interval) -> tuple[float, float, float]:
     return interval.mean, interval.low, interval.high
 
 
-NEITHER_SEEDS_NOR_ROWS = [[1.0, -1.0], [-1.0, 1.0]]
+NEITHER = [[1.0, -1.0], [-1.0, 1.0]]
 
 
-@pytest.mark.parametrize("table", [TABLE, NEITHER_SEEDS_NOR_ROWS, [*zip(*TABLE, strict=True)]])
+@pytest.mark.parametrize("table", [TABLE, NEITHER, [*zip(*TABLE, strict=True)]])
 @pytest.mark.parametrize("level", [0.8, 0.95])
 def test_an_interval_is_the_textbooks(table: Sequence[Sequence[float]], level: float) -> None:
     interval = crossed_interval(table, level)
@@ -134,6 +131,40 @@ def test_what_gives_no_interval_is_refused(differences: object, level: float, me
 def test_a_gain_needs_the_same_seeds_and_rows() -> None:
     with pytest.raises(ValueError, match=r"given were \(3, 4\) and \(3, 1\)"):
         gain(TABLE, np.zeros((3, 1)))
+
+
+def test_gains_share_the_risk_among_the_comparisons() -> None:
+    stack = losses(0.5, 0.3, 0.4, 0.6)
+    gains = gains_over(stack, baseline=0)
+    assert [interval.level for interval in gains] == pytest.approx([1 - 2 * 0.05 / 3] * 4)
+    assert ends(gains[0]) == (0, 0, 0)
+    for index in (1, 2, 3):
+        assert gains[index] == crossed_interval(stack[0] - stack[index], gains[index].level)
+    assert [interval.is_above(0) for interval in gains] == [False, True, True, False]
+    assert gains_over(stack[[3, 2, 1, 0]], baseline=3) == gains[::-1]
+    assert gains_over(stack[:2], baseline=0)[1].level == pytest.approx(0.9)  # one comparison, one side
+
+
+def test_where_nothing_helps_few_studies_see_any_gain() -> None:
+    random, studies, false = np.random.default_rng(1), 400, 0
+    for _ in range(studies):
+        stack = 0.02 * random.standard_normal((6, 5, 1)) + 0.1 * random.standard_normal((6, 5, 100))
+        false += any(interval.is_above(0) for interval in gains_over(stack, baseline=0))
+    assert false <= stats.binom.ppf(1 - 1e-4, studies, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("stack", "level", "message"),
+    [
+        (np.zeros((1, 3, 4)), 0.95, "at least two finalists"),
+        (np.zeros((3, 4)), 0.95, "at least two finalists"),
+        (np.zeros((2, 3, 4)), 0.5, "given was 0.5"),
+        (np.zeros((2, 3, 4)), 1.0, "given was 1.0"),
+    ],
+)
+def test_what_gives_no_gains_is_refused(stack: np.ndarray, level: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        gains_over(stack, 0, level)
 
 
 def losses(*levels: float, noise: float = 0.1, n_seeds: int = 4, n_rows: int = 200) -> np.ndarray:
