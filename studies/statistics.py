@@ -53,9 +53,10 @@ def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interva
     A two-way crossed analysis of variance without replication splits the variance of the mean, (MS_seeds + MS_rows −
     MS_residual) / (S·R), into what seeds add beyond the residual, (MS_seeds − MS_residual) / (S·R), and the rest. Half
     the interval's length is the root of the sum of both parts, each times the square of its own Student quantile, with
-    S − 1 and R − 1 degrees of freedom: with few seeds this covers as often as it says, where one quantile for the sum,
-    by Satterthwaite's degrees of freedom, covers too seldom. A part that would be negative counts as 0, and MS_rows as
-    at least MS_residual. Without any spread the interval is the mean alone.
+    S − 1 and R − 1 degrees of freedom. From three seeds on this covers as often as it says; one quantile for the sum,
+    by Satterthwaite's degrees of freedom, covers too seldom below ten. A part that would be negative counts as 0, and
+    MS_rows as at least MS_residual. Without any spread the interval is the mean alone. How both were held against each
+    other: `tests/benchmarks/README.md`.
 
     Args:
         differences: shape (seeds, rows), at least 2 by 2: at [s, r] what two configurations, both trained on seed s,

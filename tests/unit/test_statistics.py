@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from random import Random
 from statistics import fmean
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_an_interval_moves_and_stretches_with_its_differences(
 
 
 @given(DIFFERENCES, st.randoms(use_true_random=False))
-def test_an_interval_knows_no_order_of_seeds_and_of_rows(differences: np.ndarray, random: object) -> None:
+def test_an_interval_knows_no_order_of_seeds_and_of_rows(differences: np.ndarray, random: Random) -> None:
     seeds, rows = list(range(len(differences))), list(range(differences.shape[1]))
     random.shuffle(seeds)
     random.shuffle(rows)
