@@ -55,13 +55,18 @@ def test_the_technique_that_matters_has_nearly_all_of_it(count: int) -> None:
     found = importances(SPEC, tried(count, of_dropout))
     assert found.reason is None
     assert found.techniques[0].technique == "dropout"
-    assert found.techniques[0].share > 0.75
+    assert found.techniques[0].share > 0.9  # without what chance adds taken away, 0.81 of 60 trials
     assert {importance.technique for importance in found.techniques} == {
         *("L1", "L2", "dropout", "BatchNorm", "early stopping")
     }
     assert sum(shares(found).values()) == pytest.approx(1)
     for importance in found.techniques:
         assert 0 <= importance.low <= importance.share <= importance.high <= 1
+
+
+def test_drawing_the_trials_again_gives_no_share_to_techniques_that_do_nothing() -> None:
+    found = importances(SPEC, tried(200, of_dropout))
+    assert found.techniques[0].low > 0.8  # 0.78 if the resamples' own luck counted
 
 
 def test_being_off_counts_as_a_setting() -> None:

@@ -92,8 +92,10 @@ def test_more_confidence_is_a_wider_interval_round_the_same_mean(differences: np
     assert wide.low <= narrow.low <= narrow.mean == wide.mean <= narrow.high <= wide.high
 
 
-def test_equal_differences_have_no_spread_at_all() -> None:
-    assert ends(crossed_interval(np.full((5, 100), 0.1))) == (0.1, 0.1, 0.1)
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.7, -1 / 3])
+@pytest.mark.parametrize("shape", [(3, 7), (5, 11), (5, 100)])
+def test_equal_differences_have_no_spread_at_all(value: float, shape: tuple[int, int]) -> None:
+    assert ends(crossed_interval(np.full(shape, value))) == (value, value, value)
 
 
 @pytest.mark.parametrize("seed_spread", [0.0, 0.02, 0.1])
