@@ -152,7 +152,7 @@ def confirm(
 
     Args:
         top: how many of the best configurations are finalists, if not as the study says.
-        seeds: on how many fresh seeds, at least 2, if not as the study says.
+        seeds: on how many fresh seeds, at least 3, if not as the study says.
 
     What was confirmed before stays; see `run` for the other arguments and what is raised. Raises InputError where no
     trial is complete.
@@ -165,7 +165,7 @@ def confirm(
             )
     spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
     if not spec.confirm.seeds:
-        raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 2")
+        raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 3")
     return search_study(
         spec,
         RunOptions(

@@ -126,7 +126,7 @@ def resume(
 def confirm(
     name: _Name,
     top: Annotated[int | None, typer.Option(metavar="K", help="How many of the best configurations.")] = None,
-    seeds: Annotated[int | None, typer.Option(metavar="S", help="On how many fresh seeds, at least 2.")] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="S", help="On how many fresh seeds, at least 3.")] = None,
     timeout: _Timeout = None,
     workers: _Workers = None,
     data: _Data = None,

@@ -17,7 +17,7 @@ from storage.reports.conclusion import Conclusion, FinalistResult, Gain, Techniq
 from storage.tables import ConfirmationRow, LookRow
 from studies.rows import RowFigures
 from studies.space import TECHNIQUES
-from studies.statistics import choose_winner, crossed_interval, gain
+from studies.statistics import choose_winner, crossed_interval, gains_over
 
 LEVEL = 0.95
 
@@ -141,10 +141,11 @@ def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], obj
     chosen = choose_winner(
         np.array([one.select_errors if by_accuracy else one.select_losses for one in confirmed]),
         [one.finalist.regularization.complexity for one in confirmed],
-        LEVEL,
     )
-    baseline = next((one for one in confirmed if one.finalist.regularization == NONE), None)
-    results = tuple(_result(one, baseline, index in chosen.tied) for index, one in enumerate(confirmed))
+    gains = _gains(confirmed)
+    results = tuple(
+        _result(one, gained, i in chosen.tied) for i, (one, gained) in enumerate(zip(confirmed, gains, strict=True))
+    )
     winner = results[chosen.index]
     return Conclusion(
         winner=winner,
@@ -152,7 +153,7 @@ def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], obj
         results=results,
         failed=tuple((finalist, failed[finalist.index]) for finalist in finalists if finalist.index in failed),
         techniques=tuple(_technique(name, results, by_accuracy) for name in TECHNIQUES),
-        claims_gain=winner.gain is not None and _of(winner.gain, by_accuracy).low > 0,
+        claims_gain=winner.gain is not None and _of(winner.gain, by_accuracy).is_above(0),
         level=LEVEL,
         seeds=len(common),
         select_rows=confirmed[0].select_losses.shape[1],
@@ -162,13 +163,18 @@ def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], obj
     )
 
 
-def _result(one: _Confirmed, baseline: _Confirmed | None, is_tied: bool) -> FinalistResult:
-    gained = None
-    if baseline is not None and one is not baseline:
-        gained = Gain(
-            cross_entropy=gain(one.test_losses, baseline.test_losses, LEVEL),
-            accuracy=gain(one.test_errors, baseline.test_errors, LEVEL),
-        )
+def _gains(confirmed: Sequence[_Confirmed]) -> list[Gain | None]:
+    """Return what each gains over no regularization; None for that itself, and for all where it is not confirmed."""
+    index = next((i for i, one in enumerate(confirmed) if one.finalist.regularization == NONE), None)
+    if index is None or len(confirmed) < 2:
+        return [None] * len(confirmed)
+    losses = gains_over(np.array([one.test_losses for one in confirmed]), index, LEVEL)
+    errors = gains_over(np.array([one.test_errors for one in confirmed]), index, LEVEL)
+    gains = [Gain(cross_entropy=loss, accuracy=error) for loss, error in zip(losses, errors, strict=True)]
+    return [None if i == index else gained for i, gained in enumerate(gains)]
+
+
+def _result(one: _Confirmed, gained: Gain | None, is_tied: bool) -> FinalistResult:
     return FinalistResult(
         finalist=one.finalist,
         select_cross_entropy=one.mean("select_cross_entropy"),

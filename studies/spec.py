@@ -25,6 +25,7 @@ SEEDS_AT_MOST = 1000
 ADDED_LATER = {"addedLater": True}
 """`Field(…, json_schema_extra=ADDED_LATER)`: for a key whose default keeps what older studies did."""
 
+_FEWEST_SEEDS = 3  # with two, one table in ten shows a gain that isn't there (tests/benchmarks)
 _DEEPEST_OPTIONS = 50  # pydantic writes no more than 255
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
@@ -82,8 +83,8 @@ def _check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _check_seeds(seeds: int) -> int:
-    if seeds == 1:
-        raise ValueError("one seed shows no spread: give at least 2, or 0 for no confirmation")
+    if 0 < seeds < _FEWEST_SEEDS:
+        raise ValueError(f"too few show no spread: give at least {_FEWEST_SEEDS}, or 0 for no confirmation")
     return seeds
 
 
@@ -232,7 +233,7 @@ class ConfirmSpec(_Section):
 
     top: int = Field(3, ge=1, le=100, description="how many of the best configurations are finalists")
     seeds: Annotated[int, AfterValidator(_check_seeds)] = Field(
-        5, ge=0, le=SEEDS_AT_MOST, description="on how many fresh seeds, at least 2; 0: they are not confirmed"
+        5, ge=0, le=SEEDS_AT_MOST, description="on how many fresh seeds, at least 3; 0: they are not confirmed"
     )
 
 

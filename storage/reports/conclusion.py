@@ -13,6 +13,8 @@ from studies.statistics import Interval
 class Gain:
     """What one finalist gains over another on the test rows, paired by seed and row; positive is better.
 
+    The risk of a misleading low end is shared among all finalists of a study, so each interval has a higher level.
+
     Attributes:
         cross_entropy: nats per row, the other's less its own.
         accuracy: share of rows, its own less the other's.
@@ -76,7 +78,7 @@ class Conclusion:
         failed: each finalist that did not, and why.
         techniques: a row each.
         claims_gain: whether the winner beats none beyond noise, at `level`.
-        level: of all intervals, such as 0.95.
+        level: of the finalists' own intervals, and of the low ends of all gains together, such as 0.95.
         seeds: how many fresh seeds, the same for all.
         select_rows, test_rows: how many rows each figure is over.
         looks: how often finalists were chosen and shown the test rows; after the first they are no longer fresh.

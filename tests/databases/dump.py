@@ -43,7 +43,7 @@ def fill(storage: str) -> None:
         api.run("smoke", engine=InterruptedEngine(fakes.FakeTrainer), **options)
     except Interrupted:
         api.enqueue("smoke", ["l2=1e-4", "dropout=off"], storage=storage)
-    options["settings"] = ['search.recipes=["course"]', "confirm.seeds=2", "confirm.top=1"]
+    options["settings"] = ['search.recipes=["course"]', "confirm.seeds=3", "confirm.top=1"]
     api.run("smoke", name="confirmed", engine=InlineEngine(fakes.FakeTrainer), **options)
 
 
