@@ -65,6 +65,8 @@ def run(
     confirm: bool = True,
     progress: Progress | None = None,
     handle_signals: bool = False,
+    tensorboard: str | Path | None = None,
+    checkpoints: str | Path | None = None,
 ) -> RunResult:
     """Begin a study, or go on with it, search until its total, and confirm the best on fresh seeds.
 
@@ -81,6 +83,9 @@ def run(
         confirm: whether the best are confirmed, where the study's `confirm.seeds` isn't 0.
         progress: told what happens.
         handle_signals: whether Ctrl-C and SIGTERM stop the search in good order.
+        tensorboard: a folder in which TensorBoard's files are left, in TENSORBOARD/STUDY; see `search.event_files`.
+        checkpoints: a folder in which each epoch of each trial leaves a Keras model, in CHECKPOINTS/STUDY; see
+            `search.training.snapshots`.
 
     Raises InputError for bad input or a study of that name that differs, StorageError where the database
     can't be used, NoResultError where nothing can be trained.
@@ -98,6 +103,8 @@ def run(
             progress=progress or Progress(),
             handle_signals=handle_signals,
             confirms=confirm,
+            tensorboard=None if tensorboard is None else str(tensorboard),
+            checkpoints=None if checkpoints is None else str(checkpoints),
         ),
     )
 
@@ -114,6 +121,8 @@ def resume(
     confirm: bool = True,
     progress: Progress | None = None,
     handle_signals: bool = False,
+    tensorboard: str | Path | None = None,
+    checkpoints: str | Path | None = None,
 ) -> RunResult:
     """Go on with a study to its own total; see `run` for the arguments and what is raised."""
     with reading(storage) as database:
@@ -131,6 +140,8 @@ def resume(
             progress=progress or Progress(),
             handle_signals=handle_signals,
             confirms=confirm,
+            tensorboard=None if tensorboard is None else str(tensorboard),
+            checkpoints=None if checkpoints is None else str(checkpoints),
         ),
     )
 

@@ -52,6 +52,13 @@ _Data = Annotated[str | None, typer.Option(metavar="DATA", help="auto, mnist, di
 _Engine = Annotated[str, typer.Option(metavar="ENGINE", help="Where trials train: processes or inline.")]
 _NoConfirm = Annotated[bool, typer.Option("--no-confirm", help="Don't confirm the best on fresh seeds.")]
 
+_TensorBoard = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Leave TensorBoard's files of each finished trial in DIR/STUDY.")
+]
+_Checkpoints = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Leave a .keras model of each epoch in DIR/STUDY.")
+]
+
 
 @app.command()
 def run(
@@ -66,6 +73,8 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the study file; may be repeated."),
     ] = None,
+    tensorboard: _TensorBoard = None,
+    checkpoints: _Checkpoints = None,
     no_confirm: _NoConfirm = False,
     as_json: _Json = False,
     quiet: _Quiet = False,
@@ -87,6 +96,8 @@ def run(
         confirm=not no_confirm,
         progress=_progress(quiet),
         handle_signals=True,
+        tensorboard=tensorboard,
+        checkpoints=checkpoints,
     )
     _print_result(result, as_json, storage)
 
@@ -99,6 +110,8 @@ def resume(
     workers: _Workers = None,
     data: _Data = None,
     engine: _Engine = "processes",
+    tensorboard: _TensorBoard = None,
+    checkpoints: _Checkpoints = None,
     no_confirm: _NoConfirm = False,
     as_json: _Json = False,
     quiet: _Quiet = False,
@@ -118,6 +131,8 @@ def resume(
         confirm=not no_confirm,
         progress=_progress(quiet),
         handle_signals=True,
+        tensorboard=tensorboard,
+        checkpoints=checkpoints,
     )
     _print_result(result, as_json, storage)
 

@@ -14,7 +14,9 @@ from search.data.splits import make_splits
 from search.engines import make_engine
 from search.engines.base import Engine
 from search.engines.kept import KeptEngine
+from search.event_files import EventFiles
 from search.machine import core_count, versions
+from search.output_folder import claim, study_folder
 from search.progress import Progress
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
@@ -75,6 +77,7 @@ class RunOptions:
         total_is_asked: whether the study's total was asked for; else a larger one that is stored stays.
         timeout: of this run, in place of the study's.
         searches, confirms: what it does.
+        tensorboard, checkpoints: folders that are there; None where nothing is to be left.
     """
 
     path: Path
@@ -87,6 +90,8 @@ class RunOptions:
     handle_signals: bool
     searches: bool = True
     confirms: bool = True
+    tensorboard: str | None = None
+    checkpoints: str | None = None
 
 
 def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
@@ -98,6 +103,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     _check_model(spec)
     _tell_of_recipes(spec, options.progress)
     dataset, info = _examine(spec, options)
+    events, snapshots = _study_folders(name, options)
     with open_for_writing(path) as database, lock.StudyLock(path, name), ExitStack() as stack:
         copy: str | None = None
         with suppress(OSError):  # without a copy for all, each worker reads its own
@@ -121,6 +127,9 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             versions=versions(),
         )
         folder = lock.trials_folder(path, name)
+        for output, option in ((events, "--tensorboard"), (snapshots, "--checkpoints")):
+            if output is not None:
+                claim(output, option, store.study_uuid)
         with suppress(OSError):  # without it no trial can be saved, and each says so
             folder.mkdir(mode=0o700, exist_ok=True)
         kept = KeptEngine(engine)
@@ -138,8 +147,10 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
                 shared=copy,
                 files=str(folder),
                 study_uuid=store.study_uuid,
+                snapshots=None if snapshots is None else str(snapshots),
             ),
             workers=workers,
+            events=None if events is None else _with_events(database, name, options.progress, events),
             timeout_seconds=timeout,
         )
         database.gives_up = lambda: phases.is_stopping
@@ -159,7 +170,11 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
 
 @dataclass(kw_only=True)
 class _Phases:
-    """What a run does, one after the other: it searches, then it confirms."""
+    """What a run does, one after the other: it searches, then it confirms.
+
+    Attributes:
+        events: progress that leaves TensorBoard's files of the search's trials, if they are asked for.
+    """
 
     spec: StudySpec
     options: RunOptions
@@ -168,6 +183,7 @@ class _Phases:
     engine: KeptEngine
     setup: TrainerSetup
     workers: int
+    events: Progress | None
     timeout_seconds: float | None
     is_stopping: bool = False
 
@@ -219,7 +235,7 @@ class _Phases:
             workers=self.workers,
             log_prefix=lock.log_prefix(path, self.spec.study.name),
             files=TrialFiles.of(Path(self.setup.files), purpose),
-            progress=self.options.progress,
+            progress=(purpose == Purpose.SEARCH and self.events) or self.options.progress,
             timeout_seconds=left,
         )
         if self.is_stopping:  # asked for a moment ago
@@ -240,6 +256,25 @@ def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)
     return dataset, info
+
+
+def _study_folders(name: str, options: RunOptions) -> tuple[Path | None, Path | None]:
+    """Return where TensorBoard's files and the snapshots of a study go, held against what is there."""
+    if options.tensorboard is None and options.checkpoints is None:
+        return None, None
+    record = _find(options.path, name)
+    study_uuid = None if record is None else record.study_uuid
+    events, snapshots = (
+        None if given is None else study_folder(given, option, name, study_uuid)
+        for given, option in ((options.tensorboard, "--tensorboard"), (options.checkpoints, "--checkpoints"))
+    )
+    return events, snapshots
+
+
+def _with_events(database: Database, name: str, progress: Progress, folder: Path) -> Progress:
+    from storage.events import RecordedEvents  # TensorBoard comes with it, which only this needs
+
+    return EventFiles(progress, RecordedEvents(database, get_study(database, name)), folder)
 
 
 def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:

@@ -29,8 +29,16 @@ from search.events import (
     to_line,
 )
 from search.files import DamagedError, sealed, unsealed, write_durably
-from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, FileCheckpoints, NoCheckpoints
+from search.training.checkpoints import (
+    NO_CHECKPOINTS,
+    Arrays,
+    Checkpoints,
+    FileCheckpoints,
+    NoCheckpoints,
+    TrialState,
+)
 from search.training.setup import TrainerSetup, make_trainer
+from search.training.snapshots import Snapshots
 from search.training.trainer import DivergedError, Trainer
 from search.trial_files import TrialFiles
 from studies.spec import StudySpec
@@ -89,13 +97,26 @@ def train_and_say(
     if ended is not None:
         return dataclasses.replace(ended, attempt=task.attempt)
     with FileCheckpoints(files, task.number, identity, remark) as checkpoints:
-        ended = _train(trainer, task, handler, checkpoints, log)
+        ended = _train(trainer, task, handler, _with_snapshots(checkpoints, trainer, setup, task, remark), log)
     if ended is not None:
         try:
             write_durably(files.ended(task.number), sealed(f"{identity}\n{to_line(ended)}".encode()))
         except OSError as error:
             remark(f"its result could not be saved ({error.strerror}) before the database has it")
     return ended
+
+
+def _with_snapshots(
+    checkpoints: Checkpoints, trainer: Trainer, setup: TrainerSetup, task: TrialTask, remark: Callable[[str], None]
+) -> Checkpoints:
+    """Return the checkpoints, which also leave snapshots where they are asked for."""
+    if setup.snapshots is None or task.purpose != Purpose.SEARCH:
+        return checkpoints
+
+    def save_model(state: TrialState, path: Path) -> None:
+        trainer.save_model(task.params, state, path)
+
+    return Snapshots(checkpoints, Path(setup.snapshots), task.number, save_model, remark)
 
 
 def _train(

@@ -15,9 +15,10 @@ from sqlalchemy import select, text
 
 from storage.database import Database
 from storage.lock import weights_file
-from storage.tables import RunRow, StudyRow
+from storage.tables import EpochRow, RunRow, StudyRow
 from studies.errors import InputError, StorageError
 from studies.spec import StudySpec
+from studies.trial import EpochMetrics
 
 UUID_ATTR = "regsearch:study"
 """The user attribute that says which of our rows belong to an Optuna study; ids are reused, names change."""
@@ -247,11 +248,11 @@ def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
 def read_answer(database: Database, study: StudyRecord) -> Answer:
     """Return what `best` and the end of a run say."""
     best = best_trial(database, study)
-    weights = None if best is None else _weights(database, study, best)
+    weights = None if best is None else kept_weights(database, study, best)
     return Answer(study=study, counts=count_trials(database, study), best=best, weights=weights)
 
 
-def _weights(database: Database, study: StudyRecord, trial: TrialRecord) -> Path | None:
+def kept_weights(database: Database, study: StudyRecord, trial: TrialRecord) -> Path | None:
     """Return the file with a trial's weights, if it is there and as it was written."""
     path = weights_file(database.path, study.name, trial.number)
     try:
@@ -271,6 +272,32 @@ def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]
         with database.read() as connection:
             page = _trials(connection, study, first, min(first + _PAGE - 1, last))
         yield from page
+
+
+def get_trial(database: Database, study: StudyRecord, number: int) -> TrialRecord:
+    """Return the trial of that number; raises InputError where there is none."""
+    with database.read() as connection:
+        found = _trials(connection, study, number, number) if 0 <= number < 2**63 else []
+    if not found:
+        raise InputError(f"{study.name} has no trial {number}; see `regsearch trials {study.name}`")
+    return found[0]
+
+
+def read_curve(database: Database, study: StudyRecord, number: int) -> list[EpochMetrics]:
+    """Return what is recorded of each epoch of a trial, the first one first."""
+    query = select(EpochRow.__table__).where(EpochRow.study_uuid == study.study_uuid, EpochRow.number == number)
+    with database.read() as connection:
+        return [
+            EpochMetrics(
+                epoch=int(row.epoch),
+                train_loss=float(row.train_loss),
+                stop_loss=float(row.stop_loss),
+                stop_cross_entropy=float(row.stop_cross_entropy),
+                stop_accuracy=float(row.stop_accuracy),
+                seconds=float(row.seconds),
+            )
+            for row in connection.execute(query.order_by(EpochRow.epoch))
+        ]
 
 
 def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from search.training.setup import TrainerSetup
 from search.training.trainer import DivergedError, OnEpoch
 from studies.rows import RowFigures
 from studies.space import Regularization
-from studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
+from studies.trial import EpochMetrics, Params, Purpose, TrialOutcome, TrialTask
 
 
 class FakeTrainer:
@@ -74,6 +75,9 @@ class FakeTrainer:
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
         return figures(float(weights[0][0]))
+
+    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+        path.write_bytes(state.network[0].tobytes())
 
     def go_wrong(self, task: TrialTask, epoch: int) -> None:
         fault = json.loads(os.environ.get("FAKE_FAULTS", "{}")).get(str(task.number))

@@ -4,15 +4,17 @@ Only dropout draws other units than Keras does. A network is traced once for eac
 serves every trial after that.
 """
 
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.data.splits import Splits
-from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.compiled_network import CompiledNetwork
 from search.training.keras_trainer import look_at_test
 from search.training.model import RegularizedNetwork
@@ -21,7 +23,7 @@ from search.training.trial import train_trial
 from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.spec import StudySpec
-from studies.trial import Purpose, TrialOutcome, TrialTask
+from studies.trial import Params, Purpose, TrialOutcome, TrialTask
 
 _ALIGNMENT = 64  # bytes
 
@@ -46,6 +48,7 @@ class CompiledTrainer:
         self.x = _as_tensor(np.ascontiguousarray(dataset.x_train.reshape(len(dataset.x_train), -1)))
         self.y = tf.constant(dataset.y_train)
         self.networks: dict[str, CompiledNetwork] = {}
+        self._saved: tuple[Regularization, keras.Model] | None = None
 
     @property
     def traces(self) -> int:
@@ -72,6 +75,21 @@ class CompiledTrainer:
     def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
         """Evaluate on the test rows; see `Trainer`."""
         return look_at_test(self.builder, self.dataset, task, weights)
+
+    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+        """Write a trial's weights in the plain Keras model; see `Trainer`."""
+        model = self._keras_model(Regularization.from_params(params))
+        model.set_weights(state.network[-len(model.weights) :])  # see CompiledNetwork.get_state
+        model.save(path)
+
+    def _keras_model(self, regularization: Regularization) -> keras.Model:
+        """Return the plain model; the same one as long as the same one is asked for."""
+        if self._saved is None or self._saved[0] != regularization:
+            keras.utils.clear_session()  # else Keras keeps the models of all trials before
+            model = self.builder.network(regularization)
+            model.optimizer.build(model.trainable_variables)  # else whoever loads it is warned that it has no state
+            self._saved = regularization, model
+        return self._saved[1]
 
     def network(self, regularization: Regularization, seed: int | None = None) -> CompiledNetwork:
         """Return the network for one trial, at its beginning; trials with the same placement share it.

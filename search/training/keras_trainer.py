@@ -1,5 +1,6 @@
 """The reference trainer: `model.fit`, one epoch a call, on rows in an order of our own."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -8,14 +9,14 @@ from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.data.splits import Rows, Splits
-from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.model import RegularizedNetwork
 from search.training.trainer import OnEpoch
 from search.training.trial import Weights, train_trial
 from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.spec import StudySpec
-from studies.trial import Purpose, TrialOutcome, TrialTask
+from studies.trial import Params, Purpose, TrialOutcome, TrialTask
 
 _EVALUATED_AT_ONCE = 10_000  # rows; more would hold all images as floats
 
@@ -42,17 +43,10 @@ class KerasTrainer:
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`."""
         keras.utils.clear_session()
-        regularization = Regularization.from_params(task.params)
         seed = self.seed if task.seed is None else task.seed
-        network = KerasNetwork(
-            self.builder.seeded(seed).network(regularization),
-            self.dataset.x_train,
-            self.dataset.y_train,
-            self.training.batch_size,
-        )
         return train_trial(
-            network,
-            patience=regularization.patience,
+            self._network(task.params, seed),
+            patience=Regularization.from_params(task.params).patience,
             max_epochs=self.training.max_epochs,
             splits=self.splits,
             seed=seed,
@@ -64,6 +58,16 @@ class KerasTrainer:
     def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
         """Evaluate on the test rows; see `Trainer`."""
         return look_at_test(self.builder, self.dataset, task, weights)
+
+    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+        """Write a trial's model, its optimizer's state with it; see `Trainer`."""
+        network = self._network(params, self.seed)
+        network.set_state(state.network)
+        network.model.save(path)
+
+    def _network(self, params: Params, seed: int) -> "KerasNetwork":
+        model = self.builder.seeded(seed).network(Regularization.from_params(params))
+        return KerasNetwork(model, self.dataset.x_train, self.dataset.y_train, self.training.batch_size)
 
 
 class KerasNetwork:

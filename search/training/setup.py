@@ -24,6 +24,7 @@ class TrainerSetup:
         shared: a folder with the machine's one copy of them, see `search.data.shared`; None: there is none.
         files: the folder in which trials keep their states, see `search.trial_files`; None: they keep none.
         study_uuid: tells the study from others, of the same name too.
+        snapshots: the folder in which each epoch leaves a Keras model, see `search.training.snapshots`; None: none.
     """
 
     spec: StudySpec
@@ -32,6 +33,7 @@ class TrainerSetup:
     shared: str | None = None
     files: str | None = None
     study_uuid: str = ""
+    snapshots: str | None = None
 
 
 def make_trainer(setup: TrainerSetup) -> Trainer:

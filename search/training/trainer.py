@@ -1,11 +1,12 @@
 """What every trainer does: train one trial, epoch by epoch, and say how it ended."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
-from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from studies.rows import RowFigures
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from studies.trial import EpochMetrics, Params, TrialOutcome, TrialTask
 
 OnEpoch = Callable[[EpochMetrics], bool]
 """Told the figures of each epoch; answers whether to go on."""
@@ -33,4 +34,11 @@ class Trainer(Protocol):
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
         """Return what the network does on the test rows with weights that training gave; nothing is learned there."""
+        ...
+
+    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+        """Write the network of a trial with such parameters, as it is in a state, as a Keras model (.keras).
+
+        It may be one that trains; its training is not touched. Raises OSError where the file can't be written.
+        """
         ...

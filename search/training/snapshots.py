@@ -1,0 +1,71 @@
+"""A trial's network after each epoch as a Keras model on disk, named as Keras's `ModelCheckpoint` would name it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from search.training.checkpoints import Arrays, Checkpoints, TrialState
+from studies.trial import EpochMetrics
+
+SaveModel = Callable[[TrialState, Path], None]
+"""Writes the network of a state as a Keras model to a path that ends in .keras."""
+
+_NAME = "trial-{number}.epoch-{epoch:02d}-{val_loss:.4f}.keras"  # a `filepath` of ModelCheckpoint, but for the number
+
+
+def snapshot_name(number: int, metrics: EpochMetrics) -> str:
+    """Return the name of the file for an epoch; as ModelCheckpoint's, it counts epochs from 1."""
+    return _NAME.format(number=number, epoch=metrics.epoch + 1, val_loss=metrics.stop_loss)
+
+
+class Snapshots:
+    """Checkpoints of one trial which also leave a Keras model for each epoch; see `Checkpoints`.
+
+    A snapshot is whole under its name before the state goes to the checkpoints: a trial that goes on from a state
+    has left all snapshots up to it, and an epoch that is trained again leaves one of the same name.
+
+    Args:
+        checkpoints: keep the states.
+        folder: the study's alone.
+        number: the trial's.
+        save_model: writes a model.
+        warn: told in one line, once, that a snapshot could not be written; the trial goes on.
+    """
+
+    def __init__(
+        self, checkpoints: Checkpoints, folder: Path, number: int, save_model: SaveModel, warn: Callable[[str], None]
+    ) -> None:
+        self._checkpoints = checkpoints
+        self._folder, self._number, self._save_model, self._warn = folder, number, save_model, warn
+        self._is_told = False
+
+    def latest(self) -> TrialState | None:
+        """Return the newest state that is whole, or None."""
+        return self._checkpoints.latest()
+
+    def save(self, state: TrialState) -> None:
+        """Write the model, then keep the state."""
+        try:
+            self._write(state)
+        except OSError as error:
+            if not self._is_told:
+                self._warn(f"a snapshot of it could not be saved ({error.strerror or ' '.join(str(error).split())})")
+            self._is_told = True
+        self._checkpoints.save(state)
+
+    def save_weights(self, weights: Arrays) -> str | None:
+        """Keep the weights of the restored epoch."""
+        return self._checkpoints.save_weights(weights)
+
+    def weights(self, sha256: str | None) -> Arrays | None:
+        """Return the weights that are kept, if their file has that SHA-256, else None."""
+        return self._checkpoints.weights(sha256)
+
+    def _write(self, state: TrialState) -> None:
+        name = snapshot_name(self._number, state.curve[-1])
+        temporary = self._folder / f".{name}"
+        try:
+            self._save_model(state, temporary)
+            os.replace(temporary, self._folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
