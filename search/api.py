@@ -8,14 +8,19 @@ For example:
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from search.data import load_dataset
 from search.engines.base import Engine
+from search.export import ExportedFile, check_folder, export_configuration, train_again
 from search.progress import Progress
 from search.session import RunOptions, RunResult, search_study
+from search.training.setup import TrainerSetup
 from storage import lock
 from storage.backup import back_up
 from storage.confirmed import read_conclusion
@@ -27,6 +32,8 @@ from storage.queries import (
     best_trial,
     check_not_copied,
     get_study,
+    get_trial,
+    kept_weights,
     list_runs,
     list_trials,
     read_answer,
@@ -40,6 +47,7 @@ from storage.upgrade import upgrade as upgrade_database
 from studies.errors import InputError, NoResultError
 from studies.space import settings_to_enqueue
 from studies.study_file import read_study, with_options
+from studies.trial import TrialTask
 
 DEFAULT_STORAGE = "sqlite:///regsearch.db"
 
@@ -273,6 +281,79 @@ def delete(name: str, *, storage: str | None = None) -> None:
         lock.remove_logs(path, name)
         for folder in (lock.data_folder(path, name), lock.trials_folder(path, name)):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A trial that was exported from a study, and the files that were written."""
+
+    study: StudyRecord
+    trial: TrialRecord
+    files: tuple[ExportedFile, ...]
+
+
+def export(
+    name: str,
+    folder: str | Path,
+    *,
+    trial: int | None = None,
+    force: bool = False,
+    storage: str | None = None,
+    progress: Progress | None = None,
+) -> Export:
+    """Write a complete trial's network into a folder, as a Keras model, with what belongs to it.
+
+    Args:
+        folder: isn't there yet, or is empty.
+        trial: its number; the best one if not given.
+        force: replace the files of an export in a folder that isn't empty; others stay.
+        progress: told where the weights are not kept, so that the trial is trained again, in this process.
+
+    Raises InputError for a trial that isn't complete, and a folder or data that can't be used; NoResultError where
+    no trial is complete.
+    """
+    target = Path(folder).absolute()
+    with reading(storage) as database:
+        study = get_study(database, name)
+        chosen = best_trial(database, study) if trial is None else get_trial(database, study, trial)
+        if chosen is None:
+            raise NoResultError(f"no trial of {name} is complete yet; see `regsearch status {name}`")
+        if chosen.state != "complete":
+            raise InputError(f"trial {chosen.number} of {name} is {chosen.state}: only a complete one can be exported")
+        if chosen.weights_sha256 is None and "epochs" not in chosen.metrics:
+            raise InputError(f"trial {chosen.number} of {name} can't be exported: regsearch did not train it")
+        weights = kept_weights(database, study, chosen)
+    check_folder(target, force)
+    source, spec = study.dataset.source, study.spec
+    dataset = load_dataset(source)
+    if dataset.sha256 != study.dataset.sha256:
+        raise InputError(f"{source} has the fingerprint {dataset.sha256} now, the study {study.dataset.sha256}")
+    with tempfile.TemporaryDirectory() as scratch:
+        sha256 = chosen.weights_sha256
+        if weights is None or sha256 is None:
+            told = progress or Progress()
+            told.message(f"the weights of trial {chosen.number} are not kept: it is trained again")
+            setup = TrainerSetup(spec=spec, source=source, sha256=study.dataset.sha256)
+            task = TrialTask(number=chosen.number, attempt=0, params=chosen.params)
+            weights, outcome = train_again(setup, task, Path(scratch))
+            if sha256 not in (None, outcome.weights_sha256):
+                told.message("they differ from those of the search (another processor or other library versions?)")
+            sha256 = outcome.weights_sha256
+        assert sha256 is not None
+        files = export_configuration(
+            target,
+            spec=spec,
+            dataset=dataset,
+            info=study.dataset,
+            params=chosen.params,
+            seed=spec.search.seed,
+            weights=weights,
+            weights_sha256=sha256,
+            origin=f"trial {chosen.number}",
+            figures=chosen.metrics,
+            force=force,
+        )
+    return Export(study=study, trial=chosen, files=files)
 
 
 def backup(file: str | Path, *, storage: str | None = None) -> Path:

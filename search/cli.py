@@ -228,6 +228,27 @@ def best(name: _Name, as_json: _Json = False, storage: _Storage = None) -> None:
 
 
 @app.command()
+def export(
+    name: _Name,
+    output: Annotated[
+        str, typer.Option(metavar="DIR", help="The folder; not there yet, or empty.", show_default=False)
+    ],
+    trial: Annotated[int | None, typer.Option(metavar="N", help="Its number  [default: the best]")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of an export in DIR.")] = False,
+    storage: _Storage = None,
+) -> None:
+    """Write a trial's network as a Keras model, with a script, its settings and a card."""
+    from search import api
+    from search.signals import exit_on_signal
+    from storage.reports.answer import dataset_line
+
+    exit_on_signal()
+    done = api.export(name, output, trial=trial, force=force, storage=storage)
+    lines = [f"{file.path}  sha256 {file.sha256}" for file in done.files]
+    _write("\n".join([dataset_line(done.study.dataset), f"Exported trial {done.trial.number} of {name}:", *lines, ""]))
+
+
+@app.command()
 def enqueue(
     name: _Name,
     params: Annotated[

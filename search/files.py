@@ -30,7 +30,7 @@ def write_durably(path: Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def sealed(content: bytes) -> bytes:
@@ -46,7 +46,7 @@ def unsealed(content: bytes) -> bytes:
     return inner
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Let a rename be on disk too."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:

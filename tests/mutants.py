@@ -78,7 +78,7 @@ MUTATIONS = (
         (f"{_OF_DATABASE}::test_durable_settings",),
     ),
     Mutation("fsync of a file", _FILES, "            os.fsync(file.fileno())\n", "", (_OF_FILES,)),
-    Mutation("fsync of a file's folder", _FILES, "    _sync_folder(path.parent)\n", "", (_OF_FILES,)),
+    Mutation("fsync of a file's folder", _FILES, "    sync_folder(path.parent)\n", "", (_OF_FILES,)),
     Mutation(
         "a file beside, then a rename",
         _FILES,

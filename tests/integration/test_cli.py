@@ -198,7 +198,7 @@ def test_delete_needs_no_question_without_a_terminal(regsearch: Command, storage
 def test_help_lists_only_what_works(command: Command) -> None:
     shown = command("--help").stdout
     named = re.findall(r"^  ([a-z]+)  ", shown, re.MULTILINE)
-    wanted = "run resume stop list status trials best enqueue dashboard doctor backup upgrade delete schema"
+    wanted = "run resume stop list status trials best export enqueue dashboard doctor backup upgrade delete schema"
     assert named == wanted.split()
 
 

@@ -1,0 +1,241 @@
+"""A trained configuration as a folder for others: the Keras model, a script that makes it, its settings, a card.
+
+A new folder appears as a whole. In one that was there, configuration.json, which has the SHA-256 of the other files,
+goes first and comes last: without it the folder isn't whole.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from search.data.arrays import Dataset
+from search.data.splits import make_splits
+from search.files import sync_folder
+from search.machine import versions
+from search.training.checkpoints import Arrays, FileCheckpoints
+from search.training.setup import ThreadsError, TrainerSetup, make_trainer
+from search.training.trainer import DivergedError
+from search.trial_files import TrialFiles
+from storage.queries import DatasetInfo
+from storage.reports import model_card
+from storage.reports.answer import dataset_json
+from storage.reports.conclusion import Conclusion, FinalistResult
+from studies.errors import InputError, NoResultError
+from studies.keras_script import ScriptData, keras_script
+from studies.space import Regularization
+from studies.spec import StudySpec
+from studies.trial import Params, TrialOutcome, TrialTask
+
+_MODEL, _SCRIPT, _CARD, _CONFIGURATION = "model.keras", "model.py", "model-card.md", "configuration.json"
+
+_ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedFile:
+    """A file that was written, and its SHA-256."""
+
+    path: Path
+    sha256: str
+
+
+def check_folder(folder: Path, force: bool) -> None:
+    """Raise InputError where an export can't go to a folder: what is in it stays, unless force says otherwise."""
+    try:
+        if not os.path.lexists(folder):
+            if not folder.parent.is_dir():
+                raise InputError(f"there is no folder {folder.parent} for the export: make it, or name another one")
+        elif not folder.is_dir():
+            raise InputError(f"{folder} is no folder: name another one for the export")
+        elif any(folder.iterdir()) and not force:
+            raise InputError(f"{folder} isn't empty: name another folder, or replace an export in it with --force")
+    except (OSError, ValueError) as error:
+        raise _unwritable(folder, error) from error
+
+
+def export_configuration(
+    folder: Path,
+    *,
+    spec: StudySpec,
+    dataset: Dataset,
+    info: DatasetInfo,
+    params: Params,
+    seed: int,
+    weights: Path,
+    weights_sha256: str,
+    origin: str,
+    figures: Mapping[str, int | float] | None = None,
+    conclusion: Conclusion | None = None,
+    finalist: FinalistResult | None = None,
+    force: bool = False,
+) -> tuple[ExportedFile, ...]:
+    """Write a trained configuration into a folder, and return its files.
+
+    Args:
+        folder: isn't there yet, or is empty; with `force` our files in it are replaced, and no others.
+        spec: the study.
+        dataset, info: its data.
+        params: the configuration, as of a trial.
+        seed: that it was trained with.
+        weights: an .npz file with its weights in the order of Keras's `set_weights`.
+        weights_sha256: that the file must have.
+        origin: which training it was, in words, such as "trial 7".
+        figures: that it gave, by the names of `studies.trial.TrialOutcome`.
+        conclusion, finalist: of the confirmation that the configuration went through, if it did.
+        force: see `folder`.
+
+    Raises InputError where the folder can't be used or the weights are not those; nothing is changed then.
+    """
+    check_folder(folder, force)
+    arrays = _read_weights(weights, weights_sha256)
+    figures = figures or {}
+    regularization = Regularization.from_params(params)
+    splits = make_splits(dataset, spec.data, spec.search.seed)
+    data = ScriptData(
+        source=info.source,
+        image_shape=dataset.x_train.shape[1:],
+        class_count=dataset.class_count,
+        has_bytes=dataset.x_train.dtype == np.uint8,
+        train_rows=len(splits.train),
+        stop_rows=len(splits.stop),
+    )
+    title = f"The study {spec.study.name}, {origin}: {regularization}."
+    card = model_card.as_markdown(
+        spec,
+        info,
+        regularization,
+        origin=origin,
+        seed=seed,
+        train_rows=data.train_rows,
+        stop_rows=data.stop_rows,
+        figures=figures,
+        versions=versions(),
+        conclusion=conclusion,
+        finalist=finalist,
+    )
+    configuration = {
+        "study": spec.study.name,
+        "origin": origin,
+        "regularization": str(regularization),
+        "params": dict(params),
+        "seed": seed,
+        "figures": dict(figures),
+        "confirmed": None if finalist is None else asdict(finalist),
+        "data": {**dataset_json(info), "source": info.source, "image_shape": data.image_shape},
+        "rows": {"train": data.train_rows, "stop": data.stop_rows, "select": len(splits.select)},
+        "spec": json.loads(spec.to_json()),
+        "spec_fingerprint": spec.fingerprint(),
+        "versions": versions(),
+        "weights_sha256": weights_sha256,
+    }
+    with _staging(folder) as staging:
+        _write_model(spec, dataset, regularization, seed, arrays, staging / _MODEL)
+        (staging / _SCRIPT).write_text(keras_script(title, spec, data, regularization, seed), encoding="utf-8")
+        (staging / _CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
+        digests = {name: _sha256(staging / name) for name in (_MODEL, _SCRIPT, _CARD)}
+        text = json.dumps({**configuration, "files": digests}, indent=2) + "\n"
+        (staging / _CONFIGURATION).write_text(text, encoding="utf-8")
+        digests[_CONFIGURATION] = _sha256(staging / _CONFIGURATION)
+        _publish(staging, folder, list(digests))
+    return tuple(ExportedFile(path=folder / name, sha256=digest) for name, digest in digests.items())
+
+
+def train_again(setup: TrainerSetup, task: TrialTask, folder: Path) -> tuple[Path, TrialOutcome]:
+    """Train a trial in this process, for its weights; return their file, in the folder, and what it gave.
+
+    Raises NoResultError where it can't be trained here.
+    """
+    _prepare_tensorflow()
+    told: list[str] = []
+    try:
+        with FileCheckpoints(files := TrialFiles(folder), task.number, "", told.append) as checkpoints:
+            outcome = make_trainer(setup).train(task, lambda metrics: True, checkpoints)
+    except (ThreadsError, DivergedError) as error:
+        raise NoResultError(f"trial {task.number} can't be trained again in this process: {error}") from error
+    if outcome is None or outcome.weights_sha256 is None:
+        raise NoResultError(f"trial {task.number} can't be trained again: {'; '.join(told)}")
+    return files.weights(task.number), outcome
+
+
+def _read_weights(path: Path, sha256: str) -> Arrays:
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise InputError(f"the weights in {path} are damaged: their SHA-256 is not the recorded one")
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return [file[name] for name in file.files]
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"the weights in {path} can't be read ({_reason(error)})") from error
+
+
+def _write_model(
+    spec: StudySpec, dataset: Dataset, regularization: Regularization, seed: int, weights: Arrays, path: Path
+) -> None:
+    _prepare_tensorflow()
+    from search.training.exported import write_keras_model  # Keras comes with it
+
+    try:
+        write_keras_model(spec, dataset, regularization, seed, weights, path)
+    except ValueError as error:
+        raise InputError(f"these weights are of another network ({_reason(error)})") from error
+
+
+def _prepare_tensorflow() -> None:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """Give a folder to write in, on the file system of the one that is meant; it is gone afterwards."""
+    try:
+        where = folder if folder.is_dir() else folder.parent
+        outer = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}-", suffix=".tmp", dir=where))
+        try:
+            (inner := outer / "export").mkdir()  # unlike what mkdtemp makes, as open as the user has it
+            yield inner
+        finally:
+            shutil.rmtree(outer, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _publish(staging: Path, folder: Path, names: list[str]) -> None:
+    """Put what is written where it belongs; the last name is that of the file that makes it whole."""
+    for name in names:
+        with (staging / name).open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(staging)
+    if not folder.is_dir():
+        os.rename(staging, folder)
+        sync_folder(folder.parent)
+        return
+    (folder / names[-1]).unlink(missing_ok=True)
+    sync_folder(folder)
+    for name in names:
+        os.replace(staging / name, folder / name)
+    sync_folder(folder)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _unwritable(folder: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the export can't be written to {folder} ({_reason(error)}): make room or get permission, or name another"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split())

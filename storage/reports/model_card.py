@@ -1,0 +1,131 @@
+"""What goes with an exported model: data, settings, how it was made, its test result, and what it can't tell."""
+
+from collections.abc import Mapping
+
+from storage.queries import DatasetInfo
+from storage.reports.conclusion import Conclusion, FinalistResult
+from studies.errors import one_line
+from studies.space import Regularization
+from studies.spec import StudySpec
+from studies.statistics import Interval
+
+_MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|&"})
+
+
+def as_markdown(
+    spec: StudySpec,
+    dataset: DatasetInfo,
+    regularization: Regularization,
+    *,
+    origin: str,
+    seed: int,
+    train_rows: int,
+    stop_rows: int,
+    figures: Mapping[str, int | float],
+    versions: Mapping[str, str],
+    conclusion: Conclusion | None,
+    finalist: FinalistResult | None,
+) -> str:
+    """Return the model card.
+
+    Args:
+        spec, dataset, regularization: what was trained on what.
+        origin: which training it was, such as "trial 7".
+        seed: of that training.
+        train_rows, stop_rows: how many rows decided its weights.
+        figures: by the names of `studies.trial.TrialOutcome`, as far as there are any.
+        versions: that it was made with.
+        conclusion, finalist: of the confirmation that the configuration went through, if it did.
+    """
+    training, hidden = spec.training, ", ".join(str(units) for units in spec.model.hidden)
+    regularized = "all hidden layers" if spec.model.apply_to == "all" else "the widest hidden layer"
+    question = [f"It was searched for the question: {_plain(spec.study.question)}", ""] if spec.study.question else []
+    return "\n".join(
+        [
+            f"# {_plain(spec.study.name)}: {_plain(origin)}",
+            "",
+            *question,
+            "## Data",
+            "",
+            f"{_plain(dataset.name)}: {dataset.n_train:,} training and {dataset.n_test:,} test images, "
+            f"sha256 `{dataset.sha256}`. Of the training images {train_rows:,} fitted the weights and {stop_rows:,} "
+            "decided when to stop; others were held back to choose the settings.",
+            "",
+            "## Network and settings",
+            "",
+            f"- hidden layers: {hidden} units, {spec.model.activation}; the last layer gives logits",
+            f"- regularization of {regularized}: {regularization}",
+            f"- {training.optimizer}, learning rate {training.learning_rate:g}, batches of {training.batch_size}, "
+            f"at most {training.max_epochs} epochs; seed {seed}",
+            *_epochs(figures),
+            "",
+            "## Result",
+            "",
+            *_result(figures, conclusion, finalist),
+            "",
+            "## Limits",
+            "",
+            "- It takes images of the size and the pixel values that it was trained on, and knows no other classes.",
+            "- Its logits are not calibrated probabilities, and it always names a class, whatever the image shows.",
+            "- The figures hold for images drawn as the data were; nothing was looked at beside them.",
+            "",
+            "## How it was made",
+            "",
+            f"By regsearch, with {', '.join(f'{_plain(name)} {_plain(version)}' for name, version in versions.items())}"
+            ". `configuration.json` has every setting and the SHA-256 of each file; `model.py` trains the same network "
+            "anew, with other random numbers and other rows held back, so that it ends near these figures and not at "
+            "them.",
+            "",
+        ]
+    )
+
+
+def _epochs(figures: Mapping[str, int | float]) -> list[str]:
+    if "best_epoch" not in figures or "epochs" not in figures:
+        return []
+    return [f"- weights of epoch {int(figures['best_epoch']) + 1} of {int(figures['epochs'])}"]
+
+
+def _result(
+    figures: Mapping[str, int | float], conclusion: Conclusion | None, finalist: FinalistResult | None
+) -> list[str]:
+    lines = []
+    if "select_cross_entropy" in figures and "select_accuracy" in figures:
+        lines = [
+            f"On the rows that chose the settings: cross-entropy {figures['select_cross_entropy']:.5f}, accuracy "
+            f"{100 * figures['select_accuracy']:.2f} %. It was chosen for that, so these figures are a little lucky.",
+            "",
+        ]
+    if finalist is None or conclusion is None or finalist.test_accuracy is None or finalist.test_cross_entropy is None:
+        return [
+            *lines,
+            "It is not confirmed: neither on fresh seeds nor on the test images, which nobody has looked at.",
+        ]
+    lines += [
+        f"Trained on {conclusion.seeds} fresh seeds, on {conclusion.test_rows:,} test images:",
+        "",
+        f"- test accuracy {_percent(finalist.test_accuracy)}",
+        f"- test cross-entropy {_interval(finalist.test_cross_entropy)}",
+    ]
+    if finalist.gain is not None:
+        lines += [
+            f"- over no regularization at all it gains {_interval(finalist.gain.cross_entropy)} in cross-entropy and "
+            f"{_percent(finalist.gain.accuracy)} in accuracy",
+        ]
+    if conclusion.looks > 1:
+        lines += ["", f"The test images were looked at {conclusion.looks} times, so they are not fresh any more."]
+    return lines
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.mean:.5f} ({100 * interval.level:g} % interval {interval.low:.5f} to {interval.high:.5f})"
+
+
+def _percent(interval: Interval) -> str:
+    low, high = 100 * interval.low, 100 * interval.high
+    return f"{100 * interval.mean:.2f} % ({100 * interval.level:g} % interval {low:.2f} to {high:.2f} %)"
+
+
+def _plain(text: str) -> str:
+    """Return any text as one line that Markdown shows as it is."""
+    return one_line(text).translate(_MARKUP)

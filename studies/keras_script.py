@@ -1,0 +1,127 @@
+"""A configuration as the Keras script that one would write by hand: it builds, fits and evaluates its network."""
+
+from dataclasses import dataclass
+
+from studies.errors import one_line
+from studies.space import Regularization
+from studies.spec import ModelSpec, StudySpec
+
+_OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop"}
+
+_MNIST = "(x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()"
+_DIGITS = """\
+digits = sklearn.datasets.load_digits()
+images = keras.ops.convert_to_numpy(keras.ops.image.resize(digits.images[..., None] * (255 / 16), (28, 28)))[..., 0]
+x_train, x_test, y_train, y_test = sklearn.model_selection.train_test_split(
+    images, digits.target, test_size=360, stratify=digits.target, random_state=0
+)"""
+_FILE = """\
+with np.load({path}) as data:
+    x_train, y_train, x_test, y_test = (data[key] for key in ("x_train", "y_train", "x_test", "y_test"))"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptData:
+    """What a script must know of its data.
+
+    Attributes:
+        source: mnist, digits, or the path of an .npz file with Keras's keys.
+        image_shape: (height, width).
+        class_count: at least 2.
+        has_bytes: whether pixels are 0…255; else they are floats in [0, 1].
+        train_rows, stop_rows: how many rows to train on, and to stop on.
+    """
+
+    source: str
+    image_shape: tuple[int, int]
+    class_count: int
+    has_bytes: bool
+    train_rows: int
+    stop_rows: int
+
+
+def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: Regularization, seed: int) -> str:
+    """Return the script; it needs Keras and the data, and nothing of regsearch.
+
+    Args:
+        title: any text, for its first line.
+        spec, regularization: what it builds and how it trains.
+        data: what it trains on.
+        seed: at least 0.
+    """
+    imports, loading = _loading(data.source)
+    seed %= 2**32  # more is no seed of Keras's
+    training = spec.training
+    layers = [f"Input({data.image_shape})", *(["Rescaling(1 / 255)"] if data.has_bytes else []), "Flatten()"]
+    for index in range(len(spec.model.hidden)):
+        layers += _hidden_layer(spec.model, index, regularization)
+    layers.append(f"Dense({data.class_count})")
+    fit = [f"batch_size={training.batch_size}", f"epochs={training.max_epochs}"]
+    if regularization.patience is not None:
+        stopping = f"keras.callbacks.EarlyStopping(patience={regularization.patience}, restore_best_weights=True)"
+        fit.append(f"callbacks=[{stopping}]")
+    return f'''\
+"""{_quotable(title)}"""
+
+{imports}
+
+{loading}
+keras.utils.set_random_seed({seed})
+rows = np.random.default_rng({seed}).permutation(len(x_train))
+train, stop = np.split(rows[: {data.train_rows + data.stop_rows}], [{data.train_rows}])
+
+model = keras.Sequential(
+    [
+{"".join(f"        keras.layers.{layer}," + chr(10) for layer in layers)}    ]
+)
+model.compile(
+    optimizer=keras.optimizers.{_OPTIMIZERS[training.optimizer]}({training.learning_rate!r}),
+    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    metrics=["accuracy"],
+)
+model.fit(
+    x_train[train],
+    y_train[train],
+    validation_data=(x_train[stop], y_train[stop]),
+{"".join(f"    {argument}," + chr(10) for argument in fit)})
+loss, accuracy = model.evaluate(x_test, y_test)
+print(f"test accuracy {{accuracy:.4f}}")
+'''
+
+
+def _loading(source: str) -> tuple[str, str]:
+    """Return the script's imports, and the lines that load its data."""
+    if source == "mnist":
+        return "import keras\nimport numpy as np", _MNIST
+    if source == "digits":
+        return "import keras\nimport numpy as np\nimport sklearn.datasets\nimport sklearn.model_selection", _DIGITS
+    path = source if source.endswith(".npz") else f"{source}.npz"
+    return "import keras\nimport numpy as np", _FILE.format(path=ascii(path))
+
+
+def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization) -> list[str]:
+    if not model.is_regularized(index):
+        regularization = Regularization()
+    units, activation, penalty = model.hidden[index], model.activation, _penalty(regularization)
+    layers = {
+        "none": [f'Dense({units}, activation="{activation}"{penalty})'],
+        "before_activation": [f"Dense({units}{penalty})", "BatchNormalization()", f'Activation("{activation}")'],
+        "after_activation": [f'Dense({units}, activation="{activation}"{penalty})', "BatchNormalization()"],
+    }[regularization.batch_norm]
+    return [*layers, f"Dropout({regularization.dropout!r})"] if regularization.dropout else layers
+
+
+def _penalty(regularization: Regularization) -> str:
+    l1, l2 = regularization.l1, regularization.l2
+    if l1 and l2:
+        made = f"L1L2(l1={l1!r}, l2={l2!r})"
+    elif l1 or l2:
+        made = f"L1({l1!r})" if l1 else f"L2({l2!r})"
+    else:
+        return ""
+    return f", kernel_regularizer=keras.regularizers.{made}"
+
+
+def _quotable(text: str) -> str:
+    """Return a text that ends neither a docstring nor its line."""
+    return one_line(text).replace("\\", "/").replace('"', "'")
