@@ -96,6 +96,7 @@ class TrialRecord:
         reason: why it failed.
         weights_sha256: of the file with its weights, where one was written.
         started_at, ended_at: UTC.
+        recipe: the known setting that it was, by its name.
     """
 
     number: int
@@ -107,6 +108,7 @@ class TrialRecord:
     weights_sha256: str | None
     started_at: datetime | None
     ended_at: datetime | None
+    recipe: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -1,0 +1,70 @@
+"""All that a report of one study is made of, as one value: its sections choose from it and put it in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from storage.queries import Answer, RunRecord, TrialRecord
+from storage.reports.conclusion import Conclusion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One training of one configuration.
+
+    Attributes:
+        label: which of its trainings: "trial 18", "seed 2".
+        train_loss: of each epoch, with penalty and dropout.
+        stop_cross_entropy: of each epoch, on the stop rows, in nats per row.
+        best_epoch: the epoch, counted from 0, whose weights were kept.
+    """
+
+    label: str
+    train_loss: Sequence[float]
+    stop_cross_entropy: Sequence[float]
+    best_epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TechniqueImportance:
+    """How much of the differences between a study's trials one technique explains.
+
+    Attributes:
+        technique: L1, L2, dropout, BatchNorm, early stopping, ….
+        share: in [0, 1].
+        low, high: its interval, both ends included.
+    """
+
+    technique: str
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """What one report is made of; anything in it may come from a database that someone else wrote.
+
+    Attributes:
+        answer: the study, its counts, its best trial.
+        trials: all of them, by number, whatever their state.
+        runs: the first one first.
+        curves: by the configuration's name, the best one first, "no regularization" last; empty where none are kept.
+        conclusion: None before the confirmation.
+        importance: the most important first; empty where there are too few trials to tell.
+        edges: a sentence for every best value that lies on an edge of its range.
+        command: how to run the study again.
+    """
+
+    answer: Answer
+    trials: Sequence[TrialRecord]
+    runs: Sequence[RunRecord]
+    command: str
+    curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
+    conclusion: Conclusion | None = None
+    importance: Sequence[TechniqueImportance] = ()
+    edges: Sequence[str] = ()
+
+    @property
+    def by_accuracy(self) -> bool:
+        """Whether trials are ranked by accuracy, the higher the better, and not by cross-entropy."""
+        return self.answer.study.spec.search.objective == "accuracy"
