@@ -1,0 +1,152 @@
+"""What each finalist gains over no regularization: a row each, its interval beside the line of no gain."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from storage.reports import formats
+from storage.reports.conclusion import Conclusion, FinalistResult, Gain
+from storage.reports.figures.figure import BEST, INK, MUTED, PAPER, PLAIN, Figure, axis, layout, rounded, text
+from studies.statistics import Interval
+
+MOST_ROWS = 20
+_LINE, _FIGURES, _BAR, _SPACE = 16, 16, 18, 14  # pixels: a label's line, the figures, the interval, between two rows
+_TOP, _BOTTOM = 8, 58
+_TITLES = ("gain in test cross-entropy<br>(nats per row)", "gain in test accuracy<br>(percentage points)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shape:
+    """Where labels stand: beside their interval, or on a narrow screen above it.
+
+    Attributes:
+        label: characters of a label's line.
+        panels: the part of the width that each figure has.
+    """
+
+    id: str
+    only: str
+    label: int
+    panels: tuple[tuple[float, float], tuple[float, float]]
+    is_above: bool
+
+
+_WIDE = _Shape(id="gains", only="on-wide", label=46, panels=((0.36, 0.66), (0.7, 1.0)), is_above=False)
+_NARROW = _Shape(id="gains-narrow", only="on-narrow", label=42, panels=((0.0, 0.48), (0.52, 1.0)), is_above=True)
+
+
+def gains(conclusion: Conclusion, *, is_narrow: bool = False) -> Figure | None:
+    """Return the forest plot, the winner first and then by what they gain; None before the test look."""
+    rows = in_order(conclusion)
+    if not rows:
+        return None
+    shape = _NARROW if is_narrow else _WIDE
+    data: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    top = 0.0
+    best = "Winner: " if conclusion.claims_gain else "Best on the select rows: "
+    for result in rows[:MOST_ROWS]:
+        is_winner = result.finalist.index == conclusion.winner.finalist.index
+        label = _label(result, best if is_winner else "", shape.label)
+        annotations.append(_annotation(0, top, "<br>".join(label), INK, 12.5))
+        height = _LINE * len(label)
+        begin = top + height if shape.is_above else top
+        for panel, interval, digits in _intervals(result.gain):
+            annotations.append(_annotation(shape.panels[panel][0], begin, _told(interval, digits), MUTED, 11))
+            data.append(_bar(panel, interval, digits, begin + _FIGURES + _BAR / 2, is_winner))
+        top = max(top + height, begin + _FIGURES + _BAR) + _SPACE
+    level = f"{100 * conclusion.level:g} %"
+    left_out = "" if len(rows) <= MOST_ROWS else f" The first {MOST_ROWS} of {len(rows)} rows."
+    return Figure(
+        id=shape.id,
+        says="What each finalist gains over no regularization on the test rows, with its interval.",
+        height=round(top) + _TOP + _BOTTOM,
+        caption=f"Each line is a {level} interval over {formats.count(conclusion.seeds, 'fresh seed')} and "
+        f"{formats.count(conclusion.test_rows, 'test row')}, paired with the same seeds without regularization. "
+        f"Right of the dashed line is better; an interval that crosses it may be luck.{left_out}",
+        data=data,
+        layout=layout(
+            margin={"l": 8, "r": 12, "t": _TOP, "b": _BOTTOM},
+            annotations=annotations,
+            shapes=[_no_gain(xref) for xref in ("x", "x2")],
+            yaxis={"range": [top, 0], "visible": False, "fixedrange": True},
+            **{
+                name: axis(title, domain=list(domain), anchor="y", automargin=False, nticks=5)
+                for name, title, domain in zip(("xaxis", "xaxis2"), _TITLES, shape.panels, strict=True)
+            },
+        ),
+        only=shape.only,
+    )
+
+
+def in_order(conclusion: Conclusion) -> list[FinalistResult]:
+    """Return the finalists that have a gain, the winner first and then the largest gain."""
+    winner = conclusion.winner.finalist.index
+    with_gain = [(result.gain.cross_entropy.mean, result) for result in conclusion.results if result.gain is not None]
+    with_gain.sort(key=lambda one: (one[1].finalist.index != winner, -one[0]))
+    return [result for _, result in with_gain]
+
+
+def _intervals(gain: Gain | None) -> list[tuple[int, Interval, int]]:
+    """Return the panel of each figure, its interval in the panel's unit, and how many digits it has."""
+    assert gain is not None
+    of = gain.accuracy
+    percent = Interval(mean=100 * of.mean, low=100 * of.low, high=100 * of.high, level=of.level)
+    return [(0, gain.cross_entropy, 4), (1, percent, 2)]
+
+
+def _label(result: FinalistResult, role: str, width: int) -> Sequence[str]:
+    words = f"{role}{formats.settings(result.finalist.params)}"
+    wrapped = textwrap.wrap(words, width, max_lines=3, placeholder=" …")
+    return [f"<b>{text(line)}</b>" if role else text(line) for line in wrapped]
+
+
+def _bar(panel: int, interval: Interval, digits: int, y: float, is_winner: bool) -> dict[str, Any]:
+    colour = BEST if is_winner else PLAIN
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "xaxis": ("x", "x2")[panel],
+        "x": [rounded(interval.mean)],
+        "y": [y],
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [rounded(interval.high - interval.mean)],
+            "arrayminus": [rounded(interval.mean - interval.low)],
+            "color": colour,
+            "thickness": 3 if is_winner else 2,
+            "width": 5,
+        },
+        "marker": {"size": 11 if is_winner else 8, "color": colour, "symbol": "diamond" if is_winner else "circle"},
+        "hovertemplate": f"{_told(interval, digits + 1)}<extra></extra>",
+    }
+
+
+def _told(interval: Interval, digits: int) -> str:
+    mean, low, high = (f"{value:+.{digits}f}" for value in (interval.mean, interval.low, interval.high))
+    return formats.signed(f"{mean} [{low}, {high}]")
+
+
+def _no_gain(xref: str) -> dict[str, Any]:
+    line = {"color": MUTED, "width": 1.5, "dash": "4px,4px"}
+    ends = {"x0": 0, "x1": 0, "y0": 0, "y1": 1}
+    return {"type": "line", "xref": xref, "yref": "paper", **ends, "line": line, "layer": "between"}
+
+
+def _annotation(x: float, y: float, words: str, colour: str, size: float) -> dict[str, Any]:
+    return {
+        "xref": "paper",
+        "x": x,
+        "xanchor": "left",
+        "yref": "y",
+        "y": y,
+        "yanchor": "top",
+        "text": words,
+        "showarrow": False,
+        "align": "left",
+        "borderpad": 0,
+        "bgcolor": PAPER,
+        "font": {"color": colour, "size": size},
+    }

@@ -1,0 +1,79 @@
+"""HTML that can hold anything: every text becomes text, whatever it looks like."""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+# what no text needs: controls, halves of characters, and marks that turn the direction of what follows
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+_MOST_NARROW = 4  # columns that fit on a phone
+
+
+class Html(str):
+    """Markup that was made here, and so needs no escaping."""
+
+    __slots__ = ()
+
+
+def clean(text: object, longest: int = 2000) -> str:
+    """Return a text of at most so many characters that every page can show."""
+    shown = _UNPRINTABLE.sub("\ufffd", str(text))
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def escape(text: object, longest: int = 2000) -> Html:
+    """Return it as it is if it is markup of ours, else as text that shows what it is."""
+    return text if isinstance(text, Html) else Html(html.escape(clean(text, longest)))
+
+
+def element(tag: str, /, *children: object, **attributes: object) -> Html:
+    """Return an element; `class_` is its class, an underscore in a name a hyphen, and a child None is none."""
+    written = "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{html.escape(clean(value))}"'
+        for name, value in attributes.items()
+        if value is not None
+    )
+    inner = "".join(escape(child) for child in children if child is not None)
+    return Html(f"<{tag}{written}>{inner}</{tag}>")
+
+
+def join(parts: Iterable[object]) -> Html:
+    """Return parts one after another."""
+    return Html("".join(escape(part) for part in parts))
+
+
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = (), marked: Sequence[int] = ()
+) -> Html:
+    """Return a table; on a phone each row of a wide one becomes a block, whose cells repeat their column's name.
+
+    Args:
+        header: the name of each column.
+        rows: their cells; None is an empty one.
+        numbers: columns that are aligned to the right.
+        marked: rows that stand out.
+    """
+    kind = ["number" if column in numbers else None for column in range(len(header))]
+    head = element("tr", *(element("th", name, scope="col", class_=kind[i]) for i, name in enumerate(header)))
+    body = [
+        element(
+            "tr",
+            *(
+                element("td", element("div", "—" if cell is None else cell), data_name=header[i], class_=kind[i])
+                for i, cell in enumerate(row)
+            ),
+            class_="marked" if index in marked else None,
+        )
+        for index, row in enumerate(rows)
+    ]
+    inner = element("table", element("thead", head), element("tbody", *body))
+    return element("div", inner, class_="table wide" if len(header) > _MOST_NARROW else "table")
+
+
+def as_json_block(document: Any) -> str:
+    """Return JSON in which nothing ends a script element or begins another."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)  # all but ASCII is escaped
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,53 @@
+"use strict";
+// Draws the figures of a report: in the colours of the page, which follow light, dark and paper.
+(() => {
+  const root = document.documentElement;
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const isTouched = matchMedia("(pointer: coarse)").matches;
+  const config = { displayModeBar: false, responsive: false, showTips: false, doubleClick: "reset" };
+
+  const coloured = (value, style, isColour = false) => {
+    if (typeof value === "string") {
+      return isColour && value.startsWith("--") ? style.getPropertyValue(value).trim() : value;
+    }
+    if (Array.isArray(value)) return value.map((item) => coloured(item, style, isColour));
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [key, coloured(item, style, /color$/i.test(key))]),
+    );
+  };
+
+  const draw = () => {
+    const style = getComputedStyle(root);
+    for (const figure of figures) {
+      const place = document.getElementById(figure.id);
+      if (place.clientWidth === 0) continue; // its twin is shown
+      const layout = coloured(figure.layout, style);
+      layout.width = place.clientWidth;
+      layout.dragmode = isTouched ? false : "zoom"; // a finger scrolls the page
+      Plotly.react(place, coloured(figure.data, style), layout, config);
+    }
+  };
+
+  let waiting;
+  const drawSoon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(draw, 150);
+  };
+  let width = root.clientWidth;
+  addEventListener("resize", () => {
+    if (root.clientWidth === width) return; // a phone's address bar comes and goes
+    width = root.clientWidth;
+    drawSoon();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  addEventListener("beforeprint", () => {
+    root.classList.add("on-paper");
+    draw();
+  });
+  addEventListener("afterprint", () => {
+    root.classList.remove("on-paper");
+    draw();
+  });
+  draw();
+})();

@@ -1,0 +1,116 @@
+"""A report as one self-contained HTML page: it asks nothing of any other place, now or later.
+
+Plotly is inlined once. A strict content security policy names the two scripts by their hashes, so that nothing that
+came out of a database could run even if it were not escaped. The same content gives the same bytes.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import plotly.offline
+
+from storage.reports.content import ReportContent
+from storage.reports.markup import Html, as_json_block, element
+from storage.reports.sections import (
+    again,
+    answer,
+    cost,
+    curves,
+    early_stopping,
+    finalists,
+    history,
+    importance,
+    recipes,
+    settings,
+    techniques,
+    unfinished,
+)
+from storage.reports.sections.section import Section
+
+_SECTIONS = (
+    answer,
+    finalists,
+    techniques,
+    recipes,
+    history,
+    curves,
+    settings,
+    importance,
+    early_stopping,
+    unfinished,
+    cost,
+    again,
+)
+"""In the order in which they stand on the page."""
+
+
+def as_html(content: ReportContent) -> str:
+    """Return the whole page, to be written as UTF-8."""
+    made = (module.section(content) for module in _SECTIONS)
+    sections = [section for section in made if section is not None]
+    scripts = (str(plotly.offline.get_plotlyjs()), _resource("page.js"))
+    name = content.answer.study.name
+    head = element(
+        "head",
+        _void("meta", charset="utf-8"),
+        _void("meta", http_equiv="Content-Security-Policy", content=_policy(scripts)),
+        _void("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        _void("meta", name="referrer", content="no-referrer"),
+        _void("meta", name="color-scheme", content="light dark"),
+        element("title", f"{name} – regsearch"),
+        Html(f"<style>{_resource('page.css')}</style>"),
+    )
+    body = element(
+        "body",
+        element(
+            "header",
+            element("p", "regsearch report", class_="brand"),
+            element("h1", name),
+            _contents(sections),
+        ),
+        element("main", *(_section(section) for section in sections)),
+        element(
+            "noscript", element("p", "The figures need JavaScript; all else on this page does not.", class_="note")
+        ),
+        Html(f'<script type="application/json" id="figures">{as_json_block(_figures(sections))}</script>'),
+        *(Html(f"<script>{script}</script>") for script in scripts),
+    )
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _section(section: Section) -> Html:
+    return element("section", element("h2", section.title), section.body, id=section.id)
+
+
+def _contents(sections: Sequence[Section]) -> Html:
+    links = (element("a", section.title, href=f"#{section.id}") for section in sections)
+    return element("nav", *links, aria_label="Contents")
+
+
+def _figures(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    return [
+        {"id": f"figure-{figure.id}", "data": list(figure.data), "layout": {**figure.layout, "height": figure.height}}
+        for section in sections
+        for figure in section.figures
+    ]
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    # Plotly writes style elements and attributes of its own
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _void(tag: str, **attributes: object) -> Html:
+    return Html(element(tag, **attributes).removesuffix(f"</{tag}>"))
+
+
+def _resource(name: str) -> str:
+    return files("storage.reports").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,65 @@
+"""How to run the study again: the command, the whole study file, and what else results depend on."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from storage.reports.content import ReportContent
+from storage.reports.markup import element, join, table
+from storage.reports.sections.section import Section
+from studies.spec import StudySpec
+
+
+def section(content: ReportContent) -> Section:
+    """Return the last section."""
+    study = content.answer.study
+    facts = [
+        ("seed", study.spec.search.seed),
+        ("data", f"{study.dataset.name}, {study.dataset.n_train:,} training and {study.dataset.n_test:,} test rows"),
+        ("data fingerprint (SHA-256)", element("code", study.dataset.sha256)),
+        ("study fingerprint (SHA-256)", element("code", study.spec.fingerprint())),
+        *((f"version of {name}", element("code", version)) for name, version in sorted(study.versions.items())),
+    ]
+    return Section(
+        id="again",
+        title="How to run it again",
+        body=join(
+            [
+                element("pre", element("code", content.command)),
+                element(
+                    "p",
+                    "With one worker, the same kind of processor and the same versions, all figures come out the same.",
+                ),
+                table(("what results depend on", "value"), facts),
+                element("details", element("summary", "The study file, with every default"), _file(study.spec)),
+            ]
+        ),
+    )
+
+
+def _file(spec: StudySpec) -> object:
+    return element("pre", element("code", as_toml(spec)))
+
+
+def as_toml(spec: StudySpec) -> str:
+    """Return the resolved study file; reading it gives the same spec."""
+    document = spec.model_dump(mode="json", exclude_none=True)
+    return "\n\n".join(
+        "\n".join([f"[{section}]", *(f"{_key(key)} = {_value(value)}" for key, value in keys.items())])
+        for section, keys in document.items()
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items() if item is not None)
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(item) for item in value)}]"
+    # a string of JSON is one of TOML, but for a raw DEL
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    is_bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if is_bare else json.dumps(key, ensure_ascii=False)

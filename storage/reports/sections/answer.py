@@ -1,0 +1,87 @@
+"""The answer: a headline, the figures that matter with their intervals, and one paragraph."""
+
+from storage.reports import formats
+from storage.reports.answer import counts_line, dataset_line
+from storage.reports.conclusion import Conclusion
+from storage.reports.content import ReportContent
+from storage.reports.markup import Html, element, join
+from storage.reports.sections.section import Section
+from storage.reports.summary import headline, paragraph
+
+
+def section(content: ReportContent) -> Section:
+    """Return the first section, whatever the study's state."""
+    answer, conclusion = content.answer, content.conclusion
+    question = answer.study.spec.study.question
+    edges = [element("li", sentence) for sentence in content.edges]
+    return Section(
+        id="answer",
+        title="Answer",
+        body=join(
+            [
+                element("p", question, class_="question") if question else "",
+                element("p", headline(answer, conclusion), class_="headline"),
+                _tiles(content),
+                element("p", paragraph(answer, conclusion), class_="lead"),
+                element("ul", *edges, class_="warnings") if edges else "",
+                element("p", f"{dataset_line(answer.study.dataset)}. {counts_line(answer)}.", class_="facts"),
+            ]
+        ),
+    )
+
+
+def _tiles(content: ReportContent) -> Html:
+    conclusion, best = content.conclusion, content.answer.best
+    tiles: list[Html] = []
+    if conclusion is not None:
+        tiles = _confirmed(conclusion)
+    elif best is not None:
+        metrics = best.metrics
+        if "select_cross_entropy" in metrics:
+            loss = formats.cross_entropy(metrics["select_cross_entropy"])
+            tiles.append(_tile("select cross-entropy", loss, "nats per row; one seed"))
+        if "select_accuracy" in metrics:
+            tiles.append(_tile("select accuracy", formats.percent(metrics["select_accuracy"]), "one seed"))
+        if "select_cross_entropy" in metrics and "train_cross_entropy" in metrics:
+            gap = metrics["select_cross_entropy"] - metrics["train_cross_entropy"]
+            tiles.append(_tile("generalization gap", formats.cross_entropy(gap), "nats per row; select less train"))
+    return element("dl", *tiles, class_="tiles") if tiles else Html("")
+
+
+def _confirmed(conclusion: Conclusion) -> list[Html]:
+    winner = conclusion.winner
+    level = f"{100 * conclusion.level:g} % interval"
+    tiles = []
+    whose = "" if conclusion.claims_gain else "best finalist: "
+    if winner.gain is not None:
+        gain = winner.gain.cross_entropy
+        low, high = formats.signed(f"{gain.low:+.5f}"), formats.signed(f"{gain.high:+.5f}")
+        tiles.append(
+            _tile(
+                f"{whose}gain in cross-entropy",
+                formats.signed(f"{gain.mean:+.5f}"),
+                f"nats per row; {level} {low} to {high}",
+            )
+        )
+        gain = winner.gain.accuracy
+        low, high = formats.signed(f"{100 * gain.low:+.2f}"), formats.signed(f"{100 * gain.high:+.2f}")
+        tiles.append(
+            _tile(
+                f"{whose}gain in accuracy",
+                formats.signed(f"{100 * gain.mean:+.2f}"),
+                f"percentage points; {level} {low} to {high}",
+            )
+        )
+    if winner.test_cross_entropy is not None:
+        loss = winner.test_cross_entropy
+        span = f"nats per row; {level} {loss.low:.5f} to {loss.high:.5f}"
+        tiles.append(_tile(f"{whose}test cross-entropy", formats.cross_entropy(loss.mean), span))
+    if winner.test_accuracy is not None:
+        accuracy = winner.test_accuracy
+        span = f"{level} {100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %"
+        tiles.append(_tile(f"{whose}test accuracy", formats.percent(accuracy.mean), span))
+    return tiles
+
+
+def _tile(name: str, figure: str, detail: str) -> Html:
+    return element("div", element("dt", name), element("dd", figure), element("dd", detail, class_="detail"))

@@ -1,0 +1,104 @@
+"""The finalists on fresh seeds: what each gains over no regularization, as a picture and as a table."""
+
+from storage.reports import formats
+from storage.reports.conclusion import Conclusion, FinalistResult
+from storage.reports.content import ReportContent
+from storage.reports.figures.gains import gains, in_order
+from storage.reports.markup import Html, element, join, table
+from storage.reports.sections.section import Section, drawn, measured
+
+_HEADER = (
+    "configuration",
+    "select cross-entropy",
+    "test cross-entropy",
+    "test accuracy",
+    "gain in cross-entropy",
+    "gain in accuracy (pp)",
+    "generalization gap",
+    "epochs",
+)
+_MOST_ROWS = 60
+
+
+def section(content: ReportContent) -> Section | None:
+    """Return it; None before the confirmation."""
+    conclusion = content.conclusion
+    if conclusion is None:
+        return None
+    figures = [figure for is_narrow in (False, True) if (figure := gains(conclusion, is_narrow=is_narrow))]
+    return Section(
+        id="finalists",
+        title="What the finalists gain",
+        figures=figures,
+        body=join([*map(drawn, figures), _table(conclusion), _note(conclusion), _failed(conclusion)]),
+    )
+
+
+def _table(conclusion: Conclusion) -> Html:
+    first = in_order(conclusion)
+    rest = [result for result in conclusion.results if not any(result is one for one in first)]
+    rest.sort(key=lambda result: result.select_cross_entropy)
+    results = [*first, *rest][:_MOST_ROWS]
+    marked = [
+        index for index, result in enumerate(results) if result.finalist.index == conclusion.winner.finalist.index
+    ]
+    return table(
+        _HEADER, [_row(conclusion, result) for result in results], numbers=range(1, len(_HEADER)), marked=marked
+    )
+
+
+def _row(conclusion: Conclusion, result: FinalistResult) -> list[object]:
+    return [
+        _configuration(conclusion, result),
+        formats.cross_entropy(result.select_cross_entropy),
+        measured(result.test_cross_entropy, formats.cross_entropy_interval),
+        measured(result.test_accuracy, formats.accuracy_interval),
+        measured(None if result.gain is None else result.gain.cross_entropy, formats.cross_entropy_gain),
+        measured(None if result.gain is None else result.gain.accuracy, formats.accuracy_gain),
+        formats.signed(formats.cross_entropy(result.generalization_gap)),
+        _epochs(result),
+    ]
+
+
+def _configuration(conclusion: Conclusion, result: FinalistResult) -> Html:
+    is_winner = result.finalist.index == conclusion.winner.finalist.index
+    roles = ", ".join(result.finalist.roles)
+    trial = "" if result.finalist.trial is None else f"; trial {result.finalist.trial}"
+    return join(
+        [
+            element("strong" if is_winner else "span", formats.settings(result.finalist.params)),
+            element("span", "winner" if conclusion.claims_gain else "best on select", class_="badge best")
+            if is_winner
+            else "",
+            element("span", "tied", class_="badge") if result.is_tied and not is_winner else "",
+            element("small", f"{roles}{trial}"),
+        ]
+    )
+
+
+def _epochs(result: FinalistResult) -> str:
+    fewest, most = min(result.epochs, default=0), max(result.epochs, default=0)
+    return f"{fewest}" if fewest == most else f"{fewest} to {most}"
+
+
+def _note(conclusion: Conclusion) -> Html:
+    return element(
+        "p",
+        f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all; in brackets "
+        f"its {100 * conclusion.level:g} % interval, for the luck of the seeds and of the rows together. Cross-entropy "
+        "is in nats per row; pp are percentage points. The winner has the best select cross-entropy, and is the "
+        "simplest of those that are tied with it: not distinguishable on the "
+        f"{formats.count(conclusion.select_rows, 'select row')}. Test looks: {conclusion.looks:,}, with "
+        f"{conclusion.evaluations:,} evaluations on the {formats.count(conclusion.test_rows, 'test row')}.",
+        class_="note",
+    )
+
+
+def _failed(conclusion: Conclusion) -> Html:
+    if not conclusion.failed:
+        return Html("")
+    items = [
+        element("li", f"{formats.settings(finalist.params)}: ", element("span", reason))
+        for finalist, reason in conclusion.failed[:_MOST_ROWS]
+    ]
+    return join([element("h3", "Finalists that failed"), element("ul", *items)])

@@ -1,0 +1,140 @@
+"""The answer of a study in one paragraph: what the winner is, what it gains over none, and how sure that is."""
+
+from storage.queries import Answer
+from storage.reports import formats
+from storage.reports.conclusion import Conclusion, FinalistResult, Gain
+from studies.statistics import Interval
+
+
+def headline(answer: Answer, conclusion: Conclusion | None) -> str:
+    """Return the answer in a few words."""
+    if conclusion is not None:
+        if conclusion.claims_gain:
+            return formats.settings(conclusion.winner.finalist.params)
+        if conclusion.baseline.test_cross_entropy is None:
+            return f"Not tested yet: {formats.settings(conclusion.winner.finalist.params)}"
+        return "Nothing beats no regularization beyond noise"
+    if answer.best is not None:
+        return f"Not confirmed yet: {formats.settings(answer.best.params)}"
+    return _nothing(answer)
+
+
+def paragraph(answer: Answer, conclusion: Conclusion | None) -> str:
+    """Return the whole answer, for a page and for a terminal."""
+    if conclusion is not None:
+        return " ".join(_confirmed(conclusion))
+    if answer.best is not None:
+        return " ".join(_unconfirmed(answer))
+    counts = answer.counts
+    if not counts.finished:
+        return f"{_nothing(answer)}, so there is no answer yet."
+    if counts.failed == counts.finished:
+        return f"{_nothing(answer)}, so there is no answer; their reasons tell why."
+    finished = formats.count(counts.finished, "finished trial")
+    return (
+        f"{_nothing(answer)}, so there is no answer: of {finished}, {counts.pruned:,} were pruned and "
+        f"{counts.failed:,} failed."
+    )
+
+
+def _nothing(answer: Answer) -> str:
+    counts = answer.counts
+    if not counts.finished:
+        return "No trial has finished yet"
+    if counts.failed == counts.finished:
+        return f"All {counts.failed:,} trials failed" if counts.failed > 1 else "The only trial failed"
+    return "No trial is complete"
+
+
+def _unconfirmed(answer: Answer) -> list[str]:
+    best, counts = answer.best, answer.counts
+    assert best is not None
+    objective = answer.study.spec.search.objective
+    figures = []
+    if "select_cross_entropy" in best.metrics:
+        figures.append(f"cross-entropy {formats.cross_entropy(best.metrics['select_cross_entropy'])} nats per row")
+    if "select_accuracy" in best.metrics:
+        figures.append(f"accuracy {formats.percent(best.metrics['select_accuracy'])}")
+    measured = f" ({', '.join(figures)} on the select rows)" if figures else ""
+    return [
+        f"Not confirmed yet: of {formats.count(counts.complete, 'complete trial')}, trial {best.number} has the best "
+        f"select {objective.replace('_', '-')}: {formats.settings(best.params)}{measured}.",
+        "It was chosen for that figure, so it is a little lucky, and what it really gains over no regularization "
+        "is not known.",
+        "Only a confirmation on fresh seeds and on the test rows can tell.",
+    ]
+
+
+def _confirmed(conclusion: Conclusion) -> list[str]:
+    winner = conclusion.winner
+    name = formats.settings(winner.finalist.params)
+    over = f"over {formats.count(conclusion.seeds, 'fresh seed')} and {formats.count(conclusion.test_rows, 'test row')}"
+    is_baseline = winner.finalist.index == conclusion.baseline.finalist.index
+    lines = []
+    if conclusion.baseline.test_cross_entropy is None:
+        lines.append(
+            f"On the select rows, over {formats.count(conclusion.seeds, 'fresh seed')}, {name} does best, or is the "
+            "simplest of those tied with the best; no gain is claimed before the test rows are looked at."
+        )
+    elif conclusion.claims_gain and winner.gain is not None:
+        lines.append(f"The winner is {name}. O{over[1:]} it gains {_gains(winner.gain)} over no regularization.")
+        if winner.gain.accuracy.low <= 0:
+            lines.append("Its gain in accuracy alone is not beyond noise.")
+    elif winner.gain is None:
+        lines.append(
+            "Nothing beats no regularization beyond noise: on the select rows it does as well as any finalist, "
+            "and it is the simplest."
+        )
+    else:
+        lines.append(
+            f"Nothing beats no regularization beyond noise. {name[0].upper()}{name[1:]} does best on the select rows, "
+            f"but what it gains there may be luck: {over}, {_gains(winner.gain)}."
+        )
+        if winner.gain.cross_entropy.high < 0:
+            lines.append("On the test rows it is even worse than no regularization, beyond noise.")
+    lines += _test_figures(winner, "Its" if not is_baseline else "Without regularization, the")
+    tied = [
+        result for result in conclusion.results if result.is_tied and result.finalist.index != winner.finalist.index
+    ]
+    if tied:
+        what = "Another finalist is" if len(tied) == 1 else f"{len(tied):,} other finalists are"
+        lines.append(f"{what} tied with it on the select rows, but not simpler.")
+    if conclusion.failed:
+        how_many = "One finalist" if len(conclusion.failed) == 1 else f"{len(conclusion.failed):,} finalists"
+        lines.append(f"{how_many} failed to train and could not be judged.")
+    lines.append(_looks(conclusion))
+    return lines
+
+
+def _gains(gain: Gain) -> str:
+    return (
+        f"{_gain(gain.cross_entropy, 1, 5, 'nats of test cross-entropy per row')} and "
+        f"{_gain(gain.accuracy, 100, 2, 'percentage points of test accuracy')}"
+    )
+
+
+def _gain(interval: Interval, scale: float, digits: int, unit: str) -> str:
+    ends = (interval.mean, interval.low, interval.high)
+    mean, low, high = (formats.signed(f"{scale * value:.{digits}f}") for value in ends)
+    return f"{mean} {unit} ({100 * interval.level:g} % interval {low} to {high})"
+
+
+def _test_figures(result: FinalistResult, whose: str) -> list[str]:
+    if result.test_cross_entropy is None or result.test_accuracy is None:
+        return []
+    loss, accuracy = result.test_cross_entropy, result.test_accuracy
+    return [
+        f"{whose} test cross-entropy is {loss.mean:.5f} ({loss.low:.5f} to {loss.high:.5f}), the test accuracy "
+        f"{100 * accuracy.mean:.2f} % ({100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %)."
+    ]
+
+
+def _looks(conclusion: Conclusion) -> str:
+    if conclusion.looks == 0:
+        return "The test rows have not been looked at."
+    if conclusion.looks == 1:
+        return "The test rows were looked at once."
+    return (
+        f"The test rows were looked at {conclusion.looks:,} times, so they are not fresh any more and "
+        "the figures are somewhat too good."
+    )

@@ -1,0 +1,451 @@
+"""The report's page: all of it is there, nothing of it is live, and its figures are those of plain code."""
+
+import base64
+import hashlib
+import html.parser
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from typing import Any
+
+import plotly.graph_objects
+import plotly.offline
+import pytest
+import report_contents as made
+
+from storage.reports import page, summary
+from storage.reports.conclusion import Conclusion
+from storage.reports.content import Curve, ReportContent
+from storage.reports.figures.curves import curves, mean_curve
+from storage.reports.figures.early_stopping import by_patience, early_stopping
+from storage.reports.figures.figure import round_values, shown_range, thinned
+from storage.reports.figures.gains import gains, in_order
+from storage.reports.figures.history import MOST_POINTS, best_so_far, history
+from storage.reports.figures.importance import importance
+from storage.reports.figures.parallel import parallel
+from storage.reports.figures.pruning import pruned_after, pruning
+from storage.reports.figures.strengths import strengths
+from storage.reports.sections.again import as_toml
+from storage.reports.sections.cost import saved_epochs
+from storage.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
+from studies.spec import StudySpec
+
+ALL = [
+    "answer",
+    "finalists",
+    "techniques",
+    "recipes",
+    "history",
+    "curves",
+    "settings",
+    "importance",
+    "early-stopping",
+    "unfinished",
+    "cost",
+    "again",
+]
+SECTIONS = {
+    "rich": ALL,
+    "large": ALL,
+    "hostile": ALL,
+    "nothing-gained": [name for name in ALL if name not in ("curves", "importance")],
+    "unconfirmed": [name for name in ALL if name not in ("finalists", "techniques", "importance")],
+    "all-failed": ["answer", "history", "unfinished", "cost", "again"],
+    "nothing-yet": ["answer", "again"],
+}
+
+
+class Page(html.parser.HTMLParser):
+    """What a page holds, as a browser reads it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._is_script = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "script":
+            self._is_script = True
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_script = self._is_script and tag != "script"
+
+    def handle_data(self, data: str) -> None:
+        if self._is_script:
+            self.scripts[-1] += data
+        else:
+            self.text += data
+
+    def ids(self, tag: str) -> list[str | None]:
+        return [attributes.get("id") for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    return {name: page.as_html(make()) for name, make in made.CONTENTS.items()}
+
+
+@pytest.fixture(scope="module")
+def read(pages: dict[str, str]) -> dict[str, Page]:
+    return {name: Page(text) for name, text in pages.items()}
+
+
+@pytest.fixture(scope="module")
+def rich() -> ReportContent:
+    return made.rich()
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_is_there_that_has_something_to_show(name: str, read: dict[str, Page]) -> None:
+    elements = read[name].elements
+    assert read[name].ids("section") == SECTIONS[name]
+    assert [attributes["href"] for tag, attributes in elements if tag == "a"] == [f"#{i}" for i in SECTIONS[name]]
+    places = [attributes["id"] for _, attributes in elements if attributes.get("class") == "plot"]
+    assert [figure["id"] for figure in json.loads(read[name].scripts[0])] == places
+
+
+@pytest.mark.parametrize("name", made.CONTENTS)
+def test_the_same_content_gives_the_same_bytes(name: str, pages: dict[str, str]) -> None:
+    assert page.as_html(made.CONTENTS[name]()).encode() == pages[name].encode()
+
+
+@pytest.mark.parametrize("name", made.CONTENTS)
+def test_a_page_asks_nothing_of_any_other_place(name: str, pages: dict[str, str], read: dict[str, Page]) -> None:
+    text = pages[name]
+    own = text.replace(plotly.offline.get_plotlyjs(), "")
+    assert len(own) < len(text) - 4_000_000
+    assert not re.search(r"@import|url\(", own)
+    for tag, attributes in read[name].elements:
+        assert tag not in ("link", "iframe", "img", "object", "embed", "base", "form")
+        assert not {"src", "srcset", "action", "data", "poster"} & attributes.keys()
+        assert (attributes.get("href") or "#").startswith("#")
+    assert "//" not in re.sub(r"// .*", "", own.replace("javascript:alert", "")), "an address"
+
+
+def test_the_policy_lets_only_the_two_scripts_run(pages: dict[str, str], read: dict[str, Page]) -> None:
+    (policy,) = (
+        str(attributes["content"])
+        for _, attributes in read["hostile"].elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    digests = (hashlib.sha256(script.encode()).digest() for script in read["hostile"].scripts[1:])
+    assert directives["script-src"] == " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests)
+    assert "eval" not in policy
+    assert "\r" not in pages["rich"], "a browser would read another text than was hashed"
+
+
+def test_no_text_of_a_database_is_live(pages: dict[str, str], read: dict[str, Page]) -> None:
+    plain, hostile = read["rich"], read["hostile"]
+    assert {tag for tag, _ in hostile.elements} == {tag for tag, _ in plain.elements}
+    assert len(hostile.scripts) == len(plain.scripts) == 3
+    assert not any(name.startswith("on") for _, attributes in hostile.elements for name in attributes)
+    shown = hostile.text.count("<img src=x onerror=alert(1)>")
+    assert shown > 50, "it is shown as what it is"
+    assert not set("\x00\ud800\u202e") & set(pages["hostile"])
+
+
+def test_no_text_of_a_database_is_markup_to_plotly(read: dict[str, Page]) -> None:
+    block = read["hostile"].scripts[0]
+    assert not set("<>&") & set(block)
+    for words in texts(json.loads(block)):
+        assert not re.findall(r"<(?!/?(?:b|br|sup|extra)>)", words), words
+
+
+def texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [words for item in inner for words in texts(item)]
+
+
+@pytest.mark.parametrize("name", made.CONTENTS)
+def test_figures_are_what_plotly_takes(name: str, read: dict[str, Page]) -> None:
+    for figure in json.loads(read[name].scripts[0]):
+        colourless = json.loads(re.sub(r'"--[a-z-]+"', '"#123456"', json.dumps(figure)))
+        plotly.graph_objects.Figure({"data": colourless["data"], "layout": colourless["layout"]})
+
+
+def test_every_colour_of_a_figure_is_in_the_style_light_and_dark(pages: dict[str, str], read: dict[str, Page]) -> None:
+    named = set(re.findall(r'"(--[a-z-]+)"', read["rich"].scripts[0]))
+    assert named
+    light, dark = re.findall(r":root(?::not\(\.on-paper\))? \{(.*?)\}", pages["rich"], re.DOTALL)[:2]
+    for colour in named:
+        assert f"{colour}:" in light
+        assert f"{colour}:" in dark
+
+
+def test_every_axis_has_its_unit(read: dict[str, Page]) -> None:
+    titles = {
+        axis["title"]["text"]
+        for figure in json.loads(read["rich"].scripts[0])
+        for name, axis in figure["layout"].items()
+        if re.fullmatch(r"[xy]axis\d*", name) and "title" in axis
+    }
+    without = {"", "trial number", "trials", "epochs trained", "epochs trained before pruning", "nats per row"}
+    assert all("(" in title for title in titles - without)
+    assert len(titles) > 10
+
+
+def test_ten_thousand_trials_make_a_page_of_six_megabytes_in_three_seconds_without_tensorflow() -> None:
+    script = (
+        "import sys, time\n"
+        "import report_contents\n"
+        "content = report_contents.large()\n"
+        "begin = time.process_time()\n"
+        "from storage.reports import page\n"
+        "text = page.as_html(content)\n"
+        "print(len(text.encode()), time.process_time() - begin)\n"
+        "assert not {'tensorflow', 'keras', 'plotly.graph_objects', 'pandas'} & set(sys.modules)\n"
+    )
+    root = made.__file__.rsplit("/tests/", 1)[0]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = [{root!r}, {root + '/tests'!r}]\n{script}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    size, seconds = done.stdout.split()
+    assert int(size) <= 6_000_000
+    assert float(seconds) <= 3
+
+
+def test_best_so_far_is_what_a_loop_finds(rich: ReportContent) -> None:
+    for by_accuracy in (False, True):
+        values = {trial.number: trial.value for trial in rich.trials if trial.value is not None}
+        expected = []
+        for number, value in values.items():
+            before = [value for other, value in values.items() if other < number]
+            if not before or (value > max(before) if by_accuracy else value < min(before)):
+                expected.append(number)
+        assert [trial.number for trial in best_so_far(rich.trials, by_accuracy=by_accuracy)] == expected
+
+
+def test_history_shows_every_trial_once(rich: ReportContent) -> None:
+    figure = history(rich)
+    assert figure is not None
+    complete, steps, pruned, failed = figure.data
+    by_state = {
+        state: [trial.number for trial in rich.trials if trial.state == state]
+        for state in ("complete", "pruned", "failed")
+    }
+    assert (complete["x"], pruned["x"], failed["x"]) == tuple(by_state.values())
+    assert complete["customdata"] == [
+        pytest.approx(trial.value, 1e-5) for trial in rich.trials if trial.value is not None
+    ]
+    assert rich.answer.best is not None
+    assert (steps["x"][-2], steps["x"][-1]) == (rich.answer.best.number, rich.trials[-1].number)
+    assert steps["y"][-1] == pytest.approx(rich.answer.best.value, 1e-5)
+
+
+def test_a_large_history_keeps_every_best_so_far_and_says_what_it_leaves_out() -> None:
+    content = made.large()
+    figure = history(content)
+    assert figure is not None
+    steps = best_so_far(content.trials, by_accuracy=False)
+    drawn = set(figure.data[0]["x"])
+    assert {trial.number for trial in steps} <= drawn
+    assert len(drawn) <= MOST_POINTS + len(steps)
+    assert f"{len(drawn):,} of {content.answer.counts.complete:,} complete trials" in figure.caption
+
+
+def test_history_of_accuracy_rises() -> None:
+    trials = [
+        replace(trial, value=trial.metrics.get("select_accuracy") if trial.state == "complete" else None)
+        for trial in made.make_trials(40)
+    ]
+    figure = history(made.make_content(trials, spec=made.spec(40, search={"objective": "accuracy"})))
+    assert figure is not None
+    steps = figure.data[1]["y"]
+    assert steps == sorted(steps)
+    assert figure.layout["yaxis"]["title"]["text"] == "select accuracy (%)"
+    assert 90 < steps[-1] < 100
+
+
+def test_gains_are_those_of_the_conclusion(rich: ReportContent) -> None:
+    conclusion = rich.conclusion
+    assert conclusion is not None
+    ordered = in_order(conclusion)
+    assert ordered[0] is conclusion.winner
+    assert conclusion.baseline not in ordered
+    for figure in (gains(conclusion), gains(conclusion, is_narrow=True)):
+        assert figure is not None
+        for panel, scale in (("x", 1), ("x2", 100)):
+            bars = [trace for trace in figure.data if trace["xaxis"] == panel]
+            for bar, result in zip(bars, ordered, strict=True):
+                assert result.gain is not None
+                interval = result.gain.cross_entropy if panel == "x" else result.gain.accuracy
+                (mean,), (up,), (down,) = bar["x"], bar["error_x"]["array"], bar["error_x"]["arrayminus"]
+                expected = (interval.mean, interval.high, interval.low)
+                assert (mean, mean + up, mean - down) == pytest.approx([scale * end for end in expected], rel=1e-4)
+
+
+def test_strengths_have_off_in_a_strip_of_its_own(rich: ReportContent) -> None:
+    figures = {figure.id: figure for figure in strengths(rich)}
+    assert set(figures) == {"strength-l1", "strength-l2", "strength-dropout"}
+    complete = [trial for trial in rich.trials if trial.state == "complete"]
+    for name in ("l1", "l2", "dropout"):
+        figure = figures[f"strength-{name}"]
+        off = {number for trace in figure.data if trace["xaxis"] == "x" for number in trace["customdata"]}
+        on = {
+            number: x
+            for trace in figure.data
+            if trace["xaxis"] == "x2"
+            for number, x in zip(trace["customdata"], trace["x"], strict=True)
+        }
+        assert off == {trial.number for trial in complete if name not in trial.params}
+        assert on == {t.number: pytest.approx(t.params[name], 1e-5) for t in complete if name in t.params}
+        assert figure.layout["xaxis2"].get("type") == ("log" if name != "dropout" else None)
+
+
+def test_curves_mark_the_kept_epoch_and_average_what_all_have() -> None:
+    long = Curve(label="a", train_loss=[3.0, 2.0, 1.0], stop_cross_entropy=[4.0, 2.0, 3.0], best_epoch=1)
+    short = Curve(label="b", train_loss=[5.0, 4.0], stop_cross_entropy=[6.0, 5.0], best_epoch=1)
+    broken = Curve(label="c", train_loss=[1.0], stop_cross_entropy=[], best_epoch=0)
+    (_, figure), (_, other) = curves({"best": [long, short, broken], "no regularization": [long], "empty": []})
+    train, stop = figure.data[:2]
+    assert (train["y"], stop["y"]) == ([4.0, 3.0], [5.0, 3.5])
+    assert (figure.data[-1]["x"], figure.data[-1]["y"]) == ([2, 2], [2.0, 5.0])
+    assert figure.layout["yaxis"]["range"] == other.layout["yaxis"]["range"]
+    assert mean_curve([]) == []
+    assert curves({"best": [broken]}) == []
+
+
+def test_importance_and_early_stopping_and_pruning_show_their_figures(rich: ReportContent) -> None:
+    bars = importance(rich.importance)
+    assert bars is not None
+    assert bars.data[0]["x"] == [pytest.approx(100 * one.share) for one in rich.importance]
+    assert importance([]) is None
+    groups = by_patience(rich.trials)
+    assert sum(map(len, groups.values())) == rich.answer.counts.complete
+    figure = early_stopping(rich)
+    assert figure is not None
+    drawn = sum(len(trace["y"]) for trace in figure.data if "customdata" in trace)
+    assert drawn == rich.answer.counts.complete
+    counts = pruned_after(rich.trials)
+    assert sum(counts.values()) == rich.answer.counts.pruned
+    picture = pruning(rich.trials, made.MAX_EPOCHS)
+    assert picture is not None
+    assert dict(zip(picture.data[0]["x"], picture.data[0]["y"], strict=True)) == counts
+
+
+def test_parallel_lines_end_at_their_cross_entropy_and_are_bounded(rich: ReportContent) -> None:
+    figure = parallel(rich)
+    assert figure is not None
+    best = figure.data[-1]
+    assert best["x"][-2] < 0.1, "the best is at the left"
+    drawn = sum(trace["x"].count(None) for trace in figure.data)
+    assert drawn == rich.answer.counts.complete
+    large = parallel(made.large())
+    assert large is not None
+    assert sum(trace["x"].count(None) for trace in large.data) < 250
+    assert "complete trials are drawn" in large.caption
+
+
+def test_reasons_are_grouped_and_bounded() -> None:
+    trials = [
+        replace(trial, reason=f"reason {chr(97 + trial.number % 13)}: {trial.number}")
+        for trial in made.make_trials(90, pruned=0.0, failed=1.1, recipes=False)
+    ]
+    groups = grouped_reasons(trials)
+    assert sum(count for _, count in groups) == 90
+    assert len(groups) == 13
+    shown = section(made.make_content(trials))
+    assert shown is not None
+    assert shown.body.count("<tr>") == 2 + MOST_REASONS + 1 + MOST_TRIALS
+    assert "3 other reasons" in shown.body
+
+
+def test_saved_epochs_are_those_not_trained() -> None:
+    trials = made.make_trials(50)
+    pruned = [trial for trial in trials if trial.state == "pruned"]
+    assert saved_epochs(pruned, made.MAX_EPOCHS) == sum(made.MAX_EPOCHS - trial.metrics["epochs"] for trial in pruned)
+
+
+def test_the_study_file_of_a_report_reads_back_as_the_same_spec() -> None:
+    spec = made.spec(
+        search={"sampler_options": {"n_startup_trials": 5, "a key": ["x", {"y": 1.5}]}, "pruner_options": {}},
+        confirm={"top": 2},
+        space={"dropout": "off"},
+    ).changed(study={"question": 'why "so"?\n\\ \x7f é'})
+    assert StudySpec.model_validate(tomllib.loads(as_toml(spec))) == spec
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            made.rich(),
+            ["The winner is L2 9.7e-05", "0.01420 nats", "95 % interval", "5 fresh seeds", "10,000 test rows"],
+        ),
+        (made.rich(), ["looked at once", "One finalist failed"]),
+        (made.nothing_gained(), ["Nothing beats no regularization beyond noise", "may be luck", "looked at 2 times"]),
+        (made.unconfirmed(), ["Not confirmed yet", "a little lucky"]),
+        (made.all_failed(), ["All 30 trials failed"]),
+        (made.nothing_yet(), ["No trial has finished yet"]),
+    ],
+)
+def test_the_paragraph_says_how_it_stands(content: ReportContent, words: list[str]) -> None:
+    said = summary.paragraph(content.answer, content.conclusion)
+    for expected in words:
+        assert expected in said
+    assert summary.headline(content.answer, content.conclusion)
+    assert "None" not in said
+
+
+def conclusion_with(**changes: Any) -> Conclusion:
+    return replace(made.make_conclusion(), **changes)
+
+
+def test_the_paragraph_never_claims_what_is_not_known() -> None:
+    answer, usual = made.rich().answer, made.make_conclusion()
+    untested = {"test_cross_entropy": None, "test_accuracy": None, "gain": None}
+    before = conclusion_with(
+        winner=replace(usual.winner, **untested),
+        baseline=replace(usual.baseline, **untested),
+        claims_gain=False,
+        looks=0,
+    )
+    said = summary.paragraph(answer, before)
+    assert "no gain is claimed" in said
+    assert "Nothing beats" not in said + summary.headline(answer, before)
+    none_wins = summary.paragraph(answer, conclusion_with(winner=usual.baseline, claims_gain=False))
+    assert none_wins.startswith("Nothing beats no regularization beyond noise: ")
+    worse = made.make_conclusion(-0.01, claims_gain=False)
+    assert "even worse than no regularization, beyond noise" in summary.paragraph(answer, worse)
+    assert "accuracy alone is not beyond noise" in summary.paragraph(answer, made.make_conclusion(0.0055))
+    for conclusion in (before, worse):
+        assert page.as_html(replace(made.rich(), conclusion=conclusion))
+
+
+def test_trials_that_something_else_wrote_do_not_break_a_page() -> None:
+    odd: list[dict[str, Any]] = [{"l1": "much"}, {"dropout": True, "patience": "x"}, {"regularizer": 3}, {}]
+    trials = [
+        replace(trial, params=odd[trial.number % 4], metrics={} if trial.number % 2 else trial.metrics)
+        for trial in made.make_trials(30)
+    ]
+    text = page.as_html(made.make_content(trials))
+    assert "settings that regsearch did not give" in text
+
+
+def test_axes_have_round_values_and_leave_bad_values_at_the_edge() -> None:
+    assert round_values(0.05, 0.6) == pytest.approx([0.2, 0.4, 0.6])
+    assert round_values(2.0, 2.0) == [2.0]
+    low, high = shown_range([*(0.07 + 0.001 * i for i in range(10)), 5.0])
+    assert low < 0.07
+    assert 0.08 < high < 0.2
+    low, high = shown_range([*(0.97 + 0.001 * i for i in range(10)), 0.1], higher_is_better=True)
+    assert 0.9 < low < 0.97
+    assert high > 0.979
+    assert shown_range([]) == (0.0, 1.0)
+    assert thinned(range(10), 3) == [0, 3, 6]
+    assert thinned(range(10), 3, [9]) == [0, 3, 6, 9]
