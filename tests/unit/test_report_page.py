@@ -16,7 +16,7 @@ import plotly.offline
 import pytest
 import report_contents as made
 
-from storage.reports import page, summary
+from storage.reports import note, page, summary
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import Curve, ReportContent
 from storage.reports.figures.curves import curves, mean_curve
@@ -449,3 +449,24 @@ def test_axes_have_round_values_and_leave_bad_values_at_the_edge() -> None:
     assert shown_range([]) == (0.0, 1.0)
     assert thinned(range(10), 3) == [0, 3, 6]
     assert thinned(range(10), 3, [9]) == [0, 3, 6, 9]
+
+
+def test_a_note_of_the_dashboard_says_the_answer_and_has_no_markup_of_others() -> None:
+    said = note.as_markdown(made.rich())
+    assert said.startswith("# L2 9\\.7e\\-05")
+    assert said.count("\n| ") == 10
+    for line in note.as_markdown(made.hostile()).splitlines():
+        assert not re.search(r"(?<!\\)[<>\[\]`]", line)
+    assert "# Nothing beats no regularization beyond noise" in note.as_markdown(made.nothing_gained())
+    assert note.as_markdown(made.nothing_yet()).startswith("# No trial has finished yet")
+
+
+def test_figures_of_the_dashboard_are_small_and_have_colours_of_their_own() -> None:
+    for content in (made.large(), made.rich()):
+        figures = note.dashboard_figures(content)
+        assert list(figures) == ["regsearch-gains", "regsearch-history", "regsearch-importance"]
+        for figure in figures.values():
+            stored = figure.to_json()
+            assert len(stored) < 80_000
+            assert '"--' not in stored
+    assert note.dashboard_figures(made.nothing_yet()) == {}

@@ -1,0 +1,112 @@
+"""A study's answer in optuna-dashboard: its note in Markdown, and a few small figures of Plotly.
+
+The dashboard keeps both in the database in pieces of 2,045 characters each, so they are small. It draws figures as they
+are, without the page's colours: theirs are those of a light page.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from storage.reports import formats
+from storage.reports.answer import counts_line, dataset_line
+from storage.reports.conclusion import Conclusion
+from storage.reports.content import ReportContent
+from storage.reports.figures.figure import Figure
+from storage.reports.figures.gains import gains, in_order
+from storage.reports.figures.history import history
+from storage.reports.figures.importance import importance
+from storage.reports.markup import clean
+from storage.reports.summary import headline, paragraph
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
+
+_MOST_POINTS = 300
+_MOST_ROWS = 10
+_MARKS = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@$])")
+_LIGHT = {
+    "--ink": "#1c2127",
+    "--muted": "#59636e",
+    "--faint": "#aeb7c1",
+    "--grid": "#e6e9ed",
+    "--paper": "#ffffff",
+    "--plain": "#0072b2",
+    "--best": "#d55e00",
+    "--bad": "#b0467f",
+}
+
+
+def as_markdown(content: ReportContent) -> str:
+    """Return the answer as the study's note."""
+    answer, conclusion = content.answer, content.conclusion
+    question = answer.study.spec.study.question
+    parts = [
+        f"# {_plain(headline(answer, conclusion))}",
+        *([f"*{_plain(question)}*"] if question else []),
+        _plain(paragraph(answer, conclusion)),
+        *(f"- {_plain(sentence)}" for sentence in content.edges),
+        *([_table(conclusion)] if conclusion is not None and in_order(conclusion) else []),
+        _plain(dataset_line(answer.study.dataset)),
+        _plain(counts_line(answer)),
+        f"Run it again: {_plain(content.command)}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def dashboard_figures(content: ReportContent) -> "dict[str, plotly.graph_objects.Figure]":
+    """Return figures by the id under which the dashboard keeps them: what there is of gains, history and importance."""
+    import plotly.graph_objects  # a second; the page itself needs none of it
+
+    found = {
+        "What the finalists gain": None if content.conclusion is None else gains(content.conclusion),
+        "The search": history(content, _MOST_POINTS),
+        "What matters": importance(content.importance),
+    }
+    return {
+        f"regsearch-{figure.id}": plotly.graph_objects.Figure(_stored(title, figure))
+        for title, figure in found.items()
+        if figure is not None
+    }
+
+
+def _stored(title: str, figure: Figure) -> dict[str, Any]:
+    layout = _coloured(figure.layout)
+    return {
+        "data": _coloured(list(figure.data)),
+        "layout": {
+            **layout,
+            "title": {"text": title, "x": 0.02, "y": 0.98, "yanchor": "top", "font": {"size": 15}},
+            "margin": {**layout["margin"], "l": 16, "r": 20, "t": 44},
+            "paper_bgcolor": _LIGHT["--paper"],
+            "template": {},  # Plotly's own is 6 kB
+        },
+    }
+
+
+def _coloured(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _coloured_part(key, item) for key, item in value.items()}
+    return [_coloured(item) for item in value] if isinstance(value, list) else value
+
+
+def _coloured_part(key: str, item: Any) -> Any:
+    return _LIGHT.get(item, item) if key.endswith("color") and isinstance(item, str) else _coloured(item)
+
+
+def _table(conclusion: Conclusion) -> str:
+    rows = [
+        "| configuration | gain in test cross-entropy (nats per row) | gain in test accuracy (percentage points) |",
+        "| --- | ---: | ---: |",
+    ]
+    for result in in_order(conclusion)[:_MOST_ROWS]:
+        assert result.gain is not None
+        is_winner = result.finalist.index == conclusion.winner.finalist.index
+        name = _plain(formats.settings(result.finalist.params))
+        told = formats.cross_entropy_gain(result.gain.cross_entropy), formats.accuracy_gain(result.gain.accuracy)
+        rows.append(f"| {f'**{name}**' if is_winner else name} | {_plain(told[0])} | {_plain(told[1])} |")
+    return "\n".join(rows)
+
+
+def _plain(words: str) -> str:
+    """Return text that Markdown shows as it is: no markup, no link, no line of its own."""
+    return _MARKS.sub(r"\\\1", " ".join(clean(words).split()))
