@@ -12,7 +12,7 @@ from storage.reports.answer import counts_line, dataset_line
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import ReportContent
 from storage.reports.figures.figure import Figure
-from storage.reports.figures.gains import gains, in_order
+from storage.reports.figures.gains import CARD, gains, in_order
 from storage.reports.figures.history import history
 from storage.reports.figures.importance import importance
 from storage.reports.markup import clean
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _MOST_POINTS = 300
 _MOST_ROWS = 10
-_MARKS = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@$])")
+_MARKS = re.compile(r"([\\`*_\[\]<>!|~&$]|^[#+=-])")
+_LINKED = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 _LIGHT = {
     "--ink": "#1c2127",
     "--muted": "#59636e",
@@ -58,7 +59,7 @@ def dashboard_figures(content: ReportContent) -> "dict[str, plotly.graph_objects
     import plotly.graph_objects  # a second; the page itself needs none of it
 
     found = {
-        "What the finalists gain": None if content.conclusion is None else gains(content.conclusion),
+        "What the finalists gain": None if content.conclusion is None else gains(content.conclusion, CARD),
         "The search": history(content, _MOST_POINTS),
         "What matters": importance(content.importance),
     }
@@ -109,4 +110,5 @@ def _table(conclusion: Conclusion) -> str:
 
 def _plain(words: str) -> str:
     """Return text that Markdown shows as it is: no markup, no link, no line of its own."""
-    return _MARKS.sub(r"\\\1", " ".join(clean(words).split()))
+    # the dashboard makes links of what looks like an address even where it is escaped: a space without width parts it
+    return _LINKED.sub("\u200b", _MARKS.sub(r"\\\1", " ".join(clean(words).split())))

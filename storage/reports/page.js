@@ -41,11 +41,15 @@
     drawSoon();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  let closed = [];
   addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const details of closed) details.open = true;
     root.classList.add("on-paper");
     draw();
   });
   addEventListener("afterprint", () => {
+    for (const details of closed) details.open = false;
     root.classList.remove("on-paper");
     draw();
   });

@@ -22,7 +22,7 @@ from storage.reports.content import Curve, ReportContent
 from storage.reports.figures.curves import curves, mean_curve
 from storage.reports.figures.early_stopping import by_patience, early_stopping
 from storage.reports.figures.figure import round_values, shown_range, thinned
-from storage.reports.figures.gains import gains, in_order
+from storage.reports.figures.gains import NARROW, gains, in_order
 from storage.reports.figures.history import MOST_POINTS, best_so_far, history
 from storage.reports.figures.importance import importance
 from storage.reports.figures.parallel import parallel
@@ -277,7 +277,7 @@ def test_gains_are_those_of_the_conclusion(rich: ReportContent) -> None:
     ordered = in_order(conclusion)
     assert ordered[0] is conclusion.winner
     assert conclusion.baseline not in ordered
-    for figure in (gains(conclusion), gains(conclusion, is_narrow=True)):
+    for figure in (gains(conclusion), gains(conclusion, NARROW)):
         assert figure is not None
         for panel, scale in (("x", 1), ("x2", 100)):
             bars = [trace for trace in figure.data if trace["xaxis"] == panel]
@@ -453,10 +453,12 @@ def test_axes_have_round_values_and_leave_bad_values_at_the_edge() -> None:
 
 def test_a_note_of_the_dashboard_says_the_answer_and_has_no_markup_of_others() -> None:
     said = note.as_markdown(made.rich())
-    assert said.startswith("# L2 9\\.7e\\-05")
+    assert said.startswith("# L2 9.7e-05, dropout 0.24")
     assert said.count("\n| ") == 10
     for line in note.as_markdown(made.hostile()).splitlines():
         assert not re.search(r"(?<!\\)[<>\[\]`]", line)
+    linked = replace(made.rich(), command="see https://a.b, www.a.b, c@a.b, [a](b)")
+    assert not re.search(r"://|www\.|\w@|(?<!\\)\[", note.as_markdown(linked))
     assert "# Nothing beats no regularization beyond noise" in note.as_markdown(made.nothing_gained())
     assert note.as_markdown(made.nothing_yet()).startswith("# No trial has finished yet")
 

@@ -10,43 +10,45 @@ from storage.reports.conclusion import Conclusion, FinalistResult, Gain
 from storage.reports.figures.figure import BEST, INK, MUTED, PAPER, PLAIN, Figure, axis, layout, rounded, text
 from studies.statistics import Interval
 
-MOST_ROWS = 20
 _LINE, _FIGURES, _BAR, _SPACE = 16, 16, 18, 14  # pixels: a label's line, the figures, the interval, between two rows
 _TOP, _BOTTOM = 8, 58
 _TITLES = ("gain in test cross-entropy<br>(nats per row)", "gain in test accuracy<br>(percentage points)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shape:
+class Shape:
     """Where labels stand: beside their interval, or on a narrow screen above it.
 
     Attributes:
         label: characters of a label's line.
         panels: the part of the width that each figure has.
+        most_rows: how many finalists at most.
     """
 
     id: str
-    only: str
+    only: str | None
     label: int
     panels: tuple[tuple[float, float], tuple[float, float]]
     is_above: bool
+    most_rows: int = 20
 
 
-_WIDE = _Shape(id="gains", only="on-wide", label=46, panels=((0.36, 0.66), (0.7, 1.0)), is_above=False)
-_NARROW = _Shape(id="gains-narrow", only="on-narrow", label=42, panels=((0.0, 0.48), (0.52, 1.0)), is_above=True)
+WIDE = Shape(id="gains", only="on-wide", label=46, panels=((0.36, 0.66), (0.7, 1.0)), is_above=False)
+NARROW = Shape(id="gains-narrow", only="on-narrow", label=42, panels=((0.0, 0.48), (0.52, 1.0)), is_above=True)
+CARD = Shape(id="gains", only=None, label=70, panels=NARROW.panels, is_above=True, most_rows=5)
+"""For the cards of optuna-dashboard, 600 by 450 pixels."""
 
 
-def gains(conclusion: Conclusion, *, is_narrow: bool = False) -> Figure | None:
+def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     """Return the forest plot, the winner first and then by what they gain; None before the test look."""
     rows = in_order(conclusion)
     if not rows:
         return None
-    shape = _NARROW if is_narrow else _WIDE
     data: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     top = 0.0
     best = "Winner: " if conclusion.claims_gain else "Best on the select rows: "
-    for result in rows[:MOST_ROWS]:
+    for result in rows[: shape.most_rows]:
         is_winner = result.finalist.index == conclusion.winner.finalist.index
         label = _label(result, best if is_winner else "", shape.label)
         annotations.append(_annotation(0, top, "<br>".join(label), INK, 12.5))
@@ -57,7 +59,7 @@ def gains(conclusion: Conclusion, *, is_narrow: bool = False) -> Figure | None:
             data.append(_bar(panel, interval, digits, begin + _FIGURES + _BAR / 2, is_winner))
         top = max(top + height, begin + _FIGURES + _BAR) + _SPACE
     level = f"{100 * conclusion.level:g} %"
-    left_out = "" if len(rows) <= MOST_ROWS else f" The first {MOST_ROWS} of {len(rows)} rows."
+    left_out = "" if len(rows) <= shape.most_rows else f" The first {shape.most_rows} of {len(rows)} rows."
     return Figure(
         id=shape.id,
         says="What each finalist gains over no regularization on the test rows, with its interval.",

@@ -63,4 +63,4 @@ def _scale(name: str, values: Sequence[float]) -> dict[str, Any]:
     if name == "dropout":
         return {"range": [0, rounded(min(1.0, 1.08 * max(values)))], "nticks": 6}
     decades = math.log10(max(values) / min(values))
-    return {"type": "log", "exponentformat": "power", "dtick": max(1, math.ceil(decades / 6))}
+    return {"type": "log", "exponentformat": "power", "dtick": max(1, math.ceil(decades / 4)), "tickangle": 0}

@@ -3,7 +3,7 @@
 from storage.reports import formats
 from storage.reports.conclusion import Conclusion, FinalistResult
 from storage.reports.content import ReportContent
-from storage.reports.figures.gains import gains, in_order
+from storage.reports.figures.gains import NARROW, WIDE, gains, in_order
 from storage.reports.markup import Html, element, join, table
 from storage.reports.sections.section import Section, drawn, measured
 
@@ -25,7 +25,7 @@ def section(content: ReportContent) -> Section | None:
     conclusion = content.conclusion
     if conclusion is None:
         return None
-    figures = [figure for is_narrow in (False, True) if (figure := gains(conclusion, is_narrow=is_narrow))]
+    figures = [figure for shape in (WIDE, NARROW) if (figure := gains(conclusion, shape))]
     return Section(
         id="finalists",
         title="What the finalists gain",
