@@ -1,5 +1,6 @@
 """Made-up contents of reports, the same every time: of a confirmed study, an unconfirmed one, one that failed, …."""
 
+import functools
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -346,6 +347,7 @@ def nothing_yet() -> ReportContent:
     return make_content([])
 
 
+@functools.cache
 def large(count: int = 10_000) -> ReportContent:
     """A confirmed study of very many trials."""
     return replace(

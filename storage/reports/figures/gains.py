@@ -54,7 +54,7 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
         annotations.append(_annotation(0, top, "<br>".join(label), INK, 12.5))
         height = _LINE * len(label)
         begin = top + height if shape.is_above else top
-        for panel, interval, digits in _intervals(result.gain):
+        for panel, (interval, digits) in enumerate(_intervals(result.gain)):
             annotations.append(_annotation(shape.panels[panel][0], begin, _told(interval, digits), MUTED, 11))
             data.append(_bar(panel, interval, digits, begin + _FIGURES + _BAR / 2, is_winner))
         top = max(top + height, begin + _FIGURES + _BAR) + _SPACE
@@ -74,8 +74,15 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
             shapes=[_no_gain(xref) for xref in ("x", "x2")],
             yaxis={"range": [top, 0], "visible": False, "fixedrange": True},
             **{
-                name: axis(title, domain=list(domain), anchor="y", automargin=False, nticks=5)
-                for name, title, domain in zip(("xaxis", "xaxis2"), _TITLES, shape.panels, strict=True)
+                name: axis(
+                    _TITLES[panel],
+                    domain=list(shape.panels[panel]),
+                    range=_range([_intervals(result.gain)[panel] for result in rows[: shape.most_rows]]),
+                    anchor="y",
+                    automargin=False,
+                    nticks=5,
+                )
+                for panel, name in enumerate(("xaxis", "xaxis2"))
             },
         ),
         only=shape.only,
@@ -90,12 +97,20 @@ def in_order(conclusion: Conclusion) -> list[FinalistResult]:
     return [result for _, result in with_gain]
 
 
-def _intervals(gain: Gain | None) -> list[tuple[int, Interval, int]]:
-    """Return the panel of each figure, its interval in the panel's unit, and how many digits it has."""
+def _intervals(gain: Gain | None) -> list[tuple[Interval, int]]:
+    """Return for each panel the interval in its unit, and how many digits it has."""
     assert gain is not None
     of = gain.accuracy
     percent = Interval(mean=100 * of.mean, low=100 * of.low, high=100 * of.high, level=of.level)
-    return [(0, gain.cross_entropy, 4), (1, percent, 2)]
+    return [(gain.cross_entropy, 4), (percent, 2)]
+
+
+def _range(intervals: Sequence[tuple[Interval, int]]) -> list[float]:
+    """Return a panel's range: every interval, and the line of no gain, with room at both ends."""
+    low = min(0.0, *(interval.low for interval, _ in intervals))
+    high = max(0.0, *(interval.high for interval, _ in intervals))
+    margin = 0.08 * (high - low) or 1.0
+    return [rounded(low - margin), rounded(high + margin)]
 
 
 def _label(result: FinalistResult, role: str, width: int) -> Sequence[str]:
