@@ -8,22 +8,19 @@ For example:
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from search.data import load_dataset
 from search.engines.base import Engine
-from search.export import ExportedFile, check_folder, export_configuration, train_again
 from search.progress import Progress
 from search.session import RunOptions, RunResult, search_study
-from search.training.setup import TrainerSetup
+from search.study_export import Export, export_study
 from storage import lock
 from storage.backup import back_up
 from storage.confirmed import read_conclusion
+from storage.contents import read_content
 from storage.database import Database, database_path, open_for_reading, open_for_writing
 from storage.queries import (
     Answer,
@@ -32,22 +29,21 @@ from storage.queries import (
     best_trial,
     check_not_copied,
     get_study,
-    get_trial,
-    kept_weights,
     list_runs,
     list_trials,
     read_answer,
     study_names,
 )
 from storage.reports.conclusion import Conclusion
+from storage.reports.content import ReportContent
 from storage.reports.status import Status
 from storage.store import StudyStore, utc_now
+from storage.trained import trained
 from storage.upgrade import Upgrade
 from storage.upgrade import upgrade as upgrade_database
 from studies.errors import InputError, NoResultError
 from studies.space import settings_to_enqueue
 from studies.study_file import read_study, with_options
-from studies.trial import TrialTask
 
 DEFAULT_STORAGE = "sqlite:///regsearch.db"
 
@@ -283,15 +279,6 @@ def delete(name: str, *, storage: str | None = None) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Export:
-    """A trial that was exported from a study, and the files that were written."""
-
-    study: StudyRecord
-    trial: TrialRecord
-    files: tuple[ExportedFile, ...]
-
-
 def export(
     name: str,
     folder: str | Path,
@@ -301,59 +288,28 @@ def export(
     storage: str | None = None,
     progress: Progress | None = None,
 ) -> Export:
-    """Write a complete trial's network into a folder, as a Keras model, with what belongs to it.
+    """Write a trained network into a folder, as a Keras model, with what belongs to it.
 
     Args:
         folder: isn't there yet, or is empty.
-        trial: its number; the best one if not given.
+        trial: a complete trial's number. If not given, the winner as it was trained in the confirmation, on the seed
+            with the median select cross-entropy; before a confirmation, the best trial.
         force: replace the files of an export in a folder that isn't empty; others stay.
-        progress: told where the weights are not kept, so that the trial is trained again, in this process.
+        progress: told where the weights are not kept, so that they are trained again, in this process.
 
     Raises InputError for a trial that isn't complete, and a folder or data that can't be used; NoResultError where
     no trial is complete.
     """
-    target = Path(folder).absolute()
     with reading(storage) as database:
         study = get_study(database, name)
-        chosen = best_trial(database, study) if trial is None else get_trial(database, study, trial)
-        if chosen is None:
-            raise NoResultError(f"no trial of {name} is complete yet; see `regsearch status {name}`")
-        if chosen.state != "complete":
-            raise InputError(f"trial {chosen.number} of {name} is {chosen.state}: only a complete one can be exported")
-        if chosen.weights_sha256 is None and "epochs" not in chosen.metrics:
-            raise InputError(f"trial {chosen.number} of {name} can't be exported: regsearch did not train it")
-        weights = kept_weights(database, study, chosen)
-    check_folder(target, force)
-    source, spec = study.dataset.source, study.spec
-    dataset = load_dataset(source)
-    if dataset.sha256 != study.dataset.sha256:
-        raise InputError(f"{source} has the fingerprint {dataset.sha256} now, the study {study.dataset.sha256}")
-    with tempfile.TemporaryDirectory() as scratch:
-        sha256 = chosen.weights_sha256
-        if weights is None or sha256 is None:
-            told = progress or Progress()
-            told.message(f"the weights of trial {chosen.number} are not kept: it is trained again")
-            setup = TrainerSetup(spec=spec, source=source, sha256=study.dataset.sha256)
-            task = TrialTask(number=chosen.number, attempt=0, params=chosen.params)
-            weights, outcome = train_again(setup, task, Path(scratch))
-            if sha256 not in (None, outcome.weights_sha256):
-                told.message("they differ from those of the search (another processor or other library versions?)")
-            sha256 = outcome.weights_sha256
-        assert sha256 is not None
-        files = export_configuration(
-            target,
-            spec=spec,
-            dataset=dataset,
-            info=study.dataset,
-            params=chosen.params,
-            seed=spec.search.seed,
-            weights=weights,
-            weights_sha256=sha256,
-            origin=f"trial {chosen.number}",
-            figures=chosen.metrics,
-            force=force,
-        )
-    return Export(study=study, trial=chosen, files=files)
+        training = trained(database, study, trial)
+    return export_study(study, training, Path(folder).absolute(), force=force, progress=progress or Progress())
+
+
+def report(name: str, *, storage: str | None = None) -> ReportContent:
+    """Return everything that a study's report is made of, as the study is now."""
+    with reading(storage) as database:
+        return read_content(database, get_study(database, name))
 
 
 def backup(file: str | Path, *, storage: str | None = None) -> Path:

@@ -4,22 +4,14 @@ import io
 import json
 import os
 import re
-import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from search.output import how_to_resume, print_, print_result, progress_for, rendered_report, save_report, width, write
 from search.signals import StoppedBySignal
-from studies.errors import InputError, NoResultError, RegsearchError, StorageError, one_line
-
-if TYPE_CHECKING:
-    from search.progress import Progress
-    from search.session import RunResult
-
-T = TypeVar("T")
+from studies.errors import InputError, NoResultError, RegsearchError, one_line
 
 _PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL that stands where it shouldn't, and so in a message
 
@@ -94,12 +86,12 @@ def run(
         engine=engine,
         settings=settings or [],
         confirm=not no_confirm,
-        progress=_progress(quiet),
+        progress=progress_for(quiet),
         handle_signals=True,
         tensorboard=tensorboard,
         checkpoints=checkpoints,
     )
-    _print_result(result, as_json, storage)
+    print_result(result, as_json, storage)
 
 
 @app.command()
@@ -129,12 +121,12 @@ def resume(
         data=data,
         engine=engine,
         confirm=not no_confirm,
-        progress=_progress(quiet),
+        progress=progress_for(quiet),
         handle_signals=True,
         tensorboard=tensorboard,
         checkpoints=checkpoints,
     )
-    _print_result(result, as_json, storage)
+    print_result(result, as_json, storage)
 
 
 @app.command()
@@ -162,10 +154,10 @@ def confirm(
         workers=workers,
         data=data,
         engine=engine,
-        progress=_progress(quiet),
+        progress=progress_for(quiet),
         handle_signals=True,
     )
-    _print_result(result, as_json, storage)
+    print_result(result, as_json, storage)
 
 
 @app.command()
@@ -183,7 +175,7 @@ def list_(as_json: _Json = False, storage: _Storage = None) -> None:
     from search import api
     from storage.reports import studies
 
-    _print(api.statuses(storage=storage), as_json, studies.as_text, studies.as_json)
+    print_(api.statuses(storage=storage), as_json, studies.as_text, studies.as_json)
 
 
 @app.command()
@@ -192,7 +184,7 @@ def status(name: _Name, as_json: _Json = False, storage: _Storage = None) -> Non
     from search import api
     from storage.reports import status
 
-    _print(api.status(name, storage=storage), as_json, status.as_text, status.as_json)
+    print_(api.status(name, storage=storage), as_json, status.as_text, status.as_json)
 
 
 @app.command()
@@ -210,21 +202,47 @@ def trials(
         raise InputError("--csv and --json exclude each other: give one of them")
     with api.trials(name, storage=storage) as (study, records):
         if as_csv:
-            _write(trials.as_csv(study, records))
+            write(trials.as_csv(study, records))
         else:
-            _print(records, as_json, lambda r: trials.as_text(study, r), lambda r: trials.as_json(study, r))
+            print_(records, as_json, lambda r: trials.as_text(study, r), lambda r: trials.as_json(study, r))
 
 
 @app.command()
 def best(name: _Name, as_json: _Json = False, storage: _Storage = None) -> None:
-    """Show the best configuration so far."""
+    """Show the answer so far: the confirmed one, or the best trial."""
     from search import api
-    from storage.reports import answer
+    from storage.reports.document import answer_json
+    from storage.reports.text import answer_as_text
 
-    found = api.answer(name, storage=storage)
+    found, conclusion = api.answer(name, storage=storage), api.conclusion(name, storage=storage)
     if found.best is None:
         raise NoResultError(f"no trial of {name} is complete yet; see `regsearch status {name}`")
-    _print(found, as_json, answer.as_text, answer.as_json)
+    print_(
+        found,
+        as_json,
+        lambda answer: answer_as_text(answer, conclusion, width()),
+        lambda answer: answer_json(answer, conclusion),
+    )
+
+
+@app.command()
+def report(
+    name: _Name,
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="text, json or html  [default: text; of a file, html]"),
+    ] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it to a file, such as report.html.")] = None,
+    storage: _Storage = None,
+) -> None:
+    """Report on a study: the answer, finalists, techniques, curves, importance, cost."""
+    from search import api
+
+    rendered = rendered_report(api.report(name, storage=storage), kind or ("text" if output is None else "html"))
+    if output is None:
+        write([rendered])
+    else:
+        print(f"wrote {save_report(output, rendered)}")
 
 
 @app.command()
@@ -233,11 +251,13 @@ def export(
     output: Annotated[
         str, typer.Option(metavar="DIR", help="The folder; not there yet, or empty.", show_default=False)
     ],
-    trial: Annotated[int | None, typer.Option(metavar="N", help="Its number  [default: the best]")] = None,
+    trial: Annotated[
+        int | None, typer.Option(metavar="N", help="A trial's number  [default: the confirmed winner, else the best]")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of an export in DIR.")] = False,
     storage: _Storage = None,
 ) -> None:
-    """Write a trial's network as a Keras model, with a script, its settings and a card."""
+    """Write the winner as a Keras model, with a script, its settings and a card."""
     from search import api
     from search.signals import exit_on_signal
     from storage.reports.answer import dataset_line
@@ -245,7 +265,7 @@ def export(
     exit_on_signal()
     done = api.export(name, output, trial=trial, force=force, storage=storage)
     lines = [f"{file.path}  sha256 {file.sha256}" for file in done.files]
-    _write("\n".join([dataset_line(done.study.dataset), f"Exported trial {done.trial.number} of {name}:", *lines, ""]))
+    write("\n".join([dataset_line(done.study.dataset), f"Exported {done.training.origin} of {name}:", *lines, ""]))
 
 
 @app.command()
@@ -298,7 +318,7 @@ def doctor(as_json: _Json = False, storage: _Storage = None) -> None:
     from search import doctor
 
     checks = doctor.examine(storage)
-    _print(checks, as_json, doctor.as_text, doctor.as_json)
+    print_(checks, as_json, doctor.as_text, doctor.as_json)
     if any(not check.is_well for check in checks):
         raise typer.Exit(max(check.exit_code for check in checks))
 
@@ -346,7 +366,7 @@ def schema() -> None:
     """Print the JSON schema of a study file, for editors."""
     from studies.study_file import json_schema
 
-    _write([json.dumps(json_schema(), indent=2), "\n"])
+    write([json.dumps(json_schema(), indent=2), "\n"])
 
 
 def main() -> NoReturn:
@@ -366,7 +386,7 @@ def main() -> NoReturn:
     except _UsageError as error:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StoppedBySignal as stopped:
-        _exit_with(_how_to_resume(stopped.study, stopped.storage), 128 + stopped.number)
+        _exit_with(how_to_resume(stopped.study, stopped.storage), 128 + stopped.number)
     except (typer.Abort, KeyboardInterrupt):
         _exit_with("stopped before anything was begun; the same command begins or goes on", 130)
     sys.exit(code if isinstance(code, int) else 0)
@@ -377,51 +397,3 @@ def _exit_with(line: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _print(value: T, as_json: bool, text: Callable[[T], str], document: Callable[[T], dict[str, Any]]) -> None:
-    _write([json.dumps(document(value), indent=2) if as_json else text(value), "\n"])
-
-
-def _write(parts: Iterable[str]) -> None:
-    """Write an answer to stdout; who stops reading it ends the command well."""
-    try:
-        for part in parts:
-            sys.stdout.write(part)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python would complain of it at exit
-        raise typer.Exit(0) from None
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise StorageError(f"the answer can't be written to stdout: {error.strerror}") from error
-
-
-def _print_result(result: "RunResult", as_json: bool, storage: str | None) -> None:
-    from search.coordinator import StopReason
-    from storage.reports import answer
-
-    name = result.answer.study.name
-    if result.reason is not StopReason.STOPPED and result.answer.best is None and not result.answer.counts.running:
-        raise NoResultError(f"no trial of {name} is complete; see `regsearch trials {name}` for the reasons")
-    _print(
-        result.answer,
-        as_json,
-        lambda a: f"{answer.as_text(a)}\nThe search ended: {result.reason.value}.",
-        lambda a: {**answer.as_json(a), "ended": result.reason.value},
-    )
-    if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
-        print(_how_to_resume(name, storage), file=sys.stderr)
-    if result.reason is StopReason.STOPPED:
-        raise typer.Exit(128 + (result.signal or signal.SIGTERM))
-
-
-def _how_to_resume(name: str, storage: str | None) -> str:
-    option = "" if storage is None else f" --storage {shlex.quote(storage)}"
-    return f"go on with: regsearch resume {name}{option}"
-
-
-def _progress(quiet: bool) -> "Progress":
-    from search.progress import LineProgress, LiveProgress, Progress
-
-    if quiet:
-        return Progress()
-    return LiveProgress() if sys.stderr.isatty() else LineProgress()

@@ -161,9 +161,9 @@ def train_again(setup: TrainerSetup, task: TrialTask, folder: Path) -> tuple[Pat
         with FileCheckpoints(files := TrialFiles(folder), task.number, "", told.append) as checkpoints:
             outcome = make_trainer(setup).train(task, lambda metrics: True, checkpoints)
     except (ThreadsError, DivergedError) as error:
-        raise NoResultError(f"trial {task.number} can't be trained again in this process: {error}") from error
+        raise NoResultError(f"{task} can't be trained again in this process: {error}") from error
     if outcome is None or outcome.weights_sha256 is None:
-        raise NoResultError(f"trial {task.number} can't be trained again: {'; '.join(told)}")
+        raise NoResultError(f"{task} can't be trained again: {'; '.join(told)}")
     return files.weights(task.number), outcome
 
 

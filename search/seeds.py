@@ -17,3 +17,8 @@ def derive_seed(study_seed: int, purpose: str, *numbers: int) -> int:
     """
     words = (study_seed, zlib.crc32(purpose.encode()), *numbers)
     return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def fresh_seed(study_seed: int, number: int) -> int:
+    """Return the seed that stands for the study's in a confirmation, for a fresh seed counted from 0."""
+    return derive_seed(study_seed, "confirm", number)

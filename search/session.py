@@ -20,7 +20,7 @@ from search.output_folder import claim, study_folder
 from search.progress import Progress
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
-from search.seeds import derive_seed
+from search.seeds import fresh_seed
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
@@ -214,7 +214,7 @@ class _Phases:
         if not finalists:
             return StopReason.TOTAL
         seeds = self.spec.confirm.seeds
-        confirmation = ConfirmationStore(self.store, lambda seed: derive_seed(self.spec.search.seed, "confirm", seed))
+        confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
         look = confirmation.plan(finalists, seeds)
         if look > 1:
             self.options.progress.message(

@@ -110,6 +110,11 @@ def weights_file(database: Path, study: str, number: int) -> Path:
     return trials_folder(database, study) / f"trial-{number}.weights.npz"
 
 
+def finalist_weights_file(database: Path, study: str, number: int) -> Path:
+    """Return where the weights of a finalist on one fresh seed lie, if they are kept."""
+    return trials_folder(database, study) / f"finalist-{number}.weights.npz"
+
+
 def remove_logs(database: Path, study: str) -> None:
     """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
     prefix = log_prefix(database, study)

@@ -26,7 +26,7 @@ UUID_ATTR = "regsearch:study"
 _STRICT = ConfigDict(strict=True)  # a damaged file may hold anything anywhere: a record of it raises ValueError
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _PAGE = 500  # trials
-_METRICS = (
+METRICS = (
     "best_epoch",
     "epochs",
     "select_cross_entropy",
@@ -341,8 +341,9 @@ def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, l
     bound = {"id": study.study_id, "uuid": study.study_uuid, "first": first, "last": last}
     rows = connection.execute(
         text(
-            "select t.number, t.state, v.value, t.datetime_start, t.datetime_complete, r.reason, r.weights_sha256, "
-            + ", ".join(f"r.{metric}" for metric in _METRICS)
+            "select t.number, t.state, v.value, t.datetime_start, t.datetime_complete, "
+            "r.recipe, r.reason, r.weights_sha256, "
+            + ", ".join(f"r.{metric}" for metric in METRICS)
             + " from trials t left join trial_values v on v.trial_id = t.trial_id and t.state = 'COMPLETE' "
             f"left join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number {which} order by t.number"
         ).columns(datetime_start=sqlalchemy.DateTime, datetime_complete=sqlalchemy.DateTime),
@@ -363,9 +364,10 @@ def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, l
             state=_state(row.state),
             value=row.value,
             params=params[row.number],
-            metrics={name: row._mapping[name] for name in _METRICS if row._mapping[name] is not None},
+            metrics={name: row._mapping[name] for name in METRICS if row._mapping[name] is not None},
             reason=row.reason,
             weights_sha256=row.weights_sha256,
+            recipe=row.recipe,
             started_at=row.datetime_start,
             ended_at=row.datetime_complete,
         )

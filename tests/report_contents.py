@@ -10,7 +10,8 @@ from typing import Any
 
 from storage.queries import Answer, Counts, DatasetInfo, RunRecord, StudyRecord, TrialRecord
 from storage.reports.conclusion import Conclusion, Finalist, FinalistResult, Gain, TechniqueRow
-from storage.reports.content import Curve, ReportContent, TechniqueImportance
+from storage.reports.content import Curve, ReportContent
+from storage.reports.importance import Importance
 from studies.space import Regularization, suggest
 from studies.spec import StudySpec
 from studies.statistics import Interval
@@ -309,11 +310,11 @@ def rich() -> ReportContent:
             "no regularization": [make_curve(f"seed {seed}", 0.079, 12, True, seed + 10) for seed in range(1, 6)],
         },
         importance=[
-            TechniqueImportance(technique="L1", share=0.46, low=0.33, high=0.58),
-            TechniqueImportance(technique="L2", share=0.27, low=0.15, high=0.37),
-            TechniqueImportance(technique="dropout", share=0.14, low=0.05, high=0.26),
-            TechniqueImportance(technique="BatchNorm", share=0.09, low=0.02, high=0.19),
-            TechniqueImportance(technique="early stopping", share=0.04, low=0.0, high=0.09),
+            Importance(technique="L1", share=0.46, low=0.33, high=0.58),
+            Importance(technique="L2", share=0.27, low=0.15, high=0.37),
+            Importance(technique="dropout", share=0.14, low=0.05, high=0.26),
+            Importance(technique="BatchNorm", share=0.09, low=0.02, high=0.19),
+            Importance(technique="early stopping", share=0.04, low=0.0, high=0.09),
         ],
         edges=["The best patience, 8, is the highest of its range: a wider one may hold a better one."],
     )

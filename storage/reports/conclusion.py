@@ -31,8 +31,8 @@ class FinalistResult:
     Attributes:
         select_cross_entropy, select_accuracy: means over seeds and select rows; what the winner was chosen by.
         train_cross_entropy: mean over seeds, dropout off.
-        test_cross_entropy, test_accuracy: over seeds and test rows; None before the test look.
-        gain: over no regularization at all; None for that itself, and before the test look.
+        test_cross_entropy, test_accuracy: over seeds and test rows.
+        gain: over no regularization at all; None for that itself, and where that failed.
         best_epochs, epochs: of each seed; the restored epoch, counted from 0, and how many were trained.
         is_tied: whether the winner is not better than it beyond noise, on the select rows.
     """
@@ -41,8 +41,8 @@ class FinalistResult:
     select_cross_entropy: float
     select_accuracy: float
     train_cross_entropy: float
-    test_cross_entropy: Interval | None
-    test_accuracy: Interval | None
+    test_cross_entropy: Interval
+    test_accuracy: Interval
     gain: Gain | None
     best_epochs: tuple[int, ...]
     epochs: tuple[int, ...]
@@ -97,3 +97,8 @@ class Conclusion:
     test_rows: int
     looks: int
     evaluations: int
+
+    @property
+    def beating(self) -> tuple[FinalistResult, ...]:
+        """The finalists whose gain in cross-entropy is beyond noise, whether or not one of them is the winner."""
+        return tuple(result for result in self.results if result.gain and result.gain.cross_entropy.is_above(0))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from storage.queries import Answer, RunRecord, TrialRecord
 from storage.reports.conclusion import Conclusion
+from storage.reports.importance import Importance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,22 +23,6 @@ class Curve:
     train_loss: Sequence[float]
     stop_cross_entropy: Sequence[float]
     best_epoch: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class TechniqueImportance:
-    """How much of the differences between a study's trials one technique explains.
-
-    Attributes:
-        technique: L1, L2, dropout, BatchNorm, early stopping, ….
-        share: in [0, 1].
-        low, high: its interval, both ends included.
-    """
-
-    technique: str
-    share: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +46,7 @@ class ReportContent:
     command: str
     curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     conclusion: Conclusion | None = None
-    importance: Sequence[TechniqueImportance] = ()
+    importance: Sequence[Importance] = ()
     edges: Sequence[str] = ()
 
     @property

@@ -96,7 +96,7 @@ def _result(
             f"{100 * figures['select_accuracy']:.2f} %. It was chosen for that, so these figures are a little lucky.",
             "",
         ]
-    if finalist is None or conclusion is None or finalist.test_accuracy is None or finalist.test_cross_entropy is None:
+    if finalist is None or conclusion is None:
         return [
             *lines,
             "It is not confirmed: neither on fresh seeds nor on the test images, which nobody has looked at.",

@@ -11,8 +11,10 @@ def headline(answer: Answer, conclusion: Conclusion | None) -> str:
     if conclusion is not None:
         if conclusion.claims_gain:
             return formats.settings(conclusion.winner.finalist.params)
-        if conclusion.baseline.test_cross_entropy is None:
-            return f"Not tested yet: {formats.settings(conclusion.winner.finalist.params)}"
+        if conclusion.baseline is None:
+            return f"{formats.settings(conclusion.winner.finalist.params)}, with nothing to compare it with"
+        if conclusion.beating:
+            return f"{formats.settings(conclusion.winner.finalist.params)}, though its own gain may be luck"
         return "Nothing beats no regularization beyond noise"
     if answer.best is not None:
         return f"Not confirmed yet: {formats.settings(answer.best.params)}"
@@ -69,17 +71,19 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     winner = conclusion.winner
     name = formats.settings(winner.finalist.params)
     over = f"over {formats.count(conclusion.seeds, 'fresh seed')} and {formats.count(conclusion.test_rows, 'test row')}"
-    is_baseline = winner.finalist.index == conclusion.baseline.finalist.index
+    is_baseline = winner is conclusion.baseline
     lines = []
-    if conclusion.baseline.test_cross_entropy is None:
+    if conclusion.baseline is None:
         lines.append(
             f"On the select rows, over {formats.count(conclusion.seeds, 'fresh seed')}, {name} does best, or is the "
-            "simplest of those tied with the best; no gain is claimed before the test rows are looked at."
+            "simplest of those tied with the best; what it gains is not known, since no regularization at all failed."
         )
     elif conclusion.claims_gain and winner.gain is not None:
         lines.append(f"The winner is {name}. O{over[1:]} it gains {_gains(winner.gain)} over no regularization.")
         if winner.gain.accuracy.low <= 0:
             lines.append("Its gain in accuracy alone is not beyond noise.")
+    elif conclusion.beating:
+        lines.append(_others(conclusion, name))
     elif winner.gain is None:
         lines.append(
             "Nothing beats no regularization beyond noise: on the select rows it does as well as any finalist, "
@@ -106,6 +110,19 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     return lines
 
 
+def _others(conclusion: Conclusion, name: str) -> str:
+    """Say that the simplest of the tied has no gain beyond noise, and others have."""
+    beating = conclusion.beating
+    others = "Another finalist beats" if len(beating) == 1 else f"{len(beating):,} other finalists beat"
+    best = max(beating, key=lambda result: result.gain.cross_entropy.mean if result.gain else 0.0)
+    assert best.gain is not None
+    return (
+        f"On the select rows {name} is the simplest of those tied with the best, but on the test rows no gain over no "
+        f"regularization can be claimed for it. {others} no regularization beyond noise, above all "
+        f"{formats.settings(best.finalist.params)}: {_gains(best.gain)}."
+    )
+
+
 def _gains(gain: Gain) -> str:
     return (
         f"{_gain(gain.cross_entropy, 1, 5, 'nats of test cross-entropy per row')} and "
@@ -120,8 +137,6 @@ def _gain(interval: Interval, scale: float, digits: int, unit: str) -> str:
 
 
 def _test_figures(result: FinalistResult, whose: str) -> list[str]:
-    if result.test_cross_entropy is None or result.test_accuracy is None:
-        return []
     loss, accuracy = result.test_cross_entropy, result.test_accuracy
     return [
         f"{whose} test cross-entropy is {loss.mean:.5f} ({loss.low:.5f} to {loss.high:.5f}), the test accuracy "
@@ -130,8 +145,6 @@ def _test_figures(result: FinalistResult, whose: str) -> list[str]:
 
 
 def _looks(conclusion: Conclusion) -> str:
-    if conclusion.looks == 0:
-        return "The test rows have not been looked at."
     if conclusion.looks == 1:
         return "The test rows were looked at once."
     return (

@@ -12,7 +12,8 @@ from storage.reports.table import as_table
 from studies.space import PARAMETERS, Regularization
 
 _METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
-_COLUMNS = ("number", "state", "value", *PARAMETERS, "best_epoch", "epochs", *_METRICS, "seconds", "reason", "dataset")
+_TEXTS = ("recipe", "reason", "dataset")
+_COLUMNS = ("number", "state", "value", *PARAMETERS, "best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
 
 
 def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
@@ -52,6 +53,7 @@ def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]
                 "value": trial.value,
                 "params": dict(trial.params),
                 "metrics": dict(trial.metrics),
+                "recipe": trial.recipe,
                 "reason": trial.reason,
                 "weights_sha256": trial.weights_sha256,
                 "started_at": None if trial.started_at is None else trial.started_at.isoformat() + "Z",
@@ -63,7 +65,8 @@ def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]
 
 
 def _flat(study: StudyRecord, trial: TrialRecord) -> list[Any]:
-    known = {**trial.params, **trial.metrics, "reason": trial.reason, "dataset": study.dataset.name}
+    texts = dict(zip(_TEXTS, (trial.recipe, trial.reason, study.dataset.name), strict=True))
+    known = {**trial.params, **trial.metrics, **texts}
     return [trial.number, trial.state, trial.value, *(known.get(column) for column in _COLUMNS[3:])]
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from storage.reports.content import TechniqueImportance
 from storage.reports.figures.figure import INK, PLAIN, Figure, axis, layout, rounded, text
+from storage.reports.importance import Importance
 
 
-def importance(techniques: Sequence[TechniqueImportance]) -> Figure | None:
+def importance(techniques: Sequence[Importance]) -> Figure | None:
     """Return bars, the most important at the top; None where nothing is known."""
     if not techniques:
         return None

@@ -1,0 +1,111 @@
+"""What the command line prints: answers to stdout, as text or one JSON document, and how to go on to stderr."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from search.files import write_durably
+from studies.errors import InputError, NoResultError, StorageError
+
+if TYPE_CHECKING:
+    from search.progress import Progress
+    from search.session import RunResult
+    from storage.reports.content import ReportContent
+
+T = TypeVar("T")
+
+_WIDTH_ELSEWHERE = 100  # columns, where stdout is no terminal
+
+
+def print_(value: T, as_json: bool, text: Callable[[T], str], document: Callable[[T], dict[str, Any]]) -> None:
+    """Print an answer, for a person or for a program."""
+    write([json.dumps(document(value), indent=2) if as_json else text(value), "\n"])
+
+
+def write(parts: Iterable[str]) -> None:
+    """Write an answer to stdout; who stops reading it ends the command well."""
+    try:
+        for part in parts:
+            sys.stdout.write(part)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python would complain of it at exit
+        raise typer.Exit(0) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise StorageError(f"the answer can't be written to stdout: {error.strerror}") from error
+
+
+def print_result(result: "RunResult", as_json: bool, storage: str | None) -> None:
+    """Print what a run ended with, and exit with the code of what stopped it."""
+    from search.coordinator import StopReason
+    from storage.reports.document import answer_json
+    from storage.reports.text import answer_as_text
+
+    name, answer, conclusion = result.answer.study.name, result.answer, result.conclusion
+    if result.reason is not StopReason.STOPPED and answer.best is None and not answer.counts.running:
+        raise NoResultError(f"no trial of {name} is complete; see `regsearch trials {name}` for the reasons")
+    print_(
+        answer,
+        as_json,
+        lambda a: f"{answer_as_text(a, conclusion, width())}\nThe search ended: {result.reason.value}.",
+        lambda a: {**answer_json(a, conclusion), "ended": result.reason.value},
+    )
+    if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
+        print(how_to_resume(name, storage), file=sys.stderr)
+    if result.reason is StopReason.STOPPED:
+        raise typer.Exit(128 + (result.signal or signal.SIGTERM))
+
+
+def width() -> int:
+    """Return how many columns an answer may have."""
+    return shutil.get_terminal_size((_WIDTH_ELSEWHERE, 24)).columns if sys.stdout.isatty() else _WIDTH_ELSEWHERE
+
+
+def how_to_resume(name: str, storage: str | None) -> str:
+    """Return the line that says how to go on with a study."""
+    option = "" if storage is None else f" --storage {shlex.quote(storage)}"
+    return f"go on with: regsearch resume {name}{option}"
+
+
+def progress_for(quiet: bool) -> "Progress":
+    """Return what shows a user how a search goes."""
+    from search.progress import LineProgress, LiveProgress, Progress
+
+    if quiet:
+        return Progress()
+    return LiveProgress() if sys.stderr.isatty() else LineProgress()
+
+
+def rendered_report(content: "ReportContent", kind: str) -> str:
+    """Return a report as text, json or html; raises InputError for another kind."""
+    from storage.reports import document, page, text
+
+    if kind == "html":
+        return page.as_html(content)
+    if kind == "json":
+        return json.dumps(document.as_json(content), indent=2) + "\n"
+    if kind == "text":
+        return text.as_text(content, width()) + "\n"
+    raise InputError(f"--format is text, json or html; given was {kind!r}")
+
+
+def save_report(path: str, rendered: str) -> Path:
+    """Write a report to a file, in place of an earlier one; raises InputError where that can't be."""
+    try:
+        target = Path(path).absolute()
+        if target.is_dir():
+            raise InputError(f"--output {path} is a folder: name a file in it, such as {Path(path) / 'report.html'}")
+        write_durably(target, rendered.encode("utf-8", "backslashreplace"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"--output {path} can't be written: {reason}") from error
+    return target

@@ -1,0 +1,102 @@
+"""Reads everything that a study's report is made of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from storage.confirmed import read_conclusion
+from storage.database import Database
+from storage.finalists import NONE, Finalist
+from storage.queries import StudyRecord, TrialRecord, list_runs, list_trials, read_answer, read_curve
+from storage.reports.conclusion import Conclusion
+from storage.reports.content import Curve, ReportContent
+from storage.reports.edges import edges
+from storage.reports.importance import importances
+from storage.tables import ConfirmationEpochRow, ConfirmationRow
+from studies.space import Regularization
+from studies.spec import differing_keys
+from studies.study_file import catalog_names, read_study
+from studies.trial import EpochMetrics
+
+
+def read_content(database: Database, study: StudyRecord) -> ReportContent:
+    """Return what a study's report is made of, as it is now."""
+    trials = list(list_trials(database, study))
+    answer, conclusion = read_answer(database, study), read_conclusion(database, study)
+    best = None
+    if conclusion is not None:
+        best = conclusion.winner.finalist.regularization
+    elif answer.best is not None:
+        best = Regularization.from_params(answer.best.params)
+    return ReportContent(
+        answer=answer,
+        trials=trials,
+        runs=list_runs(database, study),
+        curves={} if best is None else _curves(database, study, trials, conclusion, best),
+        conclusion=conclusion,
+        importance=importances(study.spec, trials).techniques,
+        edges=() if best is None else tuple(map(str, edges(study.spec, best))),
+        command=_command(study),
+    )
+
+
+def _command(study: StudyRecord) -> str:
+    """Return what runs the study again: by its name where it is a ready one, else by the file that the report shows."""
+    is_ready = study.name in catalog_names() and not differing_keys(read_study(study.name), study.spec)
+    trials = f" --trials {study.spec.budget.trials}"
+    return f"regsearch run {study.name}{trials if is_ready else '.toml'}"
+
+
+def _curves(
+    database: Database,
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    conclusion: Conclusion | None,
+    best: Regularization,
+) -> dict[str, Sequence[Curve]]:
+    """Return the curves of the best configuration and of no regularization: of all fresh seeds, else of one trial."""
+    found: dict[str, Sequence[Curve]] = {}
+    for regularization in (best, NONE):
+        finalists = [r.finalist for r in conclusion.results] if conclusion is not None else []
+        finalist = next((one for one in finalists if one.regularization == regularization), None)
+        if finalist is not None:
+            found[str(regularization)] = _of_finalist(database, study, finalist)
+            continue
+        trial = next((t for t in trials if _is(t, regularization)), None)
+        if trial is not None:
+            curve = read_curve(database, study, trial.number)
+            found[str(regularization)] = [_curve(f"trial {trial.number}", curve, int(trial.metrics["best_epoch"]))]
+    return found
+
+
+def _is(trial: TrialRecord, regularization: Regularization) -> bool:
+    return (
+        trial.value is not None
+        and "best_epoch" in trial.metrics
+        and (Regularization.from_params(trial.params) == regularization)
+    )
+
+
+def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> list[Curve]:
+    def of_finalist(table: Any, *columns: Any) -> Any:
+        return select(*columns).where(table.study_uuid == study.study_uuid, table.finalist == finalist.index)
+
+    trained = of_finalist(ConfirmationRow, ConfirmationRow.seed, ConfirmationRow.best_epoch)
+    epochs = of_finalist(ConfirmationEpochRow, ConfirmationEpochRow.__table__)
+    by_seed: dict[int, list[EpochMetrics]] = {}
+    with database.read() as connection:
+        best_epochs = dict(connection.execute(trained.where(ConfirmationRow.state == "complete")).tuples())
+        for row in connection.execute(epochs.order_by(ConfirmationEpochRow.seed, ConfirmationEpochRow.epoch)):
+            figures = {name: row._mapping[name] for name in EpochMetrics.__dataclass_fields__}
+            by_seed.setdefault(row.seed, []).append(EpochMetrics(**figures))
+    return [_curve(f"seed {seed}", curve, best_epochs[seed]) for seed, curve in by_seed.items() if seed in best_epochs]
+
+
+def _curve(label: str, curve: Sequence[EpochMetrics], best_epoch: int) -> Curve:
+    return Curve(
+        label=label,
+        train_loss=[metrics.train_loss for metrics in curve],
+        stop_cross_entropy=[metrics.stop_cross_entropy for metrics in curve],
+        best_epoch=best_epoch,
+    )

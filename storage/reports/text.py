@@ -1,0 +1,123 @@
+"""The report for a terminal: the answer, then a table each of finalists, techniques, importance, and what it cost."""
+
+import io
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from storage.queries import Answer
+from storage.reports import formats
+from storage.reports.answer import as_text as unconfirmed
+from storage.reports.answer import counts_line, dataset_line
+from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
+from storage.reports.content import ReportContent
+from storage.reports.sections.unfinished import grouped_reasons
+from storage.reports.summary import headline, paragraph
+
+_WIDEST = 120
+
+
+def as_text(content: ReportContent, width: int) -> str:
+    """Return the report, at most so many columns wide."""
+    answer, conclusion = content.answer, content.conclusion
+    parts: list[RenderableType] = [Text(dataset_line(answer.study.dataset)), Text(counts_line(answer))]
+    if answer.study.spec.study.question:
+        parts += ["", Text(answer.study.spec.study.question)]
+    parts += ["", Text(headline(answer, conclusion)), "", Text(paragraph(answer, conclusion))]
+    parts += [Text(f"Note: {edge}") for edge in content.edges]
+    if conclusion is not None:
+        parts += ["", *_finalists(conclusion), "", techniques(conclusion)]
+    if content.importance:
+        parts += ["", _importance(content)]
+    parts += ["", *_cost(content), "", Text(f"To run it again: {content.command}")]
+    return rendered(parts, width)
+
+
+def rendered(parts: Iterable[RenderableType], width: int) -> str:
+    """Return what Rich makes of the parts, without colours, at most so many columns wide."""
+    output = io.StringIO()
+    Console(file=output, width=min(width, _WIDEST), color_system=None).print(Group(*parts))
+    return "\n".join(line.rstrip() for line in output.getvalue().rstrip().split("\n"))
+
+
+def answer_as_text(answer: Answer, conclusion: Conclusion | None, width: int) -> str:
+    """Return what a run ends with: the confirmed answer where there is one, else the best trial so far."""
+    if conclusion is None:
+        return unconfirmed(answer)
+    parts: list[RenderableType] = [
+        Text(dataset_line(answer.study.dataset)),
+        Text(counts_line(answer)),
+        "",
+        Text(f"Answer: {headline(answer, conclusion)}"),
+        Text(paragraph(answer, conclusion)),
+        "",
+        techniques(conclusion),
+        Text(f"All of it: regsearch report {answer.study.name} (with --output FILE.html, as a page)"),
+    ]
+    return rendered(parts, width)
+
+
+def techniques(conclusion: Conclusion) -> Table:
+    """Return what each technique alone gains over no regularization on the test rows."""
+    table = _table("Each technique alone, against no regularization, on the test rows")
+    for heading in ("technique", "configuration", "gain in cross-entropy", "in accuracy (points)"):
+        table.add_column(heading)
+    for row in conclusion.techniques:
+        table.add_row(row.technique, *_technique(row))
+    return table
+
+
+def _technique(row: TechniqueRow) -> Sequence[str]:
+    if row.result is None:
+        return "not tried alone", "", ""
+    name, gain = formats.settings(row.result.finalist.params), row.result.gain
+    if gain is None:
+        return name, "", ""
+    return name, formats.cross_entropy_gain(gain.cross_entropy), formats.accuracy_gain(gain.accuracy)
+
+
+def _finalists(conclusion: Conclusion) -> list[RenderableType]:
+    table = _table(f"Finalists on {conclusion.seeds} fresh seeds, best first; * winner, = tied with the best")
+    for heading in ("", "configuration", "select", "test cross-entropy", "test accuracy", "gap"):
+        table.add_column(heading)
+    for result in sorted(conclusion.results, key=lambda result: result.select_cross_entropy):
+        table.add_row(
+            _mark(conclusion, result),
+            formats.settings(result.finalist.params),
+            formats.cross_entropy(result.select_cross_entropy),
+            formats.cross_entropy_interval(result.test_cross_entropy),
+            formats.accuracy_interval(result.test_accuracy),
+            formats.cross_entropy(result.generalization_gap),
+        )
+    failed = [Text(f"Failed: {formats.settings(finalist.params)} ({reason})") for finalist, reason in conclusion.failed]
+    return [table, *failed]
+
+
+def _mark(conclusion: Conclusion, result: FinalistResult) -> str:
+    if result is conclusion.winner:
+        return "*"
+    return "=" if result.is_tied else ""
+
+
+def _importance(content: ReportContent) -> Table:
+    table = _table("What matters for being among the best trials, in per cent")
+    for heading in ("technique", "share", "95 % interval"):
+        table.add_column(heading)
+    for one in content.importance:
+        table.add_row(one.technique, f"{100 * one.share:.0f}", f"{100 * one.low:.0f} to {100 * one.high:.0f}")
+    return table
+
+
+def _cost(content: ReportContent) -> list[RenderableType]:
+    seconds = sum(map(formats.trial_seconds, content.trials))
+    epochs = sum(trial.metrics.get("epochs", 0) for trial in content.trials)
+    cost = f"Cost: {formats.duration(seconds)} of training in {len(content.trials):,} trials, {epochs:,} epochs"
+    failed = [trial for trial in content.trials if trial.state == "failed"]
+    return [Text(cost), *(Text(f"Failed, {count} ×: {reason}") for reason, count in grouped_reasons(failed))]
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
