@@ -68,7 +68,7 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
 {loading}
 keras.utils.set_random_seed({seed})
 rows = np.random.default_rng({seed}).permutation(len(x_train))
-train, stop = np.split(rows[: {data.train_rows + data.stop_rows}], [{data.train_rows}])
+train, stop = np.split(rows[:{data.train_rows + data.stop_rows}], [{data.train_rows}])
 
 model = keras.Sequential(
     [

@@ -48,8 +48,8 @@ def as_markdown(
             "## Data",
             "",
             f"{_plain(dataset.name)}: {dataset.n_train:,} training and {dataset.n_test:,} test images, "
-            f"sha256 `{dataset.sha256}`. Of the training images {train_rows:,} fitted the weights and {stop_rows:,} "
-            "decided when to stop; others were held back to choose the settings.",
+            f"sha256 `{dataset.sha256}`. Of the training images {train_rows:,} fitted the weights, {stop_rows:,} "
+            "were for early stopping and pruning, and others chose the settings.",
             "",
             "## Network and settings",
             "",
@@ -99,7 +99,7 @@ def _result(
     if finalist is None or conclusion is None:
         return [
             *lines,
-            "It is not confirmed: neither on fresh seeds nor on the test images, which nobody has looked at.",
+            "It is not confirmed: neither on fresh seeds nor on the test images.",
         ]
     lines += [
         f"Trained on {conclusion.seeds} fresh seeds, on {conclusion.test_rows:,} test images:",
