@@ -22,8 +22,8 @@ PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes
 study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
 	$(BIN)/regsearch run
 
-test: $(INSTALLED)         ## run all tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED)         ## run all tests, a process for each core
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large study: an hour, then a table of figures
 	$(BIN)/python tests/drill.py
