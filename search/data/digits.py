@@ -3,6 +3,9 @@
 They come with scikit-learn, so they are there without a network. The test part is fixed: a stratified fifth.
 """
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +18,8 @@ _TEST_SEED = 1797
 
 def load() -> Dataset:
     """Return the digits: 1,437 training and 360 test images, uint8."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = _resample(digits.images.astype(np.int64))
-    labels = digits.target.astype(np.int32)
+    pixels, labels = _read()
+    images = _resample(pixels)
     train, test = stratified_split(labels, [_TEST_ROWS], _TEST_SEED)
     return Dataset(
         name="digits",
@@ -28,6 +28,18 @@ def load() -> Dataset:
         x_test=images[test],
         y_test=labels[test],
     )
+
+
+def _read() -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return images (n, 8, 8) and labels as `sklearn.datasets.load_digits` does, without its second of imports.
+
+    Where the file lies is undocumented; pinned by a test.
+    """
+    package = find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    rows = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", np.int64, delimiter=",")
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int32)
 
 
 def _resample(images: NDArray[np.int64]) -> NDArray[np.uint8]:

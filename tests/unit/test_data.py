@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.datasets import load_digits
 
-from search.data import dataset_names, load_dataset, mnist
+from search.data import dataset_names, digits, load_dataset, mnist
 from search.data.arrays import Dataset, DataUnavailableError, read_npz
 from search.data.shared import read_shared, shared
 from search.data.splits import make_splits, stratified_split
@@ -175,6 +176,13 @@ def test_every_data_set_loads_and_is_the_same_each_time(name: str) -> None:
     one, other = load_dataset(name), load_dataset(name)
     assert one.name == name
     assert one.sha256 == other.sha256
+
+
+def test_digits_are_what_scikit_learn_gives() -> None:
+    given = load_digits()
+    pixels, labels = digits._read()
+    assert np.array_equal(pixels, given.images)
+    assert np.array_equal(labels, given.target)
 
 
 def test_digits_are_the_same_bytes_on_every_machine() -> None:
