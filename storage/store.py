@@ -127,7 +127,7 @@ class StudyStore:
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
         self._recipes = fitting(spec.search.recipes, spec.space)
         with self.transaction() as connection:
-            damage.check_trials(self._database, self._study_id, self.name)
+            damage.check_trials(self._database, connection, self._study_id, self.name)
             connection.execute(
                 update(StudyRow).where(StudyRow.study_uuid == self.study_uuid).values(spec=spec.to_json())
             )
