@@ -48,6 +48,7 @@ from studies.spec import StudySpec, differing_keys, parse_duration
 from studies.trial import Purpose
 
 _MOST_WORKERS = 1024
+_MANY_TRIALS = 1000
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
 
 
@@ -122,6 +123,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             spec,
             sampler_for=sampler_for,
             pruner=pruner,
+            needs_all_trials=_needs_all_trials(spec),
             engine=type(engine).__name__,
             workers=workers,
             versions=versions(),
@@ -289,6 +291,20 @@ def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
             )
         return spec
     return spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials, begun)})
+
+
+def _needs_all_trials(spec: StudySpec) -> bool:
+    """Return whether a part of a long study (`storage/history.py`) doesn't do for its sampler or its pruner.
+
+    It does where both only compare trials; one that visits each point once, or waits for many trials, needs all.
+    """
+    chosen = spec.search
+    numbers = [*chosen.sampler_options.values(), *chosen.pruner_options.values()]
+    return (
+        chosen.sampler not in ("tpe", "random")
+        or chosen.pruner not in ("median", "hyperband", "none")
+        or any(isinstance(number, int | float) and number > _MANY_TRIALS for number in numbers)
+    )
 
 
 def _run_and_record(phases: _Phases, store: StudyStore) -> StopReason:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import optuna
 import sqlalchemy
-from optuna.storages import RDBStorage
 from optuna.storages import get_storage as cached
 from sqlalchemy import event
 
@@ -95,6 +94,12 @@ class Database:
         except BaseException:
             self.storage = cached(self._rdb)
             raise
+
+    def look_back(self, begin: int) -> None:
+        """Let `storage` hold only a part of the trials below a number; it only grows (`storage/history.py`)."""
+        if begin > self._rdb.history_begin:
+            self._rdb.history_begin = begin
+            self.storage = cached(self._rdb)
 
     @contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
@@ -253,7 +258,7 @@ def _set_journal_mode(path: Path) -> None:
                 connection.execute(f"pragma journal_mode={wanted}")
 
 
-def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> RDBStorage:
+def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> LeanStorage:
     # the path goes to a connector of our own: Optuna would fill in braces in a URL
     return LeanStorage(
         "sqlite://",

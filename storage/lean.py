@@ -13,7 +13,9 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection
 
-_NAMED = 500  # trials; of more, the whole study is read
+from storage import history
+
+_NAMED = 10_000  # trials; of more, the whole study is read
 
 _STATES = {state.name: state for state in TrialState}
 
@@ -21,7 +23,14 @@ _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
 
 class LeanStorage(RDBStorage):
-    """`RDBStorage`; the one method that its cache reads trials by is ours (undocumented; pinned by a contract test)."""
+    """`RDBStorage`; the one method that its cache reads trials by is ours (undocumented; pinned by a contract test).
+
+    Attributes:
+        history_begin: the number below which only a part of a study's trials is read (`storage/history.py`);
+            0: all are.
+    """
+
+    history_begin = 0
 
     def _get_trials(
         self,
@@ -38,6 +47,8 @@ class LeanStorage(RDBStorage):
         session = self.scoped_session()
         try:
             connection = session.connection()
+            if self.history_begin > 0 and trial_id_greater_than == -1:
+                where += f" and {history.condition(connection, study_id, self.history_begin)}"
             found = connection.exec_driver_sql(
                 f"select trial_id, number, state, datetime_start, datetime_complete from trials where {where} "
                 "order by trial_id"

@@ -91,6 +91,27 @@ def best_trials(connection: Connection, study_id: int, *, largest: bool, limit: 
     return list(found.scalars())
 
 
+def running_trials(connection: Connection, uuid: str, study_id: int) -> list[Any]:
+    """Return rows (trial_id, attempt) of the trials that run, of those that we began, by number."""
+    return list(
+        connection.exec_driver_sql(
+            "select t.trial_id, r.attempt from trials t join regsearch_trials r on r.study_uuid = ? "
+            "and r.number = t.number where t.study_id = ? and t.state = 'RUNNING' order by t.number",
+            (uuid, study_id),
+        )
+    )
+
+
+def last_finished_trial(connection: Connection, study_id: int) -> int | None:
+    """Return Optuna's id of the finished trial with the largest number; None where none is finished."""
+    trial_id: int | None = connection.exec_driver_sql(
+        "select trial_id from trials where study_id = ? and state in ('COMPLETE', 'PRUNED', 'FAIL') "
+        "order by number desc limit 1",
+        (study_id,),
+    ).scalar()
+    return trial_id
+
+
 def forget_trials_that_are_not_there(connection: Connection, uuid: str, study_id: int) -> None:
     """Drop rows of ours that a copy of the study wrote beyond this one's trials, before it was deleted."""
     connection.exec_driver_sql(

@@ -19,7 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import insert, select, update
 
-from storage import damage, statements
+from storage import damage, history, statements
 from storage.database import Database
 from storage.optuna_study import OptunaStudy
 from storage.queries import UUID_ATTR, DatasetInfo, StudyRecord
@@ -60,6 +60,7 @@ class StudyStore:
         self._sampler_for: Callable[[int], BaseSampler] = lambda number: RandomSampler(number)
         self._pruner: BasePruner = NopPruner()
         self._recipes: dict[str, dict[str, Any]] = {}
+        self._needs_all_trials = True
         self._run_id: int | None = None
 
     @classmethod
@@ -112,6 +113,7 @@ class StudyStore:
         *,
         sampler_for: Callable[[int], BaseSampler],
         pruner: BasePruner,
+        needs_all_trials: bool,
         engine: str,
         workers: int,
         versions: Mapping[str, str],
@@ -122,10 +124,12 @@ class StudyStore:
             spec: the study as it is searched now.
             sampler_for: gives the sampler for a trial's number.
             pruner: judges each epoch.
+            needs_all_trials: whether a part of a long study (`storage/history.py`) doesn't do for these two.
             engine, workers, versions: what the run is entered with.
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
         self._recipes = fitting(spec.search.recipes, spec.space)
+        self._needs_all_trials = needs_all_trials
         with self.transaction() as connection:
             damage.check_trials(self._database, connection, self._study_id, self.name)
             connection.execute(
@@ -148,7 +152,7 @@ class StudyStore:
             assert entered.inserted_primary_key is not None
             self._run_id = entered.inserted_primary_key[0]
             statements.forget_trials_that_are_not_there(connection, self.study_uuid, self._study_id)
-            self._ask_sampler_whether_it_is_done()
+            self._ask_sampler_whether_it_is_done(connection)
 
     def end_run(self, outcome: str) -> None:
         """Enter how the run ended."""
@@ -185,14 +189,9 @@ class StudyStore:
     def unfinished(self) -> list[TrialTask]:
         """Return the trials that ran when the search was interrupted, by number."""
         with self.transaction() as connection:
-            begun = select(TrialRow.number, TrialRow.attempt).where(TrialRow.study_uuid == self.study_uuid)
-            attempts = {row.number: row.attempt for row in connection.execute(begun)}
-            running = self._database.storage.get_all_trials(self._study_id, states=(TrialState.RUNNING,))
-            return [
-                TrialTask(number=trial.number, attempt=attempts[trial.number], params=trial.params)
-                for trial in running
-                if trial.number in attempts
-            ]
+            running = statements.running_trials(connection, self.study_uuid, self._study_id)
+            trials = [(self._database.storage.get_trial(row.trial_id), row.attempt) for row in running]
+            return [TrialTask(number=trial.number, attempt=attempt, params=trial.params) for trial, attempt in trials]
 
     def ask(self) -> TrialTask | None:
         """Begin one more trial: a waiting one, else one that the sampler proposes; None at the total.
@@ -220,7 +219,6 @@ class StudyStore:
             if recorded is not None:
                 same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
                 return Verdict.REPEATED if same else Verdict.DIFFERS
-            storage = self._database.storage
             trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return Verdict.ENDED
@@ -233,8 +231,9 @@ class StudyStore:
             if isinstance(self._pruner, NopPruner) or statements.is_recipe(connection, self.study_uuid, task.number):
                 return Verdict.RECORDED
             study = self._study(task.number)
-            study.trials_now = storage.get_all_trials(self._study_id, deepcopy=False)
-            if not self._pruner.prune(study, study.trials_now[task.number]):
+            study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
+            judged_now = next(trial for trial in reversed(study.trials_now) if trial.number == task.number)
+            if not self._pruner.prune(study, judged_now):
                 return Verdict.RECORDED
             study.trials_now = None
             self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
@@ -353,15 +352,17 @@ class StudyStore:
 
     def _study(self, number: int) -> OptunaStudy:
         """Return Optuna's study with the sampler of one trial, made anew: only the database has a memory."""
+        if not self._needs_all_trials:
+            self._database.look_back(history.begins_at(number))
         return OptunaStudy(self.name, self._database.storage, self._sampler_for(number), self._pruner)
 
-    def _ask_sampler_whether_it_is_done(self) -> None:
+    def _ask_sampler_whether_it_is_done(self, connection: sqlalchemy.Connection) -> None:
         """Let the sampler of a finite space say so now, as it did when the last trial was told."""
-        finished = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        trials = self._database.storage.get_all_trials(self._study_id, deepcopy=False, states=finished)
-        if trials:
-            study = self._study(trials[-1].number)
-            study.sampler.after_trial(study, trials[-1], trials[-1].state, trials[-1].values)
+        trial_id = statements.last_finished_trial(connection, self._study_id)
+        if trial_id is not None:
+            trial = self._database.storage.get_trial(trial_id)
+            study = self._study(trial.number)
+            study.sampler.after_trial(study, trial, trial.state, trial.values)
             self.exhausted = study.exhausted
 
     def _set_trial_row(self, connection: sqlalchemy.Connection, number: int, **columns: Any) -> None:

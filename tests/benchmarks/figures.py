@@ -204,7 +204,9 @@ SAMPLER, PRUNER = sampler_factory(SPEC), make_pruner(SPEC.changed(search={"prune
 def _store(database: Any) -> StudyStore:
     info = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
     store = StudyStore.create(database, SPEC, info, versions())
-    store.begin_run(SPEC, sampler_for=SAMPLER, pruner=PRUNER, engine="none", workers=1, versions=versions())
+    store.begin_run(
+        SPEC, sampler_for=SAMPLER, pruner=PRUNER, needs_all_trials=True, engine="none", workers=1, versions=versions()
+    )
     return store
 
 

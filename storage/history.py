@@ -1,0 +1,39 @@
+"""What samplers and pruners look back on in a long study: the best trials and an even part of all others.
+
+Optuna's TPE weighs its 25 best trials against all others, whose density a few thousand show as well as a
+hundred thousand, and the median of a few thousand curves is that of all within a hundredth of their ranks.
+"""
+
+from sqlalchemy import Connection
+
+MOST = 5000  # trials, of those before the latest block
+BLOCK = 1000
+_BEST = 100
+
+
+def begins_at(number: int) -> int:
+    """Return the number from which on a trial's sampler and pruner see all trials, of those before only a part.
+
+    It is 0 up to trial 5,999. It moves by 1,000 trials at once, so that a search that was stopped goes on with
+    the same part as one that ran through.
+    """
+    block = number // BLOCK * BLOCK
+    return block if block > MOST else 0
+
+
+def condition(connection: Connection, study_id: int, begin: int) -> str:
+    """Return the SQL condition on Optuna's table of trials that holds of those that are seen.
+
+    They are those from a number on, those that are not finished, and of the others the best, each one of an even
+    sequence of numbers, and the last: Optuna's cache reads on from the last one that it was given.
+    """
+    direction = "select direction from study_directions where study_id = ? order by objective limit 1"
+    order = "desc" if connection.exec_driver_sql(direction, (study_id,)).scalar() == "MAXIMIZE" else "asc"
+    best = connection.exec_driver_sql(
+        "select number from trials join trial_values using (trial_id) where study_id = ? and number < ? "
+        f"and state = 'COMPLETE' and value is not null order by value {order}, number limit ?",
+        (study_id, begin, _BEST),
+    ).scalars()
+    sequence = f"number * {MOST - _BEST} % {begin} < {MOST - _BEST}"
+    listed = ",".join(map(str, best))
+    return f"(number >= {begin - 1} or state in ('RUNNING', 'WAITING') or {sequence} or number in ({listed}))"
