@@ -1,12 +1,11 @@
 """One run of a study: everything is checked first, so that bad input creates and changes nothing."""
 
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.coordinator import Coordinator, StopReason, Store
+from search.coordinator import StopReason
 from search.data import load_dataset
 from search.data.arrays import Dataset, DataUnavailableError
 from search.data.shared import shared
@@ -17,18 +16,15 @@ from search.engines.kept import KeptEngine
 from search.event_files import EventFiles
 from search.machine import core_count, versions
 from search.output_folder import claim, study_folder
+from search.phases import Phases
 from search.progress import Progress
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
-from search.seeds import fresh_seed
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
-from search.trial_files import TrialFiles
 from storage import lock
-from storage.confirmation import ConfirmationStore
 from storage.confirmed import read_conclusion
 from storage.database import Database, is_new, open_for_reading, open_for_writing
-from storage.finalists import choose
 from storage.queries import (
     Answer,
     DatasetInfo,
@@ -37,7 +33,6 @@ from storage.queries import (
     count_trials,
     find_study,
     get_study,
-    list_trials,
     read_answer,
 )
 from storage.reports.conclusion import Conclusion
@@ -45,7 +40,6 @@ from storage.store import StudyStore
 from studies.errors import InputError, RegsearchError
 from studies.recipes import chosen, fitting
 from studies.spec import StudySpec, differing_keys, parse_duration
-from studies.trial import Purpose
 
 _MOST_WORKERS = 1024
 _MANY_TRIALS = 1000
@@ -136,9 +130,12 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             folder.mkdir(mode=0o700, exist_ok=True)
         kept = KeptEngine(engine)
         stack.callback(kept.close)
-        phases = _Phases(
+        phases = Phases(
             spec=spec,
-            options=options,
+            path=path,
+            progress=options.progress,
+            searches=options.searches,
+            confirms=options.confirms,
             database=database,
             store=store,
             engine=kept,
@@ -168,81 +165,6 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             answer=read_answer(database, study),
             conclusion=read_conclusion(database, study),
         )
-
-
-@dataclass(kw_only=True)
-class _Phases:
-    """What a run does, one after the other: it searches, then it confirms.
-
-    Attributes:
-        events: progress that leaves TensorBoard's files of the search's trials, if they are asked for.
-    """
-
-    spec: StudySpec
-    options: RunOptions
-    database: Database
-    store: StudyStore
-    engine: KeptEngine
-    setup: TrainerSetup
-    workers: int
-    events: Progress | None
-    timeout_seconds: float | None
-    is_stopping: bool = False
-
-    def __post_init__(self) -> None:
-        self._began = time.monotonic()
-        self._current: Coordinator | None = None
-
-    def stop(self) -> None:
-        """Ask for a stop within a second; may be called from a signal handler."""
-        self.is_stopping = True
-        if self._current is not None:
-            self._current.stop()
-
-    def run(self) -> StopReason:
-        """Return why the run ended."""
-        name, reason = self.spec.study.name, StopReason.TOTAL
-        if self.options.searches:
-            reason = self._coordinate(f"study {name}", self.store, Purpose.SEARCH)
-        is_over = reason in (StopReason.TOTAL, StopReason.EXHAUSTED) and not self.is_stopping
-        if is_over and self.options.confirms and self.spec.confirm.seeds:
-            ended = self._confirm()
-            return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
-        return StopReason.STOPPED if self.is_stopping else reason
-
-    def _confirm(self) -> StopReason:
-        study = get_study(self.database, self.spec.study.name)
-        finalists = choose(list_trials(self.database, study), self.spec)
-        if not finalists:
-            return StopReason.TOTAL
-        seeds = self.spec.confirm.seeds
-        confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
-        look = confirmation.plan(finalists, seeds)
-        if look > 1:
-            self.options.progress.message(
-                f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known"
-            )
-        return self._coordinate(f"confirming {study.name} on {seeds} fresh seeds", confirmation, Purpose.CONFIRM)
-
-    def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
-        path = self.options.path
-        left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)
-        assert self.setup.files is not None
-        self._current = Coordinator(
-            spec=self.spec,
-            what=what,
-            store=store,
-            engine=self.engine,
-            setup=self.setup,
-            workers=self.workers,
-            log_prefix=lock.log_prefix(path, self.spec.study.name),
-            files=TrialFiles.of(Path(self.setup.files), purpose),
-            progress=(purpose == Purpose.SEARCH and self.events) or self.options.progress,
-            timeout_seconds=left,
-        )
-        if self.is_stopping:  # asked for a moment ago
-            return StopReason.STOPPED
-        return self._current.run()
 
 
 def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:
@@ -307,7 +229,7 @@ def _needs_all_trials(spec: StudySpec) -> bool:
     )
 
 
-def _run_and_record(phases: _Phases, store: StudyStore) -> StopReason:
+def _run_and_record(phases: Phases, store: StudyStore) -> StopReason:
     outcome = "ended by an error"
     try:
         reason = phases.run()

@@ -86,7 +86,8 @@ def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> 
     epochs = of_finalist(ConfirmationEpochRow, ConfirmationEpochRow.__table__)
     by_seed: dict[int, list[EpochMetrics]] = {}
     with database.read() as connection:
-        best_epochs = dict(connection.execute(trained.where(ConfirmationRow.state == "complete")).tuples())
+        found = connection.execute(trained.where(ConfirmationRow.state == "complete"))
+        best_epochs = {row.seed: row.best_epoch for row in found}
         for row in connection.execute(epochs.order_by(ConfirmationEpochRow.seed, ConfirmationEpochRow.epoch)):
             figures = {name: row._mapping[name] for name in EpochMetrics.__dataclass_fields__}
             by_seed.setdefault(row.seed, []).append(EpochMetrics(**figures))

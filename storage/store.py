@@ -279,6 +279,10 @@ class StudyStore:
             self._study(number).enqueue_trial(dict(params))
             return number
 
+    def optuna_study(self) -> optuna.Study:
+        """Return Optuna's own study, for use within a transaction."""
+        return self._study(0)
+
     def delete(self) -> None:
         """Delete the study, in Optuna's tables and ours."""
         with self.transaction() as connection:

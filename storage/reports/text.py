@@ -72,7 +72,7 @@ def techniques(conclusion: Conclusion) -> Table:
 
 def _technique(row: TechniqueRow) -> Sequence[str]:
     if row.result is None:
-        return "not tried alone", "", ""
+        return "not tried" if row.technique == "combination" else "not tried alone", "", ""
     name, gain = formats.settings(row.result.finalist.params), row.result.gain
     if gain is None:
         return name, "", ""

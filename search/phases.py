@@ -1,0 +1,109 @@
+"""What one run does with a study that is open: it searches until the total, then it confirms the best."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.coordinator import Coordinator, StopReason, Store
+from search.engines.kept import KeptEngine
+from search.progress import Progress
+from search.seeds import fresh_seed
+from search.training.setup import TrainerSetup
+from search.trial_files import TrialFiles
+from storage import lock
+from storage.confirmation import ConfirmationStore
+from storage.database import Database
+from storage.finalists import choose
+from storage.queries import get_study, list_trials
+from storage.shown import show_answer
+from storage.store import StudyStore
+from studies.spec import StudySpec
+from studies.trial import Purpose
+
+
+@dataclass(kw_only=True)
+class Phases:
+    """What a run does, one after the other: it searches, then it confirms.
+
+    Attributes:
+        spec: the study.
+        path: of the database.
+        progress: what the user sees.
+        searches, confirms: what is done.
+        database, store: the study's, opened for writing.
+        engine, setup, workers: where it is trained, and what with.
+        events: progress that leaves TensorBoard's files of the search's trials, if they are asked for.
+        timeout_seconds: after which nothing more is begun; None: never.
+        is_stopping: whether a stop was asked for.
+    """
+
+    spec: StudySpec
+    path: Path
+    progress: Progress
+    searches: bool
+    confirms: bool
+    database: Database
+    store: StudyStore
+    engine: KeptEngine
+    setup: TrainerSetup
+    workers: int
+    events: Progress | None
+    timeout_seconds: float | None
+    is_stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self._current: Coordinator | None = None
+
+    def stop(self) -> None:
+        """Ask for a stop within a second; may be called from a signal handler."""
+        self.is_stopping = True
+        if self._current is not None:
+            self._current.stop()
+
+    def run(self) -> StopReason:
+        """Return why the run ended."""
+        name, reason = self.spec.study.name, StopReason.TOTAL
+        if self.searches:
+            reason = self._coordinate(f"study {name}", self.store, Purpose.SEARCH)
+        is_over = reason in (StopReason.TOTAL, StopReason.EXHAUSTED) and not self.is_stopping
+        if is_over and self.confirms and self.spec.confirm.seeds:
+            ended = self._confirm()
+            return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
+        return StopReason.STOPPED if self.is_stopping else reason
+
+    def _confirm(self) -> StopReason:
+        study = get_study(self.database, self.spec.study.name)
+        finalists = choose(list_trials(self.database, study), self.spec)
+        if not finalists:
+            return StopReason.TOTAL
+        seeds = self.spec.confirm.seeds
+        confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
+        look = confirmation.plan(finalists, seeds)
+        if look > 1:
+            self.progress.message(
+                f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known"
+            )
+        reason = self._coordinate(f"confirming {study.name} on {seeds} fresh seeds", confirmation, Purpose.CONFIRM)
+        if reason is StopReason.TOTAL:
+            show_answer(self.database, self.store)
+        return reason
+
+    def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
+        left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)
+        assert self.setup.files is not None
+        self._current = Coordinator(
+            spec=self.spec,
+            what=what,
+            store=store,
+            engine=self.engine,
+            setup=self.setup,
+            workers=self.workers,
+            log_prefix=lock.log_prefix(self.path, self.spec.study.name),
+            files=TrialFiles.of(Path(self.setup.files), purpose),
+            progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
+            timeout_seconds=left,
+        )
+        if self.is_stopping:  # asked for a moment ago
+            return StopReason.STOPPED
+        return self._current.run()
