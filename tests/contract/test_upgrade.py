@@ -79,8 +79,9 @@ def test_every_earlier_database_upgrades_with_all_its_rows_and_goes_on(dump: str
         assert done.steps == (f"regsearch's schema {dump} → {schema.SCHEMA}",)
         assert contents(done.backup) == before
         assert done.backup.stat().st_mode & 0o777 == 0o600
-    for table, rows in contents(path).items():
-        assert [{key: row[key] for key in old} for row, old in zip(rows, before[table], strict=True)] == before[table]
+    for table, rows in contents(path).items():  # a table that is new has no rows yet
+        there = before.get(table, [])
+        assert [{key: row[key] for key in old} for row, old in zip(rows, there, strict=True)] == there
     assert_whole(storage)
     results = finished(storage)
     assert resume(storage, 12) == 12

@@ -414,22 +414,27 @@ def conclusion_with(**changes: Any) -> Conclusion:
 
 def test_the_paragraph_never_claims_what_is_not_known() -> None:
     answer, usual = made.rich().answer, made.make_conclusion()
-    untested = {"test_cross_entropy": None, "test_accuracy": None, "gain": None}
-    before = conclusion_with(
-        winner=replace(usual.winner, **untested),
-        baseline=replace(usual.baseline, **untested),
+    without = conclusion_with(
+        winner=replace(usual.winner, gain=None),
+        results=tuple(replace(result, gain=None) for result in usual.results),
+        baseline=None,
         claims_gain=False,
-        looks=0,
     )
-    said = summary.paragraph(answer, before)
-    assert "no gain is claimed" in said
-    assert "Nothing beats" not in said + summary.headline(answer, before)
-    none_wins = summary.paragraph(answer, conclusion_with(winner=usual.baseline, claims_gain=False))
+    said = summary.paragraph(answer, without)
+    assert "what it gains is not known" in said
+    assert "Nothing beats" not in said + summary.headline(answer, without)
+    others = conclusion_with(winner=usual.baseline, claims_gain=False)
+    assert "no gain over no regularization can be claimed for it" in summary.paragraph(answer, others)
+    assert "Nothing beats" not in summary.paragraph(answer, others) + summary.headline(answer, others)
+    noise = tuple(replace(result, gain=None) for result in usual.results)
+    others = replace(others, results=noise)
+    none_wins = summary.paragraph(answer, others)
     assert none_wins.startswith("Nothing beats no regularization beyond noise: ")
     worse = made.make_conclusion(-0.01, claims_gain=False)
+    worse = replace(worse, results=(worse.winner, usual.baseline))
     assert "even worse than no regularization, beyond noise" in summary.paragraph(answer, worse)
     assert "accuracy alone is not beyond noise" in summary.paragraph(answer, made.make_conclusion(0.0055))
-    for conclusion in (before, worse):
+    for conclusion in (without, worse):
         assert page.as_html(replace(made.rich(), conclusion=conclusion))
 
 
