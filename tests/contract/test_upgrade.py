@@ -115,7 +115,7 @@ def test_optunas_tables_are_upgraded_too(dump: str, revision: str, path: Path, s
     assert done.steps[0] == f"Optuna's schema {revision} → {schema.OPTUNA_SCHEMA}"
     assert contents(done.backup) == before
     database.open_for_writing(path).close()
-    assert contents(path).keys() == before.keys()
+    assert contents(path).keys() >= before.keys()
 
 
 def test_an_optuna_database_stays_one(path: Path, storage: str) -> None:
