@@ -45,6 +45,16 @@ def signed(figures: str) -> str:
     return figures.replace("-", "−")
 
 
+def level(share: float) -> str:
+    """Return an interval's level as "95 %" or "98.9 %"."""
+    return f"{100 * share:.3g} %"
+
+
+def shared_risk(share: float) -> str:
+    """Say what the intervals of several gains mean together."""
+    return f"The gains share their risk: with {level(share)} confidence, not one of their low ends is above the truth."
+
+
 def count(number: int, noun: str) -> str:
     """Return "1 trial", "2,000 trials"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

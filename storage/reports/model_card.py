@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from storage.queries import DatasetInfo
+from storage.reports import formats
 from storage.reports.conclusion import Conclusion, FinalistResult
 from studies.errors import one_line
 from studies.space import Regularization
@@ -118,12 +119,12 @@ def _result(
 
 
 def _interval(interval: Interval) -> str:
-    return f"{interval.mean:.5f} ({100 * interval.level:g} % interval {interval.low:.5f} to {interval.high:.5f})"
+    return f"{interval.mean:.5f} ({formats.level(interval.level)} interval {interval.low:.5f} to {interval.high:.5f})"
 
 
 def _percent(interval: Interval) -> str:
     low, high = 100 * interval.low, 100 * interval.high
-    return f"{100 * interval.mean:.2f} % ({100 * interval.level:g} % interval {low:.2f} to {high:.2f} %)"
+    return f"{100 * interval.mean:.2f} % ({formats.level(interval.level)} interval {low:.2f} to {high:.2f} %)"
 
 
 def _plain(text: str) -> str:

@@ -133,7 +133,7 @@ def _gains(gain: Gain) -> str:
 def _gain(interval: Interval, scale: float, digits: int, unit: str) -> str:
     ends = (interval.mean, interval.low, interval.high)
     mean, low, high = (formats.signed(f"{scale * value:.{digits}f}") for value in ends)
-    return f"{mean} {unit} ({100 * interval.level:g} % interval {low} to {high})"
+    return f"{mean} {unit} ({formats.level(interval.level)} interval {low} to {high})"
 
 
 def _test_figures(result: FinalistResult, whose: str) -> list[str]:

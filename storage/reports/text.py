@@ -65,6 +65,7 @@ def techniques(conclusion: Conclusion) -> Table:
     table = _table("Each technique alone, against no regularization, on the test rows")
     for heading in ("technique", "configuration", "gain in cross-entropy", "in accuracy (points)"):
         table.add_column(heading)
+    table.caption, table.caption_justify, table.caption_style = formats.shared_risk(conclusion.level), "left", ""
     for row in conclusion.techniques:
         table.add_row(row.technique, *_technique(row))
     return table

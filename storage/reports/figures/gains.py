@@ -58,7 +58,7 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
             annotations.append(_annotation(shape.panels[panel][0], begin, _told(interval, digits), MUTED, 11))
             data.append(_bar(panel, interval, digits, begin + _FIGURES + _BAR / 2, is_winner))
         top = max(top + height, begin + _FIGURES + _BAR) + _SPACE
-    level = f"{100 * conclusion.level:g} %"
+    level = formats.level(max(interval.level for result in rows for interval, _ in _intervals(result.gain)))
     left_out = "" if len(rows) <= shape.most_rows else f" The first {shape.most_rows} of {len(rows)} rows."
     return Figure(
         id=shape.id,

@@ -50,7 +50,7 @@ def _tiles(content: ReportContent) -> Html:
 
 def _confirmed(conclusion: Conclusion) -> list[Html]:
     winner = conclusion.winner
-    level = f"{100 * conclusion.level:g} % interval"
+    level = f"{formats.level(conclusion.level)} interval"
     tiles = []
     whose = "" if conclusion.claims_gain else "best finalist: "
     if winner.gain is not None:
@@ -60,7 +60,7 @@ def _confirmed(conclusion: Conclusion) -> list[Html]:
             _tile(
                 f"{whose}gain in cross-entropy",
                 formats.signed(f"{gain.mean:+.5f}"),
-                f"nats per row; {level} {low} to {high}",
+                f"nats per row; {formats.level(gain.level)} interval {low} to {high}",
             )
         )
         gain = winner.gain.accuracy
@@ -69,17 +69,14 @@ def _confirmed(conclusion: Conclusion) -> list[Html]:
             _tile(
                 f"{whose}gain in accuracy",
                 formats.signed(f"{100 * gain.mean:+.2f}"),
-                f"percentage points; {level} {low} to {high}",
+                f"percentage points; {formats.level(gain.level)} interval {low} to {high}",
             )
         )
-    if winner.test_cross_entropy is not None:
-        loss = winner.test_cross_entropy
-        span = f"nats per row; {level} {loss.low:.5f} to {loss.high:.5f}"
-        tiles.append(_tile(f"{whose}test cross-entropy", formats.cross_entropy(loss.mean), span))
-    if winner.test_accuracy is not None:
-        accuracy = winner.test_accuracy
-        span = f"{level} {100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %"
-        tiles.append(_tile(f"{whose}test accuracy", formats.percent(accuracy.mean), span))
+    loss, accuracy = winner.test_cross_entropy, winner.test_accuracy
+    span = f"nats per row; {level} {loss.low:.5f} to {loss.high:.5f}"
+    tiles.append(_tile(f"{whose}test cross-entropy", formats.cross_entropy(loss.mean), span))
+    span = f"{level} {100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %"
+    tiles.append(_tile(f"{whose}test accuracy", formats.percent(accuracy.mean), span))
     return tiles
 
 

@@ -22,8 +22,7 @@ def section(content: ReportContent) -> Section | None:
         return None
     note = (
         "Each technique alone, but for early stopping, which may stand beside it; a combination has several. "
-        f"In brackets the {100 * conclusion.level:g} % interval. Several techniques are compared here, so the best of "
-        "them is a little lucky."
+        f"{formats.shared_risk(conclusion.level)}"
     )
     return Section(
         id="techniques",
