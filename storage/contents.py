@@ -29,13 +29,15 @@ def read_content(database: Database, study: StudyRecord) -> ReportContent:
         best = conclusion.winner.finalist.regularization
     elif answer.best is not None:
         best = Regularization.from_params(answer.best.params)
+    importance = importances(study.spec, trials)
     return ReportContent(
         answer=answer,
         trials=trials,
         runs=list_runs(database, study),
         curves={} if best is None else _curves(database, study, trials, conclusion, best),
         conclusion=conclusion,
-        importance=importances(study.spec, trials).techniques,
+        importance=importance.techniques,
+        importance_missing=importance.reason,
         edges=() if best is None else tuple(map(str, edges(study.spec, best))),
         command=_command(study),
     )

@@ -36,6 +36,7 @@ class ReportContent:
         curves: by the configuration's name, the best one first, "no regularization" last; empty where none are kept.
         conclusion: None before the confirmation.
         importance: the most important first; empty where there are too few trials to tell.
+        importance_missing: why it is empty.
         edges: a sentence for every best value that lies on an edge of its range.
         command: how to run the study again.
     """
@@ -47,6 +48,7 @@ class ReportContent:
     curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     conclusion: Conclusion | None = None
     importance: Sequence[Importance] = ()
+    importance_missing: str | None = None
     edges: Sequence[str] = ()
 
     @property

@@ -24,6 +24,7 @@ def as_json(content: ReportContent) -> dict[str, Any]:
             if trial.recipe is not None
         ],
         "importance": [vars(one) for one in content.importance],
+        "importance_missing": content.importance_missing,
         "edges": list(content.edges),
         "cost": {
             "seconds": sum(trial.metrics.get("seconds", 0.0) for trial in trials),

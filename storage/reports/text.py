@@ -30,8 +30,12 @@ def as_text(content: ReportContent, width: int) -> str:
     parts += [Text(f"Note: {edge}") for edge in content.edges]
     if conclusion is not None:
         parts += ["", *_finalists(conclusion), "", techniques(conclusion)]
+    if any(trial.recipe for trial in content.trials):
+        parts += ["", _recipes(content)]
     if content.importance:
         parts += ["", _importance(content)]
+    elif content.importance_missing:
+        parts += ["", Text(f"What matters is not known: {content.importance_missing}")]
     parts += ["", *_cost(content), "", Text(f"To run it again: {content.command}")]
     return rendered(parts, width)
 
@@ -101,6 +105,23 @@ def _mark(conclusion: Conclusion, result: FinalistResult) -> str:
     if result is conclusion.winner:
         return "*"
     return "=" if result.is_tied else ""
+
+
+def _recipes(content: ReportContent) -> Table:
+    table = _table("Recipes, one trial each, on the select rows")
+    for heading in ("recipe", "configuration", "cross-entropy", "accuracy", "epochs"):
+        table.add_column(heading)
+    for trial in content.trials:
+        if trial.recipe is not None:
+            loss, accuracy = formats.select_cross_entropy(trial), trial.metrics.get("select_accuracy")
+            table.add_row(
+                trial.recipe,
+                formats.settings(trial.params),
+                trial.state if loss is None else formats.cross_entropy(loss),
+                "" if accuracy is None else formats.percent(accuracy),
+                str(trial.metrics.get("epochs", "")),
+            )
+    return table
 
 
 def _importance(content: ReportContent) -> Table:

@@ -2,12 +2,16 @@
 
 from storage.reports.content import ReportContent
 from storage.reports.figures.importance import importance
+from storage.reports.markup import element
 from storage.reports.sections.section import Section, drawn
 
 
 def section(content: ReportContent) -> Section | None:
-    """Return it; None where nothing is known."""
+    """Return it, or why nothing is known; None where that isn't known either."""
     figure = importance(content.importance)
     if figure is None:
-        return None
+        if content.importance_missing is None:
+            return None
+        body = element("p", f"Not known: {content.importance_missing}.", class_="note")
+        return Section(id="importance", title="What matters", body=body)
     return Section(id="importance", title="What matters", body=drawn(figure), figures=[figure])
