@@ -19,7 +19,7 @@ from search.session import RunOptions, RunResult, search_study
 from search.study_export import Export, export_study
 from storage import lock
 from storage.backup import back_up
-from storage.confirmed import read_conclusion
+from storage.confirmed import read_conclusion, read_confirmation_progress
 from storage.contents import read_content
 from storage.database import Database, database_path, open_for_reading, open_for_writing
 from storage.queries import (
@@ -349,5 +349,6 @@ def _status(database: Database, record: StudyRecord) -> Status:
         answer=read_answer(database, record),
         holder=lock.holder(database.path, record.name),
         runs=list_runs(database, record),
+        confirmation=read_confirmation_progress(database, record),
         now=utc_now(),
     )

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from storage.confirmation import read_finalists
 from storage.database import Database
 from storage.finalists import NONE, Finalist
 from storage.queries import StudyRecord
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
+from storage.reports.status import ConfirmationProgress
 from storage.tables import ConfirmationRow, LookRow
 from studies.rows import RowFigures
 from studies.space import TECHNIQUES
@@ -34,6 +35,28 @@ def read_conclusion(database: Database, study: StudyRecord) -> Conclusion | None
             return None
         seen = [training for training in trainings if training.look <= look]
         return _conclude(finalists, seen, study.spec.search.objective)
+
+
+def read_confirmation_progress(database: Database, study: StudyRecord) -> ConfirmationProgress | None:
+    """Return how far the confirmation is; None where none was begun."""
+    with database.read() as connection:
+        trainings = connection.execute(
+            select(ConfirmationRow.state, func.count())
+            .where(ConfirmationRow.study_uuid == study.study_uuid)
+            .group_by(ConfirmationRow.state)
+        ).all()
+        looked = connection.execute(
+            select(func.count()).where(LookRow.study_uuid == study.study_uuid, LookRow.ended_at.is_not(None))
+        ).scalar_one()
+    by_state = {row.state: row[1] for row in trainings}
+    if not by_state:
+        return None
+    return ConfirmationProgress(
+        planned=sum(by_state.values()),
+        trained=by_state.get("complete", 0),
+        failed=by_state.get("failed", 0),
+        looked=looked,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

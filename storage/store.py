@@ -142,7 +142,7 @@ class StudyStore:
                     pid=os.getpid(),
                     engine=engine,
                     workers=workers,
-                    search=spec.model_dump_json(include={"search", "budget"}),
+                    search=spec.model_dump_json(include={"search", "confirm", "budget"}),
                     sampler=spec.search.sampler,
                     pruner=spec.search.pruner,
                     versions=json.dumps(dict(versions)),

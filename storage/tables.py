@@ -40,7 +40,7 @@ class RunRow(Base):
     pid: Mapped[int]
     engine: Mapped[str]
     workers: Mapped[int]
-    search: Mapped[str] = mapped_column(Text)  # JSON: the study's sections search and budget of this run
+    search: Mapped[str] = mapped_column(Text)  # JSON: the study's sections search, confirm and budget of this run
     sampler: Mapped[str]
     pruner: Mapped[str]
     versions: Mapped[str] = mapped_column(Text)

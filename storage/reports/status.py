@@ -10,12 +10,23 @@ from storage.reports.answer import counts_json, counts_line, dataset_json, datas
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfirmationProgress:
+    """How many trainings of finalists are planned, complete and failed, and how many were shown the test rows."""
+
+    planned: int
+    trained: int
+    failed: int
+    looked: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """What `status` says; `now` is UTC."""
 
     answer: Answer
     holder: Holder | None
     runs: list[RunRecord]
+    confirmation: ConfirmationProgress | None
     now: datetime
 
     @property
@@ -48,6 +59,12 @@ def as_text(status: Status) -> str:
     if status.trials_per_minute is not None:
         left = "" if status.minutes_left is None else f", about {status.minutes_left:.0f} minutes left"
         lines.append(f"Pace: {status.trials_per_minute:.1f} trials a minute{left}")
+    done = status.confirmation
+    if done is not None:
+        lines.append(
+            f"Confirmation: {done.trained} of {done.planned} trainings complete, {done.failed} failed; "
+            f"{done.looked} test looks"
+        )
     if answer.best is not None:
         lines.append(f"Best so far: trial {answer.best.number}, {answer.best.value:.5f}")
     return "\n".join(lines)
@@ -62,6 +79,7 @@ def as_json(status: Status) -> dict[str, Any]:
         "total": answer.study.spec.budget.trials,
         "trials": counts_json(answer.counts),
         "best_value": None if answer.best is None else answer.best.value,
+        "confirmation": None if status.confirmation is None else vars(status.confirmation),
         "coordinator": None if status.holder is None else vars(status.holder),
         "trials_per_minute": status.trials_per_minute,
         "minutes_left": status.minutes_left,
