@@ -175,7 +175,7 @@ class Coordinator:
         if now - self._polled >= _POLL_SECONDS:
             self._polled = now
             self._stop_requested |= self._patiently(self.store.stop_requested)
-        for number, silence in self._watch.stuck(now):
+        for number, silence in self._watch.stuck(now, self.engine.starting()):
             reason = f"its worker was stuck: no epoch in {silence:.0f} s"
             self.engine.give_up(self._running[number], reason)
 

@@ -1,6 +1,6 @@
 """Notices workers that hang: those that said nothing for longer than an epoch can take."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from studies.spec import parse_duration
 
@@ -15,13 +15,14 @@ class Watch:
 
     Args:
         epoch_timeout: how long a worker may be silent; None: 20 times the slowest epoch seen and at least a
-            minute, or half an hour before the first.
+            minute, or half an hour before the first. A worker's own start has half an hour in any case.
     """
 
     def __init__(self, epoch_timeout: str | None) -> None:
         self._limit = None if epoch_timeout is None else parse_duration(epoch_timeout)
         self._slowest: float | None = None
         self._silence: dict[int, float] = {}
+        self._starting: frozenset[int] = frozenset()
         self._looked: float | None = None
 
     def heard(self, number: int, epoch_seconds: float | None) -> None:
@@ -34,19 +35,23 @@ class Watch:
         """A trial runs no more."""
         self._silence.pop(number, None)
 
-    def stuck(self, now: float) -> Iterator[tuple[int, float]]:
+    def stuck(self, now: float, starting: Iterable[int] = ()) -> Iterator[tuple[int, float]]:
         """Give each trial that has been silent for too long, once, and the limit in seconds.
 
         Args:
             now: seconds on a clock that never goes back.
+            starting: the trials whose workers still start.
         """
+        before, self._starting = self._starting, frozenset(starting)
         passed = 0.0 if self._looked is None else min(now - self._looked, _MOST_COUNTED_SECONDS)
         self._looked = now
         for number in list(self._silence):
-            self._silence[number] += passed
-            if self._silence[number] > self._limit_seconds():
+            has_begun = number in before - self._starting
+            self._silence[number] = 0.0 if has_begun else self._silence[number] + passed
+            limit = _FIRST_SECONDS if number in self._starting else self._limit_seconds()
+            if self._silence[number] > limit:
                 self.forget(number)
-                yield number, self._limit_seconds()
+                yield number, limit
 
     def _limit_seconds(self) -> float:
         if self._limit is not None:

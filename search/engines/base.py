@@ -29,6 +29,10 @@ class Engine(Protocol):
         """Return how many tasks can be submitted now."""
         ...
 
+    def starting(self) -> list[int]:
+        """Return the numbers of the tasks whose workers still start: they have not begun with them."""
+        ...
+
     def submit(self, task: TrialTask) -> None:
         """Give a task to a free worker."""
         ...

@@ -26,6 +26,10 @@ class KeptEngine:
         """Return how many tasks can be submitted now."""
         return self._engine.free_workers()
 
+    def starting(self) -> list[int]:
+        """Return the numbers of the tasks whose workers still start."""
+        return self._engine.starting()
+
     def submit(self, task: TrialTask) -> None:
         """Give a task to a free worker."""
         self._engine.submit(task)

@@ -112,6 +112,10 @@ class ProcessEngine:
         """Return how many workers have no task; one that still starts will find its task waiting."""
         return sum(worker.task is None for worker in self._workers)
 
+    def starting(self) -> list[int]:
+        """Return the numbers of the tasks whose workers have not said yet that they are ready."""
+        return [worker.task.number for worker in self._workers if worker.task is not None and not worker.is_ready]
+
     def submit(self, task: TrialTask) -> None:
         """Send the task to a worker that has none."""
         slot = next(slot for slot, worker in enumerate(self._workers) if worker.task is None)

@@ -53,3 +53,15 @@ def test_who_runs_no_more_is_not_watched() -> None:
     watch.heard(0, None)
     watch.forget(0)
     assert stuck(watch, 0, 100) == []
+
+
+def test_a_workers_start_is_no_silence() -> None:
+    watch = Watch("30s")
+    watch.heard(4, None)
+    for second in range(0, 120):
+        assert list(watch.stuck(float(second), starting=[4])) == []
+    assert stuck(watch, 120, 30) == []
+    assert stuck(watch, 151, 30) == [(4, 30.0)]
+    watch.heard(5, None)
+    found = [each for second in range(200, 2100) for each in watch.stuck(float(second), starting=[5])]
+    assert found == [(5, 1800.0)]
