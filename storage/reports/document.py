@@ -8,6 +8,7 @@ from storage.queries import Answer
 from storage.reports import answer
 from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.content import ReportContent
+from storage.reports.rungs import ladders
 from storage.reports.summary import headline, paragraph
 from studies.statistics import Interval
 
@@ -23,6 +24,7 @@ def as_json(content: ReportContent) -> dict[str, Any]:
             for trial in trials
             if trial.recipe is not None
         ],
+        "rungs": {ladder.technique: [vars(rung) for rung in ladder.rungs] for ladder in ladders(content)},
         "importance": [vars(one) for one in content.importance],
         "importance_missing": content.importance_missing,
         "edges": list(content.edges),

@@ -13,6 +13,7 @@ from typing import Any
 import plotly.offline
 
 from storage.reports.content import ReportContent
+from storage.reports.figures.figure import Figure
 from storage.reports.markup import Html, as_json_block, element
 from storage.reports.sections import (
     again,
@@ -24,6 +25,7 @@ from storage.reports.sections import (
     history,
     importance,
     recipes,
+    rungs,
     settings,
     techniques,
     unfinished,
@@ -35,6 +37,7 @@ _SECTIONS = (
     finalists,
     techniques,
     recipes,
+    rungs,
     history,
     curves,
     settings,
@@ -49,10 +52,27 @@ _SECTIONS = (
 
 def as_html(content: ReportContent) -> str:
     """Return the whole page, to be written as UTF-8."""
+    return page_of(content.answer.study.name, "regsearch report", _sections(content))
+
+
+def titled_figures(content: ReportContent) -> dict[str, tuple[str, Figure]]:
+    """Return the page's figures by name, each with a title, in their order; those for a narrow screen are left out."""
+    return {
+        figure.id: (section.title, figure)
+        for section in _sections(content)
+        for figure in section.figures
+        if figure.only != "on-narrow"
+    }
+
+
+def _sections(content: ReportContent) -> list[Section]:
     made = (module.section(content) for module in _SECTIONS)
-    sections = [section for section in made if section is not None]
+    return [section for section in made if section is not None]
+
+
+def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
+    """Return a page of sections under a name; `brand` stands above it in small letters."""
     scripts = (str(plotly.offline.get_plotlyjs()), _resource("page.js"))
-    name = content.answer.study.name
     head = element(
         "head",
         _void("meta", charset="utf-8"),
@@ -67,7 +87,7 @@ def as_html(content: ReportContent) -> str:
         "body",
         element(
             "header",
-            element("p", "regsearch report", class_="brand"),
+            element("p", brand, class_="brand"),
             element("h1", name),
             _contents(sections),
         ),

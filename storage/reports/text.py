@@ -14,6 +14,7 @@ from storage.reports.answer import as_text as unconfirmed
 from storage.reports.answer import counts_line, dataset_line
 from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.content import ReportContent
+from storage.reports.rungs import sentences
 from storage.reports.sections.unfinished import grouped_reasons
 from storage.reports.summary import headline, paragraph
 
@@ -32,6 +33,9 @@ def as_text(content: ReportContent, width: int) -> str:
         parts += ["", *_finalists(conclusion), "", techniques(conclusion)]
     if any(trial.recipe for trial in content.trials):
         parts += ["", _recipes(content)]
+    rungs = sentences(content)
+    if rungs:
+        parts += ["", Text("What each rung gives, in select cross-entropy of one seed:"), *map(Text, rungs)]
     if content.importance:
         parts += ["", _importance(content)]
     elif content.importance_missing:
