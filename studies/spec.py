@@ -158,6 +158,14 @@ class DataSpec(_Section):
         None, description="use only so many of the rows left for training; all of them if not given"
     )
 
+    def held_back(self, n_train: int) -> tuple[int, int]:
+        """Return how many of a data set's training rows are stop rows, and how many are select rows."""
+        return round(self.stop_fraction * n_train), round(self.select_fraction * n_train)
+
+    def train_rows(self, n_train: int) -> int:
+        """Return on how many of a data set's training rows the weights are fitted."""
+        return self.train_size or n_train - sum(self.held_back(n_train))
+
 
 class ModelSpec(_Section):
     """The network: Flatten, one Dense layer per entry of hidden, and a Dense layer of logits."""

@@ -36,8 +36,7 @@ def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
     Raises InputError where the rows don't suffice: every class must be in every part.
     """
     labels = dataset.y_train
-    held_back = [round(fraction * len(labels)) for fraction in (data.stop_fraction, data.select_fraction)]
-    train, stop, select = stratified_split(labels, held_back, derive_seed(seed, "split"))
+    train, stop, select = stratified_split(labels, data.held_back(len(labels)), derive_seed(seed, "split"))
     if data.train_size is not None:
         if data.train_size > len(train):
             raise InputError(

@@ -1,6 +1,7 @@
 """A study file is read into frozen, validated values, or refused with one line."""
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from studies.errors import InputError
+from studies.recipes import fitting
 from studies.spec import ADDED_LATER, StudySpec, TrainingSpec, check_name, differing_keys, parse_duration
-from studies.study_file import catalog_names, json_schema, read_study
+from studies.study_file import CATALOG, catalog_names, json_schema, read_study
 
 
 @pytest.mark.parametrize("name", catalog_names())
@@ -265,3 +267,26 @@ def test_every_key_is_described_in_the_schema() -> None:
 def test_any_setting_is_applied_or_refused(key: str, value: str) -> None:
     with contextlib.suppress(InputError):
         assert isinstance(read_study("smoke", [f"{key}={value}"]), StudySpec)
+
+
+def test_the_rows_trained_on_are_those_that_are_not_held_back() -> None:
+    data = read_study("mnist").data
+    assert (data.held_back(60_000), data.train_rows(60_000)) == ((6_000, 6_000), 48_000)
+    assert read_study("small-data").data.train_rows(60_000) == 1_000
+
+
+def test_the_sizes_of_small_data_are_in_its_file_and_differ_in_their_rows_alone() -> None:
+    text = (CATALOG / "small-data.toml").read_text()
+    sizes = re.findall(r"--name (\S+) --set (data\.train_size=\d+)", text)
+    assert len(sizes) == 3
+    first = read_study("small-data")
+    for name, setting in sizes:
+        (key,) = differing_keys(first, read_study("small-data", [setting]))
+        assert key.startswith("data.train_size: 1000 →")
+        assert name in text.split("regsearch compare small-data ")[1].splitlines()[0]
+
+
+def test_ladder_tries_every_rung_and_the_level_without_and_nothing_else() -> None:
+    spec = read_study("ladder")
+    assert len(fitting(spec.search.recipes, spec.space)) == spec.budget.trials
+    assert {"none", "early stopping"} < set(fitting(spec.search.recipes, spec.space))
