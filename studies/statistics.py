@@ -160,3 +160,19 @@ def gains_over(losses: Losses, baseline: int, level: float = 0.95) -> tuple[Inte
         raise ValueError(f"the level of low ends lies between 0.5 and 1, both excluded; given was {level}")
     each = 1 - 2 * (1 - level) / (len(stack) - 1)
     return tuple(gain(finalist, stack[baseline], each) for finalist in stack)
+
+
+def difference(one: Interval, other: Interval) -> Interval:
+    """Return how much one mean is above another, by what their intervals say.
+
+    Each end lies as far from the difference as the two ends on that side together, the squares of their lengths added.
+    The two count as independent: where both were measured on the same rows, and so vary together, the interval is
+    rather too wide. Its level is the lower one of theirs.
+
+    Source: G. Y. Zou and A. Donner, Construction of confidence limits about effect measures: a general approach,
+    Statistics in Medicine 27 (2008).
+    """
+    mean = one.mean - other.mean
+    below = float(np.hypot(one.mean - one.low, other.high - other.mean))
+    above = float(np.hypot(one.high - one.mean, other.mean - other.low))
+    return Interval(mean=mean, low=mean - below, high=mean + above, level=min(one.level, other.level))

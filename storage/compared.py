@@ -1,0 +1,24 @@
+"""Reads what a comparison of several studies is made of."""
+
+from collections.abc import Sequence
+
+from storage.confirmed import read_conclusion
+from storage.database import Database
+from storage.queries import get_study, list_trials, read_answer
+from storage.reports.comparison.value import Comparison, compared, side_by_side
+from studies.errors import InputError
+
+
+def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
+    """Return studies side by side; raises InputError for an unknown name, and for fewer than two studies."""
+    different = list(dict.fromkeys(names))
+    if len(different) < 2:
+        given = f"given was {different[0]!r} alone" if different else "none was given"
+        raise InputError(f"a comparison takes at least two studies: {given}; `regsearch list` shows which there are")
+    studies = [get_study(database, name) for name in different]
+    return side_by_side(
+        [
+            compared(read_answer(database, study), read_conclusion(database, study), list(list_trials(database, study)))
+            for study in studies
+        ]
+    )

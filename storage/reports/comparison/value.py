@@ -1,0 +1,217 @@
+"""Several studies side by side, as one value: each with its answer, and the keys in which they differ."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from storage.queries import Answer, TrialRecord
+from storage.reports import formats
+from storage.reports.conclusion import Conclusion, FinalistResult, Gain
+from storage.reports.figures.history import best_so_far
+from studies.space import Regularization
+from studies.statistics import Interval
+
+STRENGTHS = ("L1", "L2", "dropout")
+"""The techniques that have a strength."""
+
+_DATA = "data"
+_SIZE_KEY = "data.train_size"
+_HOW_IT_WAS_SEARCHED = ("space.", "search.seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strength:
+    """The best strength of one technique alone: an L1 or L2 factor, or a dropout rate.
+
+    Attributes:
+        is_confirmed: whether it is the best over fresh seeds, and not only of the search's trials, one seed each.
+    """
+
+    value: float
+    is_confirmed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedStudy:
+    """One of the studies.
+
+    Attributes:
+        answer, conclusion: as of a report.
+        best_so_far: number and value of each trial that was better than all before, by number.
+        last: the number of the last finished trial; None before the first.
+        strengths: by the name of the technique, where any trial had it alone.
+    """
+
+    answer: Answer
+    conclusion: Conclusion | None
+    best_so_far: Sequence[tuple[int, float]]
+    last: int | None
+    strengths: Mapping[str, Strength]
+
+    @property
+    def name(self) -> str:
+        """The study's."""
+        return self.answer.study.name
+
+    @property
+    def train_rows(self) -> int:
+        """On how many rows its networks were trained."""
+        study = self.answer.study
+        return study.spec.data.train_rows(study.dataset.n_train)
+
+    @property
+    def regularized(self) -> FinalistResult | None:
+        """The finalist that shows what regularization gains: the winner, or if that is none, the best other one.
+
+        It is the best on the select rows, so the test rows had no part in its choice. None without a confirmation,
+        and where no regularization at all failed.
+        """
+        if self.conclusion is None:
+            return None
+        if self.conclusion.winner.gain is not None:
+            return self.conclusion.winner
+        is_by_accuracy = self.answer.study.spec.search.objective == "accuracy"
+        return min(
+            (result for result in self.conclusion.results if result.gain is not None),
+            key=lambda result: -result.select_accuracy if is_by_accuracy else result.select_cross_entropy,
+            default=None,
+        )
+
+    def gain_of(self, technique: str) -> Gain | None:
+        """Return what a technique alone gains over none; None where that isn't known."""
+        rows = () if self.conclusion is None else self.conclusion.techniques
+        result = next((row.result for row in rows if row.technique == technique), None)
+        return None if result is None else result.gain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A key in which the studies differ.
+
+    Attributes:
+        kind: "size" is how many rows they train on; "question" means that they ask something else, of other data,
+            another network or training; "search" that they only looked elsewhere, or with other luck.
+        values: each study's, in JSON; "" where it is not given.
+    """
+
+    key: str
+    kind: Literal["size", "question", "search"]
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The studies, the fewest training rows first, and where they differ."""
+
+    studies: tuple[ComparedStudy, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def obstacles(self) -> tuple[Difference, ...]:
+        """The differences that make the studies' figures answers to different questions."""
+        return tuple(one for one in self.differences if one.kind == "question")
+
+    @property
+    def have_one_objective(self) -> bool:
+        """Whether their trials were ranked by the same figure."""
+        return len({study.answer.study.spec.search.objective for study in self.studies}) == 1
+
+    @property
+    def is_by_accuracy(self) -> bool:
+        """Whether all trials were ranked by accuracy."""
+        return self.have_one_objective and self.studies[0].answer.study.spec.search.objective == "accuracy"
+
+    def interval_of(self, gain: Gain) -> Interval:
+        """Return a gain in the figure that the studies are about."""
+        return gain.accuracy if self.is_by_accuracy else gain.cross_entropy
+
+    def __str__(self) -> str:
+        """Return it for a person."""
+        from storage.reports.comparison.text import as_text
+
+        return as_text(self, 120)
+
+    def _repr_html_(self) -> str:
+        """Return it as a notebook's cell shows it."""
+        from storage.reports.comparison.page import as_inline_html
+
+        return as_inline_html(self)
+
+
+def compared(answer: Answer, conclusion: Conclusion | None, trials: Sequence[TrialRecord]) -> ComparedStudy:
+    """Return what a comparison shows of a study."""
+    by_accuracy = answer.study.spec.search.objective == "accuracy"
+    finished = [trial.number for trial in trials if trial.state in ("complete", "pruned", "failed")]
+    return ComparedStudy(
+        answer=answer,
+        conclusion=conclusion,
+        best_so_far=[
+            (trial.number, trial.value)
+            for trial in best_so_far(trials, by_accuracy=by_accuracy)
+            if trial.value is not None
+        ],
+        last=max(finished, default=None),
+        strengths=_strengths(conclusion, trials, by_accuracy),
+    )
+
+
+def side_by_side(studies: Sequence[ComparedStudy]) -> Comparison:
+    """Return studies side by side; at least two."""
+    ordered = tuple(sorted(studies, key=lambda study: (study.train_rows, study.name)))
+    return Comparison(studies=ordered, differences=tuple(_differences(ordered)))
+
+
+def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], by_accuracy: bool) -> dict[str, Strength]:
+    rows = () if conclusion is None else conclusion.techniques
+    found = {}
+    for technique in STRENGTHS:
+        result = next((row.result for row in rows if row.technique == technique), None)
+        value = None if result is None else _strength(technique, result.finalist.params)
+        if value is not None:
+            found[technique] = Strength(value=value, is_confirmed=True)
+            continue
+        alone = [
+            (trial.value, strength)
+            for trial in trials
+            if trial.value is not None and (strength := _strength(technique, trial.params)) is not None
+        ]
+        if alone:
+            best = (max if by_accuracy else min)(alone, key=lambda one: one[0])
+            found[technique] = Strength(value=best[1], is_confirmed=False)
+    return found
+
+
+def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
+    """Return the strength of a technique where it is alone in a trial's parameters."""
+    try:
+        is_alone = Regularization.from_params(params).technique == technique
+    except (TypeError, ValueError, AttributeError):  # something else wrote them
+        return None
+    return formats.number_of(params, technique.lower()) if is_alone else None
+
+
+def _differences(studies: Sequence[ComparedStudy]) -> list[Difference]:
+    identities = [study.answer.study.spec.identity() for study in studies]
+    for identity, study in zip(identities, studies, strict=True):
+        dataset = study.answer.study.dataset
+        identity[_DATA] = f"{dataset.name} ({dataset.sha256[:16]}…)"
+    keys = sorted(set().union(*identities), key=lambda key: (_kind(key) != "question", key))
+    return [
+        Difference(key=key, kind=_kind(key), values=tuple(_shown(identity, key) for identity in identities))
+        for key in keys
+        if len({_shown(identity, key) for identity in identities}) > 1
+    ]
+
+
+def _kind(key: str) -> Literal["size", "question", "search"]:
+    if key == _SIZE_KEY:
+        return "size"
+    return "search" if key.startswith(_HOW_IT_WAS_SEARCHED) else "question"
+
+
+def _shown(identity: Mapping[str, Any], key: str) -> str:
+    if key not in identity:
+        return ""
+    value = identity[key]
+    return value if key == _DATA else json.dumps(value, ensure_ascii=False)
