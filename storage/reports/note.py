@@ -1,20 +1,19 @@
 """A study's answer in optuna-dashboard: its note in Markdown, and a few small figures of Plotly.
 
-The dashboard keeps both in the database in pieces of 2,045 characters each, so they are small. It draws figures as they
-are, without the page's colours: theirs are those of a light page.
+The dashboard keeps both in the database in pieces of 2,045 characters each, so they are small.
 """
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from storage.reports import formats
 from storage.reports.answer import counts_line, dataset_line
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import ReportContent
-from storage.reports.figures.figure import Figure
 from storage.reports.figures.gains import CARD, gains, in_order
 from storage.reports.figures.history import history
 from storage.reports.figures.importance import importance
+from storage.reports.figures.light import as_plotly
 from storage.reports.markup import clean
 from storage.reports.summary import headline, paragraph
 
@@ -25,16 +24,6 @@ _MOST_POINTS = 300
 _MOST_ROWS = 10
 _MARKS = re.compile(r"([\\`*_\[\]<>!|~&$]|^[#+=-])")
 _LINKED = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
-_LIGHT = {
-    "--ink": "#1c2127",
-    "--muted": "#59636e",
-    "--faint": "#aeb7c1",
-    "--grid": "#e6e9ed",
-    "--paper": "#ffffff",
-    "--plain": "#0072b2",
-    "--best": "#d55e00",
-    "--bad": "#b0467f",
-}
 
 
 def as_markdown(content: ReportContent) -> str:
@@ -56,42 +45,12 @@ def as_markdown(content: ReportContent) -> str:
 
 def dashboard_figures(content: ReportContent) -> "dict[str, plotly.graph_objects.Figure]":
     """Return figures by the id under which the dashboard keeps them: what there is of gains, history and importance."""
-    import plotly.graph_objects  # a second; the page itself needs none of it
-
     found = {
         "What the finalists gain": None if content.conclusion is None else gains(content.conclusion, CARD),
         "The search": history(content, _MOST_POINTS),
         "What matters": importance(content.importance),
     }
-    return {
-        f"regsearch-{figure.id}": plotly.graph_objects.Figure(_stored(title, figure))
-        for title, figure in found.items()
-        if figure is not None
-    }
-
-
-def _stored(title: str, figure: Figure) -> dict[str, Any]:
-    layout = _coloured(figure.layout)
-    return {
-        "data": _coloured(list(figure.data)),
-        "layout": {
-            **layout,
-            "title": {"text": title, "x": 0.02, "y": 0.98, "yanchor": "top", "font": {"size": 15}},
-            "margin": {**layout["margin"], "l": 16, "r": 20, "t": 44},
-            "paper_bgcolor": _LIGHT["--paper"],
-            "template": {},  # Plotly's own is 6 kB
-        },
-    }
-
-
-def _coloured(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _coloured_part(key, item) for key, item in value.items()}
-    return [_coloured(item) for item in value] if isinstance(value, list) else value
-
-
-def _coloured_part(key: str, item: Any) -> Any:
-    return _LIGHT.get(item, item) if key.endswith("color") and isinstance(item, str) else _coloured(item)
+    return {f"regsearch-{figure.id}": as_plotly(title, figure) for title, figure in found.items() if figure is not None}
 
 
 def _table(conclusion: Conclusion) -> str:

@@ -26,7 +26,8 @@ def curves(by_configuration: Mapping[str, Sequence[Curve]]) -> list[tuple[str, F
     y_range = [rounded(min(values) - 0.05 * span), rounded(max(values) + 0.05 * span)]
     last = max(len(curve.train_loss) for curve in everything)
     return [
-        (name, _figure(f"curves-{index}", those, y_range, last)) for index, (name, those) in enumerate(chosen.items())
+        (name, _figure(f"curves-{index}" if index else "curves", those, y_range, last))
+        for index, (name, those) in enumerate(chosen.items())
     ]
 
 
