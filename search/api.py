@@ -1,9 +1,6 @@
 """The library that notebooks and the command line use: studies, storage and workers put together.
 
-For example:
-    from search import api
-    result = api.run("digits", storage="sqlite:///my.db", trials=10)
-    print(result.answer.best.params)
+`search/__init__.py` offers the few of them that a script needs most.
 """
 
 import os
@@ -14,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from search.engines.base import Engine
-from search.progress import Progress
-from search.session import RunOptions, RunResult, search_study
+from search.progress import Progress, progress_here
+from search.result import RunResult, StudyResult
+from search.session import RunOptions, search_study
 from search.study_export import Export, export_study
 from storage import lock
 from storage.backup import back_up
+from storage.compared import read_comparison
 from storage.confirmed import read_conclusion, read_confirmation_progress
 from storage.contents import read_content
 from storage.database import Database, database_path, open_for_reading, open_for_writing
@@ -34,6 +33,7 @@ from storage.queries import (
     read_answer,
     study_names,
 )
+from storage.reports.comparison.value import Comparison
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import ReportContent
 from storage.reports.status import Status
@@ -74,6 +74,14 @@ def run(
 ) -> RunResult:
     """Begin a study, or go on with it, search until its total, and confirm the best on fresh seeds.
 
+    For example:
+        >>> import search
+        >>> result = search.run("smoke", trials=4, storage="sqlite:///example.db", settings=["training.max_epochs=2"])
+        >>> result.best.metrics["epochs"] <= 2
+        True
+
+    It needs no `if __name__ == "__main__"` in a script: workers are processes of their own, which don't import it.
+
     Args:
         study: a ready study's name, or the path of a study file.
         storage: a URL, `sqlite:///FILE`; see `storage_url`.
@@ -85,7 +93,8 @@ def run(
         engine: processes or inline, or an engine of your own.
         settings: "section.key=value" each, over the file's.
         confirm: whether the best are confirmed, where the study's `confirm.seeds` isn't 0.
-        progress: told what happens.
+        progress: told what happens. If not given, it is shown in the notebook's cell, on the terminal, or elsewhere as
+            lines on stderr; `Progress()` is silent but for what needs the user.
         handle_signals: whether Ctrl-C and SIGTERM stop the search in good order.
         tensorboard: a folder in which TensorBoard's files are left, in TENSORBOARD/STUDY; see `search.event_files`.
         checkpoints: a folder in which each epoch of each trial leaves a Keras model, in CHECKPOINTS/STUDY; see
@@ -104,7 +113,7 @@ def run(
             timeout=timeout,
             workers=workers,
             engine=engine,
-            progress=progress or Progress(),
+            progress=progress or progress_here(),
             handle_signals=handle_signals,
             confirms=confirm,
             tensorboard=None if tensorboard is None else str(tensorboard),
@@ -128,7 +137,14 @@ def resume(
     tensorboard: str | Path | None = None,
     checkpoints: str | Path | None = None,
 ) -> RunResult:
-    """Go on with a study to its own total; see `run` for the arguments and what is raised."""
+    """Go on with a study to its own total; see `run` for the arguments and what is raised.
+
+    For example:
+        >>> import search
+        >>> result = search.run("smoke", trials=3, storage="sqlite:///example.db")
+        >>> search.resume("smoke", trials=5, storage="sqlite:///example.db").answer.counts.finished
+        5
+    """
     with reading(storage) as database:
         record = get_study(database, name)
     spec = with_options(record.spec, trials=trials, data=data or record.dataset.source)
@@ -141,7 +157,7 @@ def resume(
             timeout=timeout,
             workers=workers,
             engine=engine,
-            progress=progress or Progress(),
+            progress=progress or progress_here(),
             handle_signals=handle_signals,
             confirms=confirm,
             tensorboard=None if tensorboard is None else str(tensorboard),
@@ -164,6 +180,12 @@ def confirm(
     handle_signals: bool = False,
 ) -> RunResult:
     """Train a study's finalists on fresh seeds, then show them the test rows once.
+
+    For example:
+        >>> import search
+        >>> result = search.run("smoke", trials=4, storage="sqlite:///example.db")
+        >>> search.confirm("smoke", seeds=3, storage="sqlite:///example.db").confirmation.seeds
+        3
 
     Args:
         top: how many of the best configurations are finalists, if not as the study says.
@@ -190,11 +212,30 @@ def confirm(
             timeout=timeout,
             workers=workers,
             engine=engine,
-            progress=progress or Progress(),
+            progress=progress or progress_here(),
             handle_signals=handle_signals,
             searches=False,
         ),
     )
+
+
+def load(name: str, *, storage: str | None = None) -> StudyResult:
+    """Return what is known of a stored study, without running it; another process may search it meanwhile.
+
+    For example:
+        >>> import search
+        >>> result = search.run("smoke", trials=4, storage="sqlite:///example.db")
+        >>> search.load("smoke", storage="sqlite:///example.db").best == result.best
+        True
+
+    Raises InputError where there is no such study, StorageError where the database can't be used.
+    """
+    path = database_path(storage_url(storage))
+    with open_for_reading(path) as database:
+        study = get_study(database, name)
+        return StudyResult(
+            answer=read_answer(database, study), confirmation=read_conclusion(database, study), path=path
+        )
 
 
 def answer(name: str, *, storage: str | None = None) -> Answer:
@@ -310,6 +351,24 @@ def report(name: str, *, storage: str | None = None) -> ReportContent:
     """Return everything that a study's report is made of, as the study is now."""
     with reading(storage) as database:
         return read_content(database, get_study(database, name))
+
+
+def compare(*names: str, storage: str | None = None) -> Comparison:
+    """Return studies side by side, the fewest training rows first; `print` shows it, and so does a notebook.
+
+    For example:
+        >>> import search
+        >>> result = search.run("smoke", trials=3, storage="sqlite:///example.db")
+        >>> result = search.run(
+        ...     "smoke", name="half", trials=3, storage="sqlite:///example.db", settings=["data.train_size=100"]
+        ... )
+        >>> [study.train_rows for study in search.compare("smoke", "half", storage="sqlite:///example.db").studies]
+        [100, 200]
+
+    Raises InputError for fewer than two studies, and for one that isn't there.
+    """
+    with reading(storage) as database:
+        return read_comparison(database, names)
 
 
 def backup(file: str | Path, *, storage: str | None = None) -> Path:

@@ -9,7 +9,17 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from search.output import how_to_resume, print_, print_result, progress_for, rendered_report, save_report, width, write
+from search.output import (
+    how_to_resume,
+    print_,
+    print_or_save,
+    print_result,
+    progress_for,
+    rendered_comparison,
+    rendered_report,
+    width,
+    write,
+)
 from search.signals import StoppedBySignal
 from studies.errors import InputError, NoResultError, RegsearchError, one_line
 
@@ -238,11 +248,24 @@ def report(
     """Report on a study: the answer, finalists, techniques, curves, importance, cost."""
     from search import api
 
-    rendered = rendered_report(api.report(name, storage=storage), kind or ("text" if output is None else "html"))
-    if output is None:
-        write([rendered])
-    else:
-        print(f"wrote {save_report(output, rendered)}")
+    kind = kind or ("text" if output is None else "html")
+    print_or_save(rendered_report(api.report(name, storage=storage), kind), output)
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two studies or more.", show_default=False)],
+    as_json: _Json = False,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as a page, FILE.html.")] = None,
+    storage: _Storage = None,
+) -> None:
+    """Show studies side by side, and what more training rows change."""
+    from search import api
+
+    if as_json and output is not None:
+        raise InputError("--json and --output exclude each other: give one of them")
+    kind = "json" if as_json else "text" if output is None else "html"
+    print_or_save(rendered_comparison(api.compare(*names, storage=storage), kind), output)
 
 
 @app.command()
@@ -395,5 +418,3 @@ def main() -> NoReturn:
 def _exit_with(line: str, code: int) -> NoReturn:
     print(_PASSWORD.sub(r"\1***@", line), file=sys.stderr)
     sys.exit(code)
-
-

@@ -17,7 +17,8 @@ from studies.errors import InputError, NoResultError, StorageError
 
 if TYPE_CHECKING:
     from search.progress import Progress
-    from search.session import RunResult
+    from search.result import RunResult
+    from storage.reports.comparison.value import Comparison
     from storage.reports.content import ReportContent
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def print_result(result: "RunResult", as_json: bool, storage: str | None) -> Non
     from storage.reports.document import answer_json
     from storage.reports.text import answer_as_text
 
-    name, answer, conclusion = result.answer.study.name, result.answer, result.conclusion
+    name, answer, conclusion = result.answer.study.name, result.answer, result.confirmation
     if result.reason is not StopReason.STOPPED and answer.best is None and not answer.counts.running:
         raise NoResultError(f"no trial of {name} is complete; see `regsearch trials {name}` for the reasons")
     print_(
@@ -78,11 +79,9 @@ def how_to_resume(name: str, storage: str | None) -> str:
 
 def progress_for(quiet: bool) -> "Progress":
     """Return what shows a user how a search goes."""
-    from search.progress import LineProgress, LiveProgress, Progress
+    from search.progress import Progress, progress_here
 
-    if quiet:
-        return Progress()
-    return LiveProgress() if sys.stderr.isatty() else LineProgress()
+    return Progress() if quiet else progress_here()
 
 
 def rendered_report(content: "ReportContent", kind: str) -> str:
@@ -98,14 +97,33 @@ def rendered_report(content: "ReportContent", kind: str) -> str:
     raise InputError(f"--format is text, json or html; given was {kind!r}")
 
 
-def save_report(path: str, rendered: str) -> Path:
+def rendered_comparison(comparison: "Comparison", kind: str) -> str:
+    """Return a comparison as text, json or html."""
+    from storage.reports.comparison import document, page, text
+
+    if kind == "html":
+        return page.as_html(comparison)
+    if kind == "json":
+        return json.dumps(document.as_json(comparison), indent=2) + "\n"
+    return text.as_text(comparison, width()) + "\n"
+
+
+def print_or_save(rendered: str, output: str | None) -> None:
+    """Print an answer, or write it to the file that was asked for."""
+    if output is None:
+        write([rendered])
+    else:
+        print(f"wrote {save_report(output, rendered)}")
+
+
+def save_report(path: str | Path, rendered: str) -> Path:
     """Write a report to a file, in place of an earlier one; raises InputError where that can't be."""
     try:
         target = Path(path).absolute()
         if target.is_dir():
-            raise InputError(f"--output {path} is a folder: name a file in it, such as {Path(path) / 'report.html'}")
+            raise InputError(f"{path} is a folder: name a file in it, such as {Path(path) / 'report.html'}")
         write_durably(target, rendered.encode("utf-8", "backslashreplace"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"--output {path} can't be written: {reason}") from error
+        raise InputError(f"{path} can't be written: {reason}") from error
     return target

@@ -1,11 +1,11 @@
-"""What a user sees while a search works: a live display on a terminal, else a line a finished trial."""
+"""What a user sees while a search works: a live display on a terminal or in a notebook, else a line a trial."""
 
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studies.errors import one_line
 from studies.space import Regularization
@@ -14,6 +14,8 @@ from studies.trial import EpochMetrics, Purpose, TrialTask
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
+
+_REDRAW_SECONDS = 0.5  # in a notebook: each drawing is a message to the browser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +93,15 @@ class LiveProgress(Progress):
 
     def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
         """Open the display."""
-        from rich.console import Console
-        from rich.live import Live
-
         self._what, self._total, self._best = what, total, best
         self._finished = self._finished_before = finished
         self._began = self.clock()
+        self._open()
+
+    def _open(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
         self._live = Live(
             console=Console(stderr=True), get_renderable=self._table, refresh_per_second=2, transient=True
         )
@@ -122,6 +127,9 @@ class LiveProgress(Progress):
         self._running.pop(trial.task.number, None)
         self._finished += 1
         self._best = best
+        self._tell(trial)
+
+    def _tell(self, trial: FinishedTrial) -> None:
         if trial.task.purpose != Purpose.TEST:
             self.message(describe(trial))
 
@@ -149,3 +157,59 @@ class LiveProgress(Progress):
             settings = Regularization.from_params(running.task.params)
             table.add_row(f"  {running.task}", epoch, str(settings))
         return table
+
+
+@dataclass
+class NotebookProgress(LiveProgress):
+    """The same display in a notebook's cell: one that changes, with the trial that finished last in place of all."""
+
+    _cell: Any = None
+    _drawn: float = 0.0
+    _last: str = ""
+
+    def _open(self) -> None:
+        from IPython.display import display
+
+        self._last, self._drawn = "", self.clock()
+        self._cell = display(self._table(), display_id=True)
+
+    def trial_began(self, task: TrialTask) -> None:
+        """Show it."""
+        super().trial_began(task)
+        self._draw()
+
+    def epoch_finished(self, task: TrialTask, metrics: EpochMetrics) -> None:
+        """Show the epoch."""
+        super().epoch_finished(task, metrics)
+        self._draw()
+
+    def _tell(self, trial: FinishedTrial) -> None:
+        if trial.task.purpose != Purpose.TEST:
+            self._last = describe(trial)
+        self._draw()
+
+    def end(self) -> None:
+        """Show how it ended; the cell stays."""
+        self._running.clear()
+        self._draw(after_seconds=0.0)
+        self._cell = None
+
+    def _draw(self, after_seconds: float = _REDRAW_SECONDS) -> None:
+        if self._cell is not None and self.clock() - self._drawn >= after_seconds:
+            self._drawn = self.clock()
+            self._cell.update(self._table())
+
+    def _table(self) -> "Table":
+        table = super()._table()
+        if self._last:
+            table.add_row("  last", "", self._last)
+        return table
+
+
+def progress_here() -> Progress:
+    """Return what suits the place: a notebook's cell, a terminal, or anything else, which gets lines."""
+    from rich.console import Console
+
+    if Console().is_jupyter:
+        return NotebookProgress()
+    return LiveProgress() if sys.stderr.isatty() else LineProgress()

@@ -19,6 +19,7 @@ from search.output_folder import claim, study_folder
 from search.phases import Phases
 from search.progress import Progress
 from search.pruners import make_pruner
+from search.result import RunResult
 from search.samplers import sampler_factory
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
@@ -26,7 +27,6 @@ from storage import lock
 from storage.confirmed import read_conclusion
 from storage.database import Database, is_new, open_for_reading, open_for_writing
 from storage.queries import (
-    Answer,
     DatasetInfo,
     StudyRecord,
     check_not_copied,
@@ -35,7 +35,6 @@ from storage.queries import (
     get_study,
     read_answer,
 )
-from storage.reports.conclusion import Conclusion
 from storage.store import StudyStore
 from studies.errors import InputError, RegsearchError
 from studies.recipes import chosen, fitting
@@ -44,22 +43,6 @@ from studies.spec import StudySpec, differing_keys, parse_duration
 _MOST_WORKERS = 1024
 _MANY_TRIALS = 1000
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """How a run ended, and the study's best configuration then.
-
-    Attributes:
-        reason: why it ended.
-        signal: the number of the signal that stopped it, if one did.
-        conclusion: what the confirmation says; None where the study is not confirmed.
-    """
-
-    reason: StopReason
-    signal: int | None
-    answer: Answer
-    conclusion: Conclusion | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +146,8 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             reason=reason,
             signal=received.number,
             answer=read_answer(database, study),
-            conclusion=read_conclusion(database, study),
+            confirmation=read_conclusion(database, study),
+            path=path,
         )
 
 

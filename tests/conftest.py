@@ -14,7 +14,7 @@ from search import api
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.progress import FinishedTrial, Progress
-from search.session import RunResult
+from search.result import RunResult
 from studies.spec import StudySpec
 from studies.study_file import read_study
 

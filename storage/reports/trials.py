@@ -13,7 +13,8 @@ from studies.space import PARAMETERS, Regularization
 
 _METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
 _TEXTS = ("recipe", "reason", "dataset")
-_COLUMNS = ("number", "state", "value", *PARAMETERS, "best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
+COLUMNS = ("number", "state", "value", *PARAMETERS, "best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
+"""Of a row of `as_rows`; what does not apply is None in it."""
 
 
 def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
@@ -35,10 +36,18 @@ def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
 
 def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
     """Yield CSV, a line at a time; what does not apply is empty."""
-    for row in itertools.chain([_COLUMNS], (_flat(study, trial) for trial in trials)):
+    for row in itertools.chain([COLUMNS], as_rows(study, trials)):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(row)
         yield line.getvalue()
+
+
+def as_rows(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[list[Any]]:
+    """Yield a row for each trial, in the order of COLUMNS."""
+    for trial in trials:
+        texts = dict(zip(_TEXTS, (trial.recipe, trial.reason, study.dataset.name), strict=True))
+        known = {**trial.params, **trial.metrics, **texts}
+        yield [trial.number, trial.state, trial.value, *(known.get(column) for column in COLUMNS[3:])]
 
 
 def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]:
@@ -62,12 +71,6 @@ def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]
             for trial in trials
         ],
     }
-
-
-def _flat(study: StudyRecord, trial: TrialRecord) -> list[Any]:
-    texts = dict(zip(_TEXTS, (trial.recipe, trial.reason, study.dataset.name), strict=True))
-    known = {**trial.params, **trial.metrics, **texts}
-    return [trial.number, trial.state, trial.value, *(known.get(column) for column in _COLUMNS[3:])]
 
 
 def _rounded(figure: float | None, digits: int) -> str | None:

@@ -19,6 +19,7 @@ _PUTS_TOGETHER = (
     "export.py",
     "output.py",
     "phases.py",
+    "result.py",
     "session.py",
     "study_export.py",
 )  # studies and storage

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 from databases.restore import restore
 
-from search.session import RunResult
+from search.result import RunResult
 from storage import damage, schema
 from storage.database import Database, database_path, open_for_writing
 from studies.errors import StorageError

@@ -15,7 +15,7 @@ from helpers import rows
 
 from search.engines.inline import InlineEngine
 from search.events import EpochFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
-from search.session import RunResult
+from search.result import RunResult
 from storage import store as store_module
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 

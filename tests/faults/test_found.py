@@ -15,7 +15,7 @@ from helpers import raw_study
 from search import api
 from search.engines.inline import InlineEngine
 from search.files import sealed
-from search.session import RunResult
+from search.result import RunResult
 from search.worker import _read_ended
 from storage import lock
 from storage.database import database_path

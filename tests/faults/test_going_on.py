@@ -19,7 +19,7 @@ from search.coordinator import Coordinator
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.progress import Progress
-from search.session import RunResult
+from search.result import RunResult
 from search.training.trainer import OnEpoch
 from search.trial_files import TrialFiles
 from storage import lock

@@ -25,7 +25,7 @@ from search import api, event_files
 from search.coordinator import Coordinator
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
-from search.session import RunResult
+from search.result import RunResult
 from studies.errors import InputError
 from studies.space import Regularization
 from studies.trial import EpochMetrics, TrialTask

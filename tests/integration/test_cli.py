@@ -309,13 +309,14 @@ def test_in_ci_real_mnist_is_not_skipped() -> None:
 
 def test_the_library_runs_from_a_plain_script(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
-        "from search import api\n"
-        "result = api.run('smoke', storage='sqlite:///my.db', trials=2, workers=2)\n"
-        "print(result.answer.best.number, result.reason.name)\n"
+        "import search\n"
+        "result = search.run('smoke', storage='sqlite:///my.db', trials=2, workers=2)\n"
+        "print(result.best.number, result.reason.name)\n"
     )
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"[01] TOTAL\n", done.stdout)
+    assert len(re.findall(r"^\[[12]/2\] trial [01] COMPLETE", done.stderr, re.MULTILINE)) == 2
     assert api.answer("smoke", storage=f"sqlite:///{tmp_path}/my.db").counts.complete == 2
 
 

@@ -24,7 +24,7 @@ from search.data.arrays import Dataset
 from search.data.splits import make_splits
 from search.engines.inline import InlineEngine
 from search.export import export_configuration
-from search.session import RunResult
+from search.result import RunResult
 from search.training.model import RegularizedNetwork
 from storage.queries import DatasetInfo, get_study, kept_weights, list_trials
 from storage.reports.conclusion import Conclusion, Finalist, FinalistResult, Gain

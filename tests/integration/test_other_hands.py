@@ -11,7 +11,7 @@ from helpers import rows
 
 from search import api
 from search.engines.inline import InlineEngine
-from search.session import RunResult
+from search.result import RunResult
 from storage.database import database_path
 from storage.reports.answer import as_text
 from studies.errors import InputError, StorageError

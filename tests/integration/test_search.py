@@ -14,7 +14,7 @@ from search import api
 from search.coordinator import StopReason
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
-from search.session import RunResult
+from search.result import RunResult
 from storage.database import database_path
 from storage.lock import StudyLock
 from studies.errors import InputError, NoResultError

@@ -85,7 +85,7 @@ def sentence(comparison: Comparison) -> str | None:
     told = (
         f"From {first.train_rows:,} to {last.train_rows:,} training rows, what regularization gains over none {verb} "
         f"from {_number(scale * found.fewest.mean, digits)} to {_number(scale * found.most.mean, digits)} {unit}, by "
-        f"{_number(scale * by.mean, digits)} ({100 * by.level:.3g} % interval {ends})"
+        f"{_number(scale * by.mean, digits)} ({formats.level(by.level)} interval {ends})"
     )
     answers = {
         "gains less": "beyond noise, so yes",

@@ -1,0 +1,146 @@
+"""What a study gives to a script or a notebook: its answer, and from its database trials, figures and the report."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.contents import read_content
+from storage.database import Database, open_for_reading
+from storage.queries import Answer, StudyRecord, TrialRecord, get_study, list_trials
+from storage.reports.conclusion import Conclusion
+from storage.reports.content import ReportContent
+from storage.reports.summary import headline
+from studies.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects
+
+    from search.coordinator import StopReason
+
+_WIDTH = 100  # columns
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StudyResult:
+    """A study's answer, as it was when this was made; `print` shows it, and a notebook shows it as a table.
+
+    Trials, figures and the report are read from the database when they are asked for.
+
+    For example:
+        >>> import search
+        >>> result = search.run("smoke", trials=4, storage="sqlite:///example.db")
+        >>> result.answer.counts.finished
+        4
+        >>> result.best.value == min(trial.value for trial in result.trials() if trial.state == "complete")
+        True
+
+    Attributes:
+        answer: the study, its counts, its best trial.
+        confirmation: what its finalists gave on fresh seeds and on the test rows, the winner among them; None where the
+            study is not confirmed.
+        path: of the database.
+    """
+
+    answer: Answer
+    confirmation: Conclusion | None
+    path: Path
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial with the best objective on the select rows, None where none is complete.
+
+        It was chosen for that figure, so a little lucky; the confirmed winner is `confirmation.winner`.
+        """
+        return self.answer.best
+
+    def trials(self) -> list[TrialRecord]:
+        """Return every trial by number, as they are now."""
+        with open_for_reading(self.path) as database:
+            return list(list_trials(database, self._study(database)))
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a pandas DataFrame of every trial, as they are now; its columns are those of `trials --csv`.
+
+        Raises InputError where pandas isn't installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise InputError("to_frame needs pandas, which is not installed: pip install pandas") from error
+        from storage.reports.trials import COLUMNS, as_rows
+
+        return DataFrame(list(as_rows(self.answer.study, self.trials())), columns=list(COLUMNS))
+
+    def figure(self, name: str) -> "plotly.graph_objects.Figure":
+        """Return one of the report's figures, for a notebook or for Plotly's `write_html` and `write_json`.
+
+        Args:
+            name: such as "history", "gains", "curves" (of the best configuration), "curves-1" (without regularization).
+
+        Raises InputError, with the names there are, for one that this study's report hasn't.
+        """
+        from storage.reports.figures.light import as_plotly
+        from storage.reports.page import titled_figures
+
+        found = titled_figures(self._content)
+        if name not in found:
+            there = ", ".join(found) or "none yet"
+            raise InputError(f"the report of {self.answer.study.name} has no figure {name!r}; there are {there}")
+        return as_plotly(*found[name])
+
+    def report(self) -> str:
+        """Return the report as text."""
+        from storage.reports.text import as_text
+
+        return as_text(self._content, _WIDTH)
+
+    def save_report(self, path: str | Path) -> Path:
+        """Write the report as one HTML page, in place of an earlier one, and return the file's absolute path.
+
+        Raises InputError where it can't be written.
+        """
+        from search.output import save_report
+        from storage.reports.page import as_html
+
+        return save_report(path, as_html(self._content))
+
+    @cached_property
+    def _content(self) -> ReportContent:
+        with open_for_reading(self.path) as database:
+            return read_content(database, self._study(database))
+
+    def _study(self, database: Database) -> StudyRecord:
+        study = get_study(database, self.answer.study.name)
+        if study.study_uuid != self.answer.study.study_uuid:
+            raise InputError(f"the study {study.name} of this result was deleted; another one has its name now")
+        return study
+
+    def __str__(self) -> str:
+        """Return the answer as the command line prints it."""
+        from storage.reports.text import answer_as_text
+
+        return answer_as_text(self.answer, self.confirmation, _WIDTH)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.answer.study.name}: {headline(self.answer, self.confirmation)}>"
+
+    def _repr_html_(self) -> str:
+        """Return the answer as a notebook's cell shows it."""
+        from storage.reports.inline import as_inline_html
+
+        return as_inline_html(self.answer, self.confirmation)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RunResult(StudyResult):
+    """A study's answer at the end of a run.
+
+    Attributes:
+        reason: why the run ended.
+        signal: the number of the signal that stopped it, if one did.
+    """
+
+    reason: "StopReason"
+    signal: int | None

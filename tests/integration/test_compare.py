@@ -1,0 +1,93 @@
+"""`regsearch compare` as a user types it, on studies of fake trials."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Command
+
+from search import api
+from search.result import RunResult
+from studies.errors import InputError
+
+Search = Callable[..., RunResult]
+
+
+@pytest.fixture
+def compare(search: Search, storage: str, regsearch: Command) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Compare studies of 100 and of 200 rows, and one of another network."""
+    search(settings=["confirm.seeds=3", "data.train_size=100"], name="few")
+    search(settings=["confirm.seeds=3"], name="many")
+    search(settings=["model.hidden=[32]"], name="wide", trials=3)
+    return lambda *arguments: regsearch("compare", *arguments, "--storage", storage)
+
+
+def test_studies_side_by_side(
+    compare: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, storage: str
+) -> None:
+    done = compare("many", "few", "many")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Data: digits (1,437 training and 360 test images")
+    assert "Do larger data sets need less regularization? From 100 to 200 training rows" in " ".join(
+        done.stdout.split()
+    )
+    assert "what decides their results is the same but for their training rows" in " ".join(done.stdout.split())
+
+    document = json.loads(compare("few", "many", "--json").stdout)
+    assert [study["study"] for study in document["studies"]] == ["few", "many"]
+    assert document["is_comparable"]
+    confirmed = api.conclusion("few", storage=storage)
+    assert confirmed is not None
+    assert document["studies"][0]["confirmation"]["winner"] == confirmed.winner.finalist.index
+
+    document = json.loads(compare("few", "wide", "--json").stdout)
+    assert not document["is_comparable"]
+    assert {one["key"]: one["values"] for one in document["differences"]}["model.hidden"] == {
+        "few": "[16]",
+        "wide": "[32]",
+    }
+
+    done = compare("few", "many", "wide", "--output", "page.html")
+    assert (done.returncode, done.stdout) == (0, f"wrote {tmp_path / 'page.html'}\n")
+    assert "not comparable in model.hidden" in (tmp_path / "page.html").read_text()
+
+    for arguments, message in (
+        (["few"], "a comparison takes at least two studies: given was 'few' alone"),
+        (["few", "few"], "given was 'few' alone"),
+        (["few", "fwe"], "holds no study called 'fwe': there are few"),
+        ([], "Missing argument"),
+        (["few", "many", "--json", "--output", "x.html"], "--json and --output exclude each other"),
+        (["few", "many", "--output", "."], ". is a folder: name a file in it"),
+    ):
+        done = compare(*arguments)
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_comparison_needs_no_tensorflow(search: Search, storage: str) -> None:
+    search(name="one", trials=2)
+    search(name="two", trials=2)
+    script = (
+        "import sys\n"
+        "from search.cli import main\n"
+        f"sys.argv = ['regsearch', 'compare', 'one', 'two', '--storage', {storage!r}]\n"
+        "try: main()\n"
+        "finally: assert not {'tensorflow', 'keras', 'plotly.graph_objects', 'pandas'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_library_compares_too(search: Search, storage: str) -> None:
+    search(name="one", trials=2)
+    search(name="two", trials=3)
+    comparison = api.compare("two", "one", storage=storage)
+    assert [study.name for study in comparison.studies] == ["one", "two"]
+    assert "one" in str(comparison)
+    assert "<table" in comparison._repr_html_()
+    with pytest.raises(InputError, match="at least two studies: none was given"):
+        api.compare(storage=storage)

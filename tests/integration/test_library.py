@@ -1,0 +1,257 @@
+"""The library as scripts and notebooks use it: `import search`, what a run gives, and how it shows what it does."""
+
+import builtins
+import csv
+import doctest
+import io
+import re
+import signal
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fakes
+import pytest
+from conftest import ROOT, RecordingProgress
+
+import search as library
+from search import api
+from search.engines.inline import InlineEngine
+from search.progress import FinishedTrial, LineProgress, LiveProgress, NotebookProgress, Progress, progress_here
+from search.result import RunResult, StudyResult
+from storage.reports import trials
+from studies.errors import InputError
+from studies.trial import EpochMetrics, Purpose, TrialTask
+
+Search = Callable[..., RunResult]
+
+DOCUMENTED = [library, api.run, api.resume, api.confirm, api.load, api.compare, StudyResult]
+
+
+@pytest.mark.parametrize("documented", DOCUMENTED, ids=lambda one: one.__name__)
+def test_every_example_runs_as_it_is_written(documented: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.session.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
+    finder = doctest.DocTestFinder(recurse=False)
+    (example,) = finder.find(documented, documented.__name__, globs={})
+    assert example.examples
+    said = io.StringIO()
+    assert doctest.DocTestRunner().run(example, out=said.write).failed == 0, said.getvalue()
+
+
+def test_the_readmes_example_runs_as_it_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("search.session.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
+    section = (ROOT / "README.md").read_text().split("## From Python")[1].split("\n## ")[0]
+    (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    exec(example, {})
+    assert (tmp_path / "report.html").exists()
+    assert (tmp_path / "history.json").exists()
+    assert set(re.findall(r"\bsearch\.(\w+)", section)) <= set(library.__all__)
+    for method in re.findall(r"result\.(\w+)\(", section):
+        assert hasattr(StudyResult, method)
+
+
+def test_import_search_loads_nothing_until_it_is_used(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "import search\n"
+        "assert not {'optuna', 'sqlalchemy', 'numpy', 'pydantic', 'rich'} & set(sys.modules), 'heavy'\n"
+        "search.run, search.load\n"
+        "assert not {'tensorflow', 'keras', 'plotly', 'pandas', 'IPython'} & set(sys.modules), 'heavier'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_offered_is_there_and_nothing_else_is() -> None:
+    for name in library.__all__:
+        assert getattr(library, name).__doc__
+        assert name in dir(library)
+    assert not set(library.__all__) & {path.stem for path in Path(library.__file__).parent.glob("*")}, (
+        "hidden by a module"
+    )
+    with pytest.raises(AttributeError, match="has no attribute 'ran'"):
+        library.ran  # noqa: B018
+
+
+def test_a_stored_study_gives_what_its_run_gave(search: Search, storage: str) -> None:
+    result = search(trials=5)
+    loaded = library.load("smoke", storage=storage)
+    assert (loaded.answer, loaded.confirmation) == (result.answer, None)
+    assert result.best == result.answer.best
+    assert [trial.number for trial in loaded.trials()] == list(range(5))
+    assert str(loaded) == str(result)
+    assert "Best configuration" in str(loaded)
+    assert repr(result).startswith("<RunResult of smoke: Not confirmed yet: ")
+    assert repr(loaded).startswith("<StudyResult of smoke: Not confirmed yet: ")
+    with pytest.raises(InputError, match="holds no study called 'smok'"):
+        library.load("smok", storage=storage)
+
+
+def test_a_confirmed_study_has_its_winner(search: Search, storage: str) -> None:
+    result = search(settings=["confirm.seeds=3"])
+    assert result.confirmation is not None
+    assert result.confirmation.seeds == 3
+    assert result.confirmation == library.load("smoke", storage=storage).confirmation
+    assert "technique alone" in result._repr_html_()
+    assert result.figure("gains").data
+
+
+def test_a_result_does_not_speak_for_another_study_of_its_name(search: Search, storage: str) -> None:
+    result = search(trials=3)
+    api.delete("smoke", storage=storage)
+    with pytest.raises(InputError, match="holds no study called 'smoke'"):
+        result.trials()
+    search(trials=4)
+    with pytest.raises(InputError, match="the study smoke of this result was deleted"):
+        result.trials()
+
+
+def csv_of(result: StudyResult) -> list[list[str]]:
+    return list(csv.reader(trials.as_csv(result.answer.study, result.trials())))
+
+
+def test_a_frame_has_the_columns_and_the_rows_of_the_csv(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = search()
+    stand_in = types.ModuleType("pandas")
+    stand_in.DataFrame = lambda rows, columns: (columns, rows)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pandas", stand_in)
+    columns, frame = result.to_frame()
+    header, *records = csv_of(result)
+    assert columns == header
+    assert [["" if cell is None else str(cell) for cell in row] for row in frame] == records
+
+
+def test_a_frame_of_pandas_itself(search: Search) -> None:
+    pytest.importorskip("pandas")
+    result = search()
+    frame = result.to_frame()
+    assert list(frame.columns) == list(trials.COLUMNS)
+    assert frame["value"].min() == result.best.value
+    assert set(frame["state"]) <= {"complete", "pruned"}
+
+
+def test_without_pandas_there_is_one_line(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = search(trials=2)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(InputError, match=r"^to_frame needs pandas, which is not installed: pip install pandas$"):
+        result.to_frame()
+
+
+def test_figures_by_name_have_colours_of_their_own(search: Search) -> None:
+    result = search()
+    for name in ("history", "curves"):
+        figure = result.figure(name)
+        assert figure.data
+        assert figure.layout.title.text
+        assert '"--' not in figure.to_json()
+    with pytest.raises(InputError, match=r"has no figure 'curve'; there are history, curves") as error:
+        result.figure("curve")
+    assert "narrow" not in str(error.value)
+
+
+def test_the_report_is_that_of_the_command(search: Search, tmp_path: Path) -> None:
+    result = search()
+    assert result.report().splitlines()[1].startswith("Study smoke: 6 of 6 trials finished")
+    path = result.save_report("page.html")
+    assert path == tmp_path / "page.html"
+    assert path.read_text().startswith("<!doctype html>")
+    with pytest.raises(InputError, match="is a folder: name a file in it"):
+        result.save_report(tmp_path)
+
+
+def test_signals_stay_the_callers_own(search: Search) -> None:
+    seen = set()
+
+    class Handlers(RecordingProgress):
+        def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
+            seen.update(signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM))
+
+    before = {signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    search(trials=2, progress=Handlers())
+    assert seen == before
+
+
+def test_without_a_terminal_a_run_shows_lines(search: Search, capsys: pytest.CaptureFixture[str]) -> None:
+    search(trials=2, progress=None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "study smoke: 0 of 2 finished"
+    assert [line.split()[0] for line in lines[1:]] == ["[1/2]", "[2/2]"]
+
+
+class Cell:
+    """A notebook's cell: what is displayed in it, and how often it changes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: list[Any] = []
+        self.updates = 0
+        shell = type("ZMQInteractiveShell", (), {})()
+        monkeypatch.setattr(builtins, "get_ipython", lambda: shell, raising=False)
+        module = types.ModuleType("IPython.display")
+        module.display = self.display  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+        monkeypatch.setitem(sys.modules, "IPython.display", module)
+
+    def display(self, shown: Any, *, display_id: bool) -> "Cell":
+        assert display_id
+        self.shown.append(shown)
+        return self
+
+    def update(self, shown: Any) -> None:
+        self.shown[-1] = shown
+        self.updates += 1
+
+    @property
+    def text(self) -> str:
+        bundle = self.shown[-1]._repr_mimebundle_(include=[], exclude=[])
+        assert "<pre" in bundle["text/html"]
+        return str(bundle["text/plain"])
+
+
+@pytest.fixture
+def cell(monkeypatch: pytest.MonkeyPatch) -> Cell:
+    return Cell(monkeypatch)
+
+
+def test_a_notebook_shows_a_run_in_its_cell(cell: Cell, search: Search, capsys: pytest.CaptureFixture[str]) -> None:
+    result = search(progress=None)
+    assert len(cell.shown) == 1
+    assert "study smoke: 6 of 6" in cell.text
+    assert result.best is not None
+    assert f"best {result.best.value:.5f}" in cell.text
+    assert "trial 5 " in cell.text
+    assert capsys.readouterr().err == ""
+
+
+def test_a_cell_is_drawn_at_most_twice_a_second(cell: Cell) -> None:
+    now = [100.0]
+    progress = NotebookProgress(clock=lambda: now[0])
+    progress.begin("study smoke", 0, 9, None)
+    task = TrialTask(number=0, attempt=0, params={}, purpose=Purpose.SEARCH)
+    progress.trial_began(task)
+    for epoch in range(100):
+        now[0] += 0.05
+        figures = dict.fromkeys(("train_loss", "stop_loss", "stop_cross_entropy", "stop_accuracy", "seconds"), 0.25)
+        progress.epoch_finished(task, EpochMetrics(epoch=epoch, **figures))
+    assert 8 <= cell.updates <= 10
+    assert "epoch" in cell.text
+    progress.end()
+    assert "epoch" not in cell.text, "nothing runs any more"
+
+
+def test_a_message_in_a_notebook_is_a_line(cell: Cell, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = NotebookProgress()
+    progress.begin("study smoke", 0, 9, None)
+    progress.message("the disk is full")
+    assert capsys.readouterr().err == "the disk is full\n"
+
+
+def test_progress_suits_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(progress_here()) is LineProgress
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert type(progress_here()) is LiveProgress
+    Cell(monkeypatch)
+    assert type(progress_here()) is NotebookProgress
+    assert issubclass(library.Progress, Progress)
