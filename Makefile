@@ -17,7 +17,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade
 
-.PHONY: study test drill mutants lint lock audit bench bench-full clean
+.PHONY: study test drill mutants honesty lint lock audit bench bench-full clean
 
 study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
 	$(BIN)/regsearch run
@@ -30,6 +30,9 @@ drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large st
 
 mutants: $(INSTALLED)      ## remove one guard at a time, and see that a test notices; some minutes
 	$(BIN)/python tests/mutants.py
+
+honesty: $(INSTALLED)      ## studies whose truth is known: how often a claim is wrong; ten minutes, then a table
+	$(BIN)/python tests/honesty.py
 
 lint: $(INSTALLED)         ## style, imports and types
 	$(BIN)/ruff check .
