@@ -14,7 +14,7 @@ import invariants
 import pytest
 from helpers import finished, rows
 
-from search import api, session
+from search import api, phases
 from search.coordinator import Coordinator
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
@@ -229,7 +229,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The coordinator's clock."""
     clock = Clock()
-    monkeypatch.setattr(session, "Coordinator", functools.partial(Coordinator, clock=clock, sleep=clock.sleep))
+    monkeypatch.setattr(phases, "Coordinator", functools.partial(Coordinator, clock=clock, sleep=clock.sleep))
     return clock
 
 
