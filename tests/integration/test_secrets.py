@@ -39,6 +39,10 @@ URLS = [
 COMMANDS = [
     ["run", "smoke"],
     ["resume", "smoke"],
+    ["confirm", "smoke"],
+    ["compare", "smoke", "other"],
+    ["report", "smoke"],
+    ["export", "smoke", "--output", "model"],
     ["stop", "smoke"],
     ["list"],
     ["status", "smoke"],
