@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,33 @@ def raw_study(path: Path, name: str) -> dict[str, Any] | None:
         }
     finally:
         connection.close()
+
+
+def confirmation(storage: str, name: str = "smoke") -> dict[str, list[dict[str, Any]]]:
+    """What the file holds of a study's confirmation, read without any of the product's code, by our tables' names.
+
+    Without their prefix, times and the study's UUID; what attempts there were is left out too.
+    """
+    with closing(sqlite3.connect(database_path(storage))) as connection:
+        connection.row_factory = sqlite3.Row
+        uuid = (
+            "(select json_extract(value_json, '$') from studies join study_user_attributes using (study_id) "
+            "where study_name = ? and key = 'regsearch:study')"
+        )
+
+        def read(table: str, order: str) -> list[dict[str, Any]]:
+            left_out = ("study_uuid", "began_at", "ended_at", "seconds", "attempt")
+            found = connection.execute(
+                f"select * from regsearch_{table} where study_uuid = {uuid} order by {order}", (name,)
+            )
+            return [{key: row[key] for key in row.keys() if key not in left_out} for row in found]  # noqa: SIM118
+
+        return {
+            "finalists": read("finalists", "finalist"),
+            "confirmations": read("confirmations", "finalist, seed"),
+            "confirmation_epochs": read("confirmation_epochs", "finalist, seed, epoch"),
+            "test_looks": read("test_looks", "finalist, seed"),
+        }
 
 
 def train(trainer: Trainer, **params: Any) -> tuple[TrialOutcome, list[EpochMetrics]]:

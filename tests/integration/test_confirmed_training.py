@@ -1,0 +1,146 @@
+"""A confirmation that really trains: the test rows touch nothing but the test looks, and figures are those of Keras."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pytest
+from helpers import confirmation, rows
+
+from search import api
+from search.data import load_dataset
+from search.data.arrays import Dataset, read_npz
+from search.data.splits import make_splits
+from search.engines.inline import InlineEngine
+from search.seeds import fresh_seed
+from search.training.checkpoints import NoCheckpoints
+from search.training.compiled_trainer import CompiledTrainer
+from search.training.keras_trainer import KerasTrainer
+from search.training.setup import TrainerSetup
+from studies.rows import RowFigures
+from studies.spec import StudySpec
+from studies.trial import TrialTask, confirmation_number
+
+TRAINERS: dict[str, Any] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
+SETTINGS = [
+    "data.train_size=150", "training.max_epochs=2", 'space.regularizer=["l2"]', "space.dropout.off=false",
+    'space.batch_norm=["before_activation"]', "space.patience=off", "search.pruner=none", "search.pruner_options={}",
+    "confirm.seeds=3", "confirm.top=1",
+]  # fmt: skip
+
+
+class Studies(NamedTuple):
+    """The same study on the same training rows, with true test rows and with garbage in their place."""
+
+    kind: str
+    folder: Path
+    spec: StudySpec
+    dataset: Dataset
+    sound: str
+    poisoned: str
+
+
+def make(setup: TrainerSetup) -> Any:
+    dataset = read_npz(Path(setup.source))
+    splits = make_splits(dataset, setup.spec.data, setup.spec.search.seed)
+    return TRAINERS[setup.spec.training.trainer](setup.spec, dataset, splits)
+
+
+@pytest.fixture(scope="module", params=list(TRAINERS))
+def studies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Studies:
+    folder = tmp_path_factory.mktemp("studies")
+    digits, random = load_dataset("digits"), np.random.default_rng(0)
+    train = {"x_train": digits.x_train[:500], "y_train": digits.y_train[:500]}
+    garbage = random.integers(0, 256, digits.x_test.shape, dtype=np.uint8)
+    tests = {"sound": (digits.x_test, digits.y_test), "poisoned": (garbage, random.permutation(digits.y_test))}
+    results = {}
+    for name, (images, labels) in tests.items():
+        np.savez(folder / f"{name}.npz", **train, x_test=images, y_test=labels)
+        results[name] = api.run(
+            "smoke",
+            storage=f"sqlite:///{folder}/{name}.db",
+            data=str(folder / f"{name}.npz"),
+            trials=2,
+            workers=1,
+            engine=InlineEngine(make),
+            settings=[*SETTINGS, f"training.trainer={request.param}"],
+        )
+    spec = results["sound"].answer.study.spec
+    storages = [f"sqlite:///{folder}/{name}.db" for name in tests]
+    return Studies(request.param, folder, spec, read_npz(folder / "sound.npz"), *storages)
+
+
+def finalists(studies: Studies) -> list[Any]:
+    conclusion = api.conclusion("smoke", storage=studies.sound)
+    assert conclusion is not None
+    return [result.finalist for result in conclusion.results]
+
+
+def test_garbage_for_test_rows_changes_no_bit_of_anything_but_the_test_looks(studies: Studies) -> None:
+    assert rows(studies.sound) == rows(studies.poisoned)
+    sound, poisoned = confirmation(studies.sound), confirmation(studies.poisoned)
+    for table in ("finalists", "confirmations", "confirmation_epochs"):
+        assert sound[table] == poisoned[table] != []
+    for true, garbage in zip(sound["test_looks"], poisoned["test_looks"], strict=True):
+        assert true["cross_entropy"] < garbage["cross_entropy"]
+        assert garbage["accuracy"] < 0.3
+
+
+def test_a_confirmed_training_is_what_a_trainer_with_that_seed_gives_alone(studies: Studies) -> None:
+    splits = make_splits(studies.dataset, studies.spec.data, studies.spec.search.seed)
+    trained = {(row["finalist"], row["seed"]): row for row in confirmation(studies.sound)["confirmations"]}
+    for finalist in finalists(studies):
+        trainer = TRAINERS[studies.kind](
+            studies.spec, studies.dataset, splits, seed=fresh_seed(studies.spec.search.seed, 2)
+        )
+        outcome = trainer.train(
+            TrialTask(number=0, attempt=0, params=finalist.params), lambda metrics: True, NoCheckpoints()
+        )
+        row = trained[finalist.index, 2]
+        for name in ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "near_zero_share", "best_epoch"):
+            assert getattr(outcome, name) == row[name], name
+        select = RowFigures.from_bytes(row["select_rows"])
+        assert (select.cross_entropy, select.accuracy) == (row["select_cross_entropy"], row["select_accuracy"])
+        assert len(select.losses) == len(splits.select)
+
+
+def test_test_figures_are_those_of_the_plain_keras_model_with_the_kept_weights(studies: Studies) -> None:
+    looks = {(row["finalist"], row["seed"]): row for row in confirmation(studies.sound)["test_looks"]}
+    folder = studies.folder / "sound.db.d" / "study-smoke-trials"
+    checked = set()
+    for finalist in finalists(studies):
+        for seed in range(3):
+            file = folder / f"finalist-{confirmation_number(finalist.index, seed)}.weights.npz"
+            if not file.exists():
+                continue
+            with np.load(file) as weights:
+                model = plain_model([weights[name] for name in weights.files], finalist.regularization.batch_norm)
+            loss, accuracy = model.evaluate(studies.dataset.x_test, studies.dataset.y_test, verbose=0)
+            look = looks[finalist.index, seed]
+            assert (loss, accuracy) == pytest.approx((look["cross_entropy"], look["accuracy"]), rel=1e-5)
+            logits = model.predict(studies.dataset.x_test, verbose=0).astype(np.float64)
+            of_rows = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)
+            of_rows -= logits[np.arange(len(logits)), studies.dataset.y_test]
+            np.testing.assert_allclose(RowFigures.from_bytes(look["test_rows"]).losses, of_rows, rtol=1e-4, atol=1e-5)
+            checked.add(finalist.regularization.batch_norm)
+    assert checked == {"none", "before_activation"}
+
+
+def plain_model(weights: list[Any], batch_norm: str) -> keras.Model:
+    """The course's network, written by hand; for a prediction dropout and penalties are nothing."""
+    between = [] if batch_norm == "none" else [keras.layers.BatchNormalization()]
+    model = keras.Sequential(
+        [
+            keras.layers.Input((28, 28)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16),
+            *between,
+            keras.layers.Activation("relu"),
+            keras.layers.Dense(10),
+        ]
+    )
+    model.set_weights(weights)
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    return model
