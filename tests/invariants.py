@@ -44,6 +44,9 @@ class _Rows(NamedTuple):
     ours: dict[int, sqlite3.Row]
     epochs: dict[int, list[tuple[Any, ...]]]
     judged: dict[int, list[tuple[Any, ...]]]
+    confirmations: list[sqlite3.Row]
+    confirmation_epochs: list[sqlite3.Row]
+    looks: list[sqlite3.Row]
 
 
 class Reader:
@@ -147,6 +150,7 @@ def violations(
     if finished != wanted:
         found.append(Violation("wrong", f"{finished} trials are finished, not {wanted}"))
     found += [Violation("wrong", text) for text in _wrong_answer(storage, name, rows)]
+    found += [Violation("wrong", text) for text in _wrong_confirmation(rows)]
     return found + [Violation("left", text) for text in _leftovers(path, name, rows)]
 
 
@@ -189,6 +193,11 @@ def _read(path: Path, name: str) -> _Rows | None:
                 groups.setdefault(number, []).append(tuple(rest))
             return groups
 
+        def of_confirmation(table: str) -> list[sqlite3.Row]:
+            is_there = connection.execute("select 1 from sqlite_master where name = ?", (table,)).fetchone()
+            ours = f"select * from {table} where study_uuid = ? order by finalist, seed"
+            return connection.execute(ours, (study["study_uuid"],)).fetchall() if is_there else []
+
         of_study = "from trials join {} using (trial_id) where study_id = ?"
         params = grouped(
             f"select number, param_name, param_value, distribution_json {of_study.format('trial_params')}",
@@ -220,6 +229,9 @@ def _read(path: Path, name: str) -> _Rows | None:
                 "order by number, step",
                 study["study_id"],
             ),
+            of_confirmation("regsearch_confirmations"),
+            of_confirmation("regsearch_confirmation_epochs"),
+            of_confirmation("regsearch_test_looks"),
         )
 
 
@@ -243,6 +255,13 @@ def _acknowledged(rows: _Rows) -> dict[Any, Any]:
             kept = (*_FIGURES.split(), "reason", "weights_sha256")
             figures = None if ours is None else {key: ours[key] for key in kept}
             shown["trial", number] = trial["state"], trial["datetime_complete"], rows.values.get(number), figures
+    for row in rows.confirmation_epochs:
+        shown["finalist's epoch", row["finalist"], row["seed"], row["epoch"]] = tuple(row)
+    for what, ended in (
+        ("training", [row for row in rows.confirmations if row["state"] in ("complete", "failed")]),
+        ("test look", [row for row in rows.looks if row["ended_at"] is not None]),
+    ):
+        shown |= {(what, row["finalist"], row["seed"]): tuple(row) for row in ended}
     return shown
 
 
@@ -292,6 +311,21 @@ def _inconsistencies(rows: _Rows) -> Iterator[str]:
             yield f"trial {number} is {trial['state']}, and {'no' if ours is None else 'a'} row of ours"
 
 
+def _wrong_confirmation(rows: _Rows) -> Iterator[str]:
+    """Every finalist is trained on every seed and shown the test rows, or it failed and is shown nothing more."""
+    failed = {row["finalist"] for row in rows.confirmations if row["state"] == "failed"}
+    looked = {(row["finalist"], row["seed"]): row["ended_at"] for row in rows.looks}
+    for row in rows.confirmations:
+        key = row["finalist"], row["seed"]
+        if row["state"] == "running" or (row["state"] == "waiting" and row["finalist"] not in failed):
+            yield f"finalist {key[0]} is left {row['state']} on seed {key[1]}"
+        if row["finalist"] not in failed and looked.get(key) is None:
+            yield f"finalist {key[0]} was not shown the test rows on seed {key[1]}"
+        epochs = [one["epoch"] for one in rows.confirmation_epochs if (one["finalist"], one["seed"]) == key]
+        if row["state"] == "complete" and sorted(epochs) != list(range(row["epochs"])):
+            yield f"finalist {key[0]} has the epochs {sorted(epochs)} on seed {key[1]}, and says {row['epochs']}"
+
+
 def _other_than_trained(rows: _Rows) -> Iterator[str]:
     trainer = fakes.FakeTrainer(TrainerSetup(spec=rows.spec, source="", sha256=""))
     trainer.seconds = 0.0
@@ -330,6 +364,21 @@ def _ranked(rows: _Rows) -> list[int]:
     return sorted(complete, key=lambda number: (sign * rows.values[number][0][0], number))
 
 
+def _medians(rows: _Rows) -> dict[int, sqlite3.Row]:
+    """Return the training on the median seed of each finalist that didn't fail, by the number of its task."""
+    failed = {row["finalist"] for row in rows.confirmations if row["state"] == "failed"}
+    medians = {}
+    for finalist in {row["finalist"] for row in rows.confirmations} - failed:
+        ranked = sorted(
+            (row for row in rows.confirmations if row["finalist"] == finalist and row["state"] == "complete"),
+            key=lambda row: (row["select_cross_entropy"], row["seed"]),
+        )
+        if ranked:
+            row = ranked[(len(ranked) - 1) // 2]
+            medians[finalist * 1000 + row["seed"]] = row
+    return medians
+
+
 def _leftovers(path: Path, name: str, rows: _Rows) -> Iterator[str]:
     for process in processes_in(path.parent):
         yield f"process {process.pid}"
@@ -337,6 +386,7 @@ def _leftovers(path: Path, name: str, rows: _Rows) -> Iterator[str]:
         yield f"the lock, held by {holder}"
     folder = lock.trials_folder(path, name)
     kept = {f"trial-{number}.weights.npz": rows.ours.get(number) for number in _ranked(rows)[:_WEIGHTS_KEPT]}
+    kept |= {f"finalist-{number}.weights.npz": row for number, row in _medians(rows).items()}
     for file in folder.iterdir() if folder.is_dir() else ():
         if file.name not in kept:
             yield f"the file {file.name}"

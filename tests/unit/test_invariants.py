@@ -100,3 +100,45 @@ def test_a_copy_of_the_data_and_a_held_lock_are_noticed(storage: str) -> None:
     lock.data_folder(database_path(storage), "smoke").mkdir()
     with lock.StudyLock(database_path(storage), "smoke"):
         assert len(invariants.violations(storage)) == 2
+
+
+@pytest.fixture(scope="module")
+def sound_and_confirmed() -> Iterator[Path]:
+    """The folder of a study that was confirmed too."""
+    with folder_in_memory() as folder:
+        run(f"sqlite:///{folder}/test.db")
+        api.confirm("smoke", storage=f"sqlite:///{folder}/test.db", seeds=3, engine=InlineEngine(fakes.FakeTrainer))
+        yield folder
+
+
+@pytest.fixture
+def confirmed(sound_and_confirmed: Path, tmp_path: Path) -> str:
+    """The URL of a copy."""
+    shutil.copytree(sound_and_confirmed, tmp_path / "confirmed")
+    return f"sqlite:///{tmp_path}/confirmed/test.db"
+
+
+def test_of_a_sound_confirmation_nothing_is_said(confirmed: str) -> None:
+    assert kinds(confirmed, invariants.Reader(confirmed)) == set()
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("delete from regsearch_test_looks where finalist = 1 and seed = 1", {"lost", "wrong"}),
+        ("update regsearch_test_looks set accuracy = 0.5 where finalist = 1 and seed = 1", {"changed"}),
+        ("update regsearch_confirmations set state = 'running' where finalist = 1 and seed = 1", {"lost", "wrong"}),
+        ("delete from regsearch_confirmation_epochs where finalist = 1 and seed = 1 and epoch = 0", {"lost", "wrong"}),
+    ],
+)
+def test_rows_of_a_confirmation_that_changed_are_noticed(confirmed: str, statement: str, found: set[str]) -> None:
+    reader = invariants.Reader(confirmed)
+    reader.look()
+    change(confirmed, statement)
+    assert kinds(confirmed, reader) - {"left"} == found
+
+
+@pytest.mark.parametrize("name", ["finalist-1999.weights.npz", "finalist-1.1.checkpoint", "finalist-1.ended"])
+def test_files_that_a_confirmation_left_are_noticed(confirmed: str, name: str) -> None:
+    (lock.trials_folder(database_path(confirmed), "smoke") / name).touch()
+    assert kinds(confirmed) == {"left"}
