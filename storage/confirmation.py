@@ -77,16 +77,18 @@ class ConfirmationStore:
     def standing(self) -> Standing:
         """Return how far the confirmation is; a training and a test look count one each."""
         with self._study.transaction() as connection:
-            rows = connection.execute(self._of(_table, _table.c.finalist, _table.c.state)).all()
-            looked = connection.execute(
-                self._of(_looks, func.count()).where(_looks.c.ended_at.is_not(None))
-            ).scalar_one()
+            rows = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.state, _looks.c.ended_at).outerjoin_from(
+                    _table, _looks, self._same_key()
+                )
+            ).all()
         out = {row.finalist for row in rows if row.state == "failed"}
         trained = sum(row.state in ("complete", "failed") for row in rows)
+        looked = sum(row.ended_at is not None for row in rows)
         to_train = sum(row.state in ("waiting", "running") for row in rows if row.finalist not in out)
-        to_look = sum(row.finalist not in out for row in rows) - looked
+        to_look = sum(row.ended_at is None for row in rows if row.finalist not in out)
         finished = trained + looked
-        return Standing(finished=finished, total=finished + to_train + max(to_look, 0), best=None)
+        return Standing(finished=finished, total=finished + to_train + to_look, best=None)
 
     def unfinished(self) -> list[TrialTask]:
         """Return what ran when the confirmation was interrupted."""

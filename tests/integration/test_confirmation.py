@@ -661,3 +661,28 @@ def test_killed_at_any_transaction_it_ends_with_the_rows_of_one_that_ran_through
 
 def files(storage: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder_of(storage).iterdir()}
+
+
+def test_a_finalist_that_fails_on_a_seed_added_later_leaves_the_others_looks_to_a_resumed_run(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(settings=SMALL, engine=of_rows())
+    faults = {str(confirmation_number(finalist, 3)): "diverge" for finalist in (1, 2)}
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps(faults))
+
+    def dies(self: ConfirmationStore, task: TrialTask, outcome: Any) -> bool:
+        if task.purpose == Purpose.TEST:
+            raise Killed
+        return finish(self, task, outcome)
+
+    finish = ConfirmationStore.finish
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ConfirmationStore, "finish", dies)
+        api.confirm("smoke", storage=storage, seeds=4, engine=of_rows())
+    result = api.confirm("smoke", storage=storage, seeds=4, engine=of_rows())
+    found = confirmation(storage)
+    looked = {row["finalist"] for row in found["test_looks"] if row["seed"] == 3 and row["test_rows"] is not None}
+    assert looked == {row["finalist"] for row in found["finalists"]} - {1, 2}
+    assert result.conclusion is not None
+    assert (result.conclusion.seeds, len(result.conclusion.failed)) == (4, 2)
+    assert_concludes(storage, result)
