@@ -198,12 +198,16 @@ class ConfirmationStore:
         return TrialTask(**{**vars(task), "attempt": task.attempt + 1})
 
     def keepers(self) -> list[int]:
-        """Return the numbers whose weights are kept: all until their test look, then each finalist's median seed."""
+        """Return the numbers whose weights are kept: all until their test look, then each finalist's median seed.
+
+        Of a finalist that failed none are kept.
+        """
+        out = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
         with self._study.transaction() as connection:
             rows = connection.execute(
                 self._of(_table, _table.c.finalist, _table.c.seed, _table.c.select_cross_entropy, _looks.c.ended_at)
                 .outerjoin_from(_table, _looks, self._same_key())
-                .where(_table.c.state == "complete")
+                .where(_table.c.state == "complete", _table.c.finalist.not_in(out))
                 .order_by(_table.c.finalist, _table.c.select_cross_entropy, _table.c.seed)
             ).all()
         kept = {(row.finalist, row.seed) for row in rows if row.ended_at is None}

@@ -686,3 +686,24 @@ def test_a_finalist_that_fails_on_a_seed_added_later_leaves_the_others_looks_to_
     assert result.conclusion is not None
     assert (result.conclusion.seeds, len(result.conclusion.failed)) == (4, 2)
     assert_concludes(storage, result)
+
+
+def test_afterwards_only_the_median_seeds_weights_of_each_finalist_are_left(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(settings=SMALL, confirm=False)
+    of_trials = {path.name for path in folder_of(storage).iterdir()}
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(1, 2)): "diverge"}))
+    api.confirm("smoke", storage=storage, engine=of_rows())
+    trainings = confirmation(storage)["confirmations"]
+    expected = set()
+    for finalist in {row["finalist"] for row in trainings} - {1}:
+        ranked = sorted(
+            (row["select_cross_entropy"], row["seed"], row["weights_sha256"])
+            for row in trainings
+            if row["finalist"] == finalist
+        )
+        _, seed, sha256 = ranked[1]
+        expected.add(name := f"finalist-{confirmation_number(finalist, seed)}.weights.npz")
+        assert hashlib.sha256((folder_of(storage) / name).read_bytes()).hexdigest() == sha256
+    assert {path.name for path in folder_of(storage).iterdir()} == of_trials | expected
