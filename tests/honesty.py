@@ -160,7 +160,7 @@ def _claims(number: int, images: NDArray[Any], labels: NDArray[Any], objective: 
             workers=1,
             settings=[f"search.seed={number}", f"search.objective={objective}", f"confirm.seeds={SEEDS}"],
             progress=Silent(),
-        ).conclusion
+        ).confirmation
     assert conclusion is not None
     baseline, winner = conclusion.baseline, conclusion.winner
     assert baseline is not None

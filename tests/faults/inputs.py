@@ -51,7 +51,7 @@ recipes = []
 seed = 0
 [confirm]
 top = 3
-seeds = 5
+seeds = 0
 [budget]
 trials = 2
 timeout = "30m"

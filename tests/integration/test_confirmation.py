@@ -29,7 +29,7 @@ from search import api, phases
 from search.coordinator import Coordinator, StopReason
 from search.engines.inline import InlineEngine
 from search.output import rendered_report
-from search.session import RunResult
+from search.result import RunResult
 from storage import lock
 from storage.confirmation import ConfirmationStore
 from storage.database import database_path
@@ -187,7 +187,7 @@ def test_with_accuracy_as_the_objective_it_ranks_and_judges_accuracy(search: Sea
     best = max(complete(storage), key=lambda trial: (trial[1], -trial[0]))
     (top,) = [row["trial"] for row in confirmation(storage)["finalists"] if '"top 1"' in row["roles"]]
     assert top == best[0]
-    assert result.conclusion is not None
+    assert result.confirmation is not None
     assert_concludes(storage, result, by_accuracy=True)
 
 
@@ -262,7 +262,7 @@ def test_a_finalist_that_diverges_on_one_seed_is_left_out_and_named_with_its_rea
     search(settings=SMALL, confirm=False)
     monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(2, 1)): "diverge"}))
     result = api.confirm("smoke", storage=storage, engine=of_rows())
-    conclusion = result.conclusion
+    conclusion = result.confirmation
     assert conclusion is not None
     ((finalist, reason),) = conclusion.failed
     assert (finalist.index, reason) == (2, "seed 1: diverged at epoch 0")
@@ -282,7 +282,7 @@ def test_where_the_baseline_fails_no_gain_is_claimed(
 ) -> None:
     search(settings=SMALL, confirm=False)
     monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(0, 2)): "diverge"}))
-    conclusion = api.confirm("smoke", storage=storage, engine=of_rows()).conclusion
+    conclusion = api.confirm("smoke", storage=storage, engine=of_rows()).confirmation
     assert conclusion is not None
     assert conclusion.baseline is None
     assert not conclusion.claims_gain
@@ -317,7 +317,7 @@ def test_a_task_whose_worker_dies_three_times_fails_and_the_others_go_on(
 ) -> None:
     search(settings=SMALL, confirm=False)
     monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(1, 0)): "die"}))
-    conclusion = api.confirm("smoke", storage=storage, engine=process_engine, workers=2).conclusion
+    conclusion = api.confirm("smoke", storage=storage, engine=process_engine, workers=2).confirmation
     assert conclusion is not None
     ((finalist, reason),) = conclusion.failed
     assert finalist.index == 1
@@ -338,8 +338,8 @@ def test_a_raised_total_adds_finalists_keeps_old_rows_and_says_that_it_is_look_2
     assert {row["look"] for row in after["finalists"] if row["finalist"] in new} == {2}
     assert {row["look"] for row in after["confirmations"] if row["finalist"] in new} == {2}
     assert sum("look 2 at the test rows" in message for message in progress.messages) == 1
-    assert result.conclusion is not None
-    assert (result.conclusion.looks, result.conclusion.evaluations) == (2, len(after["test_looks"]))
+    assert result.confirmation is not None
+    assert (result.confirmation.looks, result.confirmation.evaluations) == (2, len(after["test_looks"]))
     assert "looked at 2 times" in rendered_report(api.report("smoke", storage=storage), "text")
     assert_concludes(storage, result)
 
@@ -352,8 +352,8 @@ def test_more_seeds_are_a_second_look_too(search: Search, storage: str) -> None:
     assert after["finalists"] == before["finalists"]
     assert [row for row in after["confirmations"] if row["seed"] < 3] == before["confirmations"]
     assert {row["look"] for row in after["confirmations"] if row["seed"] >= 3} == {2}
-    assert result.conclusion is not None
-    assert (result.conclusion.seeds, result.conclusion.looks) == (5, 2)
+    assert result.confirmation is not None
+    assert (result.confirmation.seeds, result.confirmation.looks) == (5, 2)
     assert_concludes(storage, result)
 
 
@@ -382,17 +382,18 @@ def test_a_study_without_a_complete_trial_is_refused_in_one_line(
 
 
 def test_without_seeds_there_is_no_confirmation(search: Search, storage: str) -> None:
-    assert search(settings=[*UNPRUNED, "confirm.seeds=0"]).conclusion is None
+    assert search(settings=[*UNPRUNED, "confirm.seeds=0"]).confirmation is None
     assert confirmation(storage)["finalists"] == []
     with pytest.raises(InputError, match=r"confirm\.seeds = 0"):
         api.confirm("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer))
-    assert api.confirm("smoke", storage=storage, seeds=3, engine=InlineEngine(fakes.FakeTrainer)).conclusion is not None
+    result = api.confirm("smoke", storage=storage, seeds=3, engine=InlineEngine(fakes.FakeTrainer))
+    assert result.confirmation is not None
 
 
 def test_a_run_that_does_not_confirm_leaves_it_to_a_later_one(search: Search, storage: str) -> None:
-    assert search(settings=SMALL, confirm=False).conclusion is None
+    assert search(settings=SMALL, confirm=False).confirmation is None
     assert confirmation(storage)["finalists"] == []
-    assert api.resume("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer)).conclusion is not None
+    assert api.resume("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer)).confirmation is not None
 
 
 def test_a_stop_in_mid_confirmation_is_gentle_and_resumable(tmp_path: Path, regsearch: Any) -> None:
@@ -442,16 +443,16 @@ def test_a_timeout_ends_it_gently(search: Search, storage: str, monkeypatch: pyt
     monkeypatch.setattr(phases, "Coordinator", functools.partial(Coordinator, clock=lambda: clock[0]))
     result = api.confirm("smoke", storage=storage, timeout="35s", engine=InlineEngine(fakes.FakeTrainer))
     assert result.reason is StopReason.TIMEOUT
-    assert result.conclusion is None
+    assert result.confirmation is None
     states = [row["state"] for row in confirmation(storage)["confirmations"]]
     assert (states.count("complete"), states.count("running")) == (4, 0)
-    assert api.confirm("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer)).conclusion is not None
+    assert api.confirm("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer)).confirmation is not None
 
 
 def test_the_winner_is_exported_as_it_was_trained_on_its_median_seed(search: Search, storage: str) -> None:
     result = search(settings=COURSE, trials=10, engine=of_rows())
-    assert result.conclusion is not None
-    winner = result.conclusion.winner.finalist
+    assert result.confirmation is not None
+    winner = result.confirmation.winner.finalist
     trainings = [row for row in confirmation(storage)["confirmations"] if row["finalist"] == winner.index]
     median = sorted(trainings, key=lambda row: row["select_cross_entropy"])[1]
     with api.reading(storage) as database:
@@ -503,7 +504,7 @@ def per_row(content: bytes) -> tuple[list[float], list[float]]:
 
 def assert_concludes(storage: str, result: RunResult, by_accuracy: bool = False) -> None:
     """Winner, gains and claims are what plain code computes from the raw rows of the database."""
-    found, conclusion = confirmation(storage), result.conclusion
+    found, conclusion = confirmation(storage), result.confirmation
     assert conclusion is not None
     failed = {row["finalist"] for row in found["confirmations"] if row["state"] == "failed"}
     of = {row["finalist"]: row for row in found["finalists"] if row["finalist"] not in failed}
@@ -557,8 +558,8 @@ def test_winner_gains_and_claims_are_what_plain_code_finds_in_the_raw_rows(
 ) -> None:
     result = search(settings=[*COURSE, f"search.seed={seed}"], trials=12, engine=of_rows())
     assert_concludes(storage, result)
-    assert result.conclusion is not None
-    assert result.conclusion.claims_gain  # of the planted 0.3 nats
+    assert result.confirmation is not None
+    assert result.confirmation.claims_gain  # of the planted 0.3 nats
 
 
 def test_the_same_study_gives_the_same_text_json_and_page(search: Search, storage: str, tmp_path: Path) -> None:
@@ -584,7 +585,7 @@ def test_the_answer_is_the_dashboards_note_and_a_users_own_is_left_alone(search:
     search(settings=SMALL, confirm=False)
     assert note(storage) == ""
     result = api.confirm("smoke", storage=storage, engine=of_rows())
-    assert result.conclusion is not None
+    assert result.confirmation is not None
     first = note(storage)
     assert first.startswith("# ")
     attributes = query(storage, "select * from study_system_attributes")
@@ -632,6 +633,8 @@ def test_killed_at_any_transaction_it_ends_with_the_rows_of_one_that_ran_through
 ) -> None:
     search(settings=TINY, trials=2, confirm=False)
     monkeypatch.setattr(phases, "show_answer", lambda *_: None)  # a second of imports; it has a test of its own
+    still = functools.partial(Coordinator, clock=lambda: 0.0)  # else it asks once a second whether to stop
+    monkeypatch.setattr(phases, "Coordinator", still)
     death = Death(monkeypatch)
     searched = database_path(storage).parent
 
@@ -683,8 +686,8 @@ def test_a_finalist_that_fails_on_a_seed_added_later_leaves_the_others_looks_to_
     found = confirmation(storage)
     looked = {row["finalist"] for row in found["test_looks"] if row["seed"] == 3 and row["test_rows"] is not None}
     assert looked == {row["finalist"] for row in found["finalists"]} - {1, 2}
-    assert result.conclusion is not None
-    assert (result.conclusion.seeds, len(result.conclusion.failed)) == (4, 2)
+    assert result.confirmation is not None
+    assert (result.confirmation.seeds, len(result.confirmation.failed)) == (4, 2)
     assert_concludes(storage, result)
 
 

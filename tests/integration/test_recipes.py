@@ -10,7 +10,7 @@ from helpers import rows
 
 from search import api
 from search.engines.inline import InlineEngine
-from search.session import RunResult
+from search.result import RunResult
 from storage.store import StudyStore
 from studies.recipes import chosen
 from studies.trial import TrialTask
