@@ -153,13 +153,17 @@ def small_study(settings: Sequence[str]) -> None:
 
     from search import api
     from search.engines.inline import InlineEngine
+    from search.progress import Progress
     from studies.errors import RegsearchError
 
     storage = "sqlite:///regsearch.db"
 
     def run(trials: int) -> None:
         engine = InlineEngine(fakes.FakeTrainer)
-        api.run("smoke", storage=storage, engine=engine, workers=1, trials=trials, settings=settings)
+        quiet = Progress()
+        api.run(
+            "smoke", storage=storage, engine=engine, workers=1, trials=trials, settings=settings, progress=quiet
+        )
 
     try:
         begun = len(rows(storage))

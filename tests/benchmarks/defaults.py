@@ -24,7 +24,13 @@ from typing import Any
 
 from search.machine import core_count
 
-BASE = {"training.max_epochs": 12, "training.batch_size": 32, "search.sampler": "tpe", "search.pruner": "median"}
+BASE = {
+    "training.max_epochs": 12,
+    "training.batch_size": 32,
+    "search.sampler": "tpe",
+    "search.pruner": "median",
+    "search.recipes": "[]",
+}
 CANDIDATES: dict[str, dict[str, Any]] = {
     "base": {},
     "median from epoch 3": {"search.pruner_options": "{n_warmup_steps=3}"},
@@ -42,7 +48,7 @@ RESULTS = Path(__file__).with_name("defaults.json")
 
 def search_and_confirm(candidate: str, seed: int, seconds: float) -> dict[str, Any]:
     """Run one study, then train its winner on fresh seeds; return both figures."""
-    from search import api, session
+    from search import api, phases
     from search.coordinator import Coordinator
     from search.data import load_dataset
     from search.data.splits import make_splits
@@ -58,7 +64,7 @@ def search_and_confirm(candidate: str, seed: int, seconds: float) -> dict[str, A
     trainer = make_trainer(TrainerSetup(spec=spec, source="mnist", sha256=dataset.sha256))
     for placement in spec.space.batch_norm:  # traced before the clock starts
         trainer.train(TrialTask(number=0, attempt=0, params={"batch_norm": placement}), lambda metrics: False)
-    session.Coordinator = functools.partial(Coordinator, clock=time.process_time)  # type: ignore[misc,assignment]
+    phases.Coordinator = functools.partial(Coordinator, clock=time.process_time)  # type: ignore[misc,assignment]
     with tempfile.TemporaryDirectory() as folder:
         answer = api.run(
             "mnist",
@@ -69,6 +75,7 @@ def search_and_confirm(candidate: str, seed: int, seconds: float) -> dict[str, A
             trials=1_000_000,
             timeout=f"{seconds:.0f}s",
             settings=settings,
+            confirm=False,
         ).answer
     assert answer.best is not None
     from search.training.compiled_trainer import CompiledTrainer

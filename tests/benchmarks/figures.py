@@ -159,7 +159,7 @@ def overhead(trials: int = 50) -> None:
     engine = _WatchedEngine()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        result = api.run("mnist", storage=f"sqlite:///{folder}/test.db", engine=engine, trials=trials)
+        result = api.run("mnist", storage=f"sqlite:///{folder}/test.db", engine=engine, trials=trials, confirm=False)
         wall = time.perf_counter() - started
     searched = engine.since - engine.first
     print(

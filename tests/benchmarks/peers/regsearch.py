@@ -47,6 +47,7 @@ def study(request: Request) -> Recording:
         "search.seed": request.seed,
         "training.batch_size": request.batch_size,
         "training.max_epochs": request.epochs,
+        "search.recipes": "[]",  # the peers have none
     }
     with tempfile.TemporaryDirectory() as folder:
         api.run(
@@ -56,6 +57,7 @@ def study(request: Request) -> Recording:
             data="mnist",
             engine=_WatchedEngine(recording),
             settings=[f"{key}={value}" for key, value in settings.items()],
+            confirm=False,
             progress=LineProgress(),
             handle_signals=True,
         )
