@@ -31,6 +31,8 @@ _DATABASE, _STORE, _FILES = "storage/database.py", "storage/store.py", "search/f
 _DASHBOARD, _WORKER, _COORDINATOR = "storage/dashboard.py", "search/worker.py", "search/coordinator.py"
 _OF_DATABASE, _OF_FILES = "tests/contract/test_database.py", "tests/unit/test_files.py"
 _OF_DASHBOARD, _OF_CHECKPOINTS = "tests/contract/test_dashboard.py", "tests/contract/test_checkpoints.py"
+_CONFIRMATION, _OF_CONFIRMATION = "storage/confirmation.py", "tests/integration/test_confirmation.py"
+_RECIPES = "tests/integration/test_recipes.py"
 _GOING_ON, _FENCES = "tests/faults/test_going_on.py", "tests/faults/test_fences.py"
 
 MUTATIONS = (
@@ -204,6 +206,34 @@ MUTATIONS = (
         '"query_only=off" if writing else "query_only=on"',
         '"query_only=off"',
         (f"{_OF_DATABASE}::test_a_reader_cannot_write_and_creates_nothing",),
+    ),
+    Mutation(
+        "a recipe is never pruned",
+        _STORE,
+        " or statements.is_recipe(connection, self.study_uuid, task.number)",
+        "",
+        (f"{_RECIPES}::test_recipes_are_never_pruned_whatever_the_pruner_would",),
+    ),
+    Mutation(
+        "test looks wait for every training",
+        _CONFIRMATION,
+        "            if running:\n                return None\n",
+        "",
+        (f"{_OF_CONFIRMATION}::test_no_test_look_begins_before_every_training_has_ended",),
+    ),
+    Mutation(
+        "finalists are trained on fresh seeds",
+        _CONFIRMATION,
+        "seed=self._seed_of(row.seed),",
+        "seed=None,",
+        (f"{_OF_CONFIRMATION}::test_every_finalist_is_trained_on_the_same_fresh_seeds",),
+    ),
+    Mutation(
+        "what is added when test figures are known is another look",
+        _CONFIRMATION,
+        "            if missing and self._was_shown(connection, look):\n                look += 1\n",
+        "",
+        (f"{_OF_CONFIRMATION}::test_more_seeds_are_a_second_look_too",),
     ),
 )
 
