@@ -9,7 +9,8 @@ import pytest
 from helpers import rows
 from optuna.samplers._tpe.sampler import default_gamma  # undocumented; how many trials TPE takes as good
 
-from search.result import RunResult, _needs_all_trials
+from search.result import RunResult
+from search.session import _needs_all_trials
 from storage import history
 from storage.database import Database, open_for_writing
 from studies.spec import StudySpec
