@@ -6,25 +6,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from search.engines.base import Engine
 from search.events import EpochFinished, Event, LookFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
+from search.patience import POLL_SECONDS, Patience
 from search.progress import FinishedTrial, Progress
 from search.samplers import SpaceExhaustedError
 from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
 from search.watch import Watch
-from studies.errors import NoResultError, UnavailableError
+from studies.errors import NoResultError
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, Outcome, Standing, TrialTask, Verdict
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 _MOST_FAILURES_IN_A_ROW = 10
-_POLL_SECONDS = 1.0
-_PATIENCE_SECONDS = 180.0
 
 
 class StopReason(enum.Enum):
@@ -105,6 +101,12 @@ class Coordinator:
         self._failures_in_a_row = 0
         self._best: float | None = None
         self._watch = Watch(self.spec.budget.epoch_timeout)
+        self._patiently = Patience(
+            is_stopping=lambda: self._stop_requested,
+            message=self.progress.message,
+            clock=self.clock,
+            sleep=self.sleep,
+        )
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -118,7 +120,8 @@ class Coordinator:
     def run(self) -> StopReason:
         """Search, and return why the search ended; no worker is left.
 
-        Raises NoResultError where ten trials in a row failed or workers can't start.
+        Raises NoResultError where ten trials in a row failed or workers can't start, UnavailableError where the
+        database stayed away.
         """
         try:
             standing = self._patiently(self.store.standing)
@@ -129,12 +132,6 @@ class Coordinator:
             self._tidy()
             # TensorFlow needn't start for nothing
             return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
-        except UnavailableError as error:
-            if self._stop_requested:  # it gave up waiting for a locked database
-                return StopReason.STOPPED
-            raise UnavailableError(
-                f"{error}; nothing that was trained is lost, go on with `regsearch resume {self.spec.study.name}`"
-            ) from error
         finally:
             self.progress.end()
 
@@ -162,7 +159,7 @@ class Coordinator:
             if not self._running:
                 assert self._ending is not None
                 return self._ending
-            self.engine.wait(self._handle, _POLL_SECONDS)
+            self.engine.wait(self._handle, POLL_SECONDS)
         return StopReason.STOPPED
 
     def _look_round(self) -> None:
@@ -172,7 +169,7 @@ class Coordinator:
             if self._ending is None and self._running:
                 self.progress.message(f"the time is over; it ends with the {len(self._running)} trials that run")
             self._ending = self._ending or StopReason.TIMEOUT
-        if now - self._polled >= _POLL_SECONDS:
+        if now - self._polled >= POLL_SECONDS:
             self._polled = now
             self._stop_requested |= self._patiently(self.store.stop_requested)
         for number, silence in self._watch.stuck(now, self.engine.starting()):
@@ -223,23 +220,6 @@ class Coordinator:
             case WorkerLost():
                 self._lost(task, event.reason)
         return False
-
-    def _patiently(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call something of the store; while the database is locked or its disk full, again and again for minutes."""
-        deadline = self.clock() + _PATIENCE_SECONDS
-        is_told = False
-        while True:
-            try:
-                return call(*args, **kwargs)
-            except UnavailableError as error:
-                if self._stop_requested or self.clock() >= deadline:
-                    raise
-                if not is_told:
-                    self.progress.message(
-                        f"{error}; the search waits for it up to {_PATIENCE_SECONDS / 60:.0f} minutes"
-                    )
-                    is_told = True
-                self.sleep(_POLL_SECONDS)
 
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
         self._watch.heard(task.number, metrics.seconds)

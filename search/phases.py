@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search.coordinator import Coordinator, StopReason, Store
 from search.engines.kept import KeptEngine
+from search.patience import Patience
 from search.progress import Progress
 from search.seeds import fresh_seed
 from search.training.setup import TrainerSetup
@@ -17,6 +18,7 @@ from storage.finalists import choose
 from storage.queries import get_study, list_trials
 from storage.shown import show_answer
 from storage.store import StudyStore
+from studies.errors import UnavailableError
 from studies.spec import StudySpec
 from studies.trial import Purpose
 
@@ -54,6 +56,7 @@ class Phases:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._current: Coordinator | None = None
+        self._patiently = Patience(is_stopping=lambda: self.is_stopping, message=self.progress.message)
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -63,6 +66,16 @@ class Phases:
 
     def run(self) -> StopReason:
         """Return why the run ended."""
+        try:
+            return self._run()
+        except UnavailableError as error:
+            if self.is_stopping:  # it gave up waiting for a locked database
+                return StopReason.STOPPED
+            raise UnavailableError(
+                f"{error}; nothing that was trained is lost, go on with `regsearch resume {self.spec.study.name}`"
+            ) from error
+
+    def _run(self) -> StopReason:
         name, reason = self.spec.study.name, StopReason.TOTAL
         if self.searches:
             reason = self._coordinate(f"study {name}", self.store, Purpose.SEARCH)
@@ -73,20 +86,20 @@ class Phases:
         return StopReason.STOPPED if self.is_stopping else reason
 
     def _confirm(self) -> StopReason:
-        study = get_study(self.database, self.spec.study.name)
-        finalists = choose(list_trials(self.database, study), self.spec)
+        study = self._patiently(get_study, self.database, self.spec.study.name)
+        finalists = choose(self._patiently(list_trials, self.database, study), self.spec)
         if not finalists:
             return StopReason.TOTAL
         seeds = self.spec.confirm.seeds
         confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
-        look = confirmation.plan(finalists, seeds)
+        look = self._patiently(confirmation.plan, finalists, seeds)
         if look > 1:
             self.progress.message(
                 f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known"
             )
         reason = self._coordinate(f"confirming {study.name} on {seeds} fresh seeds", confirmation, Purpose.CONFIRM)
         if reason is StopReason.TOTAL:
-            show_answer(self.database, self.store)
+            self._patiently(show_answer, self.database, self.store)
         return reason
 
     def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:

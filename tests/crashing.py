@@ -161,9 +161,7 @@ def small_study(settings: Sequence[str]) -> None:
     def run(trials: int) -> None:
         engine = InlineEngine(fakes.FakeTrainer)
         quiet = Progress()
-        api.run(
-            "smoke", storage=storage, engine=engine, workers=1, trials=trials, settings=settings, progress=quiet
-        )
+        api.run("smoke", storage=storage, engine=engine, workers=1, trials=trials, settings=settings, progress=quiet)
 
     try:
         begun = len(rows(storage))
@@ -180,14 +178,14 @@ def command(arguments: Sequence[str], patience_seconds: float = 180.0) -> None:
     """Run the command with fake trials in this process."""
     import fakes
 
-    import search.coordinator
+    import search.patience
     import search.session
     from search import cli
     from search.engines.inline import InlineEngine
 
     search.session.make_engine = lambda name: InlineEngine(fakes.FakeTrainer)
-    search.coordinator._PATIENCE_SECONDS = patience_seconds
-    search.coordinator._POLL_SECONDS = min(1.0, patience_seconds / 4)
+    search.patience.PATIENCE_SECONDS = patience_seconds
+    search.patience.POLL_SECONDS = min(1.0, patience_seconds / 4)
     sys.argv = ["regsearch", *arguments]
     cli.main()
 

@@ -25,7 +25,7 @@ import pytest
 from helpers import confirmation, folder_in_memory, start, wait_for
 from scipy.stats import t as student
 
-from search import api, phases
+from search import api, patience, phases
 from search.coordinator import Coordinator, StopReason
 from search.engines.inline import InlineEngine
 from search.output import rendered_report
@@ -36,7 +36,7 @@ from storage.database import database_path
 from storage.store import StudyStore
 from storage.tables import Base
 from storage.trained import trained
-from studies.errors import InputError
+from studies.errors import InputError, UnavailableError
 from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.trial import Purpose, TrialOutcome, TrialTask, confirmation_number
@@ -396,15 +396,17 @@ def test_a_run_that_does_not_confirm_leaves_it_to_a_later_one(search: Search, st
     assert api.resume("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer)).confirmation is not None
 
 
-def test_a_stop_in_mid_confirmation_is_gentle_and_resumable(tmp_path: Path, regsearch: Any) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_or_killed_in_mid_confirmation_it_is_resumable(tmp_path: Path, how: signal.Signals) -> None:
     settings = [f"--set={setting}" for setting in SMALL]
     process = start(tmp_path, "run", "smoke", "--workers", "1", *settings, "--storage", "sqlite:///test.db")
     storage = f"sqlite:///{tmp_path}/test.db"
     wait_for(lambda: (tmp_path / "test.db").exists() and _count(storage, "complete") > 2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.splitlines()[-1] == "go on with: regsearch resume smoke --storage sqlite:///test.db"
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert err.splitlines()[-1] == "go on with: regsearch resume smoke --storage sqlite:///test.db"
     stopped = confirmation(storage)
     assert 2 < sum(row["state"] == "complete" for row in stopped["confirmations"]) < len(stopped["confirmations"])
     assert stopped["test_looks"] == []
@@ -413,6 +415,31 @@ def test_a_stop_in_mid_confirmation_is_gentle_and_resumable(tmp_path: Path, regs
     assert_kept(stopped, ended)
     assert {row["state"] for row in ended["confirmations"]} == {"complete"}
     assert len(ended["test_looks"]) == len(ended["confirmations"])
+    invariants.check(storage, is_fake=True)
+
+
+@pytest.mark.parametrize("what", ["plan", "show_answer"])
+def test_a_database_that_is_away_before_or_after_the_trainings_is_waited_for(
+    search: Search, storage: str, progress: Any, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(settings=SMALL, confirm=False)
+    owner = ConfirmationStore if what == "plan" else phases
+    real, failures = getattr(owner, what), []
+
+    def failing(*arguments: Any) -> Any:
+        if len(failures) < 3:
+            failures.append(1)
+            raise UnavailableError("test.db is locked by another process")
+        return real(*arguments)
+
+    monkeypatch.setattr(owner, what, failing)
+    monkeypatch.setattr(patience, "POLL_SECONDS", 0.01)
+    result = api.confirm("smoke", storage=storage, engine=of_rows(), progress=progress)
+    assert result.confirmation is not None
+    assert len(failures) == 3
+    assert [m for m in progress.messages if "waits" in m] == [
+        "test.db is locked by another process; the search waits for it up to 3 minutes"
+    ]
 
 
 def _count(storage: str, state: str) -> int:
