@@ -179,8 +179,13 @@ class ConfirmationStore:
             return True
 
     def fail(self, task: TrialTask, reason: str) -> bool:
-        """Record that a finalist failed for good; False where something else ended it before."""
+        """Record that a finalist failed for good; False where something else ended it before.
+
+        Where the test look failed, the training's figures stay.
+        """
         finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        if task.purpose == Purpose.TEST:
+            reason = f"on the test rows: {reason}"
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False

@@ -277,6 +277,26 @@ def test_a_finalist_that_diverges_on_one_seed_is_left_out_and_named_with_its_rea
         assert "diverged at epoch 0" in rendered_report(content, kind)
 
 
+def test_a_finalist_whose_test_look_fails_is_left_out_with_the_reason_and_keeps_its_figures(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(settings=SMALL, confirm=False)
+    look = RowTrainer.look_at_test
+
+    def failing(self: RowTrainer, task: TrialTask, weights: Any) -> RowFigures:
+        if task.number == confirmation_number(2, 1):
+            raise ValueError("out of memory")
+        return look(self, task, weights)
+
+    monkeypatch.setattr(RowTrainer, "look_at_test", failing)
+    conclusion = api.confirm("smoke", storage=storage, engine=of_rows()).confirmation
+    assert conclusion is not None
+    ((finalist, reason),) = conclusion.failed
+    assert (finalist.index, reason) == (2, "seed 1: on the test rows: ValueError: out of memory")
+    of_it = [row for row in confirmation(storage)["confirmations"] if row["finalist"] == 2]
+    assert None not in [row["select_cross_entropy"] for row in of_it]
+
+
 def test_where_the_baseline_fails_no_gain_is_claimed(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
