@@ -183,6 +183,7 @@ def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], obj
         test_rows=confirmed[0].test_losses.shape[1],
         looks=max(training.look for training in trainings),
         evaluations=sum(training.began_looking for training in trainings),
+        by_accuracy=by_accuracy,
     )
 
 
@@ -214,12 +215,9 @@ def _result(one: _Confirmed, gained: Gain | None, is_tied: bool) -> FinalistResu
 
 def _technique(technique: str, results: Sequence[FinalistResult], by_accuracy: bool) -> TechniqueRow:
     """Return the row of the finalist with that technique alone that is best on the select rows."""
-
-    def loss(result: FinalistResult) -> float:
-        return -result.select_accuracy if by_accuracy else result.select_cross_entropy
-
     alone = [result for result in results if result.finalist.regularization.technique == technique]
-    return TechniqueRow(technique=technique, result=min(alone, key=loss, default=None))
+    best = min(alone, key=lambda result: result.select_loss(by_accuracy), default=None)
+    return TechniqueRow(technique=technique, result=best)
 
 
 def _of(gained: Gain, by_accuracy: bool) -> Any:

@@ -294,6 +294,7 @@ def make_conclusion(gain: float = 0.0142, *, claims_gain: bool = True, looks: in
         test_rows=10_000,
         looks=looks,
         evaluations=45,
+        by_accuracy=False,
     )
 
 

@@ -48,6 +48,10 @@ class FinalistResult:
     epochs: tuple[int, ...]
     is_tied: bool
 
+    def select_loss(self, by_accuracy: bool) -> float:
+        """What finalists are ranked by, the least first: select cross-entropy, or the part of wrong rows."""
+        return 1 - self.select_accuracy if by_accuracy else self.select_cross_entropy
+
     @property
     def generalization_gap(self) -> float:
         """Select minus train cross-entropy."""
@@ -83,6 +87,7 @@ class Conclusion:
         select_rows, test_rows: how many rows each figure is over.
         looks: how often finalists were chosen and shown the test rows; after the first they are no longer fresh.
         evaluations: entries in the ledger of test looks.
+        by_accuracy: whether the study's objective is accuracy.
     """
 
     winner: FinalistResult
@@ -97,6 +102,12 @@ class Conclusion:
     test_rows: int
     looks: int
     evaluations: int
+    by_accuracy: bool
+
+    @property
+    def ranked(self) -> list[FinalistResult]:
+        """The results by the study's objective on the select rows, the best first."""
+        return sorted(self.results, key=lambda result: result.select_loss(self.by_accuracy))
 
     @property
     def beating(self) -> tuple[FinalistResult, ...]:

@@ -92,11 +92,13 @@ def _finalists(conclusion: Conclusion) -> list[RenderableType]:
     table = _table(f"Finalists on {conclusion.seeds} fresh seeds, best first; * winner, = tied with the best")
     for heading in ("", "configuration", "select", "test cross-entropy", "test accuracy", "gap"):
         table.add_column(heading)
-    for result in sorted(conclusion.results, key=lambda result: result.select_cross_entropy):
+    for result in conclusion.ranked:
         table.add_row(
             _mark(conclusion, result),
             formats.settings(result.finalist.params),
-            formats.cross_entropy(result.select_cross_entropy),
+            formats.percent(result.select_accuracy)
+            if conclusion.by_accuracy
+            else formats.cross_entropy(result.select_cross_entropy),
             formats.cross_entropy_interval(result.test_cross_entropy),
             formats.accuracy_interval(result.test_accuracy),
             formats.cross_entropy(result.generalization_gap),

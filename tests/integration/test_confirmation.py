@@ -189,6 +189,13 @@ def test_with_accuracy_as_the_objective_it_ranks_and_judges_accuracy(search: Sea
     assert top == best[0]
     assert result.confirmation is not None
     assert_concludes(storage, result, by_accuracy=True)
+    accuracies = [one.select_accuracy for one in result.confirmation.ranked]
+    assert accuracies == sorted(accuracies, reverse=True)
+    of_losses = [one.select_cross_entropy for one in result.confirmation.ranked]
+    assert of_losses != sorted(of_losses)  # the two objectives differ here
+    table = rendered_report(api.report("smoke", storage=storage), "text").split("best first")[1]
+    first = next(line for line in table.splitlines()[1:] if "0." in line)
+    assert f" {100 * accuracies[0]:.2f} " in first
 
 
 def test_every_finalist_is_trained_on_the_same_fresh_seeds(search: Search, inline_engine: InlineEngine) -> None:

@@ -295,7 +295,7 @@ def test_a_confirmed_one_says_its_test_result_with_its_interval(given: dict[str,
     )
     conclusion = Conclusion(
         winner=finalist, baseline=finalist, results=(finalist,), failed=(), techniques=(), claims_gain=True, level=0.95,
-        seeds=5, select_rows=144, test_rows=360, looks=2, evaluations=10,
+        seeds=5, select_rows=144, test_rows=360, looks=2, evaluations=10, by_accuracy=False,
     )  # fmt: skip
     export_configuration(tmp_path / "out", **given, conclusion=conclusion, finalist=finalist)
     card = (tmp_path / "out" / "model-card.md").read_text()

@@ -36,8 +36,7 @@ def section(content: ReportContent) -> Section | None:
 
 def _table(conclusion: Conclusion) -> Html:
     first = in_order(conclusion)
-    rest = [result for result in conclusion.results if not any(result is one for one in first)]
-    rest.sort(key=lambda result: result.select_cross_entropy)
+    rest = [result for result in conclusion.ranked if not any(result is one for one in first)]
     results = [*first, *rest][:_MOST_ROWS]
     marked = [
         index for index, result in enumerate(results) if result.finalist.index == conclusion.winner.finalist.index
