@@ -153,8 +153,8 @@ MUTATIONS = (
     ),
     Mutation(
         "patience with a database that is away",
-        _COORDINATOR,
-        "if self._stop_requested or self.clock() >= deadline:",
+        "search/patience.py",
+        "if self.is_stopping() or self.clock() >= deadline:",
         "if True:",
         (f"{_GOING_ON}::test_a_database_that_is_away_for_two_minutes_is_waited_for",),
     ),
