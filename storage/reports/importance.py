@@ -12,10 +12,11 @@ from storage.queries import TrialRecord
 from studies.space import Regularization
 from studies.spec import SpaceSpec, StudySpec
 
-FEWEST_TRIALS = 25
-"""Complete trials below which nothing is said: PED-ANOVA asks for at least five in the best part."""
+FEWEST_TRIALS, FEWEST_COMPLETE = 25, 10
+"""Complete or pruned trials, and complete ones, below which nothing is said: five at least are in the best part."""
 
 BEST_PART = 0.2
+_MOST_OF_COMPLETE = 0.5  # in the best part, where most trials were pruned
 _BINS = 4  # of a strength's range, beside "off": few, since the best part of a study is small
 _LEVEL = 0.95
 _RESAMPLES = 200
@@ -43,12 +44,13 @@ class Importances:
 
 
 def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int = _RESAMPLES) -> Importances:
-    """Return each technique's importance over the complete trials; the same trials give the same figures.
+    """Return each technique's importance over complete and pruned trials; the same trials give the same figures.
 
     PED-ANOVA: a technique matters as far as its settings are distributed otherwise among the best fifth of the trials
-    than among all. Its measure is the Pearson divergence of the two histograms, less what a fifth drawn blindly would
-    show on average. "Off" is a bin of its own beside four of equal width on the scale of its strength; L1 and L2 are
-    two techniques. A technique whose setting never changed is left out.
+    (at most the better half of the complete ones) than among all. A pruned trial counts as none of the best. Its
+    measure is the Pearson divergence of the two histograms, less what a fifth drawn blindly would show on average.
+    "Off" is a bin of its own beside four of equal width on the scale of its strength; L1 and L2 are two techniques. A
+    technique whose setting never changed is left out.
 
     Args:
         spec: of the study; gives the ranges, the objective and the seed of the resamples.
@@ -58,13 +60,17 @@ def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int =
     Source: Watanabe, Bansal, Hutter, PED-ANOVA, IJCAI 2023, arXiv:2304.10255; `optuna.importance` has it without the
     correction and without intervals.
     """
-    complete = sorted((trial for trial in trials if _is_result(trial)), key=lambda trial: trial.number)
-    if len(complete) < FEWEST_TRIALS:
-        return _nothing(f"importance needs at least {FEWEST_TRIALS} complete trials; there are {len(complete)}")
+    ended = sorted((t for t in trials if t.state == "pruned" or _is_result(t)), key=lambda trial: trial.number)
+    complete = sum(trial.state == "complete" for trial in ended)
+    if len(ended) < FEWEST_TRIALS or complete < FEWEST_COMPLETE:
+        return _nothing(
+            f"importance needs at least {FEWEST_TRIALS} complete or pruned trials, {FEWEST_COMPLETE} of them complete; "
+            f"there are {len(ended)} and {complete}"
+        )
     sign = -1 if spec.search.objective == "accuracy" else 1
-    values = sign * np.array([trial.value for trial in complete], dtype=np.float64)
+    values = np.array([np.inf if t.state == "pruned" else sign * (t.value or 0.0) for t in ended], dtype=np.float64)
     order = values.argsort(kind="stable")
-    settings = [Regularization.from_params(trial.params) for trial in complete]
+    settings = [Regularization.from_params(trial.params) for trial in ended]
     codes = {name: column[order] for name, column in _codes(settings, spec.space).items() if np.ptp(column) > 0}
     if not codes:
         return _nothing("importance needs a technique that was tried in more than one way")
@@ -101,6 +107,7 @@ def _shares(often: _Floats, values: _Floats, bins: _Floats, owner: _Codes, blind
 
     Args:
         often: how many times each trial counts.
+        values: infinite for a pruned trial.
         bins: shape (trials, bins of all techniques), 1 where a trial lies in a bin.
         owner: of each bin, its technique.
         blind: how many times the divergence of a best part drawn blindly is taken away.
@@ -115,7 +122,8 @@ def divergences(often: _Floats, values: _Floats, bins: _Floats, owner: _Codes) -
     """Return each technique's Pearson divergence, and its expectation where the best part is drawn blindly."""
     reached = np.cumsum(often)
     count = float(reached[-1])
-    last = int(np.searchsorted(reached, math.ceil(BEST_PART * count)))
+    complete = float(often[np.isfinite(values)].sum())
+    last = int(np.searchsorted(reached, math.ceil(min(BEST_PART * count, _MOST_OF_COMPLETE * complete))))
     end = int(np.searchsorted(values, values[last], side="right"))  # with all that are as good as the last
     n_best = float(reached[end - 1])
     of_all = often @ bins

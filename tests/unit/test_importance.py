@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from storage.queries import TrialRecord
-from storage.reports.importance import BEST_PART, FEWEST_TRIALS, Importances, divergences, importances
+from storage.reports.importance import BEST_PART, FEWEST_COMPLETE, FEWEST_TRIALS, Importances, divergences, importances
 from studies.space import suggest
 from studies.spec import StudySpec
 
@@ -94,22 +94,38 @@ def test_accuracy_is_better_where_it_is_higher() -> None:
     assert importances(spec, trials) != importances(SPEC, trials)
 
 
-def test_only_complete_trials_count_in_any_order_and_the_seed_decides_the_interval() -> None:
+def test_failed_and_infinite_trials_do_not_count_the_order_does_not_matter_and_the_seed_decides_the_interval() -> None:
     trials = tried(80, of_dropout)
     found = importances(SPEC, trials)
-    others = [record(90, {"regularizer": "none"}, None, "pruned"), record(91, {}, None, "failed")]
-    infinite = [record(92, {"regularizer": "none"}, float("-inf"))]
-    assert importances(SPEC, [*others, *infinite, *trials[::-1]]) == found
+    others = [record(91, {}, None, "failed"), record(92, {"regularizer": "none"}, float("-inf"))]
+    assert importances(SPEC, [*others, *trials[::-1]]) == found
     other = importances(SPEC.changed(search={"seed": 1}), trials)
     assert shares(other) == shares(found)
     assert other != found
 
 
-def test_too_few_complete_trials_give_a_reason() -> None:
-    trials = tried(FEWEST_TRIALS, of_dropout)
+def pruned(trials: list[TrialRecord], kept: int) -> list[TrialRecord]:
+    """All but the best are pruned, with the value of the epoch at which that was."""
+    ranked = sorted(trials, key=lambda trial: trial.value or 0.0)
+    return ranked[:kept] + [record(t.number, dict(t.params), 9.0, "pruned") for t in ranked[kept:]]
+
+
+def test_a_pruned_trial_counts_as_none_of_the_best() -> None:
+    trials = tried(200, of_batch_norm_and_a_little_l2)
+    found = shares(importances(SPEC, trials))
+    assert found["L2"] > 0
+    assert shares(importances(SPEC, pruned(trials, kept=150))) == found
+    assert shares(importances(SPEC, pruned(trials, kept=150)[:60])) != found  # what was pruned tells something
+    assert shares(importances(SPEC, pruned(trials, kept=30)))["BatchNorm"] > 0.5  # best are the better half of 30
+
+
+def test_too_few_trials_give_a_reason() -> None:
+    trials = pruned(tried(FEWEST_TRIALS, of_dropout), kept=FEWEST_COMPLETE)
     assert importances(SPEC, trials).techniques
-    found = importances(SPEC, trials[:-1])
-    assert found == Importances(techniques=(), reason="importance needs at least 25 complete trials; there are 24")
+    needs = "importance needs at least 25 complete or pruned trials, 10 of them complete; there are "
+    assert importances(SPEC, trials[:-1]) == Importances(techniques=(), reason=f"{needs}24 and 10")
+    trials = pruned(tried(FEWEST_TRIALS, of_dropout), kept=FEWEST_COMPLETE - 1)
+    assert importances(SPEC, trials) == Importances(techniques=(), reason=f"{needs}25 and 9")
 
 
 def test_a_space_without_choices_gives_a_reason() -> None:
