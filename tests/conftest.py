@@ -1,8 +1,10 @@
 """What tests share: specs, data, databases, and coordinators with a trainer of milliseconds."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,17 @@ from studies.spec import StudySpec
 from studies.study_file import read_study
 
 ROOT = Path(__file__).parent.parent
+_MEMORY, _LEAST_MEMORY = Path("/dev/shm"), 4e9  # bytes
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let tests write into memory, where there is enough: a database waits for its disk at each transaction."""
+    is_worker, is_chosen = hasattr(config, "workerinput"), config.option.basetemp is not None
+    if is_worker or is_chosen or not os.access(_MEMORY, os.W_OK) or shutil.disk_usage(_MEMORY).free < _LEAST_MEMORY:
+        return
+    config.option.basetemp = tempfile.mkdtemp(prefix="regsearch-tests-", dir=_MEMORY)
+    config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ def storage(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/regsearch.db"
 
 
-@pytest.mark.parametrize(("trainer", "count"), [("fake", 10), ("real", 2)])
+@pytest.mark.parametrize(("trainer", "count"), [("fake", 10), ("real", 1)])
 def test_a_search_whose_workers_and_coordinator_are_killed_at_random_loses_nothing(trainer: str, count: int) -> None:
     tally = kills.Tally()
     kills.kill_at_random(tally, trainer, count=count, seed=5)

@@ -23,17 +23,17 @@ def count(storage: str) -> int:
         return 0
 
 
-def test_a_one_worker_study_stopped_three_times_equals_one_that_ran_through(regsearch: Command, tmp_path: Path) -> None:
+def test_a_one_worker_study_stopped_and_killed_equals_one_that_ran_through(regsearch: Command, tmp_path: Path) -> None:
     whole, stopped = f"sqlite:///{tmp_path}/whole.db", f"sqlite:///{tmp_path}/stopped.db"
     done = regsearch("run", "smoke", *TRIALS, *SOONER, *SLOWER, "--storage", whole)
     assert done.returncode == 0, done.stderr
-    for stops, how in enumerate((signal.SIGINT, signal.SIGKILL, signal.SIGTERM)):
+    for stops, how in enumerate((signal.SIGTERM, signal.SIGKILL)):
         with regsearch.start("run", "smoke", *TRIALS, *SOONER, *SLOWER, "--storage", stopped) as process:
-            while process.poll() is None and count(stopped) < 2 * stops + 1:
+            while process.poll() is None and count(stopped) < 3 * stops + 1:
                 time.sleep(0.05)
             process.send_signal(how)
             process.communicate(timeout=30)
-        assert 2 * stops < count(stopped) < 8
+        assert 3 * stops < count(stopped) < 8
     done = regsearch("resume", "smoke", "--workers", "1", "--storage", stopped)
     assert done.returncode == 0, done.stderr
     assert rows(stopped) == rows(whole)
@@ -42,14 +42,19 @@ def test_a_one_worker_study_stopped_three_times_equals_one_that_ran_through(regs
 
 def test_with_two_workers_each_trial_alone_gives_the_same_curve(regsearch: Command, tmp_path: Path) -> None:
     both, alone = f"sqlite:///{tmp_path}/both.db", f"sqlite:///{tmp_path}/alone.db"
-    done = regsearch("run", "smoke", "--trials", "8", "--workers", "2", "--quiet", *SOONER, "--storage", both)
+    done = regsearch("run", "smoke", "--trials", "6", "--workers", "2", "--quiet", *SOONER, "--storage", both)
     assert done.returncode == 0, done.stderr
     no_pruner = ["--set", "search.pruner=none", "--set", "search.pruner_options={}"]
-    assert regsearch("run", "smoke", "--trials", "1", "--quiet", *no_pruner, "--storage", alone).returncode == 0
+    assert (
+        regsearch(
+            "run", "smoke", "--trials", "1", "--engine", "inline", "--quiet", *no_pruner, "--storage", alone
+        ).returncode
+        == 0
+    )
     trained = rows(both)
     for row in trained:
         api.enqueue("smoke", [f"{name}={value}" for name, value in row["params"].items()], storage=alone)
-    done = regsearch("resume", "smoke", "--trials", "9", "--workers", "1", "--quiet", "--storage", alone)
+    done = regsearch("resume", "smoke", "--trials", "7", "--workers", "1", "--quiet", "--storage", alone)
     assert done.returncode == 0, done.stderr
     for row, again in zip(trained, rows(alone)[1:], strict=True):
         assert again["params"] == row["params"]
@@ -63,11 +68,11 @@ def test_the_number_of_workers_changes_no_bit(regsearch: Command, tmp_path: Path
     settings = ["search.sampler=random", "search.sampler_options={}", "search.pruner=none", "search.pruner_options={}"]
     options = [option for setting in settings for option in ("--set", setting)]
     results = []
-    for workers in ("1", "2", "4"):
+    for workers in ("1", "3"):
         storage = f"sqlite:///{tmp_path}/{workers}.db"
         done = regsearch("run", "smoke", *options, "--workers", workers, "--quiet", "--storage", storage)
         assert done.returncode == 0, done.stderr
         results.append(rows(storage))
         invariants.check(storage)
     assert len(results[0]) == 6
-    assert results[0] == results[1] == results[2]
+    assert results[0] == results[1]

@@ -259,10 +259,9 @@ def test_the_command_takes_both(regsearch: Command) -> None:
     (line,) = done.stderr.splitlines()
     assert line == "regsearch: --checkpoints: there is no folder absent; make it (mkdir -p), or name another one"
     (regsearch.folder / "left").mkdir()
-    done = regsearch("run", "smoke", "--trials", "1", "--tensorboard", "left", "--quiet")
-    assert done.returncode == 0, done.stderr
-    done = regsearch("resume", "smoke", "--trials", "2", "--tensorboard", "left", "--checkpoints", "left", "--quiet")
+    both = ("--tensorboard", "left", "--checkpoints", "left")
+    done = regsearch("run", "smoke", "--trials", "1", *both, "--quiet")
     assert done.returncode == 0, done.stderr
     found = {path.name for path in (regsearch.folder / "left" / "smoke").iterdir()}
-    assert {"trial-0", "trial-1"} < found
-    assert any(name.startswith("trial-1.epoch-01-") for name in found)
+    assert "trial-0" in found
+    assert any(name.startswith("trial-0.epoch-01-") for name in found)

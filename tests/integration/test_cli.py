@@ -182,7 +182,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
 def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:
     hopeless = ["--set", "training.learning_rate=1e6", "--set", "training.optimizer=sgd"]
     penalty = ["--set", 'space.regularizer=["l2"]', "--set", "space.l2={low=1e5, high=1e6}"]
-    done = regsearch("run", "smoke", "--trials", "2", *hopeless, *penalty)
+    done = regsearch("run", "smoke", "--trials", "1", *hopeless, *penalty)
     assert done.returncode == 4, done.stderr
     assert "no trial of smoke is complete" in done.stderr.splitlines()[-1]
     assert "diverged at epoch" in done.stderr
@@ -239,7 +239,7 @@ def test_your_own_npz_file_is_searched(regsearch: Command) -> None:
     labels = np.arange(300) % 3
     images = (random.random((300, 6, 5)) * 100 + labels[:, None, None] * 70).astype(np.uint8)
     np.savez(regsearch.folder / "own.npz", x_train=images, y_train=labels, x_test=images[:60], y_test=labels[:60])
-    done = regsearch("run", "smoke", "--data", "own.npz", "--trials", "2", "--json",
+    done = regsearch("run", "smoke", "--data", "own.npz", "--trials", "1", "--json",
                      "--set", "data.train_size=150")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["dataset"]["name"] == "own"

@@ -61,7 +61,7 @@ def studies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             "smoke",
             storage=f"sqlite:///{folder}/{name}.db",
             data=str(folder / f"{name}.npz"),
-            trials=2,
+            trials=1,
             workers=1,
             engine=InlineEngine(make),
             settings=[*SETTINGS, f"training.trainer={request.param}"],
