@@ -8,6 +8,7 @@ import argparse
 import inspect
 import sys
 import time
+import traceback
 from collections.abc import Callable
 
 from drills.crashes import crashes
@@ -41,9 +42,16 @@ def main() -> int:
     figures = []
     for name, part in PARTS.items() if asked is None else [(asked, PARTS[asked])]:
         began = time.monotonic()
-        figures += part(**chosen)
-        figures.append(Figure(name=f"{name}: took", measured=f"{time.monotonic() - began:.0f} s"))
-    print(table(figures))
+        try:
+            of_part = part(**chosen)
+        except Exception as error:  # noqa: BLE001 - the other parts' figures are worth having
+            traceback.print_exc()
+            of_part = [Figure(name=f"{name}: broke off", measured=str(error), asked="no error", is_met=False)]
+        of_part.append(Figure(name=f"{name}: took", measured=f"{time.monotonic() - began:.0f} s"))
+        print(table(of_part), flush=True)
+        figures += of_part
+    if asked is None:
+        print(f"\n{table(figures)}")
     return int(any(figure.is_met is False for figure in figures))
 
 

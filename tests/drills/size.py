@@ -35,6 +35,10 @@ from studies.spec import StudySpec
 from studies.study_file import read_study
 
 _EPOCHS = 3
+_RESULTS = (
+    "regsearch_trials (study_uuid, number, attempt, reason, best_epoch, epochs, select_cross_entropy, select_accuracy, "
+    "train_cross_entropy, train_accuracy, near_zero_share, seconds)"
+)
 _MOST_SECONDS = 900
 _WAYS: dict[str, list[str]] = {
     "tpe, median": [],
@@ -119,7 +123,7 @@ class _Random:
 def _rows(
     generator: random.Random, spec: StudySpec, number: int, study_id: int, uuid: str
 ) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Give one trial's rows, with the table of each; its id is its number and 1."""
+    """Give one trial's rows, with the table of each, and its columns if not all; its id is its number and 1."""
     trial_id, chosen = number + 1, _Random(generator)
     suggest(chosen, spec.space)
     state = generator.choices(("COMPLETE", "PRUNED", "FAIL"), (60, 38, 2))[0]
@@ -145,11 +149,11 @@ def _rows(
         }
         for key, figure in shown.items():
             yield "trial_user_attributes", (None, trial_id, key, json.dumps(figure))
-        result = (_EPOCHS - 1, _EPOCHS, value, 1 / (1 + value), value / 2, 1 / (1 + value / 2), 0.5, 1.0, None)
-        yield "regsearch_trials", (uuid, number, 0, None, *result)
+        result = (_EPOCHS - 1, _EPOCHS, value, 1 / (1 + value), value / 2, 1 / (1 + value / 2), 0.5, 1.0)
+        yield _RESULTS, (uuid, number, 0, None, *result)
     else:
         reason = "diverged at epoch 0" if state == "FAIL" else None
-        yield "regsearch_trials", (uuid, number, 0, reason, None, epochs or None, *[None] * 7)
+        yield _RESULTS, (uuid, number, 0, reason, None, epochs or None, *[None] * 6)
         if reason:
             yield "trial_user_attributes", (None, trial_id, "reason", json.dumps(reason))
 
