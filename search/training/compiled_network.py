@@ -238,7 +238,7 @@ class CompiledNetwork:
                 lambda: (gradient + l1 * tf.sign(kernel), _l1_penalty(l1, kernel)),
                 lambda: (gradient + (2 * l2) * kernel, _l2_penalty(l2, kernel)),
                 lambda: (
-                    tf.add_n([gradient, l1 * tf.sign(kernel), (2 * l2) * kernel]),
+                    gradient + (l1 * tf.sign(kernel) + (2 * l2) * kernel),
                     _l1_penalty(l1, kernel) + _l2_penalty(l2, kernel),
                 ),
             ],

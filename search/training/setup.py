@@ -83,6 +83,9 @@ def _start_tensorflow() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
         raise ThreadsError(str(error)) from error
+    # TensorFlow would rewrite a sum of sums as one AddN, which begins with whichever addend's memory it may reuse at
+    # that moment: an order, and so bits, that depend on timing
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)  # else the first worker takes all of it
