@@ -11,8 +11,8 @@ from typing import Protocol
 from search.engines.base import Engine
 from search.events import EpochFinished, Event, LookFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
 from search.patience import POLL_SECONDS, Patience
+from search.points import SpaceExhaustedError
 from search.progress import FinishedTrial, Progress
-from search.samplers import SpaceExhaustedError
 from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
 from search.watch import Watch

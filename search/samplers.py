@@ -3,13 +3,17 @@
 import difflib
 import inspect
 import json
+import os
+import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
+from search.points import PointSampler, SpaceExhaustedError
 from search.seeds import derive_seed
 from studies.errors import InputError
 from studies.space import enumerate_points, suggest
@@ -18,12 +22,11 @@ from studies.spec import SpaceSpec, StudySpec
 SamplerFactory = Callable[[int], BaseSampler]
 """Gives the sampler for a trial's number."""
 
+KERAS_TUNER = ("keras-tuner:random", "keras-tuner:bayesian", "keras-tuner:grid")
+"""The samplers that are KerasTuner's oracles."""
+
 _POINT_ATTR = "regsearch:grid_point"
 _TRIED_TRIALS = 12  # beyond the random start of every sampler of Optuna
-
-
-class SpaceExhaustedError(Exception):
-    """Every point of a finite space has been begun."""
 
 
 def sampler_factory(spec: StudySpec) -> SamplerFactory:
@@ -38,7 +41,8 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
         raise InputError("sampler_options can't have a seed: all seeds derive from search.seed")
     try:
         factory = _factory(name, options, spec)
-        _try_out(factory, spec.space)
+        if name not in KERAS_TUNER:  # whose options are checked one by one, and whose model takes seconds
+            _try_out(factory, spec.space)
     except InputError:
         raise
     except Exception as error:
@@ -72,10 +76,15 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
     if name in ("grid", "GridSampler"):
         points = enumerate_points(options.get("search_space", options), spec.space)
         return _quiet(grid)
+    if name in KERAS_TUNER:
+        with _quiet_import():
+            from search.keras_tuner_samplers import make_sampler  # takes seconds: KerasTuner brings TensorFlow
+
+        return _quiet(make_sampler(name, options, spec, trial_seed))
     short = {"tpe": tpe, "random": random, "qmc": qmc, "QMCSampler": qmc}
     if name in short:
         return _quiet(short[name])
-    sampler_class = _sampler_class(name, ["tpe", "random", "qmc", "grid"])
+    sampler_class = _sampler_class(name, ["tpe", "random", "qmc", "grid", *KERAS_TUNER])
     if "seed" in inspect.signature(sampler_class).parameters:
         return _quiet(lambda number: sampler_class(seed=trial_seed(number), **options))
     return _quiet(lambda number: sampler_class(**options))
@@ -102,6 +111,20 @@ def _quiet(factory: SamplerFactory) -> SamplerFactory:
     return make
 
 
+@contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Keep from stderr what TensorFlow's libraries write there, past Python, when they are loaded."""
+    sys.stderr.flush()
+    with open(os.devnull, "wb") as nothing:
+        stderr = os.dup(2)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def _try_out(factory: SamplerFactory, space: SpaceSpec) -> None:
     """Let a sampler propose some trials of a study in memory: what it can't do shows before a real one."""
     with warnings.catch_warnings():
@@ -121,7 +144,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-class GridSampler(BaseSampler):
+class GridSampler(PointSampler):
     """Visits each distinct point of a conditional grid once, in the order given.
 
     Optuna's own runs the whole product, which repeats a point for every value of what is off there,
@@ -129,44 +152,14 @@ class GridSampler(BaseSampler):
     """
 
     def __init__(self, points: Sequence[Mapping[str, Any]], for_enqueued: BaseSampler) -> None:
+        super().__init__(for_enqueued)
         self._points = {json.dumps(point, sort_keys=True): point for point in points}
-        self._for_enqueued = for_enqueued
-        self._point: Mapping[str, Any] | None = None
 
-    def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+    def next_point(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> Mapping[str, Any]:
         """Take the next point; raises SpaceExhaustedError where none is left."""
-        if "fixed_params" in trial.system_attrs:
-            return
         taken = {past.system_attrs.get(_POINT_ATTR) for past in study.get_trials(deepcopy=False)}
         key = next((key for key in self._points if key not in taken), None)
         if key is None:
             raise SpaceExhaustedError
         study._storage.set_trial_system_attr(trial._trial_id, _POINT_ATTR, key)
-        self._point = self._points[key]
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
-    ) -> dict[str, optuna.distributions.BaseDistribution]:
-        """Nothing is sampled together."""
-        return {}
-
-    def sample_relative(
-        self,
-        study: optuna.Study,
-        trial: optuna.trial.FrozenTrial,
-        search_space: dict[str, optuna.distributions.BaseDistribution],
-    ) -> dict[str, Any]:
-        """Nothing is sampled together."""
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: optuna.trial.FrozenTrial,
-        param_name: str,
-        param_distribution: optuna.distributions.BaseDistribution,
-    ) -> Any:
-        """Return the point's value; for an enqueued trial, what its settings left open."""
-        if self._point is None:
-            return self._for_enqueued.sample_independent(study, trial, param_name, param_distribution)
-        return self._point[param_name]
+        return self._points[key]

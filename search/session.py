@@ -207,7 +207,7 @@ def _needs_all_trials(spec: StudySpec) -> bool:
     chosen = spec.search
     numbers = [*chosen.sampler_options.values(), *chosen.pruner_options.values()]
     return (
-        chosen.sampler not in ("tpe", "random")
+        chosen.sampler not in ("tpe", "random", "keras-tuner:bayesian")
         or chosen.pruner not in ("median", "hyperband", "none")
         or any(isinstance(number, int | float) and number > _MANY_TRIALS for number in numbers)
     )

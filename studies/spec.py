@@ -222,9 +222,13 @@ class SearchSpec(_Section):
     objective: Literal["cross_entropy", "accuracy"] = Field(
         "cross_entropy", description="figure on the select rows that ranks trials"
     )
-    sampler: str = Field("tpe", description="tpe, random, qmc, grid, or any class of optuna.samplers by its name")
+    sampler: str = Field(
+        "tpe",
+        description="tpe, random, qmc, grid, keras-tuner:random, keras-tuner:bayesian, keras-tuner:grid, "
+        "or any class of optuna.samplers by its name",
+    )
     sampler_options: Annotated[dict[str, Any], AfterValidator(_check_options)] = Field(
-        {}, description="arguments of the sampler's class"
+        {}, description="arguments of the sampler's class; of keras-tuner:bayesian num_initial_points, alpha, beta"
     )
     pruner: str = Field("median", description="median, hyperband, none, or any class of optuna.pruners by its name")
     pruner_options: Annotated[dict[str, Any], AfterValidator(_check_options)] = Field(

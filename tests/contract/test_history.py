@@ -114,6 +114,9 @@ def test_a_grid_is_visited_once_however_long_it_is(search: Search, storage: str)
         ({"pruner": "hyperband", "pruner_options": {}}, False),
         ({"sampler": "qmc", "sampler_options": {}}, True),
         ({"sampler": "grid", "sampler_options": {}}, True),
+        ({"sampler": "keras-tuner:bayesian", "sampler_options": {}}, False),
+        ({"sampler": "keras-tuner:random", "sampler_options": {}}, True),  # no point twice
+        ({"sampler": "keras-tuner:grid", "sampler_options": {}}, True),
         ({"sampler": "BruteForceSampler", "sampler_options": {}}, True),
         ({"pruner": "WilcoxonPruner", "pruner_options": {}}, True),
         ({"sampler_options": {"n_startup_trials": 20_000}}, True),
