@@ -356,6 +356,8 @@ def report(name: str, *, storage: str | None = None) -> ReportContent:
 def compare(*names: str, storage: str | None = None) -> Comparison:
     """Return studies side by side, the fewest training rows first; `print` shows it, and so does a notebook.
 
+    Studies of one size that differ in their sampler, pruner, recipes or network show which way of searching finds more.
+
     For example:
         >>> import search
         >>> result = search.run("smoke", trials=3, storage="sqlite:///example.db")

@@ -259,7 +259,7 @@ def compare(
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as a page, FILE.html.")] = None,
     storage: _Storage = None,
 ) -> None:
-    """Show studies side by side, and what more training rows change."""
+    """Show studies side by side: what more training rows change, or which sampler finds more."""
     from search import api
 
     if as_json and output is not None:

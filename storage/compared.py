@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import select
+from sqlalchemy.sql.functions import count
+
 from storage.confirmed import read_conclusion
 from storage.database import Database
-from storage.queries import get_study, list_trials, read_answer
-from storage.reports.comparison.value import Comparison, compared, side_by_side
+from storage.queries import StudyRecord, get_study, list_trials, read_answer
+from storage.reports.comparison.value import ComparedStudy, Comparison, compared, side_by_side
+from storage.tables import EpochRow, RunRow
 from studies.errors import InputError
 
 
@@ -15,10 +19,19 @@ def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
     if len(different) < 2:
         given = f"given was {different[0]!r} alone" if different else "none was given"
         raise InputError(f"a comparison takes at least two studies: {given}; `regsearch list` shows which there are")
-    studies = [get_study(database, name) for name in different]
-    return side_by_side(
-        [
-            compared(read_answer(database, study), read_conclusion(database, study), list(list_trials(database, study)))
-            for study in studies
-        ]
+    return side_by_side([_compared(database, get_study(database, name)) for name in different])
+
+
+def _compared(database: Database, study: StudyRecord) -> ComparedStudy:
+    epochs = select(EpochRow.number, count()).where(EpochRow.study_uuid == study.study_uuid).group_by(EpochRow.number)
+    runs = select(RunRow.sampler).where(RunRow.study_uuid == study.study_uuid).order_by(RunRow.run_id)
+    with database.read() as connection:
+        trained = {row[0]: row[1] for row in connection.execute(epochs)}
+        samplers = dict.fromkeys(connection.execute(runs).scalars())
+    return compared(
+        read_answer(database, study),
+        read_conclusion(database, study),
+        list(list_trials(database, study)),
+        trained,
+        tuple(samplers),
     )

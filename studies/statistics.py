@@ -162,6 +162,14 @@ def gains_over(losses: Losses, baseline: int, level: float = 0.95) -> tuple[Inte
     return tuple(gain(finalist, stack[baseline], each) for finalist in stack)
 
 
+def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
+    """Return the mean of independent values, shape (n,) with n at least 2, with Student's interval."""
+    sample = np.asarray(values, dtype=np.float64)
+    mean = float(sample.mean())
+    half = float(stdtrit(len(sample) - 1, (1 + level) / 2) * sample.std(ddof=1) / np.sqrt(len(sample)))
+    return Interval(mean=mean, low=mean - half, high=mean + half, level=level)
+
+
 def difference(one: Interval, other: Interval) -> Interval:
     """Return how much one mean is above another, by what their intervals say.
 

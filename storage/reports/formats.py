@@ -1,6 +1,6 @@
 """Figures and settings as a report writes them: as many digits as mean something, always with the unit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storage.queries import TrialRecord
@@ -58,6 +58,11 @@ def shared_risk(share: float) -> str:
 def count(number: int, noun: str) -> str:
     """Return "1 trial", "2,000 trials"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """`regsearch compare` as a user types it, on studies of fake trials."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -66,6 +67,30 @@ def test_studies_side_by_side(
         assert (done.returncode, done.stdout) == (2, ""), arguments
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_samplers_side_by_side(search: Search, storage: str, regsearch: Command, tmp_path: Path) -> None:
+    """Studies of two samplers on three seeds each; one is then searched by a third."""
+    names = []
+    for sampler in ("random", "keras-tuner:random"):
+        for seed in range(3):
+            names.append(f"{sampler.replace(':', '-')}-{seed}")
+            settings = [f"search.sampler={sampler}", "search.sampler_options={}", f"search.seed={seed}"]
+            search(settings=settings, name=names[-1], trials=5, workers=1)
+    document = json.loads(regsearch("compare", *names, "--json", "--storage", storage).stdout)
+    assert [way["label"] for way in document["searches"]["ways"]] == ["keras-tuner:random", "random"]
+    assert document["searches"]["sentence"].startswith("Which way of searching finds more? After 5 trials each")
+    with sqlite3.connect(tmp_path / "test.db") as connection:
+        (epochs,) = connection.execute("select count(*) from regsearch_epochs").fetchone()
+    connection.close()
+    assert sum(study["epochs"] for study in document["studies"]) == epochs
+    done = regsearch("compare", *names, "--output", "page.html", "--storage", storage)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "figure-ways-by-epochs" in (tmp_path / "page.html").read_text()
+
+    search(settings=["search.sampler=tpe"], name="random-0", trials=6, workers=1)
+    mixed = regsearch("compare", "random-0", "keras-tuner-random-0", "--storage", storage)
+    assert "random-0 was searched by random and tpe" in " ".join(mixed.stdout.split())
 
 
 def test_a_comparison_needs_no_tensorflow(search: Search, storage: str) -> None:

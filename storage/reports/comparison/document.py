@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from storage.reports.comparison import need
+from storage.reports.comparison import need, searches, words
 from storage.reports.comparison.value import ComparedStudy, Comparison
 from storage.reports.document import answer_json
 from studies.space import TECHNIQUES
@@ -12,7 +12,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     """Return all of it."""
     names = [study.name for study in comparison.studies]
     return {
-        "headline": need.headline(comparison),
+        "headline": words.headline(comparison),
         "is_comparable": not comparison.obstacles,
         "differences": [
             {"key": one.key, "kind": one.kind, "values": dict(zip(names, one.values, strict=True))}
@@ -26,6 +26,37 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         }
         if need.differ_in_size(comparison)
         else None,
+        "searches": _searches(comparison),
+    }
+
+
+def _searches(comparison: Comparison) -> dict[str, Any] | None:
+    sentence = searches.sentences(comparison)
+    if sentence is None:
+        return None
+    trials = searches.common_trials(comparison)
+    return {
+        "sentence": sentence,
+        "after_trials": trials,
+        "ways": [
+            {
+                "label": way.label,
+                "studies": [study.name for study in way.studies],
+                "seeds": list(way.seeds),
+                "best": [study.best_after(trials) for study in way.studies],
+            }
+            for way in searches.ways(comparison)
+        ],
+        "leads": [
+            {
+                "best": lead.best.label,
+                "other": lead.other.label,
+                "by": None if lead.by is None else dict(vars(lead.by)),
+                "is_paired": lead.is_paired,
+                "is_beyond_noise": lead.is_beyond_noise,
+            }
+            for lead in searches.leads(comparison)
+        ],
     }
 
 
@@ -33,7 +64,11 @@ def _study(study: ComparedStudy) -> dict[str, Any]:
     return {
         **answer_json(study.answer, study.conclusion),
         "train_rows": study.train_rows,
-        "best_so_far": [{"number": number, "value": value} for number, value in study.best_so_far],
+        "epochs": study.epochs,
+        "best_so_far": [
+            {"number": number, "value": value, "epochs": epochs}
+            for (number, value), epochs in zip(study.best_so_far, study.epochs_at, strict=True)
+        ],
         "strengths": {name: vars(strength) for name, strength in study.strengths.items()},
     }
 

@@ -52,7 +52,7 @@ def headline(comparison: Comparison) -> str:
     """Return the answer in a few words."""
     count = f"{len(comparison.studies)} studies"
     if comparison.obstacles:
-        return f"{count}, not comparable in {_listed([one.key for one in comparison.obstacles])}"
+        return f"{count}, not comparable in {formats.listed([one.key for one in comparison.obstacles])}"
     if not differ_in_size(comparison):
         return f"{count} on {comparison.studies[0].train_rows:,} training rows"
     found = change(comparison)
@@ -70,13 +70,13 @@ def sentence(comparison: Comparison) -> str | None:
     question = "Do larger data sets need less regularization?"
     first, last = comparison.studies[0], comparison.studies[-1]
     if comparison.obstacles:
-        keys = _listed([one.key for one in comparison.obstacles])
+        keys = formats.listed([one.key for one in comparison.obstacles])
         return f"{question} These studies can't tell, since they differ in more than their rows: in {keys}."
     found = change(comparison)
     if found is None:
         missing = [study.name for study in (first, last) if study.regularized is None]
         have = "has" if len(missing) == 1 else "have"
-        return f"{question} Not known yet: {_listed(missing)} {have} no confirmed gain over no regularization."
+        return f"{question} Not known yet: {formats.listed(missing)} {have} no confirmed gain over no regularization."
     unit, scale, digits = _unit(comparison)
     verb = "falls" if found.less.mean > 0 else "rises"
     by = Interval(mean=abs(found.less.mean), low=found.less.low, high=found.less.high, level=found.less.level)
@@ -137,7 +137,3 @@ def _unit(comparison: Comparison) -> tuple[str, int, int]:
 
 def _number(value: float, digits: int) -> str:
     return formats.signed(f"{value:.{digits}f}")
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from storage.reports import formats
 from storage.reports.answer import counts_line, dataset_line
-from storage.reports.comparison import need, words
+from storage.reports.comparison import need, searches, words
 from storage.reports.comparison.value import Comparison
 from storage.reports.figures.best_so_far import best_so_far_figure
+from storage.reports.figures.ways import ways_figure
 from storage.reports.markup import Html, element, join, table
 from storage.reports.page import page_of
 from storage.reports.sections.section import Section, drawn
@@ -19,17 +21,17 @@ _CELL = (
 def as_html(comparison: Comparison) -> str:
     """Return the whole page, to be written as UTF-8."""
     sections = [_answer(comparison), _search(comparison), _overview(comparison), _techniques(comparison)]
-    name = " and ".join(study.name for study in comparison.studies)
+    name = formats.listed([study.name for study in comparison.studies])
     return page_of(name, "regsearch comparison", [one for one in [*sections, _answers(comparison)] if one is not None])
 
 
 def as_inline_html(comparison: Comparison) -> Html:
     """Return headline, sentences and the table of all, in the colours of the page that it becomes a part of."""
-    sentence = need.sentence(comparison)
-    rows = [["", *(study.name for study in comparison.studies)], *words.overview(comparison)]
+    sentence = words.sentence(comparison)
+    rows = words.overview_table(comparison)
     return element(
         "div",
-        element("p", element("strong", need.headline(comparison)), style="font-size:1.2em;margin:0 0 0.4em"),
+        element("p", element("strong", words.headline(comparison)), style="font-size:1.2em;margin:0 0 0.4em"),
         None if sentence is None else element("p", sentence),
         element("ul", *(element("li", notice) for notice in words.notices(comparison))),
         element(
@@ -41,7 +43,7 @@ def as_inline_html(comparison: Comparison) -> Html:
 
 
 def _answer(comparison: Comparison) -> Section:
-    sentence = need.sentence(comparison)
+    sentence = words.sentence(comparison)
     datasets = dict.fromkeys(f"{dataset_line(study.answer.study.dataset)}." for study in comparison.studies)
     notices = [element("li", notice) for notice in words.notices(comparison)]
     return Section(
@@ -49,7 +51,7 @@ def _answer(comparison: Comparison) -> Section:
         title="Answer",
         body=join(
             [
-                element("p", need.headline(comparison), class_="headline"),
+                element("p", words.headline(comparison), class_="headline"),
                 "" if sentence is None else element("p", sentence, class_="lead"),
                 element("ul", *notices, class_="warnings"),
                 element("p", " ".join(datasets), class_="facts"),
@@ -59,32 +61,34 @@ def _answer(comparison: Comparison) -> Section:
 
 
 def _search(comparison: Comparison) -> Section | None:
-    figure = best_so_far_figure(comparison)
-    if figure is None:
-        return None
-    return Section(id="searches", title="The searches", body=drawn(figure), figures=[figure])
+    if searches.ways(comparison):
+        figures = [ways_figure(comparison, "trials"), ways_figure(comparison, "epochs")]
+    else:
+        figures = [best_so_far_figure(comparison)]
+    shown = [figure for figure in figures if figure is not None]
+    return Section(id="searches", title="The searches", body=join(map(drawn, shown)), figures=shown) if shown else None
 
 
 def _overview(comparison: Comparison) -> Section:
-    header = ["", *(study.name for study in comparison.studies)]
+    header, *rows = words.overview_table(comparison)
+    order = words.order_note(comparison).capitalize()
     return Section(
         id="overview",
         title="Side by side",
         body=join(
             [
-                table(header, _cells(words.overview(comparison))),
-                element("p", f"The fewest training rows first. {words.strengths_note()}", class_="note"),
+                table(header, _cells(rows)),
+                element("p", f"{order}. {words.strengths_note(comparison)}", class_="note"),
             ]
         ),
     )
 
 
 def _techniques(comparison: Comparison) -> Section | None:
-    rows = words.techniques(comparison)
-    if not rows:
+    if not (whole := words.techniques_table(comparison)):
         return None
+    header, *rows = whole
     changes = [need.change(comparison, row[0]) for row in rows]
-    header = ["technique", *(study.name for study in comparison.studies)]
     note = f"Gain over no regularization in {words.gain_unit(comparison)}, with its interval, over fresh seeds."
     if any(changes):
         header.append("with more rows")

@@ -14,22 +14,20 @@ from storage.reports.text import rendered
 def as_text(comparison: Comparison, width: int) -> str:
     """Return it, at most so many columns wide."""
     datasets = dict.fromkeys(dataset_line(study.answer.study.dataset) for study in comparison.studies)
-    parts: list[RenderableType] = [*(Text(line) for line in datasets), "", Text(need.headline(comparison))]
-    sentence = need.sentence(comparison)
+    parts: list[RenderableType] = [*(Text(line) for line in datasets), "", Text(words.headline(comparison))]
+    sentence = words.sentence(comparison)
     if sentence is not None:
         parts.append(Text(sentence))
     parts += [Text(notice) for notice in words.notices(comparison)]
-    names = [study.name for study in comparison.studies]
-    parts += ["", _table("Side by side, the fewest training rows first", ["", *names], words.overview(comparison))]
-    parts.append(Text(words.strengths_note()))
-    rows = words.techniques(comparison)
+    parts += ["", _table(f"Side by side, {words.order_note(comparison)}", words.overview_table(comparison))]
+    if note := words.strengths_note(comparison):
+        parts.append(Text(note))
+    rows = words.techniques_table(comparison)
     if rows:
         title = f"What each technique alone gains over no regularization, in {words.gain_unit(comparison)}"
-        header = ["technique", *names]
-        if any(need.change(comparison, row[0]) for row in rows):
-            header.append("with more rows")
-            rows = [[*row, _verdict(comparison, row[0])] for row in rows]
-        parts += ["", _table(title, header, rows)]
+        if any(need.change(comparison, row[0]) for row in rows[1:]):
+            rows = [[*rows[0], "with more rows"], *([*row, _verdict(comparison, row[0])] for row in rows[1:])]
+        parts += ["", _table(title, rows)]
     return rendered(parts, width)
 
 
@@ -38,10 +36,10 @@ def _verdict(comparison: Comparison, technique: str) -> str:
     return "" if change is None else change.verdict
 
 
-def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
+def _table(title: str, rows: list[list[str]]) -> Table:
     table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in header:
+    for name in rows[0]:
         table.add_column(Text(name), overflow="fold")  # never "…" in place of digits
-    for row in rows:
+    for row in rows[1:]:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 from storage.queries import Answer, TrialRecord
@@ -18,6 +19,8 @@ STRENGTHS = ("L1", "L2", "dropout")
 _DATA = "data"
 _SIZE_KEY = "data.train_size"
 _HOW_IT_WAS_SEARCHED = ("space.", "search.seed")
+_WAYS = ("sampler", "sampler_options", "pruner", "pruner_options", "recipes")
+_BUDGET_KEY = "budget.trials"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +42,21 @@ class ComparedStudy:
     Attributes:
         answer, conclusion: as of a report.
         best_so_far: number and value of each trial that was better than all before, by number.
+        epochs_at: epochs that were trained until each of those had ended, in the order of numbers.
         last: the number of the last finished trial; None before the first.
+        epochs: that were trained in all finished trials.
         strengths: by the name of the technique, where any trial had it alone.
+        samplers: of its runs, each once.
     """
 
     answer: Answer
     conclusion: Conclusion | None
     best_so_far: Sequence[tuple[int, float]]
+    epochs_at: Sequence[int]
     last: int | None
+    epochs: int
     strengths: Mapping[str, Strength]
+    samplers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,6 +68,16 @@ class ComparedStudy:
         """On how many rows its networks were trained."""
         study = self.answer.study
         return study.spec.data.train_rows(study.dataset.n_train)
+
+    @property
+    def trials(self) -> int:
+        """How many trials there are up to the last finished one."""
+        return 0 if self.last is None else self.last + 1
+
+    def best_after(self, trials: int) -> float | None:
+        """Return the best value of the first so many trials, by number; None where none of them is complete."""
+        values = [value for number, value in self.best_so_far if number < trials]
+        return values[-1] if values else None
 
     @property
     def regularized(self) -> FinalistResult | None:
@@ -85,18 +104,22 @@ class ComparedStudy:
         return None if result is None else result.gain
 
 
+Kind = Literal["size", "question", "search", "way", "budget"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Difference:
     """A key in which the studies differ.
 
     Attributes:
         kind: "size" is how many rows they train on; "question" means that they ask something else, of other data,
-            another network or training; "search" that they only looked elsewhere, or with other luck.
+            another network or training; "search" that they only looked elsewhere, or with other luck. Where all train
+            on as many rows, "way" is by what means they searched, or for which network, and "budget" how long.
         values: each study's, in JSON; "" where it is not given.
     """
 
     key: str
-    kind: Literal["size", "question", "search"]
+    kind: Kind
     values: tuple[str, ...]
 
 
@@ -139,20 +162,40 @@ class Comparison:
         return as_inline_html(self)
 
 
-def compared(answer: Answer, conclusion: Conclusion | None, trials: Sequence[TrialRecord]) -> ComparedStudy:
-    """Return what a comparison shows of a study."""
+def compared(
+    answer: Answer,
+    conclusion: Conclusion | None,
+    trials: Sequence[TrialRecord],
+    epochs: Mapping[int, int] | None = None,
+    samplers: Sequence[str] = (),
+) -> ComparedStudy:
+    """Return what a comparison shows of a study.
+
+    Args:
+        trials: by number.
+        epochs: how many epochs each trial trained, by its number; if not given, as far as the trials tell.
+        samplers: of its runs, each once.
+    """
     by_accuracy = answer.study.spec.search.objective == "accuracy"
-    finished = [trial.number for trial in trials if trial.state in ("complete", "pruned", "failed")]
+    finished = [trial for trial in trials if trial.state in ("complete", "pruned", "failed")]
+    if epochs is None:
+        epochs = {trial.number: int(trial.metrics.get("epochs", 0)) for trial in finished}
+    trained = list(accumulate(epochs.get(trial.number, 0) for trial in finished))
+    until = dict(zip((trial.number for trial in finished), trained, strict=True))
+    steps = [
+        (trial.number, trial.value)
+        for trial in best_so_far(finished, by_accuracy=by_accuracy)
+        if trial.value is not None
+    ]
     return ComparedStudy(
         answer=answer,
         conclusion=conclusion,
-        best_so_far=[
-            (trial.number, trial.value)
-            for trial in best_so_far(trials, by_accuracy=by_accuracy)
-            if trial.value is not None
-        ],
-        last=max(finished, default=None),
+        best_so_far=steps,
+        epochs_at=[until[number] for number, _ in steps],
+        last=finished[-1].number if finished else None,
+        epochs=trained[-1] if trained else 0,
         strengths=_strengths(conclusion, trials, by_accuracy),
+        samplers=tuple(samplers),
     )
 
 
@@ -192,21 +235,41 @@ def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
 
 
 def _differences(studies: Sequence[ComparedStudy]) -> list[Difference]:
+    have_one_size = len({study.train_rows for study in studies}) == 1
     identities = [study.answer.study.spec.identity() for study in studies]
     for identity, study in zip(identities, studies, strict=True):
         dataset = study.answer.study.dataset
         identity[_DATA] = f"{dataset.name} ({dataset.sha256[:16]}…)"
-    keys = sorted(set().union(*identities), key=lambda key: (_kind(key) != "question", key))
+        if have_one_size:
+            identity |= _means(study)
+    keys = sorted(set().union(*identities), key=lambda key: (_kind(key, have_one_size) != "question", _order(key)))
     return [
-        Difference(key=key, kind=_kind(key), values=tuple(_shown(identity, key) for identity in identities))
+        Difference(
+            key=key, kind=_kind(key, have_one_size), values=tuple(_shown(identity, key) for identity in identities)
+        )
         for key in keys
         if len({_shown(identity, key) for identity in identities}) > 1
     ]
 
 
-def _kind(key: str) -> Literal["size", "question", "search"]:
+def _means(study: ComparedStudy) -> dict[str, Any]:
+    """Return by what means and how long a study was searched, which no fingerprint covers."""
+    document = study.answer.study.spec.model_dump(mode="json")
+    return {_BUDGET_KEY: document["budget"]["trials"]} | {f"search.{key}": document["search"][key] for key in _WAYS}
+
+
+def _order(key: str) -> tuple[int, str]:
+    section, _, name = key.partition(".")
+    return (_WAYS.index(name) if section == "search" and name in _WAYS else len(_WAYS), key)
+
+
+def _kind(key: str, have_one_size: bool) -> Kind:
     if key == _SIZE_KEY:
         return "size"
+    if key == _BUDGET_KEY:
+        return "budget"
+    if have_one_size and (key.startswith("model.") or key.removeprefix("search.") in _WAYS):
+        return "way"
     return "search" if key.startswith(_HOW_IT_WAS_SEARCHED) else "question"
 
 

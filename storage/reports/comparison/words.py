@@ -1,23 +1,48 @@
 """What a comparison says in words and cells, the same in text and on a page."""
 
 from storage.reports import formats
-from storage.reports.comparison.value import STRENGTHS, ComparedStudy, Comparison
+from storage.reports.comparison import need, searches
+from storage.reports.comparison.value import STRENGTHS, ComparedStudy, Comparison, Difference
 from studies.statistics import Interval
 
 _MILESTONES = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000)
 _MOST_MILESTONES = 3
+_WINNERS_TEST = "its test cross-entropy (nats per row)"
+_WINNERS_GAIN = "gain in test cross-entropy (nats per row)"
+
+MOST_COLUMNS = 6
+"""Studies that stand side by side; more searches stand one below the other."""
+
+
+def headline(comparison: Comparison) -> str:
+    """Return the answer in a few words."""
+    return searches.headline(comparison) or need.headline(comparison)
+
+
+def sentence(comparison: Comparison) -> str | None:
+    """Return what the studies say of the sizes, or of the ways of searching, in which they differ; None for neither."""
+    return need.sentence(comparison) or searches.sentences(comparison)
+
+
+def order_note(comparison: Comparison) -> str:
+    """Return in which order the studies stand."""
+    return "the fewest training rows first" if need.differ_in_size(comparison) else "by name"
 
 
 def notices(comparison: Comparison) -> list[str]:
     """Return a sentence for each way in which the studies differ, the one that matters most first."""
-    names = [study.name for study in comparison.studies]
     said = []
     for one in comparison.differences:
-        values = ", ".join(f"{name}: {value or 'not given'}" for name, value in zip(names, one.values, strict=True))
+        values = _values(comparison, one)
         if one.kind == "question":
             said.append(f"Not comparable, since {one.key} differs ({values}).")
         elif one.kind == "search":
             said.append(f"Comparable, though {one.key} differs ({values}).")
+        elif one.kind == "way":
+            said.append(f"What is compared is {one.key} ({values}).")
+        elif one.kind == "budget":
+            after = formats.count(searches.common_trials(comparison), "trial")
+            said.append(f"Comparable after {after}, and not at their ends, since {one.key} differs ({values}).")
     if not said:
         rest = "but for their training rows" if any(d.kind == "size" for d in comparison.differences) else "in all keys"
         said.append(f"These studies are comparable: what decides their results is the same {rest}.")
@@ -25,6 +50,45 @@ def notices(comparison: Comparison) -> list[str]:
     if looks:
         said.append(f"The test rows were looked at more than once in {', '.join(looks)}: figures somewhat too good.")
     return said
+
+
+def _values(comparison: Comparison, difference: Difference) -> str:
+    """Return each study's value; of many studies, which of them have each value."""
+    names = [study.name for study in comparison.studies]
+    given = [value or "not given" for value in difference.values]
+    if len(names) <= MOST_COLUMNS:
+        return ", ".join(f"{name}: {value}" for name, value in zip(names, given, strict=True))
+    having = {value: [name for name, its in zip(names, given, strict=True) if its == value] for value in given}
+    return "; ".join(f"{value}: {', '.join(of_value)}" for value, of_value in having.items())
+
+
+def overview_table(comparison: Comparison) -> list[list[str]]:
+    """Return the overview with its header: a column for each study, or if there are many searches, a row."""
+    names = [study.name for study in comparison.studies]
+    rows = [["", *names], *overview(comparison)]
+    return _turned([row for row in rows if row[0] in _of_many(comparison)]) if _are_many(comparison) else rows
+
+
+def techniques_table(comparison: Comparison) -> list[list[str]]:
+    """Return what the techniques gain, with a header: a column for each study, or if there are many searches, a row."""
+    rows = techniques(comparison)
+    if not rows:
+        return []
+    rows = [["technique", *(study.name for study in comparison.studies)], *rows]
+    return _turned([["", *rows[0][1:]], *rows[1:]]) if _are_many(comparison) else rows
+
+
+def _are_many(comparison: Comparison) -> bool:
+    return len(comparison.studies) > MOST_COLUMNS and bool(searches.ways(comparison))
+
+
+def _of_many(comparison: Comparison) -> set[str]:
+    titles = {"", *(one.key for one in searches.varied(comparison)), "finished trials", "epochs trained"}
+    return titles | {_best_title(comparison), "confirmed winner", _WINNERS_TEST, _WINNERS_GAIN}
+
+
+def _turned(rows: list[list[str]]) -> list[list[str]]:
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def overview(comparison: Comparison) -> list[list[str]]:
@@ -35,12 +99,17 @@ def overview(comparison: Comparison) -> list[list[str]]:
         ["training rows", *(f"{study.train_rows:,}" for study in studies)],
         ["finished trials", *(_trials(study) for study in studies)],
     ]
+    if ways := searches.varied(comparison):
+        rows[1:1] = [[one.key, *(value.strip('"') or "not given" for value in one.values)] for one in ways]
+        rows.append(["epochs trained", *(f"{study.epochs:,}" for study in studies)])
     for count in _milestones(studies):
         rows.append([f"best after {count:,} trials", *(_best_after(study, count) for study in studies)])
     rows += [
         [_best_title(comparison), *(_best_after(study, None) for study in studies)],
         ["confirmed winner", *(_winner(study) for study in studies)],
-        ["gain in test cross-entropy (nats per row)", *(_winner_gain(study, False) for study in studies)],
+        [_WINNERS_TEST, *(_winner_test(study, False) for study in studies)],
+        ["its test accuracy", *(_winner_test(study, True) for study in studies)],
+        [_WINNERS_GAIN, *(_winner_gain(study, False) for study in studies)],
         ["gain in test accuracy (pp)", *(_winner_gain(study, True) for study in studies)],
         ["test cross-entropy without regularization", *(_baseline(study) for study in studies)],
     ]
@@ -64,8 +133,10 @@ def gain_unit(comparison: Comparison) -> str:
     return "test accuracy (pp)" if comparison.is_by_accuracy else "test cross-entropy (nats per row)"
 
 
-def strengths_note() -> str:
-    """Return what it takes to read the strengths."""
+def strengths_note(comparison: Comparison) -> str:
+    """Return what it takes to read the strengths, where the overview has any."""
+    if _are_many(comparison):
+        return ""
     return (
         "A strength is that of the best configuration with that technique alone, over fresh seeds, or where that is "
         "not confirmed (~) the best trial, of one seed."
@@ -77,7 +148,7 @@ def _trials(study: ComparedStudy) -> str:
 
 
 def _milestones(studies: tuple[ComparedStudy, ...]) -> list[int]:
-    most = max((study.last or 0) + 1 for study in studies)
+    most = max(study.trials for study in studies)
     return [count for count in _MILESTONES if count < most][-_MOST_MILESTONES:]
 
 
@@ -89,13 +160,13 @@ def _best_title(comparison: Comparison) -> str:
 
 def _best_after(study: ComparedStudy, count: int | None) -> str:
     """Return the best value of the first so many trials; empty where the study hasn't so many."""
-    if count is not None and (study.last is None or study.last + 1 < count):
+    if count is not None and study.trials < count:
         return ""
-    values = [value for number, value in study.best_so_far if count is None or number < count]
-    if not values:
+    value = study.best_after(study.trials if count is None else count)
+    if value is None:
         return "none yet"
     by_accuracy = study.answer.study.spec.search.objective == "accuracy"
-    return formats.percent(values[-1]) if by_accuracy else formats.cross_entropy(values[-1])
+    return formats.percent(value) if by_accuracy else formats.cross_entropy(value)
 
 
 def _winner(study: ComparedStudy) -> str:
@@ -105,6 +176,15 @@ def _winner(study: ComparedStudy) -> str:
     if study.conclusion.claims_gain or study.conclusion.winner is study.conclusion.baseline:
         return name
     return f"{name} (its gain may be luck)"
+
+
+def _winner_test(study: ComparedStudy, of_accuracy: bool) -> str:
+    if study.conclusion is None:
+        return ""
+    winner = study.conclusion.winner
+    if of_accuracy:
+        return _in_two_lines(formats.accuracy_interval(winner.test_accuracy))
+    return _in_two_lines(formats.cross_entropy_interval(winner.test_cross_entropy))
 
 
 def _winner_gain(study: ComparedStudy, of_accuracy: bool) -> str:

@@ -19,16 +19,16 @@ from storage.reports.figures.figure import (
     text,
 )
 
-_COLOURS = (PLAIN, BEST, GOOD, BAD, INK, MUTED)
-_DASHES = ("solid", "dash", "dot", "dashdot")
-_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
-_MOST_STUDIES = 12
+COLOURS = (PLAIN, BEST, GOOD, BAD, INK, MUTED)
+DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
+MOST_LINES = 12
 
 
 def best_so_far_figure(comparison: Comparison) -> Figure | None:
     """Return the picture; None where the searches ranked by different figures, or nothing is complete."""
     drawn = [study for study in comparison.studies if study.best_so_far and study.last is not None]
-    shown = drawn[:_MOST_STUDIES]
+    shown = drawn[:MOST_LINES]
     if not comparison.have_one_objective or not shown:
         return None
     scale = 100 if comparison.is_by_accuracy else 1
@@ -60,16 +60,16 @@ def best_so_far_figure(comparison: Comparison) -> Figure | None:
 
 def _line(study: ComparedStudy, index: int, scale: int) -> dict[str, Any]:
     values = [rounded(scale * value) for _, value in study.best_so_far]
-    colour = _COLOURS[index % len(_COLOURS)]
+    colour = COLOURS[index % len(COLOURS)]
     return {
         "type": "scatter",
         "mode": "lines+markers",
         "name": text(f"{study.name} ({study.train_rows:,} rows)", 60),
         "x": [*(number + 1 for number, _ in study.best_so_far), (study.last or 0) + 1],
         "y": [*values, values[-1]],
-        "line": {"shape": "hv", "color": colour, "width": 2.5, "dash": _DASHES[index % len(_DASHES)]},
+        "line": {"shape": "hv", "color": colour, "width": 2.5, "dash": DASHES[index % len(DASHES)]},
         "marker": {
-            "symbol": _SYMBOLS[index % len(_SYMBOLS)],
+            "symbol": SYMBOLS[index % len(SYMBOLS)],
             "color": colour,
             "opacity": 1,  # where sizes differ, Plotly takes points for bubbles
             "size": [*([0] * len(values)), 10],
