@@ -33,6 +33,8 @@ _OF_DATABASE, _OF_FILES = "tests/contract/test_database.py", "tests/unit/test_fi
 _OF_DASHBOARD, _OF_CHECKPOINTS = "tests/contract/test_dashboard.py", "tests/contract/test_checkpoints.py"
 _CONFIRMATION, _OF_CONFIRMATION = "storage/confirmation.py", "tests/integration/test_confirmation.py"
 _RECIPES = "tests/integration/test_recipes.py"
+_ORACLES, _OF_ORACLES = "search/keras_tuner_samplers.py", "tests/unit/test_keras_tuner_samplers.py"
+_SEARCHES, _OF_SEARCHES = "storage/reports/comparison/searches.py", "tests/unit/test_searches_compared.py"
 _GOING_ON, _FENCES = "tests/faults/test_going_on.py", "tests/faults/test_fences.py"
 
 MUTATIONS = (
@@ -234,6 +236,55 @@ MUTATIONS = (
         "            if missing and self._was_shown(connection, look):\n                look += 1\n",
         "",
         (f"{_OF_CONFIRMATION}::test_more_seeds_are_a_second_look_too",),
+    ),
+    Mutation(
+        "a seed of 0 that KerasTuner would replace",
+        _ORACLES,
+        "self._seed = seed or 2**32 - 1",
+        "self._seed = seed",
+        (f"{_OF_ORACLES}::test_seed_0_is_a_seed",),
+    ),
+    Mutation(
+        "the fit by which a running trial's score is guessed",
+        _ORACLES,
+        "oracle.gpr.fit(*oracle._vectorize_trials())",
+        "pass",
+        (f"{_OF_ORACLES}::test_a_running_trial_counts_with_a_score_that_the_model_expects",),
+    ),
+    Mutation(
+        "a grid that goes past what was enqueued",
+        _ORACLES,
+        "if values is None or not oracle._duplicate(values):",
+        "if True:",
+        (f"{_OF_ORACLES}::test_a_grid_leaves_out_what_was_enqueued_and_goes_on_past_it",),
+    ),
+    Mutation(
+        "no more modelled trials than there is time for",
+        _ORACLES,
+        "    if len(trials) <= MOST_MODELLED:",
+        "    if True:",
+        (f"{_OF_ORACLES}::test_of_many_trials_the_best_and_an_even_part_are_modelled",),
+    ),
+    Mutation(
+        "ways of searching compared after as many trials",
+        _SEARCHES,
+        "return min(study.trials for",
+        "return max(study.trials for",
+        (f"{_OF_SEARCHES}::test_the_lead_is_that_of_the_values_after_as_many_trials",),
+    ),
+    Mutation(
+        "a lead that is one beyond noise alone",
+        _SEARCHES,
+        "return self.by is not None and self.by.is_above(0)",
+        "return self.by is not None",
+        (f"{_OF_SEARCHES}::test_a_way_is_better_only_beyond_noise",),
+    ),
+    Mutation(
+        "a study of several samplers is no way of searching",
+        _SEARCHES,
+        "keys else []), *mixed]",
+        "keys else [])]",
+        (f"{_OF_SEARCHES}::test_a_study_of_several_samplers_shows_none_of_them",),
     ),
 )
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from studies.statistics import Interval, Winner, choose_winner, crossed_interval, gain, gains_over
+from studies.statistics import Interval, Winner, choose_winner, crossed_interval, gain, gains_over, mean_interval
 
 TABLE = [[0.31, 0.12, -0.05, 0.40], [0.21, 0.02, 0.10, 0.33], [0.45, 0.20, 0.01, 0.70]]
 DIFFERENCES = arrays(
@@ -221,3 +221,12 @@ def test_the_order_of_finalists_changes_nothing(stack: np.ndarray, order: list[i
 def test_a_stack_without_a_complexity_of_each_is_refused(shape: tuple[int, ...], complexity: list[int]) -> None:
     with pytest.raises(ValueError, match="complexity of each finalist; given were"):
         choose_winner(np.zeros(shape), complexity)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_interval_of_a_mean_is_students(level: float) -> None:
+    values = [0.3, 0.1, 0.45, 0.2]
+    found = mean_interval(values, level)
+    expected = stats.t.interval(level, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected)
+    assert (found.mean, found.level) == (pytest.approx(np.mean(values)), level)
