@@ -83,7 +83,7 @@ class StudyStore:
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 study.set_metric_names([f"select {spec.search.objective.replace('_', ' ')}"])
             study.set_user_attr(UUID_ATTR, study_uuid)
-            study.set_user_attr("data set", f"{dataset.name}, {dataset.n_train:,} + {dataset.n_test:,} images")
+            study.set_user_attr("data set", f"{dataset.name}, {dataset.n_train:,} + {dataset.n_test:,} rows")
             if spec.study.question:
                 study.set_user_attr("question", spec.study.question)
             connection.execute(

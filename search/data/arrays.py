@@ -92,7 +92,7 @@ class Dataset:
 
     def __str__(self) -> str:
         """Return it in words, as the first line of every answer."""
-        return f"{self.name} ({self.n_train:,} training and {self.n_test:,} test images, sha256 {self.sha256[:12]}…)"
+        return f"{self.name} ({self.n_train:,} training and {self.n_test:,} test rows, sha256 {self.sha256[:12]}…)"
 
 
 def read_npz(path: Path, name: str | None = None) -> Dataset:

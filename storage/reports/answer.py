@@ -10,7 +10,7 @@ from studies.space import Regularization
 def dataset_line(dataset: DatasetInfo) -> str:
     """Return the line that every answer begins with."""
     return (
-        f"Data: {dataset.name} ({dataset.n_train:,} training and {dataset.n_test:,} test images, "
+        f"Data: {dataset.name} ({dataset.n_train:,} training and {dataset.n_test:,} test rows, "
         f"sha256 {dataset.sha256[:16]}…)"
     )
 

@@ -48,8 +48,8 @@ def as_markdown(
             *question,
             "## Data",
             "",
-            f"{_plain(dataset.name)}: {dataset.n_train:,} training and {dataset.n_test:,} test images, "
-            f"sha256 `{dataset.sha256}`. Of the training images {train_rows:,} fitted the weights, {stop_rows:,} "
+            f"{_plain(dataset.name)}: {dataset.n_train:,} training and {dataset.n_test:,} test rows, "
+            f"sha256 `{dataset.sha256}`. Of the training rows {train_rows:,} fitted the weights, {stop_rows:,} "
             "were for early stopping and pruning, and others chose the settings.",
             "",
             "## Network and settings",
@@ -66,9 +66,9 @@ def as_markdown(
             "",
             "## Limits",
             "",
-            "- It takes images of the size and the pixel values that it was trained on, and knows no other classes.",
-            "- Its logits are not calibrated probabilities, and it always names a class, whatever the image shows.",
-            "- The figures hold for images drawn as the data were; nothing was looked at beside them.",
+            "- It takes rows of the shape and the values that it was trained on, and knows no other classes.",
+            "- Its logits are not calibrated probabilities, and it always names a class, whatever the row holds.",
+            "- The figures hold for rows drawn as the data were; nothing was looked at beside them.",
             "",
             "## How it was made",
             "",
@@ -100,10 +100,10 @@ def _result(
     if finalist is None or conclusion is None:
         return [
             *lines,
-            "It is not confirmed: neither on fresh seeds nor on the test images.",
+            "It is not confirmed: neither on fresh seeds nor on the test rows.",
         ]
     lines += [
-        f"Trained on {conclusion.seeds} fresh seeds, on {conclusion.test_rows:,} test images:",
+        f"Trained on {conclusion.seeds} fresh seeds, on {conclusion.test_rows:,} test rows:",
         "",
         f"- test accuracy {_percent(finalist.test_accuracy)}",
         f"- test cross-entropy {_interval(finalist.test_cross_entropy)}",
@@ -114,7 +114,7 @@ def _result(
             f"{_percent(finalist.gain.accuracy)} in accuracy",
         ]
     if conclusion.looks > 1:
-        lines += ["", f"The test images were looked at {conclusion.looks} times, so they are not fresh any more."]
+        lines += ["", f"The test rows were looked at {conclusion.looks} times, so they are not fresh any more."]
     return lines
 
 

@@ -299,7 +299,7 @@ def test_a_confirmed_one_says_its_test_result_with_its_interval(given: dict[str,
     )  # fmt: skip
     export_configuration(tmp_path / "out", **given, conclusion=conclusion, finalist=finalist)
     card = (tmp_path / "out" / "model-card.md").read_text()
-    assert "Trained on 5 fresh seeds, on 360 test images:" in card
+    assert "Trained on 5 fresh seeds, on 360 test rows:" in card
     assert "test accuracy 97.65 % (95 % interval 96.65 to 98.65 %)" in card
     assert "looked at 2 times" in card
     assert "not confirmed" not in card
