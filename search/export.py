@@ -103,7 +103,7 @@ def export_configuration(
     splits = make_splits(dataset, spec.data, spec.search.seed)
     data = ScriptData(
         source=info.source,
-        image_shape=dataset.x_train.shape[1:],
+        input_shape=dataset.x_train.shape[1:],
         class_count=dataset.class_count,
         has_bytes=dataset.x_train.dtype == np.uint8,
         train_rows=len(splits.train),
@@ -131,7 +131,7 @@ def export_configuration(
         "seed": seed,
         "figures": dict(figures),
         "confirmed": None if finalist is None else asdict(finalist),
-        "data": {**dataset_json(info), "source": info.source, "image_shape": data.image_shape},
+        "data": {**dataset_json(info), "source": info.source, "input_shape": data.input_shape},
         "rows": {"train": data.train_rows, "stop": data.stop_rows, "select": len(splits.select)},
         "spec": json.loads(spec.to_json()),
         "spec_fingerprint": spec.fingerprint(),

@@ -163,6 +163,8 @@ def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)
+    for note in dataset.notes:
+        options.progress.message(note)
     return dataset, info
 
 

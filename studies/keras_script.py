@@ -26,14 +26,14 @@ class ScriptData:
 
     Attributes:
         source: mnist, digits, or the path of an .npz file with Keras's keys.
-        image_shape: (height, width).
+        input_shape: of one row: (features,), (height, width), (height, width, channels).
         class_count: at least 2.
-        has_bytes: whether pixels are 0…255; else they are floats in [0, 1].
+        has_bytes: whether values are 0…255 and to be scaled; else they are taken as they are.
         train_rows, stop_rows: how many rows to train on, and to stop on.
     """
 
     source: str
-    image_shape: tuple[int, int]
+    input_shape: tuple[int, ...]
     class_count: int
     has_bytes: bool
     train_rows: int
@@ -52,7 +52,7 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
     imports, loading = _loading(data.source)
     seed %= 2**32  # more is no seed of Keras's
     training = spec.training
-    layers = [f"Input({data.image_shape})", *(["Rescaling(1 / 255)"] if data.has_bytes else []), "Flatten()"]
+    layers = [f"Input({data.input_shape})", *(["Rescaling(1 / 255)"] if data.has_bytes else []), "Flatten()"]
     for index in range(len(spec.model.hidden)):
         layers += _hidden_layer(spec.model, index, regularization)
     layers.append(f"Dense({data.class_count})")

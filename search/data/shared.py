@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,5 +34,7 @@ def read_shared(folder: Path, name: str) -> Dataset:
     The mapping is copy-on-write: whoever changes an array changes it for himself alone.
     Raises OSError or ValueError where they are not there or not whole.
     """
-    arrays = {key: np.asarray(np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)) for key in KEYS}
+    arrays: dict[str, Any] = {
+        key: np.asarray(np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)) for key in KEYS
+    }
     return Dataset(name=name, **arrays)

@@ -49,11 +49,13 @@ def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
     splits = Splits(train=train, stop=stop, select=select)
     for name in ("train", "stop", "select"):
         rows = getattr(splits, name)
-        found = len(np.unique(labels[rows]))
-        if found < dataset.class_count:
+        missing = np.setdiff1d(labels, labels[rows])
+        if len(missing):
             raise InputError(
-                f"{dataset.name}: the {name} part has {len(rows):,} rows and {found} of {dataset.class_count} "
-                "classes; every class must be in every part: give more data or a larger fraction"
+                f"{dataset.name}: the {name} part has {len(rows):,} rows and {dataset.class_count - len(missing)} of "
+                f"{dataset.class_count} classes (none of class {missing[0]}, of whose training rows there are "
+                f"{np.sum(labels == missing[0]):,}); every class must be in every part: give more data or a larger "
+                "fraction"
             )
     return splits
 

@@ -85,10 +85,10 @@ class CompiledNetwork:
         model, training: of the study.
         batch_norm: the placement in the regularized hidden layers.
         batch_size: rows per training step.
-        x: (n, pixels) images, uint8 or float32.
+        x: (n, features) rows, uint8 or float32.
         y: (n,) int32 labels.
         class_count: units of the last layer, which gives logits.
-        scale: what a pixel is multiplied with, so that pixels lie in [0, 1].
+        scale: what a row is multiplied with: 1/255 for uint8, so that it lies in [0, 1], else 1.
     """
 
     def __init__(
@@ -294,8 +294,8 @@ def _compiled(function: Callable[..., Any], *shapes: Sequence[int | None]) -> An
     return tf.function(function, autograph=False, input_signature=[tf.TensorSpec(shape, tf.int32) for shape in shapes])
 
 
-def _make_layers(model: ModelSpec, batch_norm: str, pixels: int, class_count: int) -> list[_Dense]:
-    sizes = [pixels, *model.hidden]
+def _make_layers(model: ModelSpec, batch_norm: str, features: int, class_count: int) -> list[_Dense]:
+    sizes = [features, *model.hidden]
     layers = []
     for index, (inputs, units) in enumerate(zip(sizes, model.hidden, strict=False)):
         is_regularized = model.is_regularized(index)

@@ -18,7 +18,7 @@ from studies.space import Regularization
 from studies.spec import StudySpec
 from studies.trial import Params, Purpose, TrialOutcome, TrialTask
 
-_EVALUATED_AT_ONCE = 10_000  # rows; more would hold all images as floats
+_EVALUATED_AT_ONCE = 10_000  # rows; more would hold all of them as floats
 
 
 class KerasTrainer:
@@ -26,7 +26,7 @@ class KerasTrainer:
 
     Args:
         spec: the study.
-        dataset: its data; images stay as they are until a batch needs them.
+        dataset: its data; rows stay as they are until a batch needs them.
         splits: which rows are for what.
         seed: stands for the study's seed where a trial is trained on other luck; at least 0.
     """

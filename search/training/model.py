@@ -28,9 +28,9 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 
     Args:
         model, training, space: of the study.
-        image_shape: (height, width) of one image.
+        input_shape: of one row: (features,), (height, width), (height, width, channels).
         class_count: units of the last layer, which gives logits.
-        scale: what a pixel is multiplied with, so that pixels lie in [0, 1].
+        scale: what a row is multiplied with: 1/255 for uint8, so that it lies in [0, 1], else 1.
         seed: decides the initial weights and dropout's draws, at least 0.
     """
 
@@ -40,7 +40,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         model: ModelSpec,
         training: TrainingSpec,
         space: SpaceSpec,
-        image_shape: tuple[int, int],
+        input_shape: tuple[int, ...],
         class_count: int,
         scale: float,
         seed: int,
@@ -49,7 +49,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         self.model = model
         self.training = training
         self.space = space
-        self.image_shape = image_shape
+        self.input_shape = input_shape
         self.class_count = class_count
         self.scale = scale
         self.seed = seed
@@ -61,7 +61,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
             model=spec.model,
             training=spec.training,
             space=spec.space,
-            image_shape=dataset.x_train.shape[1:],
+            input_shape=dataset.x_train.shape[1:],
             class_count=dataset.class_count,
             scale=1 / 255 if dataset.x_train.dtype == np.uint8 else 1.0,
             seed=seed,
@@ -80,12 +80,12 @@ class RegularizedNetwork(keras_tuner.HyperModel):
     def network(self, regularization: Regularization) -> keras.Model:
         """Build and compile the network with the given regularization.
 
-        Input (batch, height, width), output (batch, class_count) logits; the loss is computed from logits.
+        Input (batch, *input_shape), output (batch, class_count) logits; the loss is computed from logits.
         """
         layers: list[keras.Layer] = [
-            keras.layers.Input(self.image_shape),
+            keras.layers.Input(self.input_shape),
             keras.layers.Rescaling(self.scale),
-            keras.layers.Flatten(),
+            keras.layers.Flatten(data_format="channels_last"),  # else as ~/.keras/keras.json says
         ]
         for index in range(len(self.model.hidden)):
             layers += self._hidden_layer(index, regularization)
@@ -125,7 +125,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 
     def initial_kernels(self) -> list[NDArray[Any]]:
         """Return the initial kernel, (inputs, units), of every Dense layer, the last one included."""
-        sizes = [math.prod(self.image_shape), *self.model.hidden, self.class_count]
+        sizes = [math.prod(self.input_shape), *self.model.hidden, self.class_count]
         shapes = itertools.pairwise(sizes)
         return [keras.ops.convert_to_numpy(self._initializer(index)(shape)) for index, shape in enumerate(shapes)]
 

@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import optuna
 import pytest
@@ -173,6 +174,43 @@ def test_deeper_networks_and_a_last_smaller_batch_agree_as_well(data: Dataset) -
             for make in (CompiledTrainer, KerasTrainer)
         )
         assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def reshaped(data: Dataset, shape: tuple[int, ...], kind: Any = np.uint8, classes: int = 10) -> Dataset:
+    """Digits as rows of another shape, of the first few classes; as floats they lie between 0 and 2.55."""
+    parts: dict[str, Any] = {}
+    for part in ("train", "test"):
+        images, labels = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        kept = labels < classes
+        rows = images[kept].reshape(-1, *shape)
+        parts[f"x_{part}"] = rows if kind == np.uint8 else (rows / 100).astype(kind)
+        parts[f"y_{part}"] = labels[kept]
+    return Dataset(name="reshaped", **parts)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("shape", "kind", "classes"),
+    [((784,), np.float32, 3), ((14, 14, 4), np.uint8, 10), ((28, 28, 1), np.float64, 2), ((7, 4, 7, 4), np.uint8, 5)],
+)
+def test_rows_of_any_shape_and_any_number_of_classes_agree(
+    data: Dataset, shape: tuple[int, ...], kind: Any, classes: int, data_format: str
+) -> None:
+    """Whatever the user's Keras is set to, which of the dimensions would be the channels."""
+    ours = reshaped(data, shape, kind, classes)
+    spec = SPEC.changed(data={"train_size": 150}, training={"max_epochs": 2})
+    parts = make_splits(ours, spec.data, 0)
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format(data_format)
+    try:
+        trainers = [make(spec, ours, parts) for make in (CompiledTrainer, KerasTrainer)]
+        one, other = (figures(*train(trainer, l2=1e-4, batch_norm="before_activation")) for trainer in trainers)
+        model = trainers[0].builder.network(Regularization())
+        assert np.array_equal(model.layers[1](ours.x_test[:3]), ours.x_test[:3].reshape(3, -1))
+    finally:
+        keras.config.set_image_data_format(before)
+    assert one == pytest.approx(other, rel=1e-4)
+    assert model.output_shape == (None, classes)
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def builder(spec: StudySpec = SPEC, seed: int = 0) -> RegularizedNetwork:
         model=spec.model,
         training=spec.training,
         space=spec.space,
-        image_shape=(28, 28),
+        input_shape=(28, 28),
         class_count=10,
         scale=1 / 255,
         seed=seed,

@@ -260,8 +260,10 @@ REFUSED_ARRAYS: dict[str, dict[str, Any]] = {
     "booleans": {"x_train": image(True, bool)},
     "records": {"x_train": np.zeros((90, 4, 4), [("a", "u1"), ("b", "f4")])},
     "void": {"x_train": np.zeros((90, 4, 4), "V7")},
-    "flat images": {"x_train": np.zeros((90, 16), np.uint8)},
-    "coloured images": {"x_train": np.zeros((90, 4, 4, 3), np.uint8)},
+    "flat images in the training part alone": {"x_train": np.zeros((90, 16), np.uint8)},
+    "coloured images in the training part alone": {"x_train": np.zeros((90, 4, 4, 3), np.uint8)},
+    "rows without a shape": {"x_train": np.zeros(90, np.uint8)},
+    "beyond float32": {"x_train": image(1e39, float), "x_test": np.zeros((12, 4, 4))},
     "one image": {"x_train": np.zeros((), np.uint8)},
     "no images": {"x_train": np.zeros((0, 4, 4), np.uint8), "y_train": np.zeros(0, int)},
     "images of no size": {"x_train": np.zeros((90, 0, 4), np.uint8)},
@@ -288,6 +290,9 @@ REFUSED_ARRAYS: dict[str, dict[str, Any]] = {
 ACCEPTED_ARRAYS: dict[str, dict[str, Any]] = {
     "whole numbers": {"x_train": image(255, np.int64), "y_train": labels(90, 3).astype(">i8")},
     "real numbers": {"x_train": image(0.5, ">f8"), "x_test": np.zeros((12, 4, 4), np.float16)},
+    "coloured": {"x_train": np.zeros((90, 4, 4, 3), np.uint8), "x_test": np.zeros((12, 4, 4, 3), np.uint8)},
+    "features": {"x_train": np.zeros((90, 7)), "x_test": np.zeros((12, 7))},
+    "far from 0": {"x_train": image(-1e30, float), "x_test": np.zeros((12, 4, 4))},
     "in another order": {"x_train": np.asfortranarray(image(7, np.uint16)), "y_test": labels(24, 3)[::2] // 1},
     "one more array": {"extra": np.zeros(3)},
 }

@@ -326,7 +326,7 @@ def test_the_script_builds_the_network_of_the_trial(
 ) -> None:
     spec = StudySpec().changed(model=model, training=training)
     data = ScriptData(
-        source="mnist", image_shape=(28, 28), class_count=10, has_bytes=True, train_rows=100, stop_rows=10
+        source="mnist", input_shape=(28, 28), class_count=10, has_bytes=True, train_rows=100, stop_rows=10
     )
     script = keras_script("A title.", spec, data, Regularization.from_params(params), 0)
     expected = RegularizedNetwork.of(spec, digits, 0).network(Regularization.from_params(params))
@@ -359,7 +359,7 @@ def test_the_script_builds_the_network_of_the_trial(
 def test_whatever_a_path_or_a_title_is_like_the_script_only_quotes_it(name: str) -> None:
     data = ScriptData(
         source=name if name.endswith(".npz") else "digits",
-        image_shape=(6, 5),
+        input_shape=(6, 5),
         class_count=3,
         has_bytes=False,
         train_rows=20,
@@ -384,7 +384,7 @@ def test_a_script_on_a_file_and_one_on_mnist_run(tmp_path: Path) -> None:
     np.savez(path, x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30])
     spec = StudySpec().changed(model={"hidden": (4,)}, training={"max_epochs": 1})
     for source in (str(path), "mnist"):
-        data = ScriptData(source=source, image_shape=(6, 5), class_count=3, has_bytes=True, train_rows=60, stop_rows=15)
+        data = ScriptData(source=source, input_shape=(6, 5), class_count=3, has_bytes=True, train_rows=60, stop_rows=15)
         (tmp_path / "model.py").write_text(keras_script("A title.", spec, data, Regularization(patience=1), 0))
         run = (
             "import keras, runpy, numpy as np\n"

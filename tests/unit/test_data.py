@@ -44,6 +44,26 @@ def test_whole_numbers_up_to_255_become_uint8_and_floats_up_to_1_float32() -> No
     assert real.x_train.dtype == np.float32
 
 
+@pytest.mark.parametrize("shape", [(1,), (16,), (4, 3), (4, 3, 1), (4, 3, 3), (2, 4, 3, 3)])
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_rows_have_any_shape(shape: tuple[int, ...], kind: type) -> None:
+    parts = {f"x_{part}": np.ones((n, *shape), kind) for part, n in (("train", 40), ("test", 8))}
+    dataset = Dataset(name="mine", **arrays(**parts))
+    assert dataset.x_train.shape == (40, *shape)
+    assert dataset.x_train.dtype == kind
+
+
+def test_floats_and_whole_numbers_that_are_no_pixels_are_used_as_they_are_and_far_ones_are_noted() -> None:
+    for values, is_noted in (([-3.0, 2.5], False), ([0, 255.0], True), ([-1e6, 0], True), ([-300, 7], True)):
+        features = np.resize(np.array(values), (40, 6))
+        dataset = Dataset(name="mine", **arrays(x_train=features, x_test=features[:8]))
+        assert dataset.x_train.dtype == np.float32
+        assert np.array_equal(dataset.x_train, features)
+        assert [note for note in dataset.notes if "are used as they are" in note] == dataset.notes
+        assert len(dataset.notes) == is_noted
+    assert Dataset(name="mine", **arrays()).notes == []  # pixels
+
+
 LABELS = np.arange(40) % 4
 IMAGES = np.zeros((40, 4, 4))
 
@@ -51,15 +71,20 @@ IMAGES = np.zeros((40, 4, 4))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x_train": np.zeros((40, 16), np.uint8)}, r"x_train has the shape \(40, 16\)"),
+        ({"x_train": np.zeros(40, np.uint8)}, r"x_train has the shape \(40,\); rows are \(n, features\)"),
+        ({"x_train": np.zeros((40, 0), np.uint8)}, r"x_train has the shape \(40, 0\)"),
+        ({"x_train": np.zeros((40, 16), np.uint8)}, r"must be alike; x_train has \(16,\) uint8, x_test \(4, 4\) uint8"),
         ({"x_train": np.zeros((0, 4, 4), np.uint8), "y_train": np.zeros(0, int)}, "x_train has the shape"),
         ({"x_train": np.full((40, 4, 4), 256)}, "ranges from 256 to 256"),
         ({"x_train": np.full((40, 4, 4), -1)}, "ranges from -1"),
         ({"x_train": np.where(np.arange(640).reshape(40, 4, 4) == 3, np.nan, IMAGES)}, "NaN or infinite"),
         ({"x_train": np.where(np.arange(640).reshape(40, 4, 4) == 3, np.inf, IMAGES)}, "NaN or infinite"),
-        ({"x_train": np.full((40, 4, 4), 1.5)}, "ranges from 1.5 to 1.5; floats go from 0 to 1"),
+        ({"x_train": np.full((40, 4, 4), 1e39)}, "NaN or infinite as float32"),
+        ({"x_train": np.full((40, 16), np.nan)}, "NaN or infinite"),
+        ({"x_train": np.zeros((40, 4, 4), bool)}, "is of type bool"),
+        ({"x_train": np.zeros((40, 4, 4), complex)}, "is of type complex128"),
         ({"x_train": np.full((40, 4, 4), "a")}, "is of type <U1"),
-        ({"x_train": np.zeros((39, 4, 4), np.uint8)}, "39 images and y_train 40 labels"),
+        ({"x_train": np.zeros((39, 4, 4), np.uint8)}, "39 rows and y_train 40 labels"),
         ({"x_test": np.zeros((8, 5, 4), np.uint8)}, "must be alike"),
         ({"x_test": np.zeros((8, 4, 4))}, "must be alike"),
         ({"y_train": LABELS.astype(float)}, "labels are whole numbers"),
@@ -68,8 +93,9 @@ IMAGES = np.zeros((40, 4, 4))
         ({"y_train": LABELS * 0}, "one class only"),
         ({"y_train": LABELS + 1, "y_test": np.arange(8) % 4 + 1}, r"must be the whole numbers 0…C−1"),
         ({"y_train": LABELS * 2}, r"found 4 different ones from 0 to 6"),
-        ({"y_test": np.arange(8) % 3}, "must be in y_test"),
-        ({"y_test": np.arange(8) % 5}, "must be in y_test, and no other"),
+        ({"y_test": np.arange(8) % 3}, "must be in y_test, and no other; 3 is in one part only"),
+        ({"y_test": np.arange(8) % 2}, "2, 3 are in one part only"),
+        ({"y_test": np.arange(8) % 5}, "must be in y_test, and no other; 4 is in one part only"),
         ({"y_train": LABELS * 10**9}, "labels are whole numbers"),
     ],
 )
@@ -263,7 +289,7 @@ def test_train_size_limits_the_training_rows_alone() -> None:
 
 def test_splits_that_miss_a_class_or_rows_are_refused() -> None:
     digits = load_dataset("digits")
-    with pytest.raises(InputError, match=r"the stop part has \d+ rows and"):
+    with pytest.raises(InputError, match=r"the stop part has 3 rows and 3 of 10 classes \(none of class \d, of whose"):
         make_splits(digits, DataSpec(stop_fraction=0.002), 0)
     with pytest.raises(InputError, match=r"data.train_size is 5,000"):
         make_splits(digits, DataSpec(train_size=5000), 0)
