@@ -89,7 +89,7 @@ def run(
         trials: its total over all runs, at least 1; if not given, the file's, or what it was raised to.
         timeout: of this run, such as "30m", if not the file's.
         workers: how many trials may run at once, at least 1; one a core if not given.
-        data: auto, a data set's name, or the path of an .npz file, if not the file's.
+        data: auto, a data set's name, or the path of data of your own (see the README), if not the file's.
         engine: processes or inline, or an engine of your own.
         settings: "section.key=value" each, over the file's.
         confirm: whether the best are confirmed, where the study's `confirm.seeds` isn't 0.

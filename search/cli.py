@@ -50,7 +50,10 @@ _Timeout = Annotated[
 ]
 _Workers = Annotated[int | None, typer.Option(metavar="W", help="Trials at once  [default: one a core]")]
 _Trials = Annotated[int | None, typer.Option(metavar="N", help="The study's total, over all its runs.")]
-_Data = Annotated[str | None, typer.Option(metavar="DATA", help="auto, mnist, digits, or an .npz file.")]
+_Data = Annotated[
+    str | None,
+    typer.Option(metavar="DATA", help="auto, mnist, digits, an .npz file, a folder of IDX files or of images."),
+]
 _Engine = Annotated[str, typer.Option(metavar="ENGINE", help="Where trials train: processes or inline.")]
 _NoConfirm = Annotated[bool, typer.Option("--no-confirm", help="Don't confirm the best on fresh seeds.")]
 

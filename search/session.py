@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.coordinator import StopReason
-from search.data import load_dataset
+from search.data import load_dataset, located
 from search.data.arrays import Dataset, DataUnavailableError
 from search.data.shared import shared
 from search.data.splits import make_splits
@@ -275,15 +275,13 @@ def _load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) 
         source = record.dataset.source
     if source == "auto":
         try:
-            return load_dataset("mnist"), "mnist"
+            return load_dataset("mnist", spec.data.image_size), "mnist"
         except DataUnavailableError as error:
             progress.message(
                 f"WARNING: {error}. MNIST is not here, so this study is about scikit-learn's 1,797 digits instead."
             )
             source = "digits"
-    if source.endswith(".npz"):
-        source = str(Path(source).absolute())
-    return load_dataset(source), source
+    return load_dataset(source, spec.data.image_size), located(source)
 
 
 def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord) -> None:

@@ -28,7 +28,7 @@ def export_study(study: StudyRecord, training: Trained, folder: Path, *, force: 
     """Write a training into a folder; see `search.api.export` for the arguments and what is raised."""
     check_folder(folder, force)
     source, spec = study.dataset.source, study.spec
-    dataset = load_dataset(source)
+    dataset = load_dataset(source, spec.data.image_size)
     if dataset.sha256 != study.dataset.sha256:
         raise InputError(f"{source} has the fingerprint {dataset.sha256} now, the study {study.dataset.sha256}")
     seed = None if training.fresh_seed is None else fresh_seed(spec.search.seed, training.fresh_seed)

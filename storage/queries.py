@@ -44,7 +44,7 @@ class DatasetInfo:
 
     Attributes:
         name: how answers call it.
-        source: a built-in data set's name, or the absolute path of an .npz file.
+        source: a built-in data set's name, or the absolute path of the user's own.
         sha256: the fingerprint over its arrays.
         n_train, n_test: rows of its training and its test part.
     """

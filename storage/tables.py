@@ -21,7 +21,7 @@ class StudyRow(Base):
     created_at: Mapped[datetime]  # UTC, as all times here
     spec: Mapped[str] = mapped_column(Text)  # resolved, JSON; sampler, pruner and budget are the latest run's
     spec_fingerprint: Mapped[str]
-    source: Mapped[str]  # a built-in data set's name, or an .npz file's absolute path
+    source: Mapped[str]  # a built-in data set's name, or the absolute path of the user's own
     dataset: Mapped[str]
     dataset_sha256: Mapped[str]
     n_train: Mapped[int]

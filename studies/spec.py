@@ -148,7 +148,12 @@ class DataSpec(_Section):
     source: str = Field(
         "auto",
         min_length=1,
-        description="auto (MNIST, else digits), mnist, digits, or the path of an .npz file",
+        description="auto (MNIST, else digits), mnist, digits, or the path of data of your own: an .npz file, a folder "
+        "of MNIST's IDX files, or a folder of images with a sub-folder for each class",
+    )
+    image_size: Annotated[tuple[PositiveInt, PositiveInt], Strict(False)] | None = Field(
+        None,
+        description="height and width to which a folder's images are resized; if not given, they must be of one size",
     )
     stop_fraction: float = Field(
         0.1, gt=0, lt=0.5, description="part of the training rows that decides early stopping and pruning"

@@ -40,6 +40,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fakes_settings = ("FAKE_FAULTS", "FAKE_EPOCH_SECONDS", "FAKE_WORKER", "FAKE_PATIENCE_SECONDS", "FAKE_GO")
     for name in ("REGSEARCH_STORAGE", *fakes_settings):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     monkeypatch.chdir(tmp_path)
 
 

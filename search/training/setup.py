@@ -19,7 +19,7 @@ class TrainerSetup:
 
     Attributes:
         spec: the study.
-        source: a built-in data set's name, or the absolute path of an .npz file.
+        source: a built-in data set's name, or the absolute path of the user's own.
         sha256: the fingerprint that the data must have.
         shared: a folder with the machine's one copy of them, see `search.data.shared`; None: there is none.
         files: the folder in which trials keep their states, see `search.trial_files`; None: they keep none.
@@ -66,7 +66,7 @@ def load_data(setup: TrainerSetup) -> Dataset:
             mapped = read_shared(Path(setup.shared), setup.source)
             if mapped.sha256 == setup.sha256:
                 return mapped
-    return load_dataset(setup.source)
+    return load_dataset(setup.source, setup.spec.data.image_size)
 
 
 class ThreadsError(RuntimeError):
