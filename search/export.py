@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from search.data import source_kind
 from search.data.arrays import Dataset
 from search.data.splits import make_splits
 from search.files import sync_folder
@@ -101,8 +102,12 @@ def export_configuration(
     figures = figures or {}
     regularization = Regularization.from_params(params)
     splits = make_splits(dataset, spec.data, spec.search.seed)
+    kind, source = source_kind(info.source), info.source
+    if kind == "idx" and not os.path.isdir(source):
+        source = os.path.dirname(source)
     data = ScriptData(
-        source=info.source,
+        source=source,
+        kind="npz" if kind == "built-in" else kind,
         input_shape=dataset.x_train.shape[1:],
         class_count=dataset.class_count,
         has_bytes=dataset.x_train.dtype == np.uint8,
@@ -131,7 +136,12 @@ def export_configuration(
         "seed": seed,
         "figures": dict(figures),
         "confirmed": None if finalist is None else asdict(finalist),
-        "data": {**dataset_json(info), "source": info.source, "input_shape": data.input_shape},
+        "data": {
+            **dataset_json(info),
+            "source": info.source,
+            "input_shape": data.input_shape,
+            "class_names": dataset.class_names,
+        },
         "rows": {"train": data.train_rows, "stop": data.stop_rows, "select": len(splits.select)},
         "spec": json.loads(spec.to_json()),
         "spec_fingerprint": spec.fingerprint(),

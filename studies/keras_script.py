@@ -1,6 +1,7 @@
 """A configuration as the Keras script that one would write by hand: it builds, fits and evaluates its network."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from studies.errors import one_line
 from studies.space import Regularization
@@ -19,13 +20,52 @@ _FILE = """\
 with np.load({path}) as data:
     x_train, y_train, x_test, y_test = (data[key] for key in ("x_train", "y_train", "x_test", "y_test"))"""
 
+_IDX = """\
+def idx(name, header):
+    path = sorted(pathlib.Path({path}).glob(name))[0]
+    content = path.read_bytes()
+    content = gzip.decompress(content) if content[:2] == b"\\x1f\\x8b" else content
+    return np.frombuffer(content, np.uint8, offset=header)
+
+
+x_train = idx("train-images?idx3-ubyte*", 16).reshape({rows})
+y_train = idx("train-labels?idx1-ubyte*", 8)
+x_test = idx("t10k-images?idx3-ubyte*", 16).reshape({rows})
+y_test = idx("t10k-labels?idx1-ubyte*", 8)"""
+_IMAGES = """\
+def images(folder):
+    x, y = [], []
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for label, path in enumerate(classes):
+        for file in sorted(path.rglob("[!.]*")):
+            if file.suffix.lower() in (".bmp", ".gif", ".jpeg", ".jpg", ".png"):
+                options = dict(target_size={size}, interpolation="bilinear")
+                image = keras.utils.load_img(file, {color}, **options)
+                x.append(np.reshape(image, {shape}))
+                y.append(label)
+    return np.array(x), np.array(y)
+
+
+folder = pathlib.Path({path})
+"""
+_PARTS = """\
+x_train, y_train = images(folder / "train")
+x_test, y_test = images(folder / "test")"""
+_CLASSES = """\
+x, y = images(folder)
+x_train, x_test, y_train, y_test = sklearn.model_selection.train_test_split(
+    x, y, test_size=0.2, stratify=y, random_state=0
+)"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptData:
     """What a script must know of its data.
 
     Attributes:
-        source: mnist, digits, or the path of an .npz file with Keras's keys.
+        source: mnist, digits, or the path of data of the user's own.
+        kind: what lies at a path: npz: an .npz file with Keras's keys, idx: MNIST's files (of which it is the folder),
+            classes: images in a folder for each class, parts: those in `train` and `test`.
         input_shape: of one row: (features,), (height, width), (height, width, channels).
         class_count: at least 2.
         has_bytes: whether values are 0…255 and to be scaled; else they are taken as they are.
@@ -33,6 +73,7 @@ class ScriptData:
     """
 
     source: str
+    kind: Literal["npz", "idx", "classes", "parts"] = "npz"
     input_shape: tuple[int, ...]
     class_count: int
     has_bytes: bool
@@ -49,7 +90,7 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
         data: what it trains on.
         seed: at least 0.
     """
-    imports, loading = _loading(data.source)
+    imports, loading = _loading(data)
     seed %= 2**32  # more is no seed of Keras's
     training = spec.training
     layers = [f"Input({data.input_shape})", *(["Rescaling(1 / 255)"] if data.has_bytes else []), "Flatten()"]
@@ -89,14 +130,26 @@ print(f"test accuracy {{accuracy:.4f}}")
 '''
 
 
-def _loading(source: str) -> tuple[str, str]:
+def _loading(data: ScriptData) -> tuple[str, str]:
     """Return the script's imports, and the lines that load its data."""
-    if source == "mnist":
-        return "import keras\nimport numpy as np", _MNIST
-    if source == "digits":
-        return "import keras\nimport numpy as np\nimport sklearn.datasets\nimport sklearn.model_selection", _DIGITS
-    path = source if source.endswith(".npz") else f"{source}.npz"
-    return "import keras\nimport numpy as np", _FILE.format(path=ascii(path))
+    standard, others, path = "", "", ascii(data.source)
+    if data.source == "mnist":
+        loading = _MNIST
+    elif data.source == "digits":
+        others, loading = "import sklearn.datasets\nimport sklearn.model_selection\n", _DIGITS
+    elif data.kind == "npz":
+        loading = _FILE.format(path=path if data.source.endswith(".npz") else ascii(f"{data.source}.npz"))
+    elif data.kind == "idx":
+        standard, loading = "import gzip\nimport pathlib\n\n", _IDX.format(path=path, rows=(-1, *data.input_shape))
+    else:
+        color = "rgb" if len(data.input_shape) == 3 else "grayscale"
+        standard = "import pathlib\n\n"
+        others = "" if data.kind == "parts" else "import sklearn.model_selection\n"
+        loading = _IMAGES.format(
+            path=path, color=f'color_mode="{color}"', size=data.input_shape[:2], shape=data.input_shape
+        ) + (_PARTS if data.kind == "parts" else _CLASSES)
+    gap = "\n" if loading.startswith("def ") else ""
+    return f"{standard}import keras\nimport numpy as np\n{others}{gap}".removesuffix("\n"), loading
 
 
 def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization) -> list[str]:

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from conftest import Command, RecordingProgress
 from helpers import rows
+from own_data import save, write_idx, write_images
 
 from search import api, export
 from search.data import load_dataset
@@ -396,6 +398,51 @@ def test_a_script_on_a_file_and_one_on_mnist_run(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-I", "-c", run], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "test accuracy " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "size"),
+    [
+        ("idx", "L", None),
+        *itertools.product(("classes", "parts"), ("L", "RGB"), (None, (3, 7))),
+    ],
+)
+def test_a_script_on_a_folder_loads_the_rows_that_were_searched(
+    tmp_path: Path, kind: Any, mode: str, size: tuple[int, int] | None
+) -> None:
+    folder = tmp_path / "it's {mine}"
+    if kind == "idx":
+        write_idx(folder, pack=True)
+        source = str(folder / "t10k-images-idx3-ubyte.gz")
+    else:
+        source = str(folder)
+        for part in ("train", "test") if kind == "parts" else (".",):
+            write_images(folder / part, mode=mode)
+            save(folder / part / ".hidden" / "0.png", 1)
+    dataset = load_dataset(source, size)
+    data = ScriptData(source=str(folder), kind=kind, input_shape=dataset.x_train.shape[1:],
+                      class_count=dataset.class_count, has_bytes=True, train_rows=16, stop_rows=4)  # fmt: skip
+    script = keras_script("A title.", StudySpec(), data, Regularization(), 0)
+    assert max(len(line) for line in script.splitlines() if str(tmp_path) not in line) <= 120
+    loading, _, rest = script.partition("keras.utils.set_random_seed")
+    assert rest
+    found: dict[str, Any] = {}
+    exec(compile(loading, "model.py", "exec"), found)
+
+    def sorted_rows(x: Any, y: Any) -> list[tuple[int, bytes]]:
+        return sorted((int(label), row.tobytes()) for row, label in zip(x.astype(np.uint8), y, strict=True))
+
+    if kind == "classes":  # another stratified split of the same rows
+        assert np.array_equal(np.bincount(found["y_test"]), np.bincount(dataset.y_test))
+        assert sorted_rows(
+            np.concatenate([found["x_train"], found["x_test"]]), [*found["y_train"], *found["y_test"]]
+        ) == sorted_rows(np.concatenate([dataset.x_train, dataset.x_test]), [*dataset.y_train, *dataset.y_test])
+    else:
+        for part in ("train", "test"):
+            assert found[f"x_{part}"].shape == getattr(dataset, f"x_{part}").shape
+            assert sorted_rows(found[f"x_{part}"], found[f"y_{part}"]) == sorted_rows(
+                getattr(dataset, f"x_{part}"), getattr(dataset, f"y_{part}")
+            )
 
 
 def test_the_library_says_that_it_trains_again(

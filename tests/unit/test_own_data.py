@@ -14,41 +14,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_data import NAMES, arrays, idx, save, write_idx, write_images
 from PIL import Image
 
 from search.data import images, load_dataset, located, source_kind
 from search.data.arrays import Dataset
 from search.data.idx import read_idx
 from studies.errors import InputError
-
-NAMES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
-
-
-def arrays() -> dict[str, Any]:
-    generator = np.random.default_rng(0)
-    return {
-        "x_train": generator.integers(0, 256, (30, 5, 4)).astype(np.uint8),
-        "y_train": (np.arange(30) % 3).astype(np.uint8),
-        "x_test": generator.integers(0, 256, (9, 5, 4)).astype(np.uint8),
-        "y_test": (np.arange(9) % 3).astype(np.uint8),
-    }
-
-
-def idx(array: Any) -> bytes:
-    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-def write_idx(folder: Path, pack: bool = False) -> Path:
-    folder.mkdir(exist_ok=True)
-    for key, array in arrays().items():
-        (folder / f"{NAMES[key]}{'.gz' if pack else ''}").write_bytes(gzip.compress(idx(array)) if pack else idx(array))
-    return folder
-
 
 EXPECTED = Dataset(name="any", **arrays()).sha256
 
@@ -151,20 +123,6 @@ def test_whatever_an_idx_header_says_there_is_a_data_set_or_one_line(
 
 
 # folders of images
-
-
-def save(path: Path, value: int, mode: str = "RGB", size: tuple[int, int] = (4, 5), **options: Any) -> None:
-    """Save an image of one colour, (width, height)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    colour = value if mode in ("L", "1", "I;16", "P") else (value,) * len(Image.new(mode, (1, 1)).getbands())
-    Image.new(mode, size, colour).save(path, **options)
-
-
-def write_images(folder: Path, rows: int = 10, mode: str = "RGB", classes: tuple[str, ...] = ("cat", "dog")) -> Path:
-    for label, name in enumerate(classes):
-        for row in range(rows):
-            save(folder / name / f"{row:02}.png", 100 * label + row, mode)
-    return folder
 
 
 def test_a_folder_of_images_has_its_classes_by_name_and_a_fifth_held_out(tmp_path: Path) -> None:
