@@ -54,9 +54,11 @@ _Data = Annotated[
     str | None,
     typer.Option(metavar="DATA", help="auto, mnist, digits, an .npz file, a folder of IDX files or of images."),
 ]
+_Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the study file; may be repeated.")
+]
 _Engine = Annotated[str, typer.Option(metavar="ENGINE", help="Where trials train: processes or inline.")]
 _NoConfirm = Annotated[bool, typer.Option("--no-confirm", help="Don't confirm the best on fresh seeds.")]
-
 _TensorBoard = Annotated[
     str | None, typer.Option(metavar="DIR", help="Leave TensorBoard's files of each finished trial in DIR/STUDY.")
 ]
@@ -74,10 +76,7 @@ def run(
     workers: _Workers = None,
     data: _Data = None,
     engine: _Engine = "processes",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the study file; may be repeated."),
-    ] = None,
+    settings: _Settings = None,
     tensorboard: _TensorBoard = None,
     checkpoints: _Checkpoints = None,
     no_confirm: _NoConfirm = False,
@@ -308,8 +307,7 @@ def enqueue(
 
     number, study = api.enqueue(name, params, storage=storage)
     print(f"trial {number} of {name} will try {', '.join(params)}")
-    if number >= study.spec.budget.trials:
-        total = study.spec.budget.trials
+    if number >= (total := study.spec.budget.trials):
         print(
             f"it lies beyond the study's total of {total}: raise it with "
             f"`regsearch resume {name} --trials {number + 1}`",
@@ -339,14 +337,13 @@ def dashboard(
 
 
 @app.command()
-def doctor(as_json: _Json = False, storage: _Storage = None) -> None:
+def doctor(data: _Data = None, settings: _Settings = None, as_json: _Json = False, storage: _Storage = None) -> None:
     """Check data, database, versions and machine."""
     from search import doctor
 
-    checks = doctor.examine(storage)
+    checks = doctor.examine(storage, data, settings or [])
     print_(checks, as_json, doctor.as_text, doctor.as_json)
-    if any(not check.is_well for check in checks):
-        raise typer.Exit(max(check.exit_code for check in checks))
+    raise typer.Exit(max(check.exit_code for check in checks))
 
 
 @app.command()

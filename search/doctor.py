@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from search import api
-from search.data import mnist
+from search.data import examination, load_dataset, located, mnist, source_kind
+from search.data.arrays import Dataset, DataUnavailableError
 from search.machine import core_count, versions
 from storage.database import database_path, is_new, journal_mode, open_for_reading
 from storage.integrity import check_integrity
 from storage.place import troubles
 from storage.queries import get_study, study_names
 from storage.schema import NoStudiesError
-from studies.errors import RegsearchError, StorageError
+from studies.errors import InputError, RegsearchError, StorageError
+from studies.spec import StudySpec
+from studies.study_file import read_study, with_options
+
+_NO_MNIST = "MNIST is not here; Keras fetches it with the first study, and without a network digits stand in"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +36,19 @@ class Check:
         return "ok  " if self.is_well else "BAD " if self.exit_code else "WARN"
 
 
-def examine(storage: str | None) -> list[Check]:
-    """Examine everything; what is wrong is a finding, not an error."""
+def examine(storage: str | None, data: str | None = None, settings: Sequence[str] = ()) -> list[Check]:
+    """Examine everything; what is wrong is a finding, not an error.
+
+    Args:
+        storage: see `search.api.storage_url`.
+        data: as of `search.api.run`; examined more closely than MNIST is where it isn't given.
+        settings: "section.key=value" each, over the study `mnist`, such as "data.image_size=[32, 32]".
+
+    Raises InputError for settings that can't be.
+    """
+    if data is None and settings:
+        raise InputError("--set is for the data to examine: give them with --data")
+    spec = with_options(read_study("mnist", settings), data=data)
     found = ", ".join(f"{package} {number}" for package, number in versions().items())
     return [
         Check(subject="versions", finding=found),
@@ -40,7 +56,7 @@ def examine(storage: str | None) -> list[Check]:
         Check(subject="SQLite", finding=f"journal mode {journal_mode()[0]}: {journal_mode()[1]}"),
         _checked("database", lambda: _examine_database(storage)),
         *_examine_place(storage),
-        _checked("data", _examine_mnist),
+        *([_checked("data", _examine_mnist)] if data is None else _examine_data(spec)),
     ]
 
 
@@ -91,6 +107,36 @@ def _examine_place(storage: str | None) -> list[Check]:
 
 def _examine_mnist() -> str:
     found = mnist.find()
-    if found is None:
-        return "MNIST is not here; Keras fetches it with the first study, and without a network digits stand in"
-    return f"{mnist.read(found)} in {found}"
+    return _NO_MNIST if found is None else f"{mnist.read(found)} in {found}"
+
+
+def _examine_data(spec: StudySpec) -> list[Check]:
+    """Say what a study's data are, and warn of what is questionable."""
+    try:
+        dataset, where = _load(spec)
+    except RegsearchError as error:
+        return [Check(subject="data", finding=str(error), is_well=False, exit_code=error.exit_code)]
+    held_out = [] if dataset.held_out is None else [Check(subject="data test rows", finding=dataset.held_out)]
+    doubts = examination.doubts(dataset, spec)
+    return [
+        Check(subject="data", finding=f"{dataset}{where}"),
+        Check(subject="data rows", finding=examination.rows(dataset)),
+        Check(subject="data classes", finding=examination.classes(dataset)),
+        *held_out,
+        _checked("data splits", lambda: examination.split_sizes(dataset, spec)),
+        *(Check(subject=f"data {subject}", finding=doubt, is_well=False) for subject, doubt in doubts.items()),
+    ]
+
+
+def _load(spec: StudySpec) -> tuple[Dataset, str]:
+    """Return a study's data, and " in" and where they are; nothing is fetched."""
+    source = spec.data.source
+    if source in ("auto", "mnist"):
+        found = mnist.find()
+        if found is not None:
+            return mnist.read(found), f" in {found}"
+        if source == "mnist":
+            raise DataUnavailableError(_NO_MNIST)
+        source = "digits"
+    where = "" if source_kind(source) == "built-in" else f" in {located(source)}"
+    return load_dataset(source, spec.data.image_size), where

@@ -105,14 +105,18 @@ class Dataset:
     @property
     def notes(self) -> list[str]:
         """What whoever begins a study on it should know, a line each."""
-        notes = [] if self.held_out is None else [f"{self.name}: {self.held_out}"]
+        return [f"{self.name}: {note}" for note in (self.held_out, self.values_note) if note is not None]
+
+    @property
+    def values_note(self) -> str | None:
+        """That training values are far from what networks learn well from; None where they aren't."""
         low, high = self.x_train.min(), self.x_train.max()
-        if self.x_train.dtype != np.uint8 and max(-low, high) > _FARTHEST:
-            notes.append(
-                f"{self.name}: values from {low:g} to {high:g} are used as they are, and networks learn badly from "
-                "values far from 0 to 1; pixels are scaled if they are uint8, anything else is yours to standardize"
-            )
-        return notes
+        if self.x_train.dtype == np.uint8 or max(-low, high) <= _FARTHEST:
+            return None
+        return (
+            f"values from {low:g} to {high:g} are used as they are, and networks learn badly from what is far from "
+            "0 to 1: give pixels as uint8, which is scaled, and standardize other features"
+        )
 
 
 def check_size(what: str, n_bytes: int) -> None:
