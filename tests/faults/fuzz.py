@@ -48,6 +48,7 @@ from faults.inputs import (
     write_bomb,
 )
 from helpers import raw_study
+from own_data import write_idx, write_images
 
 from search import pruners, samplers
 from search.files import TEMPORARY, sealed
@@ -245,11 +246,20 @@ def urls(world: World, generator: random.Random) -> tuple[str, Outcome, list[str
 
 
 def data_files(world: World, generator: random.Random) -> tuple[str, Outcome, list[str]]:
-    """An .npz file."""
+    """An .npz file, IDX files, or a folder of images."""
     folder = world.fresh_case()
     path = folder / "fuzz.npz"
     allowed: tuple[int, ...] = (0, 2)
-    match generator.randrange(7):
+    match generator.randrange(9):
+        case 7 | 8 as kind:
+            path = folder / "fuzz"
+            if kind == 7:
+                write_idx(path, pack=generator.random() < 0.5)
+            else:
+                write_images(path, rows=30, mode=generator.choice(("L", "RGB", "P")))
+            changed = generator.choice(sorted(file for file in path.rglob("*") if file.is_file()))
+            changed.write_bytes(mutated_bytes(changed.read_bytes(), generator))
+            what = f"changed bytes of {changed.name}"
         case 6:
             what = generator.choice(list(ACCEPTED_ARRAYS))
             np.savez(path, **arrays(**ACCEPTED_ARRAYS[what]))
@@ -275,7 +285,8 @@ def data_files(world: World, generator: random.Random) -> tuple[str, Outcome, li
             path.write_bytes(content)
             what = "changed bytes"
     before = (folder / "regsearch.db").read_bytes()
-    outcome = call(folder, ["run", "mine.toml", "--name", "new", "--data", "fuzz.npz", "--trials", "1"])
+    outcome = call(folder, ["run", "mine.toml", "--name", "new", "--data", path.name, "--trials", "1",
+                            "--set", "data.train_size=10"])  # fmt: skip
     return what, outcome, _checked(world, folder, before, outcome, allowed=allowed)
 
 

@@ -213,6 +213,7 @@ def harness(folder: Path) -> Iterator[None]:
 
     platform.platform()  # once it has asked the machine, by a process, it remembers
     environment = {"REGSEARCH_MNIST": str(folder / "mnist.npz"), "KERAS_HOME": str(folder), "COLUMNS": "100"}
+    environment["XDG_CACHE_HOME"] = "cache"  # in the folder of each case
     with spared_disk(), ExitStack() as stack:
         for target, name, new in (
             (session, "make_engine", _make_engine),
