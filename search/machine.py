@@ -10,6 +10,11 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def memory_bytes() -> int:
+    """Return how much memory this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def versions() -> dict[str, str]:
     """Return the versions that results depend on."""
     packages = ("tensorflow", "keras", "optuna", "numpy", "regsearch")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.machine import memory_bytes
 from studies.errors import InputError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -121,8 +122,11 @@ class Dataset:
 
 def check_size(what: str, n_bytes: int) -> None:
     """Raise InputError for data that unpack to more bytes than a search can hold."""
-    if n_bytes > _LARGEST_BYTES:
-        raise InputError(f"{what} unpacks to {n_bytes:,} bytes; at most {_LARGEST_BYTES:,} fit a search in memory")
+    largest = min(_LARGEST_BYTES, memory_bytes())
+    if n_bytes > largest:
+        raise InputError(
+            f"{what} unpacks to {n_bytes:,} bytes; at most {largest:,} fit a search in this machine's memory"
+        )
 
 
 def read_npz(path: Path, name: str | None = None) -> Dataset:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from search.data.splits import Rows
 from search.training.checkpoints import Arrays
 from search.training.optimizers import OPTIMIZERS
-from search.training.trial import Weights
+from search.training.trial import Weights, evaluated_parts
 from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.spec import ModelSpec, TrainingSpec
@@ -162,9 +162,8 @@ class CompiledNetwork:
     def evaluate(self, rows: Rows) -> RowFigures:
         """Apply the network without dropout, with BatchNormalization's moving averages."""
         losses, hits = [], []
-        for start in range(0, len(rows), _EVALUATED_AT_ONCE):
-            part = rows[start : start + _EVALUATED_AT_ONCE].astype(np.int32)
-            loss, hit = self._compiled_evaluate(tf.constant(part))
+        for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, self._x.shape[1]):
+            loss, hit = self._compiled_evaluate(tf.constant(part.astype(np.int32)))
             losses.append(loss.numpy())
             hits.append(hit.numpy())
         return RowFigures(losses=np.concatenate(losses), hits=np.concatenate(hits))

@@ -1,5 +1,6 @@
 """The reference trainer: `model.fit`, one epoch a call, on rows in an order of our own."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from search.data.splits import Rows, Splits
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.model import RegularizedNetwork
 from search.training.trainer import OnEpoch
-from search.training.trial import Weights, train_trial
+from search.training.trial import Weights, evaluated_parts, train_trial
 from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.spec import StudySpec
@@ -133,8 +134,7 @@ def look_at_test(builder: RegularizedNetwork, dataset: Dataset, task: TrialTask,
 def evaluate(model: keras.Model, x: NDArray[Any], y: NDArray[Any], rows: Rows) -> RowFigures:
     """Apply a model that gives logits to some rows, dropout off."""
     losses, hits = [], []
-    for start in range(0, len(rows), _EVALUATED_AT_ONCE):
-        part = rows[start : start + _EVALUATED_AT_ONCE]
+    for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(x.shape[1:])):
         logits = model(x[part], training=False)
         loss = keras.losses.sparse_categorical_crossentropy(y[part], logits, from_logits=True)
         losses.append(keras.ops.convert_to_numpy(loss))

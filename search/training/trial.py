@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from studies.rows import RowFigures
 from studies.trial import EpochMetrics, TrialOutcome
 
 _NEAR_ZERO = 1e-3
+_VALUES_AT_ONCE = 100_000_000  # as floats, 400 MB
 
 Weights = list[NDArray[Any]]
 
@@ -102,6 +104,19 @@ def train_trial(
 def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:
     """Return the rows in the order in which an epoch, counted from 0, takes them."""
     return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(rows)
+
+
+def evaluated_parts(rows: Rows, at_most: int, features: int) -> Iterator[Rows]:
+    """Give the rows in parts that are evaluated at once, of at most so many rows, fewer where rows are long.
+
+    Args:
+        rows: in any order.
+        at_most: rows of a part, at least 1.
+        features: values of one row.
+    """
+    size = max(min(at_most, _VALUES_AT_ONCE // features), 1)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def _after_epoch(network: Network, state: TrialState, splits: Splits, seed: int, started: float) -> TrialState:

@@ -20,6 +20,7 @@ from search.training.early_stopping import EarlyStopping
 from search.training.keras_trainer import KerasTrainer
 from search.training.model import RegularizedNetwork
 from search.training.trainer import DivergedError
+from search.training.trial import evaluated_parts
 from studies.space import Regularization
 from studies.spec import StudySpec, TrainingSpec
 from studies.study_file import read_study
@@ -250,3 +251,22 @@ def test_floats_are_not_scaled_again(kind: str, digits: Dataset) -> None:
     other, _ = train(make(kind, scaled))
     assert other.select_cross_entropy == pytest.approx(one.select_cross_entropy, rel=1e-3)
     gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("at_most", "features", "size"),
+    [(10_000, 784, 10_000), (10_000, 10_000, 10_000), (10_000, 150_528, 664), (1_000, 3072, 1_000), (1_000, 10**9, 1)],
+)
+def test_rows_are_evaluated_in_parts_that_fit_the_memory(at_most: int, features: int, size: int) -> None:
+    parts = list(evaluated_parts(np.arange(2 * size + 1), at_most, features))
+    assert [len(part) for part in parts] == [size, size, 1]
+    assert np.array_equal(np.concatenate(parts), np.arange(2 * size + 1))
+
+
+def test_long_rows_are_evaluated_fewer_at_once_to_the_same_figures(
+    kind: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = train(make(kind, digits))
+    monkeypatch.setattr("search.training.trial._VALUES_AT_ONCE", 50 * 784)
+    other, _ = train(make(kind, digits))
+    assert other.select_cross_entropy == pytest.approx(one.select_cross_entropy, rel=1e-5)

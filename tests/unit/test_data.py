@@ -192,6 +192,16 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         read_npz(tmp_path / "bomb.npz")
 
 
+def test_what_is_larger_than_the_machine_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "own.npz", **arrays())
+    unpacked = sum(member.file_size for member in zipfile.ZipFile(tmp_path / "own.npz").infolist())
+    monkeypatch.setattr("search.data.arrays.memory_bytes", lambda: unpacked)
+    read_npz(tmp_path / "own.npz")
+    monkeypatch.setattr("search.data.arrays.memory_bytes", lambda: unpacked - 1)
+    with pytest.raises(InputError, match=rf"own.npz unpacks to {unpacked:,} bytes; at most {unpacked - 1:,} fit"):
+        read_npz(tmp_path / "own.npz")
+
+
 def test_an_unknown_data_set_is_refused_with_the_names() -> None:
     with pytest.raises(InputError, match="did you mean mnist"):
         load_dataset("minst")
