@@ -219,10 +219,10 @@ def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
 
-def bomb(path: Path) -> None:
+def bomb(path: Path, side: int) -> None:
     Image.new("L", (1, 1)).save(path)
     content = bytearray(path.read_bytes())
-    content[16:24] = struct.pack(">2I", 2**30, 2**30)
+    content[18:26] = struct.pack("<2i", side, side)
     path.write_bytes(content)
 
 
@@ -238,7 +238,8 @@ IMAGE_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (lambda f: (f / "cat" / "03.png").write_text("no image"), "03.png can't be read as an image"),
     "another format": (lambda f: save(f / "dog" / "x.png", 1, format="TIFF"), "x.png can't be read as an image"),
     "no file": (lambda f: (f / "dog" / "x.png").symlink_to("absent"), ""),
-    "a bomb": (lambda f: bomb(f / "dog" / "x.png"), "x.png can't be read as an image"),
+    "a bomb": (lambda f: bomb(f / "dog" / "x.bmp", 2**30), r"x.bmp can't be read as an image \(Image size"),
+    "a small bomb": (lambda f: bomb(f / "dog" / "x.bmp", 10_000), r"x.bmp can't be read as an image \(Image size"),
     "16 bits": (lambda f: save(f / "dog" / "x.png", 1, "I;16"), "x.png has more than 8 bits a pixel"),
     "another size": (lambda f: save(f / "dog" / "x.png", 1, size=(5, 5)), "must be of one"),
     "a class without images": (lambda f: (f / "emu").mkdir(), r"emu has no images: .* end in .bmp, .gif"),
