@@ -13,7 +13,8 @@ from studies.statistics import Interval
 class Gain:
     """What one finalist gains over another on the test rows, paired by seed and row; positive is better.
 
-    The risk of a misleading low end is shared among all finalists of a study, so each interval has a higher level.
+    The risk of a misleading low end is shared among all finalists of a study, for each of the two figures by itself, so
+    each interval has a higher level.
 
     Attributes:
         cross_entropy: nats per row, the other's less its own.
@@ -82,7 +83,8 @@ class Conclusion:
         failed: each finalist that did not, and why.
         techniques: a row each.
         claims_gain: whether the winner beats none beyond noise, at `level`.
-        level: of the finalists' own intervals, and of the low ends of all gains together, such as 0.95.
+        level: of the finalists' own intervals, and of the low ends of all gains in one figure together, such as
+            0.95.
         seeds: how many fresh seeds, the same for all.
         select_rows, test_rows: how many rows each figure is over.
         looks: how often finalists were chosen and shown the test rows; after the first they are no longer fresh.

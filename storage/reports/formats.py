@@ -51,8 +51,11 @@ def level(share: float) -> str:
 
 
 def shared_risk(share: float) -> str:
-    """Say what the intervals of several gains mean together."""
-    return f"The gains share their risk: with {level(share)} confidence, not one of their low ends is above the truth."
+    """Say what the intervals of several gains mean together; each column of a table has its own risk."""
+    return (
+        f"The gains in each column share their risk: with {level(share)} confidence, not one of the column's low ends "
+        "is above the truth."
+    )
 
 
 def count(number: int, noun: str) -> str:

@@ -31,6 +31,7 @@ from storage.reports.figures.strengths import strengths
 from storage.reports.sections.again import as_toml
 from storage.reports.sections.cost import saved_epochs
 from storage.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
+from storage.reports.text import answer_as_text, as_text
 from studies.spec import StudySpec
 
 ALL = [
@@ -436,6 +437,13 @@ def test_the_paragraph_never_claims_what_is_not_known() -> None:
     assert "accuracy alone is not beyond noise" in summary.paragraph(answer, made.make_conclusion(0.0055))
     for conclusion in (without, worse):
         assert page.as_html(replace(made.rich(), conclusion=conclusion))
+
+
+@pytest.mark.parametrize("name", ["rich", "nothing-gained"])
+def test_every_report_says_that_the_risk_is_shared_within_each_column(name: str, read: dict[str, Page]) -> None:
+    content = made.CONTENTS[name]()
+    for said in (read[name].text, as_text(content, 120), answer_as_text(content.answer, content.conclusion, 120)):
+        assert "in each column share their risk: with 95 % confidence" in " ".join(said.split())
 
 
 def test_trials_that_something_else_wrote_do_not_break_a_page() -> None:
