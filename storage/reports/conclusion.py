@@ -113,5 +113,24 @@ class Conclusion:
 
     @property
     def beating(self) -> tuple[FinalistResult, ...]:
-        """The finalists whose gain in cross-entropy is beyond noise, whether or not one of them is the winner."""
-        return tuple(result for result in self.results if result.gain and result.gain.cross_entropy.is_above(0))
+        """The finalists beside the winner whose gain in the study's objective is beyond noise."""
+        return tuple(
+            result
+            for result in self.results
+            if result.finalist.index != self.winner.finalist.index
+            and result.gain is not None
+            and self.judged(result.gain).is_above(0)
+        )
+
+    def judged(self, gain: Gain) -> Interval:
+        """Return a gain in the study's objective: claims, verdicts and orders go by it alone."""
+        return gain.accuracy if self.by_accuracy else gain.cross_entropy
+
+    def beside(self, gain: Gain) -> Interval:
+        """Return a gain in the figure that the study does not go by."""
+        return gain.cross_entropy if self.by_accuracy else gain.accuracy
+
+    @property
+    def figures(self) -> tuple[str, str]:
+        """The names of the objective and of the figure beside it."""
+        return ("accuracy", "cross-entropy") if self.by_accuracy else ("cross-entropy", "accuracy")

@@ -28,19 +28,26 @@ def _techniques(conclusion: Conclusion) -> Html:
     styles = (_TEXT, _TEXT, _NUMBER, _NUMBER)
     head = element("tr", *(element("th", name, style=style) for name, style in zip(_HEADER, styles, strict=True)))
     body = [
-        element("tr", *(element("td", cell, style=style) for cell, style in zip(_row(row), styles, strict=True)))
+        element(
+            "tr", *(element("td", cell, style=style) for cell, style in zip(_row(conclusion, row), styles, strict=True))
+        )
         for row in conclusion.techniques
     ]
     return element("table", element("thead", head), element("tbody", *body), style="border-collapse:collapse")
 
 
-def _row(row: TechniqueRow) -> list[object]:
+def _row(conclusion: Conclusion, row: TechniqueRow) -> list[object]:
     result = row.result
     if result is None:
         return [row.technique, "not tried", "", ""]
     name, gain = formats.settings(result.finalist.params), result.gain
     if gain is None:
         return [row.technique, name, "", ""]
-    is_beyond_noise = gain.cross_entropy.low > 0 or gain.cross_entropy.high < 0
-    loss = element("strong" if is_beyond_noise else "span", formats.cross_entropy_gain(gain.cross_entropy))
-    return [row.technique, name, loss, formats.accuracy_gain(gain.accuracy)]
+    judged = conclusion.judged(gain)
+    is_beyond_noise = judged.is_above(0) or judged.high < 0
+    told = formats.cross_entropy_gain(gain.cross_entropy), formats.accuracy_gain(gain.accuracy)
+    figures = [
+        element("strong" if is_beyond_noise and is_objective else "span", figure)
+        for figure, is_objective in zip(told, (not conclusion.by_accuracy, conclusion.by_accuracy), strict=True)
+    ]
+    return [row.technique, name, *figures]

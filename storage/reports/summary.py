@@ -80,22 +80,24 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
         )
     elif conclusion.claims_gain and winner.gain is not None:
         lines.append(f"The winner is {name}. O{over[1:]} it gains {_gains(winner.gain)} over no regularization.")
-        if winner.gain.accuracy.low <= 0:
-            lines.append("Its gain in accuracy alone is not beyond noise.")
+        lines += _beside(conclusion, winner.gain)
     elif conclusion.beating:
-        lines.append(_others(conclusion, name))
+        lines += _others(conclusion, name)
     elif winner.gain is None:
         lines.append(
             "Nothing beats no regularization beyond noise: on the select rows it does as well as any finalist, "
             "and it is the simplest."
         )
+        lines += _beaten_otherwise(conclusion)
     else:
         lines.append(
             f"Nothing beats no regularization beyond noise. {name[0].upper()}{name[1:]} does best on the select rows, "
             f"but what it gains there may be luck: {over}, {_gains(winner.gain)}."
         )
-        if winner.gain.cross_entropy.high < 0:
-            lines.append("On the test rows it is even worse than no regularization, beyond noise.")
+        for figure, interval in zip(conclusion.figures, _both(conclusion, winner.gain), strict=True):
+            if interval.high < 0:
+                lines.append(f"In test {figure} it is even worse than no regularization, beyond noise.")
+        lines += _beaten_otherwise(conclusion)
     lines += _test_figures(winner, "Its" if not is_baseline else "Without regularization, the")
     tied = [
         result for result in conclusion.results if result.is_tied and result.finalist.index != winner.finalist.index
@@ -110,17 +112,48 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     return lines
 
 
-def _others(conclusion: Conclusion, name: str) -> str:
+def _others(conclusion: Conclusion, name: str) -> list[str]:
     """Say that the simplest of the tied has no gain beyond noise, and others have."""
-    beating = conclusion.beating
-    others = "Another finalist beats" if len(beating) == 1 else f"{len(beating):,} other finalists beat"
-    best = max(beating, key=lambda result: result.gain.cross_entropy.mean if result.gain else 0.0)
+    beating, best = conclusion.beating, _best_of(conclusion)
     assert best.gain is not None
-    return (
+    others = "Another finalist beats" if len(beating) == 1 else f"{len(beating):,} other finalists beat"
+    told = f"{formats.settings(best.finalist.params)}: {_gains(best.gain)}."
+    if len(beating) > 1:
+        told = f"above all {told}"
+    return [
         f"On the select rows {name} is the simplest of those tied with the best, but on the test rows no gain over no "
-        f"regularization can be claimed for it. {others} no regularization beyond noise, above all "
-        f"{formats.settings(best.finalist.params)}: {_gains(best.gain)}."
+        f"regularization can be claimed for it. {others} no regularization beyond noise, {told}",
+        *_beside(conclusion, best.gain),
+    ]
+
+
+def _best_of(conclusion: Conclusion) -> FinalistResult:
+    """Return which of those that beat no regularization gains most on the test rows."""
+    return max(
+        conclusion.beating, key=lambda result: 0.0 if result.gain is None else conclusion.judged(result.gain).mean
     )
+
+
+def _both(conclusion: Conclusion, gain: Gain) -> tuple[Interval, Interval]:
+    return conclusion.judged(gain), conclusion.beside(gain)
+
+
+def _beside(conclusion: Conclusion, gain: Gain) -> list[str]:
+    """Say where a gain in the objective has none beside it in the other figure."""
+    figure, interval = conclusion.figures[1], conclusion.beside(gain)
+    if interval.high < 0:
+        return [f"In test {figure}, though, it is worse than no regularization, beyond noise."]
+    return [] if interval.is_above(0) else [f"Its gain in {figure} alone is not beyond noise."]
+
+
+def _beaten_otherwise(conclusion: Conclusion) -> list[str]:
+    """Say how many gain in the figure that the study does not go by, where none does in its objective."""
+    count = sum(result.gain is not None and conclusion.beside(result.gain).is_above(0) for result in conclusion.results)
+    if not count:
+        return []
+    who = "one finalist beats" if count == 1 else f"{count:,} finalists beat"
+    objective, other = conclusion.figures
+    return [f"In test {other}, though, {who} no regularization beyond noise; the study goes by {objective}."]
 
 
 def _gains(gain: Gain) -> str:

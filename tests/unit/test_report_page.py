@@ -16,8 +16,8 @@ import plotly.offline
 import pytest
 import report_contents as made
 
-from storage.reports import note, page, summary
-from storage.reports.conclusion import Conclusion
+from storage.reports import formats, note, page, summary
+from storage.reports.conclusion import Conclusion, Gain, TechniqueRow
 from storage.reports.content import Curve, ReportContent
 from storage.reports.figures.curves import curves, mean_curve
 from storage.reports.figures.early_stopping import by_patience, early_stopping
@@ -28,6 +28,7 @@ from storage.reports.figures.importance import importance
 from storage.reports.figures.parallel import parallel
 from storage.reports.figures.pruning import pruned_after, pruning
 from storage.reports.figures.strengths import strengths
+from storage.reports.inline import as_inline_html
 from storage.reports.sections.again import as_toml
 from storage.reports.sections.cost import saved_epochs
 from storage.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
@@ -424,19 +425,86 @@ def test_the_paragraph_never_claims_what_is_not_known() -> None:
     said = summary.paragraph(answer, without)
     assert "what it gains is not known" in said
     assert "Nothing beats" not in said + summary.headline(answer, without)
-    others = conclusion_with(winner=usual.baseline, claims_gain=False)
+    dropout = next(row.result for row in usual.techniques if row.technique == "dropout" and row.result)
+    unclaimed = replace(dropout, gain=gains_of(0.001, 0.0))
+    others = conclusion_with(winner=unclaimed, claims_gain=False)
     assert "no gain over no regularization can be claimed for it" in summary.paragraph(answer, others)
     assert "Nothing beats" not in summary.paragraph(answer, others) + summary.headline(answer, others)
     noise = tuple(replace(result, gain=None) for result in usual.results)
-    others = replace(others, results=noise)
+    others = conclusion_with(winner=usual.baseline, claims_gain=False, results=noise)
     none_wins = summary.paragraph(answer, others)
     assert none_wins.startswith("Nothing beats no regularization beyond noise: ")
     worse = made.make_conclusion(-0.01, claims_gain=False)
     worse = replace(worse, results=(worse.winner, usual.baseline))
-    assert "even worse than no regularization, beyond noise" in summary.paragraph(answer, worse)
+    said = summary.paragraph(answer, worse)
+    assert said.count("it is even worse than no regularization, beyond noise") == 2, "in both figures"
     assert "accuracy alone is not beyond noise" in summary.paragraph(answer, made.make_conclusion(0.0055))
     for conclusion in (without, worse):
         assert page.as_html(replace(made.rich(), conclusion=conclusion))
+
+
+def gains_of(loss: float, accuracy: float) -> Gain:
+    """A gain in each figure, both with half an interval of 0.003."""
+    return Gain(cross_entropy=made.interval(loss, 0.003), accuracy=made.interval(accuracy, 0.003))
+
+
+def two_finalists(winner: Gain, other: Gain, *, by_accuracy: bool) -> Conclusion:
+    """A conclusion in which the winner and one other finalist stand beside no regularization."""
+    usual = made.make_conclusion()
+    first, second = (replace(usual.results[i], gain=gain) for i, gain in enumerate((winner, other)))
+    judged = winner.accuracy if by_accuracy else winner.cross_entropy
+    return replace(
+        usual,
+        winner=first,
+        results=(first, second, usual.baseline),
+        claims_gain=judged.low > 0,
+        by_accuracy=by_accuracy,
+        techniques=(TechniqueRow(technique="L1", result=second), TechniqueRow(technique="combination", result=first)),
+    )
+
+
+@pytest.mark.parametrize("by_accuracy", [False, True])
+def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is_bold(by_accuracy: bool) -> None:
+    content = made.rich()
+    in_loss_alone, in_accuracy_alone = gains_of(0.01, 0.001), gains_of(0.001, 0.01)
+    judged, beside = (in_accuracy_alone, in_loss_alone) if by_accuracy else (in_loss_alone, in_accuracy_alone)
+    conclusion = two_finalists(beside, beside, by_accuracy=by_accuracy)
+    assert conclusion.beating == ()
+    said = summary.paragraph(content.answer, conclusion)
+    assert said.startswith("Nothing beats no regularization beyond noise")
+    names = conclusion.figures
+    assert f"In test {names[1]}, though, 2 finalists beat no regularization beyond noise" in said
+    assert f"; the study goes by {names[0]}." in said
+    assert names == (("accuracy", "cross-entropy") if by_accuracy else ("cross-entropy", "accuracy"))
+    assert "within noise" in page.as_html(replace(content, conclusion=conclusion))
+    assert "<strong>+" not in as_inline_html(content.answer, conclusion)
+
+    conclusion = two_finalists(beside, judged, by_accuracy=by_accuracy)
+    assert [result.finalist.index for result in conclusion.beating] == [1], "the winner is no other finalist"
+    assert "Another finalist beats no regularization beyond noise" in summary.paragraph(content.answer, conclusion)
+    (bold,) = re.findall(r"<strong>([+−][^<]*)", as_inline_html(content.answer, conclusion))
+    assert bold == (
+        formats.accuracy_gain(judged.accuracy) if by_accuracy else formats.cross_entropy_gain(judged.cross_entropy)
+    )
+    more = tuple(
+        replace(result, gain=judged if i == 3 else beside)
+        for i, result in enumerate(made.make_conclusion().results[:5])
+    )
+    assert in_order(replace(conclusion, winner=more[0], results=more))[1] is more[3]
+
+
+@pytest.mark.parametrize("by_accuracy", [False, True])
+def test_figures_that_contradict_each_other_beyond_noise_are_said_to(by_accuracy: bool) -> None:
+    content = made.rich()
+    gain = gains_of(-0.01, 0.01) if by_accuracy else gains_of(0.01, -0.01)
+    conclusion = two_finalists(gain, gain, by_accuracy=by_accuracy)
+    other = conclusion.figures[1]
+    assert conclusion.claims_gain
+    assert f"In test {other}, though, it is worse than no regularization, beyond noise." in summary.paragraph(
+        content.answer, conclusion
+    )
+    html = page.as_html(replace(content, conclusion=conclusion))
+    assert f"helps</span><small>hurts in {other}</small>" in html
 
 
 @pytest.mark.parametrize("name", ["rich", "nothing-gained"])

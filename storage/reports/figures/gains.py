@@ -90,9 +90,11 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
 
 
 def in_order(conclusion: Conclusion) -> list[FinalistResult]:
-    """Return the finalists that have a gain, the winner first and then the largest gain."""
+    """Return the finalists that have a gain, the winner first and then the largest gain in the study's objective."""
     winner = conclusion.winner.finalist.index
-    with_gain = [(result.gain.cross_entropy.mean, result) for result in conclusion.results if result.gain is not None]
+    with_gain = [
+        (conclusion.judged(result.gain).mean, result) for result in conclusion.results if result.gain is not None
+    ]
     with_gain.sort(key=lambda one: (one[1].finalist.index != winner, -one[0]))
     return [result for _, result in with_gain]
 

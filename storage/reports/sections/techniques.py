@@ -1,10 +1,11 @@
 """What each technique gains over no regularization when it is alone."""
 
 from storage.reports import formats
-from storage.reports.conclusion import TechniqueRow
+from storage.reports.conclusion import Conclusion, Gain, TechniqueRow
 from storage.reports.content import ReportContent
 from storage.reports.markup import Html, element, join, table
 from storage.reports.sections.section import Section, measured
+from studies.statistics import Interval
 
 _HEADER = (
     "technique",
@@ -29,14 +30,14 @@ def section(content: ReportContent) -> Section | None:
         title="Techniques alone",
         body=join(
             [
-                table(_HEADER, [_row(row) for row in conclusion.techniques], numbers=(2, 3)),
+                table(_HEADER, [_row(conclusion, row) for row in conclusion.techniques], numbers=(2, 3)),
                 element("p", note, class_="note"),
             ]
         ),
     )
 
 
-def _row(row: TechniqueRow) -> list[object]:
+def _row(conclusion: Conclusion, row: TechniqueRow) -> list[object]:
     result = row.result
     if result is None:
         return [
@@ -54,13 +55,20 @@ def _row(row: TechniqueRow) -> list[object]:
         name,
         measured(result.gain.cross_entropy, formats.cross_entropy_gain),
         measured(result.gain.accuracy, formats.accuracy_gain),
-        _verdict(result.gain.cross_entropy.low, result.gain.cross_entropy.high),
+        _verdict(conclusion, result.gain),
     ]
 
 
-def _verdict(low: float, high: float) -> Html:
-    if low > 0:
-        return element("span", "helps", class_="badge good")
-    if high < 0:
-        return element("span", "hurts", class_="badge bad")
-    return element("span", "within noise", class_="badge")
+def _verdict(conclusion: Conclusion, gain: Gain) -> Html:
+    """Return what the study's objective says, and the other figure where it says the contrary."""
+    (badge, kind), (other, _) = _judged(conclusion.judged(gain)), _judged(conclusion.beside(gain))
+    told = element("span", badge, class_=kind)
+    if {badge, other} == {"helps", "hurts"}:
+        return join([told, element("small", f"{other} in {conclusion.figures[1]}")])
+    return told
+
+
+def _judged(interval: Interval) -> tuple[str, str]:
+    if interval.is_above(0):
+        return "helps", "badge good"
+    return ("hurts", "badge bad") if interval.high < 0 else ("within noise", "badge")
