@@ -13,6 +13,9 @@ def headline(answer: Answer, conclusion: Conclusion | None) -> str:
             return formats.settings(conclusion.winner.finalist.params)
         if conclusion.baseline is None:
             return f"{formats.settings(conclusion.winner.finalist.params)}, with nothing to compare it with"
+        if conclusion.beating and conclusion.winner.gain is None:
+            best = formats.settings(_best_of(conclusion).finalist.params)
+            return f"No regularization was chosen, but {best} beats it on the test rows"
         if conclusion.beating:
             return f"{formats.settings(conclusion.winner.finalist.params)}, though its own gain may be luck"
         return "Nothing beats no regularization beyond noise"
@@ -120,6 +123,12 @@ def _others(conclusion: Conclusion, name: str) -> list[str]:
     told = f"{formats.settings(best.finalist.params)}: {_gains(best.gain)}."
     if len(beating) > 1:
         told = f"above all {told}"
+    if conclusion.winner.gain is None:
+        return [
+            "On the select rows no regularization is the simplest of those tied with the best. On the test rows, "
+            f"though, {others[0].lower()}{others[1:]} it beyond noise, {told}",
+            *_beside(conclusion, best.gain),
+        ]
     return [
         f"On the select rows {name} is the simplest of those tied with the best, but on the test rows no gain over no "
         f"regularization can be claimed for it. {others} no regularization beyond noise, {told}",

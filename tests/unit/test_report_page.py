@@ -507,6 +507,20 @@ def test_figures_that_contradict_each_other_beyond_noise_are_said_to(by_accuracy
     assert f"helps</span><small>hurts in {other}</small>" in html
 
 
+def test_no_regularization_that_was_chosen_but_is_beaten_is_no_lucky_winner() -> None:
+    answer, usual = made.rich().answer, made.make_conclusion()
+    beaten = replace(usual, winner=usual.baseline, claims_gain=False)
+    best = formats.settings(usual.winner.finalist.params)
+    said = f"No regularization was chosen, but {best} beats it on the test rows"
+    assert summary.headline(answer, beaten) == said
+    paragraph = summary.paragraph(answer, beaten)
+    assert "no regularization is the simplest of those tied with the best." in paragraph
+    assert f"though, {len(beaten.beating)} other finalists beat it beyond noise, above all {best}: " in paragraph
+    assert "luck" not in summary.headline(answer, beaten)
+    assert "claimed" not in paragraph
+    assert "Without regularization, the test cross-entropy is" in paragraph
+
+
 @pytest.mark.parametrize("name", ["rich", "nothing-gained"])
 def test_every_report_says_that_the_risk_is_shared_within_each_column(name: str, read: dict[str, Page]) -> None:
     content = made.CONTENTS[name]()
