@@ -1,7 +1,7 @@
 """Reads a confirmation and draws the study's conclusion from the per-row figures that it kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,8 @@ def read_conclusion(database: Database, study: StudyRecord) -> Conclusion | None
         if look is None:
             return None
         seen = [training for training in trainings if training.look <= look]
-        return _conclude(finalists, seen, study.spec.search.objective)
+        conclusion = _conclude(finalists, seen, study.spec.search.objective)
+        return None if conclusion is None else _with_ledger(conclusion, trainings)
 
 
 def read_confirmation_progress(database: Database, study: StudyRecord) -> ConfirmationProgress | None:
@@ -184,6 +185,17 @@ def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], obj
         looks=max(training.look for training in trainings),
         evaluations=sum(training.began_looking for training in trainings),
         by_accuracy=by_accuracy,
+    )
+
+
+def _with_ledger(conclusion: Conclusion, trainings: Sequence[_Training]) -> Conclusion:
+    """Return a conclusion that counts every test look, also those that have begun and not ended."""
+    begun = {training.look for training in trainings if training.began_looking and training.look > conclusion.looks}
+    return replace(
+        conclusion,
+        looks=conclusion.looks + len(begun),
+        unfinished_looks=len(begun),
+        evaluations=sum(training.began_looking for training in trainings),
     )
 
 

@@ -87,8 +87,9 @@ class Conclusion:
             0.95.
         seeds: how many fresh seeds, the same for all.
         select_rows, test_rows: how many rows each figure is over.
-        looks: how often finalists were chosen and shown the test rows; after the first they are no longer fresh.
-        evaluations: entries in the ledger of test looks.
+        looks: how often finalists were chosen and shown test rows; after the first they are no longer fresh.
+        unfinished_looks: those of them that have begun and not ended: no figure is from them.
+        evaluations: entries in the ledger of test looks, those of unfinished looks too.
         by_accuracy: whether the study's objective is accuracy.
     """
 
@@ -105,6 +106,12 @@ class Conclusion:
     looks: int
     evaluations: int
     by_accuracy: bool
+    unfinished_looks: int = 0
+
+    @property
+    def whole_looks(self) -> int:
+        """The looks that its figures are from."""
+        return self.looks - self.unfinished_looks
 
     @property
     def ranked(self) -> list[FinalistResult]:

@@ -61,6 +61,7 @@ def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
         "select_rows": conclusion.select_rows,
         "test_rows": conclusion.test_rows,
         "looks": conclusion.looks,
+        "unfinished_looks": conclusion.unfinished_looks,
         "test_evaluations": conclusion.evaluations,
         "finalists": [_result(result) for result in conclusion.results],
         "failed": [{**_finalist(finalist), "reason": reason} for finalist, reason in conclusion.failed],

@@ -187,9 +187,13 @@ def _test_figures(result: FinalistResult, whose: str) -> list[str]:
 
 
 def _looks(conclusion: Conclusion) -> str:
-    if conclusion.looks == 1:
-        return "The test rows were looked at once."
-    return (
-        f"The test rows were looked at {conclusion.looks:,} times, so they are not fresh any more and "
+    said = (
+        "The test rows were looked at once."
+        if conclusion.whole_looks == 1
+        else f"The test rows were looked at {conclusion.whole_looks:,} times, so they are not fresh any more and "
         "the figures are somewhat too good."
     )
+    if not conclusion.unfinished_looks:
+        return said
+    further = "A further look has" if conclusion.unfinished_looks == 1 else "Further looks have"
+    return f"{said} {further} begun, but not ended: in the ledger, not yet in these figures."

@@ -384,6 +384,26 @@ def test_more_seeds_are_a_second_look_too(search: Search, storage: str) -> None:
     assert_concludes(storage, result)
 
 
+def test_a_look_that_has_begun_and_not_ended_is_counted_and_said(search: Search, storage: str) -> None:
+    first = search(settings=SMALL, engine=of_rows()).confirmation
+    api.confirm("smoke", storage=storage, seeds=5, engine=of_rows())
+    query(storage, "delete from regsearch_test_looks where seed > 3 or (seed = 3 and finalist > 1)")
+    query(storage, "update regsearch_test_looks set ended_at = null, test_rows = null where seed = 3 and finalist = 1")
+    content = api.report("smoke", storage=storage)
+    conclusion = content.conclusion
+    assert first is not None
+    assert conclusion is not None
+    ((entries,),) = query(storage, "select count(*) from regsearch_test_looks")
+    assert entries == first.evaluations + 2
+    assert (conclusion.looks, conclusion.whole_looks, conclusion.evaluations) == (2, 1, entries)
+    assert (conclusion.seeds, conclusion.winner) == (first.seeds, first.winner), "its figures wait for its end"
+    said = " ".join(rendered_report(content, "text").split())
+    assert "The test rows were looked at once. A further look has begun, but not ended" in said
+    assert f"Test looks: 2 (1 not ended), with {entries} evaluations" in rendered_report(content, "html")
+    found = json.loads(rendered_report(content, "json"))["confirmation"]
+    assert (found["looks"], found["unfinished_looks"], found["test_evaluations"]) == (2, 1, entries)
+
+
 def test_where_nothing_is_left_to_do_nothing_is_trained(search: Search, storage: str, progress: Any) -> None:
     search(settings=SMALL)
     before = database_path(storage).read_bytes()

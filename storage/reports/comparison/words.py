@@ -46,7 +46,7 @@ def notices(comparison: Comparison) -> list[str]:
     if not said:
         rest = "but for their training rows" if any(d.kind == "size" for d in comparison.differences) else "in all keys"
         said.append(f"These studies are comparable: what decides their results is the same {rest}.")
-    looks = [study.name for study in comparison.studies if study.conclusion is not None and study.conclusion.looks > 1]
+    looks = [study.name for study in comparison.studies if study.conclusion and study.conclusion.whole_looks > 1]
     if looks:
         said.append(f"The test rows were looked at more than once in {', '.join(looks)}: figures somewhat too good.")
     return said

@@ -81,13 +81,14 @@ def _epochs(result: FinalistResult) -> str:
 
 
 def _note(conclusion: Conclusion) -> Html:
+    unfinished = f" ({conclusion.unfinished_looks:,} not ended)" if conclusion.unfinished_looks else ""
     return element(
         "p",
         f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all; in brackets "
         f"its {formats.level(conclusion.level)} interval, for the luck of the seeds and of the rows together. "
         f"{formats.shared_risk(conclusion.level)} Cross-entropy is in nats per row; pp are percentage points. "
         "The winner is the simplest of those tied with the best one: within a standard error of its mean on the "
-        f"{formats.count(conclusion.select_rows, 'select row')}. Test looks: {conclusion.looks:,}, with "
+        f"{formats.count(conclusion.select_rows, 'select row')}. Test looks: {conclusion.looks:,}{unfinished}, with "
         f"{conclusion.evaluations:,} evaluations on the {formats.count(conclusion.test_rows, 'test row')}.",
         class_="note",
     )
