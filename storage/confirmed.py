@@ -166,14 +166,20 @@ def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], obj
         np.array([one.select_errors if by_accuracy else one.select_losses for one in confirmed]),
         [one.finalist.regularization.complexity for one in confirmed],
     )
-    gains = _gains(confirmed)
+    none = next((i for i, one in enumerate(confirmed) if one.finalist.regularization == NONE), None)
+    gains = _gains(confirmed, none)
     results = tuple(
         _result(one, gained, i in chosen.tied) for i, (one, gained) in enumerate(zip(confirmed, gains, strict=True))
+    )
+    stopped = _technique("early stopping", results, by_accuracy).result
+    over = _gains(confirmed, None if stopped is None else results.index(stopped))
+    results = tuple(
+        result if i == none else replace(result, over_early_stopping=over[i]) for i, result in enumerate(results)
     )
     winner = results[chosen.index]
     return Conclusion(
         winner=winner,
-        baseline=next((result for result in results if result.finalist.regularization == NONE), None),
+        baseline=None if none is None else results[none],
         results=results,
         failed=tuple((finalist, failed[finalist.index]) for finalist in finalists if finalist.index in failed),
         techniques=tuple(_technique(name, results, by_accuracy) for name in TECHNIQUES),
@@ -199,9 +205,8 @@ def _with_ledger(conclusion: Conclusion, trainings: Sequence[_Training]) -> Conc
     )
 
 
-def _gains(confirmed: Sequence[_Confirmed]) -> list[Gain | None]:
-    """Return what each gains over no regularization; None for that itself, and for all where it is not confirmed."""
-    index = next((i for i, one in enumerate(confirmed) if one.finalist.regularization == NONE), None)
+def _gains(confirmed: Sequence[_Confirmed], index: int | None) -> list[Gain | None]:
+    """Return what each gains over the one at an index; None for that itself, and for all where there is none."""
     if index is None or len(confirmed) < 2:
         return [None] * len(confirmed)
     losses = gains_over(np.array([one.test_losses for one in confirmed]), index, LEVEL)

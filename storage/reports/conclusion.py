@@ -35,6 +35,8 @@ class FinalistResult:
         test_cross_entropy, test_accuracy: over seeds and test rows.
         gain: over no regularization at all; None for that itself, and where that failed.
         best_epochs, epochs: of each seed; the restored epoch, counted from 0, and how many were trained.
+        over_early_stopping: over early stopping alone, the one in the techniques' table, with a risk of its own shared
+            alike; None for that itself and for no regularization, and where none was confirmed.
         is_tied: whether the winner is not better than it beyond noise, on the select rows.
     """
 
@@ -48,6 +50,7 @@ class FinalistResult:
     best_epochs: tuple[int, ...]
     epochs: tuple[int, ...]
     is_tied: bool
+    over_early_stopping: Gain | None = None
 
     def select_loss(self, by_accuracy: bool) -> float:
         """What finalists are ranked by, the least first: select cross-entropy, or the part of wrong rows."""
@@ -61,7 +64,7 @@ class FinalistResult:
 
 @dataclass(frozen=True, kw_only=True)
 class TechniqueRow:
-    """What one technique alone gains over none.
+    """What one technique gains over none.
 
     Attributes:
         technique: L1, L2, L1+L2, dropout, BatchNorm, early stopping, or combination.
@@ -141,3 +144,8 @@ class Conclusion:
     def figures(self) -> tuple[str, str]:
         """The names of the objective and of the figure beside it."""
         return ("accuracy", "cross-entropy") if self.by_accuracy else ("cross-entropy", "accuracy")
+
+    @property
+    def has_early_stopping_alone(self) -> bool:
+        """Whether any finalist can be held against early stopping alone."""
+        return any(result.over_early_stopping is not None for result in self.results)

@@ -70,7 +70,7 @@ def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
 
 
 def _result(result: FinalistResult) -> dict[str, Any]:
-    gain = result.gain
+    gain, over = result.gain, result.over_early_stopping
     return {
         **_finalist(result.finalist),
         "select_cross_entropy": result.select_cross_entropy,
@@ -81,6 +81,8 @@ def _result(result: FinalistResult) -> dict[str, Any]:
         "test_accuracy": _interval(result.test_accuracy),
         "gain_in_cross_entropy": None if gain is None else _interval(gain.cross_entropy),
         "gain_in_accuracy": None if gain is None else _interval(gain.accuracy),
+        "gain_over_early_stopping_in_cross_entropy": None if over is None else _interval(over.cross_entropy),
+        "gain_over_early_stopping_in_accuracy": None if over is None else _interval(over.accuracy),
         "best_epochs": list(result.best_epochs),
         "epochs": list(result.epochs),
         "is_tied": result.is_tied,

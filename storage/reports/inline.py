@@ -6,8 +6,9 @@ from storage.reports.answer import counts_line, dataset_line
 from storage.reports.conclusion import Conclusion, TechniqueRow
 from storage.reports.markup import Html, element
 from storage.reports.summary import headline, paragraph
+from studies.statistics import Interval
 
-_HEADER = ("technique alone", "configuration", "gain in test cross-entropy (nats)", "in accuracy (pp)")
+_HEADER = ("technique", "configuration", "gain in test cross-entropy (nats)", "in accuracy (pp)")
 _LINE = "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;vertical-align:top;"
 _TEXT, _NUMBER = f"{_LINE}text-align:left", f"{_LINE}text-align:right;white-space:nowrap"
 _MUTED = "opacity:0.7;font-size:0.9em;margin:0.4em 0 0"
@@ -25,29 +26,40 @@ def as_inline_html(answer: Answer, conclusion: Conclusion | None) -> Html:
 
 
 def _techniques(conclusion: Conclusion) -> Html:
-    styles = (_TEXT, _TEXT, _NUMBER, _NUMBER)
-    head = element("tr", *(element("th", name, style=style) for name, style in zip(_HEADER, styles, strict=True)))
+    styles, header = [_TEXT, _TEXT, _NUMBER, _NUMBER], list(_HEADER)
+    if conclusion.has_early_stopping_alone:
+        styles.append(_NUMBER)
+        header.append(f"over early stopping alone ({'pp' if conclusion.by_accuracy else 'nats'})")
+    head = element("tr", *(element("th", name, style=style) for name, style in zip(header, styles, strict=True)))
     body = [
         element(
             "tr", *(element("td", cell, style=style) for cell, style in zip(_row(conclusion, row), styles, strict=True))
         )
         for row in conclusion.techniques
     ]
-    return element("table", element("thead", head), element("tbody", *body), style="border-collapse:collapse")
+    cells = element("table", element("thead", head), element("tbody", *body), style="border-collapse:collapse")
+    note = element("p", formats.EARLY_STOPPING_BESIDE, style=_MUTED) if conclusion.has_early_stopping_alone else None
+    return element("div", cells, note)
 
 
 def _row(conclusion: Conclusion, row: TechniqueRow) -> list[object]:
     result = row.result
     if result is None:
-        return [row.technique, "not tried", "", ""]
-    name, gain = formats.settings(result.finalist.params), result.gain
+        return [row.technique, "not tried", *[""] * (3 if conclusion.has_early_stopping_alone else 2)]
+    gain, over = result.gain, result.over_early_stopping
+    told: list[object] = [row.technique, formats.settings(result.finalist.params)]
     if gain is None:
-        return [row.technique, name, "", ""]
-    judged = conclusion.judged(gain)
-    is_beyond_noise = judged.is_above(0) or judged.high < 0
-    told = formats.cross_entropy_gain(gain.cross_entropy), formats.accuracy_gain(gain.accuracy)
-    figures = [
-        element("strong" if is_beyond_noise and is_objective else "span", figure)
-        for figure, is_objective in zip(told, (not conclusion.by_accuracy, conclusion.by_accuracy), strict=True)
-    ]
-    return [row.technique, name, *figures]
+        told += ["", ""]
+    else:
+        told.append(_told(gain.cross_entropy, of_accuracy=False, is_judged=not conclusion.by_accuracy))
+        told.append(_told(gain.accuracy, of_accuracy=True, is_judged=conclusion.by_accuracy))
+    if conclusion.has_early_stopping_alone:
+        judged = None if over is None else conclusion.judged(over)
+        told.append("" if judged is None else _told(judged, of_accuracy=conclusion.by_accuracy, is_judged=True))
+    return told
+
+
+def _told(interval: Interval, *, of_accuracy: bool, is_judged: bool) -> Html:
+    """Return a gain, bold where it is the objective's and beyond noise."""
+    is_beyond_noise = interval.is_above(0) or interval.high < 0
+    return element("strong" if is_judged and is_beyond_noise else "span", formats.gain(interval, of_accuracy))

@@ -83,7 +83,7 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
         )
     elif conclusion.claims_gain and winner.gain is not None:
         lines.append(f"The winner is {name}. O{over[1:]} it gains {_gains(winner.gain)} over no regularization.")
-        lines += _beside(conclusion, winner.gain)
+        lines += _beside(conclusion, winner.gain) + _over_early_stopping(conclusion, winner)
     elif conclusion.beating:
         lines += _others(conclusion, name)
     elif winner.gain is None:
@@ -128,11 +128,13 @@ def _others(conclusion: Conclusion, name: str) -> list[str]:
             "On the select rows no regularization is the simplest of those tied with the best. On the test rows, "
             f"though, {others[0].lower()}{others[1:]} it beyond noise, {told}",
             *_beside(conclusion, best.gain),
+            *_over_early_stopping(conclusion, best),
         ]
     return [
         f"On the select rows {name} is the simplest of those tied with the best, but on the test rows no gain over no "
         f"regularization can be claimed for it. {others} no regularization beyond noise, {told}",
         *_beside(conclusion, best.gain),
+        *_over_early_stopping(conclusion, best),
     ]
 
 
@@ -155,6 +157,22 @@ def _beside(conclusion: Conclusion, gain: Gain) -> list[str]:
     return [] if interval.is_above(0) else [f"Its gain in {figure} alone is not beyond noise."]
 
 
+def _over_early_stopping(conclusion: Conclusion, result: FinalistResult) -> list[str]:
+    """Say what is left of a gain where early stopping alone is taken for the comparison."""
+    if result.over_early_stopping is None:
+        return []
+    gained = conclusion.judged(result.over_early_stopping)
+    how_sure = (
+        ""
+        if gained.is_above(0)
+        else ": it is worse, beyond noise"
+        if gained.high < 0
+        else ", which is not beyond noise"
+    )
+    told = _accuracy(gained) if conclusion.by_accuracy else _cross_entropy(gained)
+    return [f"Over early stopping alone it gains {told}{how_sure}."]
+
+
 def _beaten_otherwise(conclusion: Conclusion) -> list[str]:
     """Say how many gain in the figure that the study does not go by, where none does in its objective."""
     count = sum(result.gain is not None and conclusion.beside(result.gain).is_above(0) for result in conclusion.results)
@@ -166,10 +184,15 @@ def _beaten_otherwise(conclusion: Conclusion) -> list[str]:
 
 
 def _gains(gain: Gain) -> str:
-    return (
-        f"{_gain(gain.cross_entropy, 1, 5, 'nats of test cross-entropy per row')} and "
-        f"{_gain(gain.accuracy, 100, 2, 'percentage points of test accuracy')}"
-    )
+    return f"{_cross_entropy(gain.cross_entropy)} and {_accuracy(gain.accuracy)}"
+
+
+def _cross_entropy(interval: Interval) -> str:
+    return _gain(interval, 1, 5, "nats of test cross-entropy per row")
+
+
+def _accuracy(interval: Interval) -> str:
+    return _gain(interval, 100, 2, "percentage points of test accuracy")
 
 
 def _gain(interval: Interval, scale: float, digits: int, unit: str) -> str:

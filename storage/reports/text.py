@@ -69,23 +69,29 @@ def answer_as_text(answer: Answer, conclusion: Conclusion | None, width: int) ->
 
 
 def techniques(conclusion: Conclusion) -> Table:
-    """Return what each technique alone gains over no regularization on the test rows."""
-    table = _table("Each technique alone, against no regularization, on the test rows")
+    """Return what each technique gains on the test rows, over no regularization and over early stopping alone."""
+    table = _table("Each technique alone, but for early stopping, against no regularization, on the test rows")
     for heading in ("technique", "configuration", "gain in cross-entropy", "in accuracy (points)"):
         table.add_column(heading)
-    table.caption, table.caption_justify, table.caption_style = formats.shared_risk(conclusion.level), "left", ""
+    says = formats.shared_risk(conclusion.level)
+    if conclusion.has_early_stopping_alone:
+        table.add_column("over early stopping alone")
+        says = f"{formats.EARLY_STOPPING_BESIDE} The last column is in {conclusion.figures[0]}. {says}"
+    table.caption, table.caption_justify, table.caption_style = says, "left", ""
     for row in conclusion.techniques:
-        table.add_row(row.technique, *_technique(row))
+        table.add_row(row.technique, *_technique(conclusion, row))
     return table
 
 
-def _technique(row: TechniqueRow) -> Sequence[str]:
+def _technique(conclusion: Conclusion, row: TechniqueRow) -> Sequence[str]:
     if row.result is None:
         return "not tried" if row.technique == "combination" else "not tried alone", "", ""
     name, gain = formats.settings(row.result.finalist.params), row.result.gain
-    if gain is None:
-        return name, "", ""
-    return name, formats.cross_entropy_gain(gain.cross_entropy), formats.accuracy_gain(gain.accuracy)
+    told = [name, "", ""]
+    if gain is not None:
+        told = [name, formats.cross_entropy_gain(gain.cross_entropy), formats.accuracy_gain(gain.accuracy)]
+    over = row.result.over_early_stopping
+    return told if over is None else [*told, formats.gain(conclusion.judged(over), conclusion.by_accuracy)]
 
 
 def _finalists(conclusion: Conclusion) -> list[RenderableType]:

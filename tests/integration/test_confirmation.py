@@ -601,6 +601,8 @@ def assert_concludes(storage: str, result: RunResult, by_accuracy: bool = False)
     assert [one.finalist.index for one in conclusion.results if one.is_tied] == tied
     losses, errors = stack("test_looks", "test_rows", 0), stack("test_looks", "test_rows", 1)
     baseline = next((f for f, row in of.items() if "baseline: none" in row["roles"]), None)
+    only_stopped = [f for f, s in settings.items() if s.patience and complexity[f] == 1]
+    stopped = min(only_stopped, key=lambda f: select[f].mean(), default=None)
     level = 1 - 2 * 0.05 / (len(of) - 1)
     assert [one.finalist.index for one in conclusion.results] == list(of)
     for one in conclusion.results:
@@ -609,6 +611,12 @@ def assert_concludes(storage: str, result: RunResult, by_accuracy: bool = False)
         assert_interval(one.test_accuracy, interval(1 - errors[f], 0.95))
         ours = [row for row in found["confirmations"] if row["finalist"] == f and row["seed"] in common]
         assert one.select_cross_entropy == pytest.approx(np.mean([row["select_cross_entropy"] for row in ours]))
+        if stopped is None or f in (stopped, baseline):
+            assert one.over_early_stopping is None
+        else:
+            assert one.over_early_stopping is not None
+            assert_interval(one.over_early_stopping.cross_entropy, interval(losses[stopped] - losses[f], level))
+            assert_interval(one.over_early_stopping.accuracy, interval(errors[stopped] - errors[f], level))
         if baseline is None or f == baseline:
             assert one.gain is None
             continue

@@ -29,6 +29,7 @@ from storage.reports.figures.parallel import parallel
 from storage.reports.figures.pruning import pruned_after, pruning
 from storage.reports.figures.strengths import strengths
 from storage.reports.inline import as_inline_html
+from storage.reports.sections import techniques
 from storage.reports.sections.again import as_toml
 from storage.reports.sections.cost import saved_epochs
 from storage.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
@@ -451,7 +452,9 @@ def gains_of(loss: float, accuracy: float) -> Gain:
 def two_finalists(winner: Gain, other: Gain, *, by_accuracy: bool) -> Conclusion:
     """A conclusion in which the winner and one other finalist stand beside no regularization."""
     usual = made.make_conclusion()
-    first, second = (replace(usual.results[i], gain=gain) for i, gain in enumerate((winner, other)))
+    first, second = (
+        replace(usual.results[i], gain=gain, over_early_stopping=None) for i, gain in enumerate((winner, other))
+    )
     judged = winner.accuracy if by_accuracy else winner.cross_entropy
     return replace(
         usual,
@@ -519,6 +522,69 @@ def test_no_regularization_that_was_chosen_but_is_beaten_is_no_lucky_winner() ->
     assert "luck" not in summary.headline(answer, beaten)
     assert "claimed" not in paragraph
     assert "Without regularization, the test cross-entropy is" in paragraph
+
+
+def test_every_report_shows_what_is_left_over_early_stopping_alone(rich: ReportContent) -> None:
+    conclusion = rich.conclusion
+    assert conclusion is not None
+    reports = [
+        page.as_html(rich),
+        as_text(rich, 300),
+        answer_as_text(rich.answer, conclusion, 300),
+        as_inline_html(rich.answer, conclusion),
+    ]
+    for said in reports:
+        assert formats.EARLY_STOPPING_BESIDE in " ".join(said.split())
+        assert f"Over early stopping alone it gains {0.9 * 0.0142:.5f} nats of test cross-entropy" in " ".join(
+            said.split()
+        )
+        for row in conclusion.techniques:
+            if row.result is not None and row.result.over_early_stopping is not None:
+                mean, _, ends = formats.cross_entropy_gain(row.result.over_early_stopping.cross_entropy).partition(" ")
+                assert all(end in said for end in (mean, *ends.split())), row.technique
+    none_tried = replace(
+        conclusion, results=tuple(replace(result, over_early_stopping=None) for result in conclusion.results)
+    )
+    assert "over early stopping" not in as_text(replace(rich, conclusion=none_tried), 120)
+
+
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [(0.005, "."), (0.001, ", which is not beyond noise."), (-0.005, ": it is worse, beyond noise.")],
+)
+def test_a_winner_is_held_against_early_stopping_alone(over: float, said: str) -> None:
+    usual = made.make_conclusion()
+    winner = replace(usual.winner, over_early_stopping=made.gain_of(over))
+    paragraph = summary.paragraph(made.rich().answer, replace(usual, winner=winner))
+    assert f"Over early stopping alone it gains {formats.signed(f'{over:.5f}')} nats" in paragraph
+    (sentence,) = re.findall(r"Over early stopping alone it gains .*?\)([^(]*?\.) Its test", paragraph)
+    assert sentence == said
+    stopped = next(row.result for row in usual.techniques if row.technique == "early stopping" and row.result)
+    won = replace(usual, winner=stopped)
+    assert "Over early stopping" not in summary.paragraph(made.rich().answer, won), "it is that itself"
+
+
+@pytest.mark.parametrize(
+    ("gain", "over", "beside_it", "verdict"),
+    [
+        (0.006, 0.005, True, "helps"),
+        (0.006, 0.001, True, "as early stopping alone"),
+        (0.006, 0.001, False, "helps"),
+        (0.006, -0.005, True, "hurts"),
+        (0.001, 0.001, True, "within noise"),
+        (0.001, 0.005, True, "within noise"),
+        (-0.006, 0.001, True, "as early stopping alone"),
+    ],
+)
+def test_a_verdict_credits_no_technique_with_what_early_stopping_gains(
+    gain: float, over: float, beside_it: bool, verdict: str, rich: ReportContent
+) -> None:
+    params = {**made.RECIPES["course: L2"], **({"patience": 2} if beside_it else {})}
+    result = made.make_result(1, params, ("best of L2 alone",), gain, over=over)
+    conclusion = replace(made.make_conclusion(), techniques=(TechniqueRow(technique="L2", result=result),))
+    found = techniques.section(replace(rich, conclusion=conclusion))
+    assert found is not None
+    assert re.findall(r'class="badge[a-z ]*">([a-z ]+)</span>', found.body) == [verdict]
 
 
 @pytest.mark.parametrize("name", ["rich", "nothing-gained"])

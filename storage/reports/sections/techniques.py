@@ -1,19 +1,14 @@
-"""What each technique gains over no regularization when it is alone."""
+"""What each technique gains over no regularization when it is alone, and what is left of it over early stopping."""
 
 from storage.reports import formats
-from storage.reports.conclusion import Conclusion, Gain, TechniqueRow
+from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
 from storage.reports.content import ReportContent
 from storage.reports.markup import Html, element, join, table
 from storage.reports.sections.section import Section, measured
 from studies.statistics import Interval
 
-_HEADER = (
-    "technique",
-    "configuration",
-    "gain in cross-entropy (nats)",
-    "gain in accuracy (pp)",
-    "verdict",
-)
+_NOISE, _AS_STOPPED = "within noise", "as early stopping alone"
+_KINDS = {"helps": "badge good", "hurts": "badge bad", _NOISE: "badge", _AS_STOPPED: "badge"}
 
 
 def section(content: ReportContent) -> Section | None:
@@ -23,14 +18,20 @@ def section(content: ReportContent) -> Section | None:
         return None
     note = (
         "Each technique alone, but for early stopping, which may stand beside it; a combination has several. "
-        f"{formats.shared_risk(conclusion.level)}"
+        f"{formats.EARLY_STOPPING_BESIDE} {formats.shared_risk(conclusion.level)}"
     )
+    unit = "in accuracy, pp" if conclusion.by_accuracy else "in cross-entropy, nats"
+    over = [f"gain over early stopping alone ({unit})"] if conclusion.has_early_stopping_alone else []
+    header = ["technique", "configuration", "gain in cross-entropy (nats)", "gain in accuracy (pp)", *over, "verdict"]
+    rows = [_row(conclusion, row) for row in conclusion.techniques]
+    if not over:
+        rows = [[*cells[:4], cells[5]] for cells in rows]
     return Section(
         id="techniques",
         title="Techniques alone",
         body=join(
             [
-                table(_HEADER, [_row(conclusion, row) for row in conclusion.techniques], numbers=(2, 3)),
+                table(header, rows, numbers=range(2, 4 + len(over))),
                 element("p", note, class_="note"),
             ]
         ),
@@ -38,37 +39,43 @@ def section(content: ReportContent) -> Section | None:
 
 
 def _row(conclusion: Conclusion, row: TechniqueRow) -> list[object]:
-    result = row.result
+    """Return six cells, the fifth of them of the gain over early stopping alone."""
+    name, result = element("strong", row.technique), row.result
     if result is None:
-        return [
-            element("strong", row.technique),
-            "no finalist",
-            None,
-            None,
-            element("span", "not tried", class_="muted"),
-        ]
-    name = formats.settings(result.finalist.params)
-    if result.gain is None:
-        return [element("strong", row.technique), name, None, None, None]
+        return [name, "no finalist", None, None, None, element("span", "not tried", class_="muted")]
+    gain, over = result.gain, result.over_early_stopping
     return [
-        element("strong", row.technique),
         name,
-        measured(result.gain.cross_entropy, formats.cross_entropy_gain),
-        measured(result.gain.accuracy, formats.accuracy_gain),
-        _verdict(conclusion, result.gain),
+        formats.settings(result.finalist.params),
+        measured(None if gain is None else gain.cross_entropy, formats.cross_entropy_gain),
+        measured(None if gain is None else gain.accuracy, formats.accuracy_gain),
+        measured(
+            None if over is None else conclusion.judged(over),
+            lambda interval: formats.gain(interval, conclusion.by_accuracy),
+        ),
+        None if gain is None else _verdict(conclusion, result, gain),
     ]
 
 
-def _verdict(conclusion: Conclusion, gain: Gain) -> Html:
+def _verdict(conclusion: Conclusion, result: FinalistResult, gain: Gain) -> Html:
     """Return what the study's objective says, and the other figure where it says the contrary."""
-    (badge, kind), (other, _) = _judged(conclusion.judged(gain)), _judged(conclusion.beside(gain))
-    told = element("span", badge, class_=kind)
-    if {badge, other} == {"helps", "hurts"}:
-        return join([told, element("small", f"{other} in {conclusion.figures[1]}")])
+    over = result.over_early_stopping if formats.number_of(result.finalist.params, "patience") else None
+    badge = _judged(conclusion.judged(gain), None if over is None else conclusion.judged(over))
+    beside = _judged(conclusion.beside(gain), None if over is None else conclusion.beside(over))
+    told = element("span", badge, class_=_KINDS[badge])
+    if {badge, beside} == {"helps", "hurts"}:
+        return join([told, element("small", f"{beside} in {conclusion.figures[1]}")])
     return told
 
 
-def _judged(interval: Interval) -> tuple[str, str]:
-    if interval.is_above(0):
-        return "helps", "badge good"
-    return ("hurts", "badge bad") if interval.high < 0 else ("within noise", "badge")
+def _judged(gain: Interval, over: Interval | None) -> str:
+    """Return a key of _KINDS; where early stopping stands beside a technique, what is left over it counts as well."""
+    of_both = _beyond_noise(gain)
+    own = of_both if over is None else _beyond_noise(over)
+    if own == _NOISE:
+        return _NOISE if of_both == _NOISE else _AS_STOPPED
+    return of_both if own == "helps" else own
+
+
+def _beyond_noise(interval: Interval) -> str:
+    return "helps" if interval.is_above(0) else "hurts" if interval.high < 0 else _NOISE
