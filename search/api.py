@@ -37,7 +37,7 @@ from storage.reports.comparison.value import Comparison
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import ReportContent
 from storage.reports.status import Status
-from storage.store import StudyStore, utc_now
+from storage.store import StudyStore
 from storage.trained import trained
 from storage.upgrade import Upgrade
 from storage.upgrade import upgrade as upgrade_database
@@ -411,5 +411,4 @@ def _status(database: Database, record: StudyRecord) -> Status:
         holder=lock.holder(database.path, record.name),
         runs=list_runs(database, record),
         confirmation=read_confirmation_progress(database, record),
-        now=utc_now(),
     )

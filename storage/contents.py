@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, select
 
 from storage.confirmed import read_conclusion
 from storage.database import Database
 from storage.finalists import NONE, Finalist
 from storage.queries import StudyRecord, TrialRecord, list_runs, list_trials, read_answer, read_curve
 from storage.reports.conclusion import Conclusion
-from storage.reports.content import Curve, ReportContent
+from storage.reports.content import ConfirmationCost, Curve, ReportContent
 from storage.reports.edges import edges
 from storage.reports.importance import importances
 from storage.tables import ConfirmationEpochRow, ConfirmationRow
@@ -36,6 +36,7 @@ def read_content(database: Database, study: StudyRecord) -> ReportContent:
         runs=list_runs(database, study),
         curves={} if best is None else _curves(database, study, trials, conclusion, best),
         conclusion=conclusion,
+        confirmation_cost=_confirmation_cost(database, study),
         importance=importance.techniques,
         importance_missing=importance.reason,
         edges=() if best is None else tuple(map(str, edges(study.spec, best))),
@@ -48,6 +49,26 @@ def _command(study: StudyRecord) -> str:
     is_ready = study.name in catalog_names() and not differing_keys(read_study(study.name), study.spec)
     trials = f" --trials {study.spec.budget.trials}"
     return f"regsearch run {study.name}{trials if is_ready else '.toml'}"
+
+
+def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCost | None:
+    training, epoch = ConfirmationRow, ConfirmationEpochRow
+    key = (epoch.study_uuid == training.study_uuid, epoch.finalist == training.finalist, epoch.seed == training.seed)
+    query = (
+        select(training.seconds, func.count(epoch.epoch).label("epochs"), func.sum(epoch.seconds).label("of_epochs"))
+        .outerjoin_from(training, epoch, and_(*key))
+        .where(training.study_uuid == study.study_uuid, training.state != "waiting")
+        .group_by(training.finalist, training.seed)
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    if not rows:
+        return None
+    return ConfirmationCost(
+        trainings=len(rows),
+        epochs=sum(row.epochs for row in rows),
+        seconds=sum((row.of_epochs or 0.0) if row.seconds is None else row.seconds for row in rows),
+    )
 
 
 def _curves(

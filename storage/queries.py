@@ -113,7 +113,12 @@ class TrialRecord:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class RunRecord:
-    """One run of a study's coordinator."""
+    """One run of a study's coordinator.
+
+    Attributes:
+        finished_trials: that ended in it.
+        last_trial_ended_at: when the last of them did; a confirmation may have followed.
+    """
 
     host: str
     pid: int
@@ -123,6 +128,7 @@ class RunRecord:
     ended_at: datetime | None
     outcome: str | None
     finished_trials: int
+    last_trial_ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -310,16 +316,19 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
         ).all()
         records = []
         for row in rows:
-            finished = connection.execute(
+            finished, last_ended_at = connection.execute(
                 text(
-                    "select count(*) from trials where study_id = :id and datetime_complete >= :begin "
+                    "select count(*) as finished, max(datetime_complete) as last from trials "
+                    "where study_id = :id and datetime_complete >= :begin "
                     "and datetime_complete <= coalesce(:end, datetime_complete)"
-                ).bindparams(
+                )
+                .bindparams(
                     sqlalchemy.bindparam("begin", type_=sqlalchemy.DateTime),
                     sqlalchemy.bindparam("end", type_=sqlalchemy.DateTime),
-                ),
+                )
+                .columns(finished=sqlalchemy.Integer, last=sqlalchemy.DateTime),
                 {"id": study.study_id, "begin": row.started_at, "end": row.ended_at},
-            ).scalar_one()
+            ).one()
             records.append(
                 RunRecord(
                     host=row.host,
@@ -330,6 +339,7 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
                     ended_at=row.ended_at,
                     outcome=row.outcome,
                     finished_trials=finished,
+                    last_trial_ended_at=last_ended_at,
                 )
             )
         return records

@@ -26,6 +26,21 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfirmationCost:
+    """What training finalists on fresh seeds cost, as far as it got.
+
+    Attributes:
+        trainings: that were begun, those that failed among them.
+        epochs: that they trained.
+        seconds: wall time of their training; of one that isn't complete, of its epochs.
+    """
+
+    trainings: int
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportContent:
     """What one report is made of; anything in it may come from a database that someone else wrote.
 
@@ -35,6 +50,7 @@ class ReportContent:
         runs: the first one first.
         curves: by the configuration's name, the best one first, "no regularization" last; empty where none are kept.
         conclusion: None before the confirmation.
+        confirmation_cost: None where no finalist was trained.
         importance: the most important first; empty where there are too few trials to tell.
         importance_missing: why it is empty.
         edges: a sentence for every best value that lies on an edge of its range.
@@ -47,6 +63,7 @@ class ReportContent:
     command: str
     curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     conclusion: Conclusion | None = None
+    confirmation_cost: ConfirmationCost | None = None
     importance: Sequence[Importance] = ()
     importance_missing: str | None = None
     edges: Sequence[str] = ()

@@ -32,6 +32,7 @@ def as_json(content: ReportContent) -> dict[str, Any]:
             "seconds": sum(trial.metrics.get("seconds", 0.0) for trial in trials),
             "epochs": sum(trial.metrics.get("epochs", 0) for trial in trials),
             "runs": len(content.runs),
+            "confirmation": None if content.confirmation_cost is None else vars(content.confirmation_cost),
         },
         "again": {
             "command": content.command,

@@ -1,7 +1,6 @@
 """How a study goes: its counts, who works on it, its pace, and the time left."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from storage.lock import Holder
@@ -21,29 +20,28 @@ class ConfirmationProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What `status` says; `now` is UTC."""
+    """What `status` says."""
 
     answer: Answer
     holder: Holder | None
     runs: list[RunRecord]
     confirmation: ConfirmationProgress | None
-    now: datetime
 
     @property
     def trials_per_minute(self) -> float | None:
-        """The pace of the latest run; None before its first finished trial."""
-        if not self.runs or not self.runs[-1].finished_trials:
+        """The pace of the latest run up to its last finished trial; None before the first."""
+        run = self.runs[-1] if self.runs else None
+        if run is None or run.last_trial_ended_at is None:
             return None
-        run = self.runs[-1]
-        return run.finished_trials / max(((run.ended_at or self.now) - run.started_at).total_seconds() / 60, 1e-9)
+        return run.finished_trials / max((run.last_trial_ended_at - run.started_at).total_seconds() / 60, 1e-9)
 
     @property
     def minutes_left(self) -> float | None:
-        """To the study's total at that pace; None where it isn't known, or nobody works on it."""
-        if self.holder is None or self.trials_per_minute is None:
-            return None
+        """To the study's total at that pace; None where it isn't known or reached, or nobody works on it."""
         left = self.answer.study.spec.budget.trials - self.answer.counts.finished
-        return max(left, 0) / self.trials_per_minute
+        if self.holder is None or self.trials_per_minute is None or left <= 0:
+            return None
+        return left / self.trials_per_minute
 
 
 def as_text(status: Status) -> str:

@@ -149,6 +149,10 @@ def _cost(content: ReportContent) -> list[RenderableType]:
     seconds = sum(map(formats.trial_seconds, content.trials))
     epochs = sum(trial.metrics.get("epochs", 0) for trial in content.trials)
     cost = f"Cost: {formats.duration(seconds)} of training in {len(content.trials):,} trials, {epochs:,} epochs"
+    confirmed = content.confirmation_cost
+    if confirmed is not None:
+        trainings, trained = formats.count(confirmed.trainings, "training"), formats.count(confirmed.epochs, "epoch")
+        cost += f"; {formats.duration(confirmed.seconds)} in {trainings} of finalists, {trained}"
     failed = [trial for trial in content.trials if trial.state == "failed"]
     return [Text(cost), *(Text(f"Failed, {count} ×: {reason}") for reason, count in grouped_reasons(failed))]
 

@@ -404,6 +404,30 @@ def test_a_look_that_has_begun_and_not_ended_is_counted_and_said(search: Search,
     assert (found["looks"], found["unfinished_looks"], found["test_evaluations"]) == (2, 1, entries)
 
 
+def test_a_confirmation_counts_to_the_cost_and_not_to_the_pace(search: Search, storage: str) -> None:
+    search(settings=SMALL, confirm=False)
+    assert api.report("smoke", storage=storage).confirmation_cost is None
+    api.confirm("smoke", storage=storage, engine=of_rows())
+    query(storage, "update regsearch_confirmations set seconds = 2.5")
+    key = "where finalist = 1 and seed = 2"
+    query(storage, f"update regsearch_confirmations set seconds = null, state = 'failed', reason = 'diverged' {key}")
+    query(storage, f"update regsearch_confirmation_epochs set seconds = 0.25 {key}")
+    ((trainings,),) = query(storage, "select count(*) from regsearch_confirmations")
+    ((epochs,),) = query(storage, "select count(*) from regsearch_confirmation_epochs")
+    ((of_failed,),) = query(storage, f"select count(*) from regsearch_confirmation_epochs {key}")
+    cost = api.report("smoke", storage=storage).confirmation_cost
+    assert cost is not None
+    assert of_failed
+    assert (cost.trainings, cost.epochs) == (trainings, epochs)
+    assert cost.seconds == pytest.approx(2.5 * (trainings - 1) + 0.25 * of_failed)
+
+    query(storage, "delete from regsearch_runs where run_id > 1")
+    last = "(select max(datetime_complete) from trials)"
+    minute_before = f"strftime('%Y-%m-%d %H:%M:%f000', {last}, '-60 seconds')"
+    query(storage, f"update regsearch_runs set started_at = {minute_before}, ended_at = '2999-01-01 00:00:00.000000'")
+    assert api.status("smoke", storage=storage).trials_per_minute == pytest.approx(6, rel=1e-3)
+
+
 def test_where_nothing_is_left_to_do_nothing_is_trained(search: Search, storage: str, progress: Any) -> None:
     search(settings=SMALL)
     before = database_path(storage).read_bytes()

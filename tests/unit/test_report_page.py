@@ -19,6 +19,7 @@ import report_contents as made
 from storage.reports import formats, note, page, summary
 from storage.reports.conclusion import Conclusion, Gain, TechniqueRow
 from storage.reports.content import Curve, ReportContent
+from storage.reports.document import as_json
 from storage.reports.figures.curves import curves, mean_curve
 from storage.reports.figures.early_stopping import by_patience, early_stopping
 from storage.reports.figures.figure import round_values, shown_range, thinned
@@ -585,6 +586,15 @@ def test_a_verdict_credits_no_technique_with_what_early_stopping_gains(
     found = techniques.section(replace(rich, conclusion=conclusion))
     assert found is not None
     assert re.findall(r'class="badge[a-z ]*">([a-z ]+)</span>', found.body) == [verdict]
+
+
+def test_the_cost_has_the_trainings_of_finalists_in_it(read: dict[str, Page], rich: ReportContent) -> None:
+    assert "; 6 min 39 s in 46 trainings of finalists, 512 epochs" in " ".join(as_text(rich, 120).split())
+    assert "finalists on fresh seeds465126 min 39 s" in read["rich"].text
+    assert as_json(rich)["cost"]["confirmation"] == {"trainings": 46, "epochs": 512, "seconds": 399.4}
+    assert "of finalists" not in as_text(made.unconfirmed(), 120)
+    assert "finalists on fresh seeds" not in read["unconfirmed"].text
+    assert as_json(made.unconfirmed())["cost"]["confirmation"] is None
 
 
 @pytest.mark.parametrize("name", ["rich", "nothing-gained"])

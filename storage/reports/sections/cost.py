@@ -22,12 +22,16 @@ def section(content: ReportContent) -> Section | None:
     rows: list[list[object]] = [_row(state, trials) for state, trials in by_state.items() if trials]
     if len(rows) > 1:
         rows.append(_row("all", [trial for trials in by_state.values() for trial in trials]))
+    confirmed = content.confirmation_cost
+    if confirmed is not None:
+        seconds = formats.duration(confirmed.seconds)
+        rows.append(["finalists on fresh seeds", f"{confirmed.trainings:,}", f"{confirmed.epochs:,}", seconds])
     return Section(
         id="cost",
         title="What it cost",
         body=join(
             [
-                table(("trials that are", "trials", "epochs", "time of their training"), rows, numbers=(1, 2, 3)),
+                table(("what was trained", "trainings", "epochs", "time of their training"), rows, numbers=(1, 2, 3)),
                 _savings(by_state["pruned"], by_state["complete"], max_epochs),
                 _runs(content.runs),
             ]
@@ -43,7 +47,7 @@ def saved_epochs(trials: Sequence[TrialRecord], max_epochs: int) -> int:
 def _row(state: str, trials: Sequence[TrialRecord]) -> list[object]:
     epochs = sum(int(trial.metrics.get("epochs", 0)) for trial in trials)
     seconds = sum(formats.trial_seconds(trial) for trial in trials)
-    return [state, f"{len(trials):,}", f"{epochs:,}", formats.duration(seconds)]
+    return [f"{state} trials", f"{len(trials):,}", f"{epochs:,}", formats.duration(seconds)]
 
 
 def _savings(pruned: Sequence[TrialRecord], complete: Sequence[TrialRecord], max_epochs: int) -> Html:
