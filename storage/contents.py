@@ -9,14 +9,13 @@ from storage.confirmed import read_conclusion
 from storage.database import Database
 from storage.finalists import NONE, Finalist
 from storage.queries import StudyRecord, TrialRecord, list_runs, list_trials, read_answer, read_curve
+from storage.reports.command import command
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import ConfirmationCost, Curve, ReportContent
 from storage.reports.edges import edges
 from storage.reports.importance import importances
 from storage.tables import ConfirmationEpochRow, ConfirmationRow
 from studies.space import Regularization
-from studies.spec import differing_keys
-from studies.study_file import catalog_names, read_study
 from studies.trial import EpochMetrics
 
 
@@ -40,15 +39,8 @@ def read_content(database: Database, study: StudyRecord) -> ReportContent:
         importance=importance.techniques,
         importance_missing=importance.reason,
         edges=() if best is None else tuple(map(str, edges(study.spec, best))),
-        command=_command(study),
+        command=command(study),
     )
-
-
-def _command(study: StudyRecord) -> str:
-    """Return what runs the study again: by its name where it is a ready one, else by the file that the report shows."""
-    is_ready = study.name in catalog_names() and not differing_keys(read_study(study.name), study.spec)
-    trials = f" --trials {study.spec.budget.trials}"
-    return f"regsearch run {study.name}{trials if is_ready else '.toml'}"
 
 
 def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCost | None:

@@ -40,8 +40,9 @@ def as_text(content: ReportContent, width: int) -> str:
         parts += ["", _importance(content)]
     elif content.importance_missing:
         parts += ["", Text(f"What matters is not known: {content.importance_missing}")]
-    parts += ["", *_cost(content), "", Text(f"To run it again: {content.command}")]
-    return rendered(parts, width)
+    parts += ["", *_cost(content)]
+    # in one line, however long: a shell takes it as it is
+    return f"{rendered(parts, width)}\n\nTo run it again: {content.command}"
 
 
 def rendered(parts: Iterable[RenderableType], width: int) -> str:

@@ -45,17 +45,18 @@ def as_toml(spec: StudySpec) -> str:
     """Return the resolved study file; reading it gives the same spec."""
     document = spec.model_dump(mode="json", exclude_none=True)
     return "\n\n".join(
-        "\n".join([f"[{section}]", *(f"{_key(key)} = {_value(value)}" for key, value in keys.items())])
+        "\n".join([f"[{section}]", *(f"{_key(key)} = {toml_value(value)}" for key, value in keys.items())])
         for section, keys in document.items()
     )
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Return a value of JSON as TOML, in one line; without the keys whose value is None."""
     if isinstance(value, Mapping):
-        inner = ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items() if item is not None)
+        inner = ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items() if item is not None)
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(item) for item in value)}]"
+        return f"[{', '.join(toml_value(item) for item in value)}]"
     # a string of JSON is one of TOML, but for a raw DEL
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
