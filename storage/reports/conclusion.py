@@ -37,7 +37,7 @@ class FinalistResult:
         best_epochs, epochs: of each seed; the restored epoch, counted from 0, and how many were trained.
         over_early_stopping: over early stopping alone, the one in the techniques' table, with a risk of its own shared
             alike; None for that itself and for no regularization, and where none was confirmed.
-        is_tied: whether the winner is not better than it beyond noise, on the select rows.
+        is_tied: whether on the select rows it is the best, or within a standard error of it.
     """
 
     finalist: Finalist
@@ -80,7 +80,7 @@ class Conclusion:
     """What a study concludes.
 
     Attributes:
-        winner: the best on the select rows over the fresh seeds, the simplest among those tied with it.
+        winner: the simplest of those that are the best on the select rows over the fresh seeds or tied with it.
         baseline: no regularization at all; None where it failed.
         results: of every finalist whose seeds all trained, the winner among them.
         failed: each finalist that did not, and why.
@@ -120,6 +120,12 @@ class Conclusion:
     def ranked(self) -> list[FinalistResult]:
         """The results by the study's objective on the select rows, the best first."""
         return sorted(self.results, key=lambda result: result.select_loss(self.by_accuracy))
+
+    @property
+    def winner_is_best(self) -> bool:
+        """Whether the winner has the best mean on the select rows, and is not only the simplest of those tied."""
+        best = self.ranked[0].select_loss(self.by_accuracy)
+        return self.winner.select_loss(self.by_accuracy) <= best
 
     @property
     def beating(self) -> tuple[FinalistResult, ...]:

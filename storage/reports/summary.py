@@ -75,27 +75,28 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     name = formats.settings(winner.finalist.params)
     over = f"over {formats.count(conclusion.seeds, 'fresh seed')} and {formats.count(conclusion.test_rows, 'test row')}"
     is_baseline = winner is conclusion.baseline
+    place = "does best" if conclusion.winner_is_best else "is the simplest of those tied with the best"
     lines = []
     if conclusion.baseline is None:
         lines.append(
-            f"On the select rows, over {formats.count(conclusion.seeds, 'fresh seed')}, {name} does best, or is the "
-            "simplest of those tied with the best; what it gains is not known, since no regularization at all failed."
+            f"On the select rows, over {formats.count(conclusion.seeds, 'fresh seed')}, {name} {place}; what it gains "
+            "is not known, since no regularization at all failed."
         )
     elif conclusion.claims_gain and winner.gain is not None:
         lines.append(f"The winner is {name}. O{over[1:]} it gains {_gains(winner.gain)} over no regularization.")
         lines += _beside(conclusion, winner.gain) + _over_early_stopping(conclusion, winner)
     elif conclusion.beating:
-        lines += _others(conclusion, name)
+        lines += _others(conclusion, f"{name} {place}")
     elif winner.gain is None:
         lines.append(
-            "Nothing beats no regularization beyond noise: on the select rows it does as well as any finalist, "
-            "and it is the simplest."
+            "Nothing beats no regularization beyond noise: on the select rows it is the best or tied with the "
+            "best, and it is the simplest."
         )
         lines += _beaten_otherwise(conclusion)
     else:
         lines.append(
-            f"Nothing beats no regularization beyond noise. {name[0].upper()}{name[1:]} does best on the select rows, "
-            f"but what it gains there may be luck: {over}, {_gains(winner.gain)}."
+            f"Nothing beats no regularization beyond noise. {name[0].upper()}{name[1:]} {place} on the select rows, "
+            f"but what it gains may be luck: {over}, {_gains(winner.gain)}."
         )
         for figure, interval in zip(conclusion.figures, _both(conclusion, winner.gain), strict=True):
             if interval.high < 0:
@@ -107,7 +108,7 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     ]
     if tied:
         what = "Another finalist is" if len(tied) == 1 else f"{len(tied):,} other finalists are"
-        lines.append(f"{what} tied with it on the select rows, but not simpler.")
+        lines.append(f"{what} tied with the best on the select rows, too, but not simpler.")
     if conclusion.failed:
         how_many = "One finalist" if len(conclusion.failed) == 1 else f"{len(conclusion.failed):,} finalists"
         lines.append(f"{how_many} failed to train and could not be judged.")
@@ -115,8 +116,8 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     return lines
 
 
-def _others(conclusion: Conclusion, name: str) -> list[str]:
-    """Say that the simplest of the tied has no gain beyond noise, and others have."""
+def _others(conclusion: Conclusion, chosen: str) -> list[str]:
+    """Say that what was chosen, and why, has no gain beyond noise, and others have."""
     beating, best = conclusion.beating, _best_of(conclusion)
     assert best.gain is not None
     others = "Another finalist beats" if len(beating) == 1 else f"{len(beating):,} other finalists beat"
@@ -124,18 +125,13 @@ def _others(conclusion: Conclusion, name: str) -> list[str]:
     if len(beating) > 1:
         told = f"above all {told}"
     if conclusion.winner.gain is None:
-        return [
-            "On the select rows no regularization is the simplest of those tied with the best. On the test rows, "
-            f"though, {others[0].lower()}{others[1:]} it beyond noise, {told}",
-            *_beside(conclusion, best.gain),
-            *_over_early_stopping(conclusion, best),
-        ]
-    return [
-        f"On the select rows {name} is the simplest of those tied with the best, but on the test rows no gain over no "
-        f"regularization can be claimed for it. {others} no regularization beyond noise, {told}",
-        *_beside(conclusion, best.gain),
-        *_over_early_stopping(conclusion, best),
-    ]
+        said = f"On the select rows {chosen}. On the test rows, though, {others[0].lower()}{others[1:]} it beyond noise"
+    else:
+        said = (
+            f"On the select rows {chosen}, but on the test rows no gain over no regularization can be claimed for it. "
+            f"{others} no regularization beyond noise"
+        )
+    return [f"{said}, {told}", *_beside(conclusion, best.gain), *_over_early_stopping(conclusion, best)]
 
 
 def _best_of(conclusion: Conclusion) -> FinalistResult:

@@ -588,6 +588,32 @@ def test_a_verdict_credits_no_technique_with_what_early_stopping_gains(
     assert re.findall(r'class="badge[a-z ]*">([a-z ]+)</span>', found.body) == [verdict]
 
 
+@pytest.mark.parametrize("is_best", [True, False])
+def test_only_the_best_on_the_select_rows_is_said_to_be_that(is_best: bool) -> None:
+    content, usual = made.nothing_gained(), made.make_conclusion(0.0011, claims_gain=False)
+    dropout = next(row.result for row in usual.techniques if row.technique == "dropout" and row.result)
+    tied = replace(dropout, is_tied=True)
+    results = tuple(tied if result is dropout else result for result in usual.results)
+    conclusion = replace(usual, results=results, winner=usual.winner if is_best else tied)
+    assert conclusion.winner_is_best == is_best
+    not_judged = replace(conclusion, winner=replace(conclusion.winner, gain=None), baseline=None)
+    beaten = replace(conclusion, results=tuple(replace(result, gain=made.gain_of(0.01)) for result in results))
+    for one in (conclusion, not_judged, beaten):
+        said = summary.paragraph(content.answer, one)
+        assert ("does best" in said) == is_best
+        assert ("is the simplest of those tied with the best" in said) == (not is_best)
+        assert "other finalists are tied with the best on the select rows, too" in said or is_best
+        assert "tied with it" not in said
+    html = page.as_html(replace(content, conclusion=conclusion))
+    assert ("best on select</span>" in html) == is_best
+    assert ("simplest of the tied</span>" in html) == (not is_best)
+    assert "whose paired difference from it on the 6,000 select rows is within its standard error" in html
+    figure = gains(conclusion)
+    assert figure is not None
+    chosen = "Best on the select rows: " if is_best else "Simplest of those tied: "
+    assert sum(chosen in label["text"] for label in figure.layout["annotations"]) == 1
+
+
 def test_the_cost_has_the_trainings_of_finalists_in_it(read: dict[str, Page], rich: ReportContent) -> None:
     assert "; 6 min 39 s in 46 trainings of finalists, 512 epochs" in " ".join(as_text(rich, 120).split())
     assert "finalists on fresh seeds465126 min 39 s" in read["rich"].text

@@ -47,7 +47,8 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     data: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     top = 0.0
-    best = "Winner: " if conclusion.claims_gain else "Best on the select rows: "
+    chosen = "Best on the select rows: " if conclusion.winner_is_best else "Simplest of those tied: "
+    best = "Winner: " if conclusion.claims_gain else chosen
     for result in rows[: shape.most_rows]:
         is_winner = result.finalist.index == conclusion.winner.finalist.index
         label = _label(result, best if is_winner else "", shape.label)

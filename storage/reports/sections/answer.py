@@ -52,7 +52,7 @@ def _confirmed(conclusion: Conclusion) -> list[Html]:
     winner = conclusion.winner
     level = f"{formats.level(conclusion.level)} interval"
     tiles = []
-    whose = "" if conclusion.claims_gain else "best finalist: "
+    whose = "" if conclusion.claims_gain else "chosen finalist: "
     if winner.gain is not None:
         gain = winner.gain.cross_entropy
         low, high = formats.signed(f"{gain.low:+.5f}"), formats.signed(f"{gain.high:+.5f}")

@@ -66,13 +66,18 @@ def _configuration(conclusion: Conclusion, result: FinalistResult) -> Html:
     return join(
         [
             element("strong" if is_winner else "span", formats.settings(result.finalist.params)),
-            element("span", "winner" if conclusion.claims_gain else "best on select", class_="badge best")
-            if is_winner
-            else "",
+            element("span", _badge(conclusion), class_="badge best") if is_winner else "",
             element("span", "tied", class_="badge") if result.is_tied and not is_winner else "",
             element("small", f"{roles}{trial}"),
         ]
     )
+
+
+def _badge(conclusion: Conclusion) -> str:
+    """Return what the winner is called; without a gain to claim, how it was chosen."""
+    if conclusion.claims_gain:
+        return "winner"
+    return "best on select" if conclusion.winner_is_best else "simplest of the tied"
 
 
 def _epochs(result: FinalistResult) -> str:
@@ -87,8 +92,9 @@ def _note(conclusion: Conclusion) -> Html:
         f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all; in brackets "
         f"its {formats.level(conclusion.level)} interval, for the luck of the seeds and of the rows together. "
         f"{formats.shared_risk(conclusion.level)} Cross-entropy is in nats per row; pp are percentage points. "
-        "The winner is the simplest of those tied with the best one: within a standard error of its mean on the "
-        f"{formats.count(conclusion.select_rows, 'select row')}. Test looks: {conclusion.looks:,}{unfinished}, with "
+        "The winner is the simplest of those tied with the best one: those whose paired difference from it on the "
+        f"{formats.count(conclusion.select_rows, 'select row')} is within its standard error. "
+        f"Test looks: {conclusion.looks:,}{unfinished}, with "
         f"{conclusion.evaluations:,} evaluations on the {formats.count(conclusion.test_rows, 'test row')}.",
         class_="note",
     )
