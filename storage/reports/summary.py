@@ -102,7 +102,8 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
             if interval.high < 0:
                 lines.append(f"In test {figure} it is even worse than no regularization, beyond noise.")
         lines += _beaten_otherwise(conclusion)
-    lines += _test_figures(winner, "Its" if not is_baseline else "Without regularization, the")
+    whose = f"With {name}, the" if conclusion.beating and not conclusion.claims_gain else "Its"
+    lines += _test_figures(winner, "Without regularization, the" if is_baseline else whose)
     tied = [
         result for result in conclusion.results if result.is_tied and result.finalist.index != winner.finalist.index
     ]

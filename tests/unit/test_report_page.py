@@ -431,6 +431,9 @@ def test_the_paragraph_never_claims_what_is_not_known() -> None:
     unclaimed = replace(dropout, gain=gains_of(0.001, 0.0))
     others = conclusion_with(winner=unclaimed, claims_gain=False)
     assert "no gain over no regularization can be claimed for it" in summary.paragraph(answer, others)
+    assert f"With {formats.settings(unclaimed.finalist.params)}, the test cross-entropy is" in summary.paragraph(
+        answer, others
+    )
     assert "Nothing beats" not in summary.paragraph(answer, others) + summary.headline(answer, others)
     noise = tuple(replace(result, gain=None) for result in usual.results)
     others = conclusion_with(winner=usual.baseline, claims_gain=False, results=noise)
