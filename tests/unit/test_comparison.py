@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import report_contents as made
 
+from storage.reports import formats
 from storage.reports.comparison import document, need, page, text, words
 from storage.reports.comparison.value import ComparedStudy, Comparison, compared, side_by_side
 from storage.reports.conclusion import Conclusion
@@ -207,6 +208,13 @@ def test_a_technique_that_nobody_tried_is_not_one_that_is_not_known() -> None:
     others = [replace(study, conclusion=untried), replace(study, conclusion=replace(conclusion, techniques=unknown))]
     cells = {row[0]: row[1:] for row in words.techniques(side_by_side([*others, replace(study, conclusion=None)]))}
     assert cells["L2"] == ["not tried", "not known", "not confirmed"]
+
+
+def test_a_comparison_says_that_early_stopping_may_stand_beside_a_technique() -> None:
+    comparison = side_by_side([a_study("a"), a_study("b")])
+    for shown in (text.as_text(comparison, 100), page.as_html(comparison)):
+        assert formats.EARLY_STOPPING_BESIDE in " ".join(shown.split())
+    assert "technique alone, but for early stopping, gains" in " ".join(text.as_text(comparison, 100).split())
 
 
 def test_best_so_far_is_drawn_and_told_by_the_number_of_trials() -> None:

@@ -89,7 +89,10 @@ def _techniques(comparison: Comparison) -> Section | None:
         return None
     header, *rows = whole
     changes = [need.change(comparison, row[0]) for row in rows]
-    note = f"Gain over no regularization in {words.gain_unit(comparison)}, with its interval, over fresh seeds."
+    note = (
+        f"Gain over no regularization in {words.gain_unit(comparison)}, with its interval, over fresh seeds. "
+        f"{formats.EARLY_STOPPING_BESIDE}"
+    )
     if any(changes):
         header.append("with more rows")
         rows = [

@@ -5,6 +5,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from storage.reports import formats
 from storage.reports.answer import dataset_line
 from storage.reports.comparison import need, words
 from storage.reports.comparison.value import Comparison
@@ -24,10 +25,13 @@ def as_text(comparison: Comparison, width: int) -> str:
         parts.append(Text(note))
     rows = words.techniques_table(comparison)
     if rows:
-        title = f"What each technique alone gains over no regularization, in {words.gain_unit(comparison)}"
+        title = (
+            "What each technique alone, but for early stopping, gains over no regularization, "
+            f"in {words.gain_unit(comparison)}"
+        )
         if any(need.change(comparison, row[0]) for row in rows[1:]):
             rows = [[*rows[0], "with more rows"], *([*row, _verdict(comparison, row[0])] for row in rows[1:])]
-        parts += ["", _table(title, rows)]
+        parts += ["", _table(title, rows), Text(formats.EARLY_STOPPING_BESIDE)]
     return rendered(parts, width)
 
 
