@@ -189,7 +189,7 @@ def confirm(
 
     Args:
         top: how many of the best configurations are finalists, if not as the study says.
-        seeds: on how many fresh seeds, at least 3, if not as the study says.
+        seeds: on how many fresh seeds, at least 3, if not as the study says; where it is confirmed on more, on those.
 
     What was confirmed before stays; see `run` for the other arguments and what is raised. Raises InputError where no
     trial is complete.

@@ -24,7 +24,7 @@ from search.samplers import sampler_factory
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
 from storage import lock
-from storage.confirmed import read_conclusion
+from storage.confirmed import count_seeds, read_conclusion
 from storage.database import Database, is_new, open_for_reading, open_for_writing
 from storage.queries import (
     DatasetInfo,
@@ -93,6 +93,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             spec = spec.going_on_with(record.spec)
             _check_same(spec, info, record)
             spec = _with_total(spec, options, record, database)
+            spec = _with_seeds(spec, options, record, database)
             store = StudyStore.open(database, record)
         else:
             store = StudyStore.create(database, spec, info, versions())
@@ -199,6 +200,18 @@ def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
             )
         return spec
     return spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials, begun)})
+
+
+def _with_seeds(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
+    """Return the spec with the seeds of what is confirmed, if they are more: finalists are compared on common ones."""
+    asked, there = spec.confirm.seeds, count_seeds(database, record)
+    if not 0 < asked < there:
+        return spec
+    if options.confirms:
+        options.progress.message(
+            f"{record.name} is confirmed on {there} fresh seeds already: it stays at those, {asked} were asked for"
+        )
+    return spec.changed(confirm={"seeds": there})
 
 
 def _needs_all_trials(spec: StudySpec) -> bool:

@@ -38,6 +38,13 @@ def read_conclusion(database: Database, study: StudyRecord) -> Conclusion | None
         return None if conclusion is None else _with_ledger(conclusion, trainings)
 
 
+def count_seeds(database: Database, study: StudyRecord) -> int:
+    """Return on how many fresh seeds the study is confirmed, or is going to be; 0 before a confirmation."""
+    planned = select(func.count(ConfirmationRow.seed.distinct())).where(ConfirmationRow.study_uuid == study.study_uuid)
+    with database.read() as connection:
+        return connection.execute(planned).scalar_one()
+
+
 def read_confirmation_progress(database: Database, study: StudyRecord) -> ConfirmationProgress | None:
     """Return how far the confirmation is; None where none was begun."""
     with database.read() as connection:

@@ -428,6 +428,28 @@ def test_a_confirmation_counts_to_the_cost_and_not_to_the_pace(search: Search, s
     assert api.status("smoke", storage=storage).trials_per_minute == pytest.approx(6, rel=1e-3)
 
 
+@pytest.mark.parametrize("command", ["run", "confirm"])
+def test_fewer_seeds_than_are_there_take_none_away(
+    command: str, search: Search, storage: str, progress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(settings=[*SMALL, "confirm.seeds=4"], trials=3, engine=of_rows())
+    before = confirmation(storage)
+    search(settings=SMALL, trials=12, confirm=command == "run", engine=of_rows())
+    assert [message for message in progress.messages if "4 fresh seeds already" in message] == (
+        ["smoke is confirmed on 4 fresh seeds already: it stays at those, 3 were asked for"] if command == "run" else []
+    )
+    if command == "confirm":
+        api.confirm("smoke", storage=storage, seeds=3, engine=of_rows())
+    after = confirmation(storage)
+    assert len(after["finalists"]) > len(before["finalists"])
+    assert {row["seed"] for row in after["confirmations"] if row["finalist"] == len(after["finalists"]) - 1} == {
+        *range(4)
+    }
+    result = api.load("smoke", storage=storage)
+    assert result.confirmation is not None
+    assert result.confirmation.seeds == result.answer.study.spec.confirm.seeds == 4
+
+
 def test_where_nothing_is_left_to_do_nothing_is_trained(search: Search, storage: str, progress: Any) -> None:
     search(settings=SMALL)
     before = database_path(storage).read_bytes()
