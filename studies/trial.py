@@ -122,13 +122,16 @@ class TrialOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class LookOutcome:
-    """What a finalist's network did on the test rows.
+    """What a finalist's network did on the test rows; raises ValueError where a loss is NaN or infinite.
 
     Attributes:
         rows: each row's figures, as `studies.rows.RowFigures.to_text` returns them.
     """
 
     rows: str
+
+    def __post_init__(self) -> None:
+        RowFigures.from_text(self.rows)
 
     def value(self, objective: str) -> float:
         """Return the objective, `cross_entropy` or `accuracy`, on the test rows."""

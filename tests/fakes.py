@@ -1,7 +1,8 @@
 """A trainer of milliseconds, and a worker process that has it: `python tests/fakes.py`.
 
 What a trial gives depends on its parameters alone. What goes wrong is told by $FAKE_FAULTS, a JSON object
-of trial number → fault: "die" (always), "die once", "raise", "diverge", "hang" (always), "hang once".
+of trial number → fault: "die" (always), "die once", "raise", "diverge", "hang" (always), "hang once", and on the test
+rows a loss of "inf" or "nan".
 """
 
 import hashlib
@@ -74,13 +75,19 @@ class FakeTrainer:
         )
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
-        return figures(float(weights[0][0]))
+        return self.with_fault(task, figures(float(weights[0][0])))
+
+    def with_fault(self, task: TrialTask, rows: RowFigures) -> RowFigures:
+        fault = faults().get(str(task.number))
+        if fault in ("inf", "nan"):
+            rows.losses[0] = float(fault)
+        return rows
 
     def save_model(self, params: Params, state: TrialState, path: Path) -> None:
         path.write_bytes(state.network[0].tobytes())
 
     def go_wrong(self, task: TrialTask, epoch: int) -> None:
-        fault = json.loads(os.environ.get("FAKE_FAULTS", "{}")).get(str(task.number))
+        fault = faults().get(str(task.number))
         if fault == "die" or (fault == "die once" and task.attempt == 0 and epoch == 1):
             os._exit(7)
         if fault == "raise":
@@ -89,6 +96,12 @@ class FakeTrainer:
             raise DivergedError(epoch)
         if fault == "hang" or (fault == "hang once" and task.attempt == 0 and epoch == 1):
             time.sleep(600)
+
+
+def faults() -> dict[str, str]:
+    """What goes wrong, by trial number."""
+    found: dict[str, str] = json.loads(os.environ.get("FAKE_FAULTS", "{}"))
+    return found
 
 
 def figures(base: float) -> RowFigures:

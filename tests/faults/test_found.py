@@ -1,6 +1,8 @@
 """What `fuzz.py` and `test_model.py` have found, each in its smallest form."""
 
+import base64
 import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -169,7 +171,19 @@ def test_a_study_with_damaged_times_cant_be_deleted_and_says_so(search: Search, 
     assert raw_study(database_path(storage), "smoke") is not None
 
 
-@pytest.mark.parametrize("line", ["{", "{}", '{"event": "TrialFinished", "new": 1}', "[1]"])
+INFINITE = base64.b64encode(b"\1\0\0\0\0\0\x80\x7f\x80").decode()  # one row: inf as float32, a hit
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "{}",
+        '{"event": "TrialFinished", "new": 1}',
+        "[1]",
+        json.dumps({"event": "LookFinished", "number": 0, "attempt": 0, "outcome": {"rows": INFINITE}}),
+    ],
+)
 def test_a_result_that_another_version_wrote_is_said_and_passed_over(tmp_path: Path, line: str) -> None:
     identity = hashlib.sha256(b"trial").hexdigest()
     path, remarks = tmp_path / "trial-0.ended", []

@@ -70,7 +70,7 @@ class RowTrainer(fakes.FakeTrainer):
         )
 
     def look_at_test(self, task: TrialTask, weights: Any) -> RowFigures:
-        return self.rows_of(task, "test", self.TEST)
+        return self.with_fault(task, self.rows_of(task, "test", self.TEST))
 
     @staticmethod
     def rows_of(task: TrialTask, split: str, count: int) -> RowFigures:
@@ -302,6 +302,21 @@ def test_a_finalist_whose_test_look_fails_is_left_out_with_the_reason_and_keeps_
     assert (finalist.index, reason) == (2, "seed 1: on the test rows: ValueError: out of memory")
     of_it = [row for row in confirmation(storage)["confirmations"] if row["finalist"] == 2]
     assert None not in [row["select_cross_entropy"] for row in of_it]
+
+
+@pytest.mark.parametrize("engine", ["inline", "processes"])
+@pytest.mark.parametrize("loss", [math.inf, math.nan])
+def test_an_infinite_test_loss_fails_the_finalist_and_the_others_go_on(
+    loss: float, engine: str, search: Search, storage: str, process_engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(settings=SMALL, confirm=False)
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(2, 1)): str(loss)}))
+    result = api.confirm("smoke", storage=storage, engine=process_engine if engine == "processes" else of_rows())
+    assert result.confirmation is not None
+    ((finalist, reason),) = result.confirmation.failed
+    assert (finalist.index, reason) == (2, "seed 1: on the test rows: ValueError: a loss is NaN or infinite")
+    looked = {row["finalist"] for row in confirmation(storage)["test_looks"] if row["test_rows"] is not None}
+    assert looked >= {row["finalist"] for row in confirmation(storage)["finalists"]} - {2}
 
 
 def test_where_the_baseline_fails_no_gain_is_claimed(
