@@ -9,6 +9,7 @@ from search import api
 from search.data import examination, load_dataset, located, mnist, source_kind
 from search.data.arrays import Dataset, DataUnavailableError
 from search.machine import core_count, versions
+from storage.confirmation_damage import check_confirmation
 from storage.database import database_path, is_new, journal_mode, open_for_reading
 from storage.integrity import check_integrity
 from storage.place import troubles
@@ -88,7 +89,9 @@ def _examine_database(storage: str | None) -> str:
             mode = check_integrity(database)
             names = study_names(database)
             for name in names:
-                get_study(database, name)
+                study = get_study(database, name)
+                with database.read() as connection:
+                    check_confirmation(connection, study)
     except NoStudiesError as error:
         return str(error)
     change = "" if mode == journal_mode()[0] else f" (the next search makes it {journal_mode()[0]})"

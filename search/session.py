@@ -24,6 +24,7 @@ from search.samplers import sampler_factory
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
 from storage import lock
+from storage.confirmation_damage import check_confirmation
 from storage.confirmed import count_seeds, read_conclusion
 from storage.database import Database, is_new, open_for_reading, open_for_writing
 from storage.queries import (
@@ -90,6 +91,8 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         record = find_study(database, name)  # again: now nobody else can begin or change it
         if record is not None:
             check_not_copied(database, record)
+            with database.read() as connection:
+                check_confirmation(connection, record)
             spec = spec.going_on_with(record.spec)
             _check_same(spec, info, record)
             spec = _with_total(spec, options, record, database)

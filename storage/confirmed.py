@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
 from storage.confirmation import read_finalists
+from storage.confirmation_damage import STATES, check_confirmation
 from storage.database import Database
 from storage.finalists import NONE, Finalist
 from storage.queries import StudyRecord
@@ -26,6 +27,7 @@ LEVEL = 0.95
 def read_conclusion(database: Database, study: StudyRecord) -> Conclusion | None:
     """Return what the latest whole look concludes; None where none is whole yet."""
     with database.read() as connection:
+        check_confirmation(connection, study)
         finalists = read_finalists(connection, study.study_uuid)
         if not finalists:
             return None
@@ -53,6 +55,8 @@ def read_confirmation_progress(database: Database, study: StudyRecord) -> Confir
             .where(ConfirmationRow.study_uuid == study.study_uuid)
             .group_by(ConfirmationRow.state)
         ).all()
+        if unknown := {row.state for row in trainings} - {*STATES}:
+            raise ValueError(f"{study.name} has finalists in the state {unknown.pop()!r:.50}")
         looked = connection.execute(
             select(func.count()).where(LookRow.study_uuid == study.study_uuid, LookRow.ended_at.is_not(None))
         ).scalar_one()

@@ -5,12 +5,13 @@ import json
 import sqlalchemy
 from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
 
+from storage.confirmation_damage import check_types
 from storage.database import RESTORE, Database
 from storage.tables import PREFIX, Base
 from studies.errors import StorageError
 
 _PAGE = 500  # rows; an open reader would hold up a search's commits
-_JSON_OF_OURS = ("spec", "search", "versions")
+_JSON_OF_OURS = ("spec", "search", "versions", "params", "roles")
 
 
 def check_integrity(database: Database) -> str:
@@ -40,11 +41,17 @@ def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
         with database.read() as connection:
             try:
                 page = connection.execute(page_of_rows).all()
-                for row in page:
-                    for column in texts:
-                        json.loads(row._mapping[column])
             except TypeError as error:  # SQLite keeps a number where a text is declared
                 raise _damaged(database, f"{table.name} holds what can't be read: {error}") from error
+        for row in page:
+            try:
+                for column in texts:
+                    json.loads(row._mapping[column])
+                if table.name.startswith(PREFIX):
+                    check_types(table, row)
+            except (ValueError, TypeError) as error:
+                key = ", ".join(f"{column.name} {row._mapping[column]}" for column in table.primary_key)
+                raise _damaged(database, f"{table.name} holds what can't be read: {error}, in {key}") from error
         if not page:
             return
         last = page[-1].rowid
