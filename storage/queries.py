@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from sqlalchemy import select, text
 
 from storage.database import Database
-from storage.lock import weights_file
+from storage.lock import holder, weights_file
 from storage.tables import EpochRow, RunRow, StudyRow
 from studies.errors import InputError, StorageError
 from studies.spec import StudySpec
@@ -26,6 +26,7 @@ UUID_ATTR = "regsearch:study"
 _STRICT = ConfigDict(strict=True)  # a damaged file may hold anything anywhere: a record of it raises ValueError
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _PAGE = 500  # trials
+_KILLED = "it was killed"
 METRICS = (
     "best_epoch",
     "epochs",
@@ -116,8 +117,10 @@ class RunRecord:
     """One run of a study's coordinator.
 
     Attributes:
-        finished_trials: that ended in it.
-        last_trial_ended_at: when the last of them did; a confirmation may have followed.
+        started_at, ended_at: UTC; it has no end while it runs, and where it was killed.
+        outcome: why it ended; None while it runs.
+        finished_trials: how many trials finished in it.
+        last_finished_at: when the last of them did, UTC; None where none did.
     """
 
     host: str
@@ -128,7 +131,7 @@ class RunRecord:
     ended_at: datetime | None
     outcome: str | None
     finished_trials: int
-    last_trial_ended_at: datetime | None = None
+    last_finished_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -309,16 +312,22 @@ def read_curve(database: Database, study: StudyRecord, number: int) -> list[Epoc
 
 
 def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
-    """Return all runs, the first one first, each with how many trials finished in it."""
+    """Return all runs, the first one first.
+
+    One that was killed could not enter its end: it was over when the next one began, or nobody searches the study.
+    """
+    is_searched = holder(database.path, study.name) is not None
+    records = []
     with database.read() as connection:
         rows = connection.execute(
             select(RunRow.__table__).where(RunRow.study_uuid == study.study_uuid).order_by(RunRow.run_id)
         ).all()
-        records = []
-        for row in rows:
-            finished, last_ended_at = connection.execute(
+        for row, following in zip(rows, [*rows[1:], None], strict=True):
+            end = row.ended_at or (following and following.started_at)
+            was_killed = row.ended_at is None and (following is not None or not is_searched)
+            finished = connection.execute(
                 text(
-                    "select count(*) as finished, max(datetime_complete) as last from trials "
+                    "select count(*) as trials, max(datetime_complete) as last from trials "
                     "where study_id = :id and datetime_complete >= :begin "
                     "and datetime_complete <= coalesce(:end, datetime_complete)"
                 )
@@ -326,8 +335,8 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
                     sqlalchemy.bindparam("begin", type_=sqlalchemy.DateTime),
                     sqlalchemy.bindparam("end", type_=sqlalchemy.DateTime),
                 )
-                .columns(finished=sqlalchemy.Integer, last=sqlalchemy.DateTime),
-                {"id": study.study_id, "begin": row.started_at, "end": row.ended_at},
+                .columns(last=sqlalchemy.DateTime),
+                {"id": study.study_id, "begin": row.started_at, "end": end},
             ).one()
             records.append(
                 RunRecord(
@@ -337,12 +346,12 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
                     workers=row.workers,
                     started_at=row.started_at,
                     ended_at=row.ended_at,
-                    outcome=row.outcome,
-                    finished_trials=finished,
-                    last_trial_ended_at=last_ended_at,
+                    outcome=_KILLED if was_killed else row.outcome,
+                    finished_trials=finished.trials,
+                    last_finished_at=finished.last,
                 )
             )
-        return records
+    return records
 
 
 def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, last: int) -> list[TrialRecord]:

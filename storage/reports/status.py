@@ -29,11 +29,11 @@ class Status:
 
     @property
     def trials_per_minute(self) -> float | None:
-        """The pace of the latest run up to its last finished trial; None before the first."""
+        """The pace of the latest run, up to its last finished trial; None before its first one."""
         run = self.runs[-1] if self.runs else None
-        if run is None or run.last_trial_ended_at is None:
+        if run is None or run.last_finished_at is None:
             return None
-        return run.finished_trials / max((run.last_trial_ended_at - run.started_at).total_seconds() / 60, 1e-9)
+        return run.finished_trials / max((run.last_finished_at - run.started_at).total_seconds() / 60, 1e-9)
 
     @property
     def minutes_left(self) -> float | None:

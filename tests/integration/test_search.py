@@ -14,6 +14,7 @@ from search import api
 from search.coordinator import StopReason
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
+from search.output import rendered_report
 from search.result import RunResult
 from storage.database import database_path
 from storage.lock import StudyLock
@@ -330,6 +331,30 @@ def test_the_trials_of_a_long_study_are_read_in_pages(
         first = next(trials)
         search(trials=6)
         assert [first.number, *(trial.number for trial in trials)] == [0, 1, 2, 3, 4]
+
+
+def test_a_killed_run_ends_where_the_next_begins_and_is_said_to_be_killed(search: Search, storage: str) -> None:
+    for trials in (1, 3, 6):
+        search(trials=trials, confirm=False)
+    with sqlite3.connect(database_path(storage)) as connection:
+        connection.execute("update regsearch_runs set ended_at = null, outcome = null where run_id in (1, 3)")
+    connection.close()
+    status = api.status("smoke", storage=storage)
+    assert [run.finished_trials for run in status.runs] == [1, 2, 3]
+    killed = "it was killed"
+    assert [run.outcome for run in status.runs] == [killed, "the study's total is reached", killed]
+    latest, (*_, last) = status.runs[-1], optuna.load_study(study_name="smoke", storage=storage).trials
+    assert last.datetime_complete is not None
+    seconds = (last.datetime_complete - latest.started_at).total_seconds()
+    assert status.trials_per_minute == pytest.approx(3 * 60 / seconds)  # however long ago that is
+    page = rendered_report(api.report("smoke", storage=storage), "html")
+    assert "still running" not in page
+    assert page.count(killed) == 2
+    with StudyLock(database_path(storage), "smoke"):
+        assert [run.outcome for run in api.status("smoke", storage=storage).runs][1:] == [
+            "the study's total is reached",
+            None,
+        ]
 
 
 def test_each_run_is_recorded(search: Search, storage: str) -> None:

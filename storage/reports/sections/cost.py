@@ -72,9 +72,7 @@ def _runs(runs: Sequence[RunRecord]) -> Html:
     rows = [
         [
             _time(run.started_at),
-            "still running"
-            if run.ended_at is None
-            else formats.duration((run.ended_at - run.started_at).total_seconds()),
+            _took(run),
             run.host,
             f"{run.engine}, {formats.count(run.workers, 'worker')}",
             f"{run.finished_trials:,}",
@@ -85,6 +83,12 @@ def _runs(runs: Sequence[RunRecord]) -> Html:
     heading = "Runs" if len(runs) <= _MOST_RUNS else f"The last {_MOST_RUNS} of {len(runs):,} runs"
     header = ("begun (UTC)", "took", "host", "engine", "finished trials", "ended because")
     return join([element("h3", heading), table(header, rows, numbers=(4,))])
+
+
+def _took(run: RunRecord) -> str | None:
+    if run.ended_at is None:
+        return "still running" if run.outcome is None else None
+    return formats.duration((run.ended_at - run.started_at).total_seconds())
 
 
 def _time(moment: datetime) -> str:
