@@ -49,25 +49,31 @@ def count_seeds(database: Database, study: StudyRecord) -> int:
 
 def read_confirmation_progress(database: Database, study: StudyRecord) -> ConfirmationProgress | None:
     """Return how far the confirmation is; None where none was begun."""
+    table: Any = ConfirmationRow.__table__
+    looks: Any = LookRow.__table__
     with database.read() as connection:
         trainings = connection.execute(
-            select(ConfirmationRow.state, func.count())
-            .where(ConfirmationRow.study_uuid == study.study_uuid)
-            .group_by(ConfirmationRow.state)
+            select(table.c.finalist, table.c.state, looks.c.ended_at)
+            .outerjoin_from(
+                table,
+                looks,
+                (table.c.study_uuid == looks.c.study_uuid)
+                & (table.c.finalist == looks.c.finalist)
+                & (table.c.seed == looks.c.seed),
+            )
+            .where(table.c.study_uuid == study.study_uuid)
         ).all()
         if unknown := {row.state for row in trainings} - {*STATES}:
             raise ValueError(f"{study.name} has finalists in the state {unknown.pop()!r:.50}")
-        looked = connection.execute(
-            select(func.count()).where(LookRow.study_uuid == study.study_uuid, LookRow.ended_at.is_not(None))
-        ).scalar_one()
-    by_state = {row.state: row[1] for row in trainings}
-    if not by_state:
+    if not trainings:
         return None
+    out = {row.finalist for row in trainings if row.state == "failed"}
     return ConfirmationProgress(
-        planned=sum(by_state.values()),
-        trained=by_state.get("complete", 0),
-        failed=by_state.get("failed", 0),
-        looked=looked,
+        planned=len(trainings),
+        trained=sum(row.state == "complete" for row in trainings),
+        failed=sum(row.state == "failed" for row in trainings),
+        looked=sum(row.ended_at is not None for row in trainings),
+        left=sum(row.ended_at is None and row.finalist not in out for row in trainings),
     )
 
 

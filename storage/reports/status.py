@@ -10,12 +10,17 @@ from storage.reports.answer import counts_json, counts_line, dataset_json, datas
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationProgress:
-    """How many trainings of finalists are planned, complete and failed, and how many were shown the test rows."""
+    """How many trainings of finalists are planned, complete and failed, and how many were shown the test rows.
+
+    Attributes:
+        left: how many are still to be trained or shown the test rows; none of a finalist that failed.
+    """
 
     planned: int
     trained: int
     failed: int
     looked: int
+    left: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,18 @@ class Status:
     confirmation: ConfirmationProgress | None
 
     @property
+    def is_searched(self) -> bool:
+        """Whether the study's total is reached."""
+        return self.answer.counts.finished >= self.answer.study.spec.budget.trials
+
+    @property
+    def state(self) -> str:
+        """What it is: running, stopped or done; one whose confirmation was begun is done when that has ended too."""
+        if self.holder is not None:
+            return "running"
+        return "done" if self.is_searched and not (self.confirmation and self.confirmation.left) else "stopped"
+
+    @property
     def trials_per_minute(self) -> float | None:
         """The pace of the latest run, up to its last finished trial; None before its first one."""
         run = self.runs[-1] if self.runs else None
@@ -37,23 +54,17 @@ class Status:
 
     @property
     def minutes_left(self) -> float | None:
-        """To the study's total at that pace; None where it isn't known or reached, or nobody works on it."""
-        left = self.answer.study.spec.budget.trials - self.answer.counts.finished
-        if self.holder is None or self.trials_per_minute is None or left <= 0:
+        """To the study's total at that pace; None where it isn't known, is reached, or nobody works on it."""
+        if self.holder is None or self.is_searched or self.trials_per_minute is None:
             return None
-        return left / self.trials_per_minute
+        return (self.answer.study.spec.budget.trials - self.answer.counts.finished) / self.trials_per_minute
 
 
 def as_text(status: Status) -> str:
     """Return it for a person."""
     answer = status.answer
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
-    if status.holder is not None:
-        lines.append(f"Searched now by {status.holder}")
-    elif answer.counts.finished < answer.study.spec.budget.trials:
-        lines.append(f"Nobody works on it; go on with: regsearch resume {answer.study.name}")
-    else:
-        lines.append("It is done.")
+    lines.append(_what_now(status))
     if status.trials_per_minute is not None:
         left = "" if status.minutes_left is None else f", about {status.minutes_left:.0f} minutes left"
         lines.append(f"Pace: {status.trials_per_minute:.1f} trials a minute{left}")
@@ -66,6 +77,19 @@ def as_text(status: Status) -> str:
     if answer.best is not None:
         lines.append(f"Best so far: trial {answer.best.number}, {answer.best.value:.5f}")
     return "\n".join(lines)
+
+
+def _what_now(status: Status) -> str:
+    study = status.answer.study
+    if status.holder is not None:
+        return f"Searched now by {status.holder}"
+    if not status.is_searched:
+        return f"Nobody works on it; go on with: regsearch resume {study.name}"
+    if status.state == "stopped":
+        return f"Its confirmation isn't finished; go on with: regsearch resume {study.name}"
+    if status.confirmation is None and study.spec.confirm.seeds and status.answer.best is not None:
+        return f"It is searched, but not confirmed: regsearch confirm {study.name}"
+    return "It is done."
 
 
 def as_json(status: Status) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def as_text(statuses: Sequence[Status]) -> str:
             status.answer.study.dataset.name,
             f"{status.answer.counts.finished}/{status.answer.study.spec.budget.trials}",
             None if status.answer.best is None else f"{status.answer.best.value:.5f}",
-            _state(status),
+            status.state,
             f"{status.answer.study.created_at:%Y-%m-%d %H:%M} UTC",
         )
         for status in statuses
@@ -35,14 +35,8 @@ def as_json(statuses: Sequence[Status]) -> dict[str, Any]:
                 "finished": status.answer.counts.finished,
                 "total": status.answer.study.spec.budget.trials,
                 "best_value": None if status.answer.best is None else status.answer.best.value,
-                "state": _state(status),
+                "state": status.state,
             }
             for status in statuses
         ]
     }
-
-
-def _state(status: Status) -> str:
-    if status.holder is not None:
-        return "running"
-    return "done" if status.answer.counts.finished >= status.answer.study.spec.budget.trials else "stopped"

@@ -33,6 +33,7 @@ from search.result import RunResult
 from storage import lock
 from storage.confirmation import ConfirmationStore
 from storage.database import database_path
+from storage.reports import status, studies
 from storage.store import StudyStore
 from storage.tables import Base
 from storage.trained import trained
@@ -563,6 +564,38 @@ def assert_kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[d
         for row in rows:
             if row.get("state", "complete") == "complete" and row.get("test_rows", b"") is not None:
                 assert row in after[table], table
+
+
+@pytest.mark.parametrize("purpose", [Purpose.CONFIRM, Purpose.TEST])
+def test_after_a_kill_in_a_confirmation_status_and_list_say_how_to_go_on(
+    purpose: Purpose, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = ConfirmationStore.finish
+
+    def dies(self: ConfirmationStore, task: TrialTask, outcome: Any) -> bool:
+        if (task.purpose, task.number) == (purpose, confirmation_number(3, 2)):
+            raise Killed
+        return finish(self, task, outcome)
+
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(2, 0)): "diverge"}))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ConfirmationStore, "finish", dies)
+        search(settings=SMALL)
+
+    def told() -> tuple[str, str]:
+        found = api.status("smoke", storage=storage)
+        (listed,) = studies.as_json([found])["studies"]
+        return status.as_text(found).splitlines()[2], listed["state"]
+
+    assert told() == ("Its confirmation isn't finished; go on with: regsearch resume smoke", "stopped")
+    api.resume("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer))
+    assert told() == ("It is done.", "done")  # what failed is not gone on with
+
+
+def test_a_study_that_is_not_confirmed_yet_is_said_to_be(search: Search, storage: str) -> None:
+    search(settings=SMALL, confirm=False)
+    found = status.as_text(api.status("smoke", storage=storage))
+    assert "It is searched, but not confirmed: regsearch confirm smoke" in found
 
 
 def test_a_timeout_ends_it_gently(search: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
