@@ -30,7 +30,6 @@ _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "
 app = typer.Typer(
     name="regsearch",
     help="Which regularization does my network need, and how sure can I be?",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -401,7 +400,7 @@ def main() -> NoReturn:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - `>&-`: nobody wants the answer
         if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that are no text, a terminal lack a sign
             sys.stdout.reconfigure(errors="backslashreplace")
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except RegsearchError as error:
         _exit_with(f"regsearch: {error}", error.exit_code)
     except typer.Exit as exit_:

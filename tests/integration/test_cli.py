@@ -60,6 +60,12 @@ def test_a_real_trial_is_the_same_in_every_engine(folder: Path, command: Command
             assert a["value"] == b["value"]
 
 
+def test_without_a_command_it_shows_its_help(regsearch: Command) -> None:
+    bare, asked = regsearch(), regsearch("--help")
+    assert (bare.returncode, bare.stdout, bare.stderr) == (0, asked.stdout, "")
+    assert "\n  export " in bare.stdout
+
+
 def test_best_as_json(command: Command, folder: Path) -> None:
     document = json.loads(command("best", "smoke", "--json").stdout)
     assert document["study"] == "smoke"
