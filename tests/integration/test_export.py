@@ -385,17 +385,27 @@ def test_a_script_on_a_file_and_one_on_mnist_run(tmp_path: Path) -> None:
     path = tmp_path / 'it\'s "own".npz'
     np.savez(path, x_train=images, y_train=labels, x_test=images[:30], y_test=labels[:30])
     spec = StudySpec().changed(model={"hidden": (4,)}, training={"max_epochs": 1})
-    for source in (str(path), "mnist"):
+    environment = {name: value for name, value in os.environ.items() if name != "REGSEARCH_MNIST"}
+    for source, load, variables in (
+        (str(path), "None", {}),
+        ("mnist", "lambda: ((data['x_train'], data['y_train']), (data['x_test'], data['y_test']))", {}),
+        ("mnist", "None", {"REGSEARCH_MNIST": str(path)}),
+    ):
         data = ScriptData(source=source, input_shape=(6, 5), class_count=3, has_bytes=True, train_rows=60, stop_rows=15)
         (tmp_path / "model.py").write_text(keras_script("A title.", spec, data, Regularization(patience=1), 0))
         run = (
             "import keras, runpy, numpy as np\n"
             f"data = np.load({str(path)!r})\n"
-            "keras.datasets.mnist.load_data = lambda: ((data['x_train'], data['y_train']), "
-            "(data['x_test'], data['y_test']))\n"
+            f"keras.datasets.mnist.load_data = {load}\n"
             f"runpy.run_path({str(tmp_path / 'model.py')!r})\n"
         )
-        done = subprocess.run([sys.executable, "-I", "-c", run], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", run],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**environment, **variables},
+        )
         assert done.returncode == 0, done.stderr
         assert "test accuracy " in done.stdout
 
