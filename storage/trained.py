@@ -16,6 +16,7 @@ from storage.queries import METRICS, StudyRecord, best_trial, get_trial, kept_we
 from storage.reports.conclusion import Conclusion, FinalistResult
 from storage.tables import ConfirmationRow
 from studies.errors import InputError, NoResultError
+from studies.space import Regularization
 from studies.trial import Params, confirmation_number
 
 
@@ -31,7 +32,7 @@ class Trained:
         weights: the file with its weights, None where they are not kept.
         weights_sha256: that file's; None where none was written.
         figures: that it gave, by the names of `studies.trial.TrialOutcome`.
-        conclusion, finalist: of the confirmation that it belongs to.
+        conclusion, finalist: of the confirmation that its configuration went through, if it did.
     """
 
     origin: str
@@ -50,10 +51,9 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
 
     Raises InputError where that trial isn't complete or not trained by regsearch, NoResultError where none is.
     """
-    if number is None:
-        conclusion = read_conclusion(database, study)
-        if conclusion is not None:
-            return _winner(database, study, conclusion)
+    conclusion = read_conclusion(database, study)
+    if number is None and conclusion is not None:
+        return _winner(database, study, conclusion)
     trial = best_trial(database, study) if number is None else get_trial(database, study, number)
     if trial is None:
         raise NoResultError(f"no trial of {study.name} is complete yet; see `regsearch status {study.name}`")
@@ -61,6 +61,9 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
         raise InputError(f"trial {trial.number} of {study.name} is {trial.state}: only a complete one can be exported")
     if trial.weights_sha256 is None and "epochs" not in trial.metrics:
         raise InputError(f"trial {trial.number} of {study.name} can't be exported: regsearch did not train it")
+    regularization = Regularization.from_params(trial.params)
+    confirmed = () if conclusion is None else conclusion.results
+    finalist = next((one for one in confirmed if one.finalist.regularization == regularization), None)
     return Trained(
         origin=f"trial {trial.number}",
         params=trial.params,
@@ -69,6 +72,8 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
         weights=kept_weights(database, study, trial),
         weights_sha256=trial.weights_sha256,
         figures=trial.metrics,
+        conclusion=conclusion,
+        finalist=finalist,
     )
 
 

@@ -103,15 +103,15 @@ def _result(
             "It is not confirmed: neither on fresh seeds nor on the test rows.",
         ]
     lines += [
-        f"Trained on {conclusion.seeds} fresh seeds, on {conclusion.test_rows:,} test rows:",
+        f"These settings, trained on {conclusion.seeds} fresh seeds, gave on {conclusion.test_rows:,} test rows:",
         "",
         f"- test accuracy {_percent(finalist.test_accuracy)}",
         f"- test cross-entropy {_interval(finalist.test_cross_entropy)}",
     ]
     if finalist.gain is not None:
         lines += [
-            f"- over no regularization at all it gains {_interval(finalist.gain.cross_entropy)} in cross-entropy and "
-            f"{_percent(finalist.gain.accuracy)} in accuracy",
+            f"- over no regularization at all a gain of {formats.signed(_interval(finalist.gain.cross_entropy))} in "
+            f"cross-entropy and of {_points(finalist.gain.accuracy)} in accuracy",
         ]
     if conclusion.looks > 1:
         lines += ["", f"The test rows were looked at {conclusion.looks} times, so they are not fresh any more."]
@@ -125,6 +125,11 @@ def _interval(interval: Interval) -> str:
 def _percent(interval: Interval) -> str:
     low, high = 100 * interval.low, 100 * interval.high
     return f"{100 * interval.mean:.2f} % ({formats.level(interval.level)} interval {low:.2f} to {high:.2f} %)"
+
+
+def _points(interval: Interval) -> str:
+    mean, low, high = (formats.signed(f"{100 * share:.2f}") for share in (interval.mean, interval.low, interval.high))
+    return f"{mean} percentage points ({formats.level(interval.level)} interval {low} to {high})"
 
 
 def _plain(text: str) -> str:

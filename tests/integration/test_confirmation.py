@@ -631,6 +631,24 @@ def test_the_winner_is_exported_as_it_was_trained_on_its_median_seed(search: Sea
     assert exported.figures["select_cross_entropy"] == median["select_cross_entropy"]
 
 
+def test_a_trial_whose_configuration_was_confirmed_is_exported_with_its_test_figures(
+    search: Search, storage: str
+) -> None:
+    search(settings=COURSE, trials=12, engine=of_rows())
+    with api.reading(storage) as database:
+        study = api.get_study(database, "smoke")
+        numbers = {row["trial"]: row["finalist"] for row in confirmation(storage)["finalists"]}
+        for number, _, params in complete(storage):
+            found = trained(database, study, number)
+            assert found.origin == f"trial {number}"
+            if number in numbers:
+                assert found.conclusion is not None
+                assert found.finalist is not None
+                assert found.finalist.finalist.index == numbers[number]
+            elif str(Regularization.from_params(params)) not in roles(storage):
+                assert found.finalist is None
+
+
 def test_deleting_a_study_deletes_all_its_rows_and_no_others(search: Search, storage: str) -> None:
     search(settings=SMALL, name="other")
     before = {table: query(storage, f"select * from {table}") for table in Base.metadata.tables}

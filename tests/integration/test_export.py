@@ -290,7 +290,7 @@ def test_a_confirmed_one_says_its_test_result_with_its_interval(given: dict[str,
         train_cross_entropy=0.02,
         test_cross_entropy=interval(0.0812),
         test_accuracy=interval(0.9765),
-        gain=Gain(cross_entropy=interval(0.02), accuracy=interval(0.004)),
+        gain=Gain(cross_entropy=interval(0.002), accuracy=interval(0.004)),
         best_epochs=(3, 4),
         epochs=(5, 6),
         is_tied=False,
@@ -301,7 +301,9 @@ def test_a_confirmed_one_says_its_test_result_with_its_interval(given: dict[str,
     )  # fmt: skip
     export_configuration(tmp_path / "out", **given, conclusion=conclusion, finalist=finalist)
     card = (tmp_path / "out" / "model-card.md").read_text()
-    assert "Trained on 5 fresh seeds, on 360 test rows:" in card
+    assert "These settings, trained on 5 fresh seeds, gave on 360 test rows:" in card
+    assert "a gain of 0.00200 (95 % interval −0.00800 to 0.01200) in cross-entropy" in card
+    assert "and of 0.40 percentage points (95 % interval −0.60 to 1.40) in accuracy" in card
     assert "test accuracy 97.65 % (95 % interval 96.65 to 98.65 %)" in card
     assert "looked at 2 times" in card
     assert "not confirmed" not in card
