@@ -4,6 +4,7 @@ Every training is planned before the first begins, and every test look waits unt
 by figures that the test rows gave.
 """
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -205,19 +206,24 @@ class ConfirmationStore:
     def keepers(self) -> list[int]:
         """Return the numbers whose weights are kept: all until their test look, then each finalist's median seed.
 
+        While a later look is under way, those of the looks before it stay too: they are the answer until it ends.
         Of a finalist that failed none are kept.
         """
         out = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
+        columns = (_table.c.finalist, _table.c.seed, _table.c.look, _table.c.select_cross_entropy, _looks.c.ended_at)
         with self._study.transaction() as connection:
             rows = connection.execute(
-                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.select_cross_entropy, _looks.c.ended_at)
+                self._of(_table, *columns)
                 .outerjoin_from(_table, _looks, self._same_key())
                 .where(_table.c.state == "complete", _table.c.finalist.not_in(out))
                 .order_by(_table.c.finalist, _table.c.select_cross_entropy, _table.c.seed)
             ).all()
         kept = {(row.finalist, row.seed) for row in rows if row.ended_at is None}
-        for finalist in {row.finalist for row in rows}:
-            kept.add((finalist, median_seed([row for row in rows if row.finalist == finalist])))
+        finalists, looks = {row.finalist for row in rows}, {row.look for row in rows}
+        for finalist, look in itertools.product(finalists, looks if kept else [max(looks, default=1)]):
+            ranked = [row for row in rows if row.finalist == finalist and row.look <= look]
+            if ranked:
+                kept.add((finalist, median_seed(ranked)))
         return sorted(confirmation_number(finalist, seed) for finalist, seed in kept)
 
     def stop_requested(self) -> bool:

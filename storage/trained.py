@@ -80,7 +80,12 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
 def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> Trained:
     finalist = conclusion.winner.finalist
     table: Any = ConfirmationRow.__table__
-    ours = (table.c.study_uuid == study.study_uuid, table.c.finalist == finalist.index, table.c.state == "complete")
+    ours = (
+        table.c.study_uuid == study.study_uuid,
+        table.c.finalist == finalist.index,
+        table.c.state == "complete",
+        table.c.look <= conclusion.looks,  # a later one, under way, is nothing that was concluded from
+    )
     with database.read() as connection:
         ranked = connection.execute(
             select(table).where(*ours).order_by(table.c.select_cross_entropy, table.c.seed)

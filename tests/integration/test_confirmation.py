@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -629,6 +630,36 @@ def test_the_winner_is_exported_as_it_was_trained_on_its_median_seed(search: Sea
     assert exported.weights is not None
     assert hashlib.sha256(exported.weights.read_bytes()).hexdigest() == median["weights_sha256"]
     assert exported.figures["select_cross_entropy"] == median["select_cross_entropy"]
+
+
+@pytest.mark.parametrize("purpose", [Purpose.CONFIRM, Purpose.TEST])
+def test_while_a_second_look_is_under_way_the_winner_of_the_first_is_exported(
+    purpose: Purpose, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = search(settings=SMALL, trials=3, engine=of_rows())
+    finalists = len(confirmation(storage)["finalists"])
+    with api.reading(storage) as database:
+        first = trained(database, result.answer.study, None)
+    kept = set(files(storage))
+    finish = ConfirmationStore.finish
+
+    def dies(self: ConfirmationStore, task: TrialTask, outcome: Any) -> bool:
+        if (task.purpose, task.number) == (purpose, confirmation_number(finalists - 1, 7)):
+            raise Killed  # its last training, or its last look
+        return finish(self, task, outcome)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ConfirmationStore, "finish", dies)
+        api.confirm("smoke", storage=storage, seeds=8, engine=of_rows())
+    assert kept <= set(files(storage))
+    with api.reading(storage) as database:
+        assert trained(database, result.answer.study, None) == first
+    api.confirm("smoke", storage=storage, engine=of_rows())
+    left = [re.match(r"finalist-(\d+)\d{3}\.", name) for name in files(storage)]
+    numbers = [match[1] for match in left if match]
+    assert sorted(set(numbers)) == sorted(numbers)  # of the first look's, the others are gone
+    with api.reading(storage) as database:
+        assert trained(database, result.answer.study, None).fresh_seed != first.fresh_seed
 
 
 def test_a_trial_whose_configuration_was_confirmed_is_exported_with_its_test_figures(
