@@ -13,6 +13,7 @@ from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
 from storage import lock
 from storage.confirmation import ConfirmationStore
+from storage.confirmed import read_conclusion
 from storage.database import Database
 from storage.finalists import choose
 from storage.queries import get_study, list_trials
@@ -83,6 +84,8 @@ class Phases:
         if is_over and self.confirms and self.spec.confirm.seeds:
             ended = self._confirm()
             return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
+        if not self.is_stopping and self._is_shown():  # its counts are others now
+            self._patiently(show_answer, self.database, self.store)
         return StopReason.STOPPED if self.is_stopping else reason
 
     def _confirm(self) -> StopReason:
@@ -101,6 +104,10 @@ class Phases:
         if reason is StopReason.TOTAL:
             self._patiently(show_answer, self.database, self.store)
         return reason
+
+    def _is_shown(self) -> bool:
+        study = self._patiently(get_study, self.database, self.spec.study.name)
+        return self._patiently(read_conclusion, self.database, study) is not None
 
     def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
         left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)

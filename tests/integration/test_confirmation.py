@@ -818,6 +818,8 @@ def test_the_answer_is_the_dashboards_note_and_a_users_own_is_left_alone(search:
     assert query(storage, "select * from study_system_attributes") == attributes  # written once
     api.confirm("smoke", storage=storage, seeds=4, engine=of_rows())
     assert note(storage) not in ("", first)  # what we wrote, we may replace
+    search(settings=SMALL, trials=8, confirm=False)
+    assert "8 of 8 trials finished" in note(storage)  # a search alone changes the counts
     optuna_dashboard.save_note(optuna.load_study(study_name="smoke", storage=storage), "mine")
     api.confirm("smoke", storage=storage, seeds=5, engine=of_rows())
     assert note(storage) == "mine"
