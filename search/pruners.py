@@ -29,8 +29,9 @@ def make_pruner(spec: StudySpec) -> BasePruner:
     except Exception as error:
         options = ", ".join(spec.search.pruner_options)
         with_options = f" with the pruner_options {options}" if options else ""
+        without = "; `--set 'search.pruner_options={}'` leaves them out" if options else ""
         reason = " ".join(str(error).split())
-        raise InputError(f"the pruner {name} can't serve this study{with_options}: {reason}") from error
+        raise InputError(f"the pruner {name} can't serve this study{with_options}: {reason}{without}") from error
 
 
 def _new(spec: StudySpec) -> BasePruner:

@@ -47,7 +47,10 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
         raise
     except Exception as error:
         with_options = f" with the sampler_options {', '.join(options)}" if options else ""
-        raise InputError(f"the sampler {name} can't serve this study{with_options}: {_one_line(error)}") from error
+        without = "; `--set 'search.sampler_options={}'` leaves them out" if options else ""
+        raise InputError(
+            f"the sampler {name} can't serve this study{with_options}: {_one_line(error)}{without}"
+        ) from error
     return factory
 
 
