@@ -316,7 +316,7 @@ def enqueue(
 
 @app.command()
 def dashboard(
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine.")] = 8080,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine; 0: any that is free.")] = 8080,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Answer to this host name too, for a proxy in front; may be repeated."),

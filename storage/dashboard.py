@@ -71,7 +71,9 @@ def make_dashboard(database: Database, port: int, allow_hosts: Sequence[str] = (
     try:
         return make_server(HOST, port, application, server_class=_Server, handler_class=_Handler)
     except (OSError, OverflowError) as error:
-        raise InputError(f"port {port} can't be used ({error}): give another --port, from 1 to 65535") from error
+        raise InputError(
+            f"port {port} can't be used ({error}): give another --port, up to 65535, or 0 for any"
+        ) from error
 
 
 class _Answer(NamedTuple):

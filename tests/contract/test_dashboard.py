@@ -268,6 +268,12 @@ def test_only_our_own_hosts_are_answered(server: WSGIServer) -> None:
     assert ask_as(server, "X: no Host at all", version="") == 403
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_what_is_no_port_is_refused_with_those_that_are(port: int, database: Database) -> None:
+    with pytest.raises(InputError, match=rf"^port {port} can't be used \(.*\): give another --port, up to 65535, or 0"):
+        make_dashboard(database, port)
+
+
 def test_at_port_80_the_port_may_be_left_out() -> None:
     for host, status in (("localhost", 200), ("localhost:80", 200), ("localhost:8080", 403), ("evil", 403)):
         environ: dict[str, Any] = {"HTTP_HOST": host, "SERVER_PORT": "80"}
