@@ -121,7 +121,9 @@ def save_report(path: str | Path, rendered: str) -> Path:
     try:
         target = Path(path).absolute()
         if target.is_dir():
-            raise InputError(f"{path} is a folder: name a file in it, such as {Path(path) / 'report.html'}")
+            raise InputError(
+                f"{path or target} is a folder: name a file in it, such as {Path(path or target) / 'report.html'}"
+            )
         write_durably(target, rendered.encode("utf-8", "backslashreplace"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

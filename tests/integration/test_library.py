@@ -160,6 +160,10 @@ def test_the_report_is_that_of_the_command(search: Search, tmp_path: Path) -> No
     assert path.read_text().startswith("<!doctype html>")
     with pytest.raises(InputError, match="is a folder: name a file in it"):
         result.save_report(tmp_path)
+    with pytest.raises(
+        InputError, match=f"^{tmp_path} is a folder: name a file in it, such as {tmp_path}/report.html$"
+    ):
+        result.save_report("")
 
 
 def test_signals_stay_the_callers_own(search: Search) -> None:
