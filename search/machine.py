@@ -1,4 +1,4 @@
-"""What a search finds on this machine: cores, and the versions that results depend on."""
+"""What a search finds on this machine: cores, memory, and the versions that results depend on."""
 
 import os
 import platform
@@ -10,9 +10,12 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def memory_bytes() -> int:
-    """Return how much memory this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def memory_bytes() -> int | None:
+    """Return how much memory this machine has; None where it doesn't say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
 
 
 def versions() -> dict[str, str]:

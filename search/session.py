@@ -1,5 +1,7 @@
 """One run of a study: everything is checked first, so that bad input creates and changes nothing."""
 
+import itertools
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from search.engines import make_engine
 from search.engines.base import Engine
 from search.engines.kept import KeptEngine
 from search.event_files import EventFiles
-from search.machine import core_count, versions
+from search.machine import core_count, memory_bytes, versions
 from search.output_folder import claim, study_folder
 from search.phases import Phases
 from search.progress import Progress
@@ -43,6 +45,7 @@ from studies.spec import StudySpec, differing_keys, parse_duration
 
 _MOST_WORKERS = 1024
 _MANY_TRIALS = 1000
+_WEIGHT_BYTES = 4  # float32
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
 
 
@@ -167,6 +170,7 @@ def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)
+    _check_fits(spec, dataset)
     for note in dataset.notes:
         options.progress.message(note)
     return dataset, info
@@ -265,6 +269,18 @@ def _check_model(spec: StudySpec) -> None:
     if spec.model.hypermodel is not None:
         raise InputError(
             "model.hypermodel is not available yet; leave it out to search the built-in network of model.hidden"
+        )
+
+
+def _check_fits(spec: StudySpec, dataset: Dataset) -> None:
+    """Raise InputError for a network whose weights and their gradients alone take more than this machine's memory."""
+    units = [math.prod(dataset.x_train.shape[1:]), *spec.model.hidden, dataset.class_count]
+    weights = sum(before * after for before, after in itertools.pairwise(units))
+    memory = memory_bytes()
+    if memory is not None and 2 * _WEIGHT_BYTES * weights > memory:
+        raise InputError(
+            f"model.hidden = {list(spec.model.hidden)} makes more weights than fit, with their gradients, into the "
+            f"{memory / 1e9:.0f} GB of this machine: give fewer units"
         )
 
 

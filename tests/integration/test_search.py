@@ -10,7 +10,7 @@ import optuna
 import pytest
 from helpers import rows
 
-from search import api
+from search import api, session
 from search.coordinator import StopReason
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
@@ -355,6 +355,30 @@ def test_a_killed_run_ends_where_the_next_begins_and_is_said_to_be_killed(search
             "the study's total is reached",
             None,
         ]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "memory", "fits"),
+    [
+        ("[99999999999]", None, True),
+        ("[99999999999]", 2**40, False),
+        (f"[{'9' * 4299}]", 2**40, False),
+        ("[100, 10]", 635_999, False),
+        ("[100, 10]", 636_000, True),
+    ],
+)
+def test_a_network_that_cannot_fit_is_refused_and_leaves_no_study(
+    hidden: str, memory: int | None, fits: bool, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "memory_bytes", lambda: memory)
+    if fits:  # 28 × 28 pixels and 10 classes: 8 bytes for each of 79,500 weights
+        search(settings=[f"model.hidden={hidden}"], trials=1)
+        return
+    with pytest.raises(
+        InputError, match=r"^model\.hidden = .*makes more weights than fit, .* GB of this machine: give fewer units$"
+    ):
+        search(settings=[f"model.hidden={hidden}"], trials=1)
+    assert not database_path(storage).exists()
 
 
 def test_each_run_is_recorded(search: Search, storage: str) -> None:
