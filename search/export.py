@@ -24,7 +24,7 @@ from search.data.splits import make_splits
 from search.files import sync_folder
 from search.machine import versions
 from search.training.checkpoints import Arrays, FileCheckpoints
-from search.training.setup import ThreadsError, TrainerSetup, make_trainer
+from search.training.setup import ThreadsError, TrainerSetup, import_quietly, make_trainer
 from search.training.trainer import DivergedError
 from search.trial_files import TrialFiles
 from storage.queries import DatasetInfo
@@ -203,6 +203,7 @@ def _write_model(
 def _prepare_tensorflow() -> None:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    import_quietly()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a worker must know before its first trial, and the trainer that follows from it."""
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,21 @@ def load_data(setup: TrainerSetup) -> Dataset:
             if mapped.sha256 == setup.sha256:
                 return mapped
     return load_dataset(setup.source, setup.spec.data.image_size)
+
+
+def import_quietly() -> None:
+    """Import TensorFlow, without what its libraries write to stderr before they heed a log level."""
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        return
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 class ThreadsError(RuntimeError):
