@@ -122,7 +122,7 @@ class Dataset:
 
 def check_size(what: str, n_bytes: int) -> None:
     """Raise InputError for data that unpack to more bytes than a search can hold."""
-    largest = min(_LARGEST_BYTES, memory_bytes())
+    largest = min(_LARGEST_BYTES, memory_bytes() or _LARGEST_BYTES)
     if n_bytes > largest:
         raise InputError(
             f"{what} unpacks to {n_bytes:,} bytes; at most {largest:,} fit a search in this machine's memory"
