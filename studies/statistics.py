@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 TIE_LEVEL = 0.68
 """Ties are judged within one standard error (Breiman et al., Classification and Regression Trees, 1984).
@@ -79,10 +78,18 @@ def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interva
     mean = float(values.mean())
     of_seeds, of_rest = _parts_of_variance(values - mean)
     n_seeds, n_rows = values.shape
-    quantiles = stdtrit(np.array([n_seeds - 1, n_rows - 1]), (1 + level) / 2)
+    quantiles = _student(np.array([n_seeds - 1, n_rows - 1]), level)
     half = float(np.sqrt(np.square(quantiles) @ [of_seeds, of_rest]))
     mean += float(origin)
     return Interval(mean=mean, low=mean - half, high=mean + half, level=level)
+
+
+def _student(degrees: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:
+    """Return how many standard errors Student's interval of that level reaches on either side."""
+    from scipy.special import stdtrit  # it takes as long to import as all of a `status`
+
+    quantiles: npt.NDArray[np.float64] = stdtrit(degrees, (1 + level) / 2)
+    return quantiles
 
 
 def _parts_of_variance(centred: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -166,7 +173,7 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
     """Return the mean of independent values, shape (n,) with n at least 2, with Student's interval."""
     sample = np.asarray(values, dtype=np.float64)
     mean = float(sample.mean())
-    half = float(stdtrit(len(sample) - 1, (1 + level) / 2) * sample.std(ddof=1) / np.sqrt(len(sample)))
+    half = float(_student(len(sample) - 1, level) * sample.std(ddof=1) / np.sqrt(len(sample)))
     return Interval(mean=mean, low=mean - half, high=mean + half, level=level)
 
 
