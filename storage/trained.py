@@ -84,7 +84,7 @@ def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> T
         table.c.study_uuid == study.study_uuid,
         table.c.finalist == finalist.index,
         table.c.state == "complete",
-        table.c.look <= conclusion.looks,  # a later one, under way, is nothing that was concluded from
+        table.c.look <= conclusion.whole_looks,  # a later one, under way, is nothing that was concluded from
     )
     with database.read() as connection:
         ranked = connection.execute(
