@@ -18,8 +18,8 @@ from search.study_export import Export, export_study
 from storage import lock
 from storage.backup import back_up
 from storage.compared import read_comparison
-from storage.confirmed import read_conclusion, read_confirmation_progress
-from storage.contents import read_content
+from storage.confirmed import read_conclusion
+from storage.contents import read_content, read_status
 from storage.database import Database, database_path, open_for_reading, open_for_writing
 from storage.queries import (
     Answer,
@@ -28,7 +28,6 @@ from storage.queries import (
     best_trial,
     check_not_copied,
     get_study,
-    list_runs,
     list_trials,
     read_answer,
     study_names,
@@ -71,6 +70,7 @@ def run(
     handle_signals: bool = False,
     tensorboard: str | Path | None = None,
     checkpoints: str | Path | None = None,
+    trust_code: bool = False,
 ) -> RunResult:
     """Begin a study, or go on with it, search until its total, and confirm the best on fresh seeds.
 
@@ -99,6 +99,7 @@ def run(
         tensorboard: a folder in which TensorBoard's files are left, in TENSORBOARD/STUDY; see `search.event_files`.
         checkpoints: a folder in which each epoch of each trial leaves a Keras model, in CHECKPOINTS/STUDY; see
             `search.training.snapshots`.
+        trust_code: whether the code of the study's `model.hypermodel` may be run; it is never run without.
 
     Raises InputError for bad input or a study of that name that differs, StorageError where the database
     can't be used, NoResultError where nothing can be trained.
@@ -118,6 +119,7 @@ def run(
             confirms=confirm,
             tensorboard=None if tensorboard is None else str(tensorboard),
             checkpoints=None if checkpoints is None else str(checkpoints),
+            trusts_code=trust_code,
         ),
     )
 
@@ -136,6 +138,7 @@ def resume(
     handle_signals: bool = False,
     tensorboard: str | Path | None = None,
     checkpoints: str | Path | None = None,
+    trust_code: bool = False,
 ) -> RunResult:
     """Go on with a study to its own total; see `run` for the arguments and what is raised.
 
@@ -162,6 +165,7 @@ def resume(
             confirms=confirm,
             tensorboard=None if tensorboard is None else str(tensorboard),
             checkpoints=None if checkpoints is None else str(checkpoints),
+            trusts_code=trust_code,
         ),
     )
 
@@ -178,6 +182,7 @@ def confirm(
     engine: str | Engine = "processes",
     progress: Progress | None = None,
     handle_signals: bool = False,
+    trust_code: bool = False,
 ) -> RunResult:
     """Train a study's finalists on fresh seeds, then show them the test rows once.
 
@@ -215,6 +220,7 @@ def confirm(
             progress=progress or progress_here(),
             handle_signals=handle_signals,
             searches=False,
+            trusts_code=trust_code,
         ),
     )
 
@@ -253,13 +259,13 @@ def conclusion(name: str, *, storage: str | None = None) -> Conclusion | None:
 def status(name: str, *, storage: str | None = None) -> Status:
     """Return how a study goes."""
     with reading(storage) as database:
-        return _status(database, get_study(database, name))
+        return read_status(database, get_study(database, name))
 
 
 def statuses(*, storage: str | None = None) -> list[Status]:
     """Return how every study goes, by name."""
     with reading(storage) as database:
-        return [_status(database, get_study(database, name)) for name in study_names(database)]
+        return [read_status(database, get_study(database, name)) for name in study_names(database)]
 
 
 @contextmanager
@@ -328,6 +334,7 @@ def export(
     force: bool = False,
     storage: str | None = None,
     progress: Progress | None = None,
+    trust_code: bool = False,
 ) -> Export:
     """Write a trained network into a folder, as a Keras model, with what belongs to it.
 
@@ -337,6 +344,7 @@ def export(
             with the median select cross-entropy; before a confirmation, the best trial.
         force: replace the files of an export in a folder that isn't empty; others stay.
         progress: told where the weights are not kept, so that they are trained again, in this process.
+        trust_code: see `run`.
 
     Raises InputError for a trial that isn't complete, and a folder or data that can't be used; NoResultError where
     no trial is complete.
@@ -344,7 +352,8 @@ def export(
     with reading(storage) as database:
         study = get_study(database, name)
         training = trained(database, study, trial)
-    return export_study(study, training, Path(folder).absolute(), force=force, progress=progress or Progress())
+    target = Path(folder).absolute()
+    return export_study(study, training, target, force=force, progress=progress or Progress(), trusts_code=trust_code)
 
 
 def report(name: str, *, storage: str | None = None) -> ReportContent:
@@ -403,12 +412,3 @@ def writing(storage: str | None) -> Iterator[Database]:
     """Open a database for writing, and create what it lacks."""
     with open_for_writing(database_path(storage_url(storage))) as database:
         yield database
-
-
-def _status(database: Database, record: StudyRecord) -> Status:
-    return Status(
-        answer=read_answer(database, record),
-        holder=lock.holder(database.path, record.name),
-        runs=list_runs(database, record),
-        confirmation=read_confirmation_progress(database, record),
-    )

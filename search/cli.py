@@ -12,6 +12,8 @@ import typer
 from search.output import (
     how_to_resume,
     print_,
+    print_enqueued,
+    print_export,
     print_or_save,
     print_result,
     progress_for,
@@ -64,6 +66,7 @@ _TensorBoard = Annotated[
 _Checkpoints = Annotated[
     str | None, typer.Option(metavar="DIR", help="Leave a .keras model of each epoch in DIR/STUDY.")
 ]
+_TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the code that model.hypermodel names.")]
 
 
 @app.command()
@@ -79,6 +82,7 @@ def run(
     tensorboard: _TensorBoard = None,
     checkpoints: _Checkpoints = None,
     no_confirm: _NoConfirm = False,
+    trust_code: _TrustCode = False,
     as_json: _Json = False,
     quiet: _Quiet = False,
     storage: _Storage = None,
@@ -101,6 +105,7 @@ def run(
         handle_signals=True,
         tensorboard=tensorboard,
         checkpoints=checkpoints,
+        trust_code=trust_code,
     )
     print_result(result, as_json, storage)
 
@@ -116,6 +121,7 @@ def resume(
     tensorboard: _TensorBoard = None,
     checkpoints: _Checkpoints = None,
     no_confirm: _NoConfirm = False,
+    trust_code: _TrustCode = False,
     as_json: _Json = False,
     quiet: _Quiet = False,
     storage: _Storage = None,
@@ -136,6 +142,7 @@ def resume(
         handle_signals=True,
         tensorboard=tensorboard,
         checkpoints=checkpoints,
+        trust_code=trust_code,
     )
     print_result(result, as_json, storage)
 
@@ -149,6 +156,7 @@ def confirm(
     workers: _Workers = None,
     data: _Data = None,
     engine: _Engine = "processes",
+    trust_code: _TrustCode = False,
     as_json: _Json = False,
     quiet: _Quiet = False,
     storage: _Storage = None,
@@ -167,6 +175,7 @@ def confirm(
         engine=engine,
         progress=progress_for(quiet),
         handle_signals=True,
+        trust_code=trust_code,
     )
     print_result(result, as_json, storage)
 
@@ -279,17 +288,15 @@ def export(
         int | None, typer.Option(metavar="N", help="A trial's number  [default: the confirmed winner, else the best]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of an export in DIR.")] = False,
+    trust_code: _TrustCode = False,
     storage: _Storage = None,
 ) -> None:
     """Write the winner as a Keras model, with a script, its settings and a card."""
     from search import api
     from search.signals import exit_on_signal
-    from storage.reports.answer import dataset_line
 
     exit_on_signal()
-    done = api.export(name, output, trial=trial, force=force, storage=storage)
-    lines = [f"{file.path}  sha256 {file.sha256}" for file in done.files]
-    write("\n".join([dataset_line(done.study.dataset), f"Exported {done.training.origin} of {name}:", *lines, ""]))
+    print_export(api.export(name, output, trial=trial, force=force, storage=storage, trust_code=trust_code))
 
 
 @app.command()
@@ -305,13 +312,7 @@ def enqueue(
     from search import api
 
     number, study = api.enqueue(name, params, storage=storage)
-    print(f"trial {number} of {name} will try {', '.join(params)}")
-    if number >= (total := study.spec.budget.trials):
-        print(
-            f"it lies beyond the study's total of {total}: raise it with "
-            f"`regsearch resume {name} --trials {number + 1}`",
-            file=sys.stderr,
-        )
+    print_enqueued(number, study, params)
 
 
 @app.command()

@@ -4,21 +4,32 @@ import enum
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from search.engines.base import Engine
-from search.events import EpochFinished, Event, LookFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
+from search.events import (
+    Answer,
+    EpochFinished,
+    Event,
+    LookFinished,
+    Suggest,
+    Suggestion,
+    TrialFailed,
+    TrialFinished,
+    TrialRemark,
+    WorkerLost,
+)
 from search.patience import POLL_SECONDS, Patience
 from search.points import SpaceExhaustedError
 from search.progress import FinishedTrial, Progress
 from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
 from search.watch import Watch
-from studies.errors import NoResultError
+from studies.errors import NoResultError, RefusedError
 from studies.spec import StudySpec
-from studies.trial import EpochMetrics, Outcome, Standing, TrialTask, Verdict
+from studies.trial import EpochMetrics, Outcome, Standing, TrialTask, Value, Verdict
 
 _MOST_FAILURES_IN_A_ROW = 10
 
@@ -46,6 +57,8 @@ class Store(Protocol):
     def unfinished(self) -> list[TrialTask]: ...
 
     def ask(self) -> TrialTask | None: ...
+
+    def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None: ...
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict: ...
 
@@ -96,6 +109,7 @@ class Coordinator:
         self._stop_requested = False
         self._running: dict[int, TrialTask] = {}
         self._began: dict[int, float] = {}
+        self._asked: dict[int, dict[str, Value]] = {}
         self._waiting: deque[TrialTask] = deque()
         self._ending: StopReason | None = None
         self._failures_in_a_row = 0
@@ -203,14 +217,16 @@ class Coordinator:
             self._ending = StopReason.EXHAUSTED if self.store.exhausted else StopReason.TOTAL
         return task
 
-    def _handle(self, event: Event) -> bool:
-        """Record an event; return whether its trial goes on."""
+    def _handle(self, event: Event) -> Answer:
+        """Record an event; return whether its trial goes on, and with which value where it asked for one."""
         task = self._running.get(event.number)
         if task is None or task.attempt != event.attempt:
             return False  # of an attempt that was given up
         match event:
             case EpochFinished():
                 return self._record(task, event.metrics)
+            case Suggest():
+                return self._suggest(task, event)
             case TrialFinished() | LookFinished():
                 self._completed(task, event.outcome)
             case TrialFailed():
@@ -220,6 +236,26 @@ class Coordinator:
             case WorkerLost():
                 self._lost(task, event.reason)
         return False
+
+    def _suggest(self, task: TrialTask, event: Suggest) -> Answer:
+        self._watch.heard(task.number, None)
+        if self._stop_requested:
+            return False
+        try:
+            value = self._patiently(self.store.suggest, task, event.name, event.distribution, event.default)
+        except RefusedError as error:
+            return Suggestion(refusal=str(error))
+        if value is None:
+            self._ended_elsewhere(task)
+            return False
+        self._asked.setdefault(task.number, {})[event.name] = value
+        self.progress.trial_began(self._known(task))
+        return Suggestion(value=value)
+
+    def _known(self, task: TrialTask) -> TrialTask:
+        """Return a task with all parameters that are known of it by now."""
+        asked = self._asked.get(task.number)
+        return task if asked is None else replace(task, params={**task.params, **asked})
 
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
         self._watch.heard(task.number, metrics.seconds)
@@ -235,17 +271,16 @@ class Coordinator:
                 f"{task}, epoch {metrics.epoch + 1}: other figures than before the interruption "
                 "(another processor or other library versions?); the first ones are kept"
             )
-        self.progress.epoch_finished(task, metrics)
+        self.progress.epoch_finished(self._known(task), metrics)
         self._look_round()
         return not self._stop_requested
 
     def _completed(self, task: TrialTask, outcome: Outcome) -> None:
-        by_accuracy = self.spec.search.objective == "accuracy"
         value = outcome.value(self.spec.search.objective)
         if not self._patiently(self.store.finish, task, outcome):
             self._ended_elsewhere(task)
             return
-        if self._best is None or (value > self._best) == by_accuracy:
+        if self._best is None or (value > self._best) == self.spec.search.maximizes:
             self._best = value
         self._finished(task, "COMPLETE", value, "")
         # a trial that runs may have written its weights a moment ago
@@ -280,7 +315,9 @@ class Coordinator:
         if state != "FAIL":
             self._failures_in_a_row = 0
         seconds = self.clock() - self._began.pop(task.number)
-        finished = FinishedTrial(task=task, state=state, value=value, remark=remark, seconds=seconds)
+        known = self._known(task)
+        self._asked.pop(task.number, None)
+        finished = FinishedTrial(task=known, state=state, value=value, remark=remark, seconds=seconds)
         self.progress.trial_finished(finished, self._best)
 
     def _forget(self, task: TrialTask) -> None:

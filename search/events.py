@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from studies.trial import EpochMetrics, LookOutcome, TrialOutcome
+from studies.trial import EpochMetrics, LookOutcome, TrialOutcome, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,35 @@ class EpochFinished:
     number: int
     attempt: int
     metrics: EpochMetrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggest:
+    """A trial asks for the value of a parameter that its HyperModel has come to; the worker waits for a `Suggestion`.
+
+    Attributes:
+        name: the parameter's.
+        distribution: what it is drawn from, as Optuna writes it in JSON.
+        default: the HyperModel's own value.
+    """
+
+    number: int
+    attempt: int
+    name: str
+    distribution: str
+    default: Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """The answer to a `Suggest`: a value, or why there is none, in one line."""
+
+    value: Value | None = None
+    refusal: str | None = None
+
+
+Answer = bool | Suggestion
+"""What a worker hears: whether to go on, and where it asked for a value and goes on, that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +98,12 @@ class TrialRemark:
 
 
 Ended = TrialFinished | LookFinished | TrialFailed
-SaidByWorker = EpochFinished | Ended | TrialRemark
+SaidByWorker = EpochFinished | Suggest | Ended | TrialRemark
 Event = SaidByWorker | WorkerLost
 
 _SAID_BY_WORKERS: dict[str, Any] = {
     "EpochFinished": (EpochFinished, {"metrics": EpochMetrics}),
+    "Suggest": (Suggest, {}),
     "TrialFinished": (TrialFinished, {"outcome": TrialOutcome}),
     "LookFinished": (LookFinished, {"outcome": LookOutcome}),
     "TrialFailed": (TrialFailed, {}),
@@ -94,3 +124,14 @@ def from_line(line: str) -> SaidByWorker:
         document[name] = part(**document[name])
     said: SaidByWorker = event(**document)
     return said
+
+
+def answer_to_line(answer: Answer) -> str:
+    """Return an answer as one line of JSON."""
+    return json.dumps(answer if isinstance(answer, bool) else dataclasses.asdict(answer)) + "\n"
+
+
+def answer_from_line(line: str) -> Answer:
+    """Read back what answer_to_line wrote."""
+    document = json.loads(line)
+    return document if isinstance(document, bool) else Suggestion(**document)

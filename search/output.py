@@ -18,6 +18,8 @@ from studies.errors import InputError, NoResultError, StorageError
 if TYPE_CHECKING:
     from search.progress import Progress
     from search.result import RunResult
+    from search.study_export import Export
+    from storage.queries import StudyRecord
     from storage.reports.comparison.value import Comparison
     from storage.reports.content import ReportContent
 
@@ -106,6 +108,27 @@ def rendered_comparison(comparison: "Comparison", kind: str) -> str:
     if kind == "json":
         return json.dumps(document.as_json(comparison), indent=2) + "\n"
     return text.as_text(comparison, width()) + "\n"
+
+
+def print_export(done: "Export") -> None:
+    """Print which files were written."""
+    from storage.reports.answer import dataset_line
+
+    lines = [f"{file.path}  sha256 {file.sha256}" for file in done.files]
+    exported = f"Exported {done.training.origin} of {done.study.name}:"
+    write("\n".join([dataset_line(done.study.dataset), exported, *lines, ""]))
+
+
+def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str]) -> None:
+    """Print which trial will try settings, and whether the study gets so far."""
+    print(f"trial {number} of {study.name} will try {', '.join(params)}")
+    total = study.spec.budget.trials
+    if number >= total:
+        print(
+            f"it lies beyond the study's total of {total}: raise it with "
+            f"`regsearch resume {study.name} --trials {number + 1}`",
+            file=sys.stderr,
+        )
 
 
 def print_or_save(rendered: str, output: str | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
+from search.define_by_run import DefineByRunSampler
 from search.points import PointSampler, SpaceExhaustedError
 from search.seeds import derive_seed
 from studies.errors import InputError
@@ -25,6 +26,7 @@ SamplerFactory = Callable[[int], BaseSampler]
 KERAS_TUNER = ("keras-tuner:random", "keras-tuner:bayesian", "keras-tuner:grid")
 """The samplers that are KerasTuner's oracles."""
 
+_GRIDS = ("grid", "GridSampler")
 _POINT_ATTR = "regsearch:grid_point"
 _TRIED_TRIALS = 12  # beyond the random start of every sampler of Optuna
 
@@ -39,8 +41,13 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
     name, options = spec.search.sampler, dict(spec.search.sampler_options)
     if "seed" in options:
         raise InputError("sampler_options can't have a seed: all seeds derive from search.seed")
+    if spec.model.hypermodel is not None and name in (*_GRIDS, *KERAS_TUNER):
+        raise InputError(f"the sampler {name} needs a space that is known beforehand, which a HyperModel's isn't")
     try:
         factory = _factory(name, options, spec)
+        if spec.model.hypermodel is not None:
+            factory(0)
+            return _define_by_run(factory, name, options, spec)
         if name not in KERAS_TUNER:  # whose options are checked one by one, and whose model takes seconds
             _try_out(factory, spec.space)
     except InputError:
@@ -76,7 +83,7 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
     def grid(number: int) -> BaseSampler:
         return GridSampler(points, RandomSampler(seed=trial_seed(number)))
 
-    if name in ("grid", "GridSampler"):
+    if name in _GRIDS:
         points = enumerate_points(options.get("search_space", options), spec.space)
         return _quiet(grid)
     if name in KERAS_TUNER:
@@ -91,6 +98,14 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
     if "seed" in inspect.signature(sampler_class).parameters:
         return _quiet(lambda number: sampler_class(seed=trial_seed(number), **options))
     return _quiet(lambda number: sampler_class(**options))
+
+
+def _define_by_run(factory: SamplerFactory, name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
+    def alone(parameter: str, number: int) -> BaseSampler:
+        seed = derive_seed(spec.search.seed, f"parameter {parameter}")
+        return _factory(name, options, spec.changed(search={"seed": seed}))(number)
+
+    return lambda number: DefineByRunSampler(factory(number), lambda parameter: alone(parameter, number))
 
 
 def _sampler_class(name: str, short_names: Sequence[str]) -> Callable[..., BaseSampler]:

@@ -16,6 +16,7 @@ from search.engines import make_engine
 from search.engines.base import Engine
 from search.engines.kept import KeptEngine
 from search.event_files import EventFiles
+from search.hypermodel_code import with_code
 from search.machine import core_count, memory_bytes, versions
 from search.output_folder import claim, study_folder
 from search.phases import Phases
@@ -60,6 +61,7 @@ class RunOptions:
         timeout: of this run, in place of the study's.
         searches, confirms: what it does.
         tensorboard, checkpoints: folders that are there; None where nothing is to be left.
+        trusts_code: whether a HyperModel of the study's may be run.
     """
 
     path: Path
@@ -74,15 +76,16 @@ class RunOptions:
     confirms: bool = True
     tensorboard: str | None = None
     checkpoints: str | None = None
+    trusts_code: bool = False
 
 
 def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     """Begin a study, or go on with it, search until it ends and confirm it; see `search.api.run` for what is raised."""
     path, name = options.path, spec.study.name
+    spec = with_code(spec, trusts_code=options.trusts_code)
     workers, timeout = _checked_workers(options.workers), _checked_timeout(spec, options)
     engine = make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
-    _check_model(spec)
     _tell_of_recipes(spec, options.progress)
     dataset, info = _examine(spec, options)
     events, snapshots = _study_folders(name, options)
@@ -137,6 +140,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
                 files=str(folder),
                 study_uuid=store.study_uuid,
                 snapshots=None if snapshots is None else str(snapshots),
+                trusts_code=options.trusts_code,
             ),
             workers=workers,
             events=None if events is None else _with_events(database, name, options.progress, events),
@@ -265,15 +269,10 @@ def _checked_timeout(spec: StudySpec, options: RunOptions) -> float | None:
         raise InputError(f"--timeout: {error}") from error
 
 
-def _check_model(spec: StudySpec) -> None:
-    if spec.model.hypermodel is not None:
-        raise InputError(
-            "model.hypermodel is not available yet; leave it out to search the built-in network of model.hidden"
-        )
-
-
 def _check_fits(spec: StudySpec, dataset: Dataset) -> None:
     """Raise InputError for a network whose weights and their gradients alone take more than this machine's memory."""
+    if spec.model.hypermodel is not None:
+        return  # its size is known once it is built
     units = [math.prod(dataset.x_train.shape[1:]), *spec.model.hidden, dataset.class_count]
     weights = sum(before * after for before, after in itertools.pairwise(units))
     memory = memory_bytes()
@@ -286,6 +285,8 @@ def _check_fits(spec: StudySpec, dataset: Dataset) -> None:
 
 def _tell_of_recipes(spec: StudySpec, progress: Progress) -> None:
     """Say which recipes lie outside the study's space and are left out."""
+    if spec.model.hypermodel is not None:
+        return  # its own defaults take their place
     inside = fitting(spec.search.recipes, spec.space)
     left_out = [recipe.name for recipe in chosen(spec.search.recipes) if recipe.name not in inside]
     if left_out:
@@ -319,6 +320,12 @@ def _load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) 
 def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord) -> None:
     """Raise InputError unless a stored study asks the same question of the same data."""
     different = differing_keys(record.spec, spec)
+    if len(different) == 1 and different[0].startswith("model.hypermodel_sha256"):
+        raise InputError(
+            f"the code of {spec.model.hypermodel} is not that which the study {record.name} was begun with (SHA-256 "
+            f"{record.spec.model.hypermodel_sha256}, now {spec.model.hypermodel_sha256}): undo the change, or begin "
+            "another study with --name"
+        )
     if different:
         raise InputError(
             f"the study {record.name} was begun with other settings ({'; '.join(different)}): go on with it by "

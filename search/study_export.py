@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search.data import load_dataset
 from search.export import ExportedFile, check_folder, export_configuration, train_again
+from search.hypermodel_code import with_code
 from search.progress import Progress
 from search.seeds import fresh_seed
 from search.training.setup import TrainerSetup
@@ -24,10 +25,12 @@ class Export:
     files: tuple[ExportedFile, ...]
 
 
-def export_study(study: StudyRecord, training: Trained, folder: Path, *, force: bool, progress: Progress) -> Export:
+def export_study(
+    study: StudyRecord, training: Trained, folder: Path, *, force: bool, progress: Progress, trusts_code: bool
+) -> Export:
     """Write a training into a folder; see `search.api.export` for the arguments and what is raised."""
     check_folder(folder, force)
-    source, spec = study.dataset.source, study.spec
+    source, spec = study.dataset.source, with_code(study.spec, trusts_code=trusts_code)
     dataset = load_dataset(source, spec.data.image_size)
     if dataset.sha256 != study.dataset.sha256:
         raise InputError(f"{source} has the fingerprint {dataset.sha256} now, the study {study.dataset.sha256}")
@@ -43,7 +46,7 @@ def export_study(study: StudyRecord, training: Trained, folder: Path, *, force: 
                 purpose=Purpose.SEARCH if seed is None else Purpose.CONFIRM,
                 seed=seed,
             )
-            setup = TrainerSetup(spec=spec, source=source, sha256=study.dataset.sha256)
+            setup = TrainerSetup(spec=spec, source=source, sha256=study.dataset.sha256, trusts_code=trusts_code)
             weights, outcome = train_again(setup, task, Path(scratch))
             if sha256 not in (None, outcome.weights_sha256):
                 progress.message("they differ from those before (another processor or other library versions?)")

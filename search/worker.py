@@ -17,14 +17,18 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from search.events import (
+    Answer,
     Ended,
     EpochFinished,
     Event,
     LookFinished,
+    Suggest,
+    Suggestion,
     TrialFailed,
     TrialFinished,
     TrialRemark,
     WorkerLost,
+    answer_from_line,
     from_line,
     to_line,
 )
@@ -42,7 +46,7 @@ from search.training.snapshots import Snapshots
 from search.training.trainer import DivergedError, Trainer
 from search.trial_files import TrialFiles
 from studies.spec import StudySpec
-from studies.trial import EpochMetrics, LookOutcome, Purpose, TrialTask
+from studies.trial import EpochMetrics, LookOutcome, Purpose, TrialTask, Value
 
 _LONGEST_REASON = 300  # characters
 READY_LINE = '{"event": "Ready"}\n'
@@ -64,11 +68,6 @@ def task_to_line(task: TrialTask) -> str:
     return json.dumps(dataclasses.asdict(task)) + "\n"
 
 
-def answer_to_line(go_on: bool) -> str:
-    """Return the answer to an EpochFinished as one line of JSON."""
-    return json.dumps(go_on) + "\n"
-
-
 class _AnswerError(BaseException):
     """Carries what the answering side raised past whatever a trainer might catch."""
 
@@ -77,8 +76,12 @@ class _AnswerError(BaseException):
         self.raised = raised
 
 
+class _StoppedError(BaseException):
+    """Ends a trial that was told to stop, past whatever a trainer might catch."""
+
+
 def train_and_say(
-    trainer: Trainer, setup: TrainerSetup, task: TrialTask, handler: Callable[[Event], bool], log: TextIO
+    trainer: Trainer, setup: TrainerSetup, task: TrialTask, handler: Callable[[Event], Answer], log: TextIO
 ) -> Ended | None:
     """Train one trial, from where it was interrupted on, and return how it ended; None where the handler ended it.
 
@@ -92,15 +95,25 @@ def train_and_say(
 
     if setup.files is None:
         return _train(trainer, task, handler, NO_CHECKPOINTS, log)
-    files, identity = TrialFiles.of(Path(setup.files), task.purpose), _identity(setup, task)
-    ended = _read_ended(files.ended(task.number), identity, remark)
+    files = TrialFiles.of(Path(setup.files), task.purpose)
+    ended = _read_ended(files.ended(task.number), _identity(setup, task), remark)
     if ended is not None:
         return dataclasses.replace(ended, attempt=task.attempt)
-    with FileCheckpoints(files, task.number, identity, remark) as checkpoints:
-        ended = _train(trainer, task, handler, _with_snapshots(checkpoints, trainer, setup, task, remark), log)
+    params = dict(task.params)
+    with FileCheckpoints(files, task.number, _identity(setup, task), remark) as checkpoints:
+
+        def heard(event: Event) -> Answer:
+            answer = handler(event)
+            if isinstance(event, Suggest) and isinstance(answer, Suggestion):
+                params[event.name] = answer.value
+                checkpoints.identity = _identity(setup, dataclasses.replace(task, params=params))
+            return answer
+
+        ended = _train(trainer, task, heard, _with_snapshots(checkpoints, trainer, setup, task, remark), log)
     if ended is not None:
         try:
-            write_durably(files.ended(task.number), sealed(f"{identity}\n{to_line(ended)}".encode()))
+            line = f"{checkpoints.identity}\n{to_line(ended)}"
+            write_durably(files.ended(task.number), sealed(line.encode()))
         except OSError as error:
             remark(f"its result could not be saved ({error.strerror}) before the database has it")
     return ended
@@ -120,13 +133,27 @@ def _with_snapshots(
 
 
 def _train(
-    trainer: Trainer, task: TrialTask, handler: Callable[[Event], bool], checkpoints: Checkpoints, log: TextIO
+    trainer: Trainer, task: TrialTask, handler: Callable[[Event], Answer], checkpoints: Checkpoints, log: TextIO
 ) -> Ended | None:
-    def tell(metrics: EpochMetrics) -> bool:
+    def ask(event: Event) -> Answer:
         try:
-            return handler(EpochFinished(number=task.number, attempt=task.attempt, metrics=metrics))
+            return handler(event)
         except BaseException as error:
             raise _AnswerError(error) from error
+
+    def tell(metrics: EpochMetrics) -> bool:
+        return bool(ask(EpochFinished(number=task.number, attempt=task.attempt, metrics=metrics)))
+
+    def suggest(name: str, distribution: str, default: Value) -> Value:
+        question = Suggest(
+            number=task.number, attempt=task.attempt, name=name, distribution=distribution, default=default
+        )
+        answer = ask(question)
+        if not isinstance(answer, Suggestion):
+            raise _StoppedError
+        if answer.value is None:
+            raise ValueError(answer.refusal)
+        return answer.value
 
     try:
         if task.purpose == Purpose.TEST:
@@ -134,9 +161,14 @@ def _train(
             if looked is None:
                 return None
             return LookFinished(number=task.number, attempt=task.attempt, outcome=looked)
-        outcome = trainer.train(task, tell, checkpoints)
+        if task.purpose == Purpose.SEARCH:
+            outcome = trainer.train(task, tell, checkpoints, suggest)
+        else:
+            outcome = trainer.train(task, tell, checkpoints)
     except _AnswerError as error:
         raise error.raised from None
+    except _StoppedError:
+        return None
     except DivergedError as error:
         return TrialFailed(number=task.number, attempt=task.attempt, reason=str(error))
     except Exception as error:  # noqa: BLE001 - see train_and_say
@@ -210,10 +242,10 @@ def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[Tr
         events.write(line)
         events.flush()
 
-    def ask(event: Event) -> bool:
+    def ask(event: Event) -> Answer:
         assert not isinstance(event, WorkerLost)
         say(to_line(event))
-        return isinstance(event, EpochFinished) and bool(json.loads(commands.get()))
+        return isinstance(event, EpochFinished | Suggest) and answer_from_line(commands.get())
 
     setup = setup_from_line(commands.get())
     trainer = make(setup)

@@ -7,15 +7,16 @@ by figures that the test rows gave.
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import func, insert, select, update
 
 from storage.finalists import Finalist
-from storage.store import MOST_ATTEMPTS, StudyStore, utc_now
+from storage.new_study import utc_now
+from storage.store import MOST_ATTEMPTS, StudyStore
 from storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, LookRow
+from studies.errors import RefusedError
 from studies.rows import RowFigures
 from studies.spec import SEEDS_AT_MOST
 from studies.trial import (
@@ -26,6 +27,7 @@ from studies.trial import (
     Standing,
     TrialOutcome,
     TrialTask,
+    Value,
     Verdict,
     confirmation_number,
 )
@@ -138,6 +140,10 @@ class ConfirmationStore:
             connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
             return self._task(Purpose.TEST, to_look, params)
 
+    def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value:
+        """Refuse: a finalist has all its settings."""
+        raise RefusedError(f"it asks for {name}, which it did not in the search")
+
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
         """Record an epoch; nothing prunes a finalist."""
         finalist, seed = divmod(task.number, SEEDS_AT_MOST)
@@ -154,7 +160,7 @@ class ConfirmationStore:
             if not self._is_under_way(connection, task):
                 return Verdict.ENDED
             key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
-            connection.execute(insert(table).values(**key, **asdict(metrics)))
+            connection.execute(insert(table).values(**key, **metrics.columns()))
             return Verdict.RECORDED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
@@ -305,4 +311,4 @@ def _row_of(finalist: Finalist, uuid: str, index: int, look: int) -> dict[str, A
 
 def _columns(outcome: TrialOutcome) -> dict[str, Any]:
     assert outcome.select_rows is not None
-    return {**asdict(outcome), "select_rows": RowFigures.from_text(outcome.select_rows).to_bytes()}
+    return {**outcome.columns(), "select_rows": RowFigures.from_text(outcome.select_rows).to_bytes()}

@@ -1,11 +1,12 @@
-"""Reads everything that a study's report is made of."""
+"""Reads everything that a study's report, or its status, is made of."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import and_, func, select
 
-from storage.confirmed import read_conclusion
+from storage import lock
+from storage.confirmed import read_conclusion, read_confirmation_progress
 from storage.database import Database
 from storage.finalists import NONE, Finalist
 from storage.queries import StudyRecord, TrialRecord, list_runs, list_trials, read_answer, read_curve
@@ -14,9 +15,10 @@ from storage.reports.conclusion import Conclusion
 from storage.reports.content import ConfirmationCost, Curve, ReportContent
 from storage.reports.edges import edges
 from storage.reports.importance import importances
+from storage.reports.status import Status
 from storage.tables import ConfirmationEpochRow, ConfirmationRow
 from studies.space import Regularization
-from studies.trial import EpochMetrics
+from studies.trial import EPOCH_COLUMNS, EpochMetrics
 
 
 def read_content(database: Database, study: StudyRecord) -> ReportContent:
@@ -63,6 +65,16 @@ def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCo
     )
 
 
+def read_status(database: Database, study: StudyRecord) -> Status:
+    """Return how a study goes."""
+    return Status(
+        answer=read_answer(database, study),
+        holder=lock.holder(database.path, study.name),
+        runs=list_runs(database, study),
+        confirmation=read_confirmation_progress(database, study),
+    )
+
+
 def _curves(
     database: Database,
     study: StudyRecord,
@@ -104,7 +116,7 @@ def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> 
         found = connection.execute(trained.where(ConfirmationRow.state == "complete"))
         best_epochs = {row.seed: row.best_epoch for row in found}
         for row in connection.execute(epochs.order_by(ConfirmationEpochRow.seed, ConfirmationEpochRow.epoch)):
-            figures = {name: row._mapping[name] for name in EpochMetrics.__dataclass_fields__}
+            figures = {name: row._mapping[name] for name in EPOCH_COLUMNS}
             by_seed.setdefault(row.seed, []).append(EpochMetrics(**figures))
     return [_curve(f"seed {seed}", curve, best_epochs[seed]) for seed, curve in by_seed.items() if seed in best_epochs]
 

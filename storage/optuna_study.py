@@ -1,9 +1,14 @@
 """Optuna's study as the store uses it: outside `optimize`, one trial at a time."""
 
+import warnings
 from collections.abc import Container
 
 import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
+
+from studies.errors import RefusedError
+from studies.trial import Value
 
 
 class OptunaStudy(optuna.study.Study):
@@ -20,3 +25,40 @@ class OptunaStudy(optuna.study.Study):
         if self.trials_now is None or deepcopy:
             return super().get_trials(deepcopy, states)
         return [trial for trial in self.trials_now if states is None or trial.state in states]
+
+
+def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, fixed: Value | None) -> Value:
+    """Return the value of one more parameter of a trial that runs; what it has already is given again.
+
+    Args:
+        study: with the trial's sampler.
+        trial_id: Optuna's.
+        name, distribution: of the parameter; the distribution as Optuna writes it in JSON.
+        fixed: its value, if the sampler is not asked.
+
+    Raises RefusedError where it had another distribution before, in this trial or in an earlier one.
+    """
+    if fixed is not None:
+        study._storage.set_trial_system_attr(trial_id, "fixed_params", {name: fixed})
+    study.get_trials(deepcopy=False)  # Optuna's cache takes parameters only of trials that it has read
+    trial = optuna.trial.Trial(study, trial_id)
+    wanted = json_to_distribution(distribution)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a default outside its own range: it is what the HyperModel says
+            return _ask(trial, name, wanted)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise RefusedError(f"its space is another than before: the parameter {name}: {reason}") from error
+
+
+def _ask(trial: optuna.trial.Trial, name: str, wanted: optuna.distributions.BaseDistribution) -> Value:
+    match wanted:
+        case FloatDistribution():
+            return trial.suggest_float(name, wanted.low, wanted.high, step=wanted.step, log=wanted.log)
+        case IntDistribution():
+            return trial.suggest_int(name, wanted.low, wanted.high, step=wanted.step, log=wanted.log)
+        case CategoricalDistribution():
+            value: Value = trial.suggest_categorical(name, wanted.choices)  # type: ignore[assignment]
+            return value
+    raise AssertionError(wanted)

@@ -243,7 +243,7 @@ def count_trials(database: Database, study: StudyRecord) -> Counts:
 
 def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
     """Return the complete trial with the best value, the first of equals; None where none is complete."""
-    order = "desc" if study.spec.search.objective == "accuracy" else "asc"
+    order = "desc" if study.spec.search.maximizes else "asc"
     with database.read() as connection:
         number = connection.execute(
             text(

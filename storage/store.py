@@ -3,42 +3,34 @@
 import json
 import os
 import socket
-import uuid
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import optuna
 import sqlalchemy
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy import insert, select, update
 
 from storage import damage, history, statements
 from storage.database import Database
-from storage.optuna_study import OptunaStudy
-from storage.queries import UUID_ATTR, DatasetInfo, StudyRecord
+from storage.new_study import create_study, utc_now
+from storage.optuna_study import OptunaStudy, suggested
+from storage.queries import DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
-from studies.errors import InputError, StorageError
-from studies.recipes import fitting
-from studies.space import Regularization, suggest
+from studies.errors import StorageError
+from studies.recipes import tried_first
+from studies.settings import settings_of
+from studies.space import suggest
 from studies.spec import StudySpec
-from studies.trial import EpochMetrics, Outcome, Standing, TrialOutcome, TrialTask, Verdict
+from studies.trial import EpochMetrics, Outcome, Standing, TrialOutcome, TrialTask, Value, Verdict
 
 _WEIGHTS_KEPT = 5  # of the best complete trials
 MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-def utc_now() -> datetime:
-    """Return the time as the database keeps it: UTC, without a zone."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 class StudyStore:
@@ -71,36 +63,8 @@ class StudyStore:
 
         Raises InputError where there is a study of that name.
         """
-        name, study_uuid = spec.study.name, str(uuid.uuid4())
-        by_accuracy = spec.search.objective == "accuracy"
-        direction = StudyDirection.MAXIMIZE if by_accuracy else StudyDirection.MINIMIZE
-        with database.transaction() as connection:
-            try:
-                study = optuna.create_study(storage=database.storage, study_name=name, direction=direction)
-            except optuna.exceptions.DuplicatedStudyError as error:
-                raise InputError(f"the database has a study {name} already; choose another --name") from error
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                study.set_metric_names([f"select {spec.search.objective.replace('_', ' ')}"])
-            study.set_user_attr(UUID_ATTR, study_uuid)
-            study.set_user_attr("data set", f"{dataset.name}, {dataset.n_train:,} + {dataset.n_test:,} rows")
-            if spec.study.question:
-                study.set_user_attr("question", spec.study.question)
-            connection.execute(
-                insert(StudyRow).values(
-                    study_uuid=study_uuid,
-                    created_at=utc_now(),
-                    spec=spec.to_json(),
-                    spec_fingerprint=spec.fingerprint(),
-                    source=dataset.source,
-                    dataset=dataset.name,
-                    dataset_sha256=dataset.sha256,
-                    n_train=dataset.n_train,
-                    n_test=dataset.n_test,
-                    versions=json.dumps(dict(versions)),
-                )
-            )
-        return cls(database, name, study_uuid, spec)
+        study_uuid = create_study(database, spec, dataset, versions)
+        return cls(database, spec.study.name, study_uuid, spec)
 
     @classmethod
     def open(cls, database: Database, record: StudyRecord) -> "StudyStore":
@@ -128,7 +92,7 @@ class StudyStore:
             engine, workers, versions: what the run is entered with.
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
-        self._recipes = fitting(spec.search.recipes, spec.space)
+        self._recipes = tried_first(spec)
         self._needs_all_trials = needs_all_trials
         with self.transaction() as connection:
             damage.check_trials(self._database, connection, self._study_id, self.name)
@@ -204,6 +168,18 @@ class StudyStore:
             except _UnusableError as unusable:
                 self._refuse(unusable.number, str(unusable))
 
+    def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:
+        """Return the value of a parameter that a trial asks for; None where something else has ended the trial.
+
+        What it was given once it is given again. Raises RefusedError where Optuna can't have such a parameter here.
+        """
+        with self.transaction() as connection:
+            trial_id = statements.running_trial_id(connection, self._study_id, task.number)
+            if trial_id is None:
+                return None
+            fixed = default if statements.is_recipe(connection, self.study_uuid, task.number) else None
+            return suggested(self._study(task.number), trial_id, name, distribution, fixed)
+
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
         """Record an epoch and let the pruner judge it, if it is no recipe's; a pruned trial is finished with that."""
         with self.transaction() as connection:
@@ -223,11 +199,9 @@ class StudyStore:
             if trial_id is None:
                 return Verdict.ENDED
             connection.execute(
-                insert(EpochRow).values(study_uuid=self.study_uuid, number=task.number, **asdict(metrics))
+                insert(EpochRow).values(study_uuid=self.study_uuid, number=task.number, **metrics.columns())
             )
-            by_accuracy = self.spec.search.objective == "accuracy"
-            judged = metrics.stop_accuracy if by_accuracy else metrics.stop_cross_entropy
-            statements.report(connection, trial_id, metrics.epoch, judged)
+            statements.report(connection, trial_id, metrics.epoch, metrics.value(self.spec.search.objective))
             if isinstance(self._pruner, NopPruner) or statements.is_recipe(connection, self.study_uuid, task.number):
                 return Verdict.RECORDED
             study = self._study(task.number)
@@ -245,14 +219,13 @@ class StudyStore:
         """Record what a trial gave; False where something else ended it before."""
         assert isinstance(outcome, TrialOutcome)
         shown = {
-            "regularization": str(Regularization.from_params(task.params)),
             "select accuracy": outcome.select_accuracy,
             "select cross-entropy": outcome.select_cross_entropy,
             "generalization gap": outcome.generalization_gap,
             "best epoch": outcome.best_epoch,
         }
-        columns = {name: figure for name, figure in asdict(outcome).items() if name != "select_rows"}
-        return self._tell(task, TrialState.COMPLETE, outcome.value(self.spec.search.objective), shown, columns)
+        value = outcome.value(self.spec.search.objective)
+        return self._tell(task, TrialState.COMPLETE, value, shown, outcome.columns())
 
     def fail(self, task: TrialTask, reason: str) -> bool:
         """Record that a trial failed for good; False where something else ended it before."""
@@ -260,7 +233,7 @@ class StudyStore:
 
     def keepers(self) -> list[int]:
         """Return the numbers of the trials whose weights are kept: the best complete ones, the best first."""
-        largest = self.spec.search.objective == "accuracy"
+        largest = self.spec.search.maximizes
         with self.transaction() as connection:
             return statements.best_trials(connection, self._study_id, largest=largest, limit=_WEIGHTS_KEPT)
 
@@ -270,7 +243,9 @@ class StudyStore:
             return None
         with self.transaction() as connection:
             self._set_trial_row(connection, task.number, attempt=task.attempt + 1)
-        return TrialTask(number=task.number, attempt=task.attempt + 1, params=task.params)
+            trial_id = statements.running_trial_id(connection, self._study_id, task.number)
+            params = task.params if trial_id is None else self._database.storage.get_trial(trial_id).params
+        return TrialTask(number=task.number, attempt=task.attempt + 1, params=params)
 
     def enqueue(self, params: Mapping[str, Any]) -> int:
         """Let settings be tried next; return the trial's number. What isn't given is left to the sampler."""
@@ -306,7 +281,8 @@ class StudyStore:
             trial = study.ask()
             assert trial.number == number
             try:
-                params = suggest(trial, self.spec.space)
+                # a HyperModel is asked by who trains it
+                params = suggest(trial, self.spec.space) if self.spec.model.hypermodel is None else {}
             except (ValueError, TypeError) as error:
                 if not is_waiting:
                     raise
@@ -347,6 +323,9 @@ class StudyStore:
             trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return False
+            if state == TrialState.COMPLETE:
+                params = self._database.storage.get_trial(trial_id).params  # a HyperModel may have asked for more
+                shown = {"regularization": str(settings_of(params)), **shown}
             statements.set_user_attrs(connection, trial_id, shown)  # a finished trial takes none any more
             self._set_trial_row(connection, task.number, **columns)
             study = self._study(task.number)

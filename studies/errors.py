@@ -29,6 +29,10 @@ class InputError(RegsearchError):
     exit_code = 2
 
 
+class RefusedError(RegsearchError):
+    """What a HyperModel asks for can't be given; that trial fails."""
+
+
 class StorageError(RegsearchError):
     """The database can't be used: unavailable, full, read-only, damaged, or of another schema."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from studies.errors import InputError
 from studies.space import PARAMETERS, settings_to_enqueue
-from studies.spec import SpaceSpec
+from studies.spec import SpaceSpec, StudySpec
 
 _PATIENCE = 2  # the course's
 _DECADES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -54,6 +54,9 @@ def _ladder() -> Iterator[Recipe]:
         yield Recipe(name=f"dropout {rate:g}", settings={"dropout": rate, "patience": _PATIENCE})
 
 
+DEFAULTS = "defaults"
+"""The recipe of a HyperModel: of each parameter, as it is asked for, its default."""
+
 RECIPES = {"course": tuple(_course()), "ladder": tuple(_ladder())}
 """The recipes of each set, in the order in which they are tried."""
 
@@ -61,6 +64,13 @@ RECIPES = {"course": tuple(_course()), "ladder": tuple(_ladder())}
 def chosen(names: Sequence[str]) -> list[Recipe]:
     """Return the recipes of some sets, in their order; one that stands in two of them once."""
     return list({recipe.name: recipe for name in names for recipe in RECIPES[name]}.values())
+
+
+def tried_first(spec: StudySpec) -> dict[str, dict[str, Any]]:
+    """Return the parameters of a study's recipes, by name, in their order; of a HyperModel's none are known yet."""
+    if spec.model.hypermodel is not None:
+        return {DEFAULTS: {}} if spec.search.recipes else {}
+    return fitting(spec.search.recipes, spec.space)
 
 
 def fitting(names: Sequence[str], space: SpaceSpec) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from studies import objectives
+
 SPEC_VERSION = 1
 
 SEEDS_AT_MOST = 1000
@@ -27,6 +29,7 @@ ADDED_LATER = {"addedLater": True}
 
 _FEWEST_SEEDS = 3  # with two, one table in ten shows a gain that isn't there (tests/benchmarks)
 _DEEPEST_OPTIONS = 50  # pydantic writes no more than 255
+_HYPERMODEL = re.compile(r"(?s:.+\.py)|[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -49,6 +52,13 @@ def parse_duration(text: str) -> float:
     if not 0 < total < 1e9:
         raise ValueError(f"a duration is written 90s, 30m, 2h or 1h30m and is positive; given was {text!r}")
     return total
+
+
+def _check_hypermodel(reference: str) -> str:
+    code, _, name = reference.rpartition(":")
+    if not _HYPERMODEL.fullmatch(code) or not name.isidentifier():
+        raise ValueError(f"write it mine.py:MyHyperModel or package.module:name; given was {reference!r}")
+    return reference
 
 
 def _check_duration(text: str) -> str:
@@ -182,8 +192,13 @@ class ModelSpec(_Section):
     apply_to: Literal["widest", "all"] = Field(
         "widest", description="hidden layers that are regularized: the widest (the first of equals) or all"
     )
-    hypermodel: str | None = Field(
-        None, description="a KerasTuner HyperModel of your own, mine.py:MyHyperModel (not available yet)"
+    hypermodel: Annotated[str, AfterValidator(_check_hypermodel)] | None = Field(
+        None,
+        description="a KerasTuner HyperModel of your own, in place of all this: mine.py:MyHyperModel or package.module:"
+        "function, a class, an instance or a function of hp; it runs with --trust-code alone",
+    )
+    hypermodel_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of its file, which only then is run; filled in"
     )
 
     def is_regularized(self, index: int) -> bool:
@@ -224,8 +239,10 @@ class SpaceSpec(_Section):
 class SearchSpec(_Section):
     """How settings are proposed, judged and compared."""
 
-    objective: Literal["cross_entropy", "accuracy"] = Field(
-        "cross_entropy", description="figure on the select rows that ranks trials"
+    objective: Annotated[str, AfterValidator(objectives.check)] = Field(
+        "cross_entropy",
+        description="figure on the select rows that ranks trials: cross_entropy, accuracy, or one of a HyperModel's "
+        "metrics by Keras's name, such as val_loss; of an unknown one with its direction, val_f1:max",
     )
     sampler: str = Field(
         "tpe",
@@ -240,9 +257,21 @@ class SearchSpec(_Section):
         {}, description="arguments of the pruner's class"
     )
     recipes: Annotated[tuple[Recipe, ...], Strict(False)] = Field(
-        ("course",), description="known settings that are tried first: course, ladder, both, or none"
+        ("course",),
+        description="known settings that are tried first: course, ladder, both, or none; of a HyperModel, unless none, "
+        "its defaults",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="the one seed from which all others derive")
+
+    @property
+    def maximizes(self) -> bool:
+        """Whether the larger objective is the better one."""
+        return objectives.maximizes(self.objective)
+
+    @property
+    def by_accuracy(self) -> bool:
+        """Whether a confirmation compares the finalists by the rows they get right, rather than by cross-entropy."""
+        return objectives.is_accuracy(self.objective)
 
 
 class ConfirmSpec(_Section):
@@ -280,6 +309,15 @@ class StudySpec(_Section):
     )
     budget: BudgetSpec = BudgetSpec()
 
+    @model_validator(mode="after")
+    def _has_objective(self) -> Self:
+        if self.model.hypermodel is None and self.search.objective not in objectives.OURS:
+            raise ValueError(
+                f"search.objective is {' or '.join(objectives.OURS)} where there is no model.hypermodel; given was "
+                f"{self.search.objective!r}"
+            )
+        return self
+
     def identity(self) -> dict[str, Any]:
         """Return "section.key" → value for every key that a study's results depend on.
 
@@ -296,6 +334,8 @@ class StudySpec(_Section):
         }
         keys |= {f"search.{key}": document["search"][key] for key in ("objective", "seed")}
         del keys["data.source"]
+        if self.model.hypermodel is not None:  # its code has a fingerprint too, wherever it lies
+            keys["model.hypermodel"] = self.model.hypermodel.rpartition(":")[2]
         return keys
 
     def _is_as_before(self, section: str, key: str) -> bool:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from studies.objectives import is_accuracy
 from studies.rows import RowFigures
 from studies.spec import SEEDS_AT_MOST
 
+Value = str | bool | int | float
+"""A parameter's value."""
+
 Params = Mapping[str, Any]
-"""A trial's parameters by name, as Optuna stores them: str, bool, int or float values."""
+"""A trial's parameters by name, as Optuna stores them, each a `Value`."""
 
 
 class Purpose(enum.StrEnum):
@@ -66,6 +70,7 @@ class EpochMetrics:
         stop_cross_entropy: on the stop rows, without penalty, in nats per row; what a pruner judges.
         stop_accuracy: on the stop rows, in [0, 1].
         seconds: wall time of the epoch.
+        objective: on the stop rows, where the study's is a metric of a HyperModel's; what a pruner judges then.
     """
 
     epoch: int
@@ -74,9 +79,24 @@ class EpochMetrics:
     stop_cross_entropy: float
     stop_accuracy: float
     seconds: float
+    objective: float | None = None
 
     def __post_init__(self) -> None:
         _check_finite(self)
+
+    def value(self, objective: str) -> float:
+        """Return what a pruner judges by that objective."""
+        if self.objective is not None:
+            return self.objective
+        return self.stop_accuracy if is_accuracy(objective) else self.stop_cross_entropy
+
+    def columns(self) -> dict[str, Any]:
+        """Return the figures of EPOCH_COLUMNS."""
+        return {name: getattr(self, name) for name in EPOCH_COLUMNS}
+
+
+EPOCH_COLUMNS = tuple(name for name in EpochMetrics.__dataclass_fields__ if name != "objective")
+"""The figures of an epoch that tables of ours have; a metric of a HyperModel's is Optuna's intermediate value alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +110,12 @@ class TrialOutcome:
         epochs: how many epochs were trained.
         select_cross_entropy, train_cross_entropy: without penalty, in nats per row.
         select_accuracy, train_accuracy: in [0, 1].
-        near_zero_share: part of the first layer's weights below 1e-3 in size, in [0, 1] (L1's doing).
+        near_zero_share: part of the first layer's weights below 1e-3 in size, in [0, 1] (L1's doing); None where no
+            layer has a kernel.
         seconds: wall time of its training, as far as the result stands on it.
         weights_sha256: of the file with its weights; None where none was written.
         select_rows: of a finalist, the select rows' figures, as `studies.rows.RowFigures.to_text` returns them.
+        objective: the study's, where it is a metric of a HyperModel's.
     """
 
     best_epoch: int
@@ -102,17 +124,24 @@ class TrialOutcome:
     select_accuracy: float
     train_cross_entropy: float
     train_accuracy: float
-    near_zero_share: float
+    near_zero_share: float | None
     seconds: float
     weights_sha256: str | None = None
     select_rows: str | None = None
+    objective: float | None = None
 
     def __post_init__(self) -> None:
         _check_finite(self)
 
     def value(self, objective: str) -> float:
-        """Return the objective, `cross_entropy` or `accuracy`, on the select rows."""
-        return self.select_accuracy if objective == "accuracy" else self.select_cross_entropy
+        """Return the objective on the select rows."""
+        if self.objective is not None:
+            return self.objective
+        return self.select_accuracy if is_accuracy(objective) else self.select_cross_entropy
+
+    def columns(self) -> dict[str, Any]:
+        """Return the figures that a trial's row has."""
+        return {name: figure for name, figure in vars(self).items() if name not in ("select_rows", "objective")}
 
     @property
     def generalization_gap(self) -> float:
@@ -134,9 +163,9 @@ class LookOutcome:
         RowFigures.from_text(self.rows)
 
     def value(self, objective: str) -> float:
-        """Return the objective, `cross_entropy` or `accuracy`, on the test rows."""
+        """Return the accuracy on the test rows, where the objective is one, else the cross-entropy."""
         figures = RowFigures.from_text(self.rows)
-        return figures.accuracy if objective == "accuracy" else figures.cross_entropy
+        return figures.accuracy if is_accuracy(objective) else figures.cross_entropy
 
 
 Outcome = TrialOutcome | LookOutcome

@@ -16,7 +16,7 @@ import numpy as np
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.early_stopping import EarlyStopping
 from search.training.setup import TrainerSetup
-from search.training.trainer import DivergedError, OnEpoch
+from search.training.trainer import DivergedError, OnEpoch, Suggest
 from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.trial import EpochMetrics, Params, Purpose, TrialOutcome, TrialTask
@@ -30,7 +30,11 @@ class FakeTrainer:
         self.seconds = float(os.environ.get("FAKE_EPOCH_SECONDS", "0"))
 
     def train(
-        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+        self,
+        task: TrialTask,
+        on_epoch: OnEpoch,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        suggest: Suggest | None = None,
     ) -> TrialOutcome | None:
         asked: object = dict(task.params) if task.seed is None else [dict(task.params), task.seed]
         text = json.dumps(asked, sort_keys=True)

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from search.events import Event
+from search.events import Answer, Event
 from search.training.setup import TrainerSetup
 from studies.trial import TrialTask
 
-Handler = Callable[[Event], bool]
-"""Told each event; its answer, whether to go on, counts for an EpochFinished."""
+Handler = Callable[[Event], Answer]
+"""Told each event; its answer counts for an EpochFinished and for a Suggest."""
 
 
 class Engine(Protocol):

@@ -15,9 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.engines.base import Handler
-from search.events import EpochFinished, TrialFailed, TrialRemark, WorkerLost, from_line
+from search.events import (
+    EpochFinished,
+    Suggest,
+    TrialFailed,
+    TrialRemark,
+    WorkerLost,
+    answer_to_line,
+    from_line,
+)
 from search.training.setup import TrainerSetup
-from search.worker import READY_LINE, answer_to_line, setup_to_line, task_to_line
+from search.worker import READY_LINE, setup_to_line, task_to_line
 from studies.errors import NoResultError
 from studies.trial import TrialTask
 
@@ -168,7 +176,8 @@ class ProcessEngine:
 
     def _is_worn_out(self, worker: _Worker) -> bool:
         assert self._setup is not None
-        is_keras = self._setup.spec.training.trainer == "keras"
+        spec = self._setup.spec
+        is_keras = spec.training.trainer == "keras" or spec.model.hypermodel is not None
         return is_keras and worker.trials >= self._keras_trials_per_process
 
     def _retire(self, slot: int) -> None:
@@ -187,11 +196,11 @@ class ProcessEngine:
         if isinstance(event, TrialRemark):
             handler(event)
             return
-        if isinstance(event, EpochFinished):
-            go_on = handler(event)
-            if not go_on:
+        if isinstance(event, EpochFinished | Suggest):
+            answer = handler(event)
+            if not answer:
                 worker.task = None
-            worker.send(answer_to_line(go_on))
+            worker.send(answer_to_line(answer))
             return
         worker.task = None
         if isinstance(event, TrialFailed):

@@ -97,7 +97,7 @@ class FileCheckpoints:
     """
 
     def __init__(self, files: TrialFiles, number: int, identity: str, warn: Callable[[str], None]) -> None:
-        self._files, self._number, self._identity, self._warn = files, number, identity, warn
+        self._files, self._number, self.identity, self._warn = files, number, identity, warn
         self._lock = threading.Lock()
         self._waiting: TrialState | None = None
         self._writer: threading.Thread | None = None
@@ -122,7 +122,7 @@ class FileCheckpoints:
             except (OSError, DamagedError) as error:
                 self._warn(f"its checkpoint {path.name} is damaged ({error}); it goes on from the one before, if any")
                 continue
-            if identity == self._identity:
+            if identity == self.identity:
                 return state
         return None
 
@@ -171,7 +171,7 @@ class FileCheckpoints:
 
     def _write(self, state: TrialState) -> None:
         epochs = len(state.curve)
-        write_durably(self._files.checkpoint(self._number, epochs), sealed(_pack(self._identity, state)))
+        write_durably(self._files.checkpoint(self._number, epochs), sealed(_pack(self.identity, state)))
         for old in self._files.checkpoints(self._number)[_KEPT:]:
             old.unlink(missing_ok=True)
 

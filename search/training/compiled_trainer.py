@@ -18,7 +18,7 @@ from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, Tri
 from search.training.compiled_network import CompiledNetwork
 from search.training.keras_trainer import look_at_test
 from search.training.model import RegularizedNetwork
-from search.training.trainer import OnEpoch
+from search.training.trainer import OnEpoch, Suggest
 from search.training.trial import train_trial
 from studies.rows import RowFigures
 from studies.space import Regularization
@@ -56,7 +56,11 @@ class CompiledTrainer:
         return sum(network.traces for network in self.networks.values())
 
     def train(
-        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+        self,
+        task: TrialTask,
+        on_epoch: OnEpoch,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        suggest: Suggest | None = None,
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`."""
         regularization = Regularization.from_params(task.params)

@@ -12,7 +12,7 @@ from search.data.arrays import Dataset
 from search.data.splits import Rows, Splits
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.model import RegularizedNetwork
-from search.training.trainer import OnEpoch
+from search.training.trainer import OnEpoch, Suggest
 from search.training.trial import Weights, evaluated_parts, train_trial
 from studies.rows import RowFigures
 from studies.space import Regularization
@@ -40,7 +40,11 @@ class KerasTrainer:
         self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
 
     def train(
-        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+        self,
+        task: TrialTask,
+        on_epoch: OnEpoch,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        suggest: Suggest | None = None,
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`."""
         keras.utils.clear_session()

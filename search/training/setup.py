@@ -25,6 +25,7 @@ class TrainerSetup:
         shared: a folder with the machine's one copy of them, see `search.data.shared`; None: there is none.
         files: the folder in which trials keep their states, see `search.trial_files`; None: they keep none.
         study_uuid: tells the study from others, of the same name too.
+        trusts_code: whether a HyperModel of the study's may be run.
         snapshots: the folder in which each epoch leaves a Keras model, see `search.training.snapshots`; None: none.
     """
 
@@ -35,6 +36,7 @@ class TrainerSetup:
     files: str | None = None
     study_uuid: str = ""
     snapshots: str | None = None
+    trusts_code: bool = False
 
 
 def make_trainer(setup: TrainerSetup) -> Trainer:

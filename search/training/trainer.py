@@ -6,10 +6,16 @@ from typing import Protocol
 
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from studies.rows import RowFigures
-from studies.trial import EpochMetrics, Params, TrialOutcome, TrialTask
+from studies.trial import EpochMetrics, Params, TrialOutcome, TrialTask, Value
 
 OnEpoch = Callable[[EpochMetrics], bool]
 """Told the figures of each epoch; answers whether to go on."""
+
+Suggest = Callable[[str, str, Value], Value]
+"""Asked for a parameter by its name, its distribution as Optuna's JSON and its own default; gives its value.
+
+Raises ValueError where there is none; a trial that ends meanwhile is left by a BaseException.
+"""
 
 
 class DivergedError(Exception):
@@ -23,12 +29,17 @@ class Trainer(Protocol):
     """Trains trials of one study; what a trial gives depends on the study and its parameters alone."""
 
     def train(
-        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+        self,
+        task: TrialTask,
+        on_epoch: OnEpoch,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        suggest: Suggest | None = None,
     ) -> TrialOutcome | None:
         """Train one trial, from its latest checkpoint on; None where `on_epoch` ended it.
 
         `on_epoch` is told every epoch, those before the checkpoint too: the last may not have been heard.
-        The task's seed, where it has one, stands for the study's. Raises DivergedError where a loss is NaN or infinite.
+        The task's seed, where it has one, stands for the study's. A HyperModel's trainer asks `suggest` for each
+        parameter; without it, the task has them. Raises DivergedError where a loss is NaN or infinite.
         """
         ...
 

@@ -35,7 +35,7 @@ class Surrogate:
     def __init__(self, setup: TrainerSetup) -> None:
         self._seed = setup.spec.search.seed
 
-    def train(self, task: TrialTask, on_epoch: OnEpoch, checkpoints: object = None) -> TrialOutcome:
+    def train(self, task: TrialTask, on_epoch: OnEpoch, *_: object) -> TrialOutcome:
         noise = np.random.default_rng([self._seed, task.number]).standard_normal()
         value = true_value(Regularization.from_params(task.params)) + NOISE * noise
         return TrialOutcome(

@@ -54,7 +54,9 @@ class CountingTrainer(fakes.FakeTrainer):
 
     trained: list[tuple[int, int]]
 
-    def train(self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Any = None) -> TrialOutcome | None:
+    def train(
+        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Any = None, suggest: Any = None
+    ) -> TrialOutcome | None:
         state = checkpoints.latest()
         begun = 0 if state is None else len(state.curve)
 

@@ -77,7 +77,7 @@ class Trainer(fakes.FakeTrainer):
     """Of twelve trials, one fails at once, one diverges in its second epoch, and one gives an infinite result."""
 
     def train(
-        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS
+        self, task: TrialTask, on_epoch: OnEpoch, checkpoints: Checkpoints = NO_CHECKPOINTS, suggest: Any = None
     ) -> TrialOutcome | None:
         outcome = super().train(task, on_epoch, checkpoints)
         return outcome and (replace(outcome, select_cross_entropy=math.inf) if _fate(task.params) == 2 else outcome)

@@ -311,8 +311,8 @@ def test_a_figure_that_is_not_finite_is_a_failure_and_never_a_result(
     import fakes
 
     class Infinite(fakes.FakeTrainer):
-        def train(self, task: Any, on_epoch: Any) -> Any:
-            outcome = super().train(task, on_epoch)
+        def train(self, task: Any, on_epoch: Any, *rest: Any) -> Any:
+            outcome = super().train(task, on_epoch, *rest)
             return outcome and type(outcome)(**{**vars(outcome), "select_cross_entropy": float("inf")})
 
     result = search(trials=2, engine=InlineEngine(Infinite), settings=NO_PRUNER)

@@ -1,0 +1,55 @@
+"""Enters a new study, in Optuna's tables and ours."""
+
+import json
+import uuid
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import optuna
+from optuna.study import StudyDirection
+from sqlalchemy import insert
+
+from storage.database import Database
+from storage.queries import UUID_ATTR, DatasetInfo
+from storage.tables import StudyRow
+from studies.errors import InputError
+from studies.spec import StudySpec
+
+
+def utc_now() -> datetime:
+    """Return the time as the database keeps it: UTC, without a zone."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def create_study(database: Database, spec: StudySpec, dataset: DatasetInfo, versions: Mapping[str, str]) -> str:
+    """Enter a study and return its UUID; raises InputError where there is one of that name."""
+    name, study_uuid = spec.study.name, str(uuid.uuid4())
+    direction = StudyDirection.MAXIMIZE if spec.search.maximizes else StudyDirection.MINIMIZE
+    with database.transaction() as connection:
+        try:
+            study = optuna.create_study(storage=database.storage, study_name=name, direction=direction)
+        except optuna.exceptions.DuplicatedStudyError as error:
+            raise InputError(f"the database has a study {name} already; choose another --name") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([f"select {spec.search.objective.replace('_', ' ')}"])
+        study.set_user_attr(UUID_ATTR, study_uuid)
+        study.set_user_attr("data set", f"{dataset.name}, {dataset.n_train:,} + {dataset.n_test:,} rows")
+        if spec.study.question:
+            study.set_user_attr("question", spec.study.question)
+        connection.execute(
+            insert(StudyRow).values(
+                study_uuid=study_uuid,
+                created_at=utc_now(),
+                spec=spec.to_json(),
+                spec_fingerprint=spec.fingerprint(),
+                source=dataset.source,
+                dataset=dataset.name,
+                dataset_sha256=dataset.sha256,
+                n_train=dataset.n_train,
+                n_test=dataset.n_test,
+                versions=json.dumps(dict(versions)),
+            )
+        )
+    return study_uuid

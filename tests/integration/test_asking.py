@@ -1,0 +1,166 @@
+"""Trials that ask for their parameters one by one: what is asked is stored, and asked again it is the same."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from asking import Ask, AskingTrainer, write_code
+from helpers import rows
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search import api
+from search.engines.inline import InlineEngine
+from search.engines.processes import ProcessEngine
+from search.result import RunResult
+from storage.database import database_path
+from storage.store import StudyStore
+from studies.errors import InputError, NoResultError
+from studies.trial import TrialTask
+
+Search = Callable[..., RunResult]
+DEFAULTS_FIRST = ['search.recipes=["course"]']
+MULTIVARIATE = "search.sampler_options={ multivariate = true, n_startup_trials = 4 }"
+SAMPLERS = {
+    "tpe": ["search.sampler_options={ n_startup_trials = 4 }"],
+    "tpe of all together": [MULTIVARIATE],
+    "random": ["search.sampler=random", "search.sampler_options={}"],
+    "qmc": ["search.sampler=qmc", "search.sampler_options={}"],
+    "NSGA-II": ["search.sampler=NSGAIISampler", "search.sampler_options={ population_size = 4 }"],
+}
+
+
+class Killed(BaseException):
+    """The process was killed at that point."""
+
+
+@pytest.fixture
+def asking(search: Search, tmp_path: Path) -> Search:
+    """Run `smoke` with trials that ask."""
+    code = write_code(tmp_path)
+
+    def run(settings: Any = (), trainer: type[AskingTrainer] = AskingTrainer, **options: Any) -> RunResult:
+        options = {"trials": 8, "confirm": False, "trust_code": True, "engine": InlineEngine(trainer), **options}
+        return search(settings=[code, *settings], **options)
+
+    return run
+
+
+@contextmanager
+def killed(at: int) -> Iterator[None]:
+    """Let a run die in its transaction of that number: before it commits, or after, turn by turn."""
+    transaction, passed = StudyStore.transaction, 0
+
+    @contextmanager
+    def counted(store: StudyStore) -> Iterator[Any]:
+        nonlocal passed
+        passed += 1
+        if passed > at:
+            raise Killed
+        with transaction(store) as connection:
+            yield connection
+            if passed == at and at % 2:
+                raise Killed
+        if passed == at:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StudyStore, "transaction", counted)
+        yield
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_killed_again_and_again_a_study_asks_for_the_same_values(asking: Search, storage: str, sampler: str) -> None:
+    asking(SAMPLERS[sampler])
+    expected = rows(storage)
+    assert len({tuple(row["params"].items()) for row in expected}) == 8
+    other = f"sqlite:///{database_path(storage).parent}/other.db"
+    for kills in range(1000):
+        with killed(at=7 + kills % 9):
+            try:
+                asking(SAMPLERS[sampler], storage=other)
+                break
+            except Killed:
+                continue
+    assert kills > 5
+    assert rows(other) == expected
+
+
+def test_two_parameters_of_one_distribution_are_drawn_apart(asking: Search, storage: str) -> None:
+    class Twins(AskingTrainer):
+        @staticmethod
+        def space(ask: Ask, task: TrialTask) -> None:
+            ask("one", FloatDistribution(0.0, 1.0), 0.0)
+            ask("other", FloatDistribution(0.0, 1.0), 0.0)
+
+    asking(["search.sampler=random", "search.sampler_options={}"], Twins)
+    assert all(row["params"]["one"] != row["params"]["other"] for row in rows(storage))
+
+
+def test_the_first_trial_has_every_default(asking: Search, storage: str) -> None:
+    asking(DEFAULTS_FIRST, trials=2)
+    assert rows(storage)[0]["params"] == {"kind": "wide", "units": 64, "lr": 1e-3, "rate": 0.25}
+    with api.trials("smoke", storage=storage) as (_, trials):
+        assert [trial.recipe for trial in trials] == ["defaults", None]
+
+
+def test_a_default_outside_its_range_is_tried_all_the_same(asking: Search, storage: str) -> None:
+    class Outside(AskingTrainer):
+        @staticmethod
+        def space(ask: Ask, task: TrialTask) -> None:
+            ask("units", IntDistribution(32, 512, step=32), 50)
+
+    asking(DEFAULTS_FIRST, trainer=Outside, trials=2)
+    assert rows(storage)[0]["params"] == {"units": 50}
+
+
+def test_the_file_is_an_ordinary_optuna_study(asking: Search, storage: str) -> None:
+    asking()
+    trials = optuna.load_study(study_name="smoke", storage=storage).trials
+    assert [trial.params for trial in trials] == [row["params"] for row in rows(storage)]
+    assert trials[0].distributions["units"] == IntDistribution(32, 512, step=32)
+
+
+def test_a_space_that_changes_fails_that_trial_with_the_reason_and_the_search_goes_on(
+    asking: Search, storage: str
+) -> None:
+    class Changing(AskingTrainer):
+        @staticmethod
+        def space(ask: Ask, task: TrialTask) -> None:
+            ask("kind", CategoricalDistribution(["a", "b"] if task.number != 3 else ["a", "c"]), "a")
+
+    result = asking(trainer=Changing, trials=6)
+    assert (result.answer.counts.complete, result.answer.counts.failed) == (5, 1)
+    with api.trials("smoke", storage=storage) as (_, trials):
+        reason = list(trials)[3].reason
+    assert reason is not None
+    assert "its space is another than before: the parameter kind" in reason
+
+
+def test_ten_that_fail_in_a_row_end_the_search(asking: Search) -> None:
+    class Raising(AskingTrainer):
+        @staticmethod
+        def space(ask: Ask, task: TrialTask) -> None:
+            raise ZeroDivisionError("as it is")
+
+    with pytest.raises(NoResultError, match=r"10 trials in a row failed.*ZeroDivisionError: as it is"):
+        asking(trainer=Raising, trials=12)
+
+
+def test_a_lost_workers_trial_is_given_the_same_values_again(
+    asking: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking(trials=6)
+    monkeypatch.setenv("FAKE_FAULTS", '{"1": "die once", "3": "die once"}')
+    other = f"sqlite:///{database_path(storage).parent}/other.db"
+    engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "asking.py")])
+    asking(storage=other, engine=engine, workers=1, trials=6)
+    assert rows(other) == rows(storage)
+
+
+def test_a_sampler_that_must_know_the_space_is_refused(asking: Search) -> None:
+    with pytest.raises(InputError, match="the sampler grid needs a space that is known beforehand"):
+        asking(["search.sampler=grid", "search.sampler_options={}"])
