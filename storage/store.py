@@ -201,7 +201,10 @@ class StudyStore:
             connection.execute(
                 insert(EpochRow).values(study_uuid=self.study_uuid, number=task.number, **metrics.columns())
             )
-            statements.report(connection, trial_id, metrics.epoch, metrics.value(self.spec.search.objective))
+            judged = metrics.value(self.spec.search.objective)
+            if judged is None:
+                return Verdict.RECORDED
+            statements.report(connection, trial_id, metrics.epoch, judged)
             if isinstance(self._pruner, NopPruner) or statements.is_recipe(connection, self.study_uuid, task.number):
                 return Verdict.RECORDED
             study = self._study(task.number)

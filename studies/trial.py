@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from studies.objectives import is_accuracy
+from studies.objectives import OURS, is_accuracy
 from studies.rows import RowFigures
 from studies.spec import SEEDS_AT_MOST
 
@@ -84,11 +84,11 @@ class EpochMetrics:
     def __post_init__(self) -> None:
         _check_finite(self)
 
-    def value(self, objective: str) -> float:
-        """Return what a pruner judges by that objective."""
-        if self.objective is not None:
+    def value(self, objective: str) -> float | None:
+        """Return what a pruner judges by that objective; None for a metric that isn't known of each epoch."""
+        if objective not in OURS:
             return self.objective
-        return self.stop_accuracy if is_accuracy(objective) else self.stop_cross_entropy
+        return self.stop_accuracy if objective == "accuracy" else self.stop_cross_entropy
 
     def columns(self) -> dict[str, Any]:
         """Return the figures of EPOCH_COLUMNS."""
@@ -135,9 +135,10 @@ class TrialOutcome:
 
     def value(self, objective: str) -> float:
         """Return the objective on the select rows."""
-        if self.objective is not None:
+        if objective not in OURS:
+            assert self.objective is not None
             return self.objective
-        return self.select_accuracy if is_accuracy(objective) else self.select_cross_entropy
+        return self.select_accuracy if objective == "accuracy" else self.select_cross_entropy
 
     def columns(self) -> dict[str, Any]:
         """Return the figures that a trial's row has."""

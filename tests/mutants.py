@@ -121,7 +121,7 @@ MUTATIONS = (
     Mutation(
         "whose checkpoint it is",
         "search/training/checkpoints.py",
-        "if identity == self._identity:",
+        "if identity == self.identity:",
         "if True:",
         (f"{_OF_CHECKPOINTS}::test_a_checkpoint_of_another_trial_is_not_taken",),
     ),
@@ -142,7 +142,7 @@ MUTATIONS = (
     Mutation(
         "a result on disk before it is told",
         _WORKER,
-        '            write_durably(files.ended(task.number), sealed(f"{identity}\\n{to_line(ended)}".encode()))\n',
+        "            write_durably(files.ended(task.number), sealed(line.encode()))\n",
         "            pass\n",
         (f"{_GOING_ON}::test_a_result_outlives_the_coordinator_and_is_adopted",),
     ),

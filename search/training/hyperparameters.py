@@ -1,7 +1,9 @@
 """KerasTuner's hyperparameters as suggestions of an Optuna trial, each asked for when the HyperModel comes to it."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import keras_tuner
@@ -137,16 +139,19 @@ def _mirrored(hp: Any) -> Parameter:
 
 def _range(hp: Any, *, log: bool) -> BaseDistribution:
     if isinstance(hp, Float):
-        return FloatDistribution(hp.min_value, _last(hp, float(hp.step)) if hp.step else hp.max_value, log, hp.step)
+        high = hp.max_value if hp.step is None else _last(hp)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a step that no decimal number is
+            return FloatDistribution(hp.min_value, high, log, hp.step)
     if max(abs(hp.min_value), abs(hp.max_value)) > _LARGEST_INT:
         raise ValueError(f"the parameter {hp.name} has values beyond 2**53, which Optuna can't keep exactly")
     step = hp.step or 1
     return IntDistribution(hp.min_value, hp.max_value - (hp.max_value - hp.min_value) % step, log, 1 if log else step)
 
 
-def _last(hp: Any, step: float) -> float:
-    """Return the largest value of a range of floats with a step."""
-    return float(hp.min_value + (hp._get_n_values() - 1) * step)
+def _last(hp: Any) -> float:
+    """Return the largest value of a range of floats with a step, as Optuna adds them up."""
+    return float(Decimal(str(hp.min_value)) + (hp._get_n_values() - 1) * Decimal(str(hp.step)))
 
 
 def _on_step(hp: Any) -> Callable[[Any], Value]:

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -75,6 +75,17 @@ class KerasTrainer:
         return KerasNetwork(model, self.dataset.x_train, self.dataset.y_train, self.training.batch_size)
 
 
+class Inputs(Protocol):
+    """What a model takes, by rows: an array, or what makes one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all of it, (n, …)."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]: ...
+
+
 class KerasNetwork:
     """A compiled Keras model on the rows of a data set; see `Network`.
 
@@ -85,7 +96,7 @@ class KerasNetwork:
         batch_size: rows per training step.
     """
 
-    def __init__(self, model: keras.Model, x: NDArray[Any], y: NDArray[Any], batch_size: int) -> None:
+    def __init__(self, model: keras.Model, x: Inputs, y: NDArray[Any], batch_size: int) -> None:
         self.model = model
         self.x, self.y = x, y
         self.batch_size = batch_size
@@ -135,7 +146,7 @@ def look_at_test(builder: RegularizedNetwork, dataset: Dataset, task: TrialTask,
     return evaluate(model, dataset.x_test, dataset.y_test, np.arange(dataset.n_test))
 
 
-def evaluate(model: keras.Model, x: NDArray[Any], y: NDArray[Any], rows: Rows) -> RowFigures:
+def evaluate(model: keras.Model, x: Inputs, y: NDArray[Any], rows: Rows) -> RowFigures:
     """Apply a model that gives logits to some rows, dropout off."""
     losses, hits = [], []
     for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(x.shape[1:])):

@@ -16,7 +16,7 @@ from search.seeds import derive_seed
 from studies.space import Regularization, suggest
 from studies.spec import ModelSpec, SpaceSpec, StudySpec, TrainingSpec
 
-_OPTIMIZERS = {
+OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
     "sgd": keras.optimizers.SGD,
     "rmsprop": keras.optimizers.RMSprop,
@@ -92,7 +92,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         layers.append(keras.layers.Dense(self.class_count, kernel_initializer=self._initializer(-1)))
         network = keras.Sequential(layers)
         network.compile(
-            optimizer=_OPTIMIZERS[self.training.optimizer](self.training.learning_rate),
+            optimizer=OPTIMIZERS[self.training.optimizer](self.training.learning_rate),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             # several steps a call spare Python's share of each step; XLA is slower here on a CPU
             steps_per_execution=50,

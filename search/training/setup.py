@@ -9,6 +9,7 @@ from search.data import load_dataset
 from search.data.arrays import Dataset
 from search.data.shared import read_shared
 from search.data.splits import make_splits
+from search.hypermodel_code import read_code
 from search.training.trainer import Trainer
 from studies.errors import InputError
 from studies.spec import StudySpec
@@ -53,6 +54,8 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
             f"the study {setup.sha256}"
         )
     # with them comes Keras, which must find the threads set
+    if setup.spec.model.hypermodel is not None:
+        return _make_hypermodel_trainer(setup, setup.spec.model.hypermodel, dataset)
     from search.training.compiled_trainer import CompiledTrainer
     from search.training.keras_trainer import KerasTrainer
 
@@ -60,6 +63,17 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     return kinds[setup.spec.training.trainer](
         setup.spec, dataset, make_splits(dataset, setup.spec.data, setup.spec.search.seed)
     )
+
+
+def _make_hypermodel_trainer(setup: TrainerSetup, reference: str, dataset: Dataset) -> Trainer:
+    from search.training.hypermodel_trainer import HyperModelTrainer
+
+    if not setup.trusts_code:
+        raise InputError(f"the code of {reference} is not trusted")
+    code = read_code(reference)
+    if code.sha256 != setup.spec.model.hypermodel_sha256:
+        raise InputError(f"the code in {code.path} changed while the search ran: undo the change")
+    return HyperModelTrainer(setup.spec, dataset, make_splits(dataset, setup.spec.data, setup.spec.search.seed), code)
 
 
 def load_data(setup: TrainerSetup) -> Dataset:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +20,9 @@ _NEAR_ZERO = 1e-3
 _VALUES_AT_ONCE = 100_000_000  # as floats, 400 MB
 
 Weights = list[NDArray[Any]]
+
+Measure = Callable[[Rows], float]
+"""Measures a metric of a HyperModel's on some rows."""
 
 
 class Network(Protocol):
@@ -57,11 +60,13 @@ def train_trial(
     on_epoch: OnEpoch,
     checkpoints: Checkpoints,
     keeps_rows: bool,
+    measure: Measure | None = None,
 ) -> TrialOutcome | None:
     """Train the network until early stopping or `max_epochs`, from its latest checkpoint on; see `Trainer.train`.
 
     Args:
         keeps_rows: whether the outcome has each select row's figures.
+        measure: gives the study's objective, where it is a metric of a HyperModel's.
     """
     started = time.perf_counter()
     state = checkpoints.latest()
@@ -74,19 +79,41 @@ def train_trial(
             if not on_epoch(metrics):
                 return None
     while len(state.curve) < max_epochs and not state.stopping.is_over:
-        state = _after_epoch(network, state, splits, seed, started)
+        state = _after_epoch(network, state, splits, seed, started, measure)
         checkpoints.save(state)
         if not on_epoch(state.curve[-1]):
             return None
     if state.best_weights is not None:
         network.set_weights(state.best_weights)
+    return judged(
+        network,
+        state,
+        splits=splits,
+        started=started,
+        checkpoints=checkpoints,
+        keeps_rows=keeps_rows,
+        objective=None if measure is None else measure(splits.select),
+    )
+
+
+def judged(
+    network: Network,
+    state: TrialState,
+    *,
+    splits: Splits,
+    started: float,
+    checkpoints: Checkpoints,
+    keeps_rows: bool,
+    objective: float | None,
+) -> TrialOutcome:
+    """Return what a network that has trained gives, and keep its weights; raises DivergedError as `Trainer.train`."""
     best_epoch = state.stopping.best_epoch
     assert best_epoch is not None
     select, train = network.evaluate(splits.select), network.evaluate(splits.train)
-    if not math.isfinite(select.cross_entropy + train.cross_entropy):
+    if not math.isfinite(select.cross_entropy + train.cross_entropy + (objective or 0.0)):
         raise DivergedError(best_epoch)
     weights = network.get_weights()
-    first_kernel = weights[0]  # (pixels, units of the first hidden layer)
+    kernel = next((array for array in weights if array.ndim > 1), None)  # of the first layer that has one
     return TrialOutcome(
         best_epoch=best_epoch,
         epochs=len(state.curve),
@@ -94,10 +121,11 @@ def train_trial(
         select_accuracy=select.accuracy,
         train_cross_entropy=train.cross_entropy,
         train_accuracy=train.accuracy,
-        near_zero_share=float((np.abs(first_kernel) < _NEAR_ZERO).mean()),
+        near_zero_share=None if kernel is None else float((np.abs(kernel) < _NEAR_ZERO).mean()),
         seconds=time.perf_counter() - started,
         weights_sha256=checkpoints.save_weights(weights),
         select_rows=select.to_text() if keeps_rows else None,
+        objective=objective,
     )
 
 
@@ -119,10 +147,19 @@ def evaluated_parts(rows: Rows, at_most: int, features: int) -> Iterator[Rows]:
         yield rows[start : start + size]
 
 
-def _after_epoch(network: Network, state: TrialState, splits: Splits, seed: int, started: float) -> TrialState:
+def _after_epoch(
+    network: Network, state: TrialState, splits: Splits, seed: int, started: float, measure: Measure | None
+) -> TrialState:
     """Train one more epoch; return the state after it."""
-    epoch = len(state.curve)
-    metrics = _train_epoch(network, epoch, epoch_order(splits.train, seed, epoch), splits.stop)
+    epoch, epoch_started = len(state.curve), time.perf_counter()
+    train_loss = network.train_epoch(epoch_order(splits.train, seed, epoch))
+    metrics = epoch_metrics(network, epoch, train_loss, splits.stop, epoch_started, measure)
+    return state_after(network, state, metrics, time.perf_counter() - started)
+
+
+def state_after(network: Network, state: TrialState, metrics: EpochMetrics, seconds: float) -> TrialState:
+    """Return the state after one more epoch, whose figures are given."""
+    epoch = metrics.epoch
     stopping = state.stopping.after(epoch, metrics.stop_loss)
     is_best = stopping.patience is not None and stopping.best_epoch == epoch
     return TrialState(
@@ -130,22 +167,25 @@ def _after_epoch(network: Network, state: TrialState, splits: Splits, seed: int,
         stopping=stopping,
         network=network.get_state(),
         best_weights=network.get_weights() if is_best else state.best_weights,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
 
 
-def _train_epoch(network: Network, epoch: int, order: Rows, stop: Rows) -> EpochMetrics:
-    started = time.perf_counter()
-    train_loss = network.train_epoch(order)
-    judged = network.evaluate(stop)
-    cross_entropy, penalty = judged.cross_entropy, network.penalty()
-    if not all(map(math.isfinite, (train_loss, cross_entropy, penalty))):
+def epoch_metrics(
+    network: Network, epoch: int, train_loss: float, stop: Rows, started: float, measure: Measure | None
+) -> EpochMetrics:
+    """Return the figures of an epoch that was just trained; raises DivergedError as `Trainer.train`."""
+    figures = network.evaluate(stop)
+    cross_entropy, penalty = figures.cross_entropy, network.penalty()
+    objective = None if measure is None else measure(stop)
+    if not all(map(math.isfinite, (train_loss, cross_entropy, penalty, objective or 0.0))):
         raise DivergedError(epoch)
     return EpochMetrics(
         epoch=epoch,
         train_loss=train_loss,
         stop_loss=cross_entropy + penalty,
         stop_cross_entropy=cross_entropy,
-        stop_accuracy=judged.accuracy,
+        stop_accuracy=figures.accuracy,
         seconds=time.perf_counter() - started,
+        objective=objective,
     )

@@ -393,13 +393,6 @@ def test_each_run_is_recorded(search: Search, storage: str) -> None:
     assert samplers == [("tpe",), ("random",)]
 
 
-@pytest.mark.parametrize("setting", ["model.hypermodel=mine.py:Mine"])
-def test_what_cannot_be_done_yet_is_refused(search: Search, setting: str, storage: str) -> None:
-    with pytest.raises(InputError, match="not available yet"):
-        search(settings=[setting])
-    assert not database_path(storage).exists()
-
-
 @pytest.mark.parametrize(
     "options",
     [
