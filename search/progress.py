@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studies.errors import one_line
-from studies.space import Regularization
+from studies.settings import settings_of
 from studies.trial import EpochMetrics, Purpose, TrialTask
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class LineProgress(Progress):
 
 def describe(trial: FinishedTrial) -> str:
     """Return a finished trial in one line."""
-    settings = Regularization.from_params(trial.task.params)
+    settings = settings_of(trial.task.params)
     value = "" if trial.value is None else f" {trial.value:.5f}"
     remark = f" ({trial.remark})" if trial.remark else ""
     return f"{trial.task} {trial.state}{value}{remark}, {trial.seconds:.0f} s: {settings}"
@@ -154,7 +154,7 @@ class LiveProgress(Progress):
         running_now = dict(self._running)  # a copy: the display has a thread of its own
         for _, running in sorted(running_now.items()):
             epoch = "starting" if running.epoch is None else f"epoch {running.epoch}, {running.loss:.4f}"
-            settings = Regularization.from_params(running.task.params)
+            settings = settings_of(running.task.params)
             table.add_row(f"  {running.task}", epoch, str(settings))
         return table
 

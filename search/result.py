@@ -69,9 +69,10 @@ class StudyResult:
             from pandas import DataFrame
         except ImportError as error:
             raise InputError("to_frame needs pandas, which is not installed: pip install pandas") from error
-        from storage.reports.trials import COLUMNS, as_rows
+        from storage.reports.trials import as_rows, columns
 
-        return DataFrame(list(as_rows(self.answer.study, self.trials())), columns=list(COLUMNS))
+        study, trials = self.answer.study, self.trials()
+        return DataFrame(list(as_rows(study, trials)), columns=list(columns(study, trials)))
 
     def figure(self, name: str) -> "plotly.graph_objects.Figure":
         """Return one of the report's figures, for a notebook or for Plotly's `write_html` and `write_json`.

@@ -19,7 +19,14 @@ def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
     if len(different) < 2:
         given = f"given was {different[0]!r} alone" if different else "none was given"
         raise InputError(f"a comparison takes at least two studies: {given}; `regsearch list` shows which there are")
-    return side_by_side([_compared(database, get_study(database, name)) for name in different])
+    studies = [get_study(database, name) for name in different]
+    own = next((study.name for study in studies if study.spec.model.hypermodel is not None), None)
+    if own is not None:
+        raise InputError(
+            f"a comparison is about what regularization gains, and {own} searches a HyperModel's settings: compare "
+            "their reports"
+        )
+    return side_by_side([_compared(database, study) for study in studies])
 
 
 def _compared(database: Database, study: StudyRecord) -> ComparedStudy:

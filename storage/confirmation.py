@@ -61,10 +61,10 @@ class ConfirmationStore:
         """
         with self._study.transaction() as connection:
             known = read_finalists(connection, self._uuid)
-            regularizations = {finalist.regularization for finalist in known}
-            new = [finalist for finalist in chosen if finalist.regularization not in regularizations]
-            there = connection.execute(self._of(_table, _table.c.finalist, _table.c.seed))
-            planned = {(row.finalist, row.seed) for row in there}
+            there = {finalist.settings for finalist in known}
+            new = [finalist for finalist in chosen if finalist.settings not in there]
+            trainings = connection.execute(self._of(_table, _table.c.finalist, _table.c.seed))
+            planned = {(row.finalist, row.seed) for row in trainings}
             total = len(known) + len(new)
             missing = [(f, s) for f in range(total) for s in range(seeds) if (f, s) not in planned]
             look: int = connection.execute(self._of(_table, func.coalesce(func.max(_table.c.look), 1))).scalar_one()

@@ -9,10 +9,11 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import select
 
-from storage.finalists import Finalist
 from storage.queries import METRICS, StudyRecord
 from storage.tables import ConfirmationRow, FinalistRow, LookRow
 from studies.rows import RowFigures
+from studies.settings import settings_of
+from studies.space import Regularization
 from studies.spec import SEEDS_AT_MOST
 
 STATES = ("waiting", "running", "complete", "failed")
@@ -25,7 +26,7 @@ def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) ->
     for number, row in enumerate(finalists):
         with _named(study, row):
             check_types(FinalistRow.__table__, row)
-            _check_finalist(row, number)
+            _check_finalist(row, number, study)
     select_counts: set[int] = set()
     for row in trainings:
         with _named(study, row):
@@ -51,7 +52,7 @@ def check_types(table: Any, row: Any) -> None:
             raise ValueError(f"its {column.name} is {value!r:.50}")
 
 
-def _check_finalist(row: Any, number: int) -> None:
+def _check_finalist(row: Any, number: int, study: StudyRecord) -> None:
     if row.finalist != number:
         raise ValueError(f"it stands where finalist {number} should")
     if row.look < 1:
@@ -60,7 +61,8 @@ def _check_finalist(row: Any, number: int) -> None:
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise ValueError(f"its roles are {row.roles:.50}")
     try:
-        str(Finalist(index=number, params=params, roles=tuple(roles), trial=row.trial, look=row.look).regularization)
+        settings = settings_of(params) if study.spec.model.hypermodel else Regularization.from_params(params)
+        hash(settings), str(settings)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"its params are {row.params:.50}") from error
 

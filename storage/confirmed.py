@@ -12,13 +12,14 @@ from sqlalchemy import Connection, func, select
 from storage.confirmation import read_finalists
 from storage.confirmation_damage import STATES, check_confirmation
 from storage.database import Database
-from storage.finalists import NONE, Finalist
+from storage.finalists import Finalist
 from storage.queries import StudyRecord
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
 from storage.reports.status import ConfirmationProgress
 from storage.tables import ConfirmationRow, LookRow
 from studies.rows import RowFigures
-from studies.space import TECHNIQUES
+from studies.settings import NamedSettings
+from studies.space import TECHNIQUES, Regularization
 from studies.statistics import choose_winner, crossed_interval, gains_over
 
 LEVEL = 0.95
@@ -36,7 +37,7 @@ def read_conclusion(database: Database, study: StudyRecord) -> Conclusion | None
         if look is None:
             return None
         seen = [training for training in trainings if training.look <= look]
-        conclusion = _conclude(finalists, seen, study.spec.search.objective)
+        conclusion = _conclude(finalists, seen, study.spec.search.by_accuracy)
         return None if conclusion is None else _with_ledger(conclusion, trainings)
 
 
@@ -164,7 +165,7 @@ def _latest_whole_look(trainings: Sequence[_Training]) -> int | None:
     return whole if whole >= 1 and any(t.test is not None for t in trainings if t.look <= whole) else None
 
 
-def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], objective: str) -> Conclusion | None:
+def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], by_accuracy: bool) -> Conclusion | None:
     failed = {t.finalist: f"seed {t.seed}: {t.reason}" for t in reversed(trainings) if t.state == "failed"}
     seeds = {finalist.index: {t.seed for t in trainings if t.finalist == finalist.index} for finalist in finalists}
     in_play = [finalist for finalist in finalists if seeds[finalist.index] and finalist.index not in failed]
@@ -178,28 +179,27 @@ def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], obj
         )
         for finalist in in_play
     ]
-    by_accuracy = objective == "accuracy"
     chosen = choose_winner(
         np.array([one.select_errors if by_accuracy else one.select_losses for one in confirmed]),
-        [one.finalist.regularization.complexity for one in confirmed],
+        _complexities([one.finalist for one in confirmed]),
     )
-    none = next((i for i, one in enumerate(confirmed) if one.finalist.regularization == NONE), None)
-    gains = _gains(confirmed, none)
+    baseline = next((i for i, one in enumerate(confirmed) if one.finalist.is_baseline), None)
+    gains = _gains(confirmed, baseline)
     results = tuple(
         _result(one, gained, i in chosen.tied) for i, (one, gained) in enumerate(zip(confirmed, gains, strict=True))
     )
-    stopped = _technique("early stopping", results, by_accuracy).result
+    stopped = next((row.result for row in _techniques(results, by_accuracy) if row.technique == "early stopping"), None)
     over = _gains(confirmed, None if stopped is None else results.index(stopped))
     results = tuple(
-        result if i == none else replace(result, over_early_stopping=over[i]) for i, result in enumerate(results)
+        result if i == baseline else replace(result, over_early_stopping=over[i]) for i, result in enumerate(results)
     )
     winner = results[chosen.index]
     return Conclusion(
         winner=winner,
-        baseline=None if none is None else results[none],
+        baseline=None if baseline is None else results[baseline],
         results=results,
         failed=tuple((finalist, failed[finalist.index]) for finalist in finalists if finalist.index in failed),
-        techniques=tuple(_technique(name, results, by_accuracy) for name in TECHNIQUES),
+        techniques=_techniques(results, by_accuracy),
         claims_gain=winner.gain is not None and _of(winner.gain, by_accuracy).is_above(0),
         level=LEVEL,
         seeds=len(common),
@@ -247,11 +247,35 @@ def _result(one: _Confirmed, gained: Gain | None, is_tied: bool) -> FinalistResu
     )
 
 
-def _technique(technique: str, results: Sequence[FinalistResult], by_accuracy: bool) -> TechniqueRow:
-    """Return the row of the finalist with that technique alone that is best on the select rows."""
-    alone = [result for result in results if result.finalist.regularization.technique == technique]
-    best = min(alone, key=lambda result: result.select_loss(by_accuracy), default=None)
-    return TechniqueRow(technique=technique, result=best)
+def _complexities(finalists: Sequence[Finalist]) -> list[int]:
+    """Return how much each needs: its techniques, or of a HyperModel's own settings, how many aren't its defaults."""
+    defaults = next((finalist.settings for finalist in finalists if finalist.is_baseline), None)
+    return [
+        settings.complexity
+        if isinstance(settings, Regularization)
+        else settings.distance(defaults)
+        if isinstance(defaults, NamedSettings)
+        else 0
+        for settings in (finalist.settings for finalist in finalists)
+    ]
+
+
+def _techniques(results: Sequence[FinalistResult], by_accuracy: bool) -> tuple[TechniqueRow, ...]:
+    """Return a row for each technique with the finalist that has it alone and is best on the select rows.
+
+    There are none where the settings are a HyperModel's own.
+    """
+    of_technique: dict[str | None, list[FinalistResult]] = {}
+    for result in results:
+        settings = result.finalist.settings
+        if isinstance(settings, NamedSettings):
+            return ()
+        of_technique.setdefault(settings.technique, []).append(result)
+    best = {
+        technique: min(alone, key=lambda result: result.select_loss(by_accuracy))
+        for technique, alone in of_technique.items()
+    }
+    return tuple(TechniqueRow(technique=technique, result=best.get(technique)) for technique in TECHNIQUES)
 
 
 def _of(gained: Gain, by_accuracy: bool) -> Any:

@@ -17,6 +17,8 @@ from storage.reports.edges import edges
 from storage.reports.importance import importances
 from storage.reports.status import Status
 from storage.tables import ConfirmationEpochRow, ConfirmationRow
+from studies.recipes import DEFAULTS
+from studies.settings import Settings, settings_of
 from studies.space import Regularization
 from studies.trial import EPOCH_COLUMNS, EpochMetrics
 
@@ -27,9 +29,9 @@ def read_content(database: Database, study: StudyRecord) -> ReportContent:
     answer, conclusion = read_answer(database, study), read_conclusion(database, study)
     best = None
     if conclusion is not None:
-        best = conclusion.winner.finalist.regularization
+        best = conclusion.winner.finalist.settings
     elif answer.best is not None:
-        best = Regularization.from_params(answer.best.params)
+        best = settings_of(answer.best.params)
     importance = importances(study.spec, trials)
     return ReportContent(
         answer=answer,
@@ -40,7 +42,7 @@ def read_content(database: Database, study: StudyRecord) -> ReportContent:
         confirmation_cost=_confirmation_cost(database, study),
         importance=importance.techniques,
         importance_missing=importance.reason,
-        edges=() if best is None else tuple(map(str, edges(study.spec, best))),
+        edges=tuple(map(str, edges(study.spec, best))) if isinstance(best, Regularization) else (),
         command=command(study),
     )
 
@@ -80,29 +82,26 @@ def _curves(
     study: StudyRecord,
     trials: Sequence[TrialRecord],
     conclusion: Conclusion | None,
-    best: Regularization,
+    best: Settings,
 ) -> dict[str, Sequence[Curve]]:
-    """Return the curves of the best configuration and of no regularization: of all fresh seeds, else of one trial."""
+    """Return the curves of the best configuration and of the baseline: of all fresh seeds, else of one trial."""
     found: dict[str, Sequence[Curve]] = {}
-    for regularization in (best, NONE):
+    defaults = next((settings_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
+    for settings in (best, NONE if isinstance(best, Regularization) else defaults):
         finalists = [r.finalist for r in conclusion.results] if conclusion is not None else []
-        finalist = next((one for one in finalists if one.regularization == regularization), None)
+        finalist = next((one for one in finalists if one.settings == settings), None)
         if finalist is not None:
-            found[str(regularization)] = _of_finalist(database, study, finalist)
+            found[str(settings)] = _of_finalist(database, study, finalist)
             continue
-        trial = next((t for t in trials if _is(t, regularization)), None)
+        trial = next((t for t in trials if _is(t, settings)), None)
         if trial is not None:
             curve = read_curve(database, study, trial.number)
-            found[str(regularization)] = [_curve(f"trial {trial.number}", curve, int(trial.metrics["best_epoch"]))]
+            found[str(settings)] = [_curve(f"trial {trial.number}", curve, int(trial.metrics["best_epoch"]))]
     return found
 
 
-def _is(trial: TrialRecord, regularization: Regularization) -> bool:
-    return (
-        trial.value is not None
-        and "best_epoch" in trial.metrics
-        and (Regularization.from_params(trial.params) == regularization)
-    )
+def _is(trial: TrialRecord, settings: Settings | None) -> bool:
+    return trial.value is not None and "best_epoch" in trial.metrics and settings_of(trial.params) == settings
 
 
 def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> list[Curve]:

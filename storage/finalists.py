@@ -1,15 +1,18 @@
 """Which configurations of a study are trained again on fresh seeds: the best, each technique alone, the baselines."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from storage.queries import TrialRecord
+from studies.recipes import DEFAULTS
+from studies.settings import Settings, settings_of
 from studies.space import TECHNIQUES, Regularization
 from studies.spec import StudySpec
 
 NONE = Regularization()
 
+_OF_DEFAULTS = "baseline: defaults"
 _PATIENCE = 2  # the course's, where no trial had early stopping alone
 
 
@@ -32,9 +35,14 @@ class Finalist:
     look: int
 
     @property
-    def regularization(self) -> Regularization:
+    def settings(self) -> Settings:
         """What its parameters stand for."""
-        return Regularization.from_params(self.params)
+        return settings_of(self.params)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether gains are over it: no regularization at all, or a HyperModel's defaults."""
+        return self.settings == NONE or _OF_DEFAULTS in self.roles
 
 
 def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
@@ -42,45 +50,61 @@ def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
 
     Returns none where no trial is complete.
     """
-    sign = -1 if spec.search.objective == "accuracy" else 1
+    sign = -1 if spec.search.maximizes else 1
     complete = [trial for trial in trials if trial.value is not None and "epochs" in trial.metrics]
     ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    first: dict[Regularization, TrialRecord] = {}
+    first: dict[Settings, TrialRecord] = {}
     for trial in ranked:
-        first.setdefault(Regularization.from_params(trial.params), trial)
+        first.setdefault(settings_of(trial.params), trial)
     if not first:
         return []
-    chosen: dict[Regularization, Finalist] = {}
+    chosen: dict[Settings, Finalist] = {}
 
-    def add(regularization: Regularization, role: str) -> None:
-        trial = first.get(regularization)
-        known = chosen.get(regularization)
-        chosen[regularization] = (
+    def add(settings: Settings, role: str) -> None:
+        trial = first.get(settings)
+        known = chosen.get(settings)
+        chosen[settings] = (
             replace(known, roles=(*known.roles, role))
             if known is not None
             else Finalist(
                 index=0,
-                params=_params_of(regularization) if trial is None else trial.params,
+                params=_params_of(settings) if trial is None else trial.params,
                 roles=(role,),
                 trial=None if trial is None else trial.number,
                 look=0,
             )
         )
 
-    add(NONE, "baseline: none")
-    alone = {technique: next((r for r in first if r.technique == technique), None) for technique in TECHNIQUES}
-    if spec.space.patience != "off":
-        add(alone["early stopping"] or Regularization(patience=_PATIENCE), "baseline: early stopping alone")
-    for technique, regularization in alone.items():
-        if regularization is not None and technique != "early stopping":
-            add(regularization, "best combination" if technique == "combination" else f"best of {technique} alone")
-    for rank, regularization in enumerate(list(first)[: spec.confirm.top], start=1):
-        add(regularization, f"top {rank}")
+    for settings, role in _baselines_and_techniques(list(first), complete, spec):
+        add(settings, role)
+    for rank, settings in enumerate(list(first)[: spec.confirm.top], start=1):
+        add(settings, f"top {rank}")
     return list(chosen.values())
 
 
-def _params_of(regularization: Regularization) -> dict[str, Any]:
+def _baselines_and_techniques(
+    ranked: Sequence[Settings], complete: Sequence[TrialRecord], spec: StudySpec
+) -> Iterator[tuple[Settings, str]]:
+    """Give what is a finalist whatever its rank, and why; of a HyperModel with settings of its own, its defaults."""
+    regularizations = [settings for settings in ranked if isinstance(settings, Regularization)]
+    if len(regularizations) < len(ranked) and spec.model.hypermodel is not None:
+        yield from ((settings_of(trial.params), _OF_DEFAULTS) for trial in complete if trial.recipe == DEFAULTS)
+        return
+    yield NONE, "baseline: none"
+    alone = {
+        technique: next((one for one in regularizations if one.technique == technique), None)
+        for technique in TECHNIQUES
+    }
+    if spec.space.patience != "off":
+        yield alone["early stopping"] or Regularization(patience=_PATIENCE), "baseline: early stopping alone"
+    for technique, regularization in alone.items():
+        if regularization is not None and technique != "early stopping":
+            yield regularization, "best combination" if technique == "combination" else f"best of {technique} alone"
+
+
+def _params_of(regularization: Settings) -> dict[str, Any]:
     """Return the parameters of a baseline that no trial was."""
+    assert isinstance(regularization, Regularization)
     params: dict[str, Any] = {
         "regularizer": "none",
         "use_dropout": False,

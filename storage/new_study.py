@@ -14,6 +14,7 @@ from storage.database import Database
 from storage.queries import UUID_ATTR, DatasetInfo
 from storage.tables import StudyRow
 from studies.errors import InputError
+from studies.objectives import OURS, metric_of
 from studies.spec import StudySpec
 
 
@@ -33,7 +34,7 @@ def create_study(database: Database, spec: StudySpec, dataset: DatasetInfo, vers
             raise InputError(f"the database has a study {name} already; choose another --name") from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([f"select {spec.search.objective.replace('_', ' ')}"])
+            study.set_metric_names([_metric_name(spec.search.objective)])
         study.set_user_attr(UUID_ATTR, study_uuid)
         study.set_user_attr("data set", f"{dataset.name}, {dataset.n_train:,} + {dataset.n_test:,} rows")
         if spec.study.question:
@@ -53,3 +54,7 @@ def create_study(database: Database, spec: StudySpec, dataset: DatasetInfo, vers
             )
         )
     return study_uuid
+
+
+def _metric_name(objective: str) -> str:
+    return f"select {objective.replace('_', ' ')}" if objective in OURS else metric_of(objective)

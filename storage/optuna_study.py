@@ -42,11 +42,10 @@ def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, f
         study._storage.set_trial_system_attr(trial_id, "fixed_params", {name: fixed})
     study.get_trials(deepcopy=False)  # Optuna's cache takes parameters only of trials that it has read
     trial = optuna.trial.Trial(study, trial_id)
-    wanted = json_to_distribution(distribution)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a default outside its own range: it is what the HyperModel says
-            return _ask(trial, name, wanted)
+            return _ask(trial, name, json_to_distribution(distribution))
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise RefusedError(f"its space is another than before: the parameter {name}: {reason}") from error

@@ -16,7 +16,7 @@ from storage.queries import METRICS, StudyRecord, best_trial, get_trial, kept_we
 from storage.reports.conclusion import Conclusion, FinalistResult
 from storage.tables import ConfirmationRow
 from studies.errors import InputError, NoResultError
-from studies.space import Regularization
+from studies.settings import settings_of
 from studies.trial import Params, confirmation_number
 
 
@@ -61,9 +61,9 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
         raise InputError(f"trial {trial.number} of {study.name} is {trial.state}: only a complete one can be exported")
     if trial.weights_sha256 is None and "epochs" not in trial.metrics:
         raise InputError(f"trial {trial.number} of {study.name} can't be exported: regsearch did not train it")
-    regularization = Regularization.from_params(trial.params)
+    settings = settings_of(trial.params)
     confirmed = () if conclusion is None else conclusion.results
-    finalist = next((one for one in confirmed if one.finalist.regularization == regularization), None)
+    finalist = next((one for one in confirmed if one.finalist.settings == settings), None)
     return Trained(
         origin=f"trial {trial.number}",
         params=trial.params,

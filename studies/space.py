@@ -44,6 +44,9 @@ class Regularization:
     batch_norm: str = "none"
     patience: int | None = None
 
+    baseline = "no regularization"
+    """What a gain is over, in words."""
+
     @classmethod
     def from_params(cls, params: Params) -> "Regularization":
         """Return what a trial's parameters stand for; what is absent is off."""

@@ -124,7 +124,7 @@ class Watched:
 
     def mean_loss(self, result: FinalistResult) -> float:
         """Return the mean over all seeds that were shown those rows."""
-        wanted = result.finalist.regularization
+        wanted = result.finalist.settings
         return float(np.mean([loss for (regularization, _), loss in self.losses.items() if regularization == wanted]))
 
 

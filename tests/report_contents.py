@@ -327,7 +327,7 @@ def rich() -> ReportContent:
         conclusion=conclusion,
         confirmation_cost=ConfirmationCost(trainings=46, epochs=512, seconds=399.4),
         curves={
-            str(conclusion.winner.finalist.regularization): [
+            str(conclusion.winner.finalist.settings): [
                 make_curve(f"seed {seed}", 0.071, 12, False, seed) for seed in range(1, 6)
             ],
             "no regularization": [make_curve(f"seed {seed}", 0.079, 12, True, seed + 10) for seed in range(1, 6)],

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from storage.queries import Answer, Counts, DatasetInfo
-from studies.space import Regularization
+from storage.reports import formats
+from studies.settings import settings_of
 
 
 def dataset_line(dataset: DatasetInfo) -> str:
@@ -42,13 +43,13 @@ def as_text(answer: Answer) -> str:
         [
             *lines,
             "",
-            f"Best configuration: {Regularization.from_params(best.params)}",
+            f"Best configuration: {settings_of(best.params)}",
             f"  trial {best.number}, {figures['seconds']:.0f} s, weights of epoch {figures['best_epoch'] + 1} "
             f"of {figures['epochs']}",
             f"  on the select rows: {_figures(figures, 'select')}",
             f"  on the train rows:  {_figures(figures, 'train')} (generalization gap {gap:.5f})",
             *([f"  its weights: {answer.weights}"] if answer.weights else []),
-            f"It has the best select {answer.study.spec.search.objective.replace('_', '-')} of "
+            f"It has the best {formats.objective(answer.study.spec)} of "
             f"{answer.counts.complete} complete trials: chosen for that, so a little lucky.",
             "It is not yet confirmed on fresh seeds or on test rows.",
         ]
@@ -73,7 +74,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         else {
             "number": best.number,
             "value": best.value,
-            "regularization": str(Regularization.from_params(best.params)),
+            "regularization": str(settings_of(best.params)),
             "params": dict(best.params),
             "metrics": dict(best.metrics),
             "weights": None if answer.weights is None else str(answer.weights),

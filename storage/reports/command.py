@@ -26,7 +26,7 @@ def command(study: StudyRecord) -> str:
     words += ["--trials", str(spec.budget.trials)]
     for key, value in found[ready].items():
         words += ["--set", f"{key}={toml_value(value)}"]
-    return shlex.join(words)
+    return shlex.join(words if spec.model.hypermodel is None else [*words, "--trust-code"])
 
 
 def _settings(ready: str, spec: StudySpec) -> dict[str, Any] | None:

@@ -6,6 +6,8 @@ Every figure follows from the per-row losses that the confirmation kept, by stud
 from dataclasses import dataclass
 
 from storage.finalists import Finalist
+from studies.settings import NamedSettings
+from studies.space import Regularization
 from studies.statistics import Interval
 
 
@@ -33,7 +35,7 @@ class FinalistResult:
         select_cross_entropy, select_accuracy: means over seeds and select rows; what the winner was chosen by.
         train_cross_entropy: mean over seeds, dropout off.
         test_cross_entropy, test_accuracy: over seeds and test rows.
-        gain: over no regularization at all; None for that itself, and where that failed.
+        gain: over the baseline; None for that itself, and where that failed.
         best_epochs, epochs: of each seed; the restored epoch, counted from 0, and how many were trained.
         over_early_stopping: over early stopping alone, the one in the techniques' table, with a risk of its own shared
             alike; None for that itself and for no regularization, and where none was confirmed.
@@ -81,10 +83,10 @@ class Conclusion:
 
     Attributes:
         winner: the simplest of those that are the best on the select rows over the fresh seeds or tied with it.
-        baseline: no regularization at all; None where it failed.
+        baseline: no regularization at all, or a HyperModel's defaults; None where it failed.
         results: of every finalist whose seeds all trained, the winner among them.
         failed: each finalist that did not, and why.
-        techniques: a row each.
+        techniques: a row each; none where the settings are a HyperModel's own.
         claims_gain: whether the winner beats none beyond noise, at `level`.
         level: of the finalists' own intervals, and of the low ends of all gains in one figure together, such as
             0.95.
@@ -115,6 +117,24 @@ class Conclusion:
     def whole_looks(self) -> int:
         """The looks that its figures are from."""
         return self.looks - self.unfinished_looks
+
+    @property
+    def over(self) -> str:
+        """What gains are over, in words: "no regularization", "the defaults"."""
+        finalists = (*(result.finalist for result in self.results), *(finalist for finalist, _ in self.failed))
+        settings = (finalist.settings for finalist in finalists)
+        own = next((one for one in settings if isinstance(one, NamedSettings)), None)
+        return Regularization.baseline if own is None else own.baseline
+
+    @property
+    def is_over_defaults(self) -> bool:
+        """Whether gains are over a HyperModel's defaults, and not over no regularization."""
+        return self.over == NamedSettings.baseline
+
+    @property
+    def without(self) -> str:
+        """What trainings of the baseline are, in words."""
+        return "of the defaults" if self.is_over_defaults else "without regularization"
 
     @property
     def ranked(self) -> list[FinalistResult]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from storage.queries import Answer, RunRecord, TrialRecord
 from storage.reports.conclusion import Conclusion
 from storage.reports.importance import Importance
+from studies.settings import settings_of
+from studies.space import Regularization
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class ReportContent:
         answer: the study, its counts, its best trial.
         trials: all of them, by number, whatever their state.
         runs: the first one first.
-        curves: by the configuration's name, the best one first, "no regularization" last; empty where none are kept.
+        curves: by the configuration's name, the best one first, the baseline last; empty where none are kept.
         conclusion: None before the confirmation.
         confirmation_cost: None where no finalist was trained.
         importance: the most important first; empty where there are too few trials to tell.
@@ -69,6 +71,13 @@ class ReportContent:
     edges: Sequence[str] = ()
 
     @property
+    def has_techniques(self) -> bool:
+        """Whether the settings are regularizations, and none a HyperModel's own."""
+        return self.answer.study.spec.model.hypermodel is None or all(
+            isinstance(settings_of(trial.params), Regularization) for trial in self.trials if trial.state == "complete"
+        )
+
+    @property
     def by_accuracy(self) -> bool:
-        """Whether trials are ranked by accuracy, the higher the better, and not by cross-entropy."""
-        return self.answer.study.spec.search.objective == "accuracy"
+        """Whether trials are ranked by accuracy, the higher the better."""
+        return self.answer.study.spec.search.by_accuracy

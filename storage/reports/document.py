@@ -93,7 +93,7 @@ def _result(result: FinalistResult) -> dict[str, Any]:
 def _finalist(finalist: Finalist) -> dict[str, Any]:
     return {
         "finalist": finalist.index,
-        "regularization": str(finalist.regularization),
+        "regularization": str(finalist.settings),
         "params": dict(finalist.params),
         "roles": list(finalist.roles),
         "trial": finalist.trial,

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from storage.queries import TrialRecord
-from studies.space import Regularization
+from studies.objectives import OURS, metric_of
+from studies.settings import settings_of
+from studies.spec import StudySpec
 from studies.statistics import Interval
 
 _UNKNOWN = "settings that regsearch did not give"
@@ -91,9 +93,16 @@ def duration(seconds: float) -> str:
 def settings(params: Mapping[str, Any]) -> str:
     """Return in words what a trial's parameters stand for, whatever something else may have written there."""
     try:
-        return str(Regularization.from_params(params))
+        return str(settings_of(params))
     except (TypeError, ValueError, AttributeError):
         return _UNKNOWN
+
+
+def objective(spec: StudySpec) -> str:
+    """Return what ranks trials, in words: "select cross-entropy", "select accuracy", or a HyperModel's "val_f1"."""
+    if spec.search.objective in OURS:
+        return f"select {spec.search.objective.replace('_', '-')}"
+    return metric_of(spec.search.objective)
 
 
 def number_of(params: Mapping[str, Any], name: str) -> float | None:

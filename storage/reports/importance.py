@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.queries import TrialRecord
+from studies.settings import NamedSettings, settings_of
 from studies.space import Regularization
 from studies.spec import SpaceSpec, StudySpec
 
@@ -37,7 +38,7 @@ class Importance:
 
 @dataclass(frozen=True, kw_only=True)
 class Importances:
-    """The techniques, the most important first; their shares sum to 1. Where there are none, the reason why."""
+    """The techniques, the most important first; their shares sum to 1. Where none are known, the reason why."""
 
     techniques: tuple[Importance, ...]
     reason: str | None = None
@@ -60,6 +61,8 @@ def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int =
     Source: Watanabe, Bansal, Hutter, PED-ANOVA, IJCAI 2023, arXiv:2304.10255; `optuna.importance` has it without the
     correction and without intervals.
     """
+    if spec.model.hypermodel is not None and any(isinstance(settings_of(t.params), NamedSettings) for t in trials):
+        return Importances(techniques=())  # there are none
     ended = sorted((t for t in trials if t.state == "pruned" or _is_result(t)), key=lambda trial: trial.number)
     complete = sum(trial.state == "complete" for trial in ended)
     if len(ended) < FEWEST_TRIALS or complete < FEWEST_COMPLETE:
@@ -67,7 +70,7 @@ def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int =
             f"importance needs at least {FEWEST_TRIALS} complete or pruned trials, {FEWEST_COMPLETE} of them complete; "
             f"there are {len(ended)} and {complete}"
         )
-    sign = -1 if spec.search.objective == "accuracy" else 1
+    sign = -1 if spec.search.maximizes else 1
     values = np.array([np.inf if t.state == "pruned" else sign * (t.value or 0.0) for t in ended], dtype=np.float64)
     order = values.argsort(kind="stable")
     settings = [Regularization.from_params(trial.params) for trial in ended]

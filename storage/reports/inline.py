@@ -20,7 +20,7 @@ def as_inline_html(answer: Answer, conclusion: Conclusion | None) -> Html:
         "div",
         element("p", element("strong", headline(answer, conclusion)), style="font-size:1.2em;margin:0 0 0.4em"),
         element("p", paragraph(answer, conclusion), style="max-width:52em;margin:0 0 0.6em"),
-        None if conclusion is None else _techniques(conclusion),
+        None if conclusion is None or not conclusion.techniques else _techniques(conclusion),
         element("p", f"{dataset_line(answer.study.dataset)}. {counts_line(answer)}.", style=_MUTED),
     )
 

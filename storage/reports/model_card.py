@@ -6,7 +6,7 @@ from storage.queries import DatasetInfo
 from storage.reports import formats
 from storage.reports.conclusion import Conclusion, FinalistResult
 from studies.errors import one_line
-from studies.space import Regularization
+from studies.settings import Settings
 from studies.spec import StudySpec
 from studies.statistics import Interval
 
@@ -16,7 +16,7 @@ _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]
 def as_markdown(
     spec: StudySpec,
     dataset: DatasetInfo,
-    regularization: Regularization,
+    settings: Settings,
     *,
     origin: str,
     seed: int,
@@ -30,7 +30,7 @@ def as_markdown(
     """Return the model card.
 
     Args:
-        spec, dataset, regularization: what was trained on what.
+        spec, dataset, settings: what was trained on what.
         origin: which training it was, such as "trial 7".
         seed: of that training.
         train_rows, stop_rows: how many rows decided its weights.
@@ -38,8 +38,6 @@ def as_markdown(
         versions: that it was made with.
         conclusion, finalist: of the confirmation that the configuration went through, if it did.
     """
-    training, hidden = spec.training, ", ".join(str(units) for units in spec.model.hidden)
-    regularized = "all hidden layers" if spec.model.apply_to == "all" else "the widest hidden layer"
     question = [f"It was searched for the question: {_plain(spec.study.question)}", ""] if spec.study.question else []
     return "\n".join(
         [
@@ -54,10 +52,7 @@ def as_markdown(
             "",
             "## Network and settings",
             "",
-            f"- hidden layers: {hidden} units, {spec.model.activation}; the last layer gives logits",
-            f"- regularization of {regularized}: {regularization}",
-            f"- {training.optimizer}, learning rate {training.learning_rate:g}, batches of {training.batch_size}, "
-            f"at most {training.max_epochs} epochs; seed {seed}",
+            *_network(spec, settings, seed),
             *_epochs(figures),
             "",
             "## Result",
@@ -66,18 +61,57 @@ def as_markdown(
             "",
             "## Limits",
             "",
-            "- It takes rows of the shape and the values that it was trained on, and knows no other classes.",
-            "- Its logits are not calibrated probabilities, and it always names a class, whatever the row holds.",
+            *_limits(spec),
             "- The figures hold for rows drawn as the data were; nothing was looked at beside them.",
             "",
             "## How it was made",
             "",
             f"By regsearch, with {', '.join(f'{_plain(name)} {_plain(version)}' for name, version in versions.items())}"
-            ". `configuration.json` has every setting and the SHA-256 of each file; `model.py` trains the same network "
-            "anew, with other random numbers and other rows held back, so that it ends near these figures and not at "
-            "them.",
+            f". `configuration.json` has every setting and the SHA-256 of each file; {_script(spec)}",
             "",
         ]
+    )
+
+
+def _network(spec: StudySpec, settings: Settings, seed: int) -> list[str]:
+    training = spec.training
+    if spec.model.hypermodel is not None:
+        name = spec.model.hypermodel.rpartition(":")[2]
+        return [
+            f"- network: what `{name}` of `hypermodel.py` builds, sha256 `{spec.model.hypermodel_sha256}`",
+            f"- its settings: {_plain(str(settings))}",
+            f"- trained as the HyperModel says; where it says nothing, in batches of {training.batch_size}, "
+            f"{training.max_epochs} epochs; seed {seed}",
+        ]
+    hidden = ", ".join(str(units) for units in spec.model.hidden)
+    regularized = "all hidden layers" if spec.model.apply_to == "all" else "the widest hidden layer"
+    return [
+        f"- hidden layers: {hidden} units, {spec.model.activation}; the last layer gives logits",
+        f"- regularization of {regularized}: {settings}",
+        f"- {training.optimizer}, learning rate {training.learning_rate:g}, batches of {training.batch_size}, "
+        f"at most {training.max_epochs} epochs; seed {seed}",
+    ]
+
+
+def _limits(spec: StudySpec) -> list[str]:
+    if spec.model.hypermodel is not None:
+        return [
+            "- It takes rows of the shape that it was trained on, as floats, bytes divided by 255 and images with a "
+            "last axis for their channels, and knows no other classes.",
+            "- What it gives are not calibrated probabilities, and it always names a class, whatever the row holds.",
+        ]
+    return [
+        "- It takes rows of the shape and the values that it was trained on, and knows no other classes.",
+        "- Its logits are not calibrated probabilities, and it always names a class, whatever the row holds.",
+    ]
+
+
+def _script(spec: StudySpec) -> str:
+    if spec.model.hypermodel is not None:
+        return "`model.py` builds the same network, untrained, from `hypermodel.py`."
+    return (
+        "`model.py` trains the same network anew, with other random numbers and other rows held back, so that it ends "
+        "near these figures and not at them."
     )
 
 
@@ -109,8 +143,9 @@ def _result(
         f"- test cross-entropy {_interval(finalist.test_cross_entropy)}",
     ]
     if finalist.gain is not None:
+        at_all = "" if conclusion.is_over_defaults else " at all"
         lines += [
-            f"- over no regularization at all a gain of {formats.signed(_interval(finalist.gain.cross_entropy))} in "
+            f"- over {conclusion.over}{at_all} a gain of {formats.signed(_interval(finalist.gain.cross_entropy))} in "
             f"cross-entropy and of {_points(finalist.gain.accuracy)} in accuracy",
         ]
     if conclusion.looks > 1:

@@ -7,6 +7,7 @@ from storage.queries import TrialRecord
 from storage.reports import formats
 from storage.reports.content import ReportContent
 from studies.recipes import RECIPES
+from studies.settings import settings_of
 from studies.space import Regularization
 
 _FEWEST = 3  # with two there is no "too little, right, too much"
@@ -102,7 +103,7 @@ def level(content: ReportContent) -> Level | None:
     results = () if content.conclusion is None else content.conclusion.results
     for regularization in wanted:
         for result in results:
-            if result.finalist.regularization == regularization:
+            if result.finalist.settings == regularization:
                 return Level(name=str(regularization), cross_entropy=result.select_cross_entropy, is_of_search=False)
     return None
 
@@ -132,6 +133,6 @@ def _is(trial: TrialRecord, regularization: Regularization) -> bool:
     if formats.select_cross_entropy(trial) is None:
         return False
     try:
-        return Regularization.from_params(trial.params) == regularization
+        return settings_of(trial.params) == regularization
     except (TypeError, ValueError, AttributeError):  # something else wrote them
         return False

@@ -3,6 +3,7 @@
 from storage.queries import Answer
 from storage.reports import formats
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain
+from studies.settings import settings_of
 from studies.statistics import Interval
 
 
@@ -15,10 +16,11 @@ def headline(answer: Answer, conclusion: Conclusion | None) -> str:
             return f"{formats.settings(conclusion.winner.finalist.params)}, with nothing to compare it with"
         if conclusion.beating and conclusion.winner.gain is None:
             best = formats.settings(_best_of(conclusion).finalist.params)
-            return f"No regularization was chosen, but {best} beats it on the test rows"
+            chosen = "The defaults were chosen" if conclusion.is_over_defaults else "No regularization was chosen"
+            return f"{chosen}, but {best} beats {'them' if conclusion.is_over_defaults else 'it'} on the test rows"
         if conclusion.beating:
             return f"{formats.settings(conclusion.winner.finalist.params)}, though its own gain may be luck"
-        return "Nothing beats no regularization beyond noise"
+        return f"Nothing beats {conclusion.over} beyond noise"
     if answer.best is not None:
         return f"Not confirmed yet: {formats.settings(answer.best.params)}"
     return _nothing(answer)
@@ -54,7 +56,7 @@ def _nothing(answer: Answer) -> str:
 def _unconfirmed(answer: Answer) -> list[str]:
     best, counts = answer.best, answer.counts
     assert best is not None
-    objective = answer.study.spec.search.objective
+    objective = formats.objective(answer.study.spec)
     figures = []
     if "select_cross_entropy" in best.metrics:
         figures.append(f"cross-entropy {formats.cross_entropy(best.metrics['select_cross_entropy'])} nats per row")
@@ -63,9 +65,9 @@ def _unconfirmed(answer: Answer) -> list[str]:
     measured = f" ({', '.join(figures)} on the select rows)" if figures else ""
     return [
         f"Not confirmed yet: of {formats.count(counts.complete, 'complete trial')}, trial {best.number} has the best "
-        f"select {objective.replace('_', '-')}: {formats.settings(best.params)}{measured}.",
-        "It was chosen for that figure, so it is a little lucky, and what it really gains over no regularization "
-        "is not known.",
+        f"{objective}: {formats.settings(best.params)}{measured}.",
+        "It was chosen for that figure, so it is a little lucky, and what it really gains over "
+        f"{settings_of(best.params).baseline} is not known.",
         "Only a confirmation on fresh seeds and on the test rows can tell.",
     ]
 
@@ -75,35 +77,39 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     name = formats.settings(winner.finalist.params)
     over = f"over {formats.count(conclusion.seeds, 'fresh seed')} and {formats.count(conclusion.test_rows, 'test row')}"
     is_baseline = winner is conclusion.baseline
+    of_defaults = conclusion.is_over_defaults
+    with_it = "With the defaults, the" if of_defaults else "Without regularization, the"
+    it_is = "they are" if of_defaults else "it is"
     place = "does best" if conclusion.winner_is_best else "is the simplest of those tied with the best"
     lines = []
     if conclusion.baseline is None:
+        at_all = "" if of_defaults else " at all"
         lines.append(
             f"On the select rows, over {formats.count(conclusion.seeds, 'fresh seed')}, {name} {place}; what it gains "
-            "is not known, since no regularization at all failed."
+            f"is not known, since {conclusion.over}{at_all} failed."
         )
     elif conclusion.claims_gain and winner.gain is not None:
-        lines.append(f"The winner is {name}. O{over[1:]} it gains {_gains(winner.gain)} over no regularization.")
+        lines.append(f"The winner is {name}. O{over[1:]} it gains {_gains(winner.gain)} over {conclusion.over}.")
         lines += _beside(conclusion, winner.gain) + _over_early_stopping(conclusion, winner)
     elif conclusion.beating:
         lines += _others(conclusion, f"{name} {place}")
     elif winner.gain is None:
         lines.append(
-            "Nothing beats no regularization beyond noise: on the select rows it is the best or tied with the "
-            "best, and it is the simplest."
+            f"Nothing beats {conclusion.over} beyond noise: on the select rows {it_is} the best or tied with the "
+            f"best, and {it_is} the simplest."
         )
         lines += _beaten_otherwise(conclusion)
     else:
         lines.append(
-            f"Nothing beats no regularization beyond noise. {name[0].upper()}{name[1:]} {place} on the select rows, "
+            f"Nothing beats {conclusion.over} beyond noise. {name[0].upper()}{name[1:]} {place} on the select rows, "
             f"but what it gains may be luck: {over}, {_gains(winner.gain)}."
         )
         for figure, interval in zip(conclusion.figures, _both(conclusion, winner.gain), strict=True):
             if interval.high < 0:
-                lines.append(f"In test {figure} it is even worse than no regularization, beyond noise.")
+                lines.append(f"In test {figure} it is even worse than {conclusion.over}, beyond noise.")
         lines += _beaten_otherwise(conclusion)
     whose = f"With {name}, the" if conclusion.beating and not conclusion.claims_gain else "Its"
-    lines += _test_figures(winner, "Without regularization, the" if is_baseline else whose)
+    lines += _test_figures(winner, with_it if is_baseline else whose)
     tied = [
         result for result in conclusion.results if result.is_tied and result.finalist.index != winner.finalist.index
     ]
@@ -129,14 +135,14 @@ def _others(conclusion: Conclusion, chosen: str) -> list[str]:
         said = f"On the select rows {chosen}. On the test rows, though, {others[0].lower()}{others[1:]} it beyond noise"
     else:
         said = (
-            f"On the select rows {chosen}, but on the test rows no gain over no regularization can be claimed for it. "
-            f"{others} no regularization beyond noise"
+            f"On the select rows {chosen}, but on the test rows no gain over {conclusion.over} can be claimed for it. "
+            f"{others} {conclusion.over} beyond noise"
         )
     return [f"{said}, {told}", *_beside(conclusion, best.gain), *_over_early_stopping(conclusion, best)]
 
 
 def _best_of(conclusion: Conclusion) -> FinalistResult:
-    """Return which of those that beat no regularization gains most on the test rows."""
+    """Return which of those that beat the baseline gains most on the test rows."""
     return max(
         conclusion.beating, key=lambda result: 0.0 if result.gain is None else conclusion.judged(result.gain).mean
     )
@@ -150,7 +156,7 @@ def _beside(conclusion: Conclusion, gain: Gain) -> list[str]:
     """Say where a gain in the objective has none beside it in the other figure."""
     figure, interval = conclusion.figures[1], conclusion.beside(gain)
     if interval.high < 0:
-        return [f"In test {figure}, though, it is worse than no regularization, beyond noise."]
+        return [f"In test {figure}, though, it is worse than {conclusion.over}, beyond noise."]
     return [] if interval.is_above(0) else [f"Its gain in {figure} alone is not beyond noise."]
 
 
@@ -177,7 +183,7 @@ def _beaten_otherwise(conclusion: Conclusion) -> list[str]:
         return []
     who = "one finalist beats" if count == 1 else f"{count:,} finalists beat"
     objective, other = conclusion.figures
-    return [f"In test {other}, though, {who} no regularization beyond noise; the study goes by {objective}."]
+    return [f"In test {other}, though, {who} {conclusion.over} beyond noise; the study goes by {objective}."]
 
 
 def _gains(gain: Gain) -> str:

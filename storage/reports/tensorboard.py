@@ -15,7 +15,7 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from storage.queries import StudyRecord, TrialRecord
-from studies.space import Regularization
+from studies.settings import NamedSettings, settings_of
 from studies.spec import SpaceSpec
 from studies.trial import EpochMetrics
 
@@ -39,6 +39,8 @@ _FINAL = {
 def experiment(study: StudyRecord) -> bytes:
     """Return the event file of a study: which settings and figures its trials have."""
     figures = [hparams.Metric(tag, display_name=tag.replace("_", "-").replace("/", " ")) for tag in (*_FINAL, *_CURVE)]
+    if study.spec.model.hypermodel is not None:
+        return _file([])  # TensorBoard then finds the settings in the trials' own files
     summary = hparams.hparams_config_pb(_domains(study.spec.space), figures, _seconds(study.created_at))
     return _file([event_pb2.Event(wall_time=_seconds(study.created_at), summary=summary)])
 
@@ -77,7 +79,9 @@ def _domains(space: SpaceSpec) -> list[hparams.HParam]:
 
 
 def _settings(params: Mapping[str, Any]) -> dict[str, str | float | int]:
-    regularization = Regularization.from_params(params)
+    regularization = settings_of(params)
+    if isinstance(regularization, NamedSettings):
+        return dict(regularization.values)
     return {
         "regularizer": str(params.get("regularizer", "none")),
         "l1": regularization.l1,

@@ -30,7 +30,7 @@ def as_text(content: ReportContent, width: int) -> str:
     parts += ["", Text(headline(answer, conclusion)), "", Text(paragraph(answer, conclusion))]
     parts += [Text(f"Note: {edge}") for edge in content.edges]
     if conclusion is not None:
-        parts += ["", *_finalists(conclusion), "", techniques(conclusion)]
+        parts += ["", *_finalists(conclusion), *techniques(conclusion)]
     if any(trial.recipe for trial in content.trials):
         parts += ["", _recipes(content)]
     rungs = sentences(content)
@@ -62,15 +62,16 @@ def answer_as_text(answer: Answer, conclusion: Conclusion | None, width: int) ->
         "",
         Text(f"Answer: {headline(answer, conclusion)}"),
         Text(paragraph(answer, conclusion)),
-        "",
-        techniques(conclusion),
+        *(techniques(conclusion) or _gains(conclusion)),
         Text(f"All of it: regsearch report {answer.study.name} (with --output FILE.html, as a page)"),
     ]
     return rendered(parts, width)
 
 
-def techniques(conclusion: Conclusion) -> Table:
-    """Return what each technique gains on the test rows, over no regularization and over early stopping alone."""
+def techniques(conclusion: Conclusion) -> list[RenderableType]:
+    """Return what each technique gains on the test rows, over none and over early stopping alone, if there are any."""
+    if not conclusion.techniques:
+        return []
     table = _table("Each technique alone, but for early stopping, against no regularization, on the test rows")
     for heading in ("technique", "configuration", "gain in cross-entropy", "in accuracy (points)"):
         table.add_column(heading)
@@ -81,7 +82,23 @@ def techniques(conclusion: Conclusion) -> Table:
     table.caption, table.caption_justify, table.caption_style = says, "left", ""
     for row in conclusion.techniques:
         table.add_row(row.technique, *_technique(conclusion, row))
-    return table
+    return ["", table]
+
+
+def _gains(conclusion: Conclusion) -> list[RenderableType]:
+    """Return what each finalist gains on the test rows."""
+    gaining = [result for result in conclusion.ranked if result.gain is not None]
+    if not gaining:
+        return [""]
+    table = _table(f"Each finalist against {conclusion.over}, on the test rows; * winner, = tied with the best")
+    for heading in ("", "configuration", "gain in cross-entropy", "in accuracy (points)"):
+        table.add_column(heading)
+    table.caption, table.caption_justify, table.caption_style = formats.shared_risk(conclusion.level), "left", ""
+    for result in gaining:
+        assert result.gain is not None
+        gained = formats.cross_entropy_gain(result.gain.cross_entropy), formats.accuracy_gain(result.gain.accuracy)
+        table.add_row(_mark(conclusion, result), formats.settings(result.finalist.params), *gained)
+    return ["", table]
 
 
 def _technique(conclusion: Conclusion, row: TechniqueRow) -> Sequence[str]:

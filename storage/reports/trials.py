@@ -9,12 +9,17 @@ from typing import Any
 from storage.queries import StudyRecord, TrialRecord
 from storage.reports.answer import dataset_json, dataset_line
 from storage.reports.table import as_table
-from studies.space import PARAMETERS, Regularization
+from studies.settings import settings_of
+from studies.space import PARAMETERS
 
 _METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
 _TEXTS = ("recipe", "reason", "dataset")
-COLUMNS = ("number", "state", "value", *PARAMETERS, "best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
-"""Of a row of `as_rows`; what does not apply is None in it."""
+_OTHERS = ("best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
+
+
+def columns(study: StudyRecord, trials: Iterable[TrialRecord]) -> tuple[str, ...]:
+    """Return the heads of the rows of `as_rows`: a HyperModel's parameters are "params_NAME", as Optuna has them."""
+    return ("number", "state", "value", *_parameters(study, trials).values(), *_OTHERS)
 
 
 def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
@@ -26,7 +31,7 @@ def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
             _rounded(trial.value, 5),
             _rounded(trial.metrics.get("select_accuracy"), 4),
             trial.metrics.get("epochs"),
-            trial.reason or (Regularization.from_params(trial.params) if trial.params else ""),
+            trial.reason or (settings_of(trial.params) if trial.params else ""),
         )
         for trial in trials
     ]
@@ -36,18 +41,32 @@ def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
 
 def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
     """Yield CSV, a line at a time; what does not apply is empty."""
-    for row in itertools.chain([COLUMNS], as_rows(study, trials)):
+    if study.spec.model.hypermodel is not None:
+        trials = list(trials)  # what parameters there are, only all of them tell
+    for row in itertools.chain([columns(study, trials)], as_rows(study, trials)):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(row)
         yield line.getvalue()
 
 
 def as_rows(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[list[Any]]:
-    """Yield a row for each trial, in the order of COLUMNS."""
+    """Yield a row for each trial, in the order of `columns`; what does not apply is None in it."""
+    if study.spec.model.hypermodel is not None:
+        trials = list(trials)
+    parameters = _parameters(study, trials)
     for trial in trials:
         texts = dict(zip(_TEXTS, (trial.recipe, trial.reason, study.dataset.name), strict=True))
-        known = {**trial.params, **trial.metrics, **texts}
-        yield [trial.number, trial.state, trial.value, *(known.get(column) for column in COLUMNS[3:])]
+        params = {parameters.get(name, name): value for name, value in trial.params.items()}
+        known = {**params, **trial.metrics, **texts}
+        heads = (*parameters.values(), *_OTHERS)
+        yield [trial.number, trial.state, trial.value, *(known.get(head) for head in heads)]
+
+
+def _parameters(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, str]:
+    """Return the head of each parameter's column by its name."""
+    if study.spec.model.hypermodel is None:
+        return {name: name for name in PARAMETERS}
+    return {name: f"params_{name}" for trial in trials for name in trial.params}
 
 
 def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_test_figures_are_those_of_the_plain_keras_model_with_the_kept_weights(s
             if not file.exists():
                 continue
             with np.load(file) as weights:
-                model = plain_model([weights[name] for name in weights.files], finalist.regularization.batch_norm)
+                model = plain_model([weights[name] for name in weights.files], finalist.settings.batch_norm)
             loss, accuracy = model.evaluate(studies.dataset.x_test, studies.dataset.y_test, verbose=0)
             look = looks[finalist.index, seed]
             assert (loss, accuracy) == pytest.approx((look["cross_entropy"], look["accuracy"]), rel=1e-5)
@@ -123,7 +123,7 @@ def test_test_figures_are_those_of_the_plain_keras_model_with_the_kept_weights(s
             of_rows = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)
             of_rows -= logits[np.arange(len(logits)), studies.dataset.y_test]
             np.testing.assert_allclose(RowFigures.from_bytes(look["test_rows"]).losses, of_rows, rtol=1e-4, atol=1e-5)
-            checked.add(finalist.regularization.batch_norm)
+            checked.add(finalist.settings.batch_norm)
     assert checked == {"none", "before_activation"}
 
 

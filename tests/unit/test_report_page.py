@@ -634,7 +634,8 @@ def test_every_report_says_that_the_risk_is_shared_within_each_column(name: str,
 
 
 def test_trials_that_something_else_wrote_do_not_break_a_page() -> None:
-    odd: list[dict[str, Any]] = [{"l1": "much"}, {"dropout": True, "patience": "x"}, {"regularizer": 3}, {}]
+    odd: list[dict[str, Any]] = [{"l1": "much"}, {"dropout": True, "patience": "x"}, {}, {}]
+    odd[2] = {"regularizer": "l1", "l1": "much", "batch_norm": "none"}
     trials = [
         replace(trial, params=odd[trial.number % 4], metrics={} if trial.number % 2 else trial.metrics)
         for trial in made.make_trials(30)

@@ -26,7 +26,7 @@ def by_patience(trials: Sequence[TrialRecord]) -> dict[float | None, list[TrialR
 def early_stopping(content: ReportContent) -> Figure | None:
     """Return the picture; None where no complete trial stopped early."""
     groups = by_patience(content.trials)
-    if not any(patience is not None for patience in groups):
+    if not content.has_techniques or not any(patience is not None for patience in groups):
         return None
     trials = sorted((trial for group in groups.values() for trial in group), key=lambda trial: trial.number)
     shown = thinned(trials, _MOST_POINTS)

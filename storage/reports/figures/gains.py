@@ -63,10 +63,10 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     left_out = "" if len(rows) <= shape.most_rows else f" The first {shape.most_rows} of {len(rows)} rows."
     return Figure(
         id=shape.id,
-        says="What each finalist gains over no regularization on the test rows, with its interval.",
+        says=f"What each finalist gains over {conclusion.over} on the test rows, with its interval.",
         height=round(top) + _TOP + _BOTTOM,
         caption=f"Each line is a {level} interval over {formats.count(conclusion.seeds, 'fresh seed')} and "
-        f"{formats.count(conclusion.test_rows, 'test row')}, paired with the same seeds without regularization. "
+        f"{formats.count(conclusion.test_rows, 'test row')}, paired with the same seeds {conclusion.without}. "
         f"Right of the dashed line is better; an interval that crosses it may be luck.{left_out}",
         data=data,
         layout=layout(

@@ -20,6 +20,7 @@ from storage.reports.figures.figure import (
     thinned,
     thinning_note,
 )
+from studies.objectives import metric_of
 
 MOST_POINTS = 1500
 _MOST_TICKS = 800
@@ -27,7 +28,7 @@ _CAPTION = (
     "Each dot is a complete trial; the line is the best value so far. Pruned and failed trials have no value; they are "
     "marked below."
 )
-_UNITS = {False: "select cross-entropy<br>(nats per row)", True: "select accuracy (%)"}
+_UNITS = {"cross_entropy": "select cross-entropy<br>(nats per row)", "accuracy": "select accuracy (%)"}
 
 
 def best_so_far(trials: Iterable[TrialRecord], *, by_accuracy: bool) -> list[TrialRecord]:
@@ -47,13 +48,16 @@ def history(content: ReportContent, most_points: int = MOST_POINTS) -> Figure | 
     ended = [trial for trial in content.trials if trial.state in ("complete", "pruned", "failed")]
     if not ended:
         return None
-    by_accuracy = content.by_accuracy
-    scale = 100 if by_accuracy else 1
+    search = content.answer.study.spec.search
+    scale = 100 if search.by_accuracy else 1
+    unit = _UNITS.get(search.objective) or text(metric_of(search.objective), 60) + (
+        " (%)" if search.by_accuracy else ""
+    )
     complete = [trial for trial in ended if trial.state == "complete" and trial.value is not None]
-    steps = best_so_far(complete, by_accuracy=by_accuracy)
+    steps = best_so_far(complete, by_accuracy=search.maximizes)
     kept = {trial.number for trial in steps}
     shown = thinned(complete, most_points, [i for i, trial in enumerate(complete) if trial.number in kept])
-    low, high = shown_range([scale * (trial.value or 0.0) for trial in complete], higher_is_better=by_accuracy)
+    low, high = shown_range([scale * (trial.value or 0.0) for trial in complete], higher_is_better=search.maximizes)
     data = _values(shown, scale, low, high)
     if steps:
         data.append(_steps(steps, scale, ended[-1].number))
@@ -81,7 +85,7 @@ def history(content: ReportContent, most_points: int = MOST_POINTS) -> Figure | 
                 nticks=7,
                 rangemode="tozero" if ended[0].number == 0 else "normal",
             ),
-            yaxis=axis(_UNITS[by_accuracy], domain=[0.24, 1], range=[low, high]) if complete else {"visible": False},
+            yaxis=axis(unit, domain=[0.24, 1], range=[low, high]) if complete else {"visible": False},
             yaxis2=axis(
                 "",
                 domain=[0, 0.16 if complete else 1],

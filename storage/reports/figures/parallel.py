@@ -46,7 +46,7 @@ class _Row:
 def parallel(content: ReportContent) -> Figure | None:
     """Return the picture of complete trials; None for fewer than two."""
     trials = [trial for trial in content.trials if formats.select_cross_entropy(trial) is not None]
-    if len(trials) < 2:
+    if len(trials) < 2 or not content.has_techniques:
         return None
     rows = [*_settings_rows(trials), _value_row(trials)]
     ranked = sorted(trials, key=lambda trial: trial.metrics["select_cross_entropy"])

@@ -21,6 +21,8 @@ _TITLES = {
 
 def strengths(content: ReportContent) -> list[Figure]:
     """Return a picture for each strength that any complete trial has."""
+    if not content.has_techniques:
+        return []
     trials = [trial for trial in content.trials if formats.select_cross_entropy(trial) is not None]
     best = content.answer.best
     figures = []

@@ -32,7 +32,8 @@ def section(content: ReportContent) -> Section | None:
         body=join(
             [
                 table(("what was trained", "trainings", "epochs", "time of their training"), rows, numbers=(1, 2, 3)),
-                _savings(by_state["pruned"], by_state["complete"], max_epochs),
+                # how long a HyperModel's trial would have trained, it alone knows
+                _savings(by_state["pruned"], by_state["complete"], max_epochs) if content.has_techniques else "",
                 _runs(content.runs),
             ]
         ),
