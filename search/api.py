@@ -286,6 +286,8 @@ def enqueue(name: str, settings: Sequence[str], *, storage: str | None = None) -
         record = get_study(database, name)
     if not settings:
         raise InputError("give at least one setting, such as --param l2=1e-4")
+    if record.spec.model.hypermodel is not None:
+        raise InputError(f"the settings of {name} are a HyperModel's, which only its trials know: none can be given")
     params = settings_to_enqueue(settings, record.spec.space)
     with writing(storage) as database:
         return StudyStore.open(database, record).enqueue(params), record

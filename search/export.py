@@ -22,6 +22,7 @@ from search.data import source_kind
 from search.data.arrays import Dataset
 from search.data.splits import make_splits
 from search.files import sync_folder
+from search.hypermodel_code import read_code
 from search.machine import versions
 from search.training.checkpoints import Arrays, FileCheckpoints
 from search.training.setup import ThreadsError, TrainerSetup, import_quietly, make_trainer
@@ -32,12 +33,15 @@ from storage.reports import model_card
 from storage.reports.answer import dataset_json
 from storage.reports.conclusion import Conclusion, FinalistResult
 from studies.errors import InputError, NoResultError
+from studies.hypermodel_script import hypermodel_script
 from studies.keras_script import ScriptData, keras_script
+from studies.settings import settings_of
 from studies.space import Regularization
 from studies.spec import StudySpec
 from studies.trial import Params, TrialOutcome, TrialTask
 
 _MODEL, _SCRIPT, _CARD, _CONFIGURATION = "model.keras", "model.py", "model-card.md", "configuration.json"
+_CODE = "hypermodel.py"
 
 _ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
@@ -100,7 +104,7 @@ def export_configuration(
     check_folder(folder, force)
     arrays = _read_weights(weights, weights_sha256)
     figures = figures or {}
-    regularization = Regularization.from_params(params)
+    settings = settings_of(params)
     splits = make_splits(dataset, spec.data, spec.search.seed)
     kind, source = source_kind(info.source), info.source
     if kind == "idx" and not os.path.isdir(source):
@@ -114,11 +118,11 @@ def export_configuration(
         train_rows=len(splits.train),
         stop_rows=len(splits.stop),
     )
-    title = f"The study {spec.study.name}, {origin}: {regularization}."
+    title = f"The study {spec.study.name}, {origin}: {settings}."
     card = model_card.as_markdown(
         spec,
         info,
-        regularization,
+        settings,
         origin=origin,
         seed=seed,
         train_rows=data.train_rows,
@@ -131,7 +135,7 @@ def export_configuration(
     configuration = {
         "study": spec.study.name,
         "origin": origin,
-        "regularization": str(regularization),
+        "regularization": str(settings),
         "params": dict(params),
         "seed": seed,
         "figures": dict(figures),
@@ -149,10 +153,16 @@ def export_configuration(
         "weights_sha256": weights_sha256,
     }
     with _staging(folder) as staging:
-        _write_model(spec, dataset, regularization, seed, arrays, staging / _MODEL)
-        (staging / _SCRIPT).write_text(keras_script(title, spec, data, regularization, seed), encoding="utf-8")
+        if spec.model.hypermodel is None:
+            regularization = Regularization.from_params(params)
+            _write_model(spec, dataset, regularization, seed, arrays, staging / _MODEL)
+            (staging / _SCRIPT).write_text(keras_script(title, spec, data, regularization, seed), encoding="utf-8")
+            names = [_MODEL, _SCRIPT]
+        else:
+            _write_hypermodel(title, spec, dataset, params, seed, arrays, staging)
+            names = [_MODEL, _CODE, _SCRIPT]
         (staging / _CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
-        digests = {name: _sha256(staging / name) for name in (_MODEL, _SCRIPT, _CARD)}
+        digests = {name: _sha256(staging / name) for name in (*names, _CARD)}
         text = json.dumps({**configuration, "files": digests}, indent=2) + "\n"
         (staging / _CONFIGURATION).write_text(text, encoding="utf-8")
         digests[_CONFIGURATION] = _sha256(staging / _CONFIGURATION)
@@ -198,6 +208,26 @@ def _write_model(
         write_keras_model(spec, dataset, regularization, seed, weights, path)
     except ValueError as error:
         raise InputError(f"these weights are of another network ({_reason(error)})") from error
+
+
+def _write_hypermodel(
+    title: str, spec: StudySpec, dataset: Dataset, params: Params, seed: int, weights: Arrays, folder: Path
+) -> None:
+    """Write the model, the HyperModel's own file, and the script that builds the model from it."""
+    _prepare_tensorflow()
+    from search.training.exported import write_hypermodels_model
+
+    assert spec.model.hypermodel is not None
+    code = read_code(spec.model.hypermodel)
+    try:
+        values = write_hypermodels_model(spec, dataset, code, params, seed, weights, folder / _MODEL)
+    except OSError:
+        raise
+    except Exception as error:
+        raise InputError(f"{code.path} can't build this model here ({_reason(error)})") from error
+    (folder / _CODE).write_bytes(code.source)
+    script = hypermodel_script(title, Path(_CODE).stem, code.name, values)
+    (folder / _SCRIPT).write_text(script, encoding="utf-8")
 
 
 def _prepare_tensorflow() -> None:

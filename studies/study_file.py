@@ -119,6 +119,8 @@ def _validated(document: Mapping[str, Any], origin: str) -> StudySpec:
 
 
 def _describe(fault: Mapping[str, Any]) -> str:
+    if not fault["loc"]:  # of the study as a whole
+        return str(fault["msg"]).removeprefix("Value error, ")
     # pydantic adds the tried member of a union to the location; a user knows only the keys
     *parents, last = [str(part) for part in fault["loc"]]
     location = [part for part in parents if not _UNION_MEMBER.fullmatch(part)]

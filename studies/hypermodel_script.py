@@ -1,0 +1,40 @@
+"""A HyperModel's configuration as a script: it builds the network that the settings stand for."""
+
+from collections.abc import Mapping
+
+from studies.errors import one_line
+from studies.trial import Value
+
+
+def hypermodel_script(title: str, module: str, name: str, values: Mapping[str, Value]) -> str:
+    """Return the script; it needs Keras, KerasTuner and the HyperModel's file beside it, and nothing of regsearch.
+
+    Args:
+        title: any text, for its first line.
+        module, name: of the HyperModel, as it is imported.
+        values: KerasTuner's hyperparameters by name.
+    """
+    quotable = one_line(title).replace("\\", "/").replace('"', "'")
+    settings = "".join(f"    {key!a}: {value!a},\n" for key, value in values.items())
+    return f'''\
+"""{quotable}"""
+
+import inspect
+
+import keras_tuner
+from {module} import {name} as hypermodel
+
+hp = keras_tuner.HyperParameters()
+hp.values = {{
+{settings}}}
+
+
+def build_model():
+    """Return the network of these settings, not trained, compiled as its HyperModel does it."""
+    made = hypermodel() if inspect.isclass(hypermodel) else hypermodel
+    return made.build(hp) if isinstance(made, keras_tuner.HyperModel) else made(hp)
+
+
+if __name__ == "__main__":
+    build_model().summary()
+'''

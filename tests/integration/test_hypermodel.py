@@ -1,0 +1,259 @@
+"""A HyperModel of the user's from the command line: trusted or not at all, searched, killed, confirmed, exported."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypermodels
+import numpy as np
+import pytest
+from asking import AskingTrainer, write_code
+from conftest import Command
+from helpers import count_finished, rows, wait_for
+
+from search import api
+from search.data import load_dataset
+from search.data.splits import make_splits
+from search.engines.inline import InlineEngine
+from search.result import RunResult
+from storage.database import database_path
+from storage.queries import get_study
+from studies.errors import InputError
+from studies.spec import StudySpec
+
+Search = Callable[..., RunResult]
+SMALL = [
+    "run", "smoke", "--workers", "1", "--trials", "4", "--quiet", "--trust-code",
+    "--set", "model.hypermodel=mine.py:build_model", "--set", 'search.recipes=["course"]',
+    "--set", "search.pruner=none", "--set", "search.pruner_options={}", "--set", "confirm.seeds=3",
+    "--set", "confirm.top=1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guide's HyperModel, searched and killed three times on the way, resumed, confirmed and exported to `out`."""
+    folder = tmp_path_factory.mktemp("own")
+    storage = f"sqlite:///{folder}/regsearch.db"
+    hypermodels.write(folder, hypermodels.GUIDE)
+    command = Command(folder)
+    for finished in (0, 1, 2):
+        with command.start(*SMALL) as process:
+            wait_for(lambda finished=finished: count_finished(storage) > finished, 120)  # type: ignore[misc]
+            process.kill()
+    done = command("resume", "smoke", "--trust-code", "--workers", "1", "--quiet")
+    assert done.returncode == 0, done.stderr
+    (folder / "said").write_text(done.stdout)
+    done = command("export", "smoke", "--output", "out", "--trust-code")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def database(folder: Path) -> str:
+    return f"sqlite:///{folder}/regsearch.db"
+
+
+def test_killed_and_resumed_it_has_the_rows_of_one_that_ran_through(folder: Path, database: str) -> None:
+    (folder / "whole").mkdir()
+    shutil.copy(folder / "mine.py", folder / "whole")
+    done = Command(folder / "whole")(*SMALL, "--no-confirm")
+    assert done.returncode == 0, done.stderr
+    assert rows(f"sqlite:///{folder}/whole/regsearch.db") == rows(database)
+
+
+def test_the_defaults_are_trial_0_and_what_gains_are_over(folder: Path, database: str) -> None:
+    assert rows(database)[0]["params"] == {"units": 32, "activation": "relu", "dropout": False, "lr": 1e-4}
+    conclusion = api.conclusion("smoke", storage=database)
+    assert conclusion is not None
+    assert conclusion.baseline is not None
+    assert conclusion.baseline.finalist.roles == ("baseline: defaults",)
+    assert (conclusion.over, conclusion.techniques) == ("the defaults", ())
+    assert conclusion.claims_gain  # a learning rate of 1e-4 learns next to nothing in three epochs
+
+
+@pytest.mark.parametrize("kind", ["text", "html", "json"])
+def test_the_report_speaks_of_the_hypermodels_settings_and_of_no_technique(
+    folder: Path, database: str, kind: str
+) -> None:
+    done = Command(folder)("report", "smoke", "--format", kind)
+    assert done.returncode == 0, done.stderr
+    assert "over the defaults" in done.stdout or kind == "json"
+    assert "activation" in done.stdout
+    said = done.stdout
+    if kind == "html":
+        said = said.partition("<body")[2].partition("The study file, with every default")[0]
+    said = said.partition('"spec"')[0].lower()
+    for word in ("no regularization", "without regularization", "batchnorm", "technique", "early stopping alone"):
+        assert word not in said.replace('"techniques": []', ""), word
+
+
+def test_what_a_resume_prints_is_the_answer(folder: Path) -> None:
+    said = (folder / "said").read_text()
+    assert "Answer: activation " in said
+    assert "Each finalist against the defaults, on the test rows" in said
+    assert "over the defaults" in said
+
+
+def test_the_exported_model_predicts_as_the_winner_did(folder: Path, database: str) -> None:
+    import keras
+
+    from search.training.hypermodel_trainer import Images
+
+    digits = load_dataset("digits")
+    with api.reading(database) as opened:
+        spec = get_study(opened, "smoke").spec
+    select = make_splits(digits, spec.data, 0).select
+    configuration = json.loads((folder / "out" / "configuration.json").read_text())
+    model = keras.models.load_model(folder / "out" / "model.keras")
+    hits = np.argmax(model.predict(Images(digits.x_train)[select], verbose=0), axis=1) == digits.y_train[select]
+    assert hits.mean() == pytest.approx(configuration["figures"]["select_accuracy"])
+    assert configuration["regularization"].startswith("activation ")
+
+
+def test_the_exported_script_builds_the_model_without_regsearch(folder: Path, tmp_path: Path) -> None:
+    for name in ("model.py", "hypermodel.py"):
+        shutil.copy(folder / "out" / name, tmp_path)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "REGSEARCH"))}
+    check = (
+        "import model; network = model.build_model(); network.build((None, 28, 28, 1)); print(network.layers[1].units)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    configuration = json.loads((folder / "out" / "configuration.json").read_text())
+    assert int(done.stdout) == configuration["params"]["units"]
+    assert (folder / "out" / "hypermodel.py").read_text() == hypermodels.GUIDE
+    assert "regsearch" not in (folder / "out" / "model.py").read_text()
+
+
+def test_the_card_and_the_rows_name_the_settings(folder: Path, database: str) -> None:
+    card = (folder / "out" / "model-card.md").read_text()
+    assert "network: what `build_model` of `hypermodel.py` builds" in card
+    assert "regularization" not in card
+    done = Command(folder)("trials", "smoke", "--csv")
+    assert done.stdout.startswith("number,state,value,params_units,params_activation,params_dropout,params_lr,best_")
+    assert done.stdout.splitlines()[1].split(",")[3:7] == ["32", "relu", "False", "0.0001"]
+
+
+def test_a_study_from_elsewhere_runs_no_code_by_itself(folder: Path) -> None:
+    before = rows(f"sqlite:///{folder}/regsearch.db")
+    for arguments in (
+        ["resume", "smoke", "--trials", "9"],
+        ["confirm", "smoke", "--seeds", "4"],
+        ["export", "smoke", "--output", "again"],
+        [argument for argument in SMALL if argument != "--trust-code"],
+    ):
+        done = Command(folder)(*arguments)
+        assert (done.returncode, done.stdout) == (2, ""), arguments
+        assert "is code, which would run here with your rights: read it, then give --trust-code" in done.stderr
+    assert rows(f"sqlite:///{folder}/regsearch.db") == before
+    assert not (folder / "again").exists()
+
+
+# what follows trains nothing
+
+
+def test_without_trust_nothing_is_read_begun_or_imported(search: Search, tmp_path: Path, storage: str) -> None:
+    code = write_code(tmp_path)
+    with pytest.raises(InputError, match="give --trust-code"):
+        search(settings=[code])
+    assert not database_path(storage).exists()
+    assert "mine" not in sys.modules
+
+
+def test_the_coordinator_never_runs_the_code(search: Search, tmp_path: Path) -> None:
+    result = search(settings=[write_code(tmp_path)], trust_code=True, engine=InlineEngine(AskingTrainer), trials=2)
+    assert result.answer.counts.complete == 2
+    assert "mine" not in sys.modules
+
+
+def test_an_edited_file_is_refused(search: Search, tmp_path: Path, storage: str) -> None:
+    options: dict[str, Any] = {"trust_code": True, "engine": InlineEngine(AskingTrainer), "confirm": False}
+    code = write_code(tmp_path)
+    search(settings=[code], trials=1, **options)
+    before = rows(storage)
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text() + "\n")
+    for again in (
+        lambda: search(settings=[code], trials=2, **options),
+        lambda: api.resume("smoke", storage=storage, trials=2, trust_code=True),
+        lambda: api.confirm("smoke", storage=storage, seeds=3, trust_code=True),
+        lambda: api.export("smoke", tmp_path / "out", storage=storage, trust_code=True),
+    ):
+        with pytest.raises(InputError, match=r"SHA-256 .* undo the change, or begin another study with --name"):
+            again()
+    assert rows(storage) == before
+
+
+def test_a_moved_file_is_the_same_study_and_another_name_in_it_is_not(
+    search: Search, tmp_path: Path, storage: str
+) -> None:
+    options: dict[str, Any] = {"trust_code": True, "engine": InlineEngine(AskingTrainer), "confirm": False}
+    search(settings=[write_code(tmp_path)], trials=1, **options)
+    (tmp_path / "elsewhere").mkdir()
+    moved = write_code(tmp_path / "elsewhere")
+    (tmp_path / "mine.py").unlink()
+    with pytest.raises(InputError, match=r"mine.py can't be read"):
+        api.resume("smoke", storage=storage, trust_code=True)
+    assert search(settings=[moved], trials=2, **options).answer.counts.complete == 2
+    (tmp_path / "elsewhere" / "mine.py").write_text("def build(hp): ...\ndef other(hp): ...\n")
+    with pytest.raises(InputError, match="begun with other settings"):
+        search(settings=[moved.replace(":build", ":other")], **options)
+
+
+@pytest.mark.parametrize(
+    ("reference", "content", "message"),
+    [
+        ("mine.py", "", "write it mine.py:MyHyperModel or package.module:name; given was 'mine.py'"),
+        ("mine.py:My Model", "", "write it mine.py:MyHyperModel"),
+        ("gone.py:Mine", "", "gone.py can't be read (No such file or directory)"),
+        ("mine.py:Mine", "class Mine(:\n", "mine.py is no Python: invalid syntax"),
+        ("mine.py:Mine", "class Other: ...\nx = 1\n", "mine.py has no Mine at its top level; there is Other, x"),
+        ("no_such.module:f", "", "there is no module no_such in "),
+        ("json:f", "", "__init__.py has no f at its top level"),
+        ("math:f", "", "the module math is no Python file"),
+    ],
+)
+def test_a_reference_that_cannot_be_used_says_why(
+    search: Search, tmp_path: Path, storage: str, reference: str, content: str, message: str
+) -> None:
+    (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(InputError) as raised:
+        search(settings=[f"model.hypermodel={reference}"], trust_code=True)
+    assert message in str(raised.value)
+    assert not database_path(storage).exists()
+
+
+def test_a_module_of_a_package_is_found_without_importing_it(search: Search, tmp_path: Path) -> None:
+    package = tmp_path / "own" / "nets"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").write_text("raise RuntimeError('nobody may import this')\n")
+    (package / "small.py").write_text("def build(hp): ...\n")
+    code = "model.hypermodel=own.nets.small:build"
+    result = search(settings=[code], trust_code=True, engine=InlineEngine(AskingTrainer), trials=1)
+    assert result.answer.counts.complete == 1
+    assert "own" not in sys.modules
+
+
+def test_a_metric_of_keras_needs_a_hypermodel_and_a_direction(search: Search, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cross_entropy or accuracy where there is no model.hypermodel"):
+        search(settings=["search.objective=val_loss"])
+    with pytest.raises(InputError, match="say which is better, val_f1:max"):
+        search(settings=[write_code(tmp_path), "search.objective=val_f1"], trust_code=True)
+
+
+def test_older_studies_keep_their_fingerprint() -> None:
+    assert not {"model.hypermodel", "model.hypermodel_sha256"} & StudySpec().identity().keys()
+
+
+def test_settings_cannot_be_enqueued_before_they_are_known(search: Search, tmp_path: Path, storage: str) -> None:
+    search(settings=[write_code(tmp_path)], trust_code=True, engine=InlineEngine(AskingTrainer), trials=1)
+    with pytest.raises(InputError, match="HyperModel"):
+        api.enqueue("smoke", ["l2=1e-4"], storage=storage)
