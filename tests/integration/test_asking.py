@@ -13,6 +13,7 @@ from helpers import rows
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search import api
+from search.coordinator import Coordinator, StopReason
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.result import RunResult
@@ -164,3 +165,25 @@ def test_a_lost_workers_trial_is_given_the_same_values_again(
 def test_a_sampler_that_must_know_the_space_is_refused(asking: Search) -> None:
     with pytest.raises(InputError, match="the sampler grid needs a space that is known beforehand"):
         asking(["search.sampler=grid", "search.sampler_options={}"])
+
+
+def test_a_stop_is_heard_between_two_suggestions(asking: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking()
+    expected = rows(storage)
+    other = f"sqlite:///{database_path(storage).parent}/other.db"
+    running: list[Coordinator] = []
+    run = Coordinator.run
+    monkeypatch.setattr(Coordinator, "run", lambda self: running.append(self) or run(self))
+
+    class Stopping(AskingTrainer):
+        @staticmethod
+        def space(ask: Ask, task: TrialTask) -> None:
+            if task.number == 3:
+                ask("kind", CategoricalDistribution(["wide", "deep"]), "wide")
+                running[-1].stop()
+            AskingTrainer.space(ask, task)
+
+    assert asking(trainer=Stopping, storage=other).reason is StopReason.STOPPED
+    assert rows(other)[-1]["params"].keys() == {"kind"}
+    asking(storage=other)
+    assert rows(other) == expected

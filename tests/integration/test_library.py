@@ -128,7 +128,7 @@ def test_a_frame_of_pandas_itself(search: Search) -> None:
     pytest.importorskip("pandas")
     result = search()
     frame = result.to_frame()
-    assert list(frame.columns) == list(trials.COLUMNS)
+    assert list(frame.columns) == list(trials.columns(result.answer.study, result.trials()))
     assert frame["value"].min() == result.best.value
     assert set(frame["state"]) <= {"complete", "pruned"}
 

@@ -69,7 +69,7 @@ def test_a_setup_travels() -> None:
     assert setup_from_line(setup_to_line(setup)) == setup
 
 
-TASK = TrialTask(number=4, attempt=0, params={"regularizer": "l2", "l2": 1e-4})
+TASK = TrialTask(number=4, attempt=0, params={"regularizer": "l2", "l2": 1e-4, "batch_norm": "none"})
 
 
 def test_without_a_terminal_there_is_one_line_a_finished_trial(capsys: object) -> None:
