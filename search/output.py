@@ -63,7 +63,8 @@ def print_result(result: "RunResult", as_json: bool, storage: str | None) -> Non
         lambda a: {**answer_json(a, conclusion), "ended": result.reason.value},
     )
     if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
-        print(how_to_resume(name, storage), file=sys.stderr)
+        trust = " --trust-code" if answer.study.spec.model.hypermodel is not None else ""
+        print(f"{how_to_resume(name, storage)}{trust}", file=sys.stderr)
     if result.reason is StopReason.STOPPED:
         raise typer.Exit(128 + (result.signal or signal.SIGTERM))
 

@@ -3,7 +3,8 @@
 import inspect
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -67,7 +68,8 @@ def fit_by_itself(
         "callbacks": [reporter],
     }
     try:
-        result = _call(hypermodel, hp, network.model, train, given, derive_seed(seed, "fit"))
+        with _quiet():
+            result = _call(hypermodel, hp, network.model, train, given, derive_seed(seed, "fit"))
         returned = None if metric is None else _returned(result, metric)
         if returned is None and not isinstance(result, _RESULTS):
             what = "None: does it return the metrics?" if result is None else type(result).__name__
@@ -124,6 +126,18 @@ class _Reporter(keras.callbacks.Callback):
             raise _StoppedError
         if self.state.stopping.is_over:
             self._network.model.stop_training = True
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Keras's progress bars, which `fit` shows unless told otherwise, from stdout."""
+    was_shown = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if was_shown:
+            keras.config.enable_interactive_logging()
 
 
 def _call(

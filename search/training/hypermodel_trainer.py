@@ -75,6 +75,7 @@ class HyperModelTrainer:
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, code: HyperModelCode) -> None:
         self.spec, self.dataset, self.splits, self.code = spec, dataset, splits, code
+        self._network: HyperModelNetwork | None = None  # of the trial that trains, or did last
 
     def train(
         self,
@@ -95,7 +96,9 @@ class HyperModelTrainer:
             params[name] = source(name, distribution, default)
             return params[name]
 
+        self._network = None
         hypermodel, hp, network = self._built(ask, seed)
+        self._network = network
         shared: dict[str, Any] = {
             "splits": self.splits,
             "on_epoch": on_epoch,
@@ -135,6 +138,9 @@ class HyperModelTrainer:
 
     def save_model(self, params: Params, state: TrialState, path: Path) -> None:
         """Write a trial's model, its optimizer's state with it; see `Trainer`."""
+        if self._network is not None and self._network.is_in(state):
+            self._network.model.save(path)  # another one, built meanwhile, would draw from the same random numbers
+            return
         hypermodel, _, network = self._built(known(params), self.spec.search.seed)
         if overrides_fit(hypermodel):  # which optimizer it had, it alone knows
             for variable, value in zip(network.model.variables, state.network, strict=False):
@@ -270,6 +276,11 @@ class HyperModelNetwork(KerasNetwork):
     def get_state(self) -> Weights:
         """Return all variables of the model and of its optimizer, and how many epochs it has trained."""
         return [*super().get_state(), np.array(self.epochs)]
+
+    def is_in(self, state: TrialState) -> bool:
+        """Return whether it is now as it was in a state."""
+        here = self.get_state()
+        return len(here) == len(state.network) and all(map(np.array_equal, here, state.network))
 
     def set_state(self, state: Arrays) -> None:
         """Set all variables."""

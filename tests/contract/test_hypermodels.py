@@ -13,6 +13,7 @@ from hypermodels import GUIDE, LOOP, TUNED_FIT, custom_fit, network
 from search.data import load_dataset
 from search.data.arrays import Dataset
 from search.training.checkpoints import FileCheckpoints
+from search.training.snapshots import Snapshots
 from search.trial_files import TrialFiles
 from studies.study_file import read_study
 from studies.trial import EpochMetrics, Purpose, TrialTask
@@ -126,9 +127,12 @@ def test_what_a_trial_gives_depends_neither_on_the_worker_nor_on_trials_before(
     assert other.select_cross_entropy != expected[0]["select_cross_entropy"]
 
 
-def test_a_fit_of_its_own_decides_epochs_and_batches(make: Callable[..., Any]) -> None:
+def test_a_fit_of_its_own_decides_epochs_and_batches(
+    make: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     params = {"units": 16, "shuffle": False, "batch_size": 16, "epochs": 4}
     outcome, epochs = train(make(TUNED_FIT, "MyHyperModel"), **params)
+    assert capsys.readouterr().out == ""  # an answer may stand there
     assert (len(epochs), outcome.epochs) == (4, 4)
     assert train(make(TUNED_FIT, "MyHyperModel"), **{**params, "batch_size": 32})[1][0] != epochs[0]
 
@@ -294,3 +298,33 @@ def test_a_saved_model_is_the_trial_as_it_was(make: Callable[..., Any], tmp_path
     assert (hits == digits.y_train[trainer.splits.select]).mean() == pytest.approx(outcome.select_accuracy)
     looked = trainer.look_at_test(TrialTask(number=0, attempt=0, params=GUIDES), weights)
     assert looked.accuracy > 0.6
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "params"),
+    [
+        (f"{hypermodels.IMPORTS}{NOISY}", "build", {"units": 8}),
+        (TUNED_FIT, "MyHyperModel", {"units": 16, "shuffle": True, "batch_size": 16, "epochs": 2}),
+    ],
+)
+def test_snapshots_of_each_epoch_change_nothing(
+    make: Callable[..., Any], tmp_path: Path, code: str, name: str, params: dict[str, Any]
+) -> None:
+    import keras
+
+    expected = without_times(_trained(make(code, name), tmp_path / "whole", params))
+    trainer = make(code, name)
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "files").mkdir()
+    with FileCheckpoints(TrialFiles(tmp_path / "files"), 7, "", pytest.fail) as checkpoints:
+        snapshots = Snapshots(
+            checkpoints, tmp_path / "snapshots", 7, lambda *state: trainer.save_model({}, *state), pytest.fail
+        )
+        epochs: list[EpochMetrics] = []
+        task = TrialTask(number=7, attempt=0, params=params)
+        outcome = trainer.train(task, lambda metrics: epochs.append(metrics) or True, snapshots)
+    assert without_times((outcome, epochs)) == expected
+    saved = sorted((tmp_path / "snapshots").iterdir())
+    assert len(saved) == len(epochs)
+    last = keras.models.load_model(saved[-1]).get_weights()
+    assert all(map(np.array_equal, last, checkpoints.weights(outcome.weights_sha256)))

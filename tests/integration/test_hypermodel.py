@@ -85,6 +85,7 @@ def test_the_report_speaks_of_the_hypermodels_settings_and_of_no_technique(
     assert done.returncode == 0, done.stderr
     assert "over the defaults" in done.stdout or kind == "json"
     assert "activation" in done.stdout
+    assert "regsearch run smoke.toml --trust-code" in done.stdout
     said = done.stdout
     if kind == "html":
         said = said.partition("<body")[2].partition("The study file, with every default")[0]
