@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -78,11 +79,18 @@ def fit_by_itself(
             reporter.on_epoch_end(0, {})
     except _StoppedError:
         return None
-    if reporter.state.best_weights is not None:
-        network.set_weights(reporter.state.best_weights)
+    state = reporter.state
+    if state.best_weights is not None:
+        network.set_weights(state.best_weights)
+    else:  # `fit` may have put back those of an epoch before
+        here = network.evaluate(splits.stop).cross_entropy
+        kept = max(
+            (epoch.epoch for epoch in state.curve if epoch.stop_cross_entropy == here), default=len(state.curve) - 1
+        )
+        state = replace(state, stopping=replace(state.stopping, best_epoch=kept))
     return judged(
         network,
-        reporter.state,
+        state,
         splits=splits,
         started=started,
         checkpoints=checkpoints,

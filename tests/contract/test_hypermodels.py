@@ -145,6 +145,16 @@ def test_a_custom_loop_reports_and_returns_its_number(make: Callable[..., Any]) 
     assert epochs[1].objective == pytest.approx(epochs[1].stop_cross_entropy, abs=1e-5)
 
 
+def test_the_kept_epoch_is_the_one_whose_weights_fit_put_back(make: Callable[..., Any]) -> None:
+    worst = """
+        stopping = keras.callbacks.EarlyStopping("val_loss", mode="max", patience=9, restore_best_weights=True)
+        return model.fit(*args, **{**kwargs, "callbacks": [*kwargs["callbacks"], stopping]})"""
+    outcome, epochs = train(make(custom_fit(worst), "Mine"), units=8)
+    assert (outcome.best_epoch, outcome.epochs) == (0, 3)
+    outcome, epochs = train(make(custom_fit("return model.fit(*args, **kwargs)"), "Mine"), units=8)
+    assert outcome.best_epoch == len(epochs) - 1
+
+
 def test_a_fit_that_must_not_go_on_is_left_whatever_it_catches(make: Callable[..., Any]) -> None:
     stubborn = """
         try:
