@@ -187,3 +187,12 @@ def test_a_stop_is_heard_between_two_suggestions(asking: Search, storage: str, m
     assert rows(other)[-1]["params"].keys() == {"kind"}
     asking(storage=other)
     assert rows(other) == expected
+
+
+def test_several_workers_ask_at_once(asking: Search, storage: str) -> None:
+    engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "asking.py")])
+    asking(DEFAULTS_FIRST, engine=engine, workers=3, trials=9)
+    found = rows(storage)
+    assert [row["number"] for row in found] == list(range(9))
+    assert all({"kind", "units", "lr", "rate"} <= row["params"].keys() for row in found)
+    assert found[0]["params"] == {"kind": "wide", "units": 64, "lr": 1e-3, "rate": 0.25}
