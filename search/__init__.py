@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from search.api import compare, confirm, load, resume, run
     from search.progress import Progress
     from search.result import RunResult, StudyResult
+    from search.training.regularized import regularized
     from studies.errors import RegsearchError
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "compare",
     "confirm",
     "load",
+    "regularized",
     "resume",
     "run",
 ]
@@ -34,6 +36,7 @@ _HOMES = {
     "RegsearchError": "studies.errors",
     "RunResult": "search.result",
     "StudyResult": "search.result",
+    "regularized": "search.training.regularized",
 }
 
 

@@ -75,7 +75,7 @@ def with_code(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
             raise InputError("model.hypermodel_sha256 is of model.hypermodel, which is not given")
         return spec
     reference, known = spec.model.hypermodel, spec.model.hypermodel_sha256
-    if not trusts_code:
+    if not trusts_code and not is_ours(reference):
         raise InputError(
             f"model.hypermodel = {reference!r} is code, which would run here with your rights: read it, then give "
             "--trust-code"
@@ -89,6 +89,14 @@ def with_code(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
     if reference.rpartition(":")[0].endswith(".py"):
         reference = f"{code.path}:{code.name}"
     return spec.changed(model={"hypermodel": reference, "hypermodel_sha256": code.sha256})
+
+
+def is_ours(reference: str) -> bool:
+    """Return whether it names a module that came with regsearch, of a ready study."""
+    where = reference.rpartition(":")[0]
+    if where.endswith(".py") or not where.startswith("search."):
+        return False
+    return Path(__file__).parent in _find_module(where)[0].parents
 
 
 def _find_module(dotted: str) -> tuple[Path, Path]:

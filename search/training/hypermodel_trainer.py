@@ -171,7 +171,7 @@ class HyperModelTrainer:
     ) -> tuple[keras_tuner.HyperModel, keras_tuner.HyperParameters, "HyperModelNetwork"]:
         keras.utils.clear_session()
         keras.utils.set_random_seed(derive_seed(seed, "hypermodel"))
-        hypermodel, hp = load(self.code), AskedHyperParameters(suggest)
+        hypermodel, hp = load(self.code), AskedHyperParameters(suggest, self.spec.space)
         model = build(hypermodel, hp)
         network = HyperModelNetwork(
             model,

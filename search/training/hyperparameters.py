@@ -17,6 +17,7 @@ from optuna.distributions import (
 )
 
 from search.training.trainer import Suggest
+from studies.spec import SpaceSpec
 from studies.trial import Params, Value
 
 _MOST_CHOICES = 1000
@@ -28,11 +29,13 @@ class AskedHyperParameters(keras_tuner.HyperParameters):
 
     Args:
         suggest: asked for each.
+        regularization: what `search.regularized` asks for.
     """
 
-    def __init__(self, suggest: Suggest) -> None:
+    def __init__(self, suggest: Suggest, regularization: SpaceSpec) -> None:
         super().__init__()
         self._suggest = suggest
+        self.regularization = regularization
 
     def _register(self, hyperparameter: HyperParameter, overwrite: bool = False) -> Any:
         # one that is there under other conditions has its value already, as in KerasTuner

@@ -75,7 +75,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Build what KerasTuner's hyperparameters ask for; they are declared on the way."""
-        return self.network(Regularization.from_params(suggest(_HyperParametersSuggester(hp), self.space)))
+        return self.network(Regularization.from_params(suggest(HyperParametersSuggester(hp), self.space)))
 
     def network(self, regularization: Regularization) -> keras.Model:
         """Build and compile the network with the given regularization.
@@ -107,14 +107,10 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         dense = keras.layers.Dense(
             units,
             kernel_initializer=self._initializer(index),
-            kernel_regularizer=_penalty(regularization),
+            kernel_regularizer=penalty(regularization),
         )
         activation = keras.layers.Activation(self.model.activation)
-        layers = {
-            "none": [dense, activation],
-            "before_activation": [dense, keras.layers.BatchNormalization(), activation],
-            "after_activation": [dense, activation, keras.layers.BatchNormalization()],
-        }[regularization.batch_norm]
+        layers = with_batch_norm(dense, activation, regularization.batch_norm)
         if regularization.dropout:
             layers.append(keras.layers.Dropout(regularization.dropout, seed=self.dropout_seeds()[index]))
         return layers
@@ -134,13 +130,26 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         return keras.initializers.GlorotUniform(seed=derive_seed(self.seed, "weights", layer))
 
 
-def _penalty(regularization: Regularization) -> keras.regularizers.Regularizer | None:
+def with_batch_norm(
+    layer: keras.layers.Layer, activation: keras.layers.Layer, placement: str
+) -> list[keras.layers.Layer]:
+    """Return a layer and its activation, with BatchNormalization where it is placed."""
+    placements: dict[str, list[keras.layers.Layer]] = {
+        "none": [layer, activation],
+        "before_activation": [layer, keras.layers.BatchNormalization(), activation],
+        "after_activation": [layer, activation, keras.layers.BatchNormalization()],
+    }
+    return placements[placement]
+
+
+def penalty(regularization: Regularization) -> keras.regularizers.Regularizer | None:
+    """Return Keras's regularizer of a kernel; None for none."""
     if not regularization.l1 and not regularization.l2:
         return None
     return keras.regularizers.L1L2(l1=regularization.l1, l2=regularization.l2)
 
 
-class _HyperParametersSuggester:
+class HyperParametersSuggester:
     """KerasTuner's hyperparameters, asked in Optuna's words."""
 
     def __init__(self, hp: keras_tuner.HyperParameters) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
+from search.hypermodel_code import with_code
 from studies.errors import InputError
 from studies.recipes import fitting
 from studies.spec import ADDED_LATER, StudySpec, TrainingSpec, check_name, differing_keys, parse_duration
@@ -23,9 +24,8 @@ def test_ready_studies_are_valid_and_bear_their_own_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", catalog_names())
-def test_a_ready_study_asks_for_nothing_that_is_missing(name: str) -> None:
-    spec = read_study(name)
-    assert spec.model.hypermodel is None
+def test_a_ready_study_asks_for_no_code_but_ours(name: str) -> None:
+    assert with_code(read_study(name), trusts_code=False).study.name == name
 
 
 def test_an_empty_file_is_a_study_of_defaults(tmp_path: Path) -> None:

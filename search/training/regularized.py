@@ -1,0 +1,49 @@
+"""What is searched, in a network of one's own: a layer gets penalty, BatchNormalization and dropout in one line."""
+
+import keras
+import keras_tuner
+
+from search.training.hyperparameters import AskedHyperParameters
+from search.training.model import HyperParametersSuggester, penalty, with_batch_norm
+from studies.space import Regularization, suggest
+from studies.spec import SpaceSpec
+
+_REGULARIZERS = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regularizer")
+
+
+def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> keras.Sequential:
+    """Return a layer with the regularization that a trial asks for, the same for each layer of a network.
+
+    For example, in a HyperModel's `build(hp)`:
+        model.add(regularized(hp, keras.layers.Conv2D(32, 3, activation="relu")))
+
+    What is searched is a study's [space], by the names that it has there; early stopping too, which needs no layer. A
+    KerasTuner script of one's own searches the whole space that a study has by default.
+
+    Args:
+        hp: of the HyperModel.
+        layer: new, with a kernel: Dense, Conv1D to Conv3D, their transposed, depthwise and separable kinds.
+
+    Returns the layer with the penalty on its kernels, its activation, BatchNormalization before or after that, and
+    dropout, as one model that stands for a layer.
+    Raises ValueError for a layer without a kernel, with a regularizer of its own, or that is built already.
+    """
+    space = hp.regularization if isinstance(hp, AskedHyperParameters) else SpaceSpec()
+    regularization = Regularization.from_params(suggest(HyperParametersSuggester(hp), space))
+    config = layer.get_config()
+    kernels = [name for name in _REGULARIZERS if name in config]
+    if not kernels:
+        raise ValueError(f"{type(layer).__name__} has no kernel that could be regularized: give a Dense or Conv layer")
+    if layer.built:
+        raise ValueError(f"{layer.name} is built already: give regularized() a new layer")
+    own = next((name for name in kernels if config[name] is not None), None)
+    if own is not None:
+        raise ValueError(f"{layer.name} has a {own} of its own: leave it out, it is what is searched")
+    for name in kernels:
+        setattr(layer, name, penalty(regularization))
+    activation = keras.layers.Activation(layer.activation)
+    layer.activation = keras.activations.linear
+    layers = with_batch_norm(layer, activation, regularization.batch_norm)
+    if regularization.dropout:
+        layers.append(keras.layers.Dropout(regularization.dropout))
+    return keras.Sequential(layers, name=f"regularized_{layer.name}")
