@@ -13,7 +13,7 @@ def command(study: StudyRecord) -> str:
     """Return the `regsearch run` that asks for exactly that study, as a shell takes it, in one line.
 
     It begins with the ready study that needs the fewest settings, and needs no file. A study for which MNIST could not
-    be had names the data that it took instead.
+    be had names the data that it took instead, and one of a HyperModel of the user's own that its code is trusted.
     """
     spec, source = study.spec, study.dataset.source
     if spec.data.source == "auto" and source != "mnist":
@@ -26,16 +26,21 @@ def command(study: StudyRecord) -> str:
     words += ["--trials", str(spec.budget.trials)]
     for key, value in found[ready].items():
         words += ["--set", f"{key}={toml_value(value)}"]
-    return shlex.join(words if spec.model.hypermodel is None else [*words, "--trust-code"])
+    if "model.hypermodel" in found[ready]:
+        words.append("--trust-code")
+    return shlex.join(words)
 
 
 def _settings(ready: str, spec: StudySpec) -> dict[str, Any] | None:
     """Return "section.key" → value of what differs, but for name and total; None where a key would have to go."""
     theirs = read_study(ready).model_dump(mode="json")
+    left_out = {("study", "name"), ("budget", "trials")}
+    if theirs["model"]["hypermodel"] == spec.model.hypermodel:
+        left_out.add(("model", "hypermodel_sha256"))  # which a ready study doesn't say of what comes with it
     differing = {
         f"{section}.{key}": value
         for section, keys in spec.model_dump(mode="json").items()
         for key, value in keys.items()
-        if value != theirs[section][key] and (section, key) not in (("study", "name"), ("budget", "trials"))
+        if value != theirs[section][key] and (section, key) not in left_out
     }
     return None if None in differing.values() else differing

@@ -85,7 +85,8 @@ def test_the_report_speaks_of_the_hypermodels_settings_and_of_no_technique(
     assert done.returncode == 0, done.stderr
     assert "over the defaults" in done.stdout or kind == "json"
     assert "activation" in done.stdout
-    assert "regsearch run smoke.toml --trust-code" in done.stdout
+    assert f"{folder}/mine.py:build_model" in done.stdout
+    assert " --trust-code" in done.stdout
     said = done.stdout
     if kind == "html":
         said = said.partition("<body")[2].partition("The study file, with every default")[0]
@@ -161,6 +162,13 @@ def test_a_study_from_elsewhere_runs_no_code_by_itself(folder: Path) -> None:
 # what follows trains nothing
 
 
+@pytest.fixture
+def not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has imported the code, as another test of this process may have."""
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+
+@pytest.mark.usefixtures("not_imported")
 def test_without_trust_nothing_is_read_begun_or_imported(search: Search, tmp_path: Path, storage: str) -> None:
     code = write_code(tmp_path)
     with pytest.raises(InputError, match="give --trust-code"):
@@ -169,6 +177,7 @@ def test_without_trust_nothing_is_read_begun_or_imported(search: Search, tmp_pat
     assert "mine" not in sys.modules
 
 
+@pytest.mark.usefixtures("not_imported")
 def test_the_coordinator_never_runs_the_code(search: Search, tmp_path: Path) -> None:
     result = search(settings=[write_code(tmp_path)], trust_code=True, engine=InlineEngine(AskingTrainer), trials=2)
     assert result.answer.counts.complete == 2

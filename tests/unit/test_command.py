@@ -71,6 +71,20 @@ def test_a_study_of_digits_in_place_of_mnist_stays_one() -> None:
     assert asked_for(command_of(spec, source="mnist")).data.source == "auto"
 
 
+def test_a_hypermodel_of_ones_own_is_named_with_its_code_and_trusted() -> None:
+    own = {"hypermodel": "/home/me/it's mine.py:build", "hypermodel_sha256": "0" * 64}
+    spec = read_study("smoke").changed(study={"name": "own"}, model=own)
+    words = command_of(spec).removesuffix(" --trust-code")
+    assert words != command_of(spec)
+    assert asked_for(words).model_dump() == spec.model_dump()
+
+
+def test_a_ready_study_of_a_hypermodel_names_no_code() -> None:
+    spec = read_study("cnn")
+    begun = spec.changed(model={"hypermodel_sha256": "0" * 64})
+    assert command_of(begun) == command_of(spec)
+
+
 def test_a_report_on_a_terminal_has_the_command_in_one_line_that_a_shell_takes() -> None:
     spec = StudySpec().changed(study={"name": "mine", "question": "why? " * 50}, search={"seed": 7})
     content = replace(made.rich(), command=command_of(spec))
