@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asking
 import fakes
 import pytest
 
@@ -86,6 +87,21 @@ def test_each_damage_is_told_with_its_row(damage: str, path: Path, tmp_path: Pat
         assert f"smoke, {row}" in str(error.value), name
         assert "can't be read" in str(error.value), name
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("params", ['{"units": [32]}', '{"units": {"a": 1}}', "[]"])
+def test_damage_of_a_hypermodels_settings_is_told_and_whole_ones_are_well(tmp_path: Path, params: str) -> None:
+    path = tmp_path / "own.db"
+    settings = [asking.write_code(tmp_path), "confirm.seeds=3", "confirm.top=2", "search.pruner=none"]
+    options: dict[str, Any] = {"trust_code": True, "trials": 5, "engine": InlineEngine(asking.AskingTrainer)}
+    storage = f"sqlite:///{path}"
+    api.run("smoke", storage=storage, settings=[*settings, "search.pruner_options={}"], **options)
+    assert finding(path) == (True, 0)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("update regsearch_finalists set params = ? where finalist = 1", (params,))
+    assert finding(path) == (False, 3)
+    with pytest.raises(StorageError, match="smoke, finalist 1: its params are"):
+        api.conclusion("smoke", storage=storage)
 
 
 def test_finalists_are_counted_without_a_gap(path: Path) -> None:

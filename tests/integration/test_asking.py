@@ -162,9 +162,10 @@ def test_a_lost_workers_trial_is_given_the_same_values_again(
     assert rows(other) == rows(storage)
 
 
-def test_a_sampler_that_must_know_the_space_is_refused(asking: Search) -> None:
-    with pytest.raises(InputError, match="the sampler grid needs a space that is known beforehand"):
-        asking(["search.sampler=grid", "search.sampler_options={}"])
+@pytest.mark.parametrize("sampler", ["grid", "GridSampler", "keras-tuner:random", "keras-tuner:bayesian"])
+def test_a_sampler_that_must_know_the_space_is_refused(asking: Search, sampler: str) -> None:
+    with pytest.raises(InputError, match=f"the sampler {sampler} needs a space that is known beforehand"):
+        asking([f"search.sampler={sampler}", "search.sampler_options={}"])
 
 
 def test_a_stop_is_heard_between_two_suggestions(asking: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
