@@ -322,7 +322,7 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
         rows = connection.execute(
             select(RunRow.__table__).where(RunRow.study_uuid == study.study_uuid).order_by(RunRow.run_id)
         ).all()
-        for row, following in zip(rows, [*rows[1:], None], strict=True):
+        for row, following in zip(rows, [*rows, None][1:], strict=True):
             end = row.ended_at or (following and following.started_at)
             was_killed = row.ended_at is None and (following is not None or not is_searched)
             finished = connection.execute(

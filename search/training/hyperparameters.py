@@ -32,7 +32,7 @@ class AskedHyperParameters(keras_tuner.HyperParameters):
         regularization: what `search.regularized` asks for.
     """
 
-    def __init__(self, suggest: Suggest, regularization: SpaceSpec) -> None:
+    def __init__(self, suggest: Suggest, regularization: SpaceSpec = SpaceSpec()) -> None:
         super().__init__()
         self._suggest = suggest
         self.regularization = regularization

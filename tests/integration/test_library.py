@@ -95,7 +95,8 @@ def test_a_confirmed_study_has_its_winner(search: Search, storage: str) -> None:
     assert result.confirmation is not None
     assert result.confirmation.seeds == 3
     assert result.confirmation == library.load("smoke", storage=storage).confirmation
-    assert "technique alone" in result._repr_html_()
+    assert "<th style" in result._repr_html_()
+    assert "early stopping" in result._repr_html_()
     assert result.figure("gains").data
 
 

@@ -357,6 +357,14 @@ def test_a_killed_run_ends_where_the_next_begins_and_is_said_to_be_killed(search
         ]
 
 
+def test_a_study_that_was_killed_before_its_first_run_has_a_status(search: Search, storage: str) -> None:
+    search(trials=1)
+    with sqlite3.connect(database_path(storage)) as connection:
+        connection.execute("delete from regsearch_runs")
+    connection.close()
+    assert api.status("smoke", storage=storage).runs == []
+
+
 @pytest.mark.parametrize(
     ("hidden", "memory", "fits"),
     [
