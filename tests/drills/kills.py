@@ -24,9 +24,9 @@ from probe import FOLDER, Line, kill, read_log, state_of
 _COORDINATORS = 0.3  # of all kills
 _LONG = ["--set", "training.max_epochs=60", "--set", "space.patience=off", "--set", "data.train_size=1000"]
 _UNPRUNED = ["--set", "search.pruner=none", "--set", "search.pruner_options={}"]
-_SEARCHES: dict[str, tuple[list[str], float]] = {  # what is searched, and the longest pause before a kill
-    "fake": (["--trials", "40"], 0.4),
-    "real": (["--trials", "24", *_LONG, *_UNPRUNED], 1.5),
+_SEARCHES: dict[str, tuple[int, list[str], float]] = {  # how many trials, of what, the longest pause before a kill
+    "fake": (40, [], 0.4),
+    "real": (24, [*_LONG, *_UNPRUNED], 1.5),
 }
 
 
@@ -87,12 +87,12 @@ def kills(count: int = 500, real: int = 20, seed: int = 0) -> list[Figure]:
     return figures
 
 
-def kill_at_random(tally: Tally, trainer: str, *, count: int, seed: int) -> None:
-    """Search study after study until there were so many kills."""
+def kill_at_random(tally: Tally, trainer: str, *, count: int, seed: int, trials: int | None = None) -> None:
+    """Search study after study, of so many trials, until there were so many kills."""
     generator = random.Random(seed)
     while sum(tally.phases.values()) < count:
         with tempfile.TemporaryDirectory() as folder:
-            _one_study(tally, trainer, Path(folder), generator, count)
+            _one_study(tally, trainer, Path(folder), generator, count, trials)
         print(f"{trainer}: {sum(tally.phases.values())} kills, {len(tally.violations)} violations", flush=True)
 
 
@@ -103,11 +103,14 @@ class _Kill:
     pid: int
 
 
-def _one_study(tally: Tally, trainer: str, folder: Path, generator: random.Random, count: int) -> None:
+def _one_study(
+    tally: Tally, trainer: str, folder: Path, generator: random.Random, count: int, trials: int | None
+) -> None:
     storage, probe = f"sqlite:///{folder}/regsearch.db", folder / "probe"
     probe.mkdir()
     reader, done = invariants.Reader(storage), []
-    arguments, pause = _SEARCHES[trainer]
+    usual, options, pause = _SEARCHES[trainer]
+    arguments = ["--trials", str(trials or usual), *options]
     with reader.looking():
         code: int | None = None
         while code is None:

@@ -32,10 +32,12 @@ def storage(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/regsearch.db"
 
 
-@pytest.mark.parametrize(("trainer", "count"), [("fake", 10), ("real", 1)])
-def test_a_search_whose_workers_and_coordinator_are_killed_at_random_loses_nothing(trainer: str, count: int) -> None:
+@pytest.mark.parametrize(("trainer", "count", "trials"), [("fake", 10, 40), ("real", 1, 4)])
+def test_a_search_whose_workers_and_coordinator_are_killed_at_random_loses_nothing(
+    trainer: str, count: int, trials: int
+) -> None:
     tally = kills.Tally()
-    kills.kill_at_random(tally, trainer, count=count, seed=5)
+    kills.kill_at_random(tally, trainer, count=count, seed=5, trials=trials)
     assert not tally.violations
     assert not tally.orphans
     assert sum(tally.phases.values()) == count
