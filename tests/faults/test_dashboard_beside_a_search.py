@@ -22,7 +22,9 @@ def test_polling_ten_times_a_second_gives_no_error_on_either_side(tmp_path: Path
     storage = f"sqlite:///{tmp_path}/regsearch.db"
     slow_pages = itertools.cycle(SLOW_PAGES)
     seen = []
-    with start(tmp_path, "run", "smoke", "--trials", str(TRIALS), "--workers", "2", "--quiet") as search:
+    # slow enough that the dashboard, which reads trials anew every two seconds, has something new to show
+    slowly = {"FAKE_EPOCH_SECONDS": "0.05"}
+    with start(tmp_path, "run", "smoke", "--trials", str(TRIALS), "--workers", "2", "--quiet", **slowly) as search:
         wait_for(lambda: count_finished(storage) > 2)
         with regsearch.start("dashboard", "--port", "0") as dashboard:
             try:
