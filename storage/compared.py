@@ -20,12 +20,6 @@ def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
         given = f"given was {different[0]!r} alone" if different else "none was given"
         raise InputError(f"a comparison takes at least two studies: {given}; `regsearch list` shows which there are")
     studies = [get_study(database, name) for name in different]
-    own = next((study.name for study in studies if study.spec.model.hypermodel is not None), None)
-    if own is not None:
-        raise InputError(
-            f"a comparison is about what regularization gains, and {own} searches a HyperModel's settings: compare "
-            "their reports"
-        )
     return side_by_side([_compared(database, study) for study in studies])
 
 

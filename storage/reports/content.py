@@ -1,6 +1,6 @@
 """All that a report of one study is made of, as one value: its sections choose from it and put it in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.queries import Answer, RunRecord, TrialRecord
@@ -8,6 +8,7 @@ from storage.reports.conclusion import Conclusion
 from storage.reports.importance import Importance
 from studies.settings import settings_of
 from studies.space import Regularization
+from studies.spec import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +74,16 @@ class ReportContent:
     @property
     def has_techniques(self) -> bool:
         """Whether the settings are regularizations, and none a HyperModel's own."""
-        return self.answer.study.spec.model.hypermodel is None or all(
-            isinstance(settings_of(trial.params), Regularization) for trial in self.trials if trial.state == "complete"
-        )
+        return has_techniques(self.answer.study.spec, self.trials)
 
     @property
     def by_accuracy(self) -> bool:
         """Whether trials are ranked by accuracy, the higher the better."""
         return self.answer.study.spec.search.by_accuracy
+
+
+def has_techniques(spec: StudySpec, trials: Iterable[TrialRecord]) -> bool:
+    """Return whether a study's settings are regularizations, and none a HyperModel's own."""
+    return spec.model.hypermodel is None or all(
+        isinstance(settings_of(trial.params), Regularization) for trial in trials if trial.state == "complete"
+    )

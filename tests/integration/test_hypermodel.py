@@ -269,13 +269,6 @@ def test_settings_cannot_be_enqueued_before_they_are_known(search: Search, tmp_p
         api.enqueue("smoke", ["l2=1e-4"], storage=storage)
 
 
-def test_a_comparison_of_regularizations_leaves_hypermodels_out(search: Search, tmp_path: Path, storage: str) -> None:
-    search(trials=1)
-    search(name="own", settings=[write_code(tmp_path)], trust_code=True, engine=InlineEngine(AskingTrainer), trials=1)
-    with pytest.raises(InputError, match="own searches a HyperModel's settings: compare their reports"):
-        api.compare("smoke", "own", storage=storage)
-
-
 def test_tensorboard_shows_the_hypermodels_settings(search: Search, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import plugin_data_pb2

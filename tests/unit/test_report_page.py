@@ -234,7 +234,7 @@ def test_best_so_far_is_what_a_loop_finds(rich: ReportContent) -> None:
             before = [value for other, value in values.items() if other < number]
             if not before or (value > max(before) if by_accuracy else value < min(before)):
                 expected.append(number)
-        assert [trial.number for trial in best_so_far(rich.trials, by_accuracy=by_accuracy)] == expected
+        assert [trial.number for trial in best_so_far(rich.trials, maximizes=by_accuracy)] == expected
 
 
 def test_history_shows_every_trial_once(rich: ReportContent) -> None:
@@ -258,7 +258,7 @@ def test_a_large_history_keeps_every_best_so_far_and_says_what_it_leaves_out() -
     content = made.large()
     figure = history(content)
     assert figure is not None
-    steps = best_so_far(content.trials, by_accuracy=False)
+    steps = best_so_far(content.trials, maximizes=False)
     drawn = set(figure.data[0]["x"])
     assert {trial.number for trial in steps} <= drawn
     assert len(drawn) <= MOST_POINTS + len(steps)

@@ -24,7 +24,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
             "all": _change(need.change(comparison)),
             "techniques": {name: _change(need.change(comparison, name)) for name in TECHNIQUES},
         }
-        if need.differ_in_size(comparison)
+        if need.differ_in_size(comparison) and comparison.are_of_regularization
         else None,
         "searches": _searches(comparison),
     }

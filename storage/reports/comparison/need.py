@@ -40,7 +40,7 @@ def change(comparison: Comparison, technique: str | None = None) -> Change | Non
     Compared are the study with the fewest rows and the one with the most. None where that isn't known, or where the
     studies differ in more than their rows.
     """
-    if comparison.obstacles or not differ_in_size(comparison):
+    if comparison.obstacles or not differ_in_size(comparison) or not comparison.are_of_regularization:
         return None
     fewest, most = (_gain(comparison, study, technique) for study in (comparison.studies[0], comparison.studies[-1]))
     if fewest is None or most is None:
@@ -55,6 +55,8 @@ def headline(comparison: Comparison) -> str:
         return f"{count}, not comparable in {formats.listed([one.key for one in comparison.obstacles])}"
     if not differ_in_size(comparison):
         return f"{count} on {comparison.studies[0].train_rows:,} training rows"
+    if not comparison.are_of_regularization:
+        return f"{count} of different sizes"
     found = change(comparison)
     if found is None:
         return f"{count} of different sizes; whether more rows need less regularization is not known yet"
@@ -64,8 +66,11 @@ def headline(comparison: Comparison) -> str:
 
 
 def sentence(comparison: Comparison) -> str | None:
-    """Return what the intervals say of "larger data sets need less regularization"; None where sizes don't differ."""
-    if not differ_in_size(comparison):
+    """Return what the intervals say of "larger data sets need less regularization".
+
+    None where sizes don't differ, or a study asks for something else than regularization.
+    """
+    if not differ_in_size(comparison) or not comparison.are_of_regularization:
         return None
     question = "Do larger data sets need less regularization?"
     first, last = comparison.studies[0], comparison.studies[-1]

@@ -65,7 +65,7 @@ def varied(comparison: Comparison) -> list[Difference]:
 
 def obstacles(comparison: Comparison) -> list[str]:
     """Return why the ways can't be held against each other."""
-    keys = [one.key for one in comparison.differences if one.kind == "question" or one.key.startswith("space.")]
+    keys = [one.key for one in comparison.differences if one.kind == "question" or _is_of_one_network(comparison, one)]
     mixed = [f"{study.name} was searched by {' and '.join(study.samplers)}" for study in _mixed(comparison)]
     return [*([f"they differ in {formats.listed(keys)}"] if keys else []), *mixed]
 
@@ -92,7 +92,7 @@ def common_trials(comparison: Comparison) -> int:
 def leads(comparison: Comparison) -> list[Lead]:
     """Return the lead of the best way over each other one, the second first; none where any has no value yet."""
     trials = common_trials(comparison)
-    sign = 1 if comparison.is_by_accuracy else -1
+    sign = 1 if comparison.maximizes else -1
     values = [(way, way.best_after(trials)) for way in ways(comparison)]
     if not values or any(len(found) < len(way.studies) for way, found in values):
         return []
@@ -163,8 +163,9 @@ def _label(keys: Sequence[Difference], index: int) -> str:
     parts = []
     for one in keys:
         name, value = one.key.partition(".")[2], one.values[index].strip('"')
-        is_named = name in ("sampler", "pruner")
-        parts.append(value if is_named else f"{name.replace('_', ' ')} {value or 'not given'}")
+        is_named = name in ("sampler", "pruner", "hypermodel")
+        if value:  # else it is a key of the built-in network's, and this one is a HyperModel's
+            parts.append(value if is_named else f"{name.replace('_', ' ')} {value}")
     return ", ".join(parts)
 
 
@@ -172,8 +173,19 @@ def _mixed(comparison: Comparison) -> list[ComparedStudy]:
     return [study for study in comparison.studies if len(study.samplers) > 1]
 
 
+def _is_of_one_network(comparison: Comparison, one: Difference) -> bool:
+    """Return whether studies of one network differ in a key of the space; another network has a space of its own."""
+    if not one.key.startswith("space."):
+        return False
+    networks = [other.values for other in comparison.differences if other.key.startswith("model.")]
+    with_values = set(zip(*networks, one.values, strict=True))
+    return len(with_values) > len({values[:-1] for values in with_values})
+
+
 def _what(comparison: Comparison) -> str:
-    return "select accuracy (%)" if comparison.is_by_accuracy else "select cross-entropy (nats per row)"
+    spec = comparison.studies[0].answer.study.spec
+    unit = {"cross_entropy": " (nats per row)"}.get(spec.search.objective, "")
+    return f"{formats.objective(spec)}{' (%)' if comparison.is_by_accuracy else unit}"
 
 
 def _number(comparison: Comparison, value: float) -> str:

@@ -4,19 +4,25 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, Literal
 
 from storage.queries import Answer, TrialRecord
 from storage.reports import formats
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain
+from storage.reports.content import has_techniques
 from storage.reports.figures.history import best_so_far
+from studies.settings import settings_of
 from studies.space import Regularization
+from studies.spec import SearchSpec
 from studies.statistics import Interval
 
 STRENGTHS = ("L1", "L2", "dropout")
 """The techniques that have a strength."""
 
 _DATA = "data"
+_HYPERMODEL = "model.hypermodel"
+_BUILT_IN_NETWORK = ("model.hidden", "model.activation", "model.apply_to")
 _SIZE_KEY = "data.train_size"
 _HOW_IT_WAS_SEARCHED = ("space.", "search.seed")
 _WAYS = ("sampler", "sampler_options", "pruner", "pruner_options", "recipes")
@@ -47,6 +53,7 @@ class ComparedStudy:
         epochs: that were trained in all finished trials.
         strengths: by the name of the technique, where any trial had it alone.
         samplers: of its runs, each once.
+        is_of_regularization: whether its settings are regularizations, and none a HyperModel's own.
     """
 
     answer: Answer
@@ -57,6 +64,12 @@ class ComparedStudy:
     epochs: int
     strengths: Mapping[str, Strength]
     samplers: tuple[str, ...] = ()
+    is_of_regularization: bool = True
+
+    @property
+    def search(self) -> SearchSpec:
+        """How it was searched."""
+        return self.answer.study.spec.search
 
     @property
     def name(self) -> str:
@@ -90,10 +103,9 @@ class ComparedStudy:
             return None
         if self.conclusion.winner.gain is not None:
             return self.conclusion.winner
-        is_by_accuracy = self.answer.study.spec.search.objective == "accuracy"
         return min(
             (result for result in self.conclusion.results if result.gain is not None),
-            key=lambda result: -result.select_accuracy if is_by_accuracy else result.select_cross_entropy,
+            key=lambda result: result.select_loss(self.search.by_accuracy),
             default=None,
         )
 
@@ -138,12 +150,22 @@ class Comparison:
     @property
     def have_one_objective(self) -> bool:
         """Whether their trials were ranked by the same figure."""
-        return len({study.answer.study.spec.search.objective for study in self.studies}) == 1
+        return len({study.search.objective for study in self.studies}) == 1
+
+    @property
+    def are_of_regularization(self) -> bool:
+        """Whether all of them ask which regularization a network needs, and none for a HyperModel's own settings."""
+        return all(study.is_of_regularization for study in self.studies)
 
     @property
     def is_by_accuracy(self) -> bool:
-        """Whether all trials were ranked by accuracy."""
-        return self.have_one_objective and self.studies[0].answer.study.spec.search.objective == "accuracy"
+        """Whether all trials were ranked by an accuracy."""
+        return self.have_one_objective and self.studies[0].search.by_accuracy
+
+    @property
+    def maximizes(self) -> bool:
+        """Whether larger is better in what all trials were ranked by."""
+        return self.have_one_objective and self.studies[0].search.maximizes
 
     def interval_of(self, gain: Gain) -> Interval:
         """Return a gain in the figure that the studies are about."""
@@ -176,16 +198,14 @@ def compared(
         epochs: how many epochs each trial trained, by its number; if not given, as far as the trials tell.
         samplers: of its runs, each once.
     """
-    by_accuracy = answer.study.spec.search.objective == "accuracy"
+    maximizes = answer.study.spec.search.maximizes
     finished = [trial for trial in trials if trial.state in ("complete", "pruned", "failed")]
     if epochs is None:
         epochs = {trial.number: int(trial.metrics.get("epochs", 0)) for trial in finished}
     trained = list(accumulate(epochs.get(trial.number, 0) for trial in finished))
     until = dict(zip((trial.number for trial in finished), trained, strict=True))
     steps = [
-        (trial.number, trial.value)
-        for trial in best_so_far(finished, by_accuracy=by_accuracy)
-        if trial.value is not None
+        (trial.number, trial.value) for trial in best_so_far(finished, maximizes=maximizes) if trial.value is not None
     ]
     return ComparedStudy(
         answer=answer,
@@ -194,8 +214,9 @@ def compared(
         epochs_at=[until[number] for number, _ in steps],
         last=finished[-1].number if finished else None,
         epochs=trained[-1] if trained else 0,
-        strengths=_strengths(conclusion, trials, by_accuracy),
+        strengths=_strengths(conclusion, trials, maximizes),
         samplers=tuple(samplers),
+        is_of_regularization=has_techniques(answer.study.spec, trials),
     )
 
 
@@ -205,7 +226,7 @@ def side_by_side(studies: Sequence[ComparedStudy]) -> Comparison:
     return Comparison(studies=ordered, differences=tuple(_differences(ordered)))
 
 
-def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], by_accuracy: bool) -> dict[str, Strength]:
+def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], maximizes: bool) -> dict[str, Strength]:
     rows = () if conclusion is None else conclusion.techniques
     found = {}
     for technique in STRENGTHS:
@@ -220,7 +241,7 @@ def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], by_
             if trial.value is not None and (strength := _strength(technique, trial.params)) is not None
         ]
         if alone:
-            best = (max if by_accuracy else min)(alone, key=lambda one: one[0])
+            best = (max if maximizes else min)(alone, key=lambda one: one[0])
             found[technique] = Strength(value=best[1], is_confirmed=False)
     return found
 
@@ -228,7 +249,8 @@ def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], by_
 def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
     """Return the strength of a technique where it is alone in a trial's parameters."""
     try:
-        is_alone = Regularization.from_params(params).technique == technique
+        settings = settings_of(params)
+        is_alone = isinstance(settings, Regularization) and settings.technique == technique
     except (TypeError, ValueError, AttributeError):  # something else wrote them
         return None
     return formats.number_of(params, technique.lower()) if is_alone else None
@@ -236,20 +258,39 @@ def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
 
 def _differences(studies: Sequence[ComparedStudy]) -> list[Difference]:
     have_one_size = len({study.train_rows for study in studies}) == 1
-    identities = [study.answer.study.spec.identity() for study in studies]
+    identities = [study.answer.study.spec.identity() | _network(study, studies) for study in studies]
     for identity, study in zip(identities, studies, strict=True):
         dataset = study.answer.study.dataset
         identity[_DATA] = f"{dataset.name} ({dataset.sha256[:16]}…)"
         if have_one_size:
             identity |= _means(study)
-    keys = sorted(set().union(*identities), key=lambda key: (_kind(key, have_one_size) != "question", _order(key)))
+    shown = {key: tuple(_shown(identity, key) for identity in identities) for key in set().union(*identities)}
     return [
-        Difference(
-            key=key, kind=_kind(key, have_one_size), values=tuple(_shown(identity, key) for identity in identities)
-        )
-        for key in keys
-        if len({_shown(identity, key) for identity in identities}) > 1
+        Difference(key=key, kind=_kind(key, have_one_size), values=shown[key])
+        for key in sorted(shown, key=lambda key: (_kind(key, have_one_size) != "question", _order(key)))
+        if len({value for value in shown[key] if value or key not in _BUILT_IN_NETWORK}) > 1
     ]
+
+
+def _network(study: ComparedStudy, among: Sequence[ComparedStudy]) -> dict[str, Any]:
+    """Return what tells a study's network from others where any is a HyperModel's; that has no `model.hidden`."""
+    codes = [_code(one) for one in among]
+    if not any(codes):
+        return {}
+    code = _code(study)
+    if code is None:
+        return {_HYPERMODEL: "the built-in network"}
+    first = among[codes.index(code)].answer.study.spec.model.hypermodel  # it may lie in several places
+    return {
+        _HYPERMODEL: f"{Path(first or '').name} ({code[1][:8]}…)",
+        **dict.fromkeys((f"{_HYPERMODEL}_sha256", *_BUILT_IN_NETWORK)),
+    }
+
+
+def _code(study: ComparedStudy) -> tuple[str, str] | None:
+    """Return a HyperModel's name and the SHA-256 of its file; None for the built-in network."""
+    model = study.answer.study.spec.model
+    return None if model.hypermodel is None else (model.hypermodel.rpartition(":")[2], model.hypermodel_sha256 or "")
 
 
 def _means(study: ComparedStudy) -> dict[str, Any]:
@@ -274,7 +315,7 @@ def _kind(key: str, have_one_size: bool) -> Kind:
 
 
 def _shown(identity: Mapping[str, Any], key: str) -> str:
-    if key not in identity:
+    value = identity.get(key)
+    if value is None:
         return ""
-    value = identity[key]
-    return value if key == _DATA else json.dumps(value, ensure_ascii=False)
+    return value if key in (_DATA, _HYPERMODEL) else json.dumps(value, ensure_ascii=False)

@@ -8,6 +8,7 @@ from studies.statistics import Interval
 _MILESTONES = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000)
 _MOST_MILESTONES = 3
 _WINNERS_TEST = "its test cross-entropy (nats per row)"
+_NO_GAIN = {False: "the winner is none", True: "the winner is the defaults"}
 _WINNERS_GAIN = "gain in test cross-entropy (nats per row)"
 
 MOST_COLUMNS = 6
@@ -111,9 +112,9 @@ def overview(comparison: Comparison) -> list[list[str]]:
         ["its test accuracy", *(_winner_test(study, True) for study in studies)],
         [_WINNERS_GAIN, *(_winner_gain(study, False) for study in studies)],
         ["gain in test accuracy (pp)", *(_winner_gain(study, True) for study in studies)],
-        ["test cross-entropy without regularization", *(_baseline(study) for study in studies)],
+        [f"test cross-entropy {_without(comparison)}", *(_baseline(study) for study in studies)],
     ]
-    for technique in STRENGTHS:
+    for technique in STRENGTHS if any(study.is_of_regularization for study in studies) else ():
         rows.append([f"best {technique} alone", *(_strength(study, technique) for study in studies)])
     return rows
 
@@ -135,7 +136,7 @@ def gain_unit(comparison: Comparison) -> str:
 
 def strengths_note(comparison: Comparison) -> str:
     """Return what it takes to read the strengths, where the overview has any."""
-    if _are_many(comparison):
+    if _are_many(comparison) or not any(study.is_of_regularization for study in comparison.studies):
         return ""
     return (
         "A strength is that of the best configuration with that technique alone, over fresh seeds, or where that is "
@@ -155,7 +156,7 @@ def _milestones(studies: tuple[ComparedStudy, ...]) -> list[int]:
 def _best_title(comparison: Comparison) -> str:
     if not comparison.have_one_objective:
         return "best on the select rows"
-    return f"best select {'accuracy' if comparison.is_by_accuracy else 'cross-entropy'}"
+    return f"best {formats.objective(comparison.studies[0].answer.study.spec)}"
 
 
 def _best_after(study: ComparedStudy, count: int | None) -> str:
@@ -165,8 +166,7 @@ def _best_after(study: ComparedStudy, count: int | None) -> str:
     value = study.best_after(study.trials if count is None else count)
     if value is None:
         return "none yet"
-    by_accuracy = study.answer.study.spec.search.objective == "accuracy"
-    return formats.percent(value) if by_accuracy else formats.cross_entropy(value)
+    return formats.percent(value) if study.search.by_accuracy else formats.cross_entropy(value)
 
 
 def _winner(study: ComparedStudy) -> str:
@@ -192,11 +192,17 @@ def _winner_gain(study: ComparedStudy, of_accuracy: bool) -> str:
     if conclusion is None:
         return ""
     if conclusion.winner.gain is None:
-        return "the winner is none" if conclusion.winner is conclusion.baseline else "not known"
+        return _NO_GAIN[conclusion.is_over_defaults] if conclusion.winner is conclusion.baseline else "not known"
     gain = conclusion.winner.gain
     if of_accuracy:
         return _in_two_lines(formats.accuracy_gain(gain.accuracy))
     return _in_two_lines(formats.cross_entropy_gain(gain.cross_entropy))
+
+
+def _without(comparison: Comparison) -> str:
+    """Return what gains are over, in words; a HyperModel's are over its defaults."""
+    each = dict.fromkeys(one.conclusion.without for one in comparison.studies if one.conclusion is not None)
+    return " or ".join(each) or "without regularization"
 
 
 def _baseline(study: ComparedStudy) -> str:
@@ -205,6 +211,8 @@ def _baseline(study: ComparedStudy) -> str:
 
 
 def _strength(study: ComparedStudy, technique: str) -> str:
+    if not study.is_of_regularization:
+        return ""
     found = study.strengths.get(technique)
     return "not tried" if found is None else f"{'' if found.is_confirmed else '~'}{found.value:.3g}"
 

@@ -14,6 +14,7 @@ from storage.reports.figures.figure import (
     Figure,
     axis,
     layout,
+    objective_with_unit,
     rounded,
     shown_range,
     text,
@@ -34,7 +35,7 @@ def best_so_far_figure(comparison: Comparison) -> Figure | None:
     scale = 100 if comparison.is_by_accuracy else 1
     last_values = [scale * study.best_so_far[-1][1] for study in shown]
     early = [scale * value for study in shown for _, value in study.best_so_far]
-    low, high = shown_range([*early, *last_values], higher_is_better=comparison.is_by_accuracy)
+    low, high = shown_range([*early, *last_values], higher_is_better=comparison.maximizes)
     left_out = "" if len(shown) == len(drawn) else f" The first {len(shown)} of {formats.count(len(drawn), 'study')}."
     beyond = " A line that begins beyond the axis comes from worse values."
     return Figure(
@@ -50,10 +51,7 @@ def best_so_far_figure(comparison: Comparison) -> Figure | None:
             showlegend=True,
             margin={"l": 8, "r": 16, "t": 32 + 18 * (len(shown) // 3), "b": 8},
             xaxis=axis("trials (in the order of their numbers)", tickformat=",d", nticks=7, rangemode="tozero"),
-            yaxis=axis(
-                "best select accuracy (%)" if scale == 100 else "best select cross-entropy<br>(nats per row)",
-                range=[low, high],
-            ),
+            yaxis=axis(f"best {objective_with_unit(comparison.studies[0].search)}", range=[low, high]),
         ),
     )
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from storage.reports.markup import clean
+from studies.objectives import metric_of
+from studies.spec import SearchSpec
 
 Item = TypeVar("Item")
 
@@ -26,6 +28,7 @@ GOOD = "--good"
 BAD = "--bad"
 PLAIN_FILL = "--plain-fill"
 
+_UNITS = {"cross_entropy": "select cross-entropy<br>(nats per row)", "accuracy": "select accuracy (%)"}
 _GOLDEN = 0.618033988749895
 
 
@@ -49,6 +52,12 @@ class Figure:
     data: Sequence[dict[str, Any]]
     layout: dict[str, Any]
     only: str | None = None
+
+
+def objective_with_unit(search: SearchSpec) -> str:
+    """Return what ranks trials, as an axis is called by it."""
+    own = text(metric_of(search.objective), 60) + (" (%)" if search.by_accuracy else "")
+    return _UNITS.get(search.objective, own)
 
 
 def layout(**parts: Any) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from storage.reports.figures.figure import (
     Figure,
     axis,
     layout,
+    objective_with_unit,
     rounded,
     shown_range,
     text,
     thinned,
     thinning_note,
 )
-from studies.objectives import metric_of
 
 MOST_POINTS = 1500
 _MOST_TICKS = 800
@@ -28,17 +28,16 @@ _CAPTION = (
     "Each dot is a complete trial; the line is the best value so far. Pruned and failed trials have no value; they are "
     "marked below."
 )
-_UNITS = {"cross_entropy": "select cross-entropy<br>(nats per row)", "accuracy": "select accuracy (%)"}
 
 
-def best_so_far(trials: Iterable[TrialRecord], *, by_accuracy: bool) -> list[TrialRecord]:
+def best_so_far(trials: Iterable[TrialRecord], *, maximizes: bool) -> list[TrialRecord]:
     """Return the trials, by number, whose value is better than all before."""
     steps: list[TrialRecord] = []
     for trial in trials:
         if trial.value is None:
             continue
         best = steps[-1].value if steps else None
-        if best is None or (trial.value > best if by_accuracy else trial.value < best):
+        if best is None or (trial.value > best if maximizes else trial.value < best):
             steps.append(trial)
     return steps
 
@@ -49,12 +48,9 @@ def history(content: ReportContent, most_points: int = MOST_POINTS) -> Figure | 
     if not ended:
         return None
     search = content.answer.study.spec.search
-    scale = 100 if search.by_accuracy else 1
-    unit = _UNITS.get(search.objective) or text(metric_of(search.objective), 60) + (
-        " (%)" if search.by_accuracy else ""
-    )
+    scale, unit = 100 if search.by_accuracy else 1, objective_with_unit(search)
     complete = [trial for trial in ended if trial.state == "complete" and trial.value is not None]
-    steps = best_so_far(complete, by_accuracy=search.maximizes)
+    steps = best_so_far(complete, maximizes=search.maximizes)
     kept = {trial.number for trial in steps}
     shown = thinned(complete, most_points, [i for i, trial in enumerate(complete) if trial.number in kept])
     low, high = shown_range([scale * (trial.value or 0.0) for trial in complete], higher_is_better=search.maximizes)

@@ -8,7 +8,7 @@ from storage.reports import formats
 from storage.reports.comparison.searches import Way, ways
 from storage.reports.comparison.value import ComparedStudy, Comparison
 from storage.reports.figures.best_so_far import COLOURS, DASHES, MOST_LINES, SYMBOLS
-from storage.reports.figures.figure import Figure, axis, layout, rounded, shown_range, text
+from storage.reports.figures.figure import Figure, axis, layout, objective_with_unit, rounded, shown_range, text
 
 Spent = Literal["trials", "epochs"]
 _AXES = {
@@ -25,7 +25,7 @@ def ways_figure(comparison: Comparison, spent: Spent) -> Figure | None:
     if not curves:
         return None
     values = [value for _, curve in curves for _, of_seeds in curve for value in of_seeds]
-    low, high = shown_range(values, higher_is_better=comparison.is_by_accuracy)
+    low, high = shown_range(values, higher_is_better=comparison.maximizes)
     left_out = "" if len(found) <= MOST_LINES else f" The first {MOST_LINES} of {len(found)} ways."
     beyond = "" if all(low <= value <= high for value in values) else " What begins beyond the axis has worse values."
     has_band = any(len(way.studies) > 1 for way, _ in curves)
@@ -41,10 +41,7 @@ def ways_figure(comparison: Comparison, spent: Spent) -> Figure | None:
             showlegend=True,
             margin={"l": 8, "r": 16, "t": 32 + 18 * (len(curves) // 3), "b": 8},
             xaxis=axis(_AXES[spent], tickformat=",d", nticks=7, rangemode="tozero"),
-            yaxis=axis(
-                "best select accuracy (%)" if scale == 100 else "best select cross-entropy<br>(nats per row)",
-                range=[low, high],
-            ),
+            yaxis=axis(f"best {objective_with_unit(comparison.studies[0].search)}", range=[low, high]),
         ),
     )
 
