@@ -21,6 +21,7 @@ from storage.compared import read_comparison
 from storage.confirmed import read_conclusion
 from storage.contents import read_content, read_status
 from storage.database import Database, database_path, open_for_reading, open_for_writing
+from storage.enqueued import params_to_enqueue
 from storage.queries import (
     Answer,
     StudyRecord,
@@ -41,7 +42,6 @@ from storage.trained import trained
 from storage.upgrade import Upgrade
 from storage.upgrade import upgrade as upgrade_database
 from studies.errors import InputError, NoResultError
-from studies.space import settings_to_enqueue
 from studies.study_file import read_study, with_options
 
 DEFAULT_STORAGE = "sqlite:///regsearch.db"
@@ -280,15 +280,14 @@ def enqueue(name: str, settings: Sequence[str], *, storage: str | None = None) -
     """Let settings of the user's own be tried next; return the trial's number and the study.
 
     Args:
-        settings: "name=value" each, such as "l2=1e-4"; the sampler chooses what isn't given.
+        settings: "name=value" each, such as "l2=1e-4"; the sampler chooses what isn't given. A HyperModel's are
+            those that an earlier trial asked for.
+
+    Raises InputError for a name or a value outside the study's space.
     """
     with reading(storage) as database:
         record = get_study(database, name)
-    if not settings:
-        raise InputError("give at least one setting, such as --param l2=1e-4")
-    if record.spec.model.hypermodel is not None:
-        raise InputError(f"the settings of {name} are a HyperModel's, which only its trials know: none can be given")
-    params = settings_to_enqueue(settings, record.spec.space)
+        params = params_to_enqueue(database, record, settings)
     with writing(storage) as database:
         return StudyStore.open(database, record).enqueue(params), record
 

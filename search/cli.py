@@ -409,7 +409,7 @@ def main() -> NoReturn:
     except _UsageError as error:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StoppedBySignal as stopped:
-        _exit_with(how_to_resume(stopped.study, stopped.storage), 128 + stopped.number)
+        _exit_with(how_to_resume(stopped.spec, stopped.storage), 128 + stopped.number)
     except (typer.Abort, KeyboardInterrupt):
         _exit_with("stopped before anything was begun; the same command begins or goes on", 130)
     sys.exit(code if isinstance(code, int) else 0)

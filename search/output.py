@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from storage.queries import StudyRecord
     from storage.reports.comparison.value import Comparison
     from storage.reports.content import ReportContent
+    from studies.spec import StudySpec
 
 T = TypeVar("T")
 
@@ -63,8 +64,7 @@ def print_result(result: "RunResult", as_json: bool, storage: str | None) -> Non
         lambda a: {**answer_json(a, conclusion), "ended": result.reason.value},
     )
     if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
-        trust = " --trust-code" if answer.study.spec.model.hypermodel is not None else ""
-        print(f"{how_to_resume(name, storage)}{trust}", file=sys.stderr)
+        print(how_to_resume(answer.study.spec, storage), file=sys.stderr)
     if result.reason is StopReason.STOPPED:
         raise typer.Exit(128 + (result.signal or signal.SIGTERM))
 
@@ -74,10 +74,14 @@ def width() -> int:
     return shutil.get_terminal_size((_WIDTH_ELSEWHERE, 24)).columns if sys.stdout.isatty() else _WIDTH_ELSEWHERE
 
 
-def how_to_resume(name: str, storage: str | None) -> str:
+def how_to_resume(spec: "StudySpec", storage: str | None) -> str:
     """Return the line that says how to go on with a study."""
     option = "" if storage is None else f" --storage {shlex.quote(storage)}"
-    return f"go on with: regsearch resume {name}{option}"
+    return f"go on with: regsearch resume {spec.study.name}{option}{_trust(spec)}"
+
+
+def _trust(spec: "StudySpec") -> str:
+    return "" if spec.model.hypermodel is None else " --trust-code"
 
 
 def progress_for(quiet: bool) -> "Progress":
@@ -127,7 +131,7 @@ def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str]) -> 
     if number >= total:
         print(
             f"it lies beyond the study's total of {total}: raise it with "
-            f"`regsearch resume {study.name} --trials {number + 1}`",
+            f"`regsearch resume {study.name} --trials {number + 1}{_trust(study.spec)}`",
             file=sys.stderr,
         )
 

@@ -148,7 +148,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         )
         database.gives_up = lambda: phases.is_stopping
         database.lock_seconds = _LOCK_SECONDS
-        handled = graceful_stop(phases.stop, name, options.storage) if options.handle_signals else None
+        handled = graceful_stop(phases.stop, spec, options.storage) if options.handle_signals else None
         with handled or nullcontext(Received()) as received:
             reason = _run_and_record(phases, store)
         database.gives_up = lambda: False

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from studies.spec import StudySpec
+
 
 class StoppedBySignal(BaseException):
     """A second signal came; whatever is under way is given up."""
 
-    def __init__(self, number: int, study: str, storage: str | None) -> None:
+    def __init__(self, number: int, spec: StudySpec, storage: str | None) -> None:
         super().__init__(number)
         self.number = number
-        self.study = study
+        self.spec = spec
         self.storage = storage
 
 
@@ -25,7 +27,7 @@ class Received:
 
 
 @contextmanager
-def graceful_stop(stop: Callable[[], None], study: str, storage: str | None) -> Iterator[Received]:
+def graceful_stop(stop: Callable[[], None], spec: StudySpec, storage: str | None) -> Iterator[Received]:
     """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only.
 
     Whatever comes later is ignored: the process is ending. SIGHUP keeps its meaning: `nohup` works.
@@ -38,7 +40,7 @@ def graceful_stop(stop: Callable[[], None], study: str, storage: str | None) -> 
             received.number = number
             stop()
         elif received.count == 2:
-            raise StoppedBySignal(received.number, study, storage)
+            raise StoppedBySignal(received.number, spec, storage)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

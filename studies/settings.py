@@ -1,5 +1,6 @@
 """What a trial's parameters stand for: a regularization, or a HyperModel's own settings by their names."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from studies.space import PARAMETERS, Regularization
@@ -35,9 +36,14 @@ Settings = Regularization | NamedSettings
 
 def settings_of(params: Params) -> Settings:
     """Return what parameters stand for: a regularization where they are those of our space and no others."""
-    if _ALWAYS <= params.keys() <= set(PARAMETERS):
+    if is_regularization(params):
         return Regularization.from_params(params)
     return NamedSettings(tuple(sorted(params.items())))
+
+
+def is_regularization(names: Iterable[str]) -> bool:
+    """Return whether parameters of these names are those of our space and no others."""
+    return _ALWAYS <= set(names) <= set(PARAMETERS)
 
 
 def _short(value: Value) -> str:

@@ -263,12 +263,6 @@ def test_older_studies_keep_their_fingerprint() -> None:
     assert not {"model.hypermodel", "model.hypermodel_sha256"} & StudySpec().identity().keys()
 
 
-def test_settings_cannot_be_enqueued_before_they_are_known(search: Search, tmp_path: Path, storage: str) -> None:
-    search(settings=[write_code(tmp_path)], trust_code=True, engine=InlineEngine(AskingTrainer), trials=1)
-    with pytest.raises(InputError, match="HyperModel"):
-        api.enqueue("smoke", ["l2=1e-4"], storage=storage)
-
-
 def test_tensorboard_shows_the_hypermodels_settings(search: Search, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import plugin_data_pb2

@@ -1,0 +1,65 @@
+"""Settings of a user's own for a HyperModel: what its trials asked for can be given, and nothing else."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import AskingTrainer, write_code
+from helpers import rows
+
+from search import api
+from search.engines.inline import InlineEngine
+from search.output import how_to_resume
+from search.result import RunResult
+from studies.errors import InputError
+
+Search = Callable[..., RunResult]
+Own = Callable[[int], RunResult]
+
+
+@pytest.fixture
+def own(search: Search, tmp_path: Path) -> Own:
+    """Search a HyperModel of fake trials up to a total; the first trial has its defaults."""
+
+    def run(trials: int) -> RunResult:
+        options: dict[str, Any] = {"confirm": False, "trust_code": True, "engine": InlineEngine(AskingTrainer)}
+        return search(settings=[write_code(tmp_path)], workers=1, trials=trials, **options)
+
+    return run
+
+
+def test_what_is_given_is_tried_next_and_the_sampler_chooses_the_rest(own: Own, storage: str) -> None:
+    own(2)
+    given = ["kind=wide", "units=96", "lr=0.02"]
+    number, _ = api.enqueue("smoke", given, storage=storage)
+    own(4)
+    params = rows(storage)[number]["params"]
+    assert (number, params["kind"], params["units"], params["lr"]) == (2, "wide", 96, 0.02)
+    assert params.keys() == {"kind", "units", "lr", "rate"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("l2=1e-4", "NAME one that a trial has asked for: kind, layers, lr, rate, units; given was 'l2=1e-4'"),
+        ("units", "NAME one that a trial has asked for"),
+        ("units=100", "units is a whole number from 32 to 512 in steps of 32 in this study; given was 100"),
+        ("units=544", "units is a whole number from 32 to 512"),
+        ("lr=nan", "lr is a number from 0.0001 to 0.1 in this study; given was nan"),
+        ("lr=much", "lr is a number from 0.0001 to 0.1 in this study; given was much"),
+        ("kind=round", "kind is one of wide, deep in this study; given was round"),
+    ],
+)
+def test_what_no_trial_asked_for_is_refused(own: Own, storage: str, setting: str, message: str) -> None:
+    own(1)
+    with pytest.raises(InputError) as raised:
+        api.enqueue("smoke", [setting], storage=storage)
+    assert message in str(raised.value)
+    assert len(rows(storage)) == 1
+
+
+def test_the_line_that_says_how_to_go_on_has_trust_code(own: Own, search: Search) -> None:
+    assert how_to_resume(own(1).answer.study.spec, None) == "go on with: regsearch resume smoke --trust-code"
+    plain = search(name="plain", trials=1, confirm=False)
+    assert how_to_resume(plain.answer.study.spec, None) == "go on with: regsearch resume plain"
