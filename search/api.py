@@ -88,9 +88,9 @@ def run(
         name: the study's name in the database, if not the file's.
         trials: its total over all runs, at least 1; if not given, the file's, or what it was raised to.
         timeout: of this run, such as "30m", if not the file's.
-        workers: how many trials may run at once, at least 1; one a core if not given.
+        workers: how many trials may run at once, at least 1; one a core if not given, on a cluster all it has.
         data: auto, a data set's name, or the path of data of your own (see the README), if not the file's.
-        engine: processes or inline, or an engine of your own.
+        engine: processes, inline or ray, or an engine of your own, such as `search.engines.ray.RayEngine("auto")`.
         settings: "section.key=value" each, over the file's.
         confirm: whether the best are confirmed, where the study's `confirm.seeds` isn't 0.
         progress: told what happens. If not given, it is shown in the notebook's cell, on the terminal, or elsewhere as

@@ -9,6 +9,25 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from search.options import (
+    Address,
+    AsJson,
+    Checkpoints,
+    CpusPerWorker,
+    Data,
+    Engine,
+    GpusPerWorker,
+    Name,
+    NoConfirm,
+    Quiet,
+    Settings,
+    Storage,
+    TensorBoard,
+    Timeout,
+    Trials,
+    TrustCode,
+    Workers,
+)
 from search.output import (
     how_to_resume,
     print_,
@@ -37,58 +56,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="The study's name in the database.", show_default=False)]
-_Storage = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL", help="Database, sqlite:///FILE  [default: $REGSEARCH_STORAGE, else sqlite:///regsearch.db]"
-    ),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-_Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-_Timeout = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Of this run, such as 30m; running trials are finished.")
-]
-_Workers = Annotated[int | None, typer.Option(metavar="W", help="Trials at once  [default: one a core]")]
-_Trials = Annotated[int | None, typer.Option(metavar="N", help="The study's total, over all its runs.")]
-_Data = Annotated[
-    str | None,
-    typer.Option(metavar="DATA", help="auto, mnist, digits, an .npz file, a folder of IDX files or of images."),
-]
-_Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the study file; may be repeated.")
-]
-_Engine = Annotated[str, typer.Option(metavar="ENGINE", help="Where trials train: processes or inline.")]
-_NoConfirm = Annotated[bool, typer.Option("--no-confirm", help="Don't confirm the best on fresh seeds.")]
-_TensorBoard = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Leave TensorBoard's files of each finished trial in DIR/STUDY.")
-]
-_Checkpoints = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Leave a .keras model of each epoch in DIR/STUDY.")
-]
-_TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the code that model.hypermodel names.")]
-
 
 @app.command()
 def run(
     study: Annotated[str, typer.Argument(metavar="[STUDY]", help="A ready study or a .toml file.")] = "mnist",
     name: Annotated[str | None, typer.Option(metavar="N", help="Its name in the database.")] = None,
-    trials: _Trials = None,
-    timeout: _Timeout = None,
-    workers: _Workers = None,
-    data: _Data = None,
-    engine: _Engine = "processes",
-    settings: _Settings = None,
-    tensorboard: _TensorBoard = None,
-    checkpoints: _Checkpoints = None,
-    no_confirm: _NoConfirm = False,
-    trust_code: _TrustCode = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
-    storage: _Storage = None,
+    trials: Trials = None,
+    timeout: Timeout = None,
+    workers: Workers = None,
+    data: Data = None,
+    engine: Engine = "processes",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    settings: Settings = None,
+    tensorboard: TensorBoard = None,
+    checkpoints: Checkpoints = None,
+    no_confirm: NoConfirm = False,
+    trust_code: TrustCode = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    storage: Storage = None,
 ) -> None:
     """Begin a study, or go on with it, and print the best configuration."""
     from search import api
+    from search.engines import make_engine
 
     result = api.run(
         study,
@@ -98,7 +90,7 @@ def run(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=engine,
+        engine=make_engine(engine, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker),
         settings=settings or [],
         confirm=not no_confirm,
         progress=progress_for(quiet),
@@ -112,22 +104,26 @@ def run(
 
 @app.command()
 def resume(
-    name: _Name,
-    trials: _Trials = None,
-    timeout: _Timeout = None,
-    workers: _Workers = None,
-    data: _Data = None,
-    engine: _Engine = "processes",
-    tensorboard: _TensorBoard = None,
-    checkpoints: _Checkpoints = None,
-    no_confirm: _NoConfirm = False,
-    trust_code: _TrustCode = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
-    storage: _Storage = None,
+    name: Name,
+    trials: Trials = None,
+    timeout: Timeout = None,
+    workers: Workers = None,
+    data: Data = None,
+    engine: Engine = "processes",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    tensorboard: TensorBoard = None,
+    checkpoints: Checkpoints = None,
+    no_confirm: NoConfirm = False,
+    trust_code: TrustCode = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    storage: Storage = None,
 ) -> None:
     """Go on with an interrupted study to its own total."""
     from search import api
+    from search.engines import make_engine
 
     result = api.resume(
         name,
@@ -136,7 +132,7 @@ def resume(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=engine,
+        engine=make_engine(engine, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker),
         confirm=not no_confirm,
         progress=progress_for(quiet),
         handle_signals=True,
@@ -149,20 +145,24 @@ def resume(
 
 @app.command()
 def confirm(
-    name: _Name,
+    name: Name,
     top: Annotated[int | None, typer.Option(metavar="K", help="How many of the best configurations.")] = None,
     seeds: Annotated[int | None, typer.Option(metavar="S", help="On how many fresh seeds, at least 3.")] = None,
-    timeout: _Timeout = None,
-    workers: _Workers = None,
-    data: _Data = None,
-    engine: _Engine = "processes",
-    trust_code: _TrustCode = False,
-    as_json: _Json = False,
-    quiet: _Quiet = False,
-    storage: _Storage = None,
+    timeout: Timeout = None,
+    workers: Workers = None,
+    data: Data = None,
+    engine: Engine = "processes",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    trust_code: TrustCode = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    storage: Storage = None,
 ) -> None:
     """Train the finalists on fresh seeds, then show them the test rows once."""
     from search import api
+    from search.engines import make_engine
 
     result = api.confirm(
         name,
@@ -172,7 +172,7 @@ def confirm(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=engine,
+        engine=make_engine(engine, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker),
         progress=progress_for(quiet),
         handle_signals=True,
         trust_code=trust_code,
@@ -181,7 +181,7 @@ def confirm(
 
 
 @app.command()
-def stop(name: _Name, storage: _Storage = None) -> None:
+def stop(name: Name, storage: Storage = None) -> None:
     """Ask the coordinator of a study to stop, and wait until it has."""
     from search import api
 
@@ -190,7 +190,7 @@ def stop(name: _Name, storage: _Storage = None) -> None:
 
 
 @app.command(name="list")
-def list_(as_json: _Json = False, storage: _Storage = None) -> None:
+def list_(as_json: AsJson = False, storage: Storage = None) -> None:
     """List all studies."""
     from search import api
     from storage.reports import studies
@@ -199,7 +199,7 @@ def list_(as_json: _Json = False, storage: _Storage = None) -> None:
 
 
 @app.command()
-def status(name: _Name, as_json: _Json = False, storage: _Storage = None) -> None:
+def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show a study's counts, pace and time left."""
     from search import api
     from storage.reports import status
@@ -209,10 +209,10 @@ def status(name: _Name, as_json: _Json = False, storage: _Storage = None) -> Non
 
 @app.command()
 def trials(
-    name: _Name,
+    name: Name,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    as_json: _Json = False,
-    storage: _Storage = None,
+    as_json: AsJson = False,
+    storage: Storage = None,
 ) -> None:
     """Show every trial of a study."""
     from search import api
@@ -228,7 +228,7 @@ def trials(
 
 
 @app.command()
-def best(name: _Name, as_json: _Json = False, storage: _Storage = None) -> None:
+def best(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show the answer so far: the confirmed one, or the best trial."""
     from search import api
     from storage.reports.document import answer_json
@@ -247,13 +247,13 @@ def best(name: _Name, as_json: _Json = False, storage: _Storage = None) -> None:
 
 @app.command()
 def report(
-    name: _Name,
+    name: Name,
     kind: Annotated[
         str | None,
         typer.Option("--format", metavar="FORMAT", help="text, json or html  [default: text; of a file, html]"),
     ] = None,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it to a file, such as report.html.")] = None,
-    storage: _Storage = None,
+    storage: Storage = None,
 ) -> None:
     """Report on a study: the answer, finalists, techniques, curves, importance, cost."""
     from search import api
@@ -265,9 +265,9 @@ def report(
 @app.command()
 def compare(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two studies or more.", show_default=False)],
-    as_json: _Json = False,
+    as_json: AsJson = False,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as a page, FILE.html.")] = None,
-    storage: _Storage = None,
+    storage: Storage = None,
 ) -> None:
     """Show studies side by side: what more training rows change, or which sampler finds more."""
     from search import api
@@ -280,7 +280,7 @@ def compare(
 
 @app.command()
 def export(
-    name: _Name,
+    name: Name,
     output: Annotated[
         str, typer.Option(metavar="DIR", help="The folder; not there yet, or empty.", show_default=False)
     ],
@@ -288,8 +288,8 @@ def export(
         int | None, typer.Option(metavar="N", help="A trial's number  [default: the confirmed winner, else the best]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of an export in DIR.")] = False,
-    trust_code: _TrustCode = False,
-    storage: _Storage = None,
+    trust_code: TrustCode = False,
+    storage: Storage = None,
 ) -> None:
     """Write the winner as a Keras model, with a script, its settings and a card."""
     from search import api
@@ -301,12 +301,12 @@ def export(
 
 @app.command()
 def enqueue(
-    name: _Name,
+    name: Name,
     params: Annotated[
         list[str],
         typer.Option("--param", metavar="NAME=VALUE", help="A setting to try, such as l2=1e-4 or dropout=off."),
     ],
-    storage: _Storage = None,
+    storage: Storage = None,
 ) -> None:
     """Try settings of your own next; the sampler chooses what you leave open."""
     from search import api
@@ -322,7 +322,7 @@ def dashboard(
         list[str] | None,
         typer.Option(metavar="NAME", help="Answer to this host name too, for a proxy in front; may be repeated."),
     ] = None,
-    storage: _Storage = None,
+    storage: Storage = None,
 ) -> None:
     """Serve optuna-dashboard for the database, read-only, on this machine."""
     from search import api
@@ -337,7 +337,7 @@ def dashboard(
 
 
 @app.command()
-def doctor(data: _Data = None, settings: _Settings = None, as_json: _Json = False, storage: _Storage = None) -> None:
+def doctor(data: Data = None, settings: Settings = None, as_json: AsJson = False, storage: Storage = None) -> None:
     """Check data, database, versions and machine."""
     from search import doctor
 
@@ -349,7 +349,7 @@ def doctor(data: _Data = None, settings: _Settings = None, as_json: _Json = Fals
 @app.command()
 def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The copy; it mustn't be there yet.")],
-    storage: _Storage = None,
+    storage: Storage = None,
 ) -> None:
     """Copy the database to a file, also while a search runs."""
     from search import api
@@ -358,7 +358,7 @@ def backup(
 
 
 @app.command()
-def upgrade(storage: _Storage = None) -> None:
+def upgrade(storage: Storage = None) -> None:
     """Bring a database of an earlier version to this one's schema."""
     from search import api
 
@@ -371,9 +371,9 @@ def upgrade(storage: _Storage = None) -> None:
 
 @app.command()
 def delete(
-    name: _Name,
+    name: Name,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask on a terminal.")] = False,
-    storage: _Storage = None,
+    storage: Storage = None,
 ) -> None:
     """Delete a study with all its trials and logs."""
     from search import api

@@ -11,6 +11,7 @@ from typing import Protocol
 from search.engines.base import Engine
 from search.events import (
     Answer,
+    EngineRemark,
     EpochFinished,
     Event,
     LookFinished,
@@ -170,11 +171,14 @@ class Coordinator:
         while not self._stop_requested:
             self._look_round()
             self._fill_workers()
-            if not self._running:
-                assert self._ending is not None
+            if self._ending is not None and not self._running and not self._may_begin_again():
                 return self._ending
             self.engine.wait(self._handle, POLL_SECONDS)
         return StopReason.STOPPED
+
+    def _may_begin_again(self) -> bool:
+        """Return whether a trial whose worker was lost waits for another worker."""
+        return bool(self._waiting) and self._ending is not StopReason.TIMEOUT
 
     def _look_round(self) -> None:
         """See whether the time is over, and once a second whether somebody asked for a stop."""
@@ -219,6 +223,9 @@ class Coordinator:
 
     def _handle(self, event: Event) -> Answer:
         """Record an event; return whether its trial goes on, and with which value where it asked for one."""
+        if isinstance(event, EngineRemark):
+            self.progress.message(event.text)
+            return False
         task = self._running.get(event.number)
         if task is None or task.attempt != event.attempt:
             return False  # of an attempt that was given up

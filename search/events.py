@@ -97,9 +97,16 @@ class TrialRemark:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineRemark:
+    """Something that a user should know of the machines that train; one line."""
+
+    text: str
+
+
 Ended = TrialFinished | LookFinished | TrialFailed
 SaidByWorker = EpochFinished | Suggest | Ended | TrialRemark
-Event = SaidByWorker | WorkerLost
+Event = SaidByWorker | WorkerLost | EngineRemark
 
 _SAID_BY_WORKERS: dict[str, Any] = {
     "EpochFinished": (EpochFinished, {"metrics": EpochMetrics}),

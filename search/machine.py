@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 
 def core_count() -> int:
@@ -22,3 +23,13 @@ def versions() -> dict[str, str]:
     """Return the versions that results depend on."""
     packages = ("tensorflow", "keras", "optuna", "numpy", "regsearch")
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def processor() -> str:
+    """Return which processor this machine has, in its maker's words."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:  # no Linux
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()

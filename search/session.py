@@ -12,12 +12,12 @@ from search.data import load_dataset, located
 from search.data.arrays import Dataset, DataUnavailableError
 from search.data.shared import shared
 from search.data.splits import make_splits
-from search.engines import make_engine
+from search.engines import described, make_engine
 from search.engines.base import Engine
 from search.engines.kept import KeptEngine
 from search.event_files import EventFiles
 from search.hypermodel_code import with_code
-from search.machine import core_count, memory_bytes, versions
+from search.machine import memory_bytes, versions
 from search.output_folder import claim, study_folder
 from search.phases import Phases
 from search.progress import Progress
@@ -83,8 +83,9 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     """Begin a study, or go on with it, search until it ends and confirm it; see `search.api.run` for what is raised."""
     path, name = options.path, spec.study.name
     spec = with_code(spec, trusts_code=options.trusts_code)
-    workers, timeout = _checked_workers(options.workers), _checked_timeout(spec, options)
+    timeout = _checked_timeout(spec, options)
     engine = make_engine(options.engine) if isinstance(options.engine, str) else options.engine
+    workers = engine.planned_workers(_checked_workers(options.workers))
     sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
     _tell_of_recipes(spec, options.progress)
     dataset, info = _examine(spec, options)
@@ -111,7 +112,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             sampler_for=sampler_for,
             pruner=pruner,
             needs_all_trials=_needs_all_trials(spec),
-            engine=type(engine).__name__,
+            engine=described(engine),
             workers=workers,
             versions=versions(),
         )
@@ -253,10 +254,8 @@ def _run_and_record(phases: Phases, store: StudyStore) -> StopReason:
             store.end_run(outcome)
 
 
-def _checked_workers(workers: int | None) -> int:
-    if workers is None:
-        return core_count()
-    if not 1 <= workers <= _MOST_WORKERS:
+def _checked_workers(workers: int | None) -> int | None:
+    if workers is not None and not 1 <= workers <= _MOST_WORKERS:
         raise InputError(f"workers are from 1 to {_MOST_WORKERS}; given was {workers}")
     return workers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from search.files import TEMPORARY
 from studies.trial import Purpose
 
-_CHECKPOINT, _ENDED, _WEIGHTS = ".checkpoint", ".ended", ".weights.npz"
+CHECKPOINT, _ENDED, _WEIGHTS = ".checkpoint", ".ended", ".weights.npz"
 
 
 class TrialFiles:
@@ -29,13 +29,13 @@ class TrialFiles:
 
     def checkpoint(self, number: int, epochs: int) -> Path:
         """Return where a trial's state after so many epochs lies."""
-        return self.folder / f"{self._kind}-{number}.{epochs}{_CHECKPOINT}"
+        return self.folder / f"{self._kind}-{number}.{epochs}{CHECKPOINT}"
 
     def checkpoints(self, number: int) -> list[Path]:
         """Return a trial's checkpoints that are there, the newest first; what somebody else put there is none."""
         by_epochs = {
             int(epochs): path
-            for path in self.folder.glob(f"{self._kind}-{number}.*{_CHECKPOINT}")
+            for path in self.folder.glob(f"{self._kind}-{number}.*{CHECKPOINT}")
             if (epochs := path.name.split(".")[1]).isdecimal() and path.name.count(".") == 2
         }
         return [by_epochs[epochs] for epochs in sorted(by_epochs, reverse=True)]
@@ -47,6 +47,14 @@ class TrialFiles:
     def weights(self, number: int) -> Path:
         """Return where the weights of a complete trial lie, if they are kept."""
         return self.folder / f"{self._kind}-{number}{_WEIGHTS}"
+
+    def of_trial(self, number: int) -> dict[str, bytes]:
+        """Return what is kept of a trial, by its file's name: what a worker elsewhere needs to go on."""
+        kept = {}
+        for path in [*self.checkpoints(number), self.ended(number), self.weights(number)]:
+            with suppress(OSError):
+                kept[path.name] = path.read_bytes()
+        return kept
 
     def forget(self, number: int) -> None:
         """Remove what a trial needed while it was under way."""
@@ -60,7 +68,7 @@ class TrialFiles:
     def clean(self, running: Collection[int]) -> None:
         """Remove what no trial under way needs; while nobody trains."""
         prefixes = tuple(f"{self._kind}-{number}." for number in running)
-        for suffix in (_CHECKPOINT, _ENDED, TEMPORARY):
+        for suffix in (CHECKPOINT, _ENDED, TEMPORARY):
             found = self.folder.glob(f"{self._kind}-*{suffix}")
             self._remove(path for path in found if suffix == TEMPORARY or not path.name.startswith(prefixes))
 

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from search.events import (
     Answer,
     Ended,
+    EngineRemark,
     EpochFinished,
     Event,
     LookFinished,
@@ -243,7 +244,7 @@ def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[Tr
         events.flush()
 
     def ask(event: Event) -> Answer:
-        assert not isinstance(event, WorkerLost)
+        assert not isinstance(event, WorkerLost | EngineRemark)
         say(to_line(event))
         return isinstance(event, EpochFinished | Suggest) and answer_from_line(commands.get())
 

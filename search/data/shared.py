@@ -1,7 +1,7 @@
 """One read-only copy of a data set for all processes of a machine: its arrays as files that are mapped into memory."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,17 @@ def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     try:
-        for key in KEYS:
-            np.save(folder / f"{key}.npy", getattr(dataset, key), allow_pickle=False)
+        write_arrays({key: getattr(dataset, key) for key in KEYS}, folder)
         del dataset  # while others read the copy, nobody needs the original
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:
+    """Write the arrays of a data set, by their keys, where `read_shared` finds them; raises OSError."""
+    for key, array in arrays.items():
+        np.save(folder / f"{key}.npy", array, allow_pickle=False)
 
 
 def read_shared(folder: Path, name: str) -> Dataset:

@@ -15,6 +15,13 @@ Handler = Callable[[Event], Answer]
 class Engine(Protocol):
     """Runs tasks on workers and hands on what they say."""
 
+    def planned_workers(self, asked: int | None) -> int:
+        """Return how many trials may run at once, if not asked as many as suit; nothing is started yet.
+
+        Raises InputError where so many can't run.
+        """
+        ...
+
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
         """Begin to start the workers; returns at once.
 
@@ -33,6 +40,10 @@ class Engine(Protocol):
         """Return the numbers of the tasks whose workers still start: they have not begun with them."""
         ...
 
+    def is_busy(self) -> bool:
+        """Return whether a submitted task has not come to its end."""
+        ...
+
     def submit(self, task: TrialTask) -> None:
         """Give a task to a free worker."""
         ...
@@ -40,7 +51,8 @@ class Engine(Protocol):
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
         """Hand on what workers say, until something was said or the time is over.
 
-        What the handler raises passes through. Raises NoResultError where workers can't start.
+        What the handler raises passes through. Raises NoResultError where workers can't start, UnavailableError
+        where the machines that they are on can't be reached any more.
         """
         ...
 

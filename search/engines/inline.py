@@ -7,6 +7,7 @@ from pathlib import Path
 
 from search.engines.base import Handler
 from search.events import TrialFailed
+from search.machine import core_count
 from search.training.setup import ThreadsError, TrainerSetup, make_trainer
 from search.training.trainer import Trainer
 from search.worker import train_and_say
@@ -24,6 +25,10 @@ class InlineEngine:
         self._trainer: Trainer | None = None
         self._task: TrialTask | None = None
 
+    def planned_workers(self, asked: int | None) -> int:
+        """Return what was asked for, one a core if nothing was: it has no effect."""
+        return core_count() if asked is None else asked
+
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
         """Remember the setup; TensorFlow starts with the first trial."""
         self._setup = setup
@@ -36,6 +41,10 @@ class InlineEngine:
     def starting(self) -> list[int]:
         """Return none: who could ask is the one that trains."""
         return []
+
+    def is_busy(self) -> bool:
+        """Return whether a task waits to be trained."""
+        return self._task is not None
 
     def submit(self, task: TrialTask) -> None:
         """Take a task for the next wait."""

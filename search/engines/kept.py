@@ -14,6 +14,10 @@ class KeptEngine:
         self._engine = engine
         self._started: tuple[TrainerSetup, int] | None = None
 
+    def planned_workers(self, asked: int | None) -> int:
+        """Return how many trials may run at once."""
+        return self._engine.planned_workers(asked)
+
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
         """Start the workers, unless at least as many are there."""
         if self._started is not None and self._started[0] == setup and self._started[1] >= workers:
@@ -30,6 +34,10 @@ class KeptEngine:
         """Return the numbers of the tasks whose workers still start."""
         return self._engine.starting()
 
+    def is_busy(self) -> bool:
+        """Return whether a submitted task has not come to its end."""
+        return self._engine.is_busy()
+
     def submit(self, task: TrialTask) -> None:
         """Give a task to a free worker."""
         self._engine.submit(task)
@@ -44,7 +52,7 @@ class KeptEngine:
 
     def stop(self) -> None:
         """End all workers if one of them is busy; what is idle waits for the next coordinator."""
-        if self._started is not None and self._engine.free_workers() < self._started[1]:
+        if self._engine.is_busy():
             self.close()
 
     def close(self) -> None:

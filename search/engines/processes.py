@@ -4,113 +4,74 @@ A worker's death is known at once from the end of its pipe. Workers have a sessi
 Ctrl-C in the terminal reaches the coordinator alone; they end by themselves when it is gone.
 """
 
-import contextlib
 import dataclasses
 import os
 import selectors
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search.engines.base import Handler
-from search.events import (
-    EpochFinished,
-    Suggest,
-    TrialFailed,
-    TrialRemark,
-    WorkerLost,
-    answer_to_line,
-    from_line,
+from search.engines.gpus import check_share, gpus_of
+from search.engines.worker_process import (
+    GRACE_SECONDS,
+    KERAS_TRIALS_PER_PROCESS,
+    START_TRIES,
+    WORKER_COMMAND,
+    WorkerProcess,
+    is_worn_out,
+    last_line,
 )
+from search.events import EpochFinished, Suggest, TrialFailed, TrialRemark, WorkerLost, answer_to_line, from_line
+from search.machine import core_count
 from search.training.setup import TrainerSetup
-from search.worker import READY_LINE, setup_to_line, task_to_line
+from search.worker import READY_LINE, task_to_line
 from studies.errors import NoResultError
 from studies.trial import TrialTask
 
-WORKER_COMMAND = (sys.executable, "-P", "-m", "search.worker")  # -P: a folder `search` nearby is not ours
-
-_KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow keeps some megabytes of each network that Keras compiled
-_START_TRIES = 5
-_GRACE_SECONDS = 2.0
-_ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
-
-
-class _Worker:
-    """One subprocess, and the task that it has."""
-
-    def __init__(self, command: Sequence[str], setup: TrainerSetup, log: Path) -> None:
-        self.log = log
-        self.task: TrialTask | None = None
-        self.is_ready = False
-        self.trials = 0
-        self.failed_starts = 0  # of this slot, in a row
-        self.given_up: str | None = None  # why it was killed
-        self._unread = b""
-        with log.open("ab") as log_file:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log_file,
-                env={**os.environ, **_ENVIRONMENT},
-                start_new_session=True,
-            )
-        self.send(setup_to_line(setup))
-
-    def send(self, line: str) -> None:
-        """Write a line; a worker that has died is noticed where its events are read."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(line.encode())
-            self.process.stdin.flush()
-
-    def fileno(self) -> int:
-        """Return the descriptor that its events are read from."""
-        assert self.process.stdout is not None
-        return self.process.stdout.fileno()
-
-    def read_lines(self) -> list[str] | None:
-        """Return the lines that came; None where the worker is gone."""
-        content = os.read(self.fileno(), 65536)
-        if not content:
-            return None
-        *lines, self._unread = (self._unread + content).split(b"\n")
-        return [line.decode() for line in lines]
-
-    def end(self, deadline: float) -> str:
-        """Make sure that the process is over, killed if it isn't by the deadline; return how it ended."""
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):  # an answer that could not be sent any more
-                pipe.close()
-        try:
-            code = self.process.wait(max(deadline - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
-        return f"ended by signal {-code}" if code < 0 else f"exited with code {code}"
-
 
 class ProcessEngine:
-    """The engine `processes`."""
+    """The engine `processes`.
+
+    Args:
+        command: starts a worker.
+        keras_trials_per_process: after so many trials of Keras a worker is replaced.
+        gpus_per_worker: how many GPUs, or which part of one, a worker has; None: all workers share all of them.
+    """
 
     def __init__(
-        self, command: Sequence[str] = WORKER_COMMAND, keras_trials_per_process: int = _KERAS_TRIALS_PER_PROCESS
+        self,
+        command: Sequence[str] = WORKER_COMMAND,
+        keras_trials_per_process: int = KERAS_TRIALS_PER_PROCESS,
+        gpus_per_worker: float | None = None,
     ) -> None:
         self._command = command
         self._keras_trials_per_process = keras_trials_per_process
+        self.options = {} if gpus_per_worker is None else {"gpus_per_worker": gpus_per_worker}
+        self._gpus_per_worker = None
+        if gpus_per_worker is not None:
+            self._gpus_per_worker = check_share("--gpus-per-worker", gpus_per_worker, "0")
         self._setup: TrainerSetup | None = None
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
+
+    def planned_workers(self, asked: int | None) -> int:
+        """Return how many workers there will be, one a core if not asked; raises InputError for too few GPUs."""
+        workers = core_count() if asked is None else asked
+        if self._gpus_per_worker is not None:
+            gpus_of(workers, self._gpus_per_worker)
+        return workers
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
         """Start the processes; each loads TensorFlow and the data while the first trials are asked for."""
         self._setup = setup
+        environments = [dict(os.environ) for _ in range(workers)]
+        if self._gpus_per_worker is not None:
+            for environment, gpus in zip(environments, gpus_of(workers, self._gpus_per_worker), strict=True):
+                environment["CUDA_VISIBLE_DEVICES"] = gpus
         try:
-            for slot in range(workers):
-                self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log")))
+            for slot, environment in enumerate(environments):
+                self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log"), environment))
         except OSError as error:
             raise NoResultError(
                 f"{workers} workers can't be started ({error.strerror}): try fewer --workers"
@@ -124,10 +85,15 @@ class ProcessEngine:
         """Return the numbers of the tasks whose workers have not said yet that they are ready."""
         return [worker.task.number for worker in self._workers if worker.task is not None and not worker.is_ready]
 
+    def is_busy(self) -> bool:
+        """Return whether a worker has a task."""
+        return any(worker.task is not None for worker in self._workers)
+
     def submit(self, task: TrialTask) -> None:
         """Send the task to a worker that has none."""
+        assert self._setup is not None
         slot = next(slot for slot, worker in enumerate(self._workers) if worker.task is None)
-        if self._is_worn_out(self._workers[slot]):
+        if is_worn_out(self._workers[slot].trials, self._setup.spec, self._keras_trials_per_process):
             self._retire(slot)
         worker = self._workers[slot]
         worker.task = task
@@ -158,7 +124,7 @@ class ProcessEngine:
         """Terminate all workers, then wait for them."""
         for worker in self._workers:
             worker.process.terminate()
-        deadline = time.monotonic() + _GRACE_SECONDS
+        deadline = time.monotonic() + GRACE_SECONDS
         while self._workers:
             worker = self._workers.pop()
             self._selector.unregister(worker)
@@ -168,27 +134,21 @@ class ProcessEngine:
         """Return the workers' process ids."""
         return [worker.process.pid for worker in self._workers]
 
-    def _new_worker(self, log: Path) -> _Worker:
+    def _new_worker(self, log: Path, environment: Mapping[str, str]) -> WorkerProcess:
         assert self._setup is not None
-        worker = _Worker(self._command, self._setup, log)
+        worker = WorkerProcess(self._command, self._setup, log, environment)
         self._selector.register(worker, selectors.EVENT_READ)
         return worker
-
-    def _is_worn_out(self, worker: _Worker) -> bool:
-        assert self._setup is not None
-        spec = self._setup.spec
-        is_keras = spec.training.trainer == "keras" or spec.model.hypermodel is not None
-        return is_keras and worker.trials >= self._keras_trials_per_process
 
     def _retire(self, slot: int) -> None:
         """Replace a worker that has no task."""
         worker = self._workers[slot]
         self._selector.unregister(worker)
         worker.process.terminate()
-        worker.end(time.monotonic() + _GRACE_SECONDS)
-        self._workers[slot] = self._new_worker(worker.log)
+        worker.end(time.monotonic() + GRACE_SECONDS)
+        self._workers[slot] = self._new_worker(worker.log, worker.environment)
 
-    def _hear(self, worker: _Worker, line: str, handler: Handler) -> None:
+    def _hear(self, worker: WorkerProcess, line: str, handler: Handler) -> None:
         if line + "\n" == READY_LINE:
             worker.is_ready, worker.failed_starts = True, 0
             return
@@ -207,31 +167,26 @@ class ProcessEngine:
             event = dataclasses.replace(event, log=str(worker.log))
         handler(event)
 
-    def _replace_dead(self, worker: _Worker, handler: Handler) -> None:
+    def _replace_dead(self, worker: WorkerProcess, handler: Handler) -> None:
         """Put a new worker in a dead one's place, and say that its trial was lost."""
         self._selector.unregister(worker)
         self._workers.remove(worker)
-        ending = worker.end(time.monotonic() + _GRACE_SECONDS)
+        ending = worker.end(time.monotonic() + GRACE_SECONDS)
         ending = worker.given_up or ending
         failed_starts = 0 if worker.is_ready else worker.failed_starts + 1
-        if failed_starts < _START_TRIES:
-            successor = self._new_worker(worker.log)
+        if failed_starts < START_TRIES:
+            successor = self._new_worker(worker.log, worker.environment)
             successor.failed_starts = failed_starts
             self._workers.append(successor)
         elif not self._workers:
-            raise NoResultError(f"workers can't start ({ending}): {_last_line(worker.log)}; their log is {worker.log}")
+            raise NoResultError(f"workers can't start ({ending}): {last_line(worker.log)}; their log is {worker.log}")
         if worker.task is None:
             return
-        if not worker.is_ready and failed_starts < _START_TRIES:  # it never began with its task
+        if not worker.is_ready and failed_starts < START_TRIES:  # it never began with its task
             self.submit(worker.task)
         else:
             reason = f"its worker was lost ({ending}); its log is {worker.log}"
             handler(WorkerLost(number=worker.task.number, attempt=worker.task.attempt, reason=reason))
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
 
 
 ENGINE = ProcessEngine

@@ -21,7 +21,7 @@ from search.training.early_stopping import EarlyStopping
 from search.trial_files import TrialFiles
 from studies.trial import EpochMetrics
 
-_KEPT = 2
+KEPT_STATES = 2
 
 Arrays = Sequence[NDArray[Any]]
 
@@ -172,7 +172,7 @@ class FileCheckpoints:
     def _write(self, state: TrialState) -> None:
         epochs = len(state.curve)
         write_durably(self._files.checkpoint(self._number, epochs), sealed(_pack(self.identity, state)))
-        for old in self._files.checkpoints(self._number)[_KEPT:]:
+        for old in self._files.checkpoints(self._number)[KEPT_STATES:]:
             old.unlink(missing_ok=True)
 
 

@@ -1,0 +1,136 @@
+"""`python -m search.engines.ray_gateway`: the process in which Ray's client lives, between coordinator and cluster.
+
+Ray ends its client's process when a cluster's head is gone, takes over signals and writes to the terminal: none of
+that reaches the coordinator, which sees this process end. It keeps the workers, one actor each, as many as the
+cluster has room for, and writes what comes back of trials into the coordinator's files.
+"""
+
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from math import ceil
+from multiprocessing.connection import Connection
+from typing import Any
+
+from search.data.arrays import KEYS
+from search.engines.ray_workers import Begin, Places, RayWorkers
+from search.training.setup import load_data
+from studies.errors import InputError, RegsearchError, UnavailableError, one_line
+
+_TICK_SECONDS = 1.0
+_END_SECONDS = 10.0  # after which a process whose coordinator is gone ends whatever it does
+_OBJECT_STORE_BYTES = 100_000_000  # of a Ray of our own; states of trials pass through it
+
+
+def capacity(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
+    """Return how many workers the nodes have room for, whatever else runs there."""
+    asked = {"CPU": cpus, "GPU": gpus}
+    return sum(
+        min(int(node["Resources"].get(name, 0.0) / count + 1e-9) for name, count in asked.items() if count)
+        for node in nodes
+        if node["Alive"]
+    )
+
+
+def main() -> None:
+    """Serve the coordinator at the other end of the descriptor that is given."""
+    connection = Connection(int(sys.argv[1]))
+    begin: Begin = connection.recv()
+    happened: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+
+    def listen() -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                happened.put(connection.recv())
+        happened.put(("stop",))
+        time.sleep(_END_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        with suppress(BrokenPipeError):
+            _serve(begin, connection, happened)
+    finally:
+        import ray
+
+        ray.shutdown()
+        shutil.rmtree(begin.folder, ignore_errors=True)
+
+
+def _serve(begin: Begin, connection: Connection, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+    import ray
+
+    workers = RayWorkers(begin, connection.send, lambda *what: happened.put(what))
+    said: Places | None = None
+    try:
+        _connect(begin)
+        data = []
+        if begin.address is not None:
+            dataset = load_data(begin.node.setup)
+            data = [ray.put({key: getattr(dataset, key) for key in KEYS})]
+        workers.begin(data)
+        workers.tick(capacity(ray.nodes(), begin.cpus, begin.gpus))
+        threading.Thread(target=_look_round, args=(begin, happened), daemon=True).start()
+        while True:
+            places = Places(count=workers.count(), waiting=workers.waiting())
+            if places != said:
+                connection.send(places)
+                said = places
+            what, *arguments = happened.get()
+            if what == "stop":
+                return
+            getattr(workers, what)(*arguments)
+    except RegsearchError as error:
+        connection.send(error)
+    finally:
+        workers.close()
+
+
+def _look_round(begin: Begin, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+    """Look once a second which nodes there are; where the head is gone, that call ends the process after a while."""
+    import ray
+
+    while True:
+        time.sleep(_TICK_SECONDS)
+        with suppress(Exception):
+            happened.put(("tick", capacity(ray.nodes(), begin.cpus, begin.gpus)))
+
+
+def _connect(begin: Begin) -> None:
+    """Raises InputError where this machine hasn't what is asked, UnavailableError where no cluster answers."""
+    import ray
+
+    warnings.simplefilter("ignore")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
+    try:
+        if begin.address is not None:
+            ray.init(address=begin.address, **quiet)
+            return
+        ray.init(
+            address="local",
+            num_cpus=max(ceil(begin.workers * begin.cpus), 1),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=begin.folder,
+            **quiet,
+        )
+    except Exception as error:
+        where = "Ray can't be started here" if begin.address is None else f"no Ray cluster answers at {begin.address}"
+        raise UnavailableError(f"{where} ({one_line(str(error))})") from error
+    if capacity(ray.nodes(), begin.cpus, begin.gpus) < begin.workers:
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        raise InputError(
+            f"--gpus-per-worker {begin.gpus:g}: this machine's GPUs ({gpus}) are not enough for {begin.workers} "
+            "workers; give fewer --workers, or a smaller part of a GPU"
+        )
+
+
+if __name__ == "__main__":
+    main()
