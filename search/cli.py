@@ -27,6 +27,7 @@ from search.options import (
     Trials,
     TrustCode,
     Workers,
+    made,
 )
 from search.output import (
     how_to_resume,
@@ -80,7 +81,6 @@ def run(
 ) -> None:
     """Begin a study, or go on with it, and print the best configuration."""
     from search import api
-    from search.engines import make_engine
 
     result = api.run(
         study,
@@ -90,7 +90,7 @@ def run(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=make_engine(engine, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker),
+        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
         settings=settings or [],
         confirm=not no_confirm,
         progress=progress_for(quiet),
@@ -123,7 +123,6 @@ def resume(
 ) -> None:
     """Go on with an interrupted study to its own total."""
     from search import api
-    from search.engines import make_engine
 
     result = api.resume(
         name,
@@ -132,7 +131,7 @@ def resume(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=make_engine(engine, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker),
+        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
         confirm=not no_confirm,
         progress=progress_for(quiet),
         handle_signals=True,
@@ -162,7 +161,6 @@ def confirm(
 ) -> None:
     """Train the finalists on fresh seeds, then show them the test rows once."""
     from search import api
-    from search.engines import make_engine
 
     result = api.confirm(
         name,
@@ -172,7 +170,7 @@ def confirm(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=make_engine(engine, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker),
+        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
         progress=progress_for(quiet),
         handle_signals=True,
         trust_code=trust_code,

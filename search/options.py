@@ -1,8 +1,11 @@
 """The options that several commands have."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from search.engines.base import Engine as MadeEngine
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The study's name in the database.", show_default=False)]
 Storage = Annotated[
@@ -43,3 +46,15 @@ Checkpoints = Annotated[
     str | None, typer.Option(metavar="DIR", help="Leave a .keras model of each epoch in DIR/STUDY.")
 ]
 TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the code that model.hypermodel names.")]
+
+
+def made(
+    engine: str, address: str | None, cpus_per_worker: float | None, gpus_per_worker: float | None
+) -> "MadeEngine":
+    """Return the engine that is asked for, with the options that are given; raises InputError."""
+    from search import session
+
+    options = {"address": address, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
+    return session.make_engine(  # type: ignore[attr-defined]
+        engine, **{name: value for name, value in options.items() if value is not None}
+    )

@@ -17,20 +17,19 @@ def engine_names() -> list[str]:
 
 
 def make_engine(name: str, **options: Any) -> Engine:
-    """Return a new engine; options that are None aren't given to it.
+    """Return a new engine, made with these options.
 
     Raises InputError for an unknown name, and for an option that this engine hasn't.
     """
     if name not in engine_names():
         raise InputError(f"no engine is called {name!r}: there are {', '.join(engine_names())}")
     make = importlib.import_module(f"{__name__}.{name}").ENGINE
-    given = {option: value for option, value in options.items() if value is not None}
-    for option in given.keys() - set(_parameters(name)):
+    for option in options.keys() - set(_parameters(name)):
         others = [other for other in engine_names() if option in _parameters(other)]
         raise InputError(
             f"--{option.replace('_', '-')} is nothing that the engine {name} knows; give --engine {' or '.join(others)}"
         )
-    engine: Engine = make(**given)
+    engine: Engine = make(**options)
     return engine
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import fakes
 import pytest
+from ray_cluster import RayCluster, a_cluster, needs_ray
 
 from search.engines import engine_names, make_engine
 from search.engines.base import Engine
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
+from search.engines.ray import RayEngine
 from search.events import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
 from search.training.setup import TrainerSetup
 from studies.errors import InputError, NoResultError
@@ -21,9 +23,10 @@ from studies.spec import StudySpec
 from studies.trial import TrialTask
 
 FAKE_WORKER = [sys.executable, str(Path(__file__).parents[1] / "fakes.py")]
-FAKES: dict[str, Callable[[], Engine]] = {  # what a new engine must be given to run without training
-    "inline": lambda: InlineEngine(fakes.FakeTrainer),
-    "processes": lambda: ProcessEngine(FAKE_WORKER),
+FAKES: dict[str, Callable[[str], Engine]] = {  # what a new engine must be given to run without training
+    "inline": lambda _: InlineEngine(fakes.FakeTrainer),
+    "processes": lambda _: ProcessEngine(FAKE_WORKER),
+    "ray": lambda address: RayEngine(address, command=FAKE_WORKER, environment=fakes.environment()),
 }
 SPEC = StudySpec().changed(training={"max_epochs": 4, "trainer": "keras"})
 SETUP = TrainerSetup(spec=SPEC, source="digits", sha256="0" * 64)
@@ -33,13 +36,36 @@ def task(number: int = 0, attempt: int = 0) -> TrialTask:
     return TrialTask(number=number, attempt=attempt, params={"regularizer": "none", "number": number})
 
 
-@pytest.fixture(params=engine_names())
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with a_cluster() as cluster:
+        yield cluster
+
+
+Make = Callable[[], Engine]
+
+
+@pytest.fixture(params=[pytest.param(name, marks=needs_ray if name == "ray" else ()) for name in engine_names()])
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Make:
     assert request.param in FAKES, "a new engine needs a fake trainer here"
-    engine = FAKES[request.param]()
+    address = ""
+    if request.param == "ray":
+        cluster: RayCluster = request.getfixturevalue("cluster")
+        address = cluster.address
+        for name, value in cluster.environment.items():
+            monkeypatch.setenv(name, value)
+    return lambda: FAKES[request.param](address)
+
+
+@pytest.fixture
+def engine(make: Make, tmp_path: Path) -> Iterator[Engine]:
+    engine = make()
     engine.start(SETUP, 2, tmp_path / "worker-")
-    yield engine
-    engine.stop()
+    try:
+        Listener().listen(engine, lambda: engine.free_workers() > 0)
+        yield engine
+    finally:
+        engine.stop()
 
 
 class Listener:
@@ -97,11 +123,10 @@ def test_a_stopped_trial_says_no_more_and_its_worker_is_free(engine: Engine) -> 
 
 
 def test_what_a_trial_raises_is_its_failure_and_its_traceback_is_logged(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_FAULTS", json.dumps({"0": "raise", "1": "diverge"}))
-    engine.stop()
-    engine = FAKES["inline" if isinstance(engine, InlineEngine) else "processes"]()
+    engine = make()
     engine.start(SETUP, 1, tmp_path / "worker-")
     for number, reason in ((0, "ValueError: a fault was asked for"), (1, "diverged at epoch 0")):
         listener = Listener()
@@ -127,7 +152,7 @@ def test_what_the_handler_raises_passes_through(engine: Engine) -> None:
 
 
 def test_an_unknown_engine_is_refused_with_the_names() -> None:
-    with pytest.raises(InputError, match="there are inline, processes"):
+    with pytest.raises(InputError, match="there are inline, processes, ray"):
         make_engine("rays")
     assert isinstance(make_engine("processes"), ProcessEngine)
 
