@@ -1,0 +1,253 @@
+"""Trials on a Ray cluster: the same bits as here, whatever happens to its nodes, and nothing of it stays."""
+
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fakes
+import numpy as np
+import pytest
+from conftest import Command, RecordingProgress
+from ray_cluster import RayCluster, a_cluster, needs_ray, of_session
+
+from search import api
+from search.data import load_dataset
+from search.engines.inline import InlineEngine
+from search.engines.processes import ProcessEngine
+from search.engines.ray import RayEngine
+from search.events import EpochFinished, Event, TrialFinished, WorkerLost
+from search.training.setup import TrainerSetup
+from studies.errors import UnavailableError
+from studies.spec import StudySpec
+from studies.trial import TrialTask
+
+pytestmark = needs_ray
+
+FAKE_WORKER = [sys.executable, str(Path(fakes.__file__))]
+SPEC = StudySpec().changed(training={"max_epochs": 6})
+TASK = TrialTask(number=0, attempt=0, params={"regularizer": "none"})
+
+
+@pytest.fixture(scope="module")
+def running_cluster() -> Iterator[RayCluster]:
+    with a_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running_cluster: RayCluster, monkeypatch: pytest.MonkeyPatch) -> RayCluster:
+    for name, value in running_cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    return running_cluster
+
+
+def fake_engine(cluster: RayCluster) -> RayEngine:
+    return RayEngine(cluster.address, command=FAKE_WORKER, environment=fakes.environment())
+
+
+def heard(
+    engine: Any, setup: TrainerSetup, tasks: list[TrialTask], folder: Path, answer: Callable[[Event], bool]
+) -> list[Event]:
+    """What an engine says until these tasks have ended."""
+    events: list[Event] = []
+
+    def handle(event: Event) -> bool:
+        events.append(event)
+        return isinstance(event, EpochFinished) and answer(event)
+
+    engine.start(setup, 2, folder / "worker-")
+    try:
+        waiting = list(tasks)
+        for _ in range(600):
+            while waiting and engine.free_workers():
+                engine.submit(waiting.pop(0))
+            engine.wait(handle, 0.2)
+            if not waiting and not engine.is_busy():
+                return events
+        raise AssertionError(events)
+    finally:
+        engine.stop()
+
+
+def rows(storage: str) -> list[dict[str, Any]]:
+    """A study's trials without what the clock says."""
+    with api.trials("smoke", storage=storage) as (_, trials):
+        found = [dataclasses.asdict(trial) for trial in trials]
+    for row in found:
+        del row["started_at"], row["ended_at"]
+        row["metrics"] = {name: figure for name, figure in row["metrics"].items() if name != "seconds"}
+    return found
+
+
+def test_real_trials_give_the_same_bits_though_the_data_are_on_no_node(cluster: RayCluster, tmp_path: Path) -> None:
+    digits = load_dataset("digits")
+    source = tmp_path / "own.npz"
+    np.savez(source, **{key: getattr(digits, key)[:300] for key in ("x_train", "y_train", "x_test", "y_test")})
+    spec = StudySpec().changed(training={"max_epochs": 3}, model={"hidden": [16]}, data={"source": str(source)})
+    setup = TrainerSetup(spec=spec, source=str(source), sha256=load_dataset(str(source)).sha256)
+    tasks = [
+        TrialTask(number=number, attempt=0, params={"regularizer": "l2", "l2": 10.0**-number, "dropout": 0.3})
+        for number in range(1, 4)
+    ]
+    ends = [heard(ProcessEngine(), setup, tasks, tmp_path, lambda _: True)]
+    ray, forgets = RayEngine(cluster.address), iter([source.unlink])
+
+    def forget(_: Event) -> bool:  # a worker that starts later reads what the store has
+        for unlink in forgets:
+            unlink()
+        return True
+
+    ends.append(heard(ray, setup, tasks, tmp_path, forget))
+    said = [
+        {
+            (event.number, event.metrics.epoch): event.metrics.stop_loss
+            for event in events
+            if isinstance(event, EpochFinished)
+        }
+        for events in ends
+    ]
+    assert said[0] == said[1]
+    values = [
+        {event.number: event.outcome.select_cross_entropy for event in events if isinstance(event, TrialFinished)}
+        for events in ends
+    ]
+    assert values[0] == values[1]
+    assert len(values[0]) == 3
+
+
+def test_with_one_worker_the_study_is_the_one_of_the_default_engine(cluster: RayCluster, tmp_path: Path) -> None:
+    found = []
+    for engine in (RayEngine(cluster.address), ProcessEngine()):
+        storage = f"sqlite:///{tmp_path}/{type(engine).__name__}.db"
+        result = api.run("smoke", storage=storage, engine=engine, workers=1, progress=RecordingProgress())
+        assert result.answer.counts.finished == 6
+        found.append(rows(storage))
+    assert len(found[0]) == 6
+    assert found[0] == found[1]
+
+
+def test_a_lost_node_costs_no_attempt_and_a_new_one_is_used(
+    cluster: RayCluster, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.3")
+
+    class Losing(RecordingProgress):
+        def epoch_finished(self, task: Any, metrics: Any) -> None:
+            if (task.number, metrics.epoch) == (2, 1):
+                cluster.do("lose")
+                cluster.do("add")
+
+    progress = Losing()
+    alone = [f"search.{name}_options={{ n_startup_trials = 100 }}" for name in ("sampler", "pruner")]
+    options: dict[str, Any] = {"trials": 14, "workers": 2, "settings": ["training.max_epochs=5", *alone]}
+    result = api.run("smoke", storage=storage, engine=fake_engine(cluster), progress=progress, **options)
+    assert result.answer.counts.finished == 14
+    assert [text for text in progress.messages if "goes on from its last epoch on another one" in text]
+    monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0")
+    undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
+    api.run("smoke", storage=undisturbed, engine=InlineEngine(fakes.FakeTrainer), progress=progress, **options)
+
+    def given(where: str) -> dict[int, tuple[Any, ...]]:
+        with api.trials("smoke", storage=where) as (_, trials):
+            return {trial.number: (trial.params, trial.value) for trial in trials if trial.state == "complete"}
+
+    both = given(storage).keys() & given(undisturbed).keys()
+    assert len(both) >= 5
+    assert all(given(storage)[number] == given(undisturbed)[number] for number in both)
+
+
+@pytest.mark.parametrize("first_is_ray", [True, False])
+def test_a_trial_goes_on_elsewhere_from_its_last_epoch(
+    cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_is_ray: bool
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"0": "die once"}')  # whoever trains epoch 1, on attempt 0
+    monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.2")
+    files = tmp_path / "trials"
+    files.mkdir()
+    setup = TrainerSetup(spec=SPEC, source="digits", sha256="0" * 64, files=str(files))
+    engines = [lambda: fake_engine(cluster), lambda: ProcessEngine(FAKE_WORKER)]
+    begun, gone_on = engines if first_is_ray else engines[::-1]
+    setup = dataclasses.replace(setup, sha256=load_dataset("digits").sha256)
+    later = dataclasses.replace(TASK, attempt=1)
+    stopped = heard(begun(), setup, [later], tmp_path, lambda event: event.metrics.epoch < 3)  # type: ignore[union-attr]
+    assert len(stopped) == 4
+    assert list(files.glob("*.checkpoint"))
+    *epochs, end = heard(gone_on(), setup, [TASK], tmp_path, lambda _: True)
+    assert isinstance(end, TrialFinished), "it trained epoch 1 again"
+    assert len(epochs) == 6
+
+
+def test_a_worker_that_dies_is_told_with_its_log_and_one_that_hangs_is_given_up(
+    cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"0": "die", "1": "hang"}')
+    setup = TrainerSetup(spec=SPEC, source="digits", sha256=load_dataset("digits").sha256)
+    engine, lost = fake_engine(cluster), []
+    engine.start(setup, 2, tmp_path / "worker-")
+    try:
+        for _ in range(300):
+            engine.wait(lambda event: bool(lost.append(event)), 0.1)
+            if engine.free_workers() and not engine.is_busy() and not lost:
+                engine.submit(TASK)
+            if len(lost) == 1 and not engine.is_busy():
+                hanging = dataclasses.replace(TASK, number=1)
+                engine.submit(hanging)
+            if len(lost) == 1 and 1 not in engine.starting():
+                engine.give_up(hanging, "it was stuck")
+            if len(lost) == 2:
+                break
+    finally:
+        engine.stop()
+    assert [type(event) for event in lost] == [WorkerLost, WorkerLost]
+    assert "exited with code 7" in lost[0].reason
+    assert str(tmp_path / "worker-") in lost[0].reason
+    assert "it was stuck" in lost[1].reason
+
+
+def test_where_no_cluster_answers_one_line_says_so(regsearch: Command, cluster: RayCluster) -> None:
+    done = regsearch("run", "smoke", "--engine", "ray", "--address", "127.0.0.1:9", "--quiet")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "127.0.0.1:9" in done.stderr
+
+
+def test_an_own_ray_comes_and_goes_with_the_run(regsearch: Command, cluster: RayCluster) -> None:
+    with regsearch.start("run", "smoke", "--engine", "ray", "--workers", "1", "--trials", "50", "--quiet") as process:
+        for _ in range(600):
+            if list(regsearch.folder.rglob("study-smoke-worker-0.log")):
+                break
+            time.sleep(0.1)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        (gateway,) = [int(pid) for pid in children if b"ray_gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(of_session(gateway)) > 4
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "regsearch resume smoke" in err
+    assert of_session(gateway) == []
+
+
+def test_a_head_that_is_gone_is_one_message_and_the_study_goes_on_here(
+    storage: str, cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.3")
+
+    class Beheading(RecordingProgress):
+        is_done = False
+
+        def epoch_finished(self, task: Any, metrics: Any) -> None:
+            if not self.is_done:
+                self.is_done = True
+                cluster.do("lose head")
+
+    with pytest.raises(UnavailableError, match=r"the Ray at .* is gone .*regsearch resume smoke") as told:
+        api.run("smoke", storage=storage, engine=fake_engine(cluster), trials=40, progress=Beheading())
+    assert told.value.exit_code == 3
+    result = api.resume(
+        "smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer), trials=8, progress=Beheading()
+    )
+    assert result.answer.counts.finished == 8
