@@ -25,8 +25,12 @@ class NodeFolder:
             self.path = _made(name)
             with suppress(FileNotFoundError):  # whoever used it last removed it a moment ago
                 self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-                if self._filled(fill):
-                    return
+                try:
+                    if self._filled(fill):
+                        return
+                except BaseException:
+                    os.close(self._lock)
+                    raise
                 os.close(self._lock)
 
     def leave(self) -> None:
