@@ -176,7 +176,7 @@ class NodeWorker:
                 return
             self._is_closed = True
             self._worker.process.kill()
-            self._worker.process.wait()
+            self._worker.end(time.monotonic() + GRACE_SECONDS)
             for folder in self._folders:
                 folder.leave()
 
