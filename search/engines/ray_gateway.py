@@ -8,6 +8,7 @@ cluster has room for, and writes what comes back of trials into the coordinator'
 import os
 import queue
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from studies.errors import InputError, RegsearchError, UnavailableError, one_lin
 
 _TICK_SECONDS = 1.0
 _END_SECONDS = 10.0  # after which a process whose coordinator is gone ends whatever it does
+_CONNECT_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 100_000_000  # of a Ray of our own; states of trials pass through it
 
 
@@ -110,6 +112,9 @@ def _connect(begin: Begin) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     try:
         if begin.address is not None:
+            host, _, port = begin.address.rpartition(":")
+            if port.isdecimal():  # Ray itself would try for a quarter of a minute
+                socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
             ray.init(address=begin.address, **quiet)
             return
         ray.init(
