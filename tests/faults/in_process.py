@@ -168,8 +168,8 @@ class _ShortEngine(InlineEngine):
         super().submit(task)
 
 
-def _make_engine(name: str) -> InlineEngine:
-    make_engine(name)
+def _make_engine(name: str, **options: object) -> InlineEngine:
+    make_engine(name, **options)
     return _ShortEngine()
 
 

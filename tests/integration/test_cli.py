@@ -147,7 +147,7 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
         (["run", "smoke", "--workers", "-2"], 2, "workers are from 1"),
         (["run", "smoke", "--set", "nonsense"], 2, "SECTION.KEY=VALUE"),
         (["run", "smoke", "--data", "absent.npz"], 2, "absent.npz"),
-        (["run", "smoke", "--engine", "ray"], 2, "there are inline, processes"),
+        (["run", "smoke", "--engine", "rays"], 2, "there are inline, processes"),
         (["run", "smoke", "--name", "x y"], 2, "study.name"),
         (["run", "smoke", "--set", "search.seed=5"], 2, "search.seed: 0 → 5"),
         (["run", "smoke", "--storage", "nonsense"], 2, "can't be parsed"),

@@ -407,7 +407,7 @@ def test_each_run_is_recorded(search: Search, storage: str) -> None:
         {"study": "smokee"},
         {"settings": ["search.sampler=tpr"]},
         {"settings": ["search.pruner=medain"]},
-        {"engine": "ray"},
+        {"engine": "rays"},
         {"workers": 0},
         {"workers": -1},
         {"trials": 0},
