@@ -5,14 +5,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from studies.spec import StudySpec
+if TYPE_CHECKING:  # `--help` needs no pydantic
+    from studies.spec import StudySpec
 
 
 class StoppedBySignal(BaseException):
     """A second signal came; whatever is under way is given up."""
 
-    def __init__(self, number: int, spec: StudySpec, storage: str | None) -> None:
+    def __init__(self, number: int, spec: "StudySpec", storage: str | None) -> None:
         super().__init__(number)
         self.number = number
         self.spec = spec
@@ -27,7 +29,7 @@ class Received:
 
 
 @contextmanager
-def graceful_stop(stop: Callable[[], None], spec: StudySpec, storage: str | None) -> Iterator[Received]:
+def graceful_stop(stop: Callable[[], None], spec: "StudySpec", storage: str | None) -> Iterator[Received]:
     """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only.
 
     Whatever comes later is ignored: the process is ending. SIGHUP keeps its meaning: `nohup` works.

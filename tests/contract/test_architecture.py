@@ -104,7 +104,7 @@ def test_every_requirement_of_a_lock_is_pinned_with_hashes_and_no_address(name: 
     lock = (ROOT / name).read_text()
     assert "://" not in lock
     pins = re.split(r"\n(?=[a-z0-9])", lock)
-    assert len(pins) > 10
+    assert len(pins) > 5
     for pin in pins[1:]:
         assert re.match(r"[a-z0-9.\-\[\]]+==\S+", pin), pin[:60]
         assert "--hash=sha256:" in pin, pin[:60]
