@@ -53,12 +53,22 @@ def recipes_tried(connection: Connection, uuid: str) -> set[str]:
     return set(tried.scalars())
 
 
-def is_recipe(connection: Connection, uuid: str, number: int) -> bool:
-    """Return whether a trial has a recipe's settings."""
-    recipe = connection.exec_driver_sql(
+def recipe_of(connection: Connection, uuid: str, number: int) -> str | None:
+    """Return which recipe's settings a trial has; None where it has none's."""
+    recipe: str | None = connection.exec_driver_sql(
         "select recipe from regsearch_trials where study_uuid = ? and number = ?", (uuid, number)
     ).scalar()
-    return recipe is not None
+    return recipe
+
+
+def recipes_trial_id(connection: Connection, uuid: str, study_id: int, recipe: str) -> int | None:
+    """Return Optuna's id of the finished trial that was a recipe; None where there is none."""
+    trial_id: int | None = connection.exec_driver_sql(
+        "select t.trial_id from trials t join regsearch_trials r on r.study_uuid = ? and r.number = t.number "
+        "where t.study_id = ? and r.recipe = ? and t.state in ('COMPLETE', 'PRUNED', 'FAIL')",
+        (uuid, study_id, recipe),
+    ).scalar()
+    return trial_id
 
 
 def report(connection: Connection, trial_id: int, step: int, value: float) -> None:

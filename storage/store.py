@@ -21,7 +21,7 @@ from storage.optuna_study import OptunaStudy, suggested
 from storage.queries import DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from studies.errors import StorageError
-from studies.recipes import tried_first
+from studies.recipes import DEFAULTS, tried_after_defaults, tried_first
 from studies.settings import settings_of
 from studies.space import suggest
 from studies.spec import StudySpec
@@ -177,7 +177,8 @@ class StudyStore:
             trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return None
-            fixed = default if statements.is_recipe(connection, self.study_uuid, task.number) else None
+            recipe = statements.recipe_of(connection, self.study_uuid, task.number)
+            fixed = None if recipe is None else self._known_recipes(connection).get(recipe, {}).get(name, default)
             return suggested(self._study(task.number), trial_id, name, distribution, fixed)
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
@@ -205,7 +206,7 @@ class StudyStore:
             if judged is None:
                 return Verdict.RECORDED
             statements.report(connection, trial_id, metrics.epoch, judged)
-            if isinstance(self._pruner, NopPruner) or statements.is_recipe(connection, self.study_uuid, task.number):
+            if isinstance(self._pruner, NopPruner) or self._is_recipe(connection, task):
                 return Verdict.RECORDED
             study = self._study(task.number)
             study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
@@ -300,7 +301,18 @@ class StudyStore:
         if not self._recipes:
             return None
         tried = statements.recipes_tried(connection, self.study_uuid)
-        return next((name for name in self._recipes if name not in tried), None)
+        return next((name for name in self._known_recipes(connection) if name not in tried), None)
+
+    def _known_recipes(self, connection: sqlalchemy.Connection) -> dict[str, dict[str, Any]]:
+        """Return the recipes by name; those of a HyperModel that asks for our space are known from its defaults."""
+        if self._recipes.keys() == {DEFAULTS}:
+            defaults = statements.recipes_trial_id(connection, self.study_uuid, self._study_id, DEFAULTS)
+            if defaults is not None:
+                self._recipes |= tried_after_defaults(self.spec, self._database.storage.get_trial(defaults).params)
+        return self._recipes
+
+    def _is_recipe(self, connection: sqlalchemy.Connection, task: TrialTask) -> bool:
+        return statements.recipe_of(connection, self.study_uuid, task.number) is not None
 
     def _refuse(self, number: int, reason: str) -> None:
         """Fail a waiting trial whose settings, enqueued past us, are none of this space."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from studies.errors import InputError
+from studies.settings import is_regularization
 from studies.space import PARAMETERS, settings_to_enqueue
 from studies.spec import SpaceSpec, StudySpec
+from studies.trial import Params
 
 _PATIENCE = 2  # the course's
 _DECADES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
@@ -67,10 +69,21 @@ def chosen(names: Sequence[str]) -> list[Recipe]:
 
 
 def tried_first(spec: StudySpec) -> dict[str, dict[str, Any]]:
-    """Return the parameters of a study's recipes, by name, in their order; of a HyperModel's none are known yet."""
+    """Return the parameters of a study's recipes, by name, in their order; of a HyperModel's its defaults."""
     if spec.model.hypermodel is not None:
         return {DEFAULTS: {}} if spec.search.recipes else {}
     return fitting(spec.search.recipes, spec.space)
+
+
+def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[str, Any]]:
+    """Return the parameters of further recipes, by name, for a HyperModel whose defaults have these parameters.
+
+    There are some where it asks for our space (`search.regularized`) and for nothing else; what equals the defaults is
+    left out.
+    """
+    if not is_regularization(defaults):
+        return {}
+    return {name: params for name, params in fitting(spec.search.recipes, spec.space).items() if params != defaults}
 
 
 def fitting(names: Sequence[str], space: SpaceSpec) -> dict[str, dict[str, Any]]:

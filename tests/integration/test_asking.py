@@ -20,6 +20,7 @@ from search.result import RunResult
 from storage.database import database_path
 from storage.store import StudyStore
 from studies.errors import InputError, NoResultError
+from studies.settings import settings_of
 from studies.trial import TrialTask
 
 Search = Callable[..., RunResult]
@@ -106,6 +107,38 @@ def test_the_first_trial_has_every_default(asking: Search, storage: str) -> None
     assert rows(storage)[0]["params"] == {"kind": "wide", "units": 64, "lr": 1e-3, "rate": 0.25}
     with api.trials("smoke", storage=storage) as (_, trials):
         assert [trial.recipe for trial in trials] == ["defaults", None]
+
+
+class Regularized(AskingTrainer):
+    """Asks for our space, as `search.regularized` does."""
+
+    @staticmethod
+    def space(ask: Ask, task: TrialTask) -> None:
+        regularizer = ask("regularizer", CategoricalDistribution(["none", "l1", "l2", "l1_l2"]), "none")
+        for name in ("l1", "l2"):
+            if name in regularizer:
+                ask(name, FloatDistribution(1e-7, 1e-2, log=True), 1e-7)
+        ask("batch_norm", CategoricalDistribution(["none", "before_activation", "after_activation"]), "none")
+        if ask("use_dropout", CategoricalDistribution([False, True]), False):
+            ask("dropout", FloatDistribution(0.05, 0.6), 0.05)
+        if ask("early_stopping", CategoricalDistribution([False, True]), False):
+            ask("patience", IntDistribution(1, 2), 1)
+
+
+def test_one_that_asks_for_our_space_has_our_recipes_after_its_defaults(asking: Search, storage: str) -> None:
+    asking(DEFAULTS_FIRST, Regularized, trials=3, workers=1)
+    result = asking(DEFAULTS_FIRST, Regularized, trials=9, workers=1)
+    with api.trials("smoke", storage=storage) as (_, found):
+        trials = list(found)
+    course = ["early stopping", "L1 0.01", "L2 0.01", "L1+L2", "dropout 0.1", "BatchNorm"]
+    assert [trial.recipe for trial in trials] == ["defaults", *course, None, None]
+    texts = [str(settings_of(trial.params)) for trial in trials[:7]]
+    assert texts[0] == "no regularization"
+    assert texts[4:6] == [
+        "L1 1e-05, L2 0.0001, early stopping (patience 2)",
+        "dropout 0.1, early stopping (patience 2)",
+    ]
+    assert result.answer.counts.finished == 9
 
 
 def test_a_default_outside_its_range_is_tried_all_the_same(asking: Search, storage: str) -> None:
