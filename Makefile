@@ -17,7 +17,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade
 
-.PHONY: study test drill mutants honesty lint lock audit bench bench-full clean
+.PHONY: study test drill mutants honesty lint lock audit bench bench-full scale clean
 
 study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
 	$(BIN)/regsearch run
@@ -43,6 +43,9 @@ bench: $(BENCH_INSTALLED)  ## regsearch beside what a user would use instead; a 
 
 bench-full: $(BENCH_INSTALLED) ## longer studies, and batches of 128; an hour
 	$(BIN)/python tests/benchmarks/bench.py --full --output build/bench-full.json
+
+scale: $(INSTALLED)        ## how many workers one coordinator serves, with workers that only pretend to train; half an hour
+	$(BIN)/python tests/benchmarks/scale.py
 
 lock: $(INSTALLED)         ## pin every dependency again, with hashes
 	$(PIN) --extra dev --output-file requirements.lock pyproject.toml

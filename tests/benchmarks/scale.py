@@ -2,9 +2,9 @@
 
     python tests/benchmarks/scale.py [--storage URL] [--workers 1 10 100 1000] [--samplers tpe random qmc]
 
-For each row a process of its own begins a study, enters trials that were finished before, and searches on for so many
-seconds after every worker has a trial; then it is gone, as by `kill -9`, and another goes on until each trial that was
-interrupted trains again. `simulated.py` beside this says what is real and what is pretended.
+For each row a process of its own begins a study, enters trials that were finished before, and searches on for a minute
+after every worker has a trial, and for one more that is measured; then it is gone, as by `kill -9`, and another goes on
+until each trial that was interrupted trains again. `simulated.py` beside this says what is real and what is pretended.
 
 The URL names a database that is not there, and is removed at the end: a file, `sqlite:///FILE`, or a database of a
 PostgreSQL server.
@@ -43,7 +43,6 @@ from studies.study_file import read_study
 SETTINGS = ["data.source=digits", "search.recipes=[]"]
 STARTS_AFTER = 3.0  # seconds: a worker's, which are TensorFlow's
 ENDLESS = 10_000_000  # trials
-SAMPLERS = {"tpe": ["tpe"], "random": ["random"], "qmc": ["qmc"]}
 CALLS = ("ask", "record_epoch", "finish", "keepers")
 
 
@@ -59,7 +58,8 @@ def search_row(job: dict[str, Any]) -> None:
 
     def look(workers: SimulatedEngine) -> None:
         now = clock()
-        if full.at is None and len(workers.log.submitted) >= job["workers"]:
+        begun = workers.log.submitted[job["workers"] - 1 :]
+        if full.at is None and begun and now >= begun[0] + job["warm_up"]:
             full.take(clock, load)
         if full.at is not None and now >= full.at + job["seconds"]:
             over = Moment()
@@ -213,7 +213,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Measure one row, in two processes: the one that is ended, and the one that goes on."""
     with fresh_database(job["storage"]):
         row = _in_a_process("search", job)
-        job = {**job, "trained": row.pop("trained"), "began": time.perf_counter()}
+        job = {**job, "trained": row["trained"], "began": time.perf_counter()}
         return {**job, **row, "restart": _in_a_process("go on", job)}
 
 
@@ -223,7 +223,7 @@ def _in_a_process(what: str, job: dict[str, Any]) -> dict[str, Any]:
     ended = subprocess.run(
         command, input=json.dumps(job), stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, **one_thread}
     )
-    row: dict[str, Any] = json.loads(ended.stdout)
+    row: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return row
 
 
@@ -260,7 +260,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     second = [
-        "| database, sampler, trials before | workers | ask, epoch, finish | coordinator: busy, its processor, server's "
+        "| database, sampler, trials before | workers | ask, epoch, finish | busy, its processor, server's "
         "| statements, transactions a second | written | memory |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -290,7 +290,8 @@ def main() -> None:
     parser.add_argument("--samplers", nargs="+", default=["tpe", "random", "qmc"])
     parser.add_argument("--set", dest="settings", action="append", default=[], help="as of `regsearch run`")
     parser.add_argument("--history", type=int, nargs="+", default=[1000], help="trials that are finished before")
-    parser.add_argument("--seconds", type=float, default=60, help="of the clock, for each row")
+    parser.add_argument("--warm-up", type=float, default=60, help="seconds, from when all have a trial; a long trial's")
+    parser.add_argument("--seconds", type=float, default=60, help="of the clock, that are then measured")
     parser.add_argument("--epoch-seconds", type=float, default=5)
     parser.add_argument("--json", help="a file for all that was measured")
     parser.add_argument("--row", choices=["search", "go on"], help=argparse.SUPPRESS)
@@ -311,6 +312,7 @@ def main() -> None:
                             "settings": options.settings,
                             "workers": workers,
                             "history": history,
+                            "warm_up": options.warm_up,
                             "seconds": options.seconds,
                             "epoch_seconds": options.epoch_seconds,
                         }

@@ -1,4 +1,4 @@
-"""Enters finished trials into a study of `scale.py`, many at once, as a search with a median pruner would have left them."""
+"""Enters finished trials into a study of `scale.py`, as a search with a median pruner would have left them."""
 
 import json
 from collections import deque
@@ -94,7 +94,7 @@ def _enter(connection: sqlalchemy.Connection, study_id: int, uuid: str, rows: li
             tables.setdefault(models.TrialUserAttributeModel, []).append({**of_trial, **shown})
             ours |= row["its"].outcome.columns()
         else:
-            ours |= {name: None for name in row["its"].outcome.columns()} | {"epochs": len(row["metrics"])}
+            ours |= dict.fromkeys(row["its"].outcome.columns()) | {"epochs": len(row["metrics"])}
         tables.setdefault(TrialRow, []).append(ours)
     for table, entered in tables.items():
         connection.execute(insert(table.__table__), entered)

@@ -74,7 +74,7 @@ class Curve:
 
 
 def curve(params: Mapping[str, object], number: int, epochs: int, epoch_seconds: float) -> Curve:
-    """Return the curve of settings on the surrogate of `sampler_forms.py`, with luck that the trial's number decides."""
+    """Return the curve of settings on the surrogate of `sampler_forms.py`; the trial's number decides its luck."""
     setting = Regularization.from_params(params)
     luck = np.random.default_rng(number)
     value = true_value(setting) + NOISE * luck.standard_normal()
@@ -114,7 +114,7 @@ def curve(params: Mapping[str, object], number: int, epochs: int, epoch_seconds:
 
 @dataclass
 class Slot:
-    """One worker: its task, how many of the trial's epochs are trained or under way, and from when to when it trains."""
+    """One worker: its task, how many of its epochs are trained or under way, and from when to when it trains."""
 
     task: TrialTask | None = None
     curve: Curve | None = None
@@ -134,7 +134,7 @@ class Log:
         waits: when a worker had to wait for an answer, and for how long.
         ended: when trials ended.
         submitted: when workers were given trials.
-        back: when trials that were interrupted trained on.
+        back: when trials that were interrupted trained on, or ended by what had waited for its answer.
     """
 
     trained: list[tuple[float, float]] = field(default_factory=list)
@@ -257,6 +257,8 @@ class SimulatedEngine:
             else:
                 slot.task = None
                 self.log.ended.append(now)
+                if self._trained.pop(task.number, None) is not None:  # by an epoch that waited for its answer
+                    self.log.back.append(now)
 
     def _go_on(self, at: int, now: float) -> None:
         """Let a worker train its next epoch, or evaluate after the last."""
