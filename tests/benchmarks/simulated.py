@@ -80,10 +80,10 @@ def curve(params: Mapping[str, object], number: int, epochs: int, epoch_seconds:
     value = true_value(setting) + NOISE * luck.standard_normal()
     relative = 0.87 * (1 + STEP["l1"] * bool(setting.l1) + STEP["l2"] * bool(setting.l2))
     relative *= 1 + STEP["dropout"] * bool(setting.dropout) + STEP[setting.batch_norm]
-    pace, stopping = luck.uniform(1, 2), EarlyStopping(patience=setting.patience)
+    stopping = EarlyStopping(patience=setting.patience)
     metrics, seconds = [], []
     for epoch in range(epochs):
-        loss = float(value + 0.12 * np.exp(-epoch / pace) + NOISE * luck.standard_normal())
+        loss = float(value + 0.12 * np.exp(-epoch / 1.5) + 0.3 * NOISE * luck.standard_normal())
         took = float(epoch_seconds * relative * luck.lognormal(0, 0.05))
         metrics.append(
             EpochMetrics(
