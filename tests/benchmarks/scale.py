@@ -12,6 +12,7 @@ PostgreSQL server.
 
 import argparse
 import json
+import math
 import os
 import resource
 import shutil
@@ -43,6 +44,7 @@ from studies.study_file import read_study
 SETTINGS = ["data.source=digits", "search.recipes=[]"]
 STARTS_AFTER = 3.0  # seconds: a worker's, which are TensorFlow's
 ENDLESS = 10_000_000  # trials
+GOES_ON = 120.0  # seconds at most, after a kill
 CALLS = ("ask", "record_epoch", "finish", "keepers")
 
 
@@ -76,8 +78,11 @@ def go_on_row(job: dict[str, Any]) -> None:
     clock, trained = Clock(job["began"]), {int(number): epochs for number, epochs in job["trained"].items()}
 
     def look(workers: SimulatedEngine) -> None:
-        if len(workers.log.back) == len(trained):
-            say({"first_back": min(workers.log.back), "all_back": max(workers.log.back), "seconds": clock()})
+        back = workers.log.back
+        if len(back) == len(trained):
+            say({"first_back": min(back), "all_back": max(back)})
+        if clock() > GOES_ON:  # there are more workers than it can serve
+            say({"first_back": min(back, default=math.inf), "all_back": math.inf})
 
     simulated = SimulatedEngine(
         clock, epoch_seconds=job["epoch_seconds"], start_seconds=STARTS_AFTER, trained=trained, look=look
@@ -270,7 +275,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         restart, calls = row["restart"], row["calls"]
         first.append(
             f"{what}| {row['trials']:.2f} | {row['share']:.3f} | {1000 * row['wait']:,.0f}, "
-            f"{1000 * row['longest_waits']:,.0f} ms | {restart['first_back']:.0f}, {restart['all_back']:.0f} s "
+            f"{1000 * row['longest_waits']:,.0f} ms | {restart['first_back']:.0f}, {_or_more(restart['all_back'])} s "
             f"| {row['lost']:.1f} s |"
         )
         finish = calls.get("finish", 0) + calls.get("keepers", 0)
@@ -281,6 +286,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             f"| {row['peak']:,.0f} MB |"
         )
     return "\n".join([*first, "", *second])
+
+
+def _or_more(seconds: float) -> str:
+    return f"{seconds:.0f}" if math.isfinite(seconds) else f"more than {GOES_ON:.0f}"
 
 
 def main() -> None:
