@@ -110,7 +110,6 @@ def _trained(trainer: Any, folder: Path, params: dict[str, Any], at: int = 99) -
 @pytest.mark.parametrize(
     ("code", "name", "params"),
     [
-        (GUIDE, "build_model", GUIDES),
         (TUNED_FIT, "MyHyperModel", {"units": 16, "shuffle": True, "batch_size": 16, "epochs": 2}),
         (LOOP, "MyHyperModel", {"units": 32, "batch_size": 64, "learning_rate": 1e-3}),
     ],
@@ -179,8 +178,7 @@ def test_the_objective_is_what_fit_returns(make: Callable[..., Any], result: str
     assert outcome.value(objective) == value
 
 
-@pytest.mark.parametrize("objective", ["val_loss", "val_accuracy"])
-@pytest.mark.parametrize("own_fit", [False, True])
+@pytest.mark.parametrize(("objective", "own_fit"), [("val_loss", True), ("val_accuracy", False)])
 def test_a_metric_of_the_models_is_measured_on_the_select_rows(
     make: Callable[..., Any], objective: str, own_fit: bool
 ) -> None:

@@ -23,7 +23,7 @@ import json, sys
 import search
 for source in json.loads(sys.argv[1]):
     for trainer in ("compiled", "keras"):
-        search.run("smoke", data=source, name=f"{source}-{trainer}", trials=2, engine="inline", confirm=False,
+        search.run("smoke", data=source, name=f"{source}-{trainer}", trials=1, engine="inline", confirm=False,
                    checkpoints="snapshots", progress=search.Progress(), settings=[
                        f"training.trainer={trainer}", "training.max_epochs=2", 'search.recipes=["course"]',
                        "data.train_size=40", "data.stop_fraction=0.2", "data.select_fraction=0.2"])
@@ -69,7 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_trainers_search_it_and_agree(folder: Path, name: str) -> None:
     source = f"{name}.npz" if (folder / f"{name}.npz").exists() else name
     compiled, keras_ = (rows(f"sqlite:///{folder}/regsearch.db", f"{source}-{t}") for t in ("compiled", "keras"))
-    assert [row["state"] for row in compiled] == [row["state"] for row in keras_] == ["complete"] * 2
+    assert [row["state"] for row in compiled] == [row["state"] for row in keras_] == ["complete"]
     for ours, theirs in zip(compiled, keras_, strict=True):
         assert ours["params"] == theirs["params"]
         assert ours["curve"] == [pytest.approx(epoch, rel=1e-4) for epoch in theirs["curve"]]

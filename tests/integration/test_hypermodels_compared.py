@@ -2,30 +2,20 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import AskingTrainer, write_code
+from asking import MeasuringTrainer, write_code
 
 from search import api
 from search.engines.inline import InlineEngine
 from search.result import RunResult
 from storage.reports.comparison import document, page, searches, words
 from storage.reports.figures.ways import ways_figure
-from studies.trial import TrialOutcome
 
 Search = Callable[..., RunResult]
 Own = Callable[..., RunResult]
-
-
-class MeasuringTrainer(AskingTrainer):
-    """Gives a figure of its own too, for studies that go by it."""
-
-    def train(self, *arguments: Any, **options: Any) -> TrialOutcome | None:
-        outcome = super().train(*arguments, **options)
-        return None if outcome is None else replace(outcome, objective=outcome.select_accuracy)
 
 
 @pytest.fixture
