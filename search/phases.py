@@ -19,6 +19,7 @@ from storage.finalists import choose
 from storage.queries import get_study, list_trials
 from storage.shown import show_answer
 from storage.store import StudyStore
+from studies.commands import to_go_on
 from studies.errors import UnavailableError
 from studies.spec import StudySpec
 from studies.trial import Purpose
@@ -73,7 +74,7 @@ class Phases:
             if self.is_stopping:  # it gave up waiting for a locked database
                 return StopReason.STOPPED
             raise UnavailableError(
-                f"{error}; nothing that was trained is lost, go on with `regsearch resume {self.spec.study.name}`"
+                f"{error}; nothing that was trained is lost, go on with `{to_go_on(self.spec)}`"
             ) from error
 
     def _run(self) -> StopReason:

@@ -40,14 +40,16 @@ y_test = idx("t10k-labels?idx1-ubyte*", 8)"""
 _IMAGES = """\
 def images(folder):
     x, y = [], []
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for label, path in enumerate(classes):
-        for file in sorted(path.rglob("[!.]*")):
-            if file.suffix.lower() in (".bmp", ".gif", ".jpeg", ".jpg", ".png"):
-                options = dict(target_size={size}, interpolation="bilinear")
-                image = keras.utils.load_img(file, {color}, **options)
-                x.append(np.reshape(image, {shape}))
-                y.append(label)
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for label, name in enumerate(classes):
+        for place, folders, files in os.walk(folder / name):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for file in sorted(name for name in files if not name.startswith(".")):
+                if file.lower().endswith((".bmp", ".gif", ".jpeg", ".jpg", ".png")):
+                    options = dict(target_size={size}, interpolation="bilinear")
+                    image = keras.utils.load_img(os.path.join(place, file), {color}, **options)
+                    x.append(np.reshape(image, {shape}))
+                    y.append(label)
     return np.array(x), np.array(y)
 
 
@@ -58,9 +60,14 @@ x_train, y_train = images(folder / "train")
 x_test, y_test = images(folder / "test")"""
 _CLASSES = """\
 x, y = images(folder)
-x_train, x_test, y_train, y_test = sklearn.model_selection.train_test_split(
-    x, y, test_size=0.2, stratify=y, random_state=0
-)"""
+# a fifth is held out, of each class in proportion; what is left over goes to the largest remainders
+sizes, held_out = np.bincount(y), round(0.2 * len(y))
+counts, remainders = np.divmod(held_out * sizes, len(y))
+counts[np.argsort(-remainders, kind="stable")[: held_out - counts.sum()]] += 1
+random = np.random.default_rng(0)
+rows = [random.permutation(np.flatnonzero(y == label)) for label in range(len(sizes))]
+test = np.sort(np.concatenate([of_class[:count] for of_class, count in zip(rows, counts)]))
+x_train, y_train, x_test, y_test = np.delete(x, test, axis=0), np.delete(y, test), x[test], y[test]"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +155,7 @@ def _loading(data: ScriptData) -> tuple[str, str]:
         standard, loading = "import gzip\nimport pathlib\n\n", _IDX.format(path=path, rows=(-1, *data.input_shape))
     else:
         color = "rgb" if len(data.input_shape) == 3 else "grayscale"
-        standard = "import pathlib\n\n"
-        others = "" if data.kind == "parts" else "import sklearn.model_selection\n"
+        standard = "import os\nimport pathlib\n\n"
         loading = _IMAGES.format(
             path=path, color=f'color_mode="{color}"', size=data.input_shape[:2], shape=data.input_shape
         ) + (_PARTS if data.kind == "parts" else _CLASSES)

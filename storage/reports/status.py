@@ -6,6 +6,7 @@ from typing import Any
 from storage.lock import Holder
 from storage.queries import Answer, RunRecord
 from storage.reports.answer import counts_json, counts_line, dataset_json, dataset_line
+from studies.commands import to_go_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +85,11 @@ def _what_now(status: Status) -> str:
     if status.holder is not None:
         return f"Searched now by {status.holder}"
     if not status.is_searched:
-        return f"Nobody works on it; go on with: regsearch resume {study.name}"
+        return f"Nobody works on it; go on with: {to_go_on(study.spec)}"
     if status.state == "stopped":
-        return f"Its confirmation isn't finished; go on with: regsearch resume {study.name}"
+        return f"Its confirmation isn't finished; go on with: {to_go_on(study.spec)}"
     if status.confirmation is None and study.spec.confirm.seeds and status.answer.best is not None:
-        return f"It is searched, but not confirmed: regsearch confirm {study.name}"
+        return f"It is searched, but not confirmed: {to_go_on(study.spec, 'confirm')}"
     return "It is done."
 
 

@@ -11,9 +11,13 @@ from pathlib import Path
 import invariants
 import psutil
 import pytest
+from asking import write_code
 from conftest import Command
 from drills import kills
 from helpers import FAKE_SEARCH, count_finished, finished, rows, start, wait_for
+
+from search import api
+from storage.reports import status
 
 
 def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -104,6 +108,19 @@ def test_workers_killed_at_random_are_replaced(tmp_path: Path, storage: str) -> 
     assert killed == 4
     invariants.check(storage, total=25, is_fake=True)
     assert "ended by signal 9" in err
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(tmp_path: Path, storage: str, count: int) -> None:
+    with start(tmp_path, "run", "smoke", "--trials", "500", "--trust-code", "--set", write_code(tmp_path)) as process:
+        wait_for(lambda: count_finished(storage) > 2)
+        for _ in range(count):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.01)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "go on with: regsearch resume smoke --trust-code"
+    assert "go on with: regsearch resume smoke --trust-code" in status.as_text(api.status("smoke", storage=storage))
 
 
 def test_signals_are_heard_while_another_process_locks_the_database(tmp_path: Path, storage: str) -> None:

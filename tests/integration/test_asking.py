@@ -230,3 +230,90 @@ def test_several_workers_ask_at_once(asking: Search, storage: str) -> None:
     assert [row["number"] for row in found] == list(range(9))
     assert all({"kind", "units", "lr", "rate"} <= row["params"].keys() for row in found)
     assert found[0]["params"] == {"kind": "wide", "units": 64, "lr": 1e-3, "rate": 0.25}
+
+
+class OfEveryKind(AskingTrainer):
+    @staticmethod
+    def space(ask: Ask, task: TrialTask) -> None:
+        ask("on", CategoricalDistribution([False, True]), False)
+        ask("size", CategoricalDistribution([8, 16]), 8)
+        ask("a=b c", CategoricalDistribution(["x", "y=z"]), "x")
+        ask("units", IntDistribution(32, 512, step=32), 64)
+        ask("rate", FloatDistribution(0.0, 0.5, step=0.1), 0.2)
+        if ask("lr", FloatDistribution(1e-4, 1e-1, log=True), 1e-3) > 0:
+            ask("open", FloatDistribution(0.0, 1.0), 0.5)
+
+
+def test_settings_that_a_trial_has_asked_for_can_be_enqueued(asking: Search, storage: str) -> None:
+    """Those given are taken as they are, the sampler gives the others, and a killed trial keeps them."""
+    asking(trainer=OfEveryKind, trials=2)
+    given = ["on=on", "size=16.0", "a=b c=y=z", "units=128", "rate=0.3", "lr=1e-2"]
+    number, _ = api.enqueue("smoke", given, storage=storage)
+    assert number == 2
+    transactions = 0
+    while True:
+        try:
+            transactions += 3
+            with killed(transactions):
+                asking(trainer=OfEveryKind, trials=4)
+            break
+        except Killed:
+            pass
+    params = rows(storage)[2]["params"]
+    assert 0 <= params.pop("open") <= 1
+    assert params == {"on": True, "size": 16, "a=b c": "y=z", "units": 128, "rate": 0.3, "lr": 0.01}
+    assert rows(storage)[3]["params"]["lr"] != 0.01
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "give at least one setting"),
+        (["no=1"], "NAME one that a trial has asked for: a=b c, lr, on, open, rate, size, units; given was 'no=1'"),
+        (["units"], "given was 'units'"),
+        (["units=64", "units=96"], "given was 'units=96'"),
+        (["units=33"], "units is a whole number from 32 to 512 in steps of 32 in this study; given was 33"),
+        (["units=1024"], "given was 1024"),
+        (["rate=0.25"], "rate is a number from 0 to 0.5 in steps of 0.1"),
+        (["lr=nan"], "lr is a number from 0.0001 to 0.1 in this study; given was nan"),
+        (["lr=x"], "given was x"),
+        (["size=9"], "size is one of 8, 16 in this study; given was 9"),
+        (["on=1"], "on is one of False, True in this study; given was 1"),
+    ],
+)
+def test_an_enqueued_setting_is_held_against_what_was_asked(
+    asking: Search, storage: str, given: list[str], message: str
+) -> None:
+    asking(trainer=OfEveryKind, trials=1)
+    with pytest.raises(InputError) as raised:
+        api.enqueue("smoke", given, storage=storage)
+    assert message in str(raised.value)
+    assert len(rows(storage)) == 1
+
+
+class FailsAtOnce(AskingTrainer):
+    @staticmethod
+    def space(ask: Ask, task: TrialTask) -> None:
+        raise RuntimeError("before it asks for anything")
+
+
+class OfRegularization(AskingTrainer):
+    @staticmethod
+    def space(ask: Ask, task: TrialTask) -> None:
+        if "l2" in ask("regularizer", CategoricalDistribution(["none", "l1", "l2", "l1_l2"]), "none"):
+            ask("l2", FloatDistribution(1e-7, 1e-2, log=True), 1e-4)
+        ask("batch_norm", CategoricalDistribution(["none", "before_activation", "after_activation"]), "none")
+
+
+def test_a_regularized_networks_setting_implies_what_it_needs(asking: Search, storage: str) -> None:
+    asking(trainer=OfRegularization, trials=1)
+    api.enqueue("smoke", ["l2=1e-3"], storage=storage)
+    asking(trainer=OfRegularization, trials=2)
+    assert rows(storage)[1]["params"]["regularizer"] == "l2"
+    assert rows(storage)[1]["params"]["l2"] == 1e-3
+
+
+def test_before_its_first_trial_a_hypermodels_settings_are_not_known(asking: Search, storage: str) -> None:
+    asking(trainer=FailsAtOnce, trials=1)
+    with pytest.raises(InputError, match="no trial has asked for any yet: run a trial first"):
+        api.enqueue("smoke", ["units=64"], storage=storage)

@@ -1,0 +1,12 @@
+"""The command with which a study goes on, as a message names it."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line names it, and `--help` needs no pydantic
+    from studies.spec import StudySpec
+
+
+def to_go_on(spec: "StudySpec", command: str = "resume", *options: str) -> str:
+    """Return "regsearch resume NAME", with what the study needs: a HyperModel's runs its code."""
+    trust = () if spec.model.hypermodel is None else ("--trust-code",)
+    return " ".join(["regsearch", command, spec.study.name, *options, *trust])
