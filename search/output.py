@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from search.files import write_durably
+from studies.commands import to_go_on
 from studies.errors import InputError, NoResultError, StorageError
 
 if TYPE_CHECKING:
@@ -76,12 +77,8 @@ def width() -> int:
 
 def how_to_resume(spec: "StudySpec", storage: str | None) -> str:
     """Return the line that says how to go on with a study."""
-    option = "" if storage is None else f" --storage {shlex.quote(storage)}"
-    return f"go on with: regsearch resume {spec.study.name}{option}{_trust(spec)}"
-
-
-def _trust(spec: "StudySpec") -> str:
-    return "" if spec.model.hypermodel is None else " --trust-code"
+    options = [] if storage is None else ["--storage", shlex.quote(storage)]
+    return f"go on with: {to_go_on(spec, 'resume', *options)}"
 
 
 def progress_for(quiet: bool) -> "Progress":
@@ -131,7 +128,7 @@ def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str]) -> 
     if number >= total:
         print(
             f"it lies beyond the study's total of {total}: raise it with "
-            f"`regsearch resume {study.name} --trials {number + 1}{_trust(study.spec)}`",
+            f"`{to_go_on(study.spec, 'resume', '--trials', str(number + 1))}`",
             file=sys.stderr,
         )
 
