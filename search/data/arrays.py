@@ -1,10 +1,11 @@
 """A data set in memory, checked: rows of any shape, integer labels, and the fingerprint of both."""
 
 import hashlib
+import zipfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,12 @@ class Dataset:
         return len(classes)
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of a row as a HyperModel gets it: an image of one channel has an axis for that."""
+        shape = self.x_train.shape[1:]
+        return (*shape, 1) if len(shape) == 2 else shape
+
+    @property
     def n_train(self) -> int:
         """Number of training rows, before the stop and the select part are held back."""
         return len(self.x_train)
@@ -143,17 +150,11 @@ def read_arrays(path: Path) -> dict[str, Any]:
     Raises InputError where the file can't be read.
     """
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file.files]
-            if missing:
-                raise InputError(
-                    f"{path} has no array {missing[0]}; an .npz file needs {', '.join(KEYS)}, as Keras's mnist.npz"
-                )
-            check_size(str(path), sum(member.file_size for member in file.zip.infolist()))
-            arrays = {key: file[key] for key in KEYS}
-            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-                raise ValueError("a member is no array")
-            return arrays
+        with path.open("rb") as opened:
+            if not zipfile.is_zipfile(opened):  # of which NumPy says how to have it run code
+                raise InputError(f"{path} is no readable .npz file of plain arrays: it is no zip archive, or cut off")
+            opened.seek(0)
+            return _arrays_of(path, opened)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or 'it is no .npz file'}") from error
     except InputError:
@@ -162,6 +163,20 @@ def read_arrays(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not fit into this machine's memory") from error
     except Exception as error:
         raise InputError(f"{path} is no readable .npz file of plain arrays ({' '.join(str(error).split())})") from error
+
+
+def _arrays_of(path: Path, opened: BinaryIO) -> dict[str, NDArray[Any]]:
+    with np.load(opened, allow_pickle=False) as file:
+        missing = [key for key in KEYS if key not in file.files]
+        if missing:
+            raise InputError(
+                f"{path} has no array {missing[0]}; an .npz file needs {', '.join(KEYS)}, as Keras's mnist.npz"
+            )
+        check_size(str(path), sum(member.file_size for member in file.zip.infolist()))
+        arrays = {key: file[key] for key in KEYS}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("a member is no array")
+        return arrays
 
 
 def _checked_rows(rows: NDArray[Any], what: str) -> NDArray[Any]:

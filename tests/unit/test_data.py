@@ -125,7 +125,7 @@ def test_nothing_in_an_npz_file_is_unpickled(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no readable \.npz file of plain arrays"):
         read_npz(tmp_path / "bad.npz")
     (tmp_path / "raw.npz").write_bytes(pickle.dumps(Malicious()))
-    with pytest.raises(InputError, match=r"no readable \.npz"):
+    with pytest.raises(InputError, match=r"no readable \.npz file of plain arrays: it is no zip archive, or cut off$"):
         read_npz(tmp_path / "raw.npz")
     assert not (tmp_path / "executed").exists()
 
