@@ -1,6 +1,7 @@
 """Loads a user's HyperModel, and builds its models; only here is code run that isn't ours."""
 
 import importlib
+import inspect
 import sys
 import types
 from typing import Any
@@ -28,7 +29,7 @@ def load(code: HyperModelCode) -> keras_tuner.HyperModel:
     """
     found = getattr(_module(code), code.name)
     if isinstance(found, type) and issubclass(found, keras_tuner.HyperModel):
-        found = found()
+        found = _made(found)
     if isinstance(found, keras_tuner.HyperModel):
         return found
     if isinstance(found, type) or not callable(found):
@@ -37,6 +38,21 @@ def load(code: HyperModelCode) -> keras_tuner.HyperModel:
             "function of hp that returns a model"
         )
     return _Function(found)
+
+
+def _made(kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(kind).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if needed:
+        raise TypeError(
+            f"{kind.__name__} can't be made without {', '.join(needed)}: put an instance into its file, such as "
+            f"mine = {kind.__name__}(…), and name that"
+        )
+    return kind()
 
 
 def build(hypermodel: keras_tuner.HyperModel, hp: keras_tuner.HyperParameters) -> keras.Model:

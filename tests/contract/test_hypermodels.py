@@ -264,6 +264,11 @@ def test_a_penalty_of_the_models_is_in_the_loss_that_stops_early(make: Callable[
     [
         ("def build(hp):\n    return None\n", "build", "returned no Keras model, but NoneType"),
         ("build = 7\n", "build", "build is 7: a HyperModel is a subclass of keras_tuner.HyperModel"),
+        (
+            f"{hypermodels.IMPORTS}\nclass Sized(keras_tuner.HyperModel):\n    def __init__(self, units): ...\n",
+            "Sized",
+            r"Sized can't be made without units: put an instance into its file, such as mine = Sized\(…\)",
+        ),
         ("class Plain:\n    pass\n", "Plain", "a HyperModel is a subclass of keras_tuner.HyperModel"),
         ("1 / 0\n\n\ndef build(hp): ...\n", "build", "division by zero"),
         (network("", "layers.Dense(3)"), "build", r"shape \(1, 3\) for a row, and the data have 10 classes"),
