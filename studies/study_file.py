@@ -39,6 +39,10 @@ def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
     document.setdefault("study", {})
     if isinstance(document["study"], dict):
         document["study"].setdefault("name", path.stem)
+        if path.parent == CATALOG and any(
+            setting.partition("=")[0].strip() == "model.hypermodel" for setting in settings
+        ):
+            document["study"].pop("question", None)  # it was asked of the file's own network
     for setting in settings:
         _apply(setting, document)
     return _validated(document, path.name)

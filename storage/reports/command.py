@@ -34,6 +34,8 @@ def command(study: StudyRecord) -> str:
 def _settings(ready: str, spec: StudySpec) -> dict[str, Any] | None:
     """Return "section.key" → value of what differs, but for name and total; None where a key would have to go."""
     theirs = read_study(ready).model_dump(mode="json")
+    if spec.model.hypermodel not in (None, theirs["model"]["hypermodel"]):
+        theirs["study"]["question"] = ""  # as `read_study` has it, being asked for another network
     left_out = {("study", "name"), ("budget", "trials")}
     if theirs["model"]["hypermodel"] == spec.model.hypermodel:
         left_out.add(("model", "hypermodel_sha256"))  # which a ready study doesn't say of what comes with it

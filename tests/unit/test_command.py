@@ -77,6 +77,8 @@ def test_a_hypermodel_of_ones_own_is_named_with_its_code_and_trusted() -> None:
     words = command_of(spec).removesuffix(" --trust-code")
     assert words != command_of(spec)
     assert asked_for(words).model_dump() == spec.model_dump()
+    unasked = spec.changed(study={"question": ""})
+    assert asked_for(command_of(unasked).removesuffix(" --trust-code")).model_dump() == unasked.model_dump()
 
 
 def test_a_ready_study_of_a_hypermodel_names_no_code() -> None:

@@ -28,6 +28,15 @@ def test_a_ready_study_asks_for_no_code_but_ours(name: str) -> None:
     assert with_code(read_study(name), trusts_code=False).study.name == name
 
 
+def test_a_ready_studys_question_is_not_asked_of_another_network(tmp_path: Path) -> None:
+    hypermodel = "model.hypermodel=mine.py:build"
+    assert read_study("digits").study.question
+    assert not read_study("digits", [hypermodel]).study.question
+    assert read_study("digits", [hypermodel, "study.question=Mine?"]).study.question == "Mine?"
+    (tmp_path / "own.toml").write_text('[study]\nquestion = "Mine?"\n')
+    assert read_study(str(tmp_path / "own.toml"), [hypermodel]).study.question == "Mine?"
+
+
 def test_an_empty_file_is_a_study_of_defaults(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("")
