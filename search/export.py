@@ -226,7 +226,7 @@ def _write_hypermodel(
     except Exception as error:
         raise InputError(f"{code.path} can't build this model here ({_reason(error)})") from error
     (folder / _CODE).write_bytes(code.source)
-    script = hypermodel_script(title, Path(_CODE).stem, code.name, values)
+    script = hypermodel_script(title, Path(_CODE).stem, code.name, values, dataset.image_shape)
     (folder / _SCRIPT).write_text(script, encoding="utf-8")
 
 

@@ -6,13 +6,16 @@ from studies.errors import one_line
 from studies.trial import Value
 
 
-def hypermodel_script(title: str, module: str, name: str, values: Mapping[str, Value]) -> str:
+def hypermodel_script(
+    title: str, module: str, name: str, values: Mapping[str, Value], input_shape: tuple[int, ...]
+) -> str:
     """Return the script; it needs Keras, KerasTuner and the HyperModel's file beside it, and nothing of regsearch.
 
     Args:
         title: any text, for its first line.
         module, name: of the HyperModel, as it is imported.
         values: KerasTuner's hyperparameters by name.
+        input_shape: of one row, as the HyperModel got it.
     """
     quotable = one_line(title).replace("\\", "/").replace('"', "'")
     settings = "".join(f"    {key!a}: {value!a},\n" for key, value in values.items())
@@ -36,5 +39,8 @@ def build_model():
 
 
 if __name__ == "__main__":
-    build_model().summary()
+    model = build_model()
+    if not model.built:
+        model.build((None, {", ".join(map(str, input_shape))}))
+    model.summary()
 '''

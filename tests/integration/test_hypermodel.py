@@ -133,6 +133,11 @@ def test_the_exported_script_builds_the_model_without_regsearch(folder: Path, tm
     assert int(done.stdout) == configuration["params"]["units"]
     assert (folder / "out" / "hypermodel.py").read_text() == hypermodels.GUIDE
     assert "regsearch" not in (folder / "out" / "model.py").read_text()
+    done = subprocess.run(
+        [sys.executable, "model.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "unbuilt" not in done.stdout
+    assert f"{configuration['params']['units']}" in done.stdout
 
 
 def test_the_card_and_the_rows_name_the_settings(folder: Path, database: str) -> None:
