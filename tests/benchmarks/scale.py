@@ -1,13 +1,12 @@
 """How many workers can one coordinator serve? The product's own, with workers that only pretend to train.
 
-    python tests/benchmarks/scale.py [--storage URL] [--workers 1 10 100 1000] [--samplers tpe random qmc]
+    python tests/benchmarks/scale.py [--storage URL] [--workers 1 10 100 200] [--samplers tpe random qmc]
 
 For each row a process of its own begins a study, enters trials that were finished before, and searches on for a minute
 after every worker has a trial, and for one more that is measured; then it is gone, as by `kill -9`, and another goes on
 until each trial that was interrupted trains again. `simulated.py` beside this says what is real and what is pretended.
 
-The URL names a database that is not there, and is removed at the end: a file, `sqlite:///FILE`, or a database of a
-PostgreSQL server.
+The URL names a database that is not there, `sqlite:///FILE`, and is removed at the end.
 """
 
 import argparse
@@ -23,14 +22,13 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-import psutil
 import sqlalchemy
 from scale_history import fill
 from simulated import Clock, SimulatedEngine
@@ -55,7 +53,8 @@ def search_row(job: dict[str, Any]) -> None:
     go_on(engine=SimulatedEngine(Clock(), epoch_seconds=0), workers=1, trials=1)
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     fill(engine, read_study("mnist", settings), job["history"], job["epoch_seconds"])
-    clock, load = Clock(), Load(engine)
+    engine.dispose()
+    clock, load = Clock(), Load()
     full = Moment()
 
     def look(workers: SimulatedEngine) -> None:
@@ -101,22 +100,15 @@ def say(document: dict[str, Any]) -> None:
 class Load:
     """What a database was asked for, since this was made."""
 
-    def __init__(self, engine: sqlalchemy.Engine) -> None:
-        self._engine = engine
+    def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         for event in ("before_cursor_execute", "commit"):
             sqlalchemy.event.listen(sqlalchemy.Engine, event, partial(self._count, event))
 
     def figures(self) -> dict[str, float]:
-        """Return statements, transactions, bytes written, and seconds of the server's processors."""
-        figures = {"statements": self._counts["before_cursor_execute"], "transactions": self._counts["commit"]}
-        if self._engine.dialect.name == "sqlite":
-            return {**figures, "bytes": _bytes_written(), "server_seconds": 0.0}
-        with self._engine.connect() as connection:
-            written = connection.exec_driver_sql("select pg_current_wal_lsn() - '0/0'").scalar()
-            pids = "select pid from pg_stat_activity where datname = current_database() and pid != pg_backend_pid()"
-            times = [_processor_seconds(pid) for pid in connection.exec_driver_sql(pids).scalars()]
-        return {**figures, "bytes": float(written or 0), "server_seconds": sum(times)}
+        """Return statements, transactions and bytes written."""
+        statements, transactions = self._counts["before_cursor_execute"], self._counts["commit"]
+        return {"statements": statements, "transactions": transactions, "bytes": _bytes_written()}
 
     def _count(self, event: str, *_: object) -> None:
         self._counts[event] += 1
@@ -128,15 +120,6 @@ def _bytes_written() -> float:
     except OSError:
         return 0.0
     return float(next(line.split()[1] for line in lines if line.startswith("wchar")))
-
-
-def _processor_seconds(pid: int) -> float:
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        if process.name() == "postgres":  # the server is here, not elsewhere
-            times = process.cpu_times()
-            return float(times.user + times.system)
-    return 0.0
 
 
 class Moment:
@@ -235,43 +218,30 @@ def _in_a_process(what: str, job: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def fresh_database(storage: str) -> Iterator[None]:
     """See that the database is not there, and remove it afterwards."""
-    url = sqlalchemy.make_url(storage)
-    if url.get_backend_name() == "sqlite":
-        path = Path(str(url.database))
-        if path.exists():
-            sys.exit(f"{path} is there: name a database that isn't, which is removed at the end")
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-            shutil.rmtree(f"{path}.d", ignore_errors=True)
-        return
-    server = sqlalchemy.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.exec_driver_sql(f'create database "{url.database}"')
+    path = Path(str(sqlalchemy.make_url(storage).database))
+    if path.exists():
+        sys.exit(f"{path} is there: name a database that isn't, which is removed at the end")
     try:
         yield
     finally:
-        with server.connect() as connection:
-            connection.exec_driver_sql(f'drop database "{url.database}" with (force)')
-        server.dispose()
+        path.unlink(missing_ok=True)
+        shutil.rmtree(f"{path}.d", ignore_errors=True)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the rows as two tables in Markdown: what workers see, and what the coordinator and its database do."""
     first = [
-        "| database, sampler, trials before | workers | trials a second | of linear | a worker waits: mean, 99 % "
+        "| sampler, trials before | workers | trials a second | of linear | a worker waits: mean, 99 % "
         "| after a crash: first, all train again | training lost |",
         "|---|---|---|---|---|---|---|",
     ]
     second = [
-        "| database, sampler, trials before | workers | ask, epoch, finish | busy, its processor, server's "
+        "| sampler, trials before | workers | ask, epoch, finish | busy, its processor "
         "| statements, transactions a second | written | memory |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        backend = {"sqlite": "SQLite"}.get(sqlalchemy.make_url(row["storage"]).get_backend_name(), "PostgreSQL")
-        what = f"| {backend}, {row['name']}, {row['history']:,} | {row['workers']:,} "
+        what = f"| {row['name']}, {row['history']:,} | {row['workers']:,} "
         restart, calls = row["restart"], row["calls"]
         first.append(
             f"{what}| {row['trials']:.2f} | {row['share']:.3f} | {1000 * row['wait']:,.0f}, "
@@ -281,7 +251,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         finish = calls.get("finish", 0) + calls.get("keepers", 0)
         second.append(
             f"{what}| {calls.get('ask', 0):.0f}, {calls.get('record_epoch', 0):.0f}, {finish:.0f} ms "
-            f"| {row['busy']:.0%}, {row['processor']:.0%}, {row['server_seconds']:.0%} "
+            f"| {row['busy']:.0%}, {row['processor']:.0%} "
             f"| {row['statements']:,.0f}, {row['transactions']:.0f} | {row['bytes'] / 1e6:.2f} MB/s "
             f"| {row['peak']:,.0f} MB |"
         )
@@ -295,7 +265,7 @@ def _or_more(seconds: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--storage", action="append", help="URL of a database that is not there; may be given again")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 200])
     parser.add_argument("--samplers", nargs="+", default=["tpe", "random", "qmc"])
     parser.add_argument("--set", dest="settings", action="append", default=[], help="as of `regsearch run`")
     parser.add_argument("--history", type=int, nargs="+", default=[1000], help="trials that are finished before")

@@ -182,6 +182,14 @@ class SimulatedEngine:
         """Return how many have no task; in as many steps as the engine of processes."""
         return sum(slot.task is None for slot in self.slots)
 
+    def planned_workers(self, asked: int | None) -> int:
+        """Return what was asked for."""
+        return asked or 1
+
+    def is_busy(self) -> bool:
+        """Return whether a worker has a task."""
+        return any(slot.task is not None for slot in self.slots)
+
     def starting(self) -> list[int]:
         """Return none: they start when they are told to."""
         return []
