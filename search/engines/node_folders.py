@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-_PREFIX, _LOCK, _WHOLE = "regsearch-node-", ".lock", ".whole"
+_PREFIX, _LOCK, _FILLING, _WHOLE = "regsearch-node-", ".lock", ".filling", ".whole"
 
 
 class NodeFolder:
@@ -39,13 +39,19 @@ class NodeFolder:
         os.close(self._lock)
 
     def _filled(self, fill: Callable[[Path], None]) -> bool:
-        """Return whether the folder is whole, and stays while our lock is held."""
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        if not (self.path / _WHOLE).exists() and self._is_there():
-            fill(self.path)
-            (self.path / _WHOLE).touch()
-        fcntl.flock(self._lock, fcntl.LOCK_SH)  # not atomic: somebody may have removed it in between
-        return self._is_there() and (self.path / _WHOLE).exists()
+        """Return whether the folder is whole, and stays while our lock is held; not where it was removed meanwhile."""
+        fcntl.flock(self._lock, fcntl.LOCK_SH)  # waits for nobody but who removes the folder
+        if not self._is_there():
+            return False
+        filling = os.open(self.path / _FILLING, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(filling, fcntl.LOCK_EX)
+            if not (self.path / _WHOLE).exists():
+                fill(self.path)
+                (self.path / _WHOLE).touch()
+        finally:
+            os.close(filling)
+        return True
 
     def _is_there(self) -> bool:
         return (self.path / _LOCK).exists() and os.path.samestat(os.fstat(self._lock), os.stat(self.path / _LOCK))
