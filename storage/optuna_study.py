@@ -51,12 +51,17 @@ def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, f
     """
     if fixed is not None:
         study._storage.set_trial_system_attr(trial_id, "fixed_params", {name: fixed})
-    study.get_trials(deepcopy=False)  # Optuna's cache takes parameters only of trials that it has read
+    # Optuna's cache takes parameters only of trials that it has read
+    trials = study.get_trials(deepcopy=False)
+    wanted = json_to_distribution(distribution)
+    there = next((trial.distributions[name] for trial in reversed(trials) if name in trial.distributions), wanted)
+    if there != wanted:  # of ranges, Optuna lets each trial have its own
+        raise RefusedError(f"its space is another than before: the parameter {name}: {wanted}, before {there}")
     trial = optuna.trial.Trial(study, trial_id)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a default outside its own range: it is what the HyperModel says
-            return _ask(trial, name, json_to_distribution(distribution))
+            return _ask(trial, name, wanted)
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise RefusedError(f"its space is another than before: the parameter {name}: {reason}") from error

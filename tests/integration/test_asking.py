@@ -174,6 +174,38 @@ def test_a_space_that_changes_fails_that_trial_with_the_reason_and_the_search_go
     assert "its space is another than before: the parameter kind" in reason
 
 
+def test_a_range_that_changes_fails_that_trial_too(asking: Search, storage: str) -> None:
+    class Growing(AskingTrainer):
+        @staticmethod
+        def space(ask: Ask, task: TrialTask) -> None:
+            ask("units", IntDistribution(1, 8 if task.number != 3 else 80), 1)
+
+    assert asking(trainer=Growing, trials=6).answer.counts.failed == 1
+    with api.trials("smoke", storage=storage) as (_, trials):
+        assert "another than before: the parameter units: IntDistribution(high=80" in str(list(trials)[3].reason)
+
+
+def test_code_that_reads_stdin_finds_nothing_there_and_takes_no_answer_of_the_coordinator(
+    asking: Search, tmp_path: Path
+) -> None:
+    script = tmp_path / "curious.py"
+    script.write_text(f"""import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import asking
+from search import worker
+
+class Curious(asking.AskingTrainer):
+    @staticmethod
+    def space(ask, task):
+        assert sys.stdin.read() == ""
+        asking.space(ask, task)
+
+worker.main(Curious)
+""")
+    result = asking(engine=ProcessEngine([sys.executable, str(script)]), workers=1, trials=2)
+    assert result.answer.counts.complete == 2
+
+
 def test_ten_that_fail_in_a_row_end_the_search(asking: Search) -> None:
     class Raising(AskingTrainer):
         @staticmethod
