@@ -54,7 +54,8 @@ def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCo
         select(training.seconds, func.count(epoch.epoch).label("epochs"), func.sum(epoch.seconds).label("of_epochs"))
         .outerjoin_from(training, epoch, and_(*key))
         .where(training.study_uuid == study.study_uuid, training.state != "waiting")
-        .group_by(training.finalist, training.seed)
+        .group_by(training.study_uuid, training.finalist, training.seed)  # the whole key: PostgreSQL asks for it
+        .order_by(training.finalist, training.seed)
     )
     with database.read() as connection:
         rows = connection.execute(query).all()

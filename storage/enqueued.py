@@ -19,6 +19,12 @@ from studies.settings import is_regularization
 from studies.space import settings_to_enqueue
 from studies.trial import Value
 
+_RECORDED_SPACE = text(  # of each parameter, what the trial asked for that was begun last
+    "select p.param_name, p.distribution_json from trial_params p join ("
+    "select param_name, max(trial_id) as trial_id from trial_params join trials using (trial_id) "
+    "where study_id = :id group by param_name"
+    ") latest on latest.trial_id = p.trial_id and latest.param_name = p.param_name order by p.param_name"
+)
 _BOOLEANS = {"on": True, "true": True, "off": False, "false": False}
 
 
@@ -44,12 +50,9 @@ def params_to_enqueue(database: Database, study: StudyRecord, settings: Sequence
 
 def _recorded_space(database: Database, study: StudyRecord) -> dict[str, BaseDistribution]:
     """Return the distribution of each parameter that any trial was asked for, by name."""
-    query = text(
-        "select p.param_name, p.distribution_json, max(p.trial_id) from trial_params p join trials t using (trial_id) "
-        "where t.study_id = :id group by p.param_name order by p.param_name"
-    )
     with database.read() as connection:
-        return {row[0]: json_to_distribution(row[1]) for row in connection.execute(query, {"id": study.study_id})}
+        rows = connection.execute(_RECORDED_SPACE, {"id": study.study_id})
+        return {row.param_name: json_to_distribution(row.distribution_json) for row in rows}
 
 
 def _own_params(known: Mapping[str, BaseDistribution], settings: Sequence[str]) -> dict[str, Any]:

@@ -4,11 +4,20 @@ Optuna's TPE weighs its 25 best trials against all others, whose density a few t
 hundred thousand, and the median of a few thousand curves is that of all within a hundredth of their ranks.
 """
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 MOST = 5000  # trials, of those before the latest block
 BLOCK = 1000
 _BEST = 100
+
+_DIRECTION = text("select direction from study_directions where study_id = :study_id order by objective limit 1")
+_SMALLEST, _LARGEST = (
+    text(
+        "select number from trials join trial_values using (trial_id) where study_id = :study_id and number < :begin "
+        f"and state = 'COMPLETE' and value is not null order by value {order}, number limit :limit"
+    )
+    for order in ("asc", "desc")
+)
 
 
 def begins_at(number: int) -> int:
@@ -27,13 +36,11 @@ def condition(connection: Connection, study_id: int, begin: int) -> str:
     They are those from a number on, those that are not finished, and of the others the best, each one of an even
     sequence of numbers, and the last: Optuna's cache reads on from the last one that it was given.
     """
-    direction = "select direction from study_directions where study_id = ? order by objective limit 1"
-    order = "desc" if connection.exec_driver_sql(direction, (study_id,)).scalar() == "MAXIMIZE" else "asc"
-    best = connection.exec_driver_sql(
-        "select number from trials join trial_values using (trial_id) where study_id = ? and number < ? "
-        f"and state = 'COMPLETE' and value is not null order by value {order}, number limit ?",
-        (study_id, begin, _BEST),
-    ).scalars()
-    sequence = f"number * {MOST - _BEST} % {begin} < {MOST - _BEST}"
-    listed = ",".join(map(str, best))
+    maximizes = connection.execute(_DIRECTION, {"study_id": study_id}).scalar() == "MAXIMIZE"
+    bound = {"study_id": study_id, "begin": begin, "limit": _BEST}
+    best = connection.execute(_LARGEST if maximizes else _SMALLEST, bound).scalars()
+    # without a % sign, which a driver may take for a parameter, and in 64 bits
+    spread = f"cast(number as bigint) * {MOST - _BEST}"
+    sequence = f"{spread} - {spread} / {begin} * {begin} < {MOST - _BEST}"
+    listed = ",".join(map(str, best)) or "-1"  # no list is empty in PostgreSQL
     return f"(number >= {begin - 1} or state in ('RUNNING', 'WAITING') or {sequence} or number in ({listed}))"

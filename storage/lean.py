@@ -128,7 +128,8 @@ def _frozen(connection: Connection, study_id: int, rows: Sequence[Any]) -> list[
 
 
 def _listed(ids: Sequence[int]) -> str:
-    return ",".join(map(str, ids))
+    """Return ids as they stand in a list of SQL, which is never empty in PostgreSQL: no trial has the id -1."""
+    return ",".join(map(str, ids)) or "-1"
 
 
 def _local(utc: datetime | str | None) -> datetime | None:

@@ -107,8 +107,8 @@ MUTATIONS = (
     Mutation(
         "only a trial that runs is told",
         "storage/statements.py",
-        " and number = ? and state = 'RUNNING'",
-        " and number = ?",
+        " and number = :number and state = 'RUNNING'",
+        " and number = :number",
         ("tests/integration/test_other_hands.py::test_a_trial_ended_in_the_dashboard_stays_as_it_was_ended",),
     ),
     Mutation(

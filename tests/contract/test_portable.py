@@ -1,0 +1,229 @@
+"""Our plain SQL runs on PostgreSQL as on SQLite; that it does is tested where REGSEARCH_TEST_POSTGRES names a server.
+
+It is the URL of a database whose user may create others: postgresql+psycopg://postgres@127.0.0.1/postgres
+"""
+
+import ast
+import importlib
+import os
+import pkgutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy
+from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import Connection, TextClause
+from sqlalchemy.sql.selectable import TextualSelect
+
+import storage
+from storage import history, statements
+from storage.database import make_engine, open_for_writing
+from storage.lean import LeanStorage
+from storage.queries import UUID_ATTR
+from storage.tables import Base, RunRow, StudyRow, TrialRow
+
+SERVER = os.environ.get("REGSEARCH_TEST_POSTGRES")
+needs_postgres = pytest.mark.skipif(SERVER is None, reason="REGSEARCH_TEST_POSTGRES names no PostgreSQL server here")
+
+OF_SQLITE_ALONE = {"damage.py", "database.py", "integrity.py", "schema.py"}  # pragmas, and types of single values
+WITHOUT_PARAMETERS = {"lean.py"}  # lists of ids, of any length
+
+UUID = "6e4d8f4e-0000-4000-8000-000000000001"
+TIME = datetime(2026, 1, 2, 3, 4, 5)
+BOUND: dict[str, Any] = {
+    "id": 1,
+    "study_id": 1,
+    "trial_id": 1,
+    "uuid": UUID,
+    "name": "mine",
+    "key": UUID_ATTR,
+    "value_json": "1",
+    "number": 0,
+    "first": 0,
+    "last": 9,
+    "step": 7,
+    "value": 0.5,
+    "limit": 5,
+    "begin": 24,
+    "end": TIME,
+    "recipe": "none",
+}
+
+
+def plain_statements() -> dict[str, Any]:
+    """Return every statement of plain SQL that a module of ours has, by the module and its name there."""
+    found: dict[str, Any] = {}
+    for module in pkgutil.walk_packages(storage.__path__, "storage."):
+        if not module.name.startswith("storage.migrations"):
+            there = vars(importlib.import_module(module.name))
+            kinds = (TextClause, TextualSelect)
+            found |= {f"{module.name}.{name}": value for name, value in there.items() if isinstance(value, kinds)}
+    return found
+
+
+STATEMENTS = plain_statements()
+
+
+def bound_of(statement: Any) -> dict[str, Any]:
+    binds = statement.compile().binds
+    times = {name for name, bind in binds.items() if isinstance(bind.type, sqlalchemy.DateTime)}
+    return {name: TIME if name in times else BOUND[name] for name in binds}
+
+
+def fill(optunas: BaseStorage, engine: sqlalchemy.Engine) -> None:
+    """Enter a study of ours: 40 trials of which one runs, and one that waits."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(storage=optunas, study_name="mine", sampler=RandomSampler(0))
+    study.set_user_attr(UUID_ATTR, UUID)
+    for number in range(40):
+        trial = study.ask()
+        trial.suggest_float("x", 0, 1)
+        trial.suggest_categorical("Y", ["a", "b"])
+        trial.report(number, 0)
+        if number != 7:
+            study.tell(trial, abs(number - 13.1) if number % 3 else 100 + number)
+    study.enqueue_trial({"x": 0.5})
+    with engine.begin() as connection:
+        texts = ("spec", "spec_fingerprint", "source", "dataset", "dataset_sha256", "versions")
+        ours = {"study_uuid": UUID, "created_at": TIME, "n_train": 1, "n_test": 1, **dict.fromkeys(texts, "{}")}
+        connection.execute(sqlalchemy.insert(StudyRow), ours)
+        texts = ("host", "engine", "search", "sampler", "pruner", "versions")
+        run = {"study_uuid": UUID, "pid": 1, "workers": 1, "started_at": TIME, **dict.fromkeys(texts, "x")}
+        connection.execute(sqlalchemy.insert(RunRow), run)
+        trials = [{"study_uuid": UUID, "number": number, "attempt": 0, "recipe": None} for number in range(50)]
+        trials[0]["recipe"] = "none"
+        connection.execute(sqlalchemy.insert(TrialRow), trials)
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[sqlalchemy.Engine]:
+    path = folder / "test.db"
+    with open_for_writing(path) as database:
+        fill(database.storage, database.engine)
+    engine = make_engine(path, writing=True)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[sqlalchemy.URL]:
+    """A database of this test alone, with the study, which is dropped afterwards."""
+    assert SERVER is not None
+    name = f"portable_x{os.getpid()}"
+    server = sqlalchemy.create_engine(SERVER, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with server.connect() as connection:
+        connection.execute(sqlalchemy.text(f"create database {name}"))
+    try:
+        url = sqlalchemy.make_url(SERVER).set(database=name)
+        optunas = RDBStorage(url.render_as_string(hide_password=False))
+        with closing_storage(optunas):
+            Base.metadata.create_all(optunas.engine)
+            fill(optunas, optunas.engine)
+        yield url
+    finally:
+        with server.connect() as connection:
+            connection.execute(sqlalchemy.text(f"drop database {name} with (force)"))
+
+
+@contextmanager
+def closing_storage(optunas: RDBStorage) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        optunas.scoped_session.remove()
+        optunas.engine.dispose()
+
+
+@pytest.fixture
+def postgres(postgres_url: sqlalchemy.URL) -> Iterator[sqlalchemy.Engine]:
+    engine = sqlalchemy.create_engine(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+def rows_of(connection: Connection, statement: Any) -> Any:
+    """Return what a statement gives, in plain types, or of one that writes, how many rows it wrote; all is undone."""
+    begun = connection.begin()
+    with closing(connection.execute(statement, bound_of(statement))) as result:
+        found = [tuple(row) for row in result] if result.returns_rows else result.rowcount
+    begun.rollback()
+    return sorted(found, key=repr) if "order by" not in str(statement) and isinstance(found, list) else found
+
+
+def without_times(found: Any) -> Any:
+    if not isinstance(found, list):
+        return found
+    return [tuple(None if isinstance(cell, datetime) else cell for cell in row) for row in found]
+
+
+def test_all_plain_sql_is_among_the_statements() -> None:
+    assert len(STATEMENTS) >= 25
+    for path in Path(str(storage.__file__)).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "sqlalchemy"]
+        if any(alias.name == "text" for node in imports for alias in node.names):
+            within = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+            calls = [node for function in within for node in ast.walk(function) if isinstance(node, ast.Call)]
+            assert not [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "text"], path
+        if path.name not in OF_SQLITE_ALONE | WITHOUT_PARAMETERS:
+            assert "exec_driver_sql" not in path.read_text(), path
+
+
+def test_every_statement_runs_on_sqlite(tmp_path: Path) -> None:
+    with sqlite(tmp_path) as engine, engine.connect() as connection:
+        for statement in STATEMENTS.values():
+            rows_of(connection, statement)
+
+
+@needs_postgres
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_statement_gives_the_same_on_both(name: str, tmp_path: Path, postgres: sqlalchemy.Engine) -> None:
+    with sqlite(tmp_path) as engine, engine.connect() as there, postgres.connect() as here:
+        assert without_times(rows_of(here, STATEMENTS[name])) == without_times(rows_of(there, STATEMENTS[name]))
+
+
+@needs_postgres
+@pytest.mark.parametrize("best", [0, 5])
+def test_a_part_of_the_trials_is_the_same_on_both(
+    best: int, tmp_path: Path, postgres: sqlalchemy.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("MOST", 12), ("BLOCK", 4), ("_BEST", best)):
+        monkeypatch.setattr(history, name, value)
+    with sqlite(tmp_path) as engine, engine.connect() as there, postgres.connect() as here:
+        conditions = [history.condition(connection, 1, 24) for connection in (here, there)]
+        assert conditions[0] == conditions[1]
+        query = sqlalchemy.text(f"select number from trials where {conditions[0]} order by number")
+        assert here.execute(query).all() == there.execute(query).all()
+
+
+@needs_postgres
+def test_trials_are_read_from_postgresql_as_optuna_reads_them(postgres_url: sqlalchemy.URL) -> None:
+    url = postgres_url.render_as_string(hide_password=False)
+    optunas, ours = RDBStorage(url), LeanStorage(url)
+    with closing_storage(optunas), closing_storage(ours):
+        every = optunas.get_all_trials(1)
+        assert ours.get_all_trials(1) == every
+        assert ours._get_trials(1, None, set(), 30) == [trial for trial in every if trial._trial_id > 30]
+        ours.history_begin = 6000
+        assert [trial.number for trial in ours.get_all_trials(1)] == [trial.number for trial in every]
+
+
+@needs_postgres
+def test_what_a_coordinator_writes_goes_into_postgresql(postgres: sqlalchemy.Engine) -> None:
+    with postgres.connect() as connection:
+        for value in (0.25, 0.75):
+            statements.report(connection, 8, 1, value)
+        for text in ("a", "é"):
+            statements.set_user_attrs(connection, 8, {"one": text, "two": 2})
+        counts = statements.count(connection, UUID, 1)
+        assert (counts.all, counts.finished, counts.running, counts.first_waiting) == (41, 39, 1, 40)
+        assert statements.running_trials(connection, UUID, 1) == [(8, 0)]
+        assert statements.best_trials(connection, 1, largest=False, limit=3) == [13, 14, 11]
+        assert statements.recipes_tried(connection, UUID) == {"none"}
+        connection.rollback()
