@@ -5,9 +5,10 @@ It is the URL of a database whose user may create others: postgresql+psycopg://p
 
 import ast
 import importlib
+import itertools
 import os
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,11 +23,25 @@ from sqlalchemy import Connection, TextClause
 from sqlalchemy.sql.selectable import TextualSelect
 
 import storage
-from storage import history, statements
-from storage.database import make_engine, open_for_writing
+from search import result, session
+from search.result import RunResult
+from storage import damage, history, statements
+from storage.compared import read_comparison
+from storage.contents import read_content, read_status
+from storage.database import (
+    Database,
+    cached,
+    database_path,
+    make_engine,
+    open_for_reading,
+    open_for_writing,
+    side_folder,
+)
+from storage.enqueued import _recorded_space
 from storage.lean import LeanStorage
-from storage.queries import UUID_ATTR
+from storage.queries import UUID_ATTR, get_study, study_names
 from storage.tables import Base, RunRow, StudyRow, TrialRow
+from storage.trained import trained
 
 SERVER = os.environ.get("REGSEARCH_TEST_POSTGRES")
 needs_postgres = pytest.mark.skipif(SERVER is None, reason="REGSEARCH_TEST_POSTGRES names no PostgreSQL server here")
@@ -111,37 +126,43 @@ def sqlite(folder: Path) -> Iterator[sqlalchemy.Engine]:
     engine.dispose()
 
 
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[sqlalchemy.URL]:
-    """A database of this test alone, with the study, which is dropped afterwards."""
+@contextmanager
+def new_database(name: str) -> Iterator[str]:
+    """Give the URL of a database with Optuna's tables and ours, which is dropped afterwards."""
     assert SERVER is not None
-    name = f"portable_x{os.getpid()}"
+    name = f"portable_{name}{os.getpid()}"
     server = sqlalchemy.create_engine(SERVER, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
     with server.connect() as connection:
         connection.execute(sqlalchemy.text(f"create database {name}"))
     try:
-        url = sqlalchemy.make_url(SERVER).set(database=name)
-        optunas = RDBStorage(url.render_as_string(hide_password=False))
-        with closing_storage(optunas):
+        url = sqlalchemy.make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+        with closing_storage(RDBStorage(url)) as optunas:
             Base.metadata.create_all(optunas.engine)
-            fill(optunas, optunas.engine)
         yield url
     finally:
         with server.connect() as connection:
             connection.execute(sqlalchemy.text(f"drop database {name} with (force)"))
 
 
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with new_database("x") as url:
+        with closing_storage(RDBStorage(url)) as optunas:
+            fill(optunas, optunas.engine)
+        yield url
+
+
 @contextmanager
-def closing_storage(optunas: RDBStorage) -> Iterator[None]:
+def closing_storage(optunas: RDBStorage) -> Iterator[RDBStorage]:
     try:
-        yield
+        yield optunas
     finally:
         optunas.scoped_session.remove()
         optunas.engine.dispose()
 
 
 @pytest.fixture
-def postgres(postgres_url: sqlalchemy.URL) -> Iterator[sqlalchemy.Engine]:
+def postgres(postgres_url: str) -> Iterator[sqlalchemy.Engine]:
     engine = sqlalchemy.create_engine(postgres_url)
     yield engine
     engine.dispose()
@@ -203,10 +224,8 @@ def test_a_part_of_the_trials_is_the_same_on_both(
 
 
 @needs_postgres
-def test_trials_are_read_from_postgresql_as_optuna_reads_them(postgres_url: sqlalchemy.URL) -> None:
-    url = postgres_url.render_as_string(hide_password=False)
-    optunas, ours = RDBStorage(url), LeanStorage(url)
-    with closing_storage(optunas), closing_storage(ours):
+def test_trials_are_read_from_postgresql_as_optuna_reads_them(postgres_url: str) -> None:
+    with closing_storage(RDBStorage(postgres_url)) as optunas, closing_storage(LeanStorage(postgres_url)) as ours:
         every = optunas.get_all_trials(1)
         assert ours.get_all_trials(1) == every
         assert ours._get_trials(1, None, set(), 30) == [trial for trial in every if trial._trial_id > 30]
@@ -227,3 +246,52 @@ def test_what_a_coordinator_writes_goes_into_postgresql(postgres: sqlalchemy.Eng
         assert statements.best_trials(connection, 1, largest=False, limit=3) == [13, 14, 11]
         assert statements.recipes_tried(connection, UUID) == {"none"}
         connection.rollback()
+
+
+class OnPostgres(Database):
+    """A database whose rows are on a server; its path is only where locks and weights lie."""
+
+    def __init__(self, path: Path, url: str) -> None:
+        self._rdb = LeanStorage(url)
+        self.path, self.engine, self.storage = path, self._rdb.engine, cached(self._rdb)
+
+
+def answers(database: Database) -> Any:
+    """Return all that is read of the studies, without times."""
+    found: list[Any] = []
+    for name in study_names(database):
+        study = get_study(database, name)
+        content = read_content(database, study)
+        assert content.conclusion is not None
+        assert content.confirmation_cost is not None
+        found += [(t.number, t.state, t.value, t.params, t.reason, t.recipe, t.metrics) for t in content.trials]
+        found += [(result.finalist, result.select_cross_entropy) for result in content.conclusion.results]
+        found += [content.answer.counts, [(run.outcome, run.finished_trials) for run in content.runs]]
+        found += [content.confirmation_cost.trainings, content.confirmation_cost.epochs, list(content.curves)]
+        found += [read_status(database, study).confirmation, trained(database, study, None).origin]
+        found += [trained(database, study, 0).params, _recorded_space(database, study)]
+    return found, read_comparison(database, study_names(database)).differences
+
+
+@needs_postgres
+def test_a_whole_study_is_the_same_on_both(
+    search: Callable[..., RunResult], tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two_studies(storage: str) -> None:
+        for name, trials in (("one", 15), ("two", 17)):
+            settings = ["confirm.seeds=3", "confirm.top=2"]
+            search(settings=settings, name=name, workers=1, trials=trials, storage=storage)
+
+    two_studies(storage)
+    with open_for_reading(database_path(storage)) as database:
+        expected = answers(database)
+    monkeypatch.setattr(damage, "check_trials", lambda *_: None)  # of SQLite alone
+    other = tmp_path / "other" / "test.db"
+    side_folder(other).mkdir(parents=True)
+    with new_database("y") as url:
+        for module, name in itertools.product((session, result), ("open_for_writing", "open_for_reading")):
+            monkeypatch.setattr(module, name, lambda path, **_: OnPostgres(path, url), raising=False)
+        two_studies(f"sqlite:///{other}")
+        with OnPostgres(other, url) as database:
+            assert answers(database) == expected
+    assert not other.exists()
