@@ -4,12 +4,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, column, text
 
 from storage.queries import UUID_ATTR
 
-_UUID_OF = text("select value_json from study_user_attributes where study_id = :study_id and key = :key")
-_NEWEST_RUN = text("select run_id, pid, host from regsearch_runs where study_uuid = :uuid order by run_id desc limit 1")
+# with named columns SQLAlchemy needn't find out each time what rows have
+_UUID_OF = text("select value_json from study_user_attributes where study_id = :study_id and key = :key").columns(
+    column("value_json")
+)
+_NEWEST_RUN = text(
+    "select run_id, pid, host from regsearch_runs where study_uuid = :uuid order by run_id desc limit 1"
+).columns(column("run_id"), column("pid"), column("host"))
 _COUNT = text(
     'select count(*) as "all", '
     "coalesce(sum(case when t.state not in ('RUNNING', 'WAITING') then 1 else 0 end), 0) as finished, "
@@ -17,16 +22,20 @@ _COUNT = text(
     "min(case when t.state = 'WAITING' then t.number end) as first_waiting "
     "from trials t left join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number "
     "where t.study_id = :study_id"
-)
+).columns(column("all"), column("finished"), column("running"), column("first_waiting"))
 _RUNNING_TRIAL_ID = text(
     "select trial_id from trials where study_id = :study_id and number = :number and state = 'RUNNING'"
+).columns(column("trial_id"))
+_RECIPES_TRIED = text("select recipe from regsearch_trials where study_uuid = :uuid and recipe is not null").columns(
+    column("recipe")
 )
-_RECIPES_TRIED = text("select recipe from regsearch_trials where study_uuid = :uuid and recipe is not null")
-_RECIPE_OF = text("select recipe from regsearch_trials where study_uuid = :uuid and number = :number")
+_RECIPE_OF = text("select recipe from regsearch_trials where study_uuid = :uuid and number = :number").columns(
+    column("recipe")
+)
 _RECIPES_TRIAL_ID = text(
     "select t.trial_id from trials t join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number "
     "where t.study_id = :study_id and r.recipe = :recipe and t.state in ('COMPLETE', 'PRUNED', 'FAIL')"
-)
+).columns(column("trial_id"))
 _REPORT = text(
     "insert into trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
     "values (:trial_id, :step, :value, 'FINITE') on conflict (trial_id, step) do update set "
@@ -41,17 +50,17 @@ _SMALLEST_TRIALS, _LARGEST_TRIALS = (
     text(
         "select number from trials join trial_values using (trial_id) "
         f"where study_id = :study_id and state = 'COMPLETE' order by value {order}, number limit :limit"
-    )
+    ).columns(column("number"))
     for order in ("asc nulls first", "desc nulls last")
 )
 _RUNNING_TRIALS = text(
     "select t.trial_id, r.attempt from trials t join regsearch_trials r on r.study_uuid = :uuid "
     "and r.number = t.number where t.study_id = :study_id and t.state = 'RUNNING' order by t.number"
-)
+).columns(column("trial_id"), column("attempt"))
 _LAST_FINISHED_TRIAL = text(
     "select trial_id from trials where study_id = :study_id and state in ('COMPLETE', 'PRUNED', 'FAIL') "
     "order by number desc limit 1"
-)
+).columns(column("trial_id"))
 _FORGET_TRIALS = text(
     "delete from regsearch_trials where study_uuid = :uuid "
     "and number not in (select number from trials where study_id = :study_id)"
