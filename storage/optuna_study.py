@@ -38,19 +38,20 @@ class OptunaStudy(optuna.study.Study):
         return super()._get_trials(deepcopy, states, use_cache or of_tpe)
 
 
-def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, fixed: Value | None) -> Value:
+def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, default: Value | None) -> Value:
     """Return the value of one more parameter of a trial that runs; what it has already is given again.
 
     Args:
         study: with the trial's sampler.
         trial_id: Optuna's.
         name, distribution: of the parameter; the distribution as Optuna writes it in JSON.
-        fixed: its value, if the sampler is not asked.
+        default: its value where the trial was begun with none for it; None: the sampler is asked.
 
     Raises RefusedError where it had another distribution before, in this trial or in an earlier one.
     """
-    if fixed is not None:
-        study._storage.set_trial_system_attr(trial_id, "fixed_params", {name: fixed})
+    given = study._storage.get_trial(trial_id).system_attrs.get("fixed_params", {})
+    if default is not None and name not in given:
+        study._storage.set_trial_system_attr(trial_id, "fixed_params", {**given, name: default})
     # Optuna's cache takes parameters only of trials that it has read
     trials = study.get_trials(deepcopy=False)
     wanted = json_to_distribution(distribution)

@@ -95,10 +95,9 @@ def recipes_tried(connection: Connection, uuid: str) -> set[str]:
     return set(connection.execute(_RECIPES_TRIED, {"uuid": uuid}).scalars())
 
 
-def recipe_of(connection: Connection, uuid: str, number: int) -> str | None:
-    """Return which recipe's settings a trial has; None where it has none's."""
-    recipe: str | None = connection.execute(_RECIPE_OF, {"uuid": uuid, "number": number}).scalar()
-    return recipe
+def is_recipe(connection: Connection, uuid: str, number: int) -> bool:
+    """Return whether a trial has a recipe's settings."""
+    return connection.execute(_RECIPE_OF, {"uuid": uuid, "number": number}).scalar() is not None
 
 
 def recipes_trial_id(connection: Connection, uuid: str, study_id: int, recipe: str) -> int | None:

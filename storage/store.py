@@ -177,9 +177,8 @@ class StudyStore:
             trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return None
-            recipe = statements.recipe_of(connection, self.study_uuid, task.number)
-            fixed = None if recipe is None else self._known_recipes(connection).get(recipe, {}).get(name, default)
-            return suggested(self._study(task.number), trial_id, name, distribution, fixed)
+            fallback = default if statements.is_recipe(connection, self.study_uuid, task.number) else None
+            return suggested(self._study(task.number), trial_id, name, distribution, fallback)
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
         """Record an epoch and let the pruner judge it, if it is no recipe's; a pruned trial is finished with that."""
@@ -206,7 +205,7 @@ class StudyStore:
             if judged is None:
                 return Verdict.RECORDED
             statements.report(connection, trial_id, metrics.epoch, judged)
-            if isinstance(self._pruner, NopPruner) or self._is_recipe(connection, task):
+            if isinstance(self._pruner, NopPruner) or statements.is_recipe(connection, self.study_uuid, task.number):
                 return Verdict.RECORDED
             study = self._study(task.number)
             study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
@@ -310,9 +309,6 @@ class StudyStore:
             if defaults is not None:
                 self._recipes |= tried_after_defaults(self.spec, self._database.storage.get_trial(defaults).params)
         return self._recipes
-
-    def _is_recipe(self, connection: sqlalchemy.Connection, task: TrialTask) -> bool:
-        return statements.recipe_of(connection, self.study_uuid, task.number) is not None
 
     def _refuse(self, number: int, reason: str) -> None:
         """Fail a waiting trial whose settings, enqueued past us, are none of this space."""

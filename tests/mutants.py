@@ -212,7 +212,7 @@ MUTATIONS = (
     Mutation(
         "a recipe is never pruned",
         _STORE,
-        " or self._is_recipe(connection, task)",
+        " or statements.is_recipe(connection, self.study_uuid, task.number)",
         "",
         (f"{_RECIPES}::test_recipes_are_never_pruned_whatever_the_pruner_would",),
     ),

@@ -141,6 +141,20 @@ def test_one_that_asks_for_our_space_has_our_recipes_after_its_defaults(asking: 
     assert result.answer.counts.finished == 9
 
 
+@pytest.mark.parametrize("at", range(16, 20))
+def test_a_recipe_that_was_begun_stays_what_it_is_whatever_the_next_run_tries(
+    asking: Search, storage: str, at: int
+) -> None:
+    with pytest.raises(Killed), killed(at):
+        asking(DEFAULTS_FIRST, Regularized, trials=3, workers=1)
+    asking(['search.recipes=["ladder"]'], Regularized, trials=3, workers=1)
+    row = rows(storage)[1]
+    with api.trials("smoke", storage=storage) as (_, found):
+        recipes = [trial.recipe for trial in found]
+    assert recipes[:2] == ["defaults", "early stopping"]
+    assert str(settings_of(row["params"])) == "early stopping (patience 2)"
+
+
 def test_a_default_outside_its_range_is_tried_all_the_same(asking: Search, storage: str) -> None:
     class Outside(AskingTrainer):
         @staticmethod
