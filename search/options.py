@@ -52,9 +52,7 @@ def made(
     engine: str, address: str | None, cpus_per_worker: float | None, gpus_per_worker: float | None
 ) -> "MadeEngine":
     """Return the engine that is asked for, with the options that are given; raises InputError."""
-    from search import session
+    from search import engines
 
     options = {"address": address, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
-    return session.make_engine(  # type: ignore[attr-defined]
-        engine, **{name: value for name, value in options.items() if value is not None}
-    )
+    return engines.make_engine(engine, **{name: value for name, value in options.items() if value is not None})

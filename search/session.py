@@ -7,12 +7,12 @@ from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from search import engines
 from search.coordinator import StopReason
 from search.data import load_dataset, located
 from search.data.arrays import Dataset, DataUnavailableError
 from search.data.shared import shared
 from search.data.splits import make_splits
-from search.engines import described, make_engine
 from search.engines.base import Engine
 from search.engines.kept import KeptEngine
 from search.event_files import EventFiles
@@ -84,7 +84,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     path, name = options.path, spec.study.name
     spec = with_code(spec, trusts_code=options.trusts_code)
     timeout = _checked_timeout(spec, options)
-    engine = make_engine(options.engine) if isinstance(options.engine, str) else options.engine
+    engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     workers = engine.planned_workers(_checked_workers(options.workers))
     sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
     _tell_of_recipes(spec, options.progress)
@@ -112,7 +112,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             sampler_for=sampler_for,
             pruner=pruner,
             needs_all_trials=_needs_all_trials(spec),
-            engine=described(engine),
+            engine=engines.described(engine),
             workers=workers,
             versions=versions(),
         )

@@ -178,12 +178,12 @@ def command(arguments: Sequence[str], patience_seconds: float = 180.0) -> None:
     """Run the command with fake trials in this process."""
     import fakes
 
+    import search.engines
     import search.patience
-    import search.session
     from search import cli
     from search.engines.inline import InlineEngine
 
-    search.session.make_engine = lambda name: InlineEngine(fakes.FakeTrainer)
+    search.engines.make_engine = lambda name: InlineEngine(fakes.FakeTrainer)
     search.patience.PATIENCE_SECONDS = patience_seconds
     search.patience.POLL_SECONDS = min(1.0, patience_seconds / 4)
     sys.argv = ["regsearch", *arguments]

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from probe import probe_coordinator
 
+import search.engines
 import search.patience
-import search.session
 from search import cli
 from search.engines.processes import ProcessEngine
 
 if __name__ == "__main__":
     tests, kind = Path(__file__).parent, os.environ.get("FAKE_WORKER")
     worker = [str(tests / "fakes.py")] if kind is None else [str(tests / "probe.py"), kind]
-    search.session.make_engine = lambda name: ProcessEngine([sys.executable, *worker])
+    search.engines.make_engine = lambda name: ProcessEngine([sys.executable, *worker])
     search.patience.PATIENCE_SECONDS = float(os.environ.get("FAKE_PATIENCE_SECONDS", "180"))
     probe_coordinator()
     if "FAKE_GO" in os.environ:

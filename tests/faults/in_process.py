@@ -27,7 +27,7 @@ from unittest import mock
 import fakes
 from faults.inputs import SECRET
 
-from search import cli, session
+from search import cli, engines
 from search.data import mnist
 from search.data.arrays import DataUnavailableError
 from search.engines import make_engine
@@ -216,7 +216,7 @@ def harness(folder: Path) -> Iterator[None]:
     environment["XDG_CACHE_HOME"] = "cache"  # in the folder of each case
     with spared_disk(), ExitStack() as stack:
         for target, name, new in (
-            (session, "make_engine", _make_engine),
+            (engines, "make_engine", _make_engine),
             (mnist, "_fetch", no_fetch),
             (dashboard._Server, "serve_forever", lambda self: None),
             (dashboard._Server, "server_bind", _bind_anywhere),

@@ -18,7 +18,7 @@ import pytest
 import sklearn.datasets  # noqa: F401 - it writes to shared memory when it is imported, which a test here forbids
 from databases.restore import restore, schemas
 
-import search.session
+import search.engines
 from search import cli
 from search.engines.inline import InlineEngine
 from storage import database, schema
@@ -83,7 +83,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     """The command line in this process, on the database `test.db`, with fake trials and a dashboard that ends."""
     monkeypatch.delenv("REGSEARCH_MNIST", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(search.session, "make_engine", lambda _: InlineEngine(fakes.FakeTrainer))
+    monkeypatch.setattr(search.engines, "make_engine", lambda _: InlineEngine(fakes.FakeTrainer))
     monkeypatch.setattr(socketserver.BaseServer, "serve_forever", lambda _: None)
     monkeypatch.setattr("time.sleep", lambda _: None)  # Optuna pauses before it tries again
 

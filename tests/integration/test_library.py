@@ -34,7 +34,7 @@ DOCUMENTED = [library, api.run, api.resume, api.confirm, api.load, api.compare, 
 
 @pytest.mark.parametrize("documented", DOCUMENTED, ids=lambda one: one.__name__)
 def test_every_example_runs_as_it_is_written(documented: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.session.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
+    monkeypatch.setattr("search.engines.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
     finder = doctest.DocTestFinder(recurse=False)
     (example,) = finder.find(documented, documented.__name__, globs={})
     assert example.examples
@@ -47,7 +47,7 @@ def readme(section: str) -> str:
 
 
 def test_the_readmes_examples_run_as_they_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("search.session.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
+    monkeypatch.setattr("search.engines.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
     section = readme("From Python")
     cell, small = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(cell.splitlines()) <= 10
@@ -62,7 +62,7 @@ def test_the_readmes_examples_run_as_they_are_written(monkeypatch: pytest.Monkey
 
 def test_three_changed_lines_bring_a_kerastuner_script_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The README's, around its own HyperModel, which isn't built here."""
-    monkeypatch.setattr("search.session.make_engine", lambda name: InlineEngine(MeasuringTrainer))
+    monkeypatch.setattr("search.engines.make_engine", lambda name: InlineEngine(MeasuringTrainer))
     own, lines, *_ = re.findall(r"```python\n(.*?)```", readme("A HyperModel of your own"), re.DOTALL)
     before, after = (re.findall(pattern, lines, re.MULTILINE) for pattern in ("^# .*", "^[^#].*"))
     assert len(before) == len(after) == 3

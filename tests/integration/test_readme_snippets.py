@@ -26,7 +26,10 @@ def images(rows: int) -> np.ndarray[Any, Any]:
 def test_the_hypermodel_builds_as_it_stands() -> None:
     found: dict[str, Any] = {}
     exec(snippet("## A HyperModel of your own"), found)
-    found["build_model"](keras_tuner.HyperParameters()).fit(images(20), np.eye(10)[np.arange(20) % 10], verbose=0)
+    model = found["build_model"](keras_tuner.HyperParameters())
+    history = model.fit(images(20), np.eye(10)[np.arange(20) % 10], verbose=0).history
+    assert history.keys() == {"accuracy", "loss"}
+    assert np.isfinite(history["loss"]).all()
 
 
 @pytest.mark.filterwarnings("ignore:(currentThread|getName|setName):DeprecationWarning")  # by KerasTuner
