@@ -49,9 +49,9 @@ def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, d
 
     Raises RefusedError where it had another distribution before, in this trial or in an earlier one.
     """
-    given = study._storage.get_trial(trial_id).system_attrs.get("fixed_params", {})
-    if default is not None and name not in given:
-        study._storage.set_trial_system_attr(trial_id, "fixed_params", {**given, name: default})
+    if default is not None:
+        given = study._storage.get_trial(trial_id).system_attrs.get("fixed_params", {})
+        study._storage.set_trial_system_attr(trial_id, "fixed_params", {name: default, **given})
     # Optuna's cache takes parameters only of trials that it has read
     trials = study.get_trials(deepcopy=False)
     wanted = json_to_distribution(distribution)
