@@ -20,8 +20,10 @@ from storage.backup import back_up
 from storage.compared import read_comparison
 from storage.confirmed import read_conclusion
 from storage.contents import read_content, read_status
-from storage.database import Database, database_path, open_for_reading, open_for_writing
+from storage.database import Database
 from storage.enqueued import params_to_enqueue
+from storage.location import location_of
+from storage.opening import open_for_reading, open_for_writing
 from storage.queries import (
     Answer,
     StudyRecord,
@@ -108,7 +110,7 @@ def run(
     return search_study(
         spec,
         RunOptions(
-            path=database_path(storage_url(storage)),
+            location=location_of(storage_url(storage)),
             storage=storage,
             total_is_asked=trials is not None,
             timeout=timeout,
@@ -154,7 +156,7 @@ def resume(
     return search_study(
         spec,
         RunOptions(
-            path=database_path(storage_url(storage)),
+            location=location_of(storage_url(storage)),
             storage=storage,
             total_is_asked=trials is not None,
             timeout=timeout,
@@ -211,7 +213,7 @@ def confirm(
     return search_study(
         spec,
         RunOptions(
-            path=database_path(storage_url(storage)),
+            location=location_of(storage_url(storage)),
             storage=storage,
             total_is_asked=False,
             timeout=timeout,
@@ -236,11 +238,11 @@ def load(name: str, *, storage: str | None = None) -> StudyResult:
 
     Raises InputError where there is no such study, StorageError where the database can't be used.
     """
-    path = database_path(storage_url(storage))
-    with open_for_reading(path) as database:
+    location = location_of(storage_url(storage))
+    with open_for_reading(location) as database:
         study = get_study(database, name)
         return StudyResult(
-            answer=read_answer(database, study), confirmation=read_conclusion(database, study), path=path
+            answer=read_answer(database, study), confirmation=read_conclusion(database, study), location=location
         )
 
 
@@ -297,15 +299,14 @@ def stop(name: str, *, storage: str | None = None) -> lock.Holder | None:
 
     Raises NoResultError where it still runs after half a minute.
     """
-    path = database_path(storage_url(storage))
     with reading(storage) as database:
         record = get_study(database, name)
-    holder = lock.holder(path, name)
+        holder = database.holder(name)
     if holder is None:
         return None
     deadline = time.monotonic() + _STOP_SECONDS
     with writing(storage) as database:
-        while lock.holder(path, name) == holder:
+        while database.holder(name) == holder:
             if time.monotonic() > deadline:
                 raise NoResultError(f"{holder} still searches {name}, {_STOP_SECONDS} s after it was asked to stop")
             StudyStore.open(database, record).request_stop()
@@ -315,15 +316,15 @@ def stop(name: str, *, storage: str | None = None) -> lock.Holder | None:
 
 def delete(name: str, *, storage: str | None = None) -> None:
     """Delete a study with all its trials and logs; refused while it is searched."""
-    path = database_path(storage_url(storage))
+    location = location_of(storage_url(storage))
     with reading(storage) as database:
         get_study(database, name)
-    with writing(storage) as database, lock.StudyLock(path, name):
+    with writing(storage) as database, database.study_lock(name):
         record = get_study(database, name)
         check_not_copied(database, record)
         StudyStore.open(database, record).delete()
-        lock.remove_logs(path, name)
-        for folder in (lock.data_folder(path, name), lock.trials_folder(path, name)):
+        lock.remove_logs(location, name)
+        for folder in (lock.data_folder(location, name), lock.trials_folder(location, name)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -389,7 +390,7 @@ def backup(file: str | Path, *, storage: str | None = None) -> Path:
     Raises InputError where it is there already or its folder is not, StorageError where it can't be written.
     """
     target = Path(file).absolute()
-    back_up(database_path(storage_url(storage)), target)
+    back_up(location_of(storage_url(storage)), target)
     return target
 
 
@@ -398,18 +399,18 @@ def upgrade(*, storage: str | None = None) -> Upgrade:
 
     Raises InputError while a study of it is searched, StorageError for one of a later version.
     """
-    return upgrade_database(database_path(storage_url(storage)))
+    return upgrade_database(location_of(storage_url(storage)))
 
 
 @contextmanager
 def reading(storage: str | None) -> Iterator[Database]:
     """Open a database that must be there, unable to write."""
-    with open_for_reading(database_path(storage_url(storage))) as database:
+    with open_for_reading(location_of(storage_url(storage))) as database:
         yield database
 
 
 @contextmanager
 def writing(storage: str | None) -> Iterator[Database]:
     """Open a database for writing, and create what it lacks."""
-    with open_for_writing(database_path(storage_url(storage))) as database:
+    with open_for_writing(location_of(storage_url(storage))) as database:
         yield database

@@ -329,7 +329,7 @@ def dashboard(
 
     exit_on_signal()
     with api.reading(storage) as database, make_dashboard(database, port, allow_host or ()) as server:
-        print(f"optuna-dashboard of {database.path} on http://{HOST}:{server.server_port}/", flush=True)
+        print(f"optuna-dashboard of {database.location} on http://{HOST}:{server.server_port}/", flush=True)
         print("Ctrl-C ends it", file=sys.stderr)
         server.serve_forever()
 
@@ -361,10 +361,11 @@ def upgrade(storage: Storage = None) -> None:
     from search import api
 
     done = api.upgrade(storage=storage)
-    if done.backup is None:
-        print(f"{done.path} is up to date; nothing to do")
+    if not done.steps:
+        print(f"{done.location} is up to date; nothing to do")
     else:
-        print(f"upgraded {done.path} ({', '.join(done.steps)}); as it was before, it is in {done.backup}")
+        kept = "" if done.backup is None else f"; as it was before, it is in {done.backup}"
+        print(f"upgraded {done.location} ({', '.join(done.steps)}){kept}")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from search import api
@@ -10,11 +11,13 @@ from search.data import examination, load_dataset, located, mnist, source_kind
 from search.data.arrays import Dataset, DataUnavailableError
 from search.machine import core_count, versions
 from storage.confirmation_damage import check_confirmation
-from storage.database import database_path, is_new, journal_mode, open_for_reading
 from storage.integrity import check_integrity
+from storage.location import location_of
+from storage.opening import is_new, open_for_reading
 from storage.place import troubles
 from storage.queries import get_study, study_names
 from storage.schema import NoStudiesError
+from storage.sqlite import journal_mode
 from studies.errors import InputError, RegsearchError, StorageError
 from studies.spec import StudySpec
 from studies.study_file import read_study, with_options
@@ -79,14 +82,17 @@ def _checked(subject: str, examination: Callable[[], str]) -> Check:
 
 
 def _examine_database(storage: str | None) -> str:
-    path = database_path(api.storage_url(storage))
-    if not path.parent.is_dir():
-        raise StorageError(f"{path} can't be created: there is no folder {path.parent}; make it, or name another file")
-    if is_new(path):
-        return f"{path} is not there yet; the first `regsearch run` creates it"
+    location = location_of(api.storage_url(storage))
+    if isinstance(location, Path) and not location.parent.is_dir():
+        folder = location.parent
+        raise StorageError(f"{location} can't be created: there is no folder {folder}; make it, or name another file")
+    if is_new(location):
+        made = "is not there yet; the first `regsearch run` creates it"
+        return f"{location} {made if isinstance(location, Path) else 'is empty; the first `regsearch run` fills it'}"
     try:
-        with open_for_reading(path) as database:
-            mode = check_integrity(database)
+        with open_for_reading(location) as database:
+            check_integrity(database)
+            described = database.described()
             names = study_names(database)
             for name in names:
                 study = get_study(database, name)
@@ -94,15 +100,14 @@ def _examine_database(storage: str | None) -> str:
                     check_confirmation(connection, study)
     except NoStudiesError as error:
         return str(error)
-    change = "" if mode == journal_mode()[0] else f" (the next search makes it {journal_mode()[0]})"
-    return f"{path} is whole, {len(names)} studies, {path.stat().st_size:,} bytes, journal mode {mode}{change}"
+    return f"{location} is whole, {len(names)} studies, {described}"
 
 
 def _examine_place(storage: str | None) -> list[Check]:
     """Warn of where the database lies; say nothing where it lies well, or nowhere."""
     try:
-        path = database_path(api.storage_url(storage))
-        found = troubles(path)
+        location = location_of(api.storage_url(storage))
+        found = troubles(location) if isinstance(location, Path) else []
     except (RegsearchError, OSError):  # the check of the database says so
         return []
     return [Check(subject="place", finding="; ".join(found), is_well=False)] if found else []

@@ -16,6 +16,7 @@ from storage.confirmation import ConfirmationStore
 from storage.confirmed import read_conclusion
 from storage.database import Database
 from storage.finalists import choose
+from storage.location import Location
 from storage.queries import get_study, list_trials
 from storage.shown import show_answer
 from storage.store import StudyStore
@@ -31,7 +32,7 @@ class Phases:
 
     Attributes:
         spec: the study.
-        path: of the database.
+        location: of the database.
         progress: what the user sees.
         searches, confirms: what is done.
         database, store: the study's, opened for writing.
@@ -42,7 +43,7 @@ class Phases:
     """
 
     spec: StudySpec
-    path: Path
+    location: Location
     progress: Progress
     searches: bool
     confirms: bool
@@ -120,7 +121,7 @@ class Phases:
             engine=self.engine,
             setup=self.setup,
             workers=self.workers,
-            log_prefix=lock.log_prefix(self.path, self.spec.study.name),
+            log_prefix=lock.log_prefix(self.location, self.spec.study.name),
             files=TrialFiles.of(Path(self.setup.files), purpose),
             progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
             timeout_seconds=left,

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from storage.contents import read_content
-from storage.database import Database, open_for_reading
+from storage.database import Database
+from storage.location import Location
+from storage.opening import open_for_reading
 from storage.queries import Answer, StudyRecord, TrialRecord, get_study, list_trials
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import ReportContent
@@ -40,12 +42,12 @@ class StudyResult:
         answer: the study, its counts, its best trial.
         confirmation: what its finalists gave on fresh seeds and on the test rows, the winner among them; None where the
             study is not confirmed.
-        path: of the database.
+        location: of the database: the path of a file, or a server.
     """
 
     answer: Answer
     confirmation: Conclusion | None
-    path: Path
+    location: Location
 
     @property
     def best(self) -> TrialRecord | None:
@@ -57,7 +59,7 @@ class StudyResult:
 
     def trials(self) -> list[TrialRecord]:
         """Return every trial by number, as they are now."""
-        with open_for_reading(self.path) as database:
+        with open_for_reading(self.location) as database:
             return list(list_trials(database, self._study(database)))
 
     def to_frame(self) -> "pandas.DataFrame":
@@ -109,7 +111,7 @@ class StudyResult:
 
     @cached_property
     def _content(self) -> ReportContent:
-        with open_for_reading(self.path) as database:
+        with open_for_reading(self.location) as database:
             return read_content(database, self._study(database))
 
     def _study(self, database: Database) -> StudyRecord:

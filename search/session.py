@@ -29,7 +29,9 @@ from search.training.setup import TrainerSetup
 from storage import lock
 from storage.confirmation_damage import check_confirmation
 from storage.confirmed import count_seeds, read_conclusion
-from storage.database import Database, is_new, open_for_reading, open_for_writing
+from storage.database import Database
+from storage.location import Location
+from storage.opening import is_new, open_for_reading, open_for_writing
 from storage.queries import (
     DatasetInfo,
     StudyRecord,
@@ -55,7 +57,7 @@ class RunOptions:
     """What a run is begun with, beside its study; `search.api.run` describes each.
 
     Attributes:
-        path: of the database.
+        location: of the database.
         storage: its URL as the user gave it, for the line that says how to go on.
         total_is_asked: whether the study's total was asked for; else a larger one that is stored stays.
         timeout: of this run, in place of the study's.
@@ -64,7 +66,7 @@ class RunOptions:
         trusts_code: whether a HyperModel of the study's may be run.
     """
 
-    path: Path
+    location: Location
     storage: str | None
     total_is_asked: bool
     timeout: str | None
@@ -81,7 +83,7 @@ class RunOptions:
 
 def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     """Begin a study, or go on with it, search until it ends and confirm it; see `search.api.run` for what is raised."""
-    path, name = options.path, spec.study.name
+    location, name = options.location, spec.study.name
     spec = with_code(spec, trusts_code=options.trusts_code)
     timeout = _checked_timeout(spec, options)
     engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
@@ -90,10 +92,10 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     _tell_of_recipes(spec, options.progress)
     dataset, info = _examine(spec, options)
     events, snapshots = _study_folders(name, options)
-    with open_for_writing(path) as database, lock.StudyLock(path, name), ExitStack() as stack:
+    with open_for_writing(location) as database, database.study_lock(name), ExitStack() as stack:
         copy: str | None = None
         with suppress(OSError):  # without a copy for all, each worker reads its own
-            copy = str(stack.enter_context(shared(dataset, lock.data_folder(path, name))))
+            copy = str(stack.enter_context(shared(dataset, lock.data_folder(location, name))))
         del dataset
         record = find_study(database, name)  # again: now nobody else can begin or change it
         if record is not None:
@@ -116,7 +118,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             workers=workers,
             versions=versions(),
         )
-        folder = lock.trials_folder(path, name)
+        folder = lock.trials_folder(location, name)
         for output, option in ((events, "--tensorboard"), (snapshots, "--checkpoints")):
             if output is not None:
                 claim(output, option, store.study_uuid)
@@ -126,7 +128,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         stack.callback(kept.close)
         phases = Phases(
             spec=spec,
-            path=path,
+            location=location,
             progress=options.progress,
             searches=options.searches,
             confirms=options.confirms,
@@ -159,13 +161,13 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             signal=received.number,
             answer=read_answer(database, study),
             confirmation=read_conclusion(database, study),
-            path=path,
+            location=location,
         )
 
 
 def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:
     """Hold data and stored study against what is asked, before anything is written; return the data."""
-    record = _find(options.path, spec.study.name)
+    record = _find(options.location, spec.study.name)
     dataset, source = _load_data(spec, record, options.progress)
     info = DatasetInfo(
         name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
@@ -185,7 +187,7 @@ def _study_folders(name: str, options: RunOptions) -> tuple[Path | None, Path | 
     """Return where TensorBoard's files and the snapshots of a study go, held against what is there."""
     if options.tensorboard is None and options.checkpoints is None:
         return None, None
-    record = _find(options.path, name)
+    record = _find(options.location, name)
     study_uuid = None if record is None else record.study_uuid
     events, snapshots = (
         None if given is None else study_folder(given, option, name, study_uuid)
@@ -292,11 +294,11 @@ def _tell_of_recipes(spec: StudySpec, progress: Progress) -> None:
         progress.message(f"recipes left out, since they lie outside this study's space: {', '.join(left_out)}")
 
 
-def _find(path: Path, name: str) -> StudyRecord | None:
+def _find(location: Location, name: str) -> StudyRecord | None:
     """Return the study of that name, None where there is none or not even a database."""
-    if is_new(path):
+    if is_new(location):
         return None
-    with open_for_reading(path, needs_studies=False) as database:
+    with open_for_reading(location, needs_studies=False) as database:
         return find_study(database, name)
 
 

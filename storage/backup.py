@@ -1,26 +1,40 @@
-"""Copies a database while others use it: a copy is whole under its name, or not there at all."""
+"""Copies a database while others use it: a copy is a file, and whole under its name or not there at all."""
 
 import os
 import sqlite3
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from storage.database import RESTORE, connector, open_for_reading, translated_errors
+import sqlalchemy
+from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
+
+from storage import sqlite
+from storage.location import Location, Server
+from storage.opening import open_for_reading
+from storage.tables import Base
+from storage.translation import RESTORE, first_line, translated_errors
 from studies.errors import InputError, StorageError
 
+_PAGE = 1000  # rows
+_VERSIONS = "version_info"
 _ABOUT_THE_SOURCE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
-def back_up(path: Path, target: Path) -> None:
-    """Copy a database as it is now to a new file, readable by its owner only.
+def back_up(location: Location, target: Path) -> None:
+    """Copy a database as it is now to a new file, readable by its owner only; also one on a server to a file.
 
     A search may go on meanwhile; the copy holds all that was acknowledged before. Raises InputError where
-    the target is there already or its folder is not, StorageError where either file can't be used.
+    the target is there already or its folder is not, StorageError where either can't be used.
     """
-    open_for_reading(path, needs_studies=False).close()
-    with translated_errors(path), closing(connector(path, writing=True)()) as source:  # query_only forbids `vacuum`
-        write_copy(source, path, target)
+    if isinstance(location, Server):
+        _copy_from_server(location, target)
+        return
+    open_for_reading(location, needs_studies=False).close()
+    # query_only forbids `vacuum`
+    with translated_errors(location), closing(sqlite.connector(location, writing=True)()) as source:
+        write_copy(source, location, target)
 
 
 def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
@@ -28,27 +42,61 @@ def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
 
     It is one read transaction, so that it sees one moment, and writers wait for its end.
     """
-    if os.path.lexists(target):
-        raise InputError(f"{target} is there already, and a backup overwrites nothing: name another file")
-    if not target.parent.is_dir():
-        raise InputError(f"there is no folder {target.parent} for the backup: make it, or name another file")
+    _check_is_free(target)
     found = source.execute("pragma integrity_check").fetchone()[0]
     if found != "ok":
         raise StorageError(f"{path} is damaged ({found.splitlines()[-1]}), so that no copy was made: {RESTORE}")
     try:
+        with _new_file(target) as file:
+            source.execute("vacuum into ?", (str(file),))
+    except sqlite3.Error as error:
+        if error.sqlite_errorname.startswith(_ABOUT_THE_SOURCE):
+            raise
+        raise StorageError(_unwritable(target, str(error))) from error
+
+
+def _copy_from_server(server: Server, target: Path) -> None:
+    """Write every row of Optuna's tables and ours, as they are at one moment, to a new file."""
+    _check_is_free(target)
+    with open_for_reading(server) as source, _new_file(target) as file:
+        sqlite.create_tables(file)
+        engine = sqlite.make_engine(file, writing=True)
+        try:
+            with source.read() as reading, engine.begin() as writing:
+                for table in (*OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables):
+                    if table.name == _VERSIONS:  # the new file has its own
+                        continue
+                    rows = reading.execution_options(yield_per=_PAGE).execute(sqlalchemy.select(table))
+                    for page in rows.mappings().partitions():
+                        writing.execute(sqlalchemy.insert(table), [dict(row) for row in page])
+        except (sqlite3.Error, sqlalchemy.exc.DBAPIError) as error:
+            if isinstance(getattr(error, "orig", error), sqlite3.Error):
+                raise StorageError(_unwritable(target, first_line(error))) from error
+            raise
+        finally:
+            engine.dispose()
+
+
+def _check_is_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise InputError(f"{target} is there already, and a backup overwrites nothing: name another file")
+    if not target.parent.is_dir():
+        raise InputError(f"there is no folder {target.parent} for the backup: make it, or name another file")
+
+
+@contextmanager
+def _new_file(target: Path) -> Iterator[Path]:
+    """Give an empty file beside the target, which takes its name when it is written."""
+    try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".regsearch-backup-")
         try:
-            source.execute("vacuum into ?", (name,))
+            yield Path(name)
             os.fsync(handle)
             _rename_to_new(Path(name), target)
             _sync_folder(target.parent)
         finally:
             os.close(handle)
             Path(name).unlink(missing_ok=True)
-    except sqlite3.Error as error:
-        if error.sqlite_errorname.startswith(_ABOUT_THE_SOURCE):
-            raise
-        raise StorageError(_unwritable(target, str(error))) from error
     except OSError as error:
         raise StorageError(_unwritable(target, str(error.strerror))) from error
 

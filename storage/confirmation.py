@@ -16,7 +16,7 @@ from storage.finalists import Finalist
 from storage.new_study import utc_now
 from storage.store import MOST_ATTEMPTS, StudyStore
 from storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, LookRow
-from studies.errors import RefusedError
+from studies.errors import RefusedError, one_line
 from studies.rows import RowFigures
 from studies.spec import SEEDS_AT_MOST
 from studies.trial import (
@@ -191,8 +191,7 @@ class ConfirmationStore:
         Where the test look failed, the training's figures stay.
         """
         finalist, seed = divmod(task.number, SEEDS_AT_MOST)
-        if task.purpose == Purpose.TEST:
-            reason = f"on the test rows: {reason}"
+        reason = one_line(f"on the test rows: {reason}" if task.purpose == Purpose.TEST else reason)
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False

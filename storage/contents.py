@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import and_, func, select
 
-from storage import lock
 from storage.confirmed import read_conclusion, read_confirmation_progress
 from storage.database import Database
 from storage.finalists import NONE, Finalist
@@ -72,7 +71,7 @@ def read_status(database: Database, study: StudyRecord) -> Status:
     """Return how a study goes."""
     return Status(
         answer=read_answer(database, study),
-        holder=lock.holder(database.path, study.name),
+        holder=database.holder(study.name),
         runs=list_runs(database, study),
         confirmation=read_confirmation_progress(database, study),
     )

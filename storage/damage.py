@@ -50,10 +50,10 @@ _IS_ATTRIBUTE = (  # of printable ASCII: in other text, bytes that are no UTF-8 
 def check_trials(database: Database, connection: sqlalchemy.Connection, study_id: int, name: str) -> None:
     """Raise StorageError where a trial of a study can't be read, or makes no sense; within a transaction.
 
-    SQL looks at every row for what is as it always is, which is quick; only where something isn't, trials
-    are read as Optuna reads them, which decides.
+    In a file of SQLite's, which keeps any value in any column, SQL looks at every row for what is as it always is,
+    which is quick; only where something isn't, trials are read as Optuna reads them, which decides.
     """
-    if not _is_ordinary(connection, study_id):
+    if connection.dialect.name != "sqlite" or not _is_ordinary(connection, study_id):
         _read_trials(database, study_id, name)
 
 
@@ -64,7 +64,7 @@ def told(database: Database, name: str) -> Iterator[None]:
         yield
     except _UNREADABLE as error:
         raise StorageError(
-            f"{database.path} is damaged: the trials of {name} can't be read ({error}); "
+            f"{database.location} is damaged: the trials of {name} can't be read ({error}); "
             "put a copy in its place, or begin another study with --name"
         ) from error
 

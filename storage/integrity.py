@@ -1,21 +1,38 @@
 """Whether a database is whole: SQLite's own checks, and every row of every table read as what it is declared to be."""
 
+import itertools
 import json
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import Any, TypeAlias
 
 import sqlalchemy
 from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
 
 from storage.confirmation_damage import check_types
-from storage.database import RESTORE, Database
+from storage.database import Database
+from storage.sqlite import FileDatabase
 from storage.tables import PREFIX, Base
+from storage.translation import RESTORE
 from studies.errors import StorageError
 
-_PAGE = 500  # rows; an open reader would hold up a search's commits
+_Pages: TypeAlias = Generator[Sequence[Any], None, None]
+_PAGE = 500  # rows
 _JSON_OF_OURS = ("spec", "search", "versions", "params", "roles")
 
 
-def check_integrity(database: Database) -> str:
-    """Return the journal mode of a database that is whole; raises StorageError for a damaged one."""
+def check_integrity(database: Database) -> None:
+    """Raise StorageError for a database that is damaged; a server does itself what is asked of a file's SQLite."""
+    if isinstance(database, FileDatabase):
+        _check_file(database)
+    with database.read() as connection:
+        there = set(sqlalchemy.inspect(connection).get_table_names())
+    for table in (*OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables):
+        if table.name in there or not table.name.startswith(PREFIX):  # a database of Optuna's lacks our tables
+            _read_every_row(database, table)
+
+
+def _check_file(database: Database) -> None:
     with database.read() as connection:
         found = connection.exec_driver_sql("pragma integrity_check").scalar()
         if found != "ok":
@@ -23,27 +40,14 @@ def check_integrity(database: Database) -> str:
         orphan = connection.exec_driver_sql("pragma foreign_key_check").first()
         if orphan is not None:
             raise _damaged(database, f"a row of {orphan[0]} belongs to no row of {orphan[2]}")
-        mode: str = connection.exec_driver_sql("pragma journal_mode").scalar_one()
-        there = {row.name for row in connection.exec_driver_sql("pragma table_list")}
-    for table in (*OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables):
-        if table.name in there or not table.name.startswith(PREFIX):  # a database of Optuna's lacks our tables
-            _read_every_row(database, table)
-    return mode
 
 
 def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
     """Read times, states and JSON as what they are; raises StorageError where one is none."""
-    rowid = sqlalchemy.literal_column("rowid", sqlalchemy.Integer).label("rowid")
     texts = [column for column in table.columns if column.name.endswith("_json") or column.name in _JSON_OF_OURS]
-    last = -(2**63)
-    while True:
-        page_of_rows = sqlalchemy.select(table, rowid).where(rowid > last).order_by(rowid).limit(_PAGE)
-        with database.read() as connection:
-            try:
-                page = connection.execute(page_of_rows).all()
-            except TypeError as error:  # SQLite keeps a number where a text is declared
-                raise _damaged(database, f"{table.name} holds what can't be read: {error}") from error
-        for row in page:
+    pages = _pages_of_file(database, table) if isinstance(database, FileDatabase) else _pages_of_server(database, table)
+    with closing(pages):
+        for row in itertools.chain.from_iterable(pages):
             try:
                 for column in texts:
                     json.loads(row._mapping[column])
@@ -52,10 +56,31 @@ def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
             except (ValueError, TypeError) as error:
                 key = ", ".join(f"{column.name} {row._mapping[column]}" for column in table.primary_key)
                 raise _damaged(database, f"{table.name} holds what can't be read: {error}, in {key}") from error
+
+
+def _pages_of_file(database: Database, table: sqlalchemy.Table) -> _Pages:
+    """Give the rows by page, each by a reader of its own: an open one would hold up a search's commits."""
+    rowid = sqlalchemy.literal_column("rowid", sqlalchemy.Integer).label("rowid")
+    last = -(2**63)
+    while True:
+        page_of_rows = sqlalchemy.select(table, rowid).where(rowid > last).order_by(rowid).limit(_PAGE)
+        with database.read() as connection:
+            try:
+                page = connection.execute(page_of_rows).all()
+            except TypeError as error:  # SQLite keeps a number where a text is declared
+                raise _damaged(database, f"{table.name} holds what can't be read: {error}") from error
         if not page:
             return
+        yield page
         last = page[-1].rowid
 
 
+def _pages_of_server(database: Database, table: sqlalchemy.Table) -> _Pages:
+    with database.read() as connection:
+        pages = connection.execution_options(yield_per=_PAGE).execute(sqlalchemy.select(table))
+        with closing(pages):
+            yield from pages.partitions()
+
+
 def _damaged(database: Database, what: str) -> StorageError:
-    return StorageError(f"{database.path} is damaged ({what}): {RESTORE}")
+    return StorageError(f"{database.location} is damaged ({what}): {RESTORE}")

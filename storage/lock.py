@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from storage.database import side_folder, translated_errors
+from storage.location import Location, files_folder
+from storage.translation import translated_errors
 from studies.errors import InputError, StorageError
 
 _TRIES, _PAUSE_SECONDS = 10, 0.05  # a reader that looks who holds the lock has it for a moment
@@ -61,10 +62,7 @@ class StudyLock:
         else:
             holder = _read_holder(self._file)
             self._file.close()
-            raise InputError(
-                f"the study {self._study} is being searched by {holder or 'another process'}; "
-                f"wait for it, or stop it with `regsearch stop {self._study}`"
-            )
+            raise held_error(self._study, holder)
         me = Holder(host=socket.gethostname(), pid=os.getpid(), since=datetime.now(UTC).isoformat(timespec="seconds"))
         self._file.truncate(0)
         self._file.write(json.dumps(asdict(me)))
@@ -73,6 +71,14 @@ class StudyLock:
     def __exit__(self, *exception: object) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def held_error(study: str, holder: Holder | None) -> InputError:
+    """Return what is said to whoever comes second."""
+    return InputError(
+        f"the study {study} is being searched by {holder or 'another process'}; "
+        f"wait for it, or stop it with `regsearch stop {study}`"
+    )
 
 
 def holder(database: Path, study: str) -> Holder | None:
@@ -90,41 +96,41 @@ def holder(database: Path, study: str) -> Holder | None:
     return None
 
 
-def log_prefix(database: Path, study: str) -> Path:
+def log_prefix(location: Location, study: str) -> Path:
     """Return what the paths of a study's worker logs begin with."""
-    return side_folder(database) / f"study-{study}-worker-"
+    return files_folder(location) / f"study-{study}-worker-"
 
 
-def data_folder(database: Path, study: str) -> Path:
+def data_folder(location: Location, study: str) -> Path:
     """Return the folder in which a run of a study keeps its machine's copy of the data while it lasts."""
-    return side_folder(database) / f"study-{study}-data"
+    return files_folder(location) / f"study-{study}-data"
 
 
-def trials_folder(database: Path, study: str) -> Path:
+def trials_folder(location: Location, study: str) -> Path:
     """Return the folder in which a study's trials keep their states, and the best ones their weights."""
-    return side_folder(database) / f"study-{study}-trials"
+    return files_folder(location) / f"study-{study}-trials"
 
 
-def weights_file(database: Path, study: str, number: int) -> Path:
+def weights_file(location: Location, study: str, number: int) -> Path:
     """Return where the weights of a complete trial lie, if they are kept."""
-    return trials_folder(database, study) / f"trial-{number}.weights.npz"
+    return trials_folder(location, study) / f"trial-{number}.weights.npz"
 
 
-def finalist_weights_file(database: Path, study: str, number: int) -> Path:
+def finalist_weights_file(location: Location, study: str, number: int) -> Path:
     """Return where the weights of a finalist on one fresh seed lie, if they are kept."""
-    return trials_folder(database, study) / f"finalist-{number}.weights.npz"
+    return trials_folder(location, study) / f"finalist-{number}.weights.npz"
 
 
-def remove_logs(database: Path, study: str) -> None:
+def remove_logs(location: Location, study: str) -> None:
     """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
-    prefix = log_prefix(database, study)
+    prefix = log_prefix(location, study)
     for path in prefix.parent.glob("*.log"):
         if path.name.startswith(prefix.name) and path.stem.removeprefix(prefix.name).isdigit():
             path.unlink(missing_ok=True)
 
 
 def _lock_path(database: Path, study: str) -> Path:
-    return side_folder(database) / f"study-{study}.lock"
+    return files_folder(database) / f"study-{study}.lock"
 
 
 def _read_holder(file: TextIO) -> Holder | None:

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from sqlalchemy import select, text
 
 from storage.database import Database
-from storage.lock import holder, weights_file
+from storage.lock import weights_file
 from storage.tables import EpochRow, RunRow, StudyRow
 from studies.errors import InputError, StorageError
 from studies.spec import StudySpec
@@ -254,7 +254,7 @@ def get_study(database: Database, name: str) -> StudyRecord:
         names = study_names(database)
         near = difflib.get_close_matches(name, names, n=2) or names[:10]
         hint = f"there are {', '.join(near)}" if near else "it holds none yet"
-        raise InputError(f"{database.path} holds no study called {name!r}: {hint}")
+        raise InputError(f"{database.location} holds no study called {name!r}: {hint}")
     return study
 
 
@@ -282,7 +282,7 @@ def read_answer(database: Database, study: StudyRecord) -> Answer:
 
 def kept_weights(database: Database, study: StudyRecord, trial: TrialRecord) -> Path | None:
     """Return the file with a trial's weights, if it is there and as it was written."""
-    path = weights_file(database.path, study.name, trial.number)
+    path = weights_file(database.location, study.name, trial.number)
     try:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
@@ -331,7 +331,7 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
 
     One that was killed could not enter its end: it was over when the next one began, or nobody searches the study.
     """
-    is_searched = holder(database.path, study.name) is not None
+    is_searched = database.holder(study.name) is not None
     records = []
     with database.read() as connection:
         rows = connection.execute(

@@ -7,6 +7,7 @@ from pathlib import Path
 import optuna
 import sqlalchemy
 
+from storage.location import Location
 from storage.tables import Base
 from studies.errors import StorageError
 
@@ -40,71 +41,72 @@ def is_there(connection: sqlalchemy.Connection) -> bool:
     return _revision(connection, VERSION_TABLE) is not None
 
 
-def check_optuna(connection: sqlalchemy.Connection, path: Path) -> None:
+def check_optuna(connection: sqlalchemy.Connection, location: Location) -> None:
     """Raise StorageError unless this is a database of the Optuna that is installed."""
-    outdated = outdated_optuna(connection, path)
+    outdated = outdated_optuna(connection, location)
     if outdated is not None:
-        raise _outdated_error(path, "Optuna's", outdated, OPTUNA_SCHEMA)
+        raise _outdated_error(location, "Optuna's", outdated, OPTUNA_SCHEMA)
 
 
-def check(connection: sqlalchemy.Connection, path: Path) -> None:
+def check(connection: sqlalchemy.Connection, location: Location) -> None:
     """Raise StorageError unless both schemas are those that this version works with, and our tables are whole."""
-    check_optuna(connection, path)
+    check_optuna(connection, location)
     if not is_there(connection):
-        raise NoStudiesError(f"{path} holds no study of regsearch: start one with `regsearch run`")
-    outdated = outdated_ours(connection, path)
+        raise NoStudiesError(f"{location} holds no study of regsearch: start one with `regsearch run`")
+    outdated = outdated_ours(connection, location)
     if outdated is not None:
-        raise _outdated_error(path, "regsearch's", outdated, SCHEMA)
+        raise _outdated_error(location, "regsearch's", outdated, SCHEMA)
+    inspector = sqlalchemy.inspect(connection)
     for table in Base.metadata.sorted_tables:
-        found = {row.name for row in connection.exec_driver_sql(f"pragma table_info({table.name})")}
+        is_there_too = inspector.has_table(table.name)
+        found = {column["name"] for column in inspector.get_columns(table.name)} if is_there_too else set()
         missing = [column.name for column in table.columns if column.name not in found]
         if missing:
             what = f"column {missing[0]} of the table {table.name}" if found else f"table {table.name}"
-            raise StorageError(f"{path} is damaged: the {what} is missing; put a copy in its place")
+            raise StorageError(f"{location} is damaged: the {what} is missing; put a copy in its place")
 
 
-def outdated_optuna(connection: sqlalchemy.Connection, path: Path) -> str | None:
+def outdated_optuna(connection: sqlalchemy.Connection, location: Location) -> str | None:
     """Return Optuna's schema where it is an older one than ours; raises StorageError for a newer one, or none."""
     revision = _revision(connection, "alembic_version")
     if revision is None:
-        raise StorageError(f"{path} is a database of something else: name another file with --storage")
+        raise StorageError(f"{location} is a database of something else: name another with --storage")
     if revision == OPTUNA_SCHEMA:
         return None
     known = optuna.storages.RDBStorage("sqlite://").get_all_versions()
-    return _if_known(revision, known, path, "Optuna's", OPTUNA_SCHEMA, "install the Optuna it was made with")
+    return _if_known(revision, known, location, "Optuna's", OPTUNA_SCHEMA, "install the Optuna it was made with")
 
 
-def outdated_ours(connection: sqlalchemy.Connection, path: Path) -> str | None:
+def outdated_ours(connection: sqlalchemy.Connection, location: Location) -> str | None:
     """Return our schema where it is an older one; raises StorageError for a newer one."""
     revision = _revision(connection, VERSION_TABLE)
     if revision is None or revision == SCHEMA:
         return None
     known = {file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py")}
-    return _if_known(revision, known, path, "regsearch's", SCHEMA, "use the version of regsearch that made it")
+    return _if_known(revision, known, location, "regsearch's", SCHEMA, "use the version of regsearch that made it")
 
 
-def _if_known(revision: str, known: Container[str], path: Path, whose: str, works_with: str, remedy: str) -> str:
+def _if_known(
+    revision: str, known: Container[str], location: Location, whose: str, works_with: str, remedy: str
+) -> str:
     if revision in known:
         return revision
     raise StorageError(
-        f"{path} has {whose} schema {revision}, this version works with {works_with}: {remedy}, "
-        "or name another file with --storage"
+        f"{location} has {whose} schema {revision}, this version works with {works_with}: {remedy}, "
+        "or name another with --storage"
     )
 
 
-def _outdated_error(path: Path, whose: str, revision: str, works_with: str) -> StorageError:
-    url = sqlalchemy.URL.create("sqlite", database=str(path))
+def _outdated_error(location: Location, whose: str, revision: str, works_with: str) -> StorageError:
+    url = sqlalchemy.URL.create("sqlite", database=str(location)) if isinstance(location, Path) else location
     return StorageError(
-        f"{path} has {whose} schema {revision}, this version works with {works_with}: upgrade it, keeping a backup, "
-        f"with `regsearch upgrade --storage {shlex.quote(str(url))}`"
+        f"{location} has {whose} schema {revision}, this version works with {works_with}: upgrade it, keeping a "
+        f"backup, with `regsearch upgrade --storage {shlex.quote(str(url))}`"
     )
 
 
 def _revision(connection: sqlalchemy.Connection, table: str) -> str | None:
-    there = connection.exec_driver_sql(
-        "select count(*) from sqlite_master where type = 'table' and name = ?", (table,)
-    ).scalar_one()
-    if not there:
+    if not sqlalchemy.inspect(connection).has_table(table):
         return None
     revision: str | None = connection.exec_driver_sql(f"select version_num from {table}").scalar()
     return revision

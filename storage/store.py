@@ -20,7 +20,7 @@ from storage.new_study import create_study, utc_now
 from storage.optuna_study import OptunaStudy, suggested
 from storage.queries import DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
-from studies.errors import StorageError
+from studies.errors import StorageError, one_line
 from studies.recipes import DEFAULTS, tried_after_defaults, tried_first
 from studies.settings import settings_of
 from studies.space import suggest
@@ -232,6 +232,7 @@ class StudyStore:
 
     def fail(self, task: TrialTask, reason: str) -> bool:
         """Record that a trial failed for good; False where something else ended it before."""
+        reason = one_line(reason)  # no server takes a NUL
         return self._tell(task, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
 
     def keepers(self) -> list[int]:
@@ -371,6 +372,7 @@ class StudyStore:
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
         """One transaction on this study; raises StorageError where the study isn't there any more."""
         with self._database.transaction() as connection:
+            self._database.serialize(connection, self._study_id)
             if statements.uuid_of(connection, self._study_id) != self.study_uuid:
                 raise StorageError(
                     f"the study {self.name} was deleted or renamed while it was open here; nothing more was written"

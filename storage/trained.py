@@ -93,7 +93,7 @@ def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> T
     seed = median_seed(ranked)
     row = next(row for row in ranked if row.seed == seed)
     number = confirmation_number(finalist.index, seed)
-    path = finalist_weights_file(database.path, study.name, number)
+    path = finalist_weights_file(database.location, study.name, number)
     return Trained(
         origin=f"the winner, fresh seed {seed}",
         params=finalist.params,

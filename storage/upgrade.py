@@ -12,19 +12,12 @@ from pathlib import Path
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from storage import lock, schema
+from storage import lock, opening, schema
 from storage.backup import write_copy
-from storage.database import (
-    check_is_there,
-    checking,
-    connector,
-    make_engine,
-    no_other_opens,
-    open_for_reading,
-    side_folder,
-    translated_errors,
-)
-from studies.errors import InputError
+from storage.location import Location, Server, files_folder
+from storage.sqlite import check_is_there, checking, connector, make_engine, no_other_opens, open_for_reading
+from storage.translation import translated_errors
+from studies.errors import InputError, StorageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,37 +25,55 @@ class Upgrade:
     """What was done to a database: each step such as "regsearch's schema 0001 → 0002"; none where it was up to date.
 
     Attributes:
-        path: of the database.
-        backup: where it is as it was before; None where nothing was done.
+        location: of the database.
+        backup: where it is as it was before; None where nothing was done, and on a server.
     """
 
-    path: Path
+    location: Location
     steps: tuple[str, ...] = ()
     backup: Path | None = None
 
 
-def upgrade(path: Path) -> Upgrade:
+def upgrade(location: Location) -> Upgrade:
     """Bring a database to the present schemas, ours and Optuna's.
 
-    The old database is copied to a backup beside it. A second copy is upgraded and checked, then written
-    over the database in one transaction, and nobody else can use it from the first copy to that
-    transaction's end. Raises InputError while a study is searched, StorageError where the database can't
-    be used, is damaged, or has a newer schema.
+    Of a file, the old database is copied to a backup beside it. A second copy is upgraded and checked, then written
+    over the database in one transaction, and nobody else can use it from the first copy to that transaction's end.
+    On a server it is our schema only, in one transaction of the server's, and a backup is the server's matter.
+    Raises InputError while a study is searched, StorageError where the database can't be used, is damaged, or has a
+    newer schema.
     """
-    check_is_there(path)
-    with translated_errors(path):
-        if not _steps(path):
-            open_for_reading(path, needs_studies=False).close()  # it may lack a table all the same
-            return Upgrade(path=path)
-        with no_other_opens(path), _no_search(path):
-            return _upgrade_alone(path)
+    if isinstance(location, Server):
+        return _upgrade_on_server(location)
+    check_is_there(location)
+    with translated_errors(location):
+        if not _steps(location):
+            open_for_reading(location, needs_studies=False).close()  # it may lack a table all the same
+            return Upgrade(location=location)
+        with no_other_opens(location), _no_search(location):
+            return _upgrade_alone(location)
+
+
+def _upgrade_on_server(server: Server) -> Upgrade:
+    postgres = opening.of_kind(server)
+    with translated_errors(server), postgres.alone(server) as (engine, searched):
+        with engine.connect() as connection:
+            steps = _steps_of(connection, server)
+            if schema.outdated_optuna(connection, server) is not None:
+                raise StorageError(f"{server} has an earlier Optuna's schema: run `optuna storage upgrade` on it first")
+        if steps:
+            for study, holder in searched.items():
+                raise _searched_error(server, study, holder)
+            schema.migrate(engine)
+    opening.open_for_reading(server, needs_studies=False).close()  # it may lack a table all the same
+    return Upgrade(location=server, steps=steps)
 
 
 def _upgrade_alone(path: Path) -> Upgrade:
     steps = _steps(path)
     if not steps:  # another upgrade was quicker
-        return Upgrade(path=path)
-    new = side_folder(path) / "upgrade.db"
+        return Upgrade(location=path)
+    new = files_folder(path) / "upgrade.db"
     for left in (new, new.with_name(f"{new.name}-journal")):  # a killed upgrade's journal would spoil the new copy
         left.unlink(missing_ok=True)
     backup = _free_name(path)
@@ -75,14 +86,17 @@ def _upgrade_alone(path: Path) -> Upgrade:
                 upgraded.backup(original)
         finally:
             new.unlink(missing_ok=True)
-    return Upgrade(path=path, steps=steps, backup=backup)
+    return Upgrade(location=path, steps=steps, backup=backup)
 
 
 def _steps(path: Path) -> tuple[str, ...]:
     """Return what is to be done."""
     with checking(path) as connection:
-        optuna = schema.outdated_optuna(connection, path)
-        ours = schema.outdated_ours(connection, path)
+        return _steps_of(connection, path)
+
+
+def _steps_of(connection: sqlalchemy.Connection, location: Location) -> tuple[str, ...]:
+    optuna, ours = schema.outdated_optuna(connection, location), schema.outdated_ours(connection, location)
     steps = []
     if optuna is not None:
         steps.append(f"Optuna's schema {optuna} → {schema.OPTUNA_SCHEMA}")
@@ -118,16 +132,20 @@ def _no_search(path: Path) -> Iterator[None]:
     """Hold the lock of every study that was ever searched here; raises InputError where somebody else does."""
     prefix = "study-"
     with ExitStack() as stack:
-        for file in sorted(side_folder(path).glob(f"{prefix}*.lock")):
+        for file in sorted(files_folder(path).glob(f"{prefix}*.lock")):
             study = file.stem.removeprefix(prefix)
             try:
                 stack.enter_context(lock.StudyLock(path, study))
             except InputError as error:
-                raise InputError(
-                    f"{path} can't be upgraded while the study {study} is searched by "
-                    f"{lock.holder(path, study) or 'another process'}: end that search, then try again"
-                ) from error
+                raise _searched_error(path, study, lock.holder(path, study)) from error
         yield
+
+
+def _searched_error(location: Location, study: str, holder: lock.Holder | None) -> InputError:
+    return InputError(
+        f"{location} can't be upgraded while the study {study} is searched by "
+        f"{holder or 'another process'}: end that search, then try again"
+    )
 
 
 def _exclusive(path: Path) -> sqlite3.Connection:

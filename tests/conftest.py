@@ -41,6 +41,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("REGSEARCH_STORAGE", *fakes_settings):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.setenv("REGSEARCH_FILES", str(tmp_path))  # of a database on a server
     monkeypatch.chdir(tmp_path)
 
 

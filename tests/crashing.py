@@ -64,9 +64,15 @@ class ForkServer:
         self._process.wait()
         self._process.stdout.close()  # type: ignore[union-attr]
 
-    def small_study(self, folder: Path, settings: Sequence[str] = SETTINGS, at: tuple[str, int] | None = None) -> Ended:
-        """Search, or go on searching, a study of eight trials in regsearch.db; see `small_study` below."""
-        return self._ask(call="small_study", folder=str(folder), arguments=list(settings), at=at)
+    def small_study(
+        self,
+        folder: Path,
+        settings: Sequence[str] = SETTINGS,
+        at: tuple[str, int] | None = None,
+        storage: str = "sqlite:///regsearch.db",
+    ) -> Ended:
+        """Search, or go on searching, a study of eight trials; see `small_study` below."""
+        return self._ask(call="small_study", folder=str(folder), arguments=list(settings), at=at, storage=storage)
 
     def command(self, folder: Path, *arguments: str, **options: Any) -> Ended:
         """Run the command with fake trials in the same process.
@@ -146,7 +152,7 @@ class Points:
             self.around(os, name, "removals")
 
 
-def small_study(settings: Sequence[str]) -> None:
+def small_study(settings: Sequence[str], storage: str) -> None:
     """Search with two trials, then one that is enqueued, up to eight, of which one diverges and one raises."""
     import fakes
     from helpers import rows
@@ -155,8 +161,6 @@ def small_study(settings: Sequence[str]) -> None:
     from search.engines.inline import InlineEngine
     from search.progress import Progress
     from studies.errors import RegsearchError
-
-    storage = "sqlite:///regsearch.db"
 
     def run(trials: int) -> None:
         engine = InlineEngine(fakes.FakeTrainer)
@@ -202,6 +206,7 @@ def _fork(request: Mapping[str, Any]) -> int:
     err = os.open(folder.with_name(folder.name + ".err"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for source, target in ((out, 0), (out, 1), (err, 2)):
         os.dup2(source, target)
+    os.environ["REGSEARCH_FILES"] = str(folder)
     os.environ["FAKE_FAULTS"] = FAULTS if call == "small_study" else "{}"
     if "file_bytes" in rest:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -12,12 +12,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import postgres
 from sqlalchemy import select
 
 from search import api
 from search.training.checkpoints import FileCheckpoints
 from search.training.trainer import Trainer
-from storage.database import database_path
+from storage.location import Location, location_of
 from storage.queries import get_study, list_trials
 from storage.tables import EpochRow
 from studies.errors import RegsearchError
@@ -57,8 +58,8 @@ def finished(storage: str, name: str = "smoke") -> dict[int, dict[str, Any]]:
 
 
 def assert_whole(storage: str) -> None:
-    """The database file passes SQLite's own check."""
-    connection = sqlite3.connect(database_path(storage))
+    """The database passes SQLite's own check."""
+    connection = plain(location_of(storage))
     assert connection.execute("pragma integrity_check").fetchone() == ("ok",)
     assert connection.execute("pragma foreign_key_check").fetchall() == []
     connection.close()
@@ -86,13 +87,20 @@ def folder_in_memory() -> Iterator[Path]:
         yield study
 
 
-def raw_study(path: Path, name: str) -> dict[str, Any] | None:
-    """What the file holds of a study, read without any of the product's code; None where it holds no such study.
+def plain(location: Location) -> sqlite3.Connection:
+    """Return a connection to a file, or to a copy of what a server holds, without any of the product's code."""
+    if isinstance(location, Path):
+        return sqlite3.connect(f"{location.absolute().as_uri()}?mode=rw", uri=True)
+    return postgres.copy_of(location.url.render_as_string(hide_password=False))
+
+
+def raw_study(location: Location, name: str) -> dict[str, Any] | None:
+    """What the database holds of a study, read without any of the product's code; None where it holds no such study.
 
     Its total, and every trial by number: state, values, settings, intermediate values, our figures and curve;
     without times and ids.
     """
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+    connection = plain(location)
     try:
         ids = connection.execute("select study_id from studies where study_name = ?", (name,)).fetchall()
         if not ids:
@@ -150,11 +158,11 @@ def raw_study(path: Path, name: str) -> dict[str, Any] | None:
 
 
 def confirmation(storage: str, name: str = "smoke") -> dict[str, list[dict[str, Any]]]:
-    """What the file holds of a study's confirmation, read without any of the product's code, by our tables' names.
+    """What the database holds of a study's confirmation, read without any of the product's code, by our tables' names.
 
     Without their prefix, times and the study's UUID; what attempts there were is left out too.
     """
-    with closing(sqlite3.connect(database_path(storage))) as connection:
+    with closing(plain(location_of(storage))) as connection:
         connection.row_factory = sqlite3.Row
         uuid = (
             "(select json_extract(value_json, '$') from studies join study_user_attributes using (study_id) "

@@ -1,6 +1,7 @@
 """What must hold of a study whatever was done to it, and a reader of its own that remembers what it was shown.
 
-All is read by plain sqlite3, in SQL and code of its own: what the product says is held against it.
+All is read by plain sqlite3, in SQL and code of its own: what the product says is held against it. Of a server it
+reads a copy that plain SQL made.
 """
 
 import hashlib
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import fakes
+import postgres
 import psutil
+import psycopg
 
 from search import api
 from search.training.setup import TrainerSetup
 from storage import lock
-from storage.database import database_path
+from storage.location import Location, files_folder, location_of
 from studies.spec import StudySpec
 from studies.trial import TrialTask
 
@@ -58,7 +61,7 @@ class Reader:
     """
 
     def __init__(self, storage: str, name: str = "smoke") -> None:
-        self._path, self._name = database_path(storage), name
+        self._location, self._name = location_of(storage), name
         self._shown: dict[Any, Any] = {}
         self.violations: list[Violation] = []
         self.finished_at: dict[int, float] = {}
@@ -66,8 +69,8 @@ class Reader:
     def look(self) -> None:
         """Read everything; while there is no such study yet, or it is locked, do nothing."""
         try:
-            rows = _read(self._path, self._name)
-        except sqlite3.OperationalError:
+            rows = _read(self._location, self._name)
+        except (sqlite3.OperationalError, psycopg.OperationalError):
             return
         now = {} if rows is None else _acknowledged(rows)
         for key, before in self._shown.items():
@@ -131,9 +134,9 @@ def violations(
         reader: what had been shown must be there, and the same.
         is_fake: whether its trials were tests/fakes.py's, which give what follows from their settings.
     """
-    path = database_path(storage)
-    found = [Violation("damaged", text) for text in _damages(path)]
-    rows = _read(path, name)
+    location = location_of(storage)
+    found = [Violation("damaged", text) for text in _damages(location)]
+    rows = _read(location, name)
     if rows is None:
         return [*found, Violation("lost", f"the study {name}")]
     if reader is not None:
@@ -151,7 +154,7 @@ def violations(
         found.append(Violation("wrong", f"{finished} trials are finished, not {wanted}"))
     found += [Violation("wrong", text) for text in _wrong_answer(storage, name, rows)]
     found += [Violation("wrong", text) for text in _wrong_confirmation(rows)]
-    return found + [Violation("left", text) for text in _leftovers(path, name, rows)]
+    return found + [Violation("left", text) for text in _leftovers(storage, location, name, rows)]
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
@@ -167,18 +170,23 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    # rw: after a kill in mid-write the journal must be rolled back before anything can be read
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=5, isolation_level=None)
-    connection.execute("pragma query_only=on")
+def _connect(location: Location) -> sqlite3.Connection:
+    if isinstance(location, Path):
+        # rw: after a kill in mid-write the journal must be rolled back before anything can be read
+        connection = sqlite3.connect(f"{location.as_uri()}?mode=rw", uri=True, timeout=5, isolation_level=None)
+        connection.execute("pragma query_only=on")
+    else:
+        connection = postgres.copy_of(location.url.render_as_string(hide_password=False))
     connection.row_factory = sqlite3.Row
     return connection
 
 
-def _read(path: Path, name: str) -> _Rows | None:
+def _read(location: Location, name: str) -> _Rows | None:
     """Return a study's rows, of one moment; None where there is none yet."""
-    with closing(_connect(path)) as connection:
+    with closing(_connect(location)) as connection:
         connection.execute("begin")
+        if not connection.execute("select 1 from sqlite_master where name = 'regsearch_studies'").fetchone():
+            return None
         study = connection.execute(
             "select study_id, regsearch_studies.* from studies join study_user_attributes using (study_id) "
             "join regsearch_studies on value_json = '\"' || study_uuid || '\"' where study_name = ?",
@@ -265,8 +273,8 @@ def _acknowledged(rows: _Rows) -> dict[Any, Any]:
     return shown
 
 
-def _damages(path: Path) -> Iterator[str]:
-    with closing(_connect(path)) as connection:
+def _damages(location: Location) -> Iterator[str]:
+    with closing(_connect(location)) as connection:
         for (found,) in connection.execute("pragma integrity_check"):
             if found != "ok":
                 yield found
@@ -379,12 +387,13 @@ def _medians(rows: _Rows) -> dict[int, sqlite3.Row]:
     return medians
 
 
-def _leftovers(path: Path, name: str, rows: _Rows) -> Iterator[str]:
-    for process in processes_in(path.parent):
+def _leftovers(storage: str, location: Location, name: str, rows: _Rows) -> Iterator[str]:
+    files = files_folder(location)
+    for process in processes_in(files.parent):
         yield f"process {process.pid}"
-    if (holder := lock.holder(path, name)) is not None:
+    if (holder := api.status(name, storage=storage).holder) is not None:
         yield f"the lock, held by {holder}"
-    folder = lock.trials_folder(path, name)
+    folder = lock.trials_folder(location, name)
     kept = {f"trial-{number}.weights.npz": rows.ours.get(number) for number in _ranked(rows)[:_WEIGHTS_KEPT]}
     kept |= {f"finalist-{number}.weights.npz": row for number, row in _medians(rows).items()}
     for file in folder.iterdir() if folder.is_dir() else ():
@@ -392,7 +401,8 @@ def _leftovers(path: Path, name: str, rows: _Rows) -> Iterator[str]:
             yield f"the file {file.name}"
         elif (ours := kept[file.name]) and hashlib.sha256(file.read_bytes()).hexdigest() != ours["weights_sha256"]:
             yield f"{file.name}, which is not what the database says"
-    if lock.data_folder(path, name).exists():
+    if lock.data_folder(location, name).exists():
         yield "the copy of the data"
-    for file in (*path.parent.glob(f"{path.name}-*"), *path.parent.glob(f"{path.name}.d/new.db*")):
+    beside = location.parent.glob(f"{location.name}-*") if isinstance(location, Path) else ()
+    for file in (*beside, *files.glob("new.db*")):
         yield f"the file {file.name}"

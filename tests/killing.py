@@ -12,7 +12,7 @@ from unittest import mock
 import sqlalchemy
 
 from search.training.checkpoints import FileCheckpoints, TrialState
-from storage import database as storage_database
+from storage import sqlite
 
 _FILE_CALLS = ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")
 
@@ -42,8 +42,8 @@ def kill_at(at: int | None) -> Iterator[KillSwitch]:
     """Kill what runs in the block at its so-manieth call; None: only count."""
     switch = KillSwitch(at)
     opened: list[sqlite3.Connection] = []
-    connector = storage_database.connector
-    begin, save, excepthook = storage_database._begin_immediately, FileCheckpoints.save, threading.excepthook
+    connector = sqlite.connector
+    begin, save, excepthook = sqlite._begin_immediately, FileCheckpoints.save, threading.excepthook
 
     def instrumented(engine: sqlalchemy.Engine, writing: bool, *waiting: Any) -> None:
         begin(engine, writing, *waiting)
@@ -79,8 +79,8 @@ def kill_at(at: int | None) -> Iterator[KillSwitch]:
             excepthook(raised)
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(storage_database, "_begin_immediately", instrumented))
-        stack.enter_context(mock.patch.object(storage_database, "connector", remembered))
+        stack.enter_context(mock.patch.object(sqlite, "_begin_immediately", instrumented))
+        stack.enter_context(mock.patch.object(sqlite, "connector", remembered))
         stack.enter_context(mock.patch.object(FileCheckpoints, "save", save_at_once))
         stack.enter_context(mock.patch.object(threading, "excepthook", hook))
         for name in _FILE_CALLS:

@@ -27,7 +27,8 @@ class Mutation(NamedTuple):
     tests: tuple[str, ...]
 
 
-_DATABASE, _STORE, _FILES = "storage/database.py", "storage/store.py", "search/files.py"
+_DATABASE, _SQLITE = "storage/database.py", "storage/sqlite.py"
+_STORE, _FILES = "storage/store.py", "search/files.py"
 _DASHBOARD, _WORKER, _COORDINATOR = "storage/dashboard.py", "search/worker.py", "search/coordinator.py"
 _OF_DATABASE, _OF_FILES = "tests/contract/test_database.py", "tests/unit/test_files.py"
 _OF_DASHBOARD, _OF_CHECKPOINTS = "tests/contract/test_dashboard.py", "tests/contract/test_checkpoints.py"
@@ -40,22 +41,22 @@ _GOING_ON, _FENCES = "tests/faults/test_going_on.py", "tests/faults/test_fences.
 MUTATIONS = (
     Mutation(
         "BEGIN IMMEDIATE",
-        _DATABASE,
+        _SQLITE,
         'exec_driver_sql("BEGIN IMMEDIATE")',
         'exec_driver_sql("BEGIN")',
         (f"{_OF_DATABASE}::test_writers_take_the_lock_before_they_read",),
     ),
     Mutation(
         "the lock of the first opening",
-        _DATABASE,
+        _SQLITE,
         "fcntl.flock(lock, fcntl.LOCK_EX)",
         "pass",
         (f"{_OF_DATABASE}::test_who_opens_a_new_database_waits_for_whoever_creates_it",),
     ),
     Mutation(
         "a new database that appears as a whole",
-        _DATABASE,
-        'new = side_folder(path) / "new.db"',
+        _SQLITE,
+        'new = files_folder(path) / "new.db"',
         "new = path",
         (f"{_OF_DATABASE}::test_a_new_database_appears_as_a_whole",),
     ),
@@ -76,7 +77,7 @@ MUTATIONS = (
     ),
     Mutation(
         "fsync of the journal's folder",
-        _DATABASE,
+        _SQLITE,
         "'full' if journal_mode()[0] == 'wal' else 'extra'",
         "'normal'",
         (f"{_OF_DATABASE}::test_durable_settings",),
@@ -204,7 +205,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a reader that can't write",
-        _DATABASE,
+        _SQLITE,
         '"query_only=off" if writing else "query_only=on"',
         '"query_only=off"',
         (f"{_OF_DATABASE}::test_a_reader_cannot_write_and_creates_nothing",),

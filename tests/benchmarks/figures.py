@@ -31,7 +31,7 @@ from search.machine import core_count, versions
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
 from search.training.setup import TrainerSetup
-from storage.database import open_for_writing
+from storage.opening import open_for_writing
 from storage.queries import DatasetInfo, get_study
 from storage.store import StudyStore
 from storage.tables import EpochRow, TrialRow

@@ -21,7 +21,7 @@ from search.machine import versions
 from search.progress import FinishedTrial, Progress
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
-from storage.database import open_for_writing
+from storage.opening import open_for_writing
 from storage.queries import DatasetInfo
 from storage.store import StudyStore
 from studies.study_file import read_study

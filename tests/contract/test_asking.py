@@ -9,8 +9,8 @@ import pytest
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
 from search.session import _needs_all_trials
-from storage.database import open_for_writing
 from storage.lean import LeanStorage
+from storage.opening import open_for_writing
 from storage.optuna_study import OptunaStudy
 from storage.queries import DatasetInfo
 from storage.store import StudyStore

@@ -11,7 +11,9 @@ from databases.restore import restore
 
 from search.result import RunResult
 from storage import damage, schema
-from storage.database import Database, database_path, open_for_writing
+from storage.database import Database
+from storage.location import location_of
+from storage.opening import open_for_writing
 from studies.errors import StorageError
 
 Search = Callable[..., RunResult]
@@ -130,7 +132,7 @@ def _is_noticed(database: Database, connection: Any, table: str, change: str, wh
 )
 def test_a_damaged_study_is_told(search: Search, storage: str, harm: str) -> None:
     search(trials=4)
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         connection.execute("insert into trial_system_attributes (trial_id, key, value_json) values (1, 'a', '1')")
         connection.execute(harm)
     connection.close()
@@ -142,7 +144,7 @@ def test_infinite_values_are_no_damage_but_read_one_by_one(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(trials=4)
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         infinite = "intermediate_value = null, intermediate_value_type = 'INF_POS'"
         connection.execute(f"update trial_intermediate_values set {infinite}")
     connection.close()

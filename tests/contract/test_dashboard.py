@@ -29,7 +29,8 @@ from search import api
 from search.engines.inline import InlineEngine
 from storage import dashboard
 from storage.dashboard import make_dashboard
-from storage.database import Database, open_for_reading, open_for_writing
+from storage.database import Database
+from storage.opening import open_for_reading, open_for_writing
 from studies.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Some regimes for parameter")  # of so few trials, says Optuna
@@ -154,7 +155,7 @@ def routes(storage: Any) -> dict[str, list[str]]:
 def test_nothing_but_get_and_head_is_accepted_on_any_route_and_the_file_stays_as_it_is(
     database: Database, server: WSGIServer
 ) -> None:
-    before = database.path.read_bytes()
+    before = database.location.read_bytes()
     body = json.dumps(ANYTHING)
     accepted = []
     for path, methods in routes(database.storage).items():
@@ -165,7 +166,7 @@ def test_nothing_but_get_and_head_is_accepted_on_any_route_and_the_file_stays_as
         for method in ("GET", "HEAD"):
             assert ask(server, path, method)[0] < 500, path
     assert accepted == []
-    assert database.path.read_bytes() == before
+    assert database.location.read_bytes() == before
 
 
 def test_every_page_that_can_be_read_is_served(database: Database, server: WSGIServer) -> None:
@@ -495,7 +496,7 @@ def test_an_error_page_tells_nothing_of_this_machine(
     database: Database, server: WSGIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
-        raise RuntimeError(f"S3NT1NEL {database.path}")
+        raise RuntimeError(f"S3NT1NEL {database.location}")
 
     monkeypatch.setattr(type(database.storage), "get_study_name_from_id", fail)
     for path, status in (

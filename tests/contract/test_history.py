@@ -12,7 +12,8 @@ from optuna.samplers._tpe.sampler import default_gamma  # undocumented; how many
 from search.result import RunResult
 from search.session import _needs_all_trials
 from storage import history
-from storage.database import Database, open_for_writing
+from storage.database import Database
+from storage.opening import open_for_writing
 from studies.spec import StudySpec
 
 Search = Callable[..., RunResult]

@@ -13,7 +13,7 @@ from databases.restore import restore
 from search import doctor
 from search.doctor import Check
 from storage import integrity, place, schema
-from storage.database import open_for_reading
+from storage.opening import open_for_reading
 from storage.tables import Base
 
 

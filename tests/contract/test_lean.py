@@ -9,8 +9,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from storage import lean
-from storage.database import Database, open_for_writing
+from storage.database import Database
 from storage.lean import LeanStorage
+from storage.opening import open_for_writing
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import sqlalchemy
 from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
-from storage.database import Database, open_for_writing
+from storage.database import Database
+from storage.opening import open_for_writing
 
 
 @pytest.fixture(scope="module")

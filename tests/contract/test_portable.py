@@ -28,18 +28,13 @@ from search.result import RunResult
 from storage import damage, history, statements
 from storage.compared import read_comparison
 from storage.contents import read_content, read_status
-from storage.database import (
-    Database,
-    cached,
-    database_path,
-    make_engine,
-    open_for_reading,
-    open_for_writing,
-    side_folder,
-)
+from storage.database import Database, cached
 from storage.enqueued import _recorded_space
 from storage.lean import LeanStorage
+from storage.location import files_folder, location_of
+from storage.opening import open_for_reading, open_for_writing
 from storage.queries import UUID_ATTR, get_study, study_names
+from storage.sqlite import make_engine
 from storage.tables import Base, RunRow, StudyRow, TrialRow
 from storage.trained import trained
 
@@ -284,11 +279,11 @@ def test_a_whole_study_is_the_same_on_both(
             search(settings=settings, name=name, workers=1, trials=trials, storage=storage)
 
     two_studies(storage)
-    with open_for_reading(database_path(storage)) as database:
+    with open_for_reading(location_of(storage)) as database:
         expected = answers(database)
     monkeypatch.setattr(damage, "check_trials", lambda *_: None)  # of SQLite alone
     other = tmp_path / "other" / "test.db"
-    side_folder(other).mkdir(parents=True)
+    files_folder(other).mkdir(parents=True)
     with new_database("y") as url:
         for module, name in itertools.product((session, result), ("open_for_writing", "open_for_reading")):
             monkeypatch.setattr(module, name, lambda path, **_: OnPostgres(path, url), raising=False)

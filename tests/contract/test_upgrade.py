@@ -20,8 +20,9 @@ from helpers import assert_whole, finished
 
 from search import api
 from search.engines.inline import InlineEngine
-from storage import database, schema
+from storage import opening, schema
 from storage import upgrade as upgrading
+from storage.location import files_folder
 from storage.lock import StudyLock
 from studies.errors import InputError, StorageError
 
@@ -70,9 +71,9 @@ def test_every_earlier_database_upgrades_with_all_its_rows_and_goes_on(dump: str
         assert api.upgrade(storage=storage).steps == ()
         assert list(path.parent.iterdir()) == [path]
     else:
-        for opening in (database.open_for_writing, database.open_for_reading):
+        for open_it in (opening.open_for_writing, opening.open_for_reading):
             with pytest.raises(StorageError, match=f"has regsearch's schema {dump}, .* `regsearch upgrade --storage "):
-                opening(path)
+                open_it(path)
         assert path.read_bytes() == content
         done = api.upgrade(storage=storage)
         assert done.backup is not None
@@ -96,11 +97,11 @@ def test_the_command_that_is_named_upgrades_this_very_file(name: str, tmp_path: 
     downgrade_optuna(restore(OLD, downgrade), "v3.0.0.d")
     downgrade.rename(path)
     with pytest.raises(StorageError) as error:
-        database.open_for_reading(path)
+        opening.open_for_reading(path)
     named = shlex.split(str(error.value).split("`")[1])
     assert named[:3] == ["regsearch", "upgrade", "--storage"]
     assert len(api.upgrade(storage=named[3]).steps) == 2
-    database.open_for_reading(path).close()
+    opening.open_for_reading(path).close()
 
 
 @pytest.mark.parametrize(("dump", "revision"), [(OLD, "v3.0.0.c"), (schema.SCHEMA, "v3.0.0.d")])
@@ -109,12 +110,12 @@ def test_optunas_tables_are_upgraded_too(dump: str, revision: str, path: Path, s
     downgrade_optuna(path, revision)
     before = contents(path)
     with pytest.raises(StorageError, match=f"has Optuna's schema {revision}, .* `regsearch upgrade"):
-        database.open_for_reading(path)
+        opening.open_for_reading(path)
     done = api.upgrade(storage=storage)
     assert done.backup is not None
     assert done.steps[0] == f"Optuna's schema {revision} → {schema.OPTUNA_SCHEMA}"
     assert contents(done.backup) == before
-    database.open_for_writing(path).close()
+    opening.open_for_writing(path).close()
     assert contents(path).keys() >= before.keys()
 
 
@@ -141,7 +142,7 @@ def test_a_later_schema_is_refused_and_left_alone(path: Path, storage: str, tabl
 
 def test_nothing_is_upgraded_while_a_study_is_searched(path: Path, storage: str) -> None:
     restore(OLD, path)
-    database.side_folder(path).mkdir()
+    files_folder(path).mkdir()
     content = path.read_bytes()
     with (
         StudyLock(path, "renamed-since"),
@@ -183,7 +184,7 @@ def test_nobody_gets_in_between_copy_and_upgrade(
         for statement in (names, rename):
             with pytest.raises(sqlite3.OperationalError, match="locked"):
                 execute(statement)
-        with (database.side_folder(path) / "open.lock").open() as lock, pytest.raises(BlockingIOError):
+        with (files_folder(path) / "open.lock").open() as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     restore(OLD, path)
@@ -192,7 +193,7 @@ def test_nobody_gets_in_between_copy_and_upgrade(
     assert api.upgrade(storage=storage).steps
     assert execute(names) == [("smoke",)]
     assert execute("pragma journal_mode") == [(mode,)]
-    database.open_for_writing(path).close()
+    opening.open_for_writing(path).close()
 
 
 def test_of_two_upgrades_at_once_one_finds_nothing_to_do(
@@ -226,7 +227,7 @@ def test_an_upgrade_that_fails_leaves_the_old_database(
     with pytest.raises(StorageError, match="No space left on device"):
         api.upgrade(storage=storage)
     assert path.read_bytes() == content
-    assert [file.name for file in database.side_folder(path).iterdir()] == ["open.lock"]
+    assert [file.name for file in files_folder(path).iterdir()] == ["open.lock"]
     during_the_upgrade[:] = [lambda: None]
     done = api.upgrade(storage=storage)
     assert done.backup is not None
@@ -235,8 +236,8 @@ def test_an_upgrade_that_fails_leaves_the_old_database(
 
 def test_what_a_killed_upgrade_left_does_no_harm(path: Path, storage: str) -> None:
     before = contents(restore(OLD, path))
-    database.side_folder(path).mkdir()
-    left = restore(OLD, database.side_folder(path) / "upgrade.db")
+    files_folder(path).mkdir()
+    left = restore(OLD, files_folder(path) / "upgrade.db")
     journal = left.with_name("upgrade.db-journal")
     with closing(sqlite3.connect(left, isolation_level=None)) as other:
         other.execute("update trials set state = 'FAIL'")

@@ -14,7 +14,7 @@ import fakes
 from search import api
 from search.engines.inline import InlineEngine
 from search.progress import Progress
-from storage.database import database_path
+from storage.location import location_of
 from storage.schema import SCHEMA
 from studies.trial import TrialTask
 
@@ -49,7 +49,7 @@ def fill(storage: str) -> None:
 
 def dump(storage: str) -> str:
     """Return the database as SQL, without a trace of the machine it was made on."""
-    connection = sqlite3.connect(database_path(storage))
+    connection = sqlite3.connect(location_of(storage))
     connection.execute("update regsearch_runs set host = 'a-host', pid = 1")
     lines = "\n".join(connection.iterdump())
     connection.close()

@@ -34,8 +34,7 @@ from search.engines import make_engine
 from search.engines.inline import InlineEngine
 from search.progress import Progress
 from search.training.setup import TrainerSetup
-from storage import dashboard
-from storage import database as storage_database
+from storage import dashboard, sqlite
 from studies.trial import TrialTask
 
 HANG_SECONDS = 60  # a search that was asked for takes one; what takes longer hangs
@@ -185,7 +184,7 @@ class _Records(logging.Handler):
 @contextmanager
 def spared_disk() -> Iterator[None]:
     """Wait for no disk: only a power cut would tell."""
-    connector = storage_database.connector
+    connector = sqlite.connector
 
     def hasty(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
         connect = connector(path, writing)
@@ -198,7 +197,7 @@ def spared_disk() -> Iterator[None]:
         return connected
 
     with (
-        mock.patch.object(storage_database, "connector", hasty),
+        mock.patch.object(sqlite, "connector", hasty),
         mock.patch.object(os, "fsync"),
     ):
         yield

@@ -18,7 +18,7 @@ from helpers import assert_whole, finished
 
 from search import api
 from search.engines.inline import InlineEngine
-from storage import backup, database, schema
+from storage import backup, schema, sqlite
 from studies.errors import InputError, StorageError
 
 
@@ -215,7 +215,7 @@ def test_a_damaged_database_is_not_copied(damage: str, path: Path, tmp_path: Pat
 def test_a_locked_database_is_not_waited_for_for_ever(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(sqlite, "LOCK_SECONDS", 0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin exclusive")
         with pytest.raises(StorageError, match="locked by another process"):

@@ -21,7 +21,8 @@ from databases.restore import restore, schemas
 import search.engines
 from search import cli
 from search.engines.inline import InlineEngine
-from storage import database, schema
+from storage import schema, sqlite
+from storage.location import files_folder
 from storage.tables import Base
 
 READING = {
@@ -247,7 +248,7 @@ def test_a_locked_database_is_one_line_and_exit_3(
     path = tmp_path / "test.db"
     path.write_bytes(old if name == "upgrade" else whole)
     before = everything(tmp_path)
-    monkeypatch.setattr(database, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(sqlite, "LOCK_SECONDS", 0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin exclusive")
         answer = command(name)
@@ -262,7 +263,7 @@ def test_a_database_that_is_being_written_is_read_and_not_written(
 ) -> None:
     path = tmp_path / "test.db"
     path.write_bytes(whole)
-    monkeypatch.setattr(database, "LOCK_SECONDS", 0)
+    monkeypatch.setattr(sqlite, "LOCK_SECONDS", 0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin immediate")
         answer = command(name)
@@ -304,7 +305,7 @@ def test_a_disk_that_takes_nothing_can_be_read(
 ) -> None:
     path = tmp_path / "test.db"
     path.write_bytes(old if name == "upgrade" else whole)
-    database.side_folder(path).mkdir()
+    files_folder(path).mkdir()
     command("list")  # Python writes what it compiles
     before = everything(tmp_path)
     make, message = DISKS[disk]

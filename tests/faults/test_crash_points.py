@@ -12,6 +12,7 @@ import invariants
 import pytest
 from crashing import LAYERS, SETTINGS, STATEMENTS, ForkServer
 from helpers import folder_in_memory, rows
+from postgres import needs_postgres, new_database
 
 MAIN = "tpe and median"
 CASES = {
@@ -60,23 +61,27 @@ def storage_in(folder: Path) -> str:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with folder_in_memory() as folder:
+        monkeypatch.setenv("REGSEARCH_FILES", str(folder))
         yield folder
 
 
-def check(forks: ForkServer, folder: Path, case: str, whole: Whole, *points: tuple[str, int]) -> None:
+def check(
+    forks: ForkServer, folder: Path, case: str, whole: Whole, *points: tuple[str, int], storage: str | None = None
+) -> None:
     """Kill the study at one point after the other, then let it run through, and check everything."""
-    reader, killed_at = invariants.Reader(storage_in(folder)), []
+    storage = storage or storage_in(folder)
+    reader, killed_at = invariants.Reader(storage), []
     for at in points:
-        ended = forks.small_study(folder, CASES[case], at=at)
+        ended = forks.small_study(folder, CASES[case], at=at, storage=storage)
         assert ended.was_killed or (killed_at and ended.code == 0), ended  # one that goes on passes fewer points
         killed_at.append((at, ended.where))
         reader.look()
-    ended = forks.small_study(folder, CASES[case])
+    ended = forks.small_study(folder, CASES[case], storage=storage)
     assert (ended.code, ended.err) == (0, ""), killed_at
-    assert rows(storage_in(folder)) == whole.rows, killed_at
-    invariants.check(storage_in(folder), is_fake=True, reader=reader)
+    assert rows(storage) == whole.rows, killed_at
+    invariants.check(storage, is_fake=True, reader=reader)
 
 
 def test_the_study_holds_what_can_happen(whole: Callable[[str], Whole]) -> None:
@@ -109,3 +114,15 @@ def test_what_goes_on_is_killed_as_well(forks: ForkServer, whole: Callable[[str]
 def test_the_comparison_can_fail(forks: ForkServer, whole: Callable[[str], Whole], folder: Path) -> None:
     assert forks.small_study(folder, [*SETTINGS, "search.seed=1"]).code == 0
     assert rows(storage_in(folder)) != whole(MAIN).rows
+
+
+@needs_postgres
+@pytest.mark.parametrize("layer", [*LAYERS, STATEMENTS])
+def test_killed_at_any_point_on_a_server(
+    layer: str, forks: ForkServer, whole: Callable[[str], Whole], folder: Path
+) -> None:
+    """The study equals one that ran through on SQLite; a few points, and each of another one's layers."""
+    generator = random.Random(f"2 {layer}")
+    with new_database() as storage:
+        points = [(layer, generator.randint(1, whole(MAIN).points[layer] // 2)) for _ in range(2)]
+        check(forks, folder, MAIN, whole(MAIN), *points, storage=storage)

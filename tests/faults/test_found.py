@@ -20,7 +20,7 @@ from search.files import sealed
 from search.result import RunResult
 from search.worker import _read_ended
 from storage import lock
-from storage.database import database_path
+from storage.location import location_of
 from studies.errors import InputError, RegsearchError, StorageError, one_line
 from studies.spec import parse_duration
 from studies.study_file import read_study
@@ -80,7 +80,7 @@ def test_an_error_is_one_line_whatever_it_quotes() -> None:
 )
 def test_no_part_of_a_url_that_may_be_a_password_is_shown(url: str) -> None:
     with pytest.raises(InputError) as error:
-        database_path(url)
+        location_of(url)
     assert "S3NT1NEL" not in str(error.value)
 
 
@@ -123,13 +123,13 @@ def test_a_trial_that_cant_be_read_is_said_before_anything_is_written(
     search: Search, storage: str, damage: str
 ) -> None:
     search(trials=4)
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         connection.execute(damage)
     connection.close()
-    before = database_path(storage).read_bytes()
+    before = location_of(storage).read_bytes()
     with pytest.raises(StorageError, match="damaged"):
         search(trials=6)
-    assert database_path(storage).read_bytes() == before
+    assert location_of(storage).read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_trial_that_cant_be_read_is_said_before_anything_is_written(
 )
 def test_what_cant_be_read_is_an_error_of_the_storage(search: Search, storage: str, damage: str) -> None:
     search(trials=4)
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         connection.execute(damage)
     connection.close()
     with pytest.raises((StorageError, InputError)):
@@ -163,12 +163,12 @@ def _read_everything(storage: str) -> None:
 
 def test_a_study_with_damaged_times_cant_be_deleted_and_says_so(search: Search, storage: str) -> None:
     search(trials=2)
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         connection.execute("update trials set datetime_complete = 'abc'")
     connection.close()
     with pytest.raises(StorageError, match="damaged"):
         api.delete("smoke", storage=storage)
-    assert raw_study(database_path(storage), "smoke") is not None
+    assert raw_study(location_of(storage), "smoke") is not None
 
 
 INFINITE = base64.b64encode(b"\1\0\0\0\0\0\x80\x7f\x80").decode()  # one row: inf as float32, a hit
@@ -195,7 +195,7 @@ def test_a_result_that_another_version_wrote_is_said_and_passed_over(tmp_path: P
 @pytest.mark.parametrize("name", ["trial-1.x.checkpoint", "trial-1..checkpoint", "trial-1.2.bak.checkpoint"])
 def test_a_strange_file_among_those_of_trials_does_no_harm(search: Search, storage: str, name: str) -> None:
     search(trials=1)
-    folder = lock.trials_folder(database_path(storage), "smoke")
+    folder = lock.trials_folder(location_of(storage), "smoke")
 
     class Strange(InlineEngine):
         def submit(self, task: TrialTask) -> None:
@@ -208,7 +208,7 @@ def test_a_strange_file_among_those_of_trials_does_no_harm(search: Search, stora
 
 def test_what_a_kill_at_the_very_end_leaves_goes_with_the_next_run(search: Search, storage: str) -> None:
     search(trials=1)
-    folder = lock.trials_folder(database_path(storage), "smoke")
+    folder = lock.trials_folder(location_of(storage), "smoke")
     for name in ("trial-0.ended", "trial-0.3.checkpoint", "trial-0.ended.1.tmp"):
         (folder / name).touch()
     search(trials=1)

@@ -23,7 +23,7 @@ from search.result import RunResult
 from search.training.trainer import OnEpoch
 from search.trial_files import TrialFiles
 from storage import lock
-from storage.database import database_path
+from storage.location import location_of
 from storage.reports.answer import as_text
 from storage.store import StudyStore
 from studies.errors import StorageError, UnavailableError
@@ -46,7 +46,7 @@ def whole(search: Search, tmp_path: Path) -> list[dict[str, Any]]:
 
 def files(storage: str) -> set[str]:
     """The names of what the study's trials have on disk."""
-    return {path.name for path in lock.trials_folder(database_path(storage), "smoke").iterdir()}
+    return {path.name for path in lock.trials_folder(location_of(storage), "smoke").iterdir()}
 
 
 class CountingTrainer(fakes.FakeTrainer):
@@ -103,7 +103,7 @@ def test_a_result_of_another_study_of_that_name_is_not_adopted(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(StudyStore, "finish", die)
         search(settings=["search.seed=5", "training.max_epochs=2"])
-    folder = lock.trials_folder(database_path(storage), "smoke")
+    folder = lock.trials_folder(location_of(storage), "smoke")
     kept = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert any(name.endswith(".ended") for name in kept)
     api.delete("smoke", storage=storage)
@@ -129,7 +129,7 @@ def test_a_damaged_result_is_said_and_its_end_trained_again(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(StudyStore, "finish", die)
         search()
-    (path,) = lock.trials_folder(database_path(storage), "smoke").glob("*.ended")
+    (path,) = lock.trials_folder(location_of(storage), "smoke").glob("*.ended")
     path.write_bytes(path.read_bytes()[:-1])
     search()
     assert any(f"{path.name} is damaged" in message for message in progress.messages)
@@ -168,14 +168,14 @@ def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, st
     assert len(complete) == 20
     best = [number for _, number in complete[:5]]
     assert files(storage) == {f"trial-{number}.weights.npz" for number in best}
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         known = dict(connection.execute("select number, weights_sha256 from regsearch_trials"))
     connection.close()
     for number in best:
-        path = lock.trials_folder(database_path(storage), "smoke") / f"trial-{number}.weights.npz"
+        path = lock.trials_folder(location_of(storage), "smoke") / f"trial-{number}.weights.npz"
         assert hashlib.sha256(path.read_bytes()).hexdigest() == known[number]
     weights = api.answer("smoke", storage=storage).weights
-    assert weights == lock.trials_folder(database_path(storage), "smoke") / f"trial-{best[0]}.weights.npz"
+    assert weights == lock.trials_folder(location_of(storage), "smoke") / f"trial-{best[0]}.weights.npz"
     assert f"its weights: {weights}" in as_text(api.answer("smoke", storage=storage))
     weights.write_bytes(b"something else")
     assert api.answer("smoke", storage=storage).weights is None
@@ -290,12 +290,12 @@ def test_a_database_that_stays_away_pauses_the_search_and_nothing_is_lost(
 
 def test_who_was_overtaken_writes_and_removes_nothing_more(search: Search, storage: str) -> None:
     """The lock's file is gone, and another coordinator has taken the study over."""
-    its_file = TrialFiles(lock.trials_folder(database_path(storage), "smoke")).checkpoint(5, 1)
+    its_file = TrialFiles(lock.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)
 
     class Overtaken(InlineEngine):
         def submit(self, task: TrialTask) -> None:
             if task.number == 2:
-                (path,) = database_path(storage).parent.glob("test.db.d/study-smoke.lock")
+                (path,) = location_of(storage).parent.glob("test.db.d/study-smoke.lock")
                 path.unlink()
                 search()
                 its_file.touch()  # as if the other one were not done yet

@@ -48,7 +48,7 @@ from search.engines.inline import InlineEngine
 from search.progress import FinishedTrial, Progress
 from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 from search.training.trainer import DivergedError, OnEpoch
-from storage import database as storage_database
+from storage import sqlite
 from studies.errors import InputError, NoResultError
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
@@ -213,7 +213,7 @@ def template() -> Path:
     arrays = {"x_train": generator.integers(0, 256, (90, 3, 3)).astype(np.uint8), "y_train": np.arange(90) % 3}
     np.savez(folder / "own.npz", **arrays, x_test=arrays["x_train"][:12], y_test=arrays["y_train"][:12])
     with quick():
-        storage_database.open_for_writing(folder / "empty.db").close()
+        sqlite.open_for_writing(folder / "empty.db").close()
     return folder
 
 

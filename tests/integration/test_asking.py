@@ -17,7 +17,7 @@ from search.coordinator import Coordinator, StopReason
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.result import RunResult
-from storage.database import database_path
+from storage.location import location_of
 from storage.store import StudyStore
 from studies.errors import InputError, NoResultError
 from studies.settings import settings_of
@@ -79,7 +79,7 @@ def test_killed_again_and_again_a_study_asks_for_the_same_values(asking: Search,
     asking(SAMPLERS[sampler])
     expected = rows(storage)
     assert len({tuple(row["params"].items()) for row in expected}) == 8
-    other = f"sqlite:///{database_path(storage).parent}/other.db"
+    other = f"sqlite:///{location_of(storage).parent}/other.db"
     for kills in range(1000):
         with killed(at=7 + kills % 9):
             try:
@@ -235,7 +235,7 @@ def test_a_lost_workers_trial_is_given_the_same_values_again(
 ) -> None:
     asking(trials=6)
     monkeypatch.setenv("FAKE_FAULTS", '{"1": "die once", "3": "die once"}')
-    other = f"sqlite:///{database_path(storage).parent}/other.db"
+    other = f"sqlite:///{location_of(storage).parent}/other.db"
     engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "asking.py")])
     asking(storage=other, engine=engine, workers=1, trials=6)
     assert rows(other) == rows(storage)
@@ -250,7 +250,7 @@ def test_a_sampler_that_must_know_the_space_is_refused(asking: Search, sampler: 
 def test_a_stop_is_heard_between_two_suggestions(asking: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asking()
     expected = rows(storage)
-    other = f"sqlite:///{database_path(storage).parent}/other.db"
+    other = f"sqlite:///{location_of(storage).parent}/other.db"
     running: list[Coordinator] = []
     run = Coordinator.run
     monkeypatch.setattr(Coordinator, "run", lambda self: running.append(self) or run(self))

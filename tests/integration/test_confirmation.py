@@ -33,7 +33,7 @@ from search.output import rendered_report
 from search.result import RunResult
 from storage import lock
 from storage.confirmation import ConfirmationStore
-from storage.database import database_path
+from storage.location import location_of
 from storage.reports import status, studies
 from storage.store import StudyStore
 from storage.tables import Base
@@ -106,11 +106,11 @@ def tasks_of(engine: InlineEngine) -> list[TrialTask]:
 
 
 def folder_of(storage: str) -> Path:
-    return lock.trials_folder(database_path(storage), "smoke")
+    return lock.trials_folder(location_of(storage), "smoke")
 
 
 def query(storage: str, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(database_path(storage))) as connection, connection:
+    with closing(sqlite3.connect(location_of(storage))) as connection, connection:
         return connection.execute(sql).fetchall()
 
 
@@ -338,7 +338,7 @@ def test_a_worker_that_is_killed_loses_nothing(
     purpose: Purpose, search: Search, storage: str, process_engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
-    copy = f"sqlite:///{Path(shutil.copytree(database_path(storage).parent, 'copy')).absolute()}/test.db"
+    copy = f"sqlite:///{Path(shutil.copytree(location_of(storage).parent, 'copy')).absolute()}/test.db"
     killed: list[TrialTask] = []
     submit = process_engine.submit
 
@@ -469,7 +469,7 @@ def test_fewer_seeds_than_are_there_take_none_away(
 
 def test_where_nothing_is_left_to_do_nothing_is_trained(search: Search, storage: str, progress: Any) -> None:
     search(settings=SMALL)
-    before = database_path(storage).read_bytes()
+    before = location_of(storage).read_bytes()
     confirmed = confirmation(storage)
     engine = InlineEngine(lambda setup: pytest.fail("a trainer was made"))
     first = api.confirm("smoke", storage=storage, engine=engine, progress=progress)
@@ -792,12 +792,12 @@ def test_the_same_study_gives_the_same_text_json_and_page(search: Search, storag
     search(settings=COURSE, trials=8, engine=of_rows())
 
     def reports(storage: str) -> list[str]:
-        content, folder = api.report("smoke", storage=storage), str(database_path(storage).parent)
+        content, folder = api.report("smoke", storage=storage), str(location_of(storage).parent)
         return [rendered_report(content, kind).replace(folder, "") for kind in ("text", "json", "html")]
 
     first = reports(storage)
     assert reports(storage) == first
-    shutil.copytree(database_path(storage).parent, tmp_path / "copy", ignore=shutil.ignore_patterns("copy"))
+    shutil.copytree(location_of(storage).parent, tmp_path / "copy", ignore=shutil.ignore_patterns("copy"))
     assert reports(f"sqlite:///{tmp_path}/copy/test.db") == first
     query(storage, "update regsearch_test_looks set test_rows = (select max(test_rows) from regsearch_test_looks)")
     assert reports(storage) != first
@@ -864,11 +864,11 @@ def test_killed_at_any_transaction_it_ends_with_the_rows_of_one_that_ran_through
     still = functools.partial(Coordinator, clock=lambda: 0.0)  # else it asks once a second whether to stop
     monkeypatch.setattr(phases, "Coordinator", still)
     death = Death(monkeypatch)
-    searched = database_path(storage).parent
+    searched = location_of(storage).parent
 
     def copy(name: str) -> str:
         shutil.copytree(searched, Path.cwd() / name, ignore=lambda *_: [])
-        return f"sqlite:///{Path.cwd()}/{name}/{database_path(storage).name}"
+        return f"sqlite:///{Path.cwd()}/{name}/{location_of(storage).name}"
 
     with folder_in_memory() as memory:
         monkeypatch.chdir(memory)

@@ -21,7 +21,7 @@ from search.data import load_dataset
 from search.data.splits import make_splits
 from search.engines.inline import InlineEngine
 from search.result import RunResult
-from storage.database import database_path
+from storage.location import location_of
 from storage.queries import get_study
 from studies.errors import InputError
 from studies.spec import StudySpec
@@ -178,7 +178,7 @@ def test_without_trust_nothing_is_read_begun_or_imported(search: Search, tmp_pat
     code = write_code(tmp_path)
     with pytest.raises(InputError, match="give --trust-code"):
         search(settings=[code])
-    assert not database_path(storage).exists()
+    assert not location_of(storage).exists()
     assert "mine" not in sys.modules
 
 
@@ -242,7 +242,7 @@ def test_a_reference_that_cannot_be_used_says_why(
     with pytest.raises(InputError) as raised:
         search(settings=[f"model.hypermodel={reference}"], trust_code=True)
     assert message in str(raised.value)
-    assert not database_path(storage).exists()
+    assert not location_of(storage).exists()
 
 
 def test_a_module_of_a_package_is_found_without_importing_it(search: Search, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from helpers import rows
 from search import api
 from search.engines.inline import InlineEngine
 from search.result import RunResult
-from storage.database import database_path
+from storage.location import location_of
 from storage.reports.answer import as_text
 from studies.errors import InputError, StorageError
 
@@ -61,12 +61,12 @@ def test_delete_removes_rows_and_files_of_that_study_alone(search: Search, stora
     api.delete("smoke", storage=storage)
     assert [status.answer.study.name for status in api.statuses(storage=storage)] == ["other"]
     assert len(rows(storage, "other")) == 2
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         for table in ("studies", "runs", "trials", "epochs"):
             owners = connection.execute(f"select count(distinct study_uuid) from regsearch_{table}").fetchone()
             assert owners == (1,), table
     connection.close()
-    logs = database_path(storage).parent.glob("test.db.d/*.log")
+    logs = location_of(storage).parent.glob("test.db.d/*.log")
     assert {path.name for path in logs} == {"study-other-worker-0.log"}
 
 
@@ -120,10 +120,10 @@ def test_a_study_of_optunas_own_is_not_taken_over(search: Search, storage: str) 
 
 def test_a_refused_run_leaves_a_plain_optuna_database_as_it_was(search: Search, storage: str, tmp_path: Path) -> None:
     optuna.create_study(study_name="smoke", storage=storage)
-    before = database_path(storage).read_bytes()
+    before = location_of(storage).read_bytes()
     with pytest.raises(InputError, match="regsearch did not begin"):
         search()
-    assert database_path(storage).read_bytes() == before
+    assert location_of(storage).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["test.db"]
 
 

@@ -16,7 +16,7 @@ from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.output import rendered_report
 from search.result import RunResult
-from storage.database import database_path
+from storage.location import location_of
 from storage.lock import StudyLock
 from studies.errors import InputError, NoResultError
 
@@ -230,10 +230,10 @@ def test_a_timeout_begins_nothing_more_and_finishes_what_runs(search: Search, st
 
 def test_another_question_is_refused_with_the_differing_keys(search: Search, storage: str) -> None:
     search(trials=2)
-    before = database_path(storage).read_bytes()
+    before = location_of(storage).read_bytes()
     with pytest.raises(InputError, match=r"search.seed: 0 → 7; training.max_epochs: 3 → 9"):
         search(settings=["search.seed=7", "training.max_epochs=9"])
-    assert database_path(storage).read_bytes() == before
+    assert location_of(storage).read_bytes() == before
 
 
 def test_a_study_made_before_keeps_its_trainer(search: Search, storage: str) -> None:
@@ -294,7 +294,7 @@ def test_auto_takes_digits_where_mnist_cannot_be_had_and_keeps_them(
 def test_a_second_coordinator_is_refused_with_who_holds_the_study(search: Search, storage: str) -> None:
     search(trials=1)
     with (
-        StudyLock(database_path(storage), "smoke"),
+        StudyLock(location_of(storage), "smoke"),
         pytest.raises(InputError, match=r"is being searched by process \d+ on .* since 20\d\d-"),
     ):
         search(trials=2)
@@ -336,7 +336,7 @@ def test_the_trials_of_a_long_study_are_read_in_pages(
 def test_a_killed_run_ends_where_the_next_begins_and_is_said_to_be_killed(search: Search, storage: str) -> None:
     for trials in (1, 3, 6):
         search(trials=trials, confirm=False)
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         connection.execute("update regsearch_runs set ended_at = null, outcome = null where run_id in (1, 3)")
     connection.close()
     status = api.status("smoke", storage=storage)
@@ -350,7 +350,7 @@ def test_a_killed_run_ends_where_the_next_begins_and_is_said_to_be_killed(search
     page = rendered_report(api.report("smoke", storage=storage), "html")
     assert "still running" not in page
     assert page.count(killed) == 2
-    with StudyLock(database_path(storage), "smoke"):
+    with StudyLock(location_of(storage), "smoke"):
         assert [run.outcome for run in api.status("smoke", storage=storage).runs][1:] == [
             "the study's total is reached",
             None,
@@ -359,7 +359,7 @@ def test_a_killed_run_ends_where_the_next_begins_and_is_said_to_be_killed(search
 
 def test_a_study_that_was_killed_before_its_first_run_has_a_status(search: Search, storage: str) -> None:
     search(trials=1)
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         connection.execute("delete from regsearch_runs")
     connection.close()
     assert api.status("smoke", storage=storage).runs == []
@@ -386,7 +386,7 @@ def test_a_network_that_cannot_fit_is_refused_and_leaves_no_study(
         InputError, match=r"^model\.hidden = .*makes more weights than fit, .* GB of this machine: give fewer units$"
     ):
         search(settings=[f"model.hidden={hidden}"], trials=1)
-    assert not database_path(storage).exists()
+    assert not location_of(storage).exists()
 
 
 def test_each_run_is_recorded(search: Search, storage: str) -> None:
@@ -395,7 +395,7 @@ def test_each_run_is_recorded(search: Search, storage: str) -> None:
     runs = api.status("smoke", storage=storage).runs
     assert [run.outcome for run in runs] == ["the study's total is reached"] * 2
     assert [run.finished_trials for run in runs] == [1, 1]
-    with sqlite3.connect(database_path(storage)) as connection:
+    with sqlite3.connect(location_of(storage)) as connection:
         samplers = connection.execute("select sampler from regsearch_runs").fetchall()
     connection.close()
     assert samplers == [("tpe",), ("random",)]

@@ -12,7 +12,7 @@ from databases.restore import restore
 
 from search import api, cli
 from storage import schema
-from storage.database import database_path
+from storage.location import location_of
 from studies.errors import InputError
 
 SECRET = "S3NT1NEL"
@@ -141,7 +141,7 @@ def test_a_traceback_of_the_library_does_not_show_it_either(url: str) -> None:
 
 def test_a_file_may_be_called_so_all_the_same(tmp_path: Path) -> None:
     for url in ("sqlite:///./a:b@c.db", "sqlite:///a%3Ab%40c.db"):
-        assert database_path(url) == tmp_path / "a:b@c.db"
+        assert location_of(url) == tmp_path / "a:b@c.db"
 
 
 def test_a_real_process_shows_it_nowhere(regsearch: Command) -> None:

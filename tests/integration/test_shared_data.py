@@ -13,7 +13,7 @@ from search.data import load_dataset
 from search.data.shared import shared
 from search.engines.inline import InlineEngine
 from search.training.setup import TrainerSetup, load_data
-from storage.database import database_path
+from storage.location import location_of
 from storage.lock import data_folder
 from studies.study_file import read_study
 
@@ -41,7 +41,7 @@ def test_workers_are_given_the_copy_and_it_is_gone_after_the_run(
     api.run("smoke", storage=storage, engine=engine, trials=2)
     ((setup, was_there),) = seen
     assert was_there
-    assert setup.shared == str(data_folder(database_path(storage), "smoke"))
+    assert setup.shared == str(data_folder(location_of(storage), "smoke"))
     assert not Path(setup.shared).exists()
 
 
@@ -93,7 +93,7 @@ def test_a_copy_that_is_not_whole_is_not_used(damage: Callable[[Path], None], tm
 
 def test_what_a_killed_run_left_goes_with_the_study(storage: str, engine: InlineEngine) -> None:
     api.run("smoke", storage=storage, engine=engine, trials=1)
-    left = data_folder(database_path(storage), "smoke")
+    left = data_folder(location_of(storage), "smoke")
     left.mkdir()
     (left / "x_train.npy").write_bytes(b"left")
     api.delete("smoke", storage=storage)

@@ -14,7 +14,7 @@ from helpers import folder_in_memory
 from search import api
 from search.engines.inline import InlineEngine
 from storage import lock
-from storage.database import database_path
+from storage.location import location_of
 
 UNPRUNED = ["search.pruner=none", "search.pruner_options={}"]
 
@@ -39,7 +39,7 @@ def storage(sound: Path, tmp_path: Path) -> str:
 
 
 def change(storage: str, statement: str) -> None:
-    with closing(sqlite3.connect(database_path(storage))) as connection, connection:
+    with closing(sqlite3.connect(location_of(storage))) as connection, connection:
         assert connection.execute(statement).rowcount > 0
 
 
@@ -87,18 +87,18 @@ def test_rows_that_changed_are_noticed(storage: str, statement: str, kind: str) 
 
 @pytest.mark.parametrize("name", ["trial-3.1.checkpoint", "trial-3.ended", "trial-3.weights.npz.9.tmp"])
 def test_files_that_are_left_are_noticed(storage: str, name: str) -> None:
-    (lock.trials_folder(database_path(storage), "smoke") / name).touch()
+    (lock.trials_folder(location_of(storage), "smoke") / name).touch()
     assert kinds(storage) == {"left"}
 
 
 def test_other_weights_than_those_of_the_database_are_noticed(storage: str) -> None:
-    next(lock.trials_folder(database_path(storage), "smoke").glob("*.npz")).write_bytes(b"other")
+    next(lock.trials_folder(location_of(storage), "smoke").glob("*.npz")).write_bytes(b"other")
     assert kinds(storage) == {"left"}
 
 
 def test_a_copy_of_the_data_and_a_held_lock_are_noticed(storage: str) -> None:
-    lock.data_folder(database_path(storage), "smoke").mkdir()
-    with lock.StudyLock(database_path(storage), "smoke"):
+    lock.data_folder(location_of(storage), "smoke").mkdir()
+    with lock.StudyLock(location_of(storage), "smoke"):
         assert len(invariants.violations(storage)) == 2
 
 
@@ -140,5 +140,5 @@ def test_rows_of_a_confirmation_that_changed_are_noticed(confirmed: str, stateme
 
 @pytest.mark.parametrize("name", ["finalist-1999.weights.npz", "finalist-1.1.checkpoint", "finalist-1.ended"])
 def test_files_that_a_confirmation_left_are_noticed(confirmed: str, name: str) -> None:
-    (lock.trials_folder(database_path(confirmed), "smoke") / name).touch()
+    (lock.trials_folder(location_of(confirmed), "smoke") / name).touch()
     assert kinds(confirmed) == {"left"}

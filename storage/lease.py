@@ -1,0 +1,186 @@
+"""One coordinator a study, on a server that many machines use: a lease in a table, which ends with its signs of life.
+
+Whoever holds it gives a sign each second, and with each step. All times are the server's own, so that no two
+machines' clocks are compared. A lease without a sign for `LEASE_SECONDS`, or of a process of this machine that is
+dead, may be taken over. Each step of the holder counts up in the lease's row and in the same transaction: who was
+overtaken can't commit one, and where the answer to a commit was lost, the count says whether it was done.
+
+The table holds nothing that lasts, so that it needs no migrations.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import column, text
+
+from storage.location import Server
+from storage.lock import Holder, held_error
+from storage.translation import translated_errors
+from studies.errors import StorageError, UnavailableError
+
+TABLE = "regsearch_leases"
+LEASE_SECONDS = 15
+BEAT_SECONDS = 1.0
+ANSWER_SECONDS = 180.0
+"""For how long a server is asked whether it did a commit whose answer was lost."""
+
+_POLL_SECONDS = 0.25
+
+CREATE = text(
+    f"create table {TABLE} (study text primary key, owner text, host text, pid integer, process text, "
+    "since text, beat_at timestamp with time zone, steps bigint not null default 0)"
+)
+_ENTER = text(f"insert into {TABLE} (study) values (:study) on conflict (study) do nothing")
+# a server that was away for longer than a lease lasts has heard nobody
+_LOOK = (
+    "select owner, host, pid, process, since, beat_at, steps, extract(epoch from clock_timestamp() - "
+    f"greatest(beat_at, pg_postmaster_start_time())) > {LEASE_SECONDS} as is_silent from {TABLE} where study = :study"
+)
+_COLUMNS: list[Any] = [
+    column(name) for name in ("owner", "host", "pid", "process", "since", "beat_at", "steps", "is_silent")
+]
+_ROW, _LOCKED_ROW = text(_LOOK).columns(*_COLUMNS), text(f"{_LOOK} for update").columns(*_COLUMNS)
+_TAKE = text(
+    f"update {TABLE} set owner = :owner, host = :host, pid = :pid, process = :process, since = "
+    "to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS+00:00'), beat_at = clock_timestamp() "
+    "where study = :study"
+)
+_STEP = text(
+    f"update {TABLE} set steps = steps + 1, beat_at = clock_timestamp() where study = :study and owner = :owner "
+    "returning steps"
+).columns(column("steps"))
+_BEAT = text(f"update {TABLE} set beat_at = clock_timestamp() where study = :study and owner = :owner")
+_RELEASE = text(f"update {TABLE} set owner = null where study = :study and owner = :owner")
+_STUDIES = text(f"select study from {TABLE} where owner is not null order by study").columns(column("study"))
+
+
+class Lease:
+    """Held by a study's coordinator from opening to the end; a context manager.
+
+    Args:
+        engine: of the server.
+        server: for what is said.
+        study: its name.
+        gives_up: whether waiting for the server has lost its sense.
+
+    Raises InputError where another process holds it, StorageError where the server can't be used.
+    """
+
+    def __init__(self, engine: sqlalchemy.Engine, server: Server, study: str, gives_up: Callable[[], bool]) -> None:
+        self._engine, self._server, self._study, self._gives_up = engine, server, study, gives_up
+        self._mine = {"study": study, "owner": str(uuid.uuid4())}
+        self._is_over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name=f"lease of {study}", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        with translated_errors(self._server):
+            self._take()
+        self._heart.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._is_over.set()
+        self._heart.join(timeout=BEAT_SECONDS)  # it may be asking a server that is away
+        with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.begin() as connection:
+            connection.execute(_RELEASE, self._mine)
+
+    def step(self, connection: sqlalchemy.Connection) -> int:
+        """Count one more step within its transaction; raises StorageError where another coordinator took over."""
+        step: int | None = connection.execute(_STEP, self._mine).scalar()
+        if step is None:
+            raise self._overtaken(connection.execute(_ROW, {"study": self._study}).one_or_none())
+        return step
+
+    def was_done(self, step: int) -> bool:
+        """Return whether a step was committed whose answer was lost; asks until the server answers.
+
+        Raises StorageError where it doesn't for `ANSWER_SECONDS`, or another coordinator took over.
+        """
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                # the row's lock is the lost transaction's until that has ended, one way or the other
+                with translated_errors(self._server), self._engine.begin() as connection:
+                    row = connection.execute(_LOCKED_ROW, {"study": self._study}).one_or_none()
+                break
+            except UnavailableError as error:
+                if self._gives_up() or time.monotonic() > deadline:
+                    raise StorageError(f"{error}; what was written last may be there or not") from error
+                time.sleep(_POLL_SECONDS)
+        if row is None or row.owner != self._mine["owner"]:
+            raise self._overtaken(row)
+        return bool(row.steps >= step)
+
+    def _take(self) -> None:
+        seen: Any = None
+        while True:
+            with self._engine.begin() as connection:
+                connection.execute(_ENTER, {"study": self._study})
+                row = connection.execute(_LOCKED_ROW, {"study": self._study}).one()
+                if not _is_held(row):
+                    me = {"host": socket.gethostname(), "pid": os.getpid(), "process": _process(os.getpid())}
+                    connection.execute(_TAKE, {**self._mine, **me})
+                    return
+            if seen is not None and row.beat_at != seen:
+                raise held_error(self._study, _holder(row))
+            seen = row.beat_at
+            time.sleep(_POLL_SECONDS)
+
+    def _beat(self) -> None:
+        while not self._is_over.wait(BEAT_SECONDS):
+            with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.begin() as connection:
+                connection.execute(_BEAT, self._mine)
+
+    def _overtaken(self, row: Any) -> StorageError:
+        who = "another process" if row is None or row.owner is None else f"process {row.pid} on {row.host}"
+        return StorageError(f"the study {self._study} was taken over by {who}; this one stops, and wrote nothing more")
+
+
+def holder(connection: sqlalchemy.Connection, study: str) -> Holder | None:
+    """Return who holds the lease of a study now, or None."""
+    row = connection.execute(_ROW, {"study": study}).one_or_none()
+    return _holder(row) if row is not None and _is_held(row) else None
+
+
+def held(connection: sqlalchemy.Connection) -> dict[str, Holder]:
+    """Return who holds which study's lease."""
+    found = {study: holder(connection, study) for study in connection.execute(_STUDIES).scalars().all()}
+    return {study: who for study, who in found.items() if who is not None}
+
+
+def _is_held(row: Any) -> bool:
+    return row.owner is not None and not row.is_silent and not _is_dead(row)
+
+
+def _holder(row: Any) -> Holder:
+    return Holder(host=row.host, pid=row.pid, since=row.since)
+
+
+def _is_dead(row: Any) -> bool:
+    """Return whether the process was one of this machine, and is no more."""
+    mine = _process(os.getpid())
+    if not row.process or not mine or row.process.split()[:2] != mine.split()[:2]:
+        return False
+    return bool(_process(row.pid) != row.process)
+
+
+def _process(pid: int) -> str:
+    """Return what a process is known by: the boot of its machine, its namespace, its start; empty where it isn't."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        namespace = Path("/proc/self/ns/pid").readlink()
+        # behind the name, which may hold anything: the state comes first, the start is the 20th
+        state, *rest = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+    except OSError:
+        return ""
+    return "" if state == "Z" else f"{boot} {namespace} {pid} {rest[18]}"

@@ -1,0 +1,134 @@
+"""Where a database is: a file of SQLite's, or a database on a server of PostgreSQL's; and where files beside it lie."""
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import sqlalchemy
+
+from studies.errors import InputError
+
+_USER_AND_PASSWORD = re.compile(r"[^/]*:/*[^/]*:[^/]*@")
+_POSTGRES = ("postgresql", "postgresql+psycopg")
+_WRITTEN = "sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE for a server"
+_NOT_IN_A_FOLDER = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A database on a server of PostgreSQL's; as a text, it is shown without password and options.
+
+    Attributes:
+        url: with all that libpq needs and is not told elsewhere (PGPASSFILE, PGPASSWORD, PGSSLMODE, ...).
+    """
+
+    url: sqlalchemy.URL = field(repr=False)
+
+    def __str__(self) -> str:
+        shown = sqlalchemy.URL.create("postgresql", self.url.username, None, self._host, self.url.port, self._database)
+        return shown.render_as_string()
+
+    @property
+    def _host(self) -> str | None:
+        host = self.url.query.get("host", self.url.host)
+        return host if host is None or isinstance(host, str) else ",".join(host)
+
+    @property
+    def _database(self) -> str | None:
+        return self.url.database or os.environ.get("PGDATABASE")
+
+
+Location: TypeAlias = Path | Server
+"""The absolute path of a file, or a server."""
+
+
+def location_of(storage: str) -> Location:
+    """Return what a storage URL names: the absolute path of a file, or a server.
+
+    Args:
+        storage: a URL, or @ and the path of a file that holds one, so that no command shows its password.
+
+    Raises InputError where the URL can't be parsed or names a database that isn't supported. Nothing of
+    the URL is repeated: it may hold a password, and in a mistyped one that may stand anywhere.
+    """
+    if storage.startswith("@"):
+        return _located(_url_in(Path(storage.removeprefix("@"))))
+    return _located(storage)
+
+
+def files_folder(location: Location) -> Path:
+    """Return the folder with a database's locks, logs and states of trials, and data while a search runs.
+
+    It is beside a file. For a server it is in $REGSEARCH_FILES, else where programs of a user keep their data.
+    """
+    if isinstance(location, Path):
+        return location.with_name(location.name + ".d")
+    shown = str(location).removeprefix("postgresql://").rpartition("@")[2]
+    given = os.environ.get("REGSEARCH_FILES")
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    folder = Path(given).absolute() if given else Path(home) / "regsearch"
+    options = repr(sorted(location.url.query.items()))  # a schema of its own is another database
+    mark = hashlib.sha256(f"{shown} {options}".encode()).hexdigest()[:8]
+    return folder / f"{_NOT_IN_A_FOLDER.sub('-', shown)}-{mark}"
+
+
+def _url_in(file: Path) -> str:
+    """Return the one line of a file; raises InputError where it can't be read, or others may read a password in it."""
+    try:
+        with file.open(encoding="utf-8") as opened:
+            lines = opened.read(100_000).split()
+            mode = os.fstat(opened.fileno()).st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise InputError(f"the file with the storage URL can't be read: {file} ({reason})") from None
+    if len(lines) != 1:
+        raise InputError(f"{file} holds {len(lines)} words, not one storage URL: write {_WRITTEN}")
+    if mode & (stat.S_IRWXG | stat.S_IRWXO) and "@" in lines[0]:
+        raise InputError(f"others can read the storage URL in {file}, and its password: chmod 600 {file}")
+    return lines[0]
+
+
+def _located(url: str) -> Location:
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise InputError("the storage URL can't be parsed; it is written like sqlite:///regsearch.db") from None
+    if parsed.drivername in _POSTGRES:
+        return _server(parsed)
+    if parsed.get_backend_name() == "postgres":
+        raise InputError(f"postgres:// is no storage URL any more: write {_POSTGRES[1]}://")
+    if parsed.get_backend_name() == "postgresql":
+        raise InputError(f"of PostgreSQL's drivers psycopg is supported: write {_POSTGRES[1]}://")
+    if parsed.get_backend_name() != "sqlite":
+        raise InputError(f"storage is {_WRITTEN}; given was one of {parsed.get_backend_name()}, which isn't supported")
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise InputError(f"the driver of {parsed.drivername} is missing; write sqlite:///FILE")
+    return _file(url, parsed)
+
+
+def _server(parsed: sqlalchemy.URL) -> Server:
+    if not parsed.database and not os.environ.get("PGDATABASE"):
+        raise InputError(f"the storage URL names no database: write {_POSTGRES[1]}://USER@HOST/DATABASE")
+    if any("\0" in str(part) for part in parsed):
+        raise InputError("the storage URL holds a NUL character")
+    if parsed.host and "@" in parsed.host:
+        raise InputError("the storage URL can't be parsed: in a password, @ is written %40")
+    return Server(parsed.set(drivername=_POSTGRES[1]))
+
+
+def _file(url: str, parsed: sqlalchemy.URL) -> Path:
+    has_options = "?" in url or parsed.host or parsed.username or parsed.password or parsed.port
+    if has_options or not parsed.database or parsed.database == ":memory:":
+        raise InputError("storage is a file of its own: write sqlite:///FILE without options, host or password")
+    if _USER_AND_PASSWORD.match(url):
+        raise InputError(
+            "the storage URL looks as if it held a password, which a file has no use for; "
+            "a file that is really called so is written sqlite:///./FILE"
+        )
+    if "\0" in parsed.database:
+        raise InputError("the storage URL's path holds a NUL character")
+    return Path(parsed.database).absolute()

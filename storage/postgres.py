@@ -1,0 +1,228 @@
+"""A database on a server of PostgreSQL's: connections, how it is created and opened, and commits that happen once."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from storage import lease, schema
+from storage.database import Database
+from storage.lean import LeanStorage
+from storage.lease import Lease
+from storage.location import Server, files_folder
+from storage.lock import Holder
+from storage.translation import translated_errors
+from studies.errors import InputError, StorageError
+
+_DIALECT = "postgresql+psycopg://"
+_OF_CLIENT = {  # libpq's; what a URL or the environment says goes before
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "application_name": "regsearch",
+}
+# locks: after that a call is repeated, for minutes; idle: of a process that was stopped, or whose machine is gone;
+# commit: what was acknowledged is on the server's disk, whatever is usual there
+_OF_SESSION = (
+    "select set_config('lock_timeout', '10s', false), "
+    "set_config('idle_in_transaction_session_timeout', '60s', false), "
+    "set_config('default_transaction_read_only', %s, false), "
+    "case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end"
+)
+_OPENING = 0x7265677365617263  # "regsearc", the key of an advisory lock
+_LOCK_OPENING = text("select pg_advisory_xact_lock(:key)")
+_DESCRIBED = text("select current_setting('server_version'), pg_database_size(current_database())")
+_SERIALIZE = text("select 1 from studies where study_id = :study_id for update")
+
+
+class ServerDatabase(Database):
+    """An open database on a server."""
+
+    def __init__(self, server: Server, *, writing: bool) -> None:
+        super().__init__(server, _rdb_storage(server, writing=writing))
+        self._server = server
+        self._lease: Lease | None = None
+
+    @contextmanager
+    def study_lock(self, study: str) -> Iterator[None]:
+        """Hold a study's lease; every transaction meanwhile is a step of its holder."""
+        with Lease(self.engine, self._server, study, lambda: self.gives_up()) as self._lease:
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def holder(self, study: str) -> Holder | None:
+        """Return who has a study's lease."""
+        with self.read() as connection:
+            return lease.holder(connection, study) if _has_leases(connection) else None
+
+    def described(self) -> str:
+        """Return the server's version and the database's size."""
+        with self.read() as connection:
+            version, size = connection.execute(_DESCRIBED).one()
+        return f"{size:,} bytes, PostgreSQL {version}"
+
+    def serialize(self, connection: sqlalchemy.Connection, study_id: int) -> None:
+        """Lock the study's row in Optuna's table, as Optuna does where it adds a trial."""
+        connection.execute(_SERIALIZE, {"study_id": study_id})
+
+    @contextmanager
+    def _committed(self, connection: sqlalchemy.Connection) -> Iterator[None]:
+        """Commit at the end of the block; where the answer to that is lost, ask whether it was done."""
+        transaction, held = connection.begin(), self._lease
+        try:
+            step = None if held is None else held.step(connection)
+            yield
+        except BaseException:
+            with suppress(sqlalchemy.exc.SQLAlchemyError):  # of a connection that is gone
+                transaction.rollback()
+            raise
+        try:
+            transaction.commit()
+        except sqlalchemy.exc.DBAPIError as error:
+            if held is None or step is None or not error.connection_invalidated or not held.was_done(step):
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlalchemy.Connection]:
+        with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            yield connection
+
+
+def open_for_writing(server: Server) -> ServerDatabase:
+    """Open a database that is there, and create what tables it lacks.
+
+    Raises InputError for options of the URL that libpq doesn't know, StorageError where the database can't be
+    reached or written, or has another schema.
+    """
+    with translated_errors(server):
+        files_folder(server).mkdir(parents=True, mode=0o700, exist_ok=True)
+        with alone(server) as (engine, _):
+            _prepare(engine, server)
+        return ServerDatabase(server, writing=True)
+
+
+def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDatabase:
+    """Open a database for transactions that only read; see `storage.opening`."""
+    with translated_errors(server):
+        with checking(server) as connection:
+            if not _is_optunas(connection):
+                raise schema.NoStudiesError(f"{server} is empty: start a study with `regsearch run`")
+            schema.check_optuna(connection, server)
+            if needs_studies or schema.is_there(connection):
+                schema.check(connection, server)
+        return ServerDatabase(server, writing=False)
+
+
+def is_new(server: Server) -> bool:
+    """Return whether the database has no tables of Optuna's; raises StorageError where it can't be reached."""
+    with translated_errors(server), checking(server) as connection:
+        return not _is_optunas(connection)
+
+
+@contextmanager
+def checking(server: Server) -> Iterator[sqlalchemy.Connection]:
+    """Give a connection of the moment, for reading, to a database of any schema."""
+    engine = make_engine(server, writing=False)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def no_other_opens(engine: sqlalchemy.Engine) -> Iterator[None]:
+    """Let no other process open the database for writing meanwhile."""
+    with engine.begin() as connection:
+        connection.execute(_LOCK_OPENING, {"key": _OPENING})
+        yield
+
+
+@contextmanager
+def alone(server: Server) -> Iterator[tuple[sqlalchemy.Engine, dict[str, Holder]]]:
+    """Give an engine that writes, while nobody else opens the database for writing, and who searches which study."""
+    engine = make_engine(server, writing=True)
+    try:
+        with no_other_opens(engine):
+            with engine.connect() as connection:
+                searched = lease.held(connection) if _has_leases(connection) else {}
+            yield engine, searched
+    finally:
+        engine.dispose()
+
+
+def make_engine(server: Server, *, writing: bool) -> sqlalchemy.Engine:
+    """Return an engine whose connections last as long as they are used."""
+    return sqlalchemy.create_engine(_DIALECT, creator=connector(server, writing), poolclass=sqlalchemy.NullPool)
+
+
+def connector(server: Server, writing: bool) -> Callable[[], "psycopg.Connection[Any]"]:
+    """Return what opens a connection with the settings that all of ours have; raises InputError for unknown options."""
+    dialect: Any = PGDialect_psycopg
+    arguments, options = dialect().create_connect_args(server.url)
+    options = {**_OF_CLIENT, **options}
+    try:
+        make_conninfo(*arguments, **options)
+    except psycopg.ProgrammingError:  # its text may hold what shouldn't be shown
+        raise InputError("the storage URL has an option behind ? that libpq doesn't know") from None
+
+    def connect() -> "psycopg.Connection[Any]":
+        connection: psycopg.Connection[Any] = psycopg.connect(*arguments, **options, autocommit=True)
+        connection.execute(_OF_SESSION, ["off" if writing else "on"])
+        connection.autocommit = False
+        return connection
+
+    return connect
+
+
+def _prepare(engine: sqlalchemy.Engine, server: Server) -> None:
+    """Give the database Optuna's tables and ours, each once; after a kill in between, whoever comes next goes on."""
+    with engine.connect() as connection:
+        encoding = connection.exec_driver_sql("show server_encoding").scalar_one()
+        if encoding != "UTF8":
+            raise StorageError(f"{server} has the encoding {encoding}: make one with `createdb --encoding UTF8`")
+        optunas_too = not _is_optunas(connection)
+    if optunas_too:
+        _rdb_storage(server, writing=True, creating=True).engine.dispose()
+    with engine.connect() as connection:
+        schema.check_optuna(connection, server)
+        ours_too = not schema.is_there(connection)
+        if not ours_too:
+            schema.check(connection, server)
+    if ours_too:
+        schema.migrate(engine)
+    with engine.begin() as connection:
+        if not _has_leases(connection):
+            connection.execute(lease.CREATE)
+
+
+def _is_optunas(connection: sqlalchemy.Connection) -> bool:
+    return sqlalchemy.inspect(connection).has_table("alembic_version")
+
+
+def _has_leases(connection: sqlalchemy.Connection) -> bool:
+    return sqlalchemy.inspect(connection).has_table(lease.TABLE)
+
+
+def _rdb_storage(server: Server, *, writing: bool, creating: bool = False) -> LeanStorage:
+    # one for steps, one for the lease; what only creates leaves none open, whatever happens
+    pool = (
+        {"poolclass": sqlalchemy.NullPool} if creating else {"pool_size": 2, "max_overflow": 3, "pool_pre_ping": True}
+    )
+    isolation = "READ COMMITTED" if writing else "REPEATABLE READ"
+    # the URL goes to a connector of our own: Optuna would fill in braces, and keep the password
+    return LeanStorage(
+        _DIALECT,
+        engine_kwargs={"creator": connector(server, writing), "isolation_level": isolation, **pool},
+        skip_compatibility_check=not creating,  # schema.check has done it
+        skip_table_creation=not creating,
+    )
