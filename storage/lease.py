@@ -34,6 +34,8 @@ ANSWER_SECONDS = 180.0
 
 _POLL_SECONDS = 0.25
 
+_held_here: set[str] = set()  # by this process
+
 CREATE = text(
     f"create table {TABLE} (study text primary key, owner text, host text, pid integer, process text, "
     "since text, beat_at timestamp with time zone, steps bigint not null default 0)"
@@ -42,7 +44,7 @@ _ENTER = text(f"insert into {TABLE} (study) values (:study) on conflict (study) 
 # a server that was away for longer than a lease lasts has heard nobody
 _LOOK = (
     "select owner, host, pid, process, since, beat_at, steps, extract(epoch from clock_timestamp() - "
-    f"greatest(beat_at, pg_postmaster_start_time())) > {LEASE_SECONDS} as is_silent from {TABLE} where study = :study"
+    f"greatest(beat_at, pg_postmaster_start_time())) > :lease_seconds as is_silent from {TABLE} where study = :study"
 )
 _COLUMNS: list[Any] = [
     column(name) for name in ("owner", "host", "pid", "process", "since", "beat_at", "steps", "is_silent")
@@ -83,11 +85,13 @@ class Lease:
     def __enter__(self) -> "Lease":
         with translated_errors(self._server):
             self._take()
+        _held_here.add(self._mine["owner"])
         self._heart.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._is_over.set()
+        _held_here.discard(self._mine["owner"])
         self._heart.join(timeout=BEAT_SECONDS)  # it may be asking a server that is away
         with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.begin() as connection:
             connection.execute(_RELEASE, self._mine)
@@ -96,7 +100,7 @@ class Lease:
         """Count one more step within its transaction; raises StorageError where another coordinator took over."""
         step: int | None = connection.execute(_STEP, self._mine).scalar()
         if step is None:
-            raise self._overtaken(connection.execute(_ROW, {"study": self._study}).one_or_none())
+            raise self._overtaken(_look(connection, self._study))
         return step
 
     def was_done(self, step: int) -> bool:
@@ -108,8 +112,8 @@ class Lease:
         while True:
             try:
                 # the row's lock is the lost transaction's until that has ended, one way or the other
-                with translated_errors(self._server), self._engine.begin() as connection:
-                    row = connection.execute(_LOCKED_ROW, {"study": self._study}).one_or_none()
+                with translated_errors(self._server), self._engine.connect() as connection:
+                    row = _look(connection, self._study, _LOCKED_ROW)
                 break
             except UnavailableError as error:
                 if self._gives_up() or time.monotonic() > deadline:
@@ -124,7 +128,7 @@ class Lease:
         while True:
             with self._engine.begin() as connection:
                 connection.execute(_ENTER, {"study": self._study})
-                row = connection.execute(_LOCKED_ROW, {"study": self._study}).one()
+                row = _look(connection, self._study, _LOCKED_ROW)
                 if not _is_held(row):
                     me = {"host": socket.gethostname(), "pid": os.getpid(), "process": _process(os.getpid())}
                     connection.execute(_TAKE, {**self._mine, **me})
@@ -146,7 +150,7 @@ class Lease:
 
 def holder(connection: sqlalchemy.Connection, study: str) -> Holder | None:
     """Return who holds the lease of a study now, or None."""
-    row = connection.execute(_ROW, {"study": study}).one_or_none()
+    row = _look(connection, study)
     return _holder(row) if row is not None and _is_held(row) else None
 
 
@@ -154,6 +158,10 @@ def held(connection: sqlalchemy.Connection) -> dict[str, Holder]:
     """Return who holds which study's lease."""
     found = {study: holder(connection, study) for study in connection.execute(_STUDIES).scalars().all()}
     return {study: who for study, who in found.items() if who is not None}
+
+
+def _look(connection: sqlalchemy.Connection, study: str, statement: Any = _ROW) -> Any:
+    return connection.execute(statement, {"study": study, "lease_seconds": LEASE_SECONDS}).one_or_none()
 
 
 def _is_held(row: Any) -> bool:
@@ -165,8 +173,10 @@ def _holder(row: Any) -> Holder:
 
 
 def _is_dead(row: Any) -> bool:
-    """Return whether the process was one of this machine, and is no more."""
+    """Return whether the holder was of this machine, and is no more: it died, or couldn't say that it was done."""
     mine = _process(os.getpid())
+    if mine and row.process == mine:
+        return row.owner not in _held_here
     if not row.process or not mine or row.process.split()[:2] != mine.split()[:2]:
         return False
     return bool(_process(row.pid) != row.process)

@@ -29,17 +29,10 @@ class Server:
     url: sqlalchemy.URL = field(repr=False)
 
     def __str__(self) -> str:
-        shown = sqlalchemy.URL.create("postgresql", self.url.username, None, self._host, self.url.port, self._database)
-        return shown.render_as_string()
-
-    @property
-    def _host(self) -> str | None:
-        host = self.url.query.get("host", self.url.host)
-        return host if host is None or isinstance(host, str) else ",".join(host)
-
-    @property
-    def _database(self) -> str | None:
-        return self.url.database or os.environ.get("PGDATABASE")
+        where = {name: value for name, value in self.url.query.items() if name in ("host", "port")}
+        database = self.url.database or os.environ.get("PGDATABASE")
+        parts = (self.url.username, None, self.url.host, self.url.port, database, where)
+        return sqlalchemy.URL.create("postgresql", *parts).render_as_string()
 
 
 Location: TypeAlias = Path | Server

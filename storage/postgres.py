@@ -37,6 +37,7 @@ _OF_SESSION = (
     "case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end"
 )
 _OPENING = 0x7265677365617263  # "regsearc", the key of an advisory lock
+_ENCODING = text("show server_encoding")
 _LOCK_OPENING = text("select pg_advisory_xact_lock(:key)")
 _DESCRIBED = text("select current_setting('server_version'), pg_database_size(current_database())")
 _SERIALIZE = text("select 1 from studies where study_id = :study_id for update")
@@ -187,7 +188,7 @@ def connector(server: Server, writing: bool) -> Callable[[], "psycopg.Connection
 def _prepare(engine: sqlalchemy.Engine, server: Server) -> None:
     """Give the database Optuna's tables and ours, each once; after a kill in between, whoever comes next goes on."""
     with engine.connect() as connection:
-        encoding = connection.exec_driver_sql("show server_encoding").scalar_one()
+        encoding = connection.execute(_ENCODING).scalar_one()
         if encoding != "UTF8":
             raise StorageError(f"{server} has the encoding {encoding}: make one with `createdb --encoding UTF8`")
         optunas_too = not _is_optunas(connection)

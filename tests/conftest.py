@@ -37,7 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the user's settings, data or databases."""
-    fakes_settings = ("FAKE_FAULTS", "FAKE_EPOCH_SECONDS", "FAKE_WORKER", "FAKE_PATIENCE_SECONDS", "FAKE_GO")
+    fakes_settings = (
+        "FAKE_FAULTS",
+        "FAKE_EPOCH_SECONDS",
+        "FAKE_WORKER",
+        "FAKE_PATIENCE_SECONDS",
+        "FAKE_LEASE_SECONDS",
+        "FAKE_GO",
+    )
     for name in ("REGSEARCH_STORAGE", *fakes_settings):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))

@@ -1,7 +1,8 @@
 """The command `regsearch` with fake trials: `python tests/fake_search.py run smoke --trials 12`.
 
 Its environment tells more: $FAKE_WORKER is "fake" or "real" for workers that say what they do (tests/probe.py),
-$FAKE_PATIENCE_SECONDS how long it waits for a database that is away, $FAKE_GO a file whose coming it awaits,
+$FAKE_PATIENCE_SECONDS how long it waits for a database that is away, $FAKE_LEASE_SECONDS how long a silent coordinator
+keeps a study on a server, $FAKE_GO a file whose coming it awaits,
 ready to begin.
 """
 
@@ -16,12 +17,14 @@ import search.engines
 import search.patience
 from search import cli
 from search.engines.processes import ProcessEngine
+from storage import lease
 
 if __name__ == "__main__":
     tests, kind = Path(__file__).parent, os.environ.get("FAKE_WORKER")
     worker = [str(tests / "fakes.py")] if kind is None else [str(tests / "probe.py"), kind]
     search.engines.make_engine = lambda name: ProcessEngine([sys.executable, *worker])
     search.patience.PATIENCE_SECONDS = float(os.environ.get("FAKE_PATIENCE_SECONDS", "180"))
+    lease.LEASE_SECONDS = float(os.environ.get("FAKE_LEASE_SECONDS", lease.LEASE_SECONDS))
     probe_coordinator()
     if "FAKE_GO" in os.environ:
         while not Path(os.environ["FAKE_GO"]).exists():

@@ -217,7 +217,7 @@ class Line:
         is_begun = False
         with suppress(OSError):
             while request := client.recv(65536):
-                if b"COMMIT" in request:
+                if b"COMMIT\0" in request:  # not one that begins READ COMMITTED
                     with self._lock:
                         self._commits += 1
                         lost = self._loses(self._commits)

@@ -271,7 +271,7 @@ def test_any_file_name_works(name: str, tmp_path: Path) -> None:
     [
         ("nonsense", "can't be parsed"),
         ("", "can't be parsed"),
-        ("postgresql://user:S3NT1NEL@host/db", "isn.t supported"),
+        ("mysql+pymysql://user:S3NT1NEL@host/db", "isn.t supported"),
         ("oracle+nothing://host/db", "isn.t supported"),
         ("sqlite+aiosqlite:///x.db", "driver of sqlite.aiosqlite is missing"),
         ("sqlite://", "a file of its own"),

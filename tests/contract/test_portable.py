@@ -1,12 +1,7 @@
-"""Our plain SQL runs on PostgreSQL as on SQLite; that it does is tested where REGSEARCH_TEST_POSTGRES names a server.
-
-It is the URL of a database whose user may create others: postgresql+psycopg://postgres@127.0.0.1/postgres
-"""
+"""Our plain SQL gives on PostgreSQL what it gives on SQLite."""
 
 import ast
 import importlib
-import itertools
-import os
 import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -19,29 +14,27 @@ import pytest
 import sqlalchemy
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, RDBStorage
+from postgres import needs_postgres, new_database
 from sqlalchemy import Connection, TextClause
 from sqlalchemy.sql.selectable import TextualSelect
 
 import storage
-from search import result, session
 from search.result import RunResult
-from storage import damage, history, statements
+from storage import history, statements
 from storage.compared import read_comparison
 from storage.contents import read_content, read_status
-from storage.database import Database, cached
+from storage.database import Database
 from storage.enqueued import _recorded_space
 from storage.lean import LeanStorage
-from storage.location import files_folder, location_of
+from storage.location import location_of
 from storage.opening import open_for_reading, open_for_writing
 from storage.queries import UUID_ATTR, get_study, study_names
 from storage.sqlite import make_engine
-from storage.tables import Base, RunRow, StudyRow, TrialRow
+from storage.tables import RunRow, StudyRow, TrialRow
 from storage.trained import trained
 
-SERVER = os.environ.get("REGSEARCH_TEST_POSTGRES")
-needs_postgres = pytest.mark.skipif(SERVER is None, reason="REGSEARCH_TEST_POSTGRES names no PostgreSQL server here")
-
-OF_SQLITE_ALONE = {"damage.py", "database.py", "integrity.py", "schema.py"}  # pragmas, and types of single values
+OF_SQLITE_ALONE = {"damage.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
+OF_POSTGRESQL_ALONE = {"lease", "postgres"}
 WITHOUT_PARAMETERS = {"lean.py"}  # lists of ids, of any length
 
 UUID = "6e4d8f4e-0000-4000-8000-000000000001"
@@ -70,7 +63,8 @@ def plain_statements() -> dict[str, Any]:
     """Return every statement of plain SQL that a module of ours has, by the module and its name there."""
     found: dict[str, Any] = {}
     for module in pkgutil.walk_packages(storage.__path__, "storage."):
-        if not module.name.startswith("storage.migrations"):
+        of_both = module.name.removeprefix("storage.") not in OF_POSTGRESQL_ALONE
+        if of_both and not module.name.startswith("storage.migrations"):
             there = vars(importlib.import_module(module.name))
             kinds = (TextClause, TextualSelect)
             found |= {f"{module.name}.{name}": value for name, value in there.items() if isinstance(value, kinds)}
@@ -121,27 +115,10 @@ def sqlite(folder: Path) -> Iterator[sqlalchemy.Engine]:
     engine.dispose()
 
 
-@contextmanager
-def new_database(name: str) -> Iterator[str]:
-    """Give the URL of a database with Optuna's tables and ours, which is dropped afterwards."""
-    assert SERVER is not None
-    name = f"portable_{name}{os.getpid()}"
-    server = sqlalchemy.create_engine(SERVER, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
-    with server.connect() as connection:
-        connection.execute(sqlalchemy.text(f"create database {name}"))
-    try:
-        url = sqlalchemy.make_url(SERVER).set(database=name).render_as_string(hide_password=False)
-        with closing_storage(RDBStorage(url)) as optunas:
-            Base.metadata.create_all(optunas.engine)
-        yield url
-    finally:
-        with server.connect() as connection:
-            connection.execute(sqlalchemy.text(f"drop database {name} with (force)"))
-
-
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    with new_database("x") as url:
+    with new_database() as url:
+        open_for_writing(location_of(url)).close()
         with closing_storage(RDBStorage(url)) as optunas:
             fill(optunas, optunas.engine)
         yield url
@@ -244,14 +221,6 @@ def test_what_a_coordinator_writes_goes_into_postgresql(postgres: sqlalchemy.Eng
         connection.rollback()
 
 
-class OnPostgres(Database):
-    """A database whose rows are on a server; its path is only where locks and weights lie."""
-
-    def __init__(self, path: Path, url: str) -> None:
-        self._rdb = LeanStorage(url)
-        self.path, self.engine, self.storage = path, self._rdb.engine, cached(self._rdb)
-
-
 def answers(database: Database) -> Any:
     """Return all that is read of the studies, without times."""
     found: list[Any] = []
@@ -270,24 +239,13 @@ def answers(database: Database) -> Any:
 
 
 @needs_postgres
-def test_a_whole_study_is_the_same_on_both(
-    search: Callable[..., RunResult], tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def two_studies(storage: str) -> None:
+def test_a_whole_study_is_the_same_on_both(search: Callable[..., RunResult], storage: str) -> None:
+    def two_studies(storage: str) -> Any:
         for name, trials in (("one", 15), ("two", 17)):
             settings = ["confirm.seeds=3", "confirm.top=2"]
             search(settings=settings, name=name, workers=1, trials=trials, storage=storage)
+        with open_for_reading(location_of(storage)) as database:
+            return answers(database)
 
-    two_studies(storage)
-    with open_for_reading(location_of(storage)) as database:
-        expected = answers(database)
-    monkeypatch.setattr(damage, "check_trials", lambda *_: None)  # of SQLite alone
-    other = tmp_path / "other" / "test.db"
-    files_folder(other).mkdir(parents=True)
-    with new_database("y") as url:
-        for module, name in itertools.product((session, result), ("open_for_writing", "open_for_reading")):
-            monkeypatch.setattr(module, name, lambda path, **_: OnPostgres(path, url), raising=False)
-        two_studies(f"sqlite:///{other}")
-        with OnPostgres(other, url) as database:
-            assert answers(database) == expected
-    assert not other.exists()
+    with new_database() as server:
+        assert two_studies(server) == two_studies(storage)

@@ -72,7 +72,7 @@ def test_an_error_is_one_line_whatever_it_quotes() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://localhost/db?user=me&password=S3NT1NEL",
+        "postgresql+psycopg2://localhost/db?user=me&password=S3NT1NEL",
         "postgresql+psycopg://me:x@localhost/?x=:S3NT1NEL@localhost",
         "sqlite://me:S3NT1NEL@host/x.db/S3NT1NEL",
         "mysql+pymysql://me:S3NT1NEL%[::1]:3306/db",
@@ -82,6 +82,12 @@ def test_no_part_of_a_url_that_may_be_a_password_is_shown(url: str) -> None:
     with pytest.raises(InputError) as error:
         location_of(url)
     assert "S3NT1NEL" not in str(error.value)
+
+
+def test_what_is_shown_of_a_server_is_where_and_who() -> None:
+    server = location_of("postgresql://me@localhost/db?user=S3NT1NEL&password=S3NT1NEL&host=/run/here")
+    assert str(server) == "postgresql://me@localhost/db?host=%2Frun%2Fhere"
+    assert "S3NT1NEL" not in repr(server)
 
 
 def test_a_path_that_is_no_text_can_be_shown(regsearch: Command) -> None:

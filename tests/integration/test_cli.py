@@ -151,7 +151,7 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
         (["run", "smoke", "--name", "x y"], 2, "study.name"),
         (["run", "smoke", "--set", "search.seed=5"], 2, "search.seed: 0 → 5"),
         (["run", "smoke", "--storage", "nonsense"], 2, "can't be parsed"),
-        (["run", "smoke", "--storage", "postgresql://u:S3NT1NEL@h/d"], 2, "only SQLite"),
+        (["run", "smoke", "--storage", "mysql://u:S3NT1NEL@h/d"], 2, "one of mysql, which isn't supported"),
         (["run", "smoke", "--storage", "sqlite:////nowhere/at/all.db"], 3, "there is no folder"),
         (["status", "smoke", "--storage", f"sqlite:///{'a' * 300}.db"], 3, "File name too long"),
         (["run", "smoke", "--storage", f"sqlite:///{'a' * 300}.db"], 3, "File name too long"),

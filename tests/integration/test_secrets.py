@@ -17,7 +17,7 @@ from studies.errors import InputError
 
 SECRET = "S3NT1NEL"
 URLS = [
-    f"postgresql://user:{SECRET}@host/db",
+    f"postgresql+psycopg2://user:{SECRET}@host/db",
     f"sqlite://user:{SECRET}@host/db",
     f"sqlite:///user:{SECRET}@host/db",
     f"sqlite:////user:{SECRET}@host/db",
@@ -29,13 +29,13 @@ URLS = [
     f"postgresql//user:{SECRET}@host/db",
     f"postgresql:/user:{SECRET}@host/db",
     f"postgresql://user:{SECRET}@[::1/db",
-    f"postgresql://user:{SECRET}%zz@host/db",
     f"mysql://user:{SECRET}@{SECRET}@host/db",
     f"mysql://:{SECRET}@host/db",
     f" postgresql://user:{SECRET}@host/db",
     f"user:{SECRET}@host/db",
     f"{SECRET}",
 ]
+AWAY = f"postgresql://user:{SECRET}@127.0.0.1:1/db?password={SECRET}"  # it may be so, but nobody answers
 COMMANDS = [
     ["run", "smoke"],
     ["resume", "smoke"],
@@ -100,6 +100,15 @@ def test_a_url_with_a_password_is_refused_and_not_repeated(
         code, text = said(arguments)
         assert (code, SECRET in text) == (2, False), (url, text)
         monkeypatch.delenv("REGSEARCH_STORAGE")
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
+def test_a_server_that_is_away_is_named_without_its_password(
+    arguments: list[str], said: Callable[[list[str]], tuple[int, str]]
+) -> None:
+    code, text = said([*arguments, "--storage", AWAY])
+    assert (code, SECRET in text) == (3, False), text
+    assert "postgresql://user@127.0.0.1:1/db can't be reached" in text
 
 
 MISPLACED = [
