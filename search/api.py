@@ -86,7 +86,8 @@ def run(
 
     Args:
         study: a ready study's name, or the path of a study file.
-        storage: a URL, `sqlite:///FILE`; see `storage_url`.
+        storage: a URL, `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/DATABASE`, or @ and the path of a file that
+            holds one; see `storage_url`.
         name: the study's name in the database, if not the file's.
         trials: its total over all runs, at least 1; if not given, the file's, or what it was raised to.
         timeout: of this run, such as "30m", if not the file's.

@@ -11,7 +11,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The study's name in t
 Storage = Annotated[
     str | None,
     typer.Option(
-        metavar="URL", help="Database, sqlite:///FILE  [default: $REGSEARCH_STORAGE, else sqlite:///regsearch.db]"
+        metavar="URL",
+        help="Database: sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE, or @FILE that holds such a URL  "
+        "[default: $REGSEARCH_STORAGE, else sqlite:///regsearch.db]",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -77,7 +77,9 @@ def width() -> int:
 
 def how_to_resume(spec: "StudySpec", storage: str | None) -> str:
     """Return the line that says how to go on with a study."""
-    options = [] if storage is None else ["--storage", shlex.quote(storage)]
+    from storage.location import shown
+
+    options = [] if storage is None else ["--storage", shlex.quote(shown(storage))]
     return f"go on with: {to_go_on(spec, 'resume', *options)}"
 
 

@@ -53,6 +53,16 @@ def location_of(storage: str) -> Location:
     return _located(storage)
 
 
+def shown(storage: str) -> str:
+    """Return a storage URL, or @FILE, as the user gave it, but for a password."""
+    if not storage.startswith(_POSTGRES):
+        return storage  # a file has none
+    url = sqlalchemy.make_url(storage)
+    if "password" in url.query:
+        url = url.update_query_dict({"password": "***"})
+    return url.render_as_string()
+
+
 def files_folder(location: Location) -> Path:
     """Return the folder with a database's locks, logs and states of trials, and data while a search runs.
 
@@ -60,13 +70,13 @@ def files_folder(location: Location) -> Path:
     """
     if isinstance(location, Path):
         return location.with_name(location.name + ".d")
-    shown = str(location).removeprefix("postgresql://").rpartition("@")[2]
+    where = str(location).removeprefix("postgresql://").rpartition("@")[2]
     given = os.environ.get("REGSEARCH_FILES")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     folder = Path(given).absolute() if given else Path(home) / "regsearch"
     options = repr(sorted(location.url.query.items()))  # a schema of its own is another database
-    mark = hashlib.sha256(f"{shown} {options}".encode()).hexdigest()[:8]
-    return folder / f"{_NOT_IN_A_FOLDER.sub('-', shown)}-{mark}"
+    mark = hashlib.sha256(f"{where} {options}".encode()).hexdigest()[:8]
+    return folder / f"{_NOT_IN_A_FOLDER.sub('-', where)}-{mark}"
 
 
 def _url_in(file: Path) -> str:

@@ -391,12 +391,13 @@ def test_a_password_may_be_given_so_and_is_shown_nowhere(
         say("run", "smoke", "--trials", "2", "--no-confirm", *options),
         say("status", "smoke", *options),
         say("doctor", "--data", "digits", *options),
-        say("run", "smoke", "--trials", "3", "--timeout", "1s", *options),
+        say("run", "smoke", "--trials", "3000", "--no-confirm", "--timeout", "1s", *options),
     ]
     monkeypatch.setenv("REGSEARCH_FILES", "/proc/nowhere")
     said.append(say("run", "smoke", "--trials", "9", *options, code=3))
     assert f"postgresql://rare@127.0.0.1:{parsed.port}/{name}" in "".join(said)
     assert SECRET not in "".join(said)
+    assert "go on with: regsearch resume smoke" in said[3]
     left = [path for path in tmp_path.rglob("*") if path.is_file() and secret not in path.parents]
     assert left
     assert not [path for path in left if SECRET.encode() in path.read_bytes()]
