@@ -16,6 +16,7 @@ from drills.disk import full_disk
 from drills.figure import Figure, table
 from drills.kills import kills
 from drills.locks import locks, races
+from drills.servers import cluster, server
 from drills.size import size
 from drills.training import checkpoints
 
@@ -27,6 +28,8 @@ PARTS: dict[str, Callable[..., list[Figure]]] = {
     "locks": locks,
     "size": size,
     "checkpoints": checkpoints,
+    "server": server,
+    "cluster": cluster,
 }
 
 

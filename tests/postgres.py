@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psycopg
 import pytest
@@ -46,16 +47,40 @@ def new_storage(kind: str, folder: Path, server: str | None = None) -> Iterator[
 
 
 @contextmanager
+def folder_of_files() -> Iterator[Path]:
+    """Give a folder that goes, in which files of a server's studies lie meanwhile."""
+    with tempfile.TemporaryDirectory() as folder, files_in(Path(folder)):
+        yield Path(folder)
+
+
+@contextmanager
+def files_in(folder: Path) -> Iterator[None]:
+    """Let the files of a server's studies lie in a folder."""
+    with mock.patch.dict(os.environ, REGSEARCH_FILES=str(folder)):
+        yield
+
+
+@contextmanager
 def new_database(server: str | None = None) -> Iterator[str]:
     """Give the URL of a new database, which is dropped afterwards."""
     server = server or SERVER
     assert server is not None
     name = f"regsearch_test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    execute(server, f"create database {name}")
+    url = sqlalchemy.make_url(server).set(database=name).render_as_string(hide_password=False)
+    with database_called(url, server):
+        yield url
+
+
+@contextmanager
+def database_called(url: str, server: str | None = None) -> Iterator[None]:
+    """Make the database that a URL names, which isn't there yet, and drop it afterwards."""
+    parsed = sqlalchemy.make_url(url)
+    server = server or parsed.set(database="postgres").render_as_string(hide_password=False)
+    execute(server, f"create database {parsed.database}")
     try:
-        yield sqlalchemy.make_url(server).set(database=name).render_as_string(hide_password=False)
+        yield
     finally:
-        execute(server, f"drop database {name} with (force)")
+        execute(server, f"drop database {parsed.database} with (force)")
 
 
 def execute(url: str, statement: str, *bound: Any) -> list[Any]:

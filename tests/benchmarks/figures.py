@@ -17,7 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for `python tests/benchmarks/figures.py`
+
 import optuna
+import postgres
 import psutil
 import sqlalchemy
 from sqlalchemy import insert, update
@@ -31,6 +34,7 @@ from search.machine import core_count, versions
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
 from search.training.setup import TrainerSetup
+from storage.location import location_of
 from storage.opening import open_for_writing
 from storage.queries import DatasetInfo, get_study
 from storage.store import StudyStore
@@ -172,22 +176,31 @@ def overhead(trials: int = 50) -> None:
 
 
 def commits(trials: int = 30) -> None:
-    """Commits and milliseconds a trial: Optuna's own way, and one transaction round each ask, epoch and tell."""
-    with tempfile.TemporaryDirectory() as folder:
+    """Commits and milliseconds a trial: Optuna's own way, and one transaction round each ask, epoch and tell.
+
+    In a file, and on the server that REGSEARCH_TEST_POSTGRES names, if it is set.
+    """
+    for kind in ("sqlite", "postgres") if postgres.SERVER else ("sqlite",):
         for name, work in (("Optuna's own way", _plain_trial), ("joined", _joined_trial)):
-            path = Path(folder) / f"{work.__name__}.db"
-            with open_for_writing(path) as database, _counted(database.engine) as count:
-                store = _store(database)
-                seconds = []
-                count.clear()
-                for number in range(trials):
-                    started = time.perf_counter()
-                    work(database, store, number)
-                    seconds.append(time.perf_counter() - started)
+            with postgres.folder_of_files() as folder, postgres.new_storage(kind, folder) as storage:
+                seconds, count = _seconds_and_commits(storage, work, trials)
             print(
-                f"{name:17} {len(count) / trials:5.1f} commits and {1000 * statistics.median(seconds):6.1f} ms a trial "
-                f"of {EPOCHS} epochs"
+                f"{kind:8} {name:17} {count / trials:5.1f} commits and {1000 * statistics.median(seconds):6.1f} ms "
+                f"a trial of {EPOCHS} epochs"
             )
+
+
+def _seconds_and_commits(storage: str, work: Callable[..., None], trials: int) -> tuple[list[float], int]:
+    with open_for_writing(location_of(storage)) as database, database.study_lock("smoke"):
+        with _counted(database.engine) as count:
+            store = _store(database)
+            seconds = []
+            count.clear()
+            for number in range(trials):
+                started = time.perf_counter()
+                work(database, store, number)
+                seconds.append(time.perf_counter() - started)
+            return seconds, len(count)
 
 
 @contextmanager
@@ -216,16 +229,18 @@ def _plain_trial(database: Any, store: StudyStore, number: int) -> None:
     trial = study.ask()
     suggest(trial, SPEC.space)
     with database.engine.begin() as connection:
-        connection.execute(insert(TrialRow).values(study_uuid=store._uuid, number=number, attempt=0))
+        connection.execute(insert(TrialRow).values(study_uuid=store.study_uuid, number=number, attempt=0))
     for epoch in range(EPOCHS):
         trial.report(0.1, epoch)
         with database.engine.begin() as connection:
-            connection.execute(insert(EpochRow).values(study_uuid=store._uuid, number=number, epoch=epoch, **METRICS))
+            connection.execute(
+                insert(EpochRow).values(study_uuid=store.study_uuid, number=number, epoch=epoch, **METRICS)
+            )
         trial.should_prune()
     for key in ("regularization", "select accuracy", "select cross-entropy", "generalization gap", "best epoch"):
         trial.set_user_attr(key, 0.1)
     with database.engine.begin() as connection:
-        row = update(TrialRow).where(TrialRow.study_uuid == store._uuid, TrialRow.number == number)
+        row = update(TrialRow).where(TrialRow.study_uuid == store.study_uuid, TrialRow.number == number)
         connection.execute(row.values(**asdict(OUTCOME)))
     study.tell(trial, 0.1)
 

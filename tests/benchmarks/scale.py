@@ -6,7 +6,8 @@ For each row a process of its own begins a study, enters trials that were finish
 after every worker has a trial, and for one more that is measured; then it is gone, as by `kill -9`, and another goes on
 until each trial that was interrupted trains again. `simulated.py` beside this says what is real and what is pretended.
 
-The URL names a database that is not there, `sqlite:///FILE`, and is removed at the end.
+The URL names a database that is not there, `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/DATABASE` (made on a server
+whose user may), and is removed at the end.
 """
 
 import argparse
@@ -28,7 +29,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for `python tests/benchmarks/scale.py`
+
 import numpy as np
+import postgres
 import sqlalchemy
 from scale_history import fill
 from simulated import Clock, SimulatedEngine
@@ -217,7 +221,11 @@ def _in_a_process(what: str, job: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def fresh_database(storage: str) -> Iterator[None]:
-    """See that the database is not there, and remove it afterwards."""
+    """See that the database is not there, or make it on its server, and remove it afterwards."""
+    if storage.startswith("postgresql"):
+        with postgres.database_called(storage):
+            yield
+        return
     path = Path(str(sqlalchemy.make_url(storage).database))
     if path.exists():
         sys.exit(f"{path} is there: name a database that isn't, which is removed at the end")

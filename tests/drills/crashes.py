@@ -7,6 +7,7 @@ import invariants
 from crashing import LAYERS, STATEMENTS, Ended, ForkServer
 from drills.figure import Figure
 from helpers import folder_in_memory, rows
+from postgres import files_in, new_storage
 
 
 def crashes(every: int = 1, doubles: int = 40, statements: int = 40, seed: int = 0) -> list[Figure]:
@@ -20,16 +21,16 @@ def crashes(every: int = 1, doubles: int = 40, statements: int = 40, seed: int =
         wanted = rows(f"sqlite:///{whole}/regsearch.db")
         figures = []
         for layer in LAYERS:
-            points = _Points(forks, wanted)
+            points = Points(forks, wanted)
             at = 1
             while points.kill((layer, at)):
                 at += every
             figures.append(points.figure(f"crash points: {layer}, {passed[layer]} points"))
-        points = _Points(forks, wanted)
+        points = Points(forks, wanted)
         for at in sorted(generator.sample(range(1, passed[STATEMENTS] + 1), statements)):
             points.kill((STATEMENTS, at))
         figures.append(points.figure(f"crash points: {STATEMENTS}, a sample of {passed[STATEMENTS]}"))
-        points = _Points(forks, wanted)
+        points = Points(forks, wanted)
         while len(points.ends) < doubles:
             layers = generator.choices(LAYERS, k=2)
             points.kill(*((layer, generator.randint(1, passed[layer])) for layer in layers))
@@ -37,26 +38,27 @@ def crashes(every: int = 1, doubles: int = 40, statements: int = 40, seed: int =
     return figures
 
 
-class _Points:
-    """Kills at points of one kind, and counts those after which the study ended as it should."""
+class Points:
+    """Kills at points of one kind, and counts those after which the study ended as it should; on a server, if given."""
 
-    def __init__(self, forks: ForkServer, wanted: object) -> None:
-        self._forks, self._wanted = forks, wanted
+    def __init__(self, forks: ForkServer, wanted: object, server: str | None = None) -> None:
+        self._forks, self._wanted, self._server = forks, wanted, server
         self.ends: list[bool] = []
 
     def kill(self, *points: tuple[str, int]) -> bool:
         """Return whether it was killed at all of them; only then it counts."""
-        with folder_in_memory() as folder:
-            reader = invariants.Reader(f"sqlite:///{folder}/regsearch.db")
+        kind = "sqlite" if self._server is None else "postgres"
+        with folder_in_memory() as folder, files_in(folder), new_storage(kind, folder, self._server) as storage:
+            reader = invariants.Reader(storage)
             where = []
             for at in points:
-                ended = self._forks.small_study(folder, at=at)
+                ended = self._forks.small_study(folder, at=at, storage=storage)
                 reader.look()
                 if not ended.was_killed:
                     assert ended.code == 0, ended
                     return False
                 where.append(f"{at}: {ended.where}")
-            wrong = self._go_on(folder, reader)
+            wrong = self._go_on(folder, storage, reader)
             for text in wrong:
                 print(f"{', then '.join(where)}: {text}", flush=True)
             self.ends.append(not wrong)
@@ -66,10 +68,9 @@ class _Points:
         good, all_ = sum(self.ends), len(self.ends)
         return Figure(name=name, measured=f"{good} of {all_} bit-equal", asked="all", is_met=0 < good == all_)
 
-    def _go_on(self, folder: Path, reader: invariants.Reader) -> list[str]:
-        ended: Ended = self._forks.small_study(folder)
+    def _go_on(self, folder: Path, storage: str, reader: invariants.Reader) -> list[str]:
+        ended: Ended = self._forks.small_study(folder, storage=storage)
         if ended.code != 0:
             return [f"it doesn't go on: {ended}"]
-        storage = f"sqlite:///{folder}/regsearch.db"
         found = [str(one) for one in invariants.violations(storage, is_fake=True, reader=reader)]
         return found + (["other rows"] if rows(storage) != self._wanted else [])

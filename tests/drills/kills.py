@@ -7,7 +7,6 @@ trained, and trained again, from the workers' log.
 import random
 import statistics
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
@@ -19,6 +18,7 @@ import invariants
 import psutil
 from drills.figure import Figure, at_most, none_of
 from helpers import start
+from postgres import folder_of_files, new_storage
 from probe import FOLDER, Line, kill, read_log, state_of
 
 _COORDINATORS = 0.3  # of all kills
@@ -87,12 +87,14 @@ def kills(count: int = 500, real: int = 20, seed: int = 0) -> list[Figure]:
     return figures
 
 
-def kill_at_random(tally: Tally, trainer: str, *, count: int, seed: int, trials: int | None = None) -> None:
-    """Search study after study, of so many trials, until there were so many kills."""
-    generator = random.Random(seed)
+def kill_at_random(
+    tally: Tally, trainer: str, *, count: int, seed: int, trials: int | None = None, server: str | None = None
+) -> None:
+    """Search study after study, of so many trials, until there were so many kills; on a server, if one is given."""
+    generator, kind = random.Random(seed), "sqlite" if server is None else "postgres"
     while sum(tally.phases.values()) < count:
-        with tempfile.TemporaryDirectory() as folder:
-            _one_study(tally, trainer, Path(folder), generator, count, trials)
+        with folder_of_files() as folder, new_storage(kind, folder, server) as storage:
+            _one_study(tally, trainer, folder, storage, generator, count, trials)
         print(f"{trainer}: {sum(tally.phases.values())} kills, {len(tally.violations)} violations", flush=True)
 
 
@@ -104,9 +106,9 @@ class _Kill:
 
 
 def _one_study(
-    tally: Tally, trainer: str, folder: Path, generator: random.Random, count: int, trials: int | None
+    tally: Tally, trainer: str, folder: Path, storage: str, generator: random.Random, count: int, trials: int | None
 ) -> None:
-    storage, probe = f"sqlite:///{folder}/regsearch.db", folder / "probe"
+    probe = folder / "probe"
     probe.mkdir()
     reader, done = invariants.Reader(storage), []
     usual, options, pause = _SEARCHES[trainer]
@@ -115,6 +117,7 @@ def _one_study(
         code: int | None = None
         while code is None:
             environment = {FOLDER: str(probe), "FAKE_WORKER": trainer, "FAKE_EPOCH_SECONDS": "0.03"}
+            environment["REGSEARCH_STORAGE"] = storage
             with start(folder, "run", "smoke", *arguments, "--workers", "2", "--quiet", **environment) as process:
                 while process.poll() is None:
                     _wait_for_news(process, probe)
