@@ -46,9 +46,17 @@ class Database(ABC):
     def described(self) -> str:
         """Return how the database is kept and how large it is."""
 
+    @property
+    def is_fenced(self) -> bool:
+        """Whether a coordinator that was overtaken can't commit a step anyway."""
+        return False
+
     @abstractmethod
-    def serialize(self, connection: sqlalchemy.Connection, study_id: int) -> None:
-        """Let no other process of ours write a study, by Optuna's id, until the transaction ends."""
+    def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
+        """Return which of our studies an Optuna study is now, None where it is none, within a transaction.
+
+        No other process of ours writes the study until the transaction ends.
+        """
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
@@ -59,17 +67,22 @@ class Database(ABC):
         """
         session = self._rdb.scoped_session  # undocumented; pinned by a contract test
         try:
-            with translated_errors(self.location), self.engine.connect() as connection, self._committed(connection):
+            with translated_errors(self.location), self._connected() as connection, self._committed(connection):
                 session.remove()
                 session.configure(bind=connection, join_transaction_mode="create_savepoint")
+                self._rdb.joined = connection
                 try:
                     yield connection
                 finally:
+                    self._rdb.joined = None
                     session.remove()
                     session.configure(bind=self.engine, join_transaction_mode="conditional_savepoint")
         except BaseException:
             self.storage = cached(self._rdb)
             raise
+
+    def _connected(self) -> AbstractContextManager[sqlalchemy.Connection]:
+        return self.engine.connect()
 
     def _committed(self, connection: sqlalchemy.Connection) -> AbstractContextManager[object]:
         """Return a transaction of a connection: committed at the end of the block, rolled back where it raises."""

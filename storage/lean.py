@@ -1,21 +1,61 @@
-"""Optuna's storage, reading many trials by six plain selects: a sixth of the time and memory of mapped objects."""
+"""Optuna's storage with plain statements in place of mapped objects: a sixth of the time and memory to read trials.
+
+Within a transaction of ours, which holds the study for itself, what Optuna asks for each suggestion and each end of a
+trial is one statement instead of six.
+"""
 
 import json
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import (
+    BaseDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
+)
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection
+from sqlalchemy import Connection, DateTime, bindparam, column, text, update
 
 from storage import history
 
 _NAMED = 10_000  # trials; of more, the whole study is read
+
+_trials: Any = models.TrialModel.__table__
+_UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
+_END = (
+    update(_trials)
+    .where(_trials.c.trial_id == bindparam("id"), _trials.c.state.in_(_UNFINISHED))
+    .values(state=bindparam("new_state"), datetime_complete=bindparam("now"))
+)
+_SET_VALUE = text(
+    "insert into trial_values (trial_id, objective, value, value_type) values (:trial_id, :objective, :value, "
+    ":value_type) on conflict (trial_id, objective) do update set value = excluded.value, "
+    "value_type = excluded.value_type"
+)
+_SET_PARAM = text(
+    "insert into trial_params (trial_id, param_name, param_value, distribution_json) select trial_id, :name, "
+    "cast(:value as double precision), :value_json from trials where trial_id = :trial_id "
+    "and state in ('RUNNING', 'WAITING')"
+)
+_IS_STUDY = text("select 1 from studies where study_id = :study_id").columns(column("there"))
+_STUDY_ID = text("select study_id from studies where study_name = :name").columns(column("study_id"))
+_TRIAL = text(
+    "select trial_id, number, state, datetime_start, datetime_complete, study_id from trials where trial_id = :trial_id"
+).columns(
+    column("trial_id"),
+    column("number"),
+    column("state"),
+    column("datetime_start", DateTime),
+    column("datetime_complete", DateTime),
+    column("study_id"),
+)
 
 _STATES = {state.name: state for state in TrialState}
 
@@ -23,14 +63,74 @@ _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
 
 class LeanStorage(RDBStorage):
-    """`RDBStorage`; the one method that its cache reads trials by is ours (undocumented; pinned by a contract test).
+    """`RDBStorage`, some of whose methods are ours (two of them undocumented; pinned by a contract test).
 
     Attributes:
         history_begin: the number below which only a part of a study's trials is read (`storage/history.py`);
             0: all are.
+        joined: the transaction that Optuna's calls are part of; None: each is one of its own.
     """
 
     history_begin = 0
+    joined: Connection | None = None
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial; raises KeyError where there is none."""
+        with self._connection() as connection:
+            row = connection.execute(_TRIAL, {"trial_id": trial_id}).one_or_none()
+            if row is None:
+                raise KeyError(models.NOT_FOUND_MSG)
+            (trial,) = _frozen(connection, row.study_id, [row])
+            return trial
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return a study's id; raises KeyError where there is none of that name."""
+        with self._connection() as connection:
+            study_id: int | None = connection.execute(_STUDY_ID, {"name": study_name}).scalar()
+            if study_id is None:
+                raise KeyError(models.NOT_FOUND_MSG)
+            return study_id
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        """Set a trial's state, and its values where it has some; whatever is unusual is left to Optuna."""
+        if self.joined is None or not state.is_finished():
+            return super().set_trial_state_values(trial_id, state, values)
+        bound = {"id": trial_id, "new_state": state, "now": datetime.now(UTC).replace(tzinfo=None)}
+        if self.joined.execute(_END, bound).rowcount != 1:
+            return super().set_trial_state_values(trial_id, state, values)
+        for objective, value in enumerate(values or ()):
+            stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+            bound = {"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind.name}
+            self.joined.execute(_SET_VALUE, bound)
+        return True
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        """Enter a parameter of a trial that isn't finished; whatever is unusual is left to Optuna."""
+        if self.joined is not None and previous_distribution is not None:
+            check_distribution_compatibility(previous_distribution, distribution)
+            how = distribution_to_json(distribution)
+            bound = {"trial_id": trial_id, "name": param_name, "value": param_value_internal, "value_json": how}
+            if self.joined.execute(_SET_PARAM, bound).rowcount == 1:
+                return
+        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        if self.joined is not None:
+            yield self.joined
+            return
+        session = self.scoped_session()
+        try:
+            yield session.connection()
+        finally:
+            session.close()
 
     def _get_trials(
         self,
@@ -44,20 +144,16 @@ class LeanStorage(RDBStorage):
         if trial_id_greater_than > -1:
             below = [int(trial_id) for trial_id in included_trial_ids if trial_id <= trial_id_greater_than]
             where += f" and (trial_id > {int(trial_id_greater_than)} or trial_id in ({_listed(below)}))"
-        session = self.scoped_session()
-        try:
-            connection = session.connection()
+        with self._connection() as connection:
             if self.history_begin > 0 and trial_id_greater_than == -1:
                 where += f" and {history.condition(connection, study_id, self.history_begin)}"
             found = connection.exec_driver_sql(
                 f"select trial_id, number, state, datetime_start, datetime_complete from trials where {where} "
                 "order by trial_id"
             ).all()
-            if not found:
-                models.StudyModel.find_or_raise_by_id(study_id, session)
+            if not found and connection.execute(_IS_STUDY, {"study_id": study_id}).scalar() is None:
+                raise KeyError(models.NOT_FOUND_MSG)
             return _frozen(connection, study_id, [row for row in found if states is None or _STATES[row[2]] in states])
-        finally:
-            session.close()
 
 
 class _Parts:
@@ -92,8 +188,8 @@ def _frozen(connection: Connection, study_id: int, rows: Sequence[Any]) -> list[
     params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     distributions: defaultdict[int, dict[str, BaseDistribution]] = defaultdict(dict)
     columns = ("param_name", "param_value", "distribution_json")
-    for trial_id, name, value, text in parts.rows("trial_params", "param_id", *columns):
-        distributions[trial_id][name] = distribution = _distribution(text)
+    for trial_id, name, value, how in parts.rows("trial_params", "param_id", *columns):
+        distributions[trial_id][name] = distribution = _distribution(how)
         params[trial_id][name] = distribution.to_external_repr(value)
     values: defaultdict[int, list[float]] = defaultdict(list)
     value_of = models.TrialValueModel.stored_repr_to_value

@@ -1,5 +1,6 @@
 """A database on a server of PostgreSQL's: connections, how it is created and opened, and commits that happen once."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import psycopg
 import sqlalchemy
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import text
+from sqlalchemy import column, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from storage import lease, schema
@@ -16,6 +17,7 @@ from storage.lean import LeanStorage
 from storage.lease import Lease
 from storage.location import Server, files_folder
 from storage.lock import Holder
+from storage.queries import UUID_ATTR
 from storage.translation import translated_errors
 from studies.errors import InputError, StorageError
 
@@ -40,7 +42,10 @@ _OPENING = 0x7265677365617263  # "regsearc", the key of an advisory lock
 _ENCODING = text("show server_encoding")
 _LOCK_OPENING = text("select pg_advisory_xact_lock(:key)")
 _DESCRIBED = text("select current_setting('server_version'), pg_database_size(current_database())")
-_SERIALIZE = text("select 1 from studies where study_id = :study_id for update")
+_LOCKED_UUID = text(
+    "select a.value_json from studies s join study_user_attributes a using (study_id) "
+    "where study_id = :study_id and key = :key for update of s"
+).columns(column("value_json"))
 
 
 class ServerDatabase(Database):
@@ -50,6 +55,7 @@ class ServerDatabase(Database):
         super().__init__(server, _rdb_storage(server, writing=writing))
         self._server = server
         self._lease: Lease | None = None
+        self._steps: sqlalchemy.Connection | None = None
 
     @contextmanager
     def study_lock(self, study: str) -> Iterator[None]:
@@ -71,25 +77,56 @@ class ServerDatabase(Database):
             version, size = connection.execute(_DESCRIBED).one()
         return f"{size:,} bytes, PostgreSQL {version}"
 
-    def serialize(self, connection: sqlalchemy.Connection, study_id: int) -> None:
-        """Lock the study's row in Optuna's table, as Optuna does where it adds a trial."""
-        connection.execute(_SERIALIZE, {"study_id": study_id})
+    @property
+    def is_fenced(self) -> bool:
+        """Whether a lease is held: its row is written in the same transaction."""
+        return self._lease is not None
+
+    def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
+        """Return a study's UUID, and lock its row in Optuna's table, as Optuna does where it adds a trial."""
+        value = connection.execute(_LOCKED_UUID, {"study_id": study_id, "key": UUID_ATTR}).scalar()
+        uuid: str | None = None if value is None else json.loads(value)
+        return uuid
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlalchemy.Connection]:
+        """Give the same connection for one step after the other: the pool would ask each time whether it is alive."""
+        if self._steps is None:
+            self._steps = self.engine.connect()
+        connection = self._steps
+        try:
+            yield connection
+        finally:
+            if connection.invalidated or connection.in_transaction():  # it is of no more use
+                self._close_steps()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._close_steps()
+        super().close()
+
+    def _close_steps(self) -> None:
+        steps, self._steps = self._steps, None
+        with suppress(sqlalchemy.exc.SQLAlchemyError):  # of a connection that is gone
+            if steps is not None:
+                steps.close()
 
     @contextmanager
     def _committed(self, connection: sqlalchemy.Connection) -> Iterator[None]:
         """Commit at the end of the block; where the answer to that is lost, ask whether it was done."""
-        transaction, held = connection.begin(), self._lease
+        transaction, held, step = connection.begin(), self._lease, None
+        is_committing = False
         try:
-            step = None if held is None else held.step(connection)
+            if held is not None:
+                step = held.step(connection)
             yield
-        except BaseException:
+            is_committing = True
+            transaction.commit()
+        except BaseException as error:
             with suppress(sqlalchemy.exc.SQLAlchemyError):  # of a connection that is gone
                 transaction.rollback()
-            raise
-        try:
-            transaction.commit()
-        except sqlalchemy.exc.DBAPIError as error:
-            if held is None or step is None or not error.connection_invalidated or not held.was_done(step):
+            is_lost = is_committing and isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
+            if not is_lost or held is None or step is None or not held.was_done(step):
                 raise
 
     @contextmanager

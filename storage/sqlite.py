@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import event
 
-from storage import lock, schema
+from storage import lock, schema, statements
 from storage.database import Database
 from storage.lean import LeanStorage
 from storage.location import files_folder
@@ -46,8 +46,9 @@ class FileDatabase(Database):
         change = "" if mode == journal_mode()[0] else f" (the next search makes it {journal_mode()[0]})"
         return f"{self._path.stat().st_size:,} bytes, journal mode {mode}{change}"
 
-    def serialize(self, connection: sqlalchemy.Connection, study_id: int) -> None:
-        """Do nothing: a transaction that writes has the whole file to itself."""
+    def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
+        """Return a study's UUID; a transaction that writes has the whole file to itself."""
+        return statements.uuid_of(connection, study_id)
 
 
 def open_for_writing(path: Path) -> FileDatabase:

@@ -36,6 +36,10 @@ _RECIPES_TRIAL_ID = text(
     "select t.trial_id from trials t join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number "
     "where t.study_id = :study_id and r.recipe = :recipe and t.state in ('COMPLETE', 'PRUNED', 'FAIL')"
 ).columns(column("trial_id"))
+_EPOCH = text(
+    "select train_loss, stop_loss, stop_cross_entropy, stop_accuracy from regsearch_epochs "
+    "where study_uuid = :uuid and number = :number and epoch = :step"
+).columns(column("train_loss"), column("stop_loss"), column("stop_cross_entropy"), column("stop_accuracy"))
 _REPORT = text(
     "insert into trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
     "values (:trial_id, :step, :value, 'FINITE') on conflict (trial_id, step) do update set "
@@ -105,6 +109,11 @@ def recipes_trial_id(connection: Connection, uuid: str, study_id: int, recipe: s
     bound = {"uuid": uuid, "study_id": study_id, "recipe": recipe}
     trial_id: int | None = connection.execute(_RECIPES_TRIAL_ID, bound).scalar()
     return trial_id
+
+
+def epoch(connection: Connection, uuid: str, number: int, step: int) -> Any:
+    """Return a row (train_loss, stop_loss, stop_cross_entropy, stop_accuracy) of an epoch; None where there is none."""
+    return connection.execute(_EPOCH, {"uuid": uuid, "number": number, "step": step}).one_or_none()
 
 
 def report(connection: Connection, trial_id: int, step: int, value: float) -> None:

@@ -30,6 +30,8 @@ from studies.trial import EpochMetrics, Outcome, Standing, TrialOutcome, TrialTa
 _WEIGHTS_KEPT = 5  # of the best complete trials
 MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
 
+_ENTER_EPOCH = insert(EpochRow)
+
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -183,24 +185,15 @@ class StudyStore:
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
         """Record an epoch and let the pruner judge it, if it is no recipe's; a pruned trial is finished with that."""
         with self.transaction() as connection:
-            recorded = connection.execute(
-                select(
-                    EpochRow.train_loss, EpochRow.stop_loss, EpochRow.stop_cross_entropy, EpochRow.stop_accuracy
-                ).where(
-                    EpochRow.study_uuid == self.study_uuid,
-                    EpochRow.number == task.number,
-                    EpochRow.epoch == metrics.epoch,
-                )
-            ).one_or_none()
+            recorded = statements.epoch(connection, self.study_uuid, task.number, metrics.epoch)
             if recorded is not None:
                 same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
                 return Verdict.REPEATED if same else Verdict.DIFFERS
             trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return Verdict.ENDED
-            connection.execute(
-                insert(EpochRow).values(study_uuid=self.study_uuid, number=task.number, **metrics.columns())
-            )
+            row = {"study_uuid": self.study_uuid, "number": task.number, **metrics.columns()}
+            connection.execute(_ENTER_EPOCH, row)
             judged = metrics.value(self.spec.search.objective)
             if judged is None:
                 return Verdict.RECORDED
@@ -372,12 +365,11 @@ class StudyStore:
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
         """One transaction on this study; raises StorageError where the study isn't there any more."""
         with self._database.transaction() as connection:
-            self._database.serialize(connection, self._study_id)
-            if statements.uuid_of(connection, self._study_id) != self.study_uuid:
+            if self._database.uuid_of(connection, self._study_id) != self.study_uuid:
                 raise StorageError(
                     f"the study {self.name} was deleted or renamed while it was open here; nothing more was written"
                 )
-            if self._run_id is not None:
+            if self._run_id is not None and not self._database.is_fenced:
                 self._check_newest_run(connection)
             yield connection
 

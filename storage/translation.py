@@ -76,11 +76,11 @@ def _of_server(server: Server, error: BaseException) -> StorageError:
     for beginning, meaning in _PASSES.items():
         if state.startswith(beginning):
             return UnavailableError(f"{server} can't be used now: {meaning} ({text})")
-    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+    if _broke(error):
         return UnavailableError(f"{server} can't be used now: the connection broke")
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return UnavailableError(f"{server} can't be used now: {text}")
-    if state:
+    if state or not isinstance(error, sqlalchemy.exc.DBAPIError):
         return StorageError(f"{server} can't be used: {text}")
     if "does not exist" in text:
         return StorageError(f"{server} is not there ({text}): make it, such as with `createdb`, or name another")
@@ -89,15 +89,27 @@ def _of_server(server: Server, error: BaseException) -> StorageError:
     return UnavailableError(f"{server} can't be reached ({text}): see that the server runs and its name is right")
 
 
+def _broke(error: BaseException) -> bool:
+    """Return whether the connection broke; Optuna tries once more what fails so, on a transaction that is gone."""
+    return any(
+        isinstance(cause, sqlalchemy.exc.PendingRollbackError)
+        or (isinstance(cause, sqlalchemy.exc.DBAPIError) and cause.connection_invalidated)
+        for cause in _causes(error)
+    )
+
+
 def _state(error: BaseException) -> str:
     """Return the state of five signs that PostgreSQL gives an error; empty where it gave none."""
+    states = (getattr(cause, "sqlstate", None) for cause in _causes(error))
+    return next((str(state) for state in states if state is not None), "")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Give an error, and what it came from."""
     cause: BaseException | None = error
     while cause is not None:
-        state = getattr(cause, "sqlstate", None)
-        if state is not None:
-            return str(state)
+        yield cause
         cause = getattr(cause, "orig", None) or cause.__cause__ or cause.__context__
-    return ""
 
 
 def _text(error: BaseException) -> str:
@@ -127,11 +139,10 @@ def _of_file(path: Path, error: BaseException) -> StorageError:
 
 def _first_error(error: BaseException) -> BaseException:
     """Return what went wrong first: the driver's error, not one of rolling back what was rolled back already."""
-    first, cause = error, error.__cause__ or error.__context__
-    while cause is not None:
+    first = error
+    for cause in _causes(error):
         if _is_drivers(cause) or not _is_drivers(first):
             first = cause
-        cause = cause.__cause__ or cause.__context__
     return first
 
 

@@ -6,8 +6,8 @@ For each row a process of its own begins a study, enters trials that were finish
 after every worker has a trial, and for one more that is measured; then it is gone, as by `kill -9`, and another goes on
 until each trial that was interrupted trains again. `simulated.py` beside this says what is real and what is pretended.
 
-The URL names a database that is not there, `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/DATABASE` (made on a server
-whose user may), and is removed at the end.
+The URL names a database that is not there, `sqlite:///FILE` or, where the user may make one,
+`postgresql+psycopg://USER@HOST/DATABASE`, and is removed at the end.
 """
 
 import argparse

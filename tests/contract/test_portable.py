@@ -30,8 +30,9 @@ from storage.location import location_of
 from storage.opening import open_for_reading, open_for_writing
 from storage.queries import UUID_ATTR, get_study, study_names
 from storage.sqlite import make_engine
-from storage.tables import RunRow, StudyRow, TrialRow
+from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from storage.trained import trained
+from studies.trial import EPOCH_COLUMNS
 
 OF_SQLITE_ALONE = {"damage.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
 OF_POSTGRESQL_ALONE = {"lease", "postgres"}
@@ -42,11 +43,13 @@ TIME = datetime(2026, 1, 2, 3, 4, 5)
 BOUND: dict[str, Any] = {
     "id": 1,
     "study_id": 1,
-    "trial_id": 1,
+    "trial_id": 8,
     "uuid": UUID,
     "name": "mine",
     "key": UUID_ATTR,
     "value_json": "1",
+    "objective": 0,
+    "value_type": "FINITE",
     "number": 7,  # it runs
     "first": 0,
     "last": 9,
@@ -103,6 +106,8 @@ def fill(optunas: BaseStorage, engine: sqlalchemy.Engine) -> None:
         trials = [{"study_uuid": UUID, "number": number, "attempt": 0, "recipe": None} for number in range(50)]
         trials[0]["recipe"] = "none"
         connection.execute(sqlalchemy.insert(TrialRow), trials)
+        figures = dict.fromkeys(EPOCH_COLUMNS, 0.25)
+        connection.execute(sqlalchemy.insert(EpochRow), {"study_uuid": UUID, "number": 7, **figures, "epoch": 7})
 
 
 @contextmanager

@@ -66,6 +66,8 @@ def _restarts(own: OwnServer, restarts: int, generator: random.Random) -> list[F
         if process.returncode != 0:
             wrong.append(f"exit code {process.returncode}: {err}")
         wrong += invariants.violations(storage, reader=reader, is_fake=True)
+    for text in wrong:
+        print(text, flush=True)
     return [
         Figure(name="on a server: its own crashes in the midst of a search", measured=str(restarts)),
         none_of("on a server: lost, doubled or changed after its crashes", wrong),
@@ -97,6 +99,8 @@ def cluster(study: str = "mnist", trials: int = 12) -> list[Figure]:
         ((attempts,),) = postgres.execute(storage, "select sum(attempt) from regsearch_trials")
         wrong: list[object] = [] if process.returncode == 0 else [f"exit code {process.returncode}: {err}"]
         wrong += invariants.violations(storage, study, reader=reader)
+        for text in wrong:
+            print(text, flush=True)
         one, file = (f"sqlite:///{folder}/{name}.db" for name in ("one", "file"))
         with new_database(own.url) as alone:
             few = ("--trials", str(trials // 2), "--workers", "1")

@@ -28,6 +28,7 @@ from storage import lease
 from storage import postgres as product
 from storage.location import location_of
 from storage.opening import open_for_writing
+from storage.store import StudyStore
 from studies.errors import InputError, StorageError, UnavailableError
 
 Search = Callable[..., RunResult]
@@ -380,22 +381,56 @@ def test_what_passes_is_waited_for(
     other = f"sqlite:///{tmp_path}/other.db"
     search(storage=other, trials=4, confirm=False)
     failures = 0
-    from storage import statements
+    uuid_of = product.ServerDatabase.uuid_of
 
-    uuid_of = statements.uuid_of
-
-    def fails(connection: sqlalchemy.Connection, study_id: int) -> Any:
+    def fails(database: Any, connection: sqlalchemy.Connection, study_id: int) -> Any:
         nonlocal failures
         if 10 < (failures := failures + 1) < 60 and failures % 2:
             connection.exec_driver_sql(f"do $$ begin raise exception 'asked for' using errcode = '{state}'; end $$")
-        return uuid_of(connection, study_id)
+        return uuid_of(database, connection, study_id)
 
-    monkeypatch.setattr(statements, "uuid_of", fails)
+    monkeypatch.setattr(product.ServerDatabase, "uuid_of", fails)
     search(trials=4, confirm=False)
     assert failures > 30
     assert any("can't be used now" in message and "the search waits" in message for message in progress.messages)
     assert rows(storage) == rows(other)
     invariants.check(storage, is_fake=True)
+
+
+@needs_postgres
+def test_a_connection_that_breaks_at_any_statement_is_waited_for(search: Search, storage: str, tmp_path: Path) -> None:
+    """At the first statement of a step, at the second, and so on: each time it has come to nothing."""
+    search(trials=4, confirm=False)
+    cut = (
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() "
+        "and pid <> pg_backend_pid()"
+    )
+    count = at = 0
+
+    def breaks(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == at:
+            postgres.execute(storage, cut)
+
+    with api.reading(storage) as database:
+        record = api.get_study(database, "smoke")
+    with open_for_writing(location_of(storage)) as database, database.study_lock("smoke"):
+        store = StudyStore.open(database, record)
+        store.spec = store.spec.changed(budget={"trials": 9})
+        sqlalchemy.event.listen(database.engine, "before_cursor_execute", breaks)
+        broken = 0
+        while True:
+            at, count = at + 1, 0
+            try:
+                task = store.ask()
+                break
+            except UnavailableError:
+                broken += 1
+        assert broken == at - 1 > 20
+        assert task is not None
+        assert task.number == 4
+    assert len(rows(storage)) == 5
 
 
 @needs_postgres
