@@ -36,6 +36,8 @@ _CONFIRMATION, _OF_CONFIRMATION = "storage/confirmation.py", "tests/integration/
 _RECIPES = "tests/integration/test_recipes.py"
 _ORACLES, _OF_ORACLES = "search/keras_tuner_samplers.py", "tests/unit/test_keras_tuner_samplers.py"
 _SEARCHES, _OF_SEARCHES = "storage/reports/comparison/searches.py", "tests/unit/test_searches_compared.py"
+_POSTGRES, _LEASE = "storage/postgres.py", "storage/lease.py"
+_SERVER_FAULTS, _OF_SERVER = "tests/faults/test_server_faults.py", "tests/integration/test_server.py"
 _GOING_ON, _FENCES = "tests/faults/test_going_on.py", "tests/faults/test_fences.py"
 
 MUTATIONS = (
@@ -287,11 +289,56 @@ MUTATIONS = (
         "keys else [])]",
         (f"{_OF_SEARCHES}::test_a_study_of_several_samplers_shows_none_of_them",),
     ),
+    Mutation(
+        "the question whether a lost commit was done",
+        _POSTGRES,
+        "if not is_lost or held is None or step is None or not held.was_done(step):",
+        "if True:",
+        (f"{_SERVER_FAULTS}::test_a_commit_that_is_lost_happens_once",),
+    ),
+    Mutation(
+        "a step is the lease's holder's",
+        _LEASE,
+        'where study = :study and owner = :owner "\n    "returning steps',
+        'where study = :study "\n    "returning steps',
+        (f"{_SERVER_FAULTS}::test_who_fell_silent_is_overtaken_and_writes_nothing_more",),
+    ),
+    Mutation(
+        "a lease that is held is not taken",
+        _LEASE,
+        "if not _is_held(row):",
+        "if True:",
+        (f"{_SERVER_FAULTS}::test_a_lease_of_another_machine_is_taken_over_once_it_is_silent",),
+    ),
+    Mutation(
+        "a server's restart is no silence",
+        _LEASE,
+        "greatest(beat_at, pg_postmaster_start_time())",
+        "beat_at",
+        (f"{_SERVER_FAULTS}::test_a_crash_leaves_the_lease_with_who_had_it",),
+    ),
+    Mutation(
+        "writers of a study on a server come one after the other",
+        _POSTGRES,
+        " for update of s",
+        "",
+        (f"{_OF_SERVER}::test_settings_enqueued_at_once_by_many_get_a_trial_each",),
+    ),
+    Mutation(
+        "what a server acknowledged is on its disk",
+        _POSTGRES,
+        "then set_config('synchronous_commit', 'on', false) end",
+        "then 'off' end",
+        (f"{_OF_SERVER}::test_what_was_acknowledged_is_on_the_disk",),
+    ),
 )
 
 
 def main(chosen: list[str]) -> int:
     mutations = [mutation for mutation in MUTATIONS if not chosen or mutation.name in chosen]
+    if not os.environ.get("REGSEARCH_TEST_POSTGRES"):
+        mutations = [mutation for mutation in mutations if mutation.path not in (_POSTGRES, _LEASE)]
+        print("without REGSEARCH_TEST_POSTGRES, those of a server are left out")
     gone = [mutation.name for mutation in mutations if _source(mutation).count(mutation.text) != 1]
     if gone or not mutations:
         print(f"the text to replace isn't in the source, once: {gone}" if gone else f"no mutation is called {chosen}")

@@ -1,10 +1,10 @@
 """Does a long study find as good a configuration where TPE looks back on a part only? A surrogate, no training.
 
-    python tests/benchmarks/history.py [SEEDS [TRIALS]]
+    python tests/benchmarks/history.py [SEEDS [TRIALS [MOST BLOCK]]]
 
-The limits of `storage/history.py` are made ten times smaller, so that what would take 15,000 trials shows after
-1,500. It prints, for each seed, with all trials and with a part, the true value of the configuration chosen, the
-mean true value of the last fifth of the trials, lower is better, and the seconds of the study.
+MOST and BLOCK stand for those of `storage/history.py`. It prints, for each seed, with all trials and with a part, the
+true value of the configuration chosen, the mean true value of the last fifth of the trials, lower is better, and the
+seconds of the study.
 """
 
 import os
@@ -72,10 +72,11 @@ def study(seed: int, trials: int, most: int, block: int) -> tuple[float, float, 
 
 def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 8
-    trials = int(sys.argv[2]) if len(sys.argv) > 2 else 1500
+    trials = int(sys.argv[2]) if len(sys.argv) > 2 else 2500
+    limits = (int(sys.argv[3]), int(sys.argv[4])) if len(sys.argv) > 4 else (history.MOST, history.BLOCK)
     print(f"{'seed':>4} {'trials seen':>12} {'chosen':>9} {'last fifth':>11} {'seconds':>8}")
     for seed in range(seeds):
-        for name, most, block in (("all", trials, trials), ("a part", 500, 100)):
+        for name, most, block in (("all", trials, trials), ("a part", *limits)):
             chosen, last, seconds = study(seed, trials, most, block)
             print(f"{seed:4} {name:>12} {chosen:9.5f} {last:11.5f} {seconds:8.1f}", flush=True)
 

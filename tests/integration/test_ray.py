@@ -3,15 +3,18 @@
 import dataclasses
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import fakes
+import invariants
 import numpy as np
 import pytest
 from conftest import Command, RecordingProgress
+from postgres import OwnServer, execute, needs_postgres, new_database
 from ray_cluster import RayCluster, a_cluster, needs_ray, of_session
 
 from search import api
@@ -158,6 +161,33 @@ def test_a_lost_node_costs_no_attempt_and_a_new_one_is_used(
     both = given(storage).keys() & given(undisturbed).keys()
     assert len(both) >= 5
     assert all(given(storage)[number] == given(undisturbed)[number] for number in both)
+
+
+@needs_postgres
+def test_a_study_on_a_server_survives_a_lost_node_and_the_servers_crash(
+    cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.2")
+
+    class Breaking(RecordingProgress):
+        def epoch_finished(self, task: Any, metrics: Any) -> None:
+            if (task.number, metrics.epoch) == (2, 1):
+                cluster.do("lose")
+                cluster.do("add")
+            if (task.number, metrics.epoch) == (5, 1):
+                server.kill()
+                restarts.start()
+
+    with OwnServer() as server, new_database(server.url) as storage:
+        restarts = threading.Timer(1, server.start)
+        progress, options = Breaking(), {"trials": 10, "workers": 2, "confirm": False}
+        settings = ["search.pruner=none", "search.pruner_options={}"]
+        api.run("smoke", storage=storage, engine=fake_engine(cluster), progress=progress, settings=settings, **options)
+        restarts.join()
+        assert [text for text in progress.messages if "goes on from its last epoch on another one" in text]
+        assert [text for text in progress.messages if "can't be used now" in text or "can't be reached" in text]
+        invariants.check(storage, is_fake=True)
+        assert execute(storage, "select sum(attempt) from regsearch_trials") == [(0,)]
 
 
 @pytest.mark.parametrize("first_is_ray", [True, False])

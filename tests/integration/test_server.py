@@ -146,6 +146,17 @@ def test_a_reader_sees_one_moment_and_writes_nothing(search: Search, storage: st
 
 
 @needs_postgres
+def test_what_was_acknowledged_is_on_the_disk(storage: str) -> None:
+    """Also where the server's owner lets others wait for no disk; whoever waits for replicas as well still does."""
+    for usual, here in (("off", "on"), ("remote_apply", "remote_apply")):
+        postgres.execute(
+            storage, f"alter database {sqlalchemy.make_url(storage).database} set synchronous_commit = {usual}"
+        )
+        with open_for_writing(location_of(storage)) as database, database.transaction() as connection:
+            assert connection.execute(sqlalchemy.text("show synchronous_commit")).scalar_one() == here
+
+
+@needs_postgres
 def test_settings_enqueued_at_once_by_many_get_a_trial_each(search: Search, storage: str) -> None:
     """While the search itself asks: a number is taken by one."""
     search(trials=2)
