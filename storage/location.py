@@ -71,12 +71,18 @@ def files_folder(location: Location) -> Path:
     if isinstance(location, Path):
         return location.with_name(location.name + ".d")
     where = str(location).removeprefix("postgresql://").rpartition("@")[2]
-    given = os.environ.get("REGSEARCH_FILES")
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    folder = Path(given).absolute() if given else Path(home) / "regsearch"
-    options = repr(sorted(location.url.query.items()))  # a schema of its own is another database
+    given, data = os.environ.get("REGSEARCH_FILES"), os.environ.get("XDG_DATA_HOME")
+    folder = Path(given).absolute() if given else Path(data or _data_of_user()) / "regsearch"
+    options = location.url.query.get("options", "")  # a schema of its own is another database
     mark = hashlib.sha256(f"{where} {options}".encode()).hexdigest()[:8]
     return folder / f"{_NOT_IN_A_FOLDER.sub('-', where)}-{mark}"
+
+
+def _data_of_user() -> Path:
+    try:
+        return Path.home() / ".local" / "share"
+    except RuntimeError:
+        raise InputError("this user has no home folder: name one for the files of trials by REGSEARCH_FILES") from None
 
 
 def _url_in(file: Path) -> str:
