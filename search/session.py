@@ -42,7 +42,7 @@ from storage.queries import (
     read_answer,
 )
 from storage.store import StudyStore
-from studies.errors import InputError, RegsearchError
+from studies.errors import InputError, RegsearchError, UnavailableError
 from studies.recipes import chosen, fitting
 from studies.spec import StudySpec, differing_keys, parse_duration
 
@@ -152,17 +152,23 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         database.gives_up = lambda: phases.is_stopping
         database.lock_seconds = _LOCK_SECONDS
         handled = graceful_stop(phases.stop, spec, options.storage) if options.handle_signals else None
-        with handled or nullcontext(Received()) as received:
-            reason = _run_and_record(phases, store)
-        database.gives_up = lambda: False
-        study = get_study(database, name)
-        return RunResult(
-            reason=reason,
-            signal=received.number,
-            answer=read_answer(database, study),
-            confirmation=read_conclusion(database, study),
-            location=location,
-        )
+        received = Received()
+        try:
+            with handled or nullcontext(received) as received:
+                reason = _run_and_record(phases, store)
+            database.gives_up = lambda: False
+            study = get_study(database, name)
+            return RunResult(
+                reason=reason,
+                signal=received.number,
+                answer=read_answer(database, study),
+                confirmation=read_conclusion(database, study),
+                location=location,
+            )
+        except UnavailableError:
+            if received.number is None:
+                raise
+            raise StoppedBySignal(received.number, spec, options.storage) from None  # the answer can wait, too
 
 
 def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:

@@ -58,13 +58,14 @@ def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
 def _copy_from_server(server: Server, target: Path) -> None:
     """Write every row of Optuna's tables and ours, as they are at one moment, to a new file."""
     _check_is_free(target)
-    with open_for_reading(server) as source, _new_file(target) as file:
+    with open_for_reading(server, needs_studies=False) as source, _new_file(target) as file:
         sqlite.create_tables(file)
         engine = sqlite.make_engine(file, writing=True)
         try:
             with source.read() as reading, engine.begin() as writing:
+                there = set(sqlalchemy.inspect(reading).get_table_names()) - {_VERSIONS}  # the new file has its own
                 for table in (*OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables):
-                    if table.name == _VERSIONS:  # the new file has its own
+                    if table.name not in there:
                         continue
                     rows = reading.execution_options(yield_per=_PAGE).execute(sqlalchemy.select(table))
                     for page in rows.mappings().partitions():

@@ -1,11 +1,13 @@
 """One coordinator a study, on a server that many machines use: a lease in a table, which ends with its signs of life.
 
-Whoever holds it gives a sign each second, and with each step. All times are the server's own, so that no two
-machines' clocks are compared. A lease without a sign for `LEASE_SECONDS`, or of a process of this machine that is
-dead, may be taken over. Each step of the holder counts up in the lease's row and in the same transaction: who was
-overtaken can't commit one, and where the answer to a commit was lost, the count says whether it was done.
+Whoever holds it gives a sign each second. All times are the server's own, so that no two machines' clocks are
+compared. A lease without a sign for `LEASE_SECONDS`, or of a process of this machine that is dead, may be taken over.
 
-The table holds nothing that lasts, so that it needs no migrations.
+Each step of the holder counts up in a row of its own, in the same transaction: who was overtaken can't commit one,
+whoever takes over waits for the one under way, and where the answer to a commit was lost, the count says whether it
+was done.
+
+The tables hold nothing that lasts, so that they need no migrations.
 """
 
 import os
@@ -26,39 +28,53 @@ from storage.lock import Holder, held_error
 from storage.translation import translated_errors
 from studies.errors import StorageError, UnavailableError
 
-TABLE = "regsearch_leases"
+TABLE, STEPS = "regsearch_leases", "regsearch_steps"
 LEASE_SECONDS = 15
 BEAT_SECONDS = 1.0
 ANSWER_SECONDS = 180.0
 """For how long a server is asked whether it did a commit whose answer was lost."""
 
+TAKING_SECONDS = 90.0
+"""For how long a step under way of a silent holder is waited for: the server ends it after 60 seconds."""
+
 _POLL_SECONDS = 0.25
+_LOCKED = "55P03"  # of PostgreSQL: a lock was not to be had
 
 _held_here: set[str] = set()  # by this process
 
-CREATE = text(
-    f"create table {TABLE} (study text primary key, owner text, host text, pid integer, process text, "
-    "since text, beat_at timestamp with time zone, steps bigint not null default 0)"
+CREATE = (
+    text(
+        f"create table if not exists {TABLE} (study text primary key, owner text, host text, pid integer, "
+        "process text, since text, beat_at timestamp with time zone)"
+    ),
+    text(f"create table if not exists {STEPS} (study text primary key, owner text, steps bigint not null default 0)"),
 )
-_ENTER = text(f"insert into {TABLE} (study) values (:study) on conflict (study) do nothing")
+_ENTER, _ENTER_STEPS = (  # the insert of a row that is there would wait for whoever writes it
+    text(
+        f"insert into {table} (study) select :study where not exists (select 1 from {table} where study = :study) "
+        "on conflict (study) do nothing"
+    )
+    for table in (TABLE, STEPS)
+)
 # a server that was away for longer than a lease lasts has heard nobody
 _LOOK = (
-    "select owner, host, pid, process, since, beat_at, steps, extract(epoch from clock_timestamp() - "
+    "select owner, host, pid, process, since, beat_at, extract(epoch from clock_timestamp() - "
     f"greatest(beat_at, pg_postmaster_start_time())) > :lease_seconds as is_silent from {TABLE} where study = :study"
 )
-_COLUMNS: list[Any] = [
-    column(name) for name in ("owner", "host", "pid", "process", "since", "beat_at", "steps", "is_silent")
-]
+_COLUMNS: list[Any] = [column(name) for name in ("owner", "host", "pid", "process", "since", "beat_at", "is_silent")]
 _ROW, _LOCKED_ROW = text(_LOOK).columns(*_COLUMNS), text(f"{_LOOK} for update").columns(*_COLUMNS)
 _TAKE = text(
     f"update {TABLE} set owner = :owner, host = :host, pid = :pid, process = :process, since = "
     "to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS+00:00'), beat_at = clock_timestamp() "
     "where study = :study"
 )
-_STEP = text(
-    f"update {TABLE} set steps = steps + 1, beat_at = clock_timestamp() where study = :study and owner = :owner "
-    "returning steps"
-).columns(column("steps"))
+_TAKE_STEPS = text(f"update {STEPS} set owner = :owner where study = :study")
+_STEP = text(f"update {STEPS} set steps = steps + 1 where study = :study and owner = :owner returning steps").columns(
+    column("steps")
+)
+_COUNTED = text(f"select owner, steps from {STEPS} where study = :study for update").columns(
+    column("owner"), column("steps")
+)
 _BEAT = text(f"update {TABLE} set beat_at = clock_timestamp() where study = :study and owner = :owner")
 _RELEASE = text(f"update {TABLE} set owner = null where study = :study and owner = :owner")
 _STUDIES = text(f"select study from {TABLE} where owner is not null order by study").columns(column("study"))
@@ -83,24 +99,28 @@ class Lease:
         self._heart = threading.Thread(target=self._beat, name=f"lease of {study}", daemon=True)
 
     def __enter__(self) -> "Lease":
-        with translated_errors(self._server):
-            self._take()
         _held_here.add(self._mine["owner"])
+        try:
+            with translated_errors(self._server):
+                self._take()
+        except BaseException:
+            _held_here.discard(self._mine["owner"])
+            raise
         self._heart.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._is_over.set()
-        _held_here.discard(self._mine["owner"])
         self._heart.join(timeout=BEAT_SECONDS)  # it may be asking a server that is away
         with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.begin() as connection:
             connection.execute(_RELEASE, self._mine)
+        _held_here.discard(self._mine["owner"])
 
     def step(self, connection: sqlalchemy.Connection) -> int:
         """Count one more step within its transaction; raises StorageError where another coordinator took over."""
         step: int | None = connection.execute(_STEP, self._mine).scalar()
         if step is None:
-            raise self._overtaken(_look(connection, self._study))
+            raise self._overtaken()
         return step
 
     def was_done(self, step: int) -> bool:
@@ -113,37 +133,56 @@ class Lease:
             try:
                 # the row's lock is the lost transaction's until that has ended, one way or the other
                 with translated_errors(self._server), self._engine.connect() as connection:
-                    row = _look(connection, self._study, _LOCKED_ROW)
+                    row = connection.execute(_COUNTED, {"study": self._study}).one_or_none()
                 break
             except UnavailableError as error:
                 if self._gives_up() or time.monotonic() > deadline:
                     raise StorageError(f"{error}; what was written last may be there or not") from error
                 time.sleep(_POLL_SECONDS)
         if row is None or row.owner != self._mine["owner"]:
-            raise self._overtaken(row)
+            raise self._overtaken()
         return bool(row.steps >= step)
 
     def _take(self) -> None:
         seen: Any = None
+        deadline = time.monotonic() + TAKING_SECONDS
         while True:
-            with self._engine.begin() as connection:
-                connection.execute(_ENTER, {"study": self._study})
-                row = _look(connection, self._study, _LOCKED_ROW)
-                if not _is_held(row):
-                    me = {"host": socket.gethostname(), "pid": os.getpid(), "process": _process(os.getpid())}
-                    connection.execute(_TAKE, {**self._mine, **me})
-                    return
-            if seen is not None and row.beat_at != seen:
+            row, is_mine = self._look_and_take()
+            if is_mine:
+                return
+            if (seen is not None and row.beat_at != seen) or time.monotonic() > deadline:
                 raise held_error(self._study, _holder(row))
             seen = row.beat_at
             time.sleep(_POLL_SECONDS)
+
+    def _look_and_take(self) -> tuple[Any, bool]:
+        """Take the lease, if nobody holds it; return its row as it was, and whether it is taken now."""
+        with self._engine.begin() as connection:
+            connection.execute(_ENTER, {"study": self._study})
+            connection.execute(_ENTER_STEPS, {"study": self._study})
+            row = _look(connection, self._study, _LOCKED_ROW)
+            if _is_held(row):
+                return row, False
+            try:
+                with connection.begin_nested():  # it waits for a step that is under way
+                    connection.execute(_TAKE_STEPS, self._mine)
+            except sqlalchemy.exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != _LOCKED:
+                    raise
+                return row, False  # the server ends a transaction that does nothing some time
+            me = {"host": socket.gethostname(), "pid": os.getpid(), "process": _process(os.getpid())}
+            connection.execute(_TAKE, {**self._mine, **me})
+            return row, True
 
     def _beat(self) -> None:
         while not self._is_over.wait(BEAT_SECONDS):
             with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.begin() as connection:
                 connection.execute(_BEAT, self._mine)
 
-    def _overtaken(self, row: Any) -> StorageError:
+    def _overtaken(self) -> StorageError:
+        row = None
+        with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.connect() as connection:
+            row = _look(connection, self._study)
         who = "another process" if row is None or row.owner is None else f"process {row.pid} on {row.host}"
         return StorageError(f"the study {self._study} was taken over by {who}; this one stops, and wrote nothing more")
 
@@ -175,22 +214,31 @@ def _holder(row: Any) -> Holder:
 def _is_dead(row: Any) -> bool:
     """Return whether the holder was of this machine, and is no more: it died, or couldn't say that it was done."""
     mine = _process(os.getpid())
-    if mine and row.process == mine:
-        return row.owner not in _held_here
     if not row.process or not mine or row.process.split()[:2] != mine.split()[:2]:
         return False
-    return bool(_process(row.pid) != row.process)
+    if row.process == mine:
+        return row.owner not in _held_here
+    try:
+        os.kill(row.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # another user's: whether it is the same process may be hidden
+    its = _process(row.pid)
+    return its is None or its not in ("", row.process)
 
 
-def _process(pid: int) -> str:
-    """Return what a process is known by: the boot of its machine, its namespace, its start; empty where it isn't."""
+def _process(pid: int) -> str | None:
+    """Return what a process is known by: the boot of its machine, its namespace, its start.
+
+    It is None of one that has ended and is not yet taken leave of, and empty where nothing can be seen.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = Path("/proc/self/ns/pid").readlink()
         # behind the name, which may hold anything: the state comes first, the start is the 20th
-        state, *rest = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        )
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return "" if state == "Z" else f"{boot} {namespace} {pid} {rest[18]}"
+    state, *rest = told.rpartition(")")[2].split()
+    return None if state == "Z" else f"{boot} {namespace} {pid} {rest[18]}"

@@ -58,9 +58,8 @@ def shown(storage: str) -> str:
     if not storage.startswith(_POSTGRES):
         return storage  # a file has none
     url = sqlalchemy.make_url(storage)
-    if "password" in url.query:
-        url = url.update_query_dict({"password": "***"})
-    return url.render_as_string()
+    secret = {name: "***" for name in url.query if "password" in name}
+    return url.update_query_dict(secret).render_as_string()
 
 
 def files_folder(location: Location) -> Path:
@@ -70,7 +69,9 @@ def files_folder(location: Location) -> Path:
     """
     if isinstance(location, Path):
         return location.with_name(location.name + ".d")
-    where = str(location).removeprefix("postgresql://").rpartition("@")[2]
+    url = location.url
+    host, port = (url.query.get(name) or os.environ.get(f"PG{name.upper()}") for name in ("host", "port"))
+    where = f"{url.host or host}-{url.port or port}-{url.database or os.environ.get('PGDATABASE')}"
     given, data = os.environ.get("REGSEARCH_FILES"), os.environ.get("XDG_DATA_HOME")
     folder = Path(given).absolute() if given else Path(data or _data_of_user()) / "regsearch"
     options = location.url.query.get("options", "")  # a schema of its own is another database
@@ -96,7 +97,7 @@ def _url_in(file: Path) -> str:
         raise InputError(f"the file with the storage URL can't be read: {file} ({reason})") from None
     if len(lines) != 1:
         raise InputError(f"{file} holds {len(lines)} words, not one storage URL: write {_WRITTEN}")
-    if mode & (stat.S_IRWXG | stat.S_IRWXO) and "@" in lines[0]:
+    if mode & (stat.S_IRWXG | stat.S_IRWXO) and ("@" in lines[0] or "password" in lines[0]):
         raise InputError(f"others can read the storage URL in {file}, and its password: chmod 600 {file}")
     return lines[0]
 
@@ -124,8 +125,8 @@ def _server(parsed: sqlalchemy.URL) -> Server:
         raise InputError(f"the storage URL names no database: write {_POSTGRES[1]}://USER@HOST/DATABASE")
     if any("\0" in str(part) for part in parsed):
         raise InputError("the storage URL holds a NUL character")
-    if parsed.host and "@" in parsed.host:
-        raise InputError("the storage URL can't be parsed: in a password, @ is written %40")
+    if "@" in f"{parsed.host}{parsed.database}":
+        raise InputError("the storage URL can't be parsed: in a password, @ is written %40, and / is written %2F")
     return Server(parsed.set(drivername=_POSTGRES[1]))
 
 

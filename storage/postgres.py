@@ -39,6 +39,7 @@ _OF_SESSION = (
     "case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end"
 )
 _OPENING = 0x7265677365617263  # "regsearc", the key of an advisory lock
+_NEVER_IDLE = text("set local idle_in_transaction_session_timeout = 0")
 _ENCODING = text("show server_encoding")
 _LOCK_OPENING = text("select pg_advisory_xact_lock(:key)")
 _DESCRIBED = text("select current_setting('server_version'), pg_database_size(current_database())")
@@ -181,6 +182,7 @@ def checking(server: Server) -> Iterator[sqlalchemy.Connection]:
 def no_other_opens(engine: sqlalchemy.Engine) -> Iterator[None]:
     """Let no other process open the database for writing meanwhile."""
     with engine.begin() as connection:
+        connection.execute(_NEVER_IDLE)
         connection.execute(_LOCK_OPENING, {"key": _OPENING})
         yield
 
@@ -240,7 +242,8 @@ def _prepare(engine: sqlalchemy.Engine, server: Server) -> None:
         schema.migrate(engine)
     with engine.begin() as connection:
         if not _has_leases(connection):
-            connection.execute(lease.CREATE)
+            for table in lease.CREATE:
+                connection.execute(table)
 
 
 def _is_optunas(connection: sqlalchemy.Connection) -> bool:
@@ -248,7 +251,8 @@ def _is_optunas(connection: sqlalchemy.Connection) -> bool:
 
 
 def _has_leases(connection: sqlalchemy.Connection) -> bool:
-    return sqlalchemy.inspect(connection).has_table(lease.TABLE)
+    there = sqlalchemy.inspect(connection)
+    return there.has_table(lease.TABLE) and there.has_table(lease.STEPS)
 
 
 def _rdb_storage(server: Server, *, writing: bool, creating: bool = False) -> LeanStorage:

@@ -32,7 +32,7 @@ _REFUSED = (  # what libpq says where it will say so again
     "pg_hba.conf",
     "invalid ",
     "certificate",
-    "SSL",
+    "does not support SSL",
 )
 
 
@@ -69,6 +69,8 @@ def _explained(location: Location, error: BaseException) -> StorageError:
 
 def _of_server(server: Server, error: BaseException) -> StorageError:
     text, state = _text(_first_error(error)), _state(error)
+    if state.startswith("3F"):
+        return StorageError(f"{server} lacks the schema of its own that the URL names ({text}): create it first")
     if state.startswith(_MISSING):
         return StorageError(f"{server} is damaged or another program's ({text}): name another with --storage")
     if state == _FORBIDDEN:
@@ -82,6 +84,8 @@ def _of_server(server: Server, error: BaseException) -> StorageError:
         return UnavailableError(f"{server} can't be used now: {text}")
     if state or not isinstance(error, sqlalchemy.exc.DBAPIError):
         return StorageError(f"{server} can't be used: {text}")
+    if "role" in text and "does not exist" in text:
+        return StorageError(f"{server} knows no such user ({text}): give another, or let its owner make one")
     if "does not exist" in text:
         return StorageError(f"{server} is not there ({text}): make it, such as with `createdb`, or name another")
     if any(word in text for word in _REFUSED):

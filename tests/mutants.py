@@ -299,15 +299,15 @@ MUTATIONS = (
     Mutation(
         "a step is the lease's holder's",
         _LEASE,
-        'where study = :study and owner = :owner "\n    "returning steps',
-        'where study = :study "\n    "returning steps',
+        " and owner = :owner returning steps",
+        " returning steps",
         (f"{_SERVER_FAULTS}::test_who_fell_silent_is_overtaken_and_writes_nothing_more",),
     ),
     Mutation(
         "a lease that is held is not taken",
         _LEASE,
-        "if not _is_held(row):",
-        "if True:",
+        "if _is_held(row):",
+        "if False:",
         (f"{_SERVER_FAULTS}::test_a_lease_of_another_machine_is_taken_over_once_it_is_silent",),
     ),
     Mutation(

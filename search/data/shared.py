@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,19 @@ from search.data.arrays import KEYS, Dataset
 def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
     """Write the arrays into a folder of their own, whatever it held before; it is removed when the block ends.
 
-    Raises OSError where that can't be.
+    Unless another process has taken its place meanwhile. Raises OSError where it can't be written.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
+    mine = folder.stat().st_ino
     try:
         write_arrays({key: getattr(dataset, key) for key in KEYS}, folder)
         del dataset  # while others read the copy, nobody needs the original
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            if folder.stat().st_ino == mine:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:

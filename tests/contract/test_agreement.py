@@ -229,7 +229,7 @@ def test_where_luck_differs_the_mean_agrees(data: Dataset, splits: Splits, param
     """Dropout draws other units than Keras does: the same distribution, not the same trial."""
     values = np.array(
         [
-            [train(make(SPEC, data, splits, seed), **params)[0].select_cross_entropy for seed in range(6)]
+            [train(make(SPEC, data, splits, seed), **params)[0].select_cross_entropy for seed in range(10)]
             for make in (CompiledTrainer, KerasTrainer)
         ]
     )

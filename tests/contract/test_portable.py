@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, RDBStorage
-from postgres import needs_postgres, new_database
+from postgres import folder_of_files, needs_postgres, new_database
 from sqlalchemy import Connection, TextClause
 from sqlalchemy.sql.selectable import TextualSelect
 
@@ -122,7 +122,7 @@ def sqlite(folder: Path) -> Iterator[sqlalchemy.Engine]:
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    with new_database() as url:
+    with folder_of_files(), new_database() as url:
         open_for_writing(location_of(url)).close()
         with closing_storage(RDBStorage(url)) as optunas:
             fill(optunas, optunas.engine)

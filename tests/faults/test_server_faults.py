@@ -170,6 +170,22 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(server: OwnServer,
 
 
 @needs_postgres
+def test_a_signal_while_the_server_is_away_says_how_to_go_on(server: OwnServer, tmp_path: Path) -> None:
+    with postgres.new_database(server.url) as storage:
+        options = ("run", "smoke", "--trials", "400", "--no-confirm", "--quiet", "--storage", storage)
+        with start(tmp_path, *options) as process:
+            wait_for(lambda: count_finished(storage) > 2)
+            server.kill()
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        server.start()
+        assert process.returncode == 130, err
+        assert err.splitlines()[-1].startswith("go on with: regsearch resume smoke --storage ")
+        assert "Traceback" not in err
+
+
+@needs_postgres
 def test_a_server_that_stays_away_is_one_line_and_exit_3(server: OwnServer, tmp_path: Path) -> None:
     with postgres.new_database(server.url) as storage:
         environment = {"REGSEARCH_STORAGE": storage, "FAKE_PATIENCE_SECONDS": "1"}
@@ -279,12 +295,6 @@ def test_who_fell_silent_is_overtaken_and_writes_nothing_more(storage: str, tmp_
     with start(tmp_path, *options, REGSEARCH_STORAGE=storage, FAKE_LEASE_SECONDS="2") as silent:
         wait_for(lambda: count_finished(storage) > 3)
         os.kill(silent.pid, signal.SIGSTOP)
-        # if it was stopped within a step, the server ends that transaction some time
-        postgres.execute(
-            storage,
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() "
-            "and state = 'idle in transaction'",
-        )
         with start(tmp_path, *options, **other, FAKE_LEASE_SECONDS="2") as process:
             _, err = process.communicate(timeout=90)
         assert process.returncode == 0, err
@@ -296,6 +306,90 @@ def test_who_fell_silent_is_overtaken_and_writes_nothing_more(storage: str, tmp_
     assert "this one stops, and wrote nothing more" in err
     assert rows(storage) == before
     assert len(before) == 20
+
+
+@needs_postgres
+def test_a_long_step_is_no_silence_and_one_of_a_silent_holder_is_waited_for(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(product, "_OF_SESSION", product._OF_SESSION.replace("'10s'", "'300ms'"))
+    monkeypatch.setattr(lease, "_process", lambda pid: "")  # as of another machine
+    refusals = []
+
+    def come(database: Any) -> None:
+        try:
+            with database.study_lock("smoke"):
+                refusals.append("took over")
+        except InputError as error:
+            refusals.append(str(error))
+
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(open_for_writing(location_of(storage))) for _ in range(2))
+        stack.enter_context(first.study_lock("smoke"))
+        with first.transaction():
+            time.sleep(2)
+            come(second)
+        assert "is being searched by process" in refusals[0]
+        with pytest.raises(StorageError, match="was taken over by"), first.transaction():
+            first._lease._is_over.set()  # type: ignore[attr-defined]  # its heart stands still, in the midst of a step
+            coming = threading.Thread(target=come, args=(second,))
+            coming.start()
+            time.sleep(2)
+            assert len(refusals) == 1
+            postgres.execute(
+                storage,
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() "
+                "and state = 'idle in transaction' and query like '%steps + 1%'",
+            )
+            coming.join()
+            assert refusals[1] == "took over"
+
+
+@needs_postgres
+def test_two_threads_of_a_process_exclude_each_other(storage: str) -> None:
+    """As often as one asks; the second is told so."""
+    both, held, told = threading.Barrier(2), [], []
+
+    def hold() -> None:
+        with open_for_writing(location_of(storage)) as database:
+            both.wait()
+            try:
+                with database.study_lock("smoke"):
+                    held.append(1)
+                    time.sleep(1.5)
+            except InputError:
+                told.append(1)
+
+    for _ in range(3):
+        threads = [threading.Thread(target=hold) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (len(held), len(told)) == (3, 3)
+
+
+@needs_postgres
+def test_who_cannot_be_seen_is_not_taken_for_dead(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where /proc hides the processes of other users."""
+    process, me = lease._process, os.getpid()
+    with subprocess.Popen(["sleep", "60"]) as other, open_for_writing(location_of(storage)) as database:
+        with database.study_lock("smoke"):
+            pass
+        postgres.execute(
+            storage,
+            "update regsearch_leases set owner = 'x', host = 'here', pid = %s, process = %s, since = 'noon', "
+            "beat_at = clock_timestamp()",
+            other.pid,
+            process(other.pid),
+        )
+        monkeypatch.setattr(lease, "_process", lambda pid: process(pid) if pid == me else "")
+        assert database.holder("smoke") is not None
+        other.kill()
+        other.wait()
+        assert database.holder("smoke") is None
 
 
 @needs_postgres
@@ -490,5 +584,5 @@ def test_a_process_is_known_by_more_than_its_number() -> None:
         other = lease._process(process.pid)
         assert other.split()[:2] == mine.split()[:2]
         process.kill()
-        wait_for(lambda: lease._process(process.pid) == "", 5)  # a zombie is dead
+        wait_for(lambda: lease._process(process.pid) is None, 5)  # a zombie is dead
     assert lease._process(process.pid) == ""

@@ -1,5 +1,6 @@
 """A study on a PostgreSQL server is what it is in a file: the same rows, the same commands, the same messages."""
 
+import gc
 import json
 import os
 import subprocess
@@ -189,6 +190,7 @@ def test_many_that_open_a_new_database_at_once_make_its_tables_once(storage: str
 
 
 @needs_postgres
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_who_was_killed_while_it_made_the_tables_does_no_harm(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +219,7 @@ def test_who_was_killed_while_it_made_the_tables_does_no_harm(
                 continue
     finally:
         sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", count)
+        gc.collect()  # connections that were killed before SQLAlchemy knew them, which no other test shall be told of
     assert at > 20
     search(trials=3)
     invariants.check(storage, is_fake=True)
@@ -300,7 +303,7 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
     assert "is not there" in told(changed(database="no-such-database"))
     assert told(changed(port=1)).startswith("3: postgresql://postgres@127.0.0.1:1/")
     assert "can't be reached" in told(changed(port=1))
-    assert "see the URL" in told(changed(username="nobody")) or "is not there" in told(changed(username="nobody"))
+    assert "knows no such user" in told(changed(username="nobody"))
     assert "can't be reached" in told(changed(host="no-such-host.invalid"))
     name = parsed.database + "_latin"
     postgres.execute(storage, f"create database {name} encoding 'LATIN1' locale 'C' template template0")
