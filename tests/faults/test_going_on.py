@@ -12,7 +12,7 @@ from typing import Any
 import fakes
 import invariants
 import pytest
-from helpers import finished, rows
+from helpers import finished, rows, wait_for_each_checkpoint
 
 from search import api, phases
 from search.coordinator import Coordinator
@@ -181,7 +181,11 @@ def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, st
     assert api.answer("smoke", storage=storage).weights is None
 
 
-def test_the_files_of_a_finished_trial_go_while_the_search_goes_on(search: Search, storage: str) -> None:
+def test_the_files_of_a_finished_trial_go_while_the_search_goes_on(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for a state that a pruned trial is still writing when its verdict comes, which goes with the search's end."""
+    wait_for_each_checkpoint(monkeypatch.setattr)
     found: list[set[str]] = []
 
     class Looking(InlineEngine):
