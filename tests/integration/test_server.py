@@ -55,7 +55,7 @@ def test_a_search_and_its_confirmation_have_the_rows_that_they_have_in_a_file(
 ) -> None:
     """Trained for real, and the search by plain URL: SQLAlchemy reads postgresql:// as psycopg."""
     bare, other = storage.replace("+psycopg", ""), f"sqlite:///{tmp_path}/other.db"
-    options: dict[str, Any] = {"engine": "inline", "workers": 1, "settings": ["confirm.seeds=3", "confirm.top=1"]}
+    options: dict[str, Any] = {"engine": "processes", "workers": 1, "settings": ["confirm.seeds=3", "confirm.top=1"]}
     for one in (bare, other):
         search(storage=one, trials=4, **options)
     assert rows(storage) == rows(other)
