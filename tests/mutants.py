@@ -322,7 +322,7 @@ MUTATIONS = (
         _POSTGRES,
         " for update of s",
         "",
-        (f"{_OF_SERVER}::test_settings_enqueued_at_once_by_many_get_a_trial_each",),
+        (f"{_OF_SERVER}::test_writers_of_a_study_come_one_after_the_other",),
     ),
     Mutation(
         "what a server acknowledged is on its disk",

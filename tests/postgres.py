@@ -33,7 +33,7 @@ KINDS = ["sqlite", pytest.param("postgres", marks=needs_postgres)]
 PASSWORD = "of-the-tests"
 
 _ON_THIS_MACHINE = "postgresql+psycopg://postgres@127.0.0.1/postgres"
-_PROGRAMS = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/pgsql/bin")
+_PROGRAMS = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin")
 
 
 @contextmanager

@@ -181,6 +181,29 @@ def test_settings_enqueued_at_once_by_many_get_a_trial_each(search: Search, stor
 
 
 @needs_postgres
+def test_writers_of_a_study_come_one_after_the_other(search: Search, storage: str) -> None:
+    search(trials=2)
+    with api.reading(storage) as database:
+        study_id = api.get_study(database, "smoke").study_id
+    location, order = location_of(storage), []
+
+    def write() -> None:
+        with open_for_writing(location) as other, other.transaction() as connection:
+            other.uuid_of(connection, study_id)
+            order.append("the second")
+
+    second = threading.Thread(target=write)
+    with open_for_writing(location) as database:
+        with database.transaction() as connection:
+            assert database.uuid_of(connection, study_id) is not None
+            second.start()
+            second.join(timeout=2)
+            order.append("the first")
+        second.join()
+    assert order == ["the first", "the second"]
+
+
+@needs_postgres
 def test_many_that_open_a_new_database_at_once_make_its_tables_once(storage: str) -> None:
     opens = "import sys; from storage.opening import *; from storage.location import *; "
     command = [sys.executable, "-c", f"{opens} open_for_writing(location_of(sys.argv[1])).close()", storage]
