@@ -1,8 +1,9 @@
 """One read-only copy of a data set for all processes of a machine: its arrays as files that are mapped into memory."""
 
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,15 @@ def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    mine = folder.stat().st_ino
+    owner, mine = folder / "owner", uuid.uuid4().hex
     try:
+        owner.write_text(mine, encoding="ascii")
         write_arrays({key: getattr(dataset, key) for key in KEYS}, folder)
         del dataset  # while others read the copy, nobody needs the original
         yield folder
     finally:
-        with suppress(OSError):
-            if folder.stat().st_ino == mine:
-                shutil.rmtree(folder, ignore_errors=True)
+        if not owner.exists() or owner.read_text(encoding="ascii") == mine:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:

@@ -1,16 +1,17 @@
 """The one copy of the data that a run's workers share: there while it is needed, and never needed to be there."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import fakes
+import numpy as np
 import pytest
 
 from search import api
 from search.data import load_dataset
-from search.data.shared import shared
+from search.data.shared import read_shared, shared
 from search.engines.inline import InlineEngine
 from search.training.setup import TrainerSetup, load_data
 from storage.location import location_of
@@ -98,3 +99,13 @@ def test_what_a_killed_run_left_goes_with_the_study(storage: str, engine: Inline
     (left / "x_train.npy").write_bytes(b"left")
     api.delete("smoke", storage=storage)
     assert not left.exists()
+
+
+def test_who_was_overtaken_leaves_the_data_of_the_other(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with ExitStack() as overtaken:
+        overtaken.enter_context(shared(DIGITS, folder))
+        with shared(DIGITS, folder):
+            overtaken.close()
+            assert np.array_equal(read_shared(folder, "digits").x_train, DIGITS.x_train)
+        assert not folder.exists()
