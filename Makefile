@@ -25,7 +25,7 @@ study: $(INSTALLED)        ## search the regularization of the MNIST network and
 test: $(INSTALLED)         ## run all tests, a process for each core
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
-drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large study: an hour, then a table of figures
+drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large study, a server, a cluster: an hour and more, then a table of figures
 	$(BIN)/python tests/drill.py
 
 mutants: $(INSTALLED)      ## remove one guard at a time, and see that a test notices; some minutes

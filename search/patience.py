@@ -1,4 +1,4 @@
-"""A database that is locked, or whose disk is full, is waited for."""
+"""A database that is locked, whose disk is full or whose server is away is waited for."""
 
 import time
 from collections.abc import Callable

@@ -20,6 +20,16 @@ from storage.translation import RESTORE, first_line, translated_errors
 from studies.errors import StorageError
 
 
+@contextmanager
+def connection_of(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
+    """Give a connection of an engine that is needed for nothing else."""
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
 class Database(ABC):
     """One open database: Optuna's storage and an engine for our own tables.
 

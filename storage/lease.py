@@ -137,7 +137,9 @@ class Lease:
                 break
             except UnavailableError as error:
                 if self._gives_up() or time.monotonic() > deadline:
-                    raise StorageError(f"{error}; what was written last may be there or not") from error
+                    raise StorageError(
+                        f"{error}; what was written last may be there or not, `regsearch resume` finds out"
+                    ) from error
                 time.sleep(_POLL_SECONDS)
         if row is None or row.owner != self._mine["owner"]:
             raise self._overtaken()

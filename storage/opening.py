@@ -25,7 +25,7 @@ def open_for_reading(location: Location, *, needs_studies: bool = True) -> Datab
         location: where it is.
         needs_studies: whether a database of Optuna's in which regsearch has begun nothing is refused.
 
-    Raises InputError where there is none, StorageError where it can't be read.
+    Raises InputError where there is no such file, StorageError where it can't be read or reached.
     """
     opened: Database = of_kind(location).open_for_reading(location, needs_studies=needs_studies)
     return opened

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -12,7 +12,7 @@ from sqlalchemy import column, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from storage import lease, schema
-from storage.database import Database
+from storage.database import Database, connection_of
 from storage.lean import LeanStorage
 from storage.lease import Lease
 from storage.location import Server, files_folder
@@ -22,7 +22,7 @@ from storage.translation import translated_errors
 from studies.errors import InputError, StorageError
 
 _DIALECT = "postgresql+psycopg://"
-_OF_CLIENT = {  # libpq's; what a URL or the environment says goes before
+_OF_CLIENT = {  # libpq's; what a URL says goes before
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -167,15 +167,9 @@ def is_new(server: Server) -> bool:
         return not _is_optunas(connection)
 
 
-@contextmanager
-def checking(server: Server) -> Iterator[sqlalchemy.Connection]:
-    """Give a connection of the moment, for reading, to a database of any schema."""
-    engine = make_engine(server, writing=False)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+def checking(server: Server) -> AbstractContextManager[sqlalchemy.Connection]:
+    """Return a connection of the moment, for reading, to a database of any schema."""
+    return connection_of(make_engine(server, writing=False))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import sqlalchemy
 from sqlalchemy import event
 
 from storage import lock, schema, statements
-from storage.database import Database
+from storage.database import Database, connection_of
 from storage.lean import LeanStorage
 from storage.location import files_folder
 from storage.translation import translated_errors
@@ -112,15 +112,9 @@ def _is_missing(path: Path) -> bool:
         raise StorageError(f"{path} can't be used: {error.strerror}") from error
 
 
-@contextmanager
-def checking(path: Path) -> Iterator[sqlalchemy.Connection]:
-    """Give a connection of the moment, for reading, to a database of any schema."""
-    engine = make_engine(path, writing=False)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
+def checking(path: Path) -> AbstractContextManager[sqlalchemy.Connection]:
+    """Return a connection of the moment, for reading, to a database of any schema."""
+    return connection_of(make_engine(path, writing=False))
 
 
 @contextmanager

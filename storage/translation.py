@@ -23,7 +23,8 @@ _PASSES = {  # beginnings of PostgreSQL's states that pass: what they mean
     "25P": "the server ended a transaction that took too long",
     "25006": "the server lets nobody write now",
 }
-_MISSING = ("3F", "42703", "42P01")  # a schema, a column, a table
+_NO_SCHEMA = "3F"
+_MISSING = ("42703", "42P01")  # a column, a table
 _FORBIDDEN = "42501"
 _REFUSED = (  # what libpq says where it will say so again
     "password authentication failed",
@@ -69,7 +70,7 @@ def _explained(location: Location, error: BaseException) -> StorageError:
 
 def _of_server(server: Server, error: BaseException) -> StorageError:
     text, state = _text(_first_error(error)), _state(error)
-    if state.startswith("3F"):
+    if state.startswith(_NO_SCHEMA):
         return StorageError(f"{server} lacks the schema of its own that the URL names ({text}): create it first")
     if state.startswith(_MISSING):
         return StorageError(f"{server} is damaged or another program's ({text}): name another with --storage")

@@ -61,9 +61,9 @@ def _upgrade_on_server(server: Server) -> Upgrade:
             steps = _steps_of(connection, server)
             if schema.outdated_optuna(connection, server) is not None:
                 raise StorageError(f"{server} has an earlier Optuna's schema: run `optuna storage upgrade` on it first")
+        if steps and searched:
+            raise _searched_error(server, *next(iter(searched.items())))
         if steps:
-            for study, holder in searched.items():
-                raise _searched_error(server, study, holder)
             schema.migrate(engine)
     opening.open_for_reading(server, needs_studies=False).close()  # it may lack a table all the same
     return Upgrade(location=server, steps=steps)

@@ -40,7 +40,7 @@ class StorageError(RegsearchError):
 
 
 class UnavailableError(StorageError):
-    """The database can't be used now, being locked or its disk full; later it may."""
+    """The database can't be used now: it is locked, its disk full, or its server away; later it may."""
 
 
 class NoResultError(RegsearchError):

@@ -174,11 +174,20 @@ class OwnServer:
         )
 
 
+def has_programs() -> bool:
+    """Return whether a server of one's own can be made here."""
+    return _found("initdb") is not None
+
+
 def _program(name: str) -> str:
-    folders = [str(folder) for pattern in _PROGRAMS for folder in sorted(Path("/").glob(pattern[1:]))]
-    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *folders]))
+    found = _found(name)
     assert found is not None, f"PostgreSQL's {name} is not here: install the server's programs"
     return found
+
+
+def _found(name: str) -> str | None:
+    folders = [str(folder) for pattern in _PROGRAMS for folder in sorted(Path("/").glob(pattern[1:]))]
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *folders]))
 
 
 def _free_port() -> int:

@@ -3,7 +3,7 @@
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,17 @@ def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
     owner, mine = folder / "owner", uuid.uuid4().hex
     try:
         owner.write_text(mine, encoding="ascii")
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    try:
         write_arrays({key: getattr(dataset, key) for key in KEYS}, folder)
         del dataset  # while others read the copy, nobody needs the original
         yield folder
     finally:
-        if not owner.exists() or owner.read_text(encoding="ascii") == mine:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # it is gone, or being taken over
+            if owner.read_text(encoding="ascii") == mine:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:

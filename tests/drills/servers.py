@@ -23,6 +23,8 @@ from search.progress import Progress
 
 def server(kills: int = 100, crashes: int = 25, restarts: int = 20, seed: int = 0) -> list[Figure]:
     """On a server: kills at random, every commit of a small study, other points, and the server's own crashes."""
+    if not postgres.has_programs():
+        return [Figure(name="on a server: left out", measured="PostgreSQL's programs are not here")]
     generator = random.Random(seed)
     with OwnServer() as own:
         tally = Tally()
@@ -76,6 +78,8 @@ def _restarts(own: OwnServer, restarts: int, generator: random.Random) -> list[F
 
 def cluster(study: str = "mnist", trials: int = 12) -> list[Figure]:
     """Search on a cluster of two nodes and a server: a node is lost, the server crashes; then replay each trial."""
+    if not postgres.has_programs():
+        return [Figure(name="cluster and server: left out", measured="PostgreSQL's programs are not here")]
     with OwnServer() as own, a_cluster() as nodes, folder_of_files() as folder, new_database(own.url) as storage:
         ray = {**nodes.environment, "REGSEARCH_FILES": str(folder)}
         options = ["--engine", "ray", "--address", nodes.address, "--no-confirm", "--quiet"]
