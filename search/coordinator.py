@@ -133,7 +133,7 @@ class Coordinator:
         return self._stop_requested
 
     def run(self) -> StopReason:
-        """Search, and return why the search ended; no worker is left.
+        """Search, and return why the search ended; no worker has a task.
 
         Raises NoResultError where ten trials in a row failed or workers can't start, UnavailableError where the
         database stayed away.
@@ -154,12 +154,13 @@ class Coordinator:
         self._started = self._polled = self.clock()
         try:
             self.engine.start(self.setup, workers, self.log_prefix)
-            reason = self._search()
+            return self._search()
         finally:
             self.engine.stop()
-        # not after an error: another coordinator may have taken over, and these be its files
+
+    def clean_up(self) -> None:
+        """Remove the states of trials that have ended, once no worker is left: one may have been writing till then."""
         self.files.clean([*self._running, *(task.number for task in self._waiting)])
-        return reason
 
     def _tidy(self) -> None:
         """Remove the files that a killed run had no more time to remove."""

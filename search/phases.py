@@ -58,25 +58,30 @@ class Phases:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
-        self._current: Coordinator | None = None
+        self._coordinators: list[Coordinator] = []
         self._patiently = Patience(is_stopping=lambda: self.is_stopping, message=self.progress.message)
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
         self.is_stopping = True
-        if self._current is not None:
-            self._current.stop()
+        for coordinator in self._coordinators:
+            coordinator.stop()
 
     def run(self) -> StopReason:
-        """Return why the run ended."""
+        """Return why the run ended; no worker is left."""
         try:
-            return self._run()
+            reason = self._run()
         except UnavailableError as error:
             if self.is_stopping:  # it gave up waiting for a locked database
                 return StopReason.STOPPED
             raise UnavailableError(
                 f"{error}; nothing that was trained is lost, go on with `{to_go_on(self.spec)}`"
             ) from error
+        # not after an error: another coordinator may have taken over, and these be its files
+        self.engine.close()
+        for coordinator in self._coordinators:
+            coordinator.clean_up()
+        return reason
 
     def _run(self) -> StopReason:
         name, reason = self.spec.study.name, StopReason.TOTAL
@@ -114,7 +119,7 @@ class Phases:
     def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
         left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)
         assert self.setup.files is not None
-        self._current = Coordinator(
+        coordinator = Coordinator(
             spec=self.spec,
             what=what,
             store=store,
@@ -126,6 +131,8 @@ class Phases:
             progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
             timeout_seconds=left,
         )
+        self._coordinators.append(coordinator)
         if self.is_stopping:  # asked for a moment ago
+            self._coordinators.pop()  # it doesn't know which trials are under way
             return StopReason.STOPPED
-        return self._current.run()
+        return coordinator.run()

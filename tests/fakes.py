@@ -2,7 +2,8 @@
 
 What a trial gives depends on its parameters alone. What goes wrong is told by $FAKE_FAULTS, a JSON object
 of trial number → fault: "die" (always), "die once", "raise", "diverge", "hang" (always), "hang once", and on the test
-rows a loss of "inf" or "nan".
+rows a loss of "inf" or "nan". An epoch takes $FAKE_EPOCH_SECONDS, writing a state $FAKE_SAVE_SECONDS; each epoch that
+is trained is a line "number epoch" of the file $FAKE_TRAINED.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
+from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, FileCheckpoints, TrialState
 from search.training.early_stopping import EarlyStopping
 from search.training.setup import TrainerSetup
 from search.training.trainer import DivergedError, OnEpoch, Suggest
@@ -48,6 +49,7 @@ class FakeTrainer:
             epoch = len(state.curve)
             time.sleep(self.seconds)
             self.go_wrong(task, epoch)
+            self.say_trained(task, epoch)
             loss = base + 1 / (epoch + 2) + 0.1 * ((quality >> epoch) & 1)
             metrics = EpochMetrics(
                 epoch=epoch,
@@ -90,6 +92,11 @@ class FakeTrainer:
     def save_model(self, params: Params, state: TrialState, path: Path) -> None:
         path.write_bytes(state.network[0].tobytes())
 
+    def say_trained(self, task: TrialTask, epoch: int) -> None:
+        if "FAKE_TRAINED" in os.environ:
+            with open(os.environ["FAKE_TRAINED"], "a") as file:
+                file.write(f"{task.number} {epoch}\n")
+
     def go_wrong(self, task: TrialTask, epoch: int) -> None:
         fault = faults().get(str(task.number))
         if fault == "die" or (fault == "die once" and task.attempt == 0 and epoch == 1):
@@ -119,7 +126,19 @@ def figures(base: float) -> RowFigures:
     return RowFigures(losses=(base + spread).astype(np.float32), hits=spread < 0.01 - 0.02 * base)
 
 
+def save_slowly() -> None:
+    """Let each state take $FAKE_SAVE_SECONDS to be written."""
+    seconds, write = float(os.environ.get("FAKE_SAVE_SECONDS", "0")), FileCheckpoints._write
+
+    def written(self: FileCheckpoints, state: TrialState) -> None:
+        time.sleep(seconds)
+        write(self, state)
+
+    FileCheckpoints._write = written  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     from search import worker
 
+    save_slowly()
     worker.main(FakeTrainer)

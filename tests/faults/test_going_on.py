@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from helpers import finished, rows, wait_for_each_checkpoint
 
 from search import api, phases
-from search.coordinator import Coordinator
+from search.coordinator import Coordinator, StopReason
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
 from search.progress import Progress
@@ -23,11 +24,12 @@ from search.result import RunResult
 from search.training.trainer import OnEpoch
 from search.trial_files import TrialFiles
 from storage import lock
+from storage.confirmation import ConfirmationStore
 from storage.location import location_of
 from storage.reports.answer import as_text
 from storage.store import StudyStore
 from studies.errors import StorageError, UnavailableError
-from studies.trial import TrialOutcome, TrialTask
+from studies.trial import Purpose, TrialOutcome, TrialTask
 
 Search = Callable[..., RunResult]
 
@@ -195,6 +197,47 @@ def test_the_files_of_a_finished_trial_go_while_the_search_goes_on(
 
     search(engine=Looking(fakes.FakeTrainer))
     assert found == [set()] * 6
+
+
+def test_a_state_that_the_last_pruned_trial_is_still_writing_goes_with_the_search(
+    search: Search, storage: str, tmp_path: Path, process_engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = f"sqlite:///{tmp_path}/alike.db"
+    search(storage=alike, trials=12)
+    *_, last = (row["number"] for row in rows(alike) if row["state"] == "pruned")
+    monkeypatch.setenv("FAKE_SAVE_SECONDS", "0.2")
+    end = StudyStore.end_run
+    monkeypatch.setattr(StudyStore, "end_run", lambda store, outcome: (time.sleep(0.5), end(store, outcome)))
+    search(engine=process_engine, workers=1, trials=last + 1)
+    invariants.check(storage, is_fake=True)
+
+
+def test_a_stop_before_a_confirmation_goes_on_keeps_its_finalists_states(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dying(Progress):
+        def epoch_finished(self, task: TrialTask, metrics: Any) -> None:
+            if task.purpose == Purpose.CONFIRM and metrics.epoch == 1:
+                raise Killed
+
+    settings = ["confirm.seeds=3", "training.max_epochs=5"]
+    with pytest.raises(Killed):
+        search(settings=settings, progress=Dying())
+    states = {name for name in files(storage) if name.startswith("finalist-") and name.endswith(".checkpoint")}
+    assert states
+    run, plan, running = phases.Phases.run, ConfirmationStore.plan, []
+
+    def stopped_after_planning(store: ConfirmationStore, *arguments: Any) -> int:
+        running[-1].stop()
+        return plan(store, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phases.Phases, "run", lambda this: (running.append(this), run(this))[1])
+        patch.setattr(ConfirmationStore, "plan", stopped_after_planning)
+        assert search(settings=settings).reason is StopReason.STOPPED
+    assert states <= files(storage)
+    search(settings=settings)
+    invariants.check(storage, is_fake=True)
 
 
 @pytest.mark.parametrize("method", ["forget", "keep_weights"])

@@ -14,6 +14,7 @@ import invariants
 import numpy as np
 import pytest
 from conftest import Command, RecordingProgress
+from helpers import rows
 from postgres import OwnServer, execute, needs_postgres, new_database
 from ray_cluster import RayCluster, a_cluster, needs_ray, of_session
 
@@ -76,16 +77,6 @@ def heard(
         engine.stop()
 
 
-def rows(storage: str) -> list[dict[str, Any]]:
-    """A study's trials without what the clock says."""
-    with api.trials("smoke", storage=storage) as (_, trials):
-        found = [dataclasses.asdict(trial) for trial in trials]
-    for row in found:
-        del row["started_at"], row["ended_at"]
-        row["metrics"] = {name: figure for name, figure in row["metrics"].items() if name != "seconds"}
-    return found
-
-
 def test_real_trials_give_the_same_bits_though_the_data_are_on_no_node(cluster: RayCluster, tmp_path: Path) -> None:
     digits = load_dataset("digits")
     source = tmp_path / "own.npz"
@@ -133,34 +124,53 @@ def test_with_one_worker_the_study_is_the_one_of_the_default_engine(cluster: Ray
     assert found[0] == found[1]
 
 
-def test_a_lost_node_costs_no_attempt_and_a_new_one_is_used(
+class WhenBothTrain(RecordingProgress):
+    """Does something once, while both nodes have a trial that goes on for more than an epoch."""
+
+    def __init__(self, *what: Callable[[], None]) -> None:
+        super().__init__()
+        self._left = list(what)
+        self._newest: dict[int, int] = {}
+
+    def epoch_finished(self, task: Any, metrics: Any) -> None:
+        self._newest[task.number] = metrics.epoch
+        if self._left and len(self._newest) == 2 and max(self._newest.values()) <= EPOCHS - 3:
+            self._left.pop(0)()
+            self._newest.clear()
+
+    def trial_finished(self, trial: Any, best: float | None) -> None:
+        super().trial_finished(trial, best)
+        self._newest.pop(trial.task.number, None)
+
+
+EPOCHS = 8
+ALL_EPOCHS = [f"training.max_epochs={EPOCHS}", "space.patience='off'", "search.pruner=none", "search.pruner_options={}"]
+GONE_ON = "goes on from its last epoch on another one"
+
+
+def test_a_lost_node_costs_no_attempt_and_one_epoch_and_a_new_one_is_used(
     cluster: RayCluster, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.3")
+    monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.2")
+    monkeypatch.setenv("FAKE_TRAINED", str(tmp_path / "trained"))
 
-    class Losing(RecordingProgress):
-        def epoch_finished(self, task: Any, metrics: Any) -> None:
-            if (task.number, metrics.epoch) == (2, 1):
-                cluster.do("lose")
-                cluster.do("add")
+    def exchange() -> None:
+        cluster.do("lose")
+        cluster.do("add")
 
-    progress = Losing()
-    alone = [f"search.{name}_options={{ n_startup_trials = 100 }}" for name in ("sampler", "pruner")]
-    options: dict[str, Any] = {"trials": 14, "workers": 2, "settings": ["training.max_epochs=5", *alone]}
+    progress = WhenBothTrain(exchange)
+    alone = "search.sampler_options={ n_startup_trials = 100 }"
+    options: dict[str, Any] = {"trials": 10, "workers": 2, "settings": [*ALL_EPOCHS, alone]}
     result = api.run("smoke", storage=storage, engine=fake_engine(cluster), progress=progress, **options)
-    assert result.answer.counts.finished == 14
-    assert [text for text in progress.messages if "goes on from its last epoch on another one" in text]
+    assert result.answer.counts.finished == 10
+    assert len([text for text in progress.messages if GONE_ON in text]) == 1
+    trained = (tmp_path / "trained").read_text().splitlines()
+    assert 10 * EPOCHS <= len(trained) <= 10 * EPOCHS + 1
     monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0")
     undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
     api.run("smoke", storage=undisturbed, engine=InlineEngine(fakes.FakeTrainer), progress=progress, **options)
-
-    def given(where: str) -> dict[int, tuple[Any, ...]]:
-        with api.trials("smoke", storage=where) as (_, trials):
-            return {trial.number: (trial.params, trial.value) for trial in trials if trial.state == "complete"}
-
-    both = given(storage).keys() & given(undisturbed).keys()
-    assert len(both) >= 5
-    assert all(given(storage)[number] == given(undisturbed)[number] for number in both)
+    assert rows(storage) == rows(undisturbed)
+    assert not [text for text in progress.messages if "it is tried again" in text]
 
 
 @needs_postgres
@@ -169,22 +179,21 @@ def test_a_study_on_a_server_survives_a_lost_node_and_the_servers_crash(
 ) -> None:
     monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.2")
 
-    class Breaking(RecordingProgress):
-        def epoch_finished(self, task: Any, metrics: Any) -> None:
-            if (task.number, metrics.epoch) == (2, 1):
-                cluster.do("lose")
-                cluster.do("add")
-            if (task.number, metrics.epoch) == (5, 1):
-                server.kill()
-                restarts.start()
+    def exchange() -> None:
+        cluster.do("lose")
+        cluster.do("add")
+
+    def crash() -> None:
+        server.kill()
+        restarts.start()
 
     with OwnServer() as server, new_database(server.url) as storage:
         restarts = threading.Timer(1, server.start)
-        progress, options = Breaking(), {"trials": 10, "workers": 2, "confirm": False}
-        settings = ["search.pruner=none", "search.pruner_options={}"]
-        api.run("smoke", storage=storage, engine=fake_engine(cluster), progress=progress, settings=settings, **options)
+        progress, options = WhenBothTrain(exchange, crash), {"trials": 8, "workers": 2, "confirm": False}
+        engine = fake_engine(cluster)
+        api.run("smoke", storage=storage, engine=engine, progress=progress, settings=ALL_EPOCHS, **options)
         restarts.join()
-        assert [text for text in progress.messages if "goes on from its last epoch on another one" in text]
+        assert [text for text in progress.messages if GONE_ON in text]
         assert [text for text in progress.messages if "can't be used now" in text or "can't be reached" in text]
         invariants.check(storage, is_fake=True)
         assert execute(storage, "select sum(attempt) from regsearch_trials") == [(0,)]
