@@ -105,6 +105,15 @@ class Database(ABC):
             self.storage = cached(self._rdb)
 
     @contextmanager
+    def only_whole(self, trial_id: int) -> Iterator[None]:
+        """Let `storage` read of the trials that are not finished only this one whole, which costs less."""
+        self._rdb.only_whole = trial_id
+        try:
+            yield
+        finally:
+            self._rdb.only_whole = None
+
+    @contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
         """Give a connection for reading, which sees one moment; keep it short, it can hold up a commit of SQLite's."""
         with translated_errors(self.location), self._reading() as connection:

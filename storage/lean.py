@@ -68,10 +68,13 @@ class LeanStorage(RDBStorage):
     Attributes:
         history_begin: the number below which only a part of a study's trials is read (`storage/history.py`);
             0: all are.
+        only_whole: the id of the one unfinished trial that is read whole; of all others that are not finished, only
+            that they are there; None: all are whole. Optuna's cache reads what isn't finished anew each time.
         joined: the transaction that Optuna's calls are part of; None: each is one of its own.
     """
 
     history_begin = 0
+    only_whole: int | None = None
     joined: Connection | None = None
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
@@ -153,14 +156,15 @@ class LeanStorage(RDBStorage):
             ).all()
             if not found and connection.execute(_IS_STUDY, {"study_id": study_id}).scalar() is None:
                 raise KeyError(models.NOT_FOUND_MSG)
-            return _frozen(connection, study_id, [row for row in found if states is None or _STATES[row[2]] in states])
+            rows = [row for row in found if states is None or _STATES[row[2]] in states]
+            return _frozen(connection, study_id, rows, self.only_whole)
 
 
 class _Parts:
     """What belongs to some trials, from each of Optuna's tables, by the trial's id."""
 
     def __init__(self, connection: Connection, study_id: int, ids: Sequence[int]) -> None:
-        self._connection = connection
+        self._connection, self._ids = connection, ids
         if len(ids) <= _NAMED:
             self._which = f"in ({_listed(ids)})"
         else:
@@ -168,6 +172,8 @@ class _Parts:
 
     def rows(self, table: str, key: str, *columns: str) -> Iterator[Any]:
         """Give rows (trial id, columns…), a trial's in the order of the key."""
+        if not self._ids:
+            return iter(())
         return iter(
             self._connection.exec_driver_sql(
                 f"select trial_id, {', '.join(columns)} from {table} where trial_id {self._which} order by {key}"
@@ -182,9 +188,12 @@ class _Parts:
         return found
 
 
-def _frozen(connection: Connection, study_id: int, rows: Sequence[Any]) -> list[FrozenTrial]:
+def _frozen(
+    connection: Connection, study_id: int, rows: Sequence[Any], only_whole: int | None = None
+) -> list[FrozenTrial]:
     """Return Optuna's trials for rows of its table of trials; distributions are shared between them."""
-    parts = _Parts(connection, study_id, [row.trial_id for row in rows])
+    whole = [row.trial_id for row in rows if only_whole in (None, row.trial_id) or _STATES[row.state].is_finished()]
+    parts = _Parts(connection, study_id, whole)
     params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     distributions: defaultdict[int, dict[str, BaseDistribution]] = defaultdict(dict)
     columns = ("param_name", "param_value", "distribution_json")

@@ -4,12 +4,12 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import BasePruner, NopPruner, PercentilePruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 from sqlalchemy import insert, select, update
@@ -201,7 +201,9 @@ class StudyStore:
             if isinstance(self._pruner, NopPruner) or statements.is_recipe(connection, self.study_uuid, task.number):
                 return Verdict.RECORDED
             study = self._study(task.number)
-            study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
+            compares_with_finished = isinstance(self._pruner, PercentilePruner)  # such as the median
+            with self._database.only_whole(trial_id) if compares_with_finished else nullcontext():
+                study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
             judged_now = next(trial for trial in reversed(study.trials_now) if trial.number == task.number)
             if not self._pruner.prune(study, judged_now):
                 return Verdict.RECORDED

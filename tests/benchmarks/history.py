@@ -19,6 +19,7 @@ from sampler_forms import NOISE, true_value
 
 from search import api
 from search.engines.inline import InlineEngine
+from search.progress import Progress
 from search.training.setup import TrainerSetup
 from search.training.trainer import OnEpoch
 from storage import history
@@ -62,7 +63,8 @@ def study(seed: int, trials: int, most: int, block: int) -> tuple[float, float, 
         storage, began = f"sqlite:///{Path(folder)}/study.db", time.perf_counter()
         settings = [*SETTINGS, *SPACE, f"search.seed={seed}"]
         engine = InlineEngine(Surrogate)
-        api.run("smoke", storage=storage, engine=engine, workers=1, trials=trials, settings=settings)
+        quiet = Progress()
+        api.run("smoke", storage=storage, engine=engine, workers=1, trials=trials, settings=settings, progress=quiet)
         seconds = time.perf_counter() - began
         with api.trials("smoke", storage=storage) as (_, found):
             values = [(one.value, true_value(Regularization.from_params(one.params))) for one in found]

@@ -1,29 +1,33 @@
-"""What an ask reads of a study many of whose trials run, and that it proposes the same for that."""
+"""What an ask and an epoch read of a study many of whose trials run, and that what follows is the same for that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import FrozenTrial
 
 from search.pruners import make_pruner
 from search.samplers import sampler_factory
 from search.session import _needs_all_trials
+from storage import lean
+from storage.database import Database
 from storage.lean import LeanStorage
 from storage.opening import open_for_writing
 from storage.optuna_study import OptunaStudy
 from storage.queries import DatasetInfo
 from storage.store import StudyStore
 from studies.spec import StudySpec
-from studies.trial import TrialOutcome
+from studies.trial import EpochMetrics, TrialOutcome, TrialTask, Verdict
 
 DATASET = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
 OUTCOME = {"train_cross_entropy": 0.1, "train_accuracy": 0.9, "near_zero_share": 0.1, "seconds": 1.0}
 
 
-def ask_among(path: Path, spec: StudySpec, finished: int, running: int, reads: list[Any]) -> list[dict[str, Any]]:
-    """Every proposal; what is read by the last is counted."""
-    asked = []
+@contextmanager
+def begun(path: Path, spec: StudySpec, running: int) -> Iterator[StudyStore]:
+    """A study whose run has begun."""
     with open_for_writing(path) as database:
         store = StudyStore.create(database, spec, DATASET, {})
         store.begin_run(
@@ -35,15 +39,46 @@ def ask_among(path: Path, spec: StudySpec, finished: int, running: int, reads: l
             workers=running,
             versions={},
         )
+        yield store
+
+
+def ask_among(path: Path, spec: StudySpec, finished: int, running: int, reads: list[Any]) -> list[dict[str, Any]]:
+    """Every proposal; what is read by the last is counted."""
+    asked = []
+    with begun(path, spec, running) as store:
         for number in range(finished + running):
             reads.clear()
             task = store.ask()
             assert task is not None
             asked.append(dict(task.params))
             if number < finished:
-                figures = {"select_cross_entropy": (number * 7 % 11) / 10, "select_accuracy": 0.9}
-                store.finish(task, TrialOutcome(best_epoch=0, epochs=1, **figures, **OUTCOME))
+                store.finish(task, outcome(number))
     return asked
+
+
+def outcome(number: int) -> TrialOutcome:
+    figures = {"select_cross_entropy": (number * 7 % 11) / 10, "select_accuracy": 0.9}
+    return TrialOutcome(best_epoch=0, epochs=1, **figures, **OUTCOME)
+
+
+def judged(path: Path, spec: StudySpec, running: int) -> list[tuple[int, Verdict]]:
+    """The verdicts on trials that train side by side, half of which are complete after two epochs."""
+    verdicts = []
+    with begun(path, spec, running) as store:
+        tasks: list[TrialTask] = [task for _ in range(running) if (task := store.ask()) is not None]
+        for epoch in range(3):
+            for task in tuple(tasks):
+                loss = 1 / (epoch + 2) + (task.number * 7 % 11) / 10
+                figures = dict.fromkeys(("train_loss", "stop_loss", "stop_cross_entropy"), loss)
+                metrics = EpochMetrics(epoch=epoch, **figures, stop_accuracy=0.5, seconds=1.0)
+                verdict = store.record_epoch(task, metrics)
+                verdicts.append((task.number, verdict))
+                if verdict is Verdict.PRUNED:
+                    tasks.remove(task)
+                elif epoch == 1 and task.number < running // 2:
+                    store.finish(task, outcome(task.number))
+                    tasks.remove(task)
+    return verdicts
 
 
 @pytest.fixture
@@ -70,3 +105,38 @@ def test_with_trials_that_run_tpe_proposes_what_it_would_by_reading_them_each_ti
     monkeypatch.delattr(OptunaStudy, "_get_trials")
     assert ask_among(tmp_path / "each.db", spec, 8, 12, reads) == once
     assert len(reads) > 3
+
+
+def test_for_an_epoch_no_other_trial_that_runs_is_read_whole_and_the_verdicts_are_the_same(
+    tmp_path: Path, smoke: StudySpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = smoke.changed(budget={"trials": 100}, search={"pruner_options": {"n_startup_trials": 1}})
+    frozen, whole = lean._frozen, []
+
+    def counted(*given: Any) -> list[FrozenTrial]:
+        found = frozen(*given)
+        whole.append(sum(bool(trial.params) and not trial.state.is_finished() for trial in found))
+        return found
+
+    def judged_and_counted(name: str) -> list[tuple[int, Verdict]]:
+        record = StudyStore.record_epoch
+        most.clear()
+
+        def recorded(store: StudyStore, *given: Any) -> Verdict:
+            whole.clear()
+            verdict = record(store, *given)
+            most.append(max(whole, default=0))
+            return verdict
+
+        with monkeypatch.context() as patch:
+            patch.setattr(StudyStore, "record_epoch", recorded)
+            return judged(tmp_path / f"{name}.db", spec, 12)
+
+    most: list[int] = []
+    monkeypatch.setattr(lean, "_frozen", counted)
+    verdicts = judged_and_counted("one")
+    assert max(most) == 1
+    assert {Verdict.RECORDED, Verdict.PRUNED} == {verdict for _, verdict in verdicts}
+    monkeypatch.setattr(Database, "only_whole", lambda *_: nullcontext())
+    assert judged_and_counted("all") == verdicts
+    assert max(most) > 1
