@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import fakes
+import hypermodels
 import invariants
 import numpy as np
 import pytest
 from conftest import Command, RecordingProgress
-from helpers import rows
+from helpers import confirmation, rows
 from postgres import OwnServer, execute, needs_postgres, new_database
 from ray_cluster import RayCluster, a_cluster, needs_ray, of_session
 
@@ -121,6 +122,22 @@ def test_with_one_worker_the_study_is_the_one_of_the_default_engine(cluster: Ray
         assert result.answer.counts.finished == 6
         found.append(rows(storage))
     assert len(found[0]) == 6
+    assert found[0] == found[1]
+
+
+def test_a_hypermodel_is_searched_and_confirmed_on_two_nodes_as_here(cluster: RayCluster, tmp_path: Path) -> None:
+    hypermodel = f"model.hypermodel={hypermodels.write(tmp_path, hypermodels.GUIDE)}:build_model"
+    settings = [hypermodel, "search.pruner=none", "search.pruner_options={}", "confirm.seeds=3", "confirm.top=2"]
+    alone = "search.sampler_options={ n_startup_trials = 100 }"  # what is proposed depends on no other trial
+    found = []
+    for engine in (RayEngine(cluster.address), ProcessEngine()):
+        storage, progress = f"sqlite:///{tmp_path}/{type(engine).__name__}.db", RecordingProgress()
+        options: dict[str, Any] = {"settings": [*settings, alone], "trials": 4, "workers": 2, "trust_code": True}
+        result = api.run("smoke", storage=storage, engine=engine, progress=progress, **options)
+        assert result.confirmation is not None
+        assert not progress.messages
+        found.append((rows(storage), confirmation(storage)))
+    assert (len(found[0][0]), len(found[0][1]["confirmations"])) == (4, 6)
     assert found[0] == found[1]
 
 
