@@ -202,7 +202,7 @@ def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None
     from search import api
     from storage.reports import status
 
-    print_(api.status(name, storage=storage), as_json, status.as_text, status.as_json)
+    print_(api.status(name, storage=storage), as_json, lambda found: status.as_text(found, storage), status.as_json)
 
 
 @app.command()
@@ -310,7 +310,7 @@ def enqueue(
     from search import api
 
     number, study = api.enqueue(name, params, storage=storage)
-    print_enqueued(number, study, params)
+    print_enqueued(number, study, params, storage)
 
 
 @app.command()

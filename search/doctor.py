@@ -100,7 +100,7 @@ def _examine_database(storage: str | None) -> str:
                     check_confirmation(connection, study)
     except NoStudiesError as error:
         return str(error)
-    return f"{location} is whole, {len(names)} studies, {described}"
+    return f"{location} is whole, {len(names)} {'study' if len(names) == 1 else 'studies'}, {described}"
 
 
 def _examine_place(storage: str | None) -> list[Check]:

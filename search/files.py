@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 TEMPORARY = ".tmp"
@@ -19,7 +20,8 @@ def write_durably(path: Path, content: bytes) -> None:
 
     Raises OSError where that can't be; what was there then stays.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    # two machines that share a disk may have processes of one number
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import shutil
 import signal
 import sys
@@ -77,10 +76,9 @@ def width() -> int:
 
 def how_to_resume(spec: "StudySpec", storage: str | None) -> str:
     """Return the line that says how to go on with a study."""
-    from storage.location import shown
+    from storage.location import as_option
 
-    options = [] if storage is None else ["--storage", shlex.quote(shown(storage))]
-    return f"go on with: {to_go_on(spec, 'resume', *options)}"
+    return f"go on with: {to_go_on(spec, 'resume', *as_option(storage))}"
 
 
 def progress_for(quiet: bool) -> "Progress":
@@ -123,14 +121,16 @@ def print_export(done: "Export") -> None:
     write("\n".join([dataset_line(done.study.dataset), exported, *lines, ""]))
 
 
-def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str]) -> None:
+def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:
     """Print which trial will try settings, and whether the study gets so far."""
+    from storage.location import as_option
+
     print(f"trial {number} of {study.name} will try {', '.join(params)}")
     total = study.spec.budget.trials
     if number >= total:
         print(
             f"it lies beyond the study's total of {total}: raise it with "
-            f"`{to_go_on(study.spec, 'resume', '--trials', str(number + 1))}`",
+            f"`{to_go_on(study.spec, 'resume', '--trials', str(number + 1), *as_option(storage))}`",
             file=sys.stderr,
         )
 

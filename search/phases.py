@@ -16,7 +16,7 @@ from storage.confirmation import ConfirmationStore
 from storage.confirmed import read_conclusion
 from storage.database import Database
 from storage.finalists import choose
-from storage.location import Location
+from storage.location import Location, as_option
 from storage.queries import get_study, list_trials
 from storage.shown import show_answer
 from storage.store import StudyStore
@@ -33,6 +33,7 @@ class Phases:
     Attributes:
         spec: the study.
         location: of the database.
+        storage: its URL as the user gave it, for the line that says how to go on.
         progress: what the user sees.
         searches, confirms: what is done.
         database, store: the study's, opened for writing.
@@ -44,6 +45,7 @@ class Phases:
 
     spec: StudySpec
     location: Location
+    storage: str | None
     progress: Progress
     searches: bool
     confirms: bool
@@ -74,9 +76,8 @@ class Phases:
         except UnavailableError as error:
             if self.is_stopping:  # it gave up waiting for a locked database
                 return StopReason.STOPPED
-            raise UnavailableError(
-                f"{error}; nothing that was trained is lost, go on with `{to_go_on(self.spec)}`"
-            ) from error
+            command = to_go_on(self.spec, "resume", *as_option(self.storage))
+            raise UnavailableError(f"{error}; nothing that was trained is lost, go on with `{command}`") from error
         # not after an error: another coordinator may have taken over, and these be its files
         self.engine.close()
         for coordinator in self._coordinators:

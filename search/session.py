@@ -129,6 +129,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         phases = Phases(
             spec=spec,
             location=location,
+            storage=options.storage,
             progress=options.progress,
             searches=options.searches,
             confirms=options.confirms,

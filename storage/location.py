@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shlex
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,11 @@ def shown(storage: str) -> str:
     return url.update_query_dict(secret).render_as_string()
 
 
+def as_option(storage: str | None) -> tuple[str, ...]:
+    """Return the option with which a command has the same storage, as a shell takes it, but for a password."""
+    return () if storage is None else ("--storage", shlex.quote(shown(storage)))
+
+
 def files_folder(location: Location) -> Path:
     """Return the folder with a database's locks, logs and states of trials, and data while a search runs.
 
@@ -89,11 +95,12 @@ def _data_of_user() -> Path:
 def _url_in(file: Path) -> str:
     """Return the one line of a file; raises InputError where it can't be read, or others may read a password in it."""
     try:
-        with file.open(encoding="utf-8") as opened:
+        with file.expanduser().open(encoding="utf-8-sig") as opened:  # no shell expands @~/FILE
             lines = opened.read(100_000).split()
             mode = os.fstat(opened.fileno()).st_mode
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = "whose home folder?" if isinstance(error, RuntimeError) else reason
         raise InputError(f"the file with the storage URL can't be read: {file} ({reason})") from None
     if len(lines) != 1:
         raise InputError(f"{file} holds {len(lines)} words, not one storage URL: write {_WRITTEN}")

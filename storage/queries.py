@@ -202,7 +202,7 @@ def find_study(database: Database, name: str) -> StudyRecord | None:
     Raises InputError where the name belongs to an Optuna study that isn't regsearch's.
     """
     with database.read() as connection:
-        study_id = connection.execute(_STUDY_ID, {"name": name}).scalar()
+        study_id = connection.execute(_STUDY_ID, {"name": name}).scalar() if _is_utf8(name) else None
         if study_id is None:
             return None
         attr = connection.execute(_STUDY_ATTR, {"id": study_id, "key": UUID_ATTR}).scalar()
@@ -245,6 +245,11 @@ def check_not_copied(database: Database, study: StudyRecord) -> None:
         copies = connection.execute(_COPIES, bound).scalar_one()
     if copies > 1:
         raise InputError(f"{study.name} and a copy of it share their records; delete one of the two in Optuna first")
+
+
+def _is_utf8(name: str) -> bool:
+    """Return whether a database can be asked for a name; one of bytes that are none is no study's."""
+    return name == name.encode("utf-8", "replace").decode()
 
 
 def get_study(database: Database, name: str) -> StudyRecord:

@@ -9,7 +9,7 @@ import optuna
 import sqlalchemy
 
 from storage.location import Location, Server
-from studies.errors import StorageError, UnavailableError
+from studies.errors import InputError, RegsearchError, StorageError, UnavailableError
 
 RESTORE = "move it away, or put a copy in its place, and try again"
 
@@ -23,6 +23,7 @@ _PASSES = {  # beginnings of PostgreSQL's states that pass: what they mean
     "25P": "the server ended a transaction that took too long",
     "25006": "the server lets nobody write now",
 }
+_OF_PSYCOPG = "connection is bad: "  # before what libpq says
 _NO_SCHEMA = "3F"
 _MISSING = ("42703", "42P01")  # a column, a table
 _FORBIDDEN = "42501"
@@ -31,7 +32,6 @@ _REFUSED = (  # what libpq says where it will say so again
     "no password supplied",
     "authentication method",
     "pg_hba.conf",
-    "invalid ",
     "certificate",
     "does not support SSL",
 )
@@ -64,11 +64,11 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _explained(location: Location, error: BaseException) -> StorageError:
+def _explained(location: Location, error: BaseException) -> RegsearchError:
     return _of_server(location, error) if isinstance(location, Server) else _of_file(location, error)
 
 
-def _of_server(server: Server, error: BaseException) -> StorageError:
+def _of_server(server: Server, error: BaseException) -> RegsearchError:
     text, state = _text(_first_error(error)), _state(error)
     if state.startswith(_NO_SCHEMA):
         return StorageError(f"{server} lacks the schema of its own that the URL names ({text}): create it first")
@@ -89,6 +89,8 @@ def _of_server(server: Server, error: BaseException) -> StorageError:
         return StorageError(f"{server} knows no such user ({text}): give another, or let its owner make one")
     if "does not exist" in text:
         return StorageError(f"{server} is not there ({text}): make it, such as with `createdb`, or name another")
+    if text.startswith("invalid "):  # an option's value, that libpq knows without asking a server
+        return InputError(f"{server} can't be asked for so ({text}): see the URL's options and variables PG...")
     if any(word in text for word in _REFUSED):
         return StorageError(f"{server} lets nobody in so ({text}): see the URL, PGPASSFILE and PGPASSWORD")
     return UnavailableError(f"{server} can't be reached ({text}): see that the server runs and its name is right")
@@ -121,7 +123,7 @@ def _text(error: BaseException) -> str:
     """Return what a driver says without its headings; of several attempts each failure once."""
     lines = [line.strip(" -\t") for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.endswith(":")]
-    return "; ".join(dict.fromkeys(said[:3])) or type(error).__name__
+    return "; ".join(dict.fromkeys(said[:3])).removeprefix(_OF_PSYCOPG) or type(error).__name__
 
 
 def _is_ours(state: str) -> bool:

@@ -89,7 +89,7 @@ MUTATIONS = (
     Mutation(
         "a file beside, then a rename",
         _FILES,
-        'temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")',
+        'temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")',
         "temporary = path",
         (_OF_FILES,),
     ),

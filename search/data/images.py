@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import secrets
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -162,7 +163,7 @@ def _cache(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None
 
 def _keep(path: Path, arrays: dict[str, Any]) -> None:
     """Keep arrays, in place of what the same folder held before; where that can't be, they are decoded each time."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from storage.location import as_option
 from storage.lock import Holder
 from storage.queries import Answer, RunRecord
 from storage.reports.answer import counts_json, counts_line, dataset_json, dataset_line
@@ -61,11 +62,11 @@ class Status:
         return (self.answer.study.spec.budget.trials - self.answer.counts.finished) / self.trials_per_minute
 
 
-def as_text(status: Status) -> str:
-    """Return it for a person."""
+def as_text(status: Status, storage: str | None = None) -> str:
+    """Return it for a person, with the commands for that storage."""
     answer = status.answer
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
-    lines.append(_what_now(status))
+    lines.append(_what_now(status, as_option(storage)))
     if status.trials_per_minute is not None:
         left = "" if status.minutes_left is None else f", about {status.minutes_left:.0f} minutes left"
         lines.append(f"Pace: {status.trials_per_minute:.1f} trials a minute{left}")
@@ -80,16 +81,16 @@ def as_text(status: Status) -> str:
     return "\n".join(lines)
 
 
-def _what_now(status: Status) -> str:
+def _what_now(status: Status, options: tuple[str, ...]) -> str:
     study = status.answer.study
     if status.holder is not None:
         return f"Searched now by {status.holder}"
     if not status.is_searched:
-        return f"Nobody works on it; go on with: {to_go_on(study.spec)}"
+        return f"Nobody works on it; go on with: {to_go_on(study.spec, 'resume', *options)}"
     if status.state == "stopped":
-        return f"Its confirmation isn't finished; go on with: {to_go_on(study.spec)}"
+        return f"Its confirmation isn't finished; go on with: {to_go_on(study.spec, 'resume', *options)}"
     if status.confirmation is None and study.spec.confirm.seeds and status.answer.best is not None:
-        return f"It is searched, but not confirmed: {to_go_on(study.spec, 'confirm')}"
+        return f"It is searched, but not confirmed: {to_go_on(study.spec, 'confirm', *options)}"
     return "It is done."
 
 

@@ -125,7 +125,7 @@ def test_schema_is_that_of_the_library(command: Command) -> None:
 def test_doctor(command: Command, tmp_path: Path) -> None:
     well = command("doctor", REGSEARCH_MNIST="", KERAS_HOME=str(tmp_path))
     assert well.returncode == 0, well.stdout
-    assert "is whole, 1 studies" in well.stdout
+    assert "is whole, 1 study" in well.stdout
     assert "journal mode" in well.stdout
     assert "MNIST is not here" in well.stdout
     assert json.loads(command("doctor", "--json", REGSEARCH_MNIST="").stdout)["database"]["ok"]
@@ -159,6 +159,7 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
         (["run", "smoke", "--nonsense"], 2, "No such option"),
         (["nonsense"], 2, "No such command"),
         (["status", "absent"], 2, "holds no study called 'absent': there are smoke"),
+        (["status", "caf\udce9"], 2, "holds no study called"),  # in bytes that are no UTF-8
         (["best", "absent"], 2, "holds no study called"),
         (["trials", "absent"], 2, "holds no study called"),
         (["resume", "absent"], 2, "holds no study called"),

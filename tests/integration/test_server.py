@@ -323,6 +323,9 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
     assert told(changed(drivername="postgresql+psycopg2")).startswith("2: of PostgreSQL's drivers psycopg is supported")
     assert told(changed(database="")).startswith("2: the storage URL names no database")
     assert told(f"{storage}?colour={SECRET}") == "2: the storage URL has an option behind ? that libpq doesn't know"
+    wrong = "invalid sslmode value: \"perhaps\"): see the URL's options"
+    assert told(f"{storage}?sslmode=perhaps").startswith("2: ")
+    assert wrong in told(f"{storage}?sslmode=perhaps")
     assert "is not there" in told(changed(database="no-such-database"))
     assert told(changed(port=1)).startswith("3: postgresql://postgres@127.0.0.1:1/")
     assert "can't be reached" in told(changed(port=1))
@@ -449,7 +452,7 @@ def test_a_wrong_password_is_told_without_it(server: str) -> None:
     assert not isinstance(told.value, UnavailableError)
 
 
-def test_the_file_with_a_url_is_looked_at_first(tmp_path: Path) -> None:
+def test_the_file_with_a_url_is_looked_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "url"
 
     def told() -> str:
@@ -470,6 +473,10 @@ def test_the_file_with_a_url_is_looked_at_first(tmp_path: Path) -> None:
     assert "holds 0 words, not one storage URL" in told()
     file.write_bytes(b"\xff\xfe")
     assert "it is no text" in told()
+    file.write_bytes(b"\xef\xbb\xbfsqlite:////marked.db")
+    assert location_of(f"@{file}") == Path("/marked.db")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert location_of("@~/url") == Path("/marked.db")
     file.chmod(0o644)
     file.write_text(f"sqlite:///{tmp_path}/x.db")  # no secret in it
     assert location_of(f"@{file}") == tmp_path / "x.db"
