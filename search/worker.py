@@ -172,7 +172,7 @@ def _train(
         return None
     except DivergedError as error:
         return TrialFailed(number=task.number, attempt=task.attempt, reason=str(error))
-    except Exception as error:  # noqa: BLE001 - see train_and_say
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - see train_and_say
         print(f"{task}, attempt {task.attempt}:", file=log)
         traceback.print_exc(file=log)
         log.flush()
@@ -230,7 +230,7 @@ def _read_ended(path: Path, identity: str, remark: Callable[[str], None]) -> End
     return ended
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     """Return what was raised as one short line that any database takes."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
     return text.encode("utf-8", "replace").decode()

@@ -1,14 +1,15 @@
 """A trainer of milliseconds, and a worker process that has it: `python tests/fakes.py`.
 
 What a trial gives depends on its parameters alone. What goes wrong is told by $FAKE_FAULTS, a JSON object
-of trial number → fault: "die" (always), "die once", "raise", "diverge", "hang" (always), "hang once", and on the test
-rows a loss of "inf" or "nan". An epoch takes $FAKE_EPOCH_SECONDS, writing a state $FAKE_SAVE_SECONDS; each epoch that
-is trained is a line "number epoch" of the file $FAKE_TRAINED.
+of trial number → fault: "die" (always), "die once", "raise", "exit", "diverge", "hang" (always), "hang once", and
+on the test rows a loss of "inf" or "nan". An epoch takes $FAKE_EPOCH_SECONDS, writing a state $FAKE_SAVE_SECONDS; each
+epoch that is trained is a line "number epoch" of the file $FAKE_TRAINED.
 """
 
 import hashlib
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -103,6 +104,8 @@ class FakeTrainer:
             os._exit(7)
         if fault == "raise":
             raise ValueError("a fault was asked for")
+        if fault == "exit":
+            sys.exit("it was asked for")
         if fault == "diverge":
             raise DivergedError(epoch)
         if fault == "hang" or (fault == "hang once" and task.attempt == 0 and epoch == 1):

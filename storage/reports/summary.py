@@ -84,9 +84,10 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     lines = []
     if conclusion.baseline is None:
         at_all = "" if of_defaults else " at all"
+        has_failed = any(finalist.is_baseline for finalist, _ in conclusion.failed)
         lines.append(
             f"On the select rows, over {formats.count(conclusion.seeds, 'fresh seed')}, {name} {place}; what it gains "
-            f"is not known, since {conclusion.over}{at_all} failed."
+            f"is not known, since {conclusion.over}{at_all} {'failed' if has_failed else 'were not confirmed'}."
         )
     elif conclusion.claims_gain and winner.gain is not None:
         lines.append(f"The winner is {name}. O{over[1:]} it gains {_gains(winner.gain)} over {conclusion.over}.")

@@ -125,10 +125,11 @@ def test_a_stopped_trial_says_no_more_and_its_worker_is_free(engine: Engine) -> 
 def test_what_a_trial_raises_is_its_failure_and_its_traceback_is_logged(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({"0": "raise", "1": "diverge"}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({"0": "raise", "1": "diverge", "2": "exit"}))
     engine = make()
     engine.start(SETUP, 1, tmp_path / "worker-")
-    for number, reason in ((0, "ValueError: a fault was asked for"), (1, "diverged at epoch 0")):
+    reasons = ["ValueError: a fault was asked for", "diverged at epoch 0", "SystemExit: it was asked for"]
+    for number, reason in enumerate(reasons):
         listener = Listener()
         engine.submit(task(number))
         listener.listen(engine, lambda listener=listener: bool(listener.ended()))

@@ -59,6 +59,14 @@ def test_what_no_trial_asked_for_is_refused(own: Own, storage: str, setting: str
     assert len(rows(storage)) == 1
 
 
+def test_where_the_defaults_were_not_tried_the_answer_does_not_say_that_they_failed(
+    search: Search, tmp_path: Path
+) -> None:
+    settings = [write_code(tmp_path), "search.recipes=[]", "confirm.top=1", "confirm.seeds=3"]
+    result = search(settings=settings, trials=3, trust_code=True, engine=InlineEngine(AskingTrainer))
+    assert "what it gains is not known, since the defaults were not confirmed." in " ".join(str(result).split())
+
+
 def test_the_line_that_says_how_to_go_on_has_trust_code(own: Own, search: Search) -> None:
     assert how_to_resume(own(1).answer.study.spec, None) == "go on with: regsearch resume smoke --trust-code"
     plain = search(name="plain", trials=1, confirm=False)
