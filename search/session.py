@@ -47,7 +47,7 @@ from studies.recipes import chosen, fitting
 from studies.spec import StudySpec, differing_keys, parse_duration
 
 _MOST_WORKERS = 1024
-_MANY_TRIALS = 1000
+_MANY_TRIALS = 100  # as many complete ones are in each part
 _WEIGHT_BYTES = 4  # float32
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
 

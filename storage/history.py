@@ -1,13 +1,13 @@
 """What samplers and pruners look back on in a long study: the best trials and an even part of all others.
 
-Optuna's TPE weighs its 25 best trials against all others, whose density a few thousand show as well as a
-hundred thousand, and the median of a few thousand curves is that of all within a hundredth of their ranks.
+Optuna's TPE weighs its 25 best trials against all others, whose density a thousand show as well as a hundred
+thousand, and the median of a thousand curves is that of all within three hundredths of their ranks.
 """
 
 from sqlalchemy import Connection, text
 
-MOST = 5000  # trials, of those before the latest block
-BLOCK = 1000
+MOST = 1000  # trials, of those before the latest block
+BLOCK = 500
 _BEST = 100
 
 _DIRECTION = text("select direction from study_directions where study_id = :study_id order by objective limit 1")
@@ -23,7 +23,7 @@ _SMALLEST, _LARGEST = (
 def begins_at(number: int) -> int:
     """Return the number from which on a trial's sampler and pruner see all trials, of those before only a part.
 
-    It is 0 up to trial 5,999. It moves by 1,000 trials at once, so that a search that was stopped goes on with
+    It is 0 up to trial 1,499. It moves by 500 trials at once, so that a search that was stopped goes on with
     the same part as one that ran through.
     """
     block = number // BLOCK * BLOCK

@@ -29,9 +29,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "begin"), [(0, 0), (5000, 0), (5999, 0), (6000, 6000), (6999, 6000), (7000, 7000), (100_000, 100_000)]
+    ("number", "begin"), [(0, 0), (1000, 0), (1499, 0), (1500, 1500), (1999, 1500), (2000, 2000), (100_000, 100_000)]
 )
-def test_up_to_trial_5999_all_are_seen(number: int, begin: int) -> None:
+def test_up_to_trial_1499_all_are_seen(number: int, begin: int) -> None:
     assert history.begins_at(number) == begin
 
 
@@ -120,8 +120,9 @@ def test_a_grid_is_visited_once_however_long_it_is(search: Search, storage: str)
         ({"sampler": "keras-tuner:grid", "sampler_options": {}}, True),
         ({"sampler": "BruteForceSampler", "sampler_options": {}}, True),
         ({"pruner": "WilcoxonPruner", "pruner_options": {}}, True),
-        ({"sampler_options": {"n_startup_trials": 20_000}}, True),
-        ({"pruner_options": {"n_startup_trials": 20_000}}, True),
+        ({"pruner_options": {"n_startup_trials": history._BEST}}, False),  # so many complete ones are always seen
+        ({"sampler_options": {"n_startup_trials": history._BEST + 1}}, True),
+        ({"pruner_options": {"n_startup_trials": history._BEST + 1}}, True),
     ],
 )
 def test_only_what_compares_trials_makes_do_with_a_part(smoke: StudySpec, changes: dict[str, Any], needs: bool) -> None:
