@@ -5,6 +5,8 @@ import os
 import secrets
 from pathlib import Path
 
+from studies.errors import InputError
+
 TEMPORARY = ".tmp"
 """How the names of files end that are still being written."""
 
@@ -33,6 +35,21 @@ def write_durably(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def save_report(path: str | Path, rendered: str) -> Path:
+    """Write a report to a file, in place of an earlier one; raises InputError where that can't be."""
+    try:
+        target = Path(path).absolute()
+        if target.is_dir():
+            raise InputError(
+                f"{path or target} is a folder: name a file in it, such as {Path(path or target) / 'report.html'}"
+            )
+        write_durably(target, rendered.encode("utf-8", "backslashreplace"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"{path} can't be written: {reason}") from error
+    return target
 
 
 def sealed(content: bytes) -> bytes:

@@ -6,12 +6,11 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from search.files import write_durably
+from search.files import save_report
 from studies.commands import to_go_on
 from studies.errors import InputError, NoResultError, StorageError
 
@@ -141,18 +140,3 @@ def print_or_save(rendered: str, output: str | None) -> None:
         write([rendered])
     else:
         print(f"wrote {save_report(output, rendered)}")
-
-
-def save_report(path: str | Path, rendered: str) -> Path:
-    """Write a report to a file, in place of an earlier one; raises InputError where that can't be."""
-    try:
-        target = Path(path).absolute()
-        if target.is_dir():
-            raise InputError(
-                f"{path or target} is a folder: name a file in it, such as {Path(path or target) / 'report.html'}"
-            )
-        write_durably(target, rendered.encode("utf-8", "backslashreplace"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"{path} can't be written: {reason}") from error
-    return target

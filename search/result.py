@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.files import save_report
 from storage.contents import read_content
 from storage.database import Database
 from storage.location import Location
@@ -104,7 +105,6 @@ class StudyResult:
 
         Raises InputError where it can't be written.
         """
-        from search.output import save_report
         from storage.reports.page import as_html
 
         return save_report(path, as_html(self._content))
