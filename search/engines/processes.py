@@ -73,6 +73,8 @@ class ProcessEngine:
             for slot, environment in enumerate(environments):
                 self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log"), environment))
         except OSError as error:
+            if error.filename is not None:  # of its log; another user's folder, as a rule
+                raise NoResultError(f"workers can't be started: {error.filename}: {error.strerror}") from error
             raise NoResultError(
                 f"{workers} workers can't be started ({error.strerror}): try fewer --workers"
             ) from error

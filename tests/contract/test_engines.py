@@ -1,17 +1,19 @@
 """What every engine does, run over each engine that is there."""
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fakes
 import pytest
 from ray_cluster import RayCluster, a_cluster, needs_ray
 
-from search.engines import engine_names, make_engine
+from search.engines import engine_names, make_engine, worker_process
 from search.engines.base import Engine
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
@@ -287,3 +289,21 @@ def test_any_exception_text_becomes_one_line_that_a_database_takes(tmp_path: Pat
     assert isinstance(failed, TrialFailed)
     assert failed.reason.startswith("ValueError: bad ? name second line")
     assert len(failed.reason) <= 300
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/a/log"), "workers can't be started: /a/log: Permission"),
+        (BlockingIOError(errno.EAGAIN, "no more"), r"900 workers can't be started \(no more\): try fewer --workers"),
+    ],
+)
+def test_what_keeps_processes_from_starting_is_said(
+    raised: OSError, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise raised
+
+    monkeypatch.setattr(worker_process.subprocess, "Popen", fail)
+    with pytest.raises(NoResultError, match=message):
+        ProcessEngine().start(SETUP, 900, tmp_path / "worker-")
