@@ -36,6 +36,7 @@ _CONFIRMATION, _OF_CONFIRMATION = "storage/confirmation.py", "tests/integration/
 _RECIPES = "tests/integration/test_recipes.py"
 _ORACLES, _OF_ORACLES = "search/keras_tuner_samplers.py", "tests/unit/test_keras_tuner_samplers.py"
 _SEARCHES, _OF_SEARCHES = "storage/reports/comparison/searches.py", "tests/unit/test_searches_compared.py"
+_PHASES, _GOING_ON = "search/phases.py", "tests/faults/test_going_on.py"
 _POSTGRES, _LEASE = "storage/postgres.py", "storage/lease.py"
 _SERVER_FAULTS, _OF_SERVER = "tests/faults/test_server_faults.py", "tests/integration/test_server.py"
 _GOING_ON, _FENCES = "tests/faults/test_going_on.py", "tests/faults/test_fences.py"
@@ -323,6 +324,20 @@ MUTATIONS = (
         " for update of s",
         "",
         (f"{_OF_SERVER}::test_writers_of_a_study_come_one_after_the_other",),
+    ),
+    Mutation(
+        "states are removed once no worker is left",
+        _PHASES,
+        "        self.engine.close()\n",
+        "",
+        (f"{_GOING_ON}::test_a_state_that_the_last_pruned_trial_is_still_writing_goes_with_the_search",),
+    ),
+    Mutation(
+        "who never began removes no state",
+        _PHASES,
+        "            self._coordinators.pop()",
+        "            pass",
+        (f"{_GOING_ON}::test_a_stop_before_a_confirmation_goes_on_keeps_its_finalists_states",),
     ),
     Mutation(
         "what a server acknowledged is on its disk",
