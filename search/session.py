@@ -150,7 +150,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             events=None if events is None else _with_events(database, name, options.progress, events),
             timeout_seconds=timeout,
         )
-        database.gives_up = lambda: phases.is_stopping
+        database.gives_up, database.says = lambda: phases.is_stopping, options.progress.message
         database.lock_seconds = _LOCK_SECONDS
         handled = graceful_stop(phases.stop, spec, options.storage) if options.handle_signals else None
         received = Received()

@@ -88,12 +88,22 @@ class Lease:
         server: for what is said.
         study: its name.
         gives_up: whether waiting for the server has lost its sense.
+        says: tells the user of a wait.
 
     Raises InputError where another process holds it, StorageError where the server can't be used.
     """
 
-    def __init__(self, engine: sqlalchemy.Engine, server: Server, study: str, gives_up: Callable[[], bool]) -> None:
-        self._engine, self._server, self._study, self._gives_up = engine, server, study, gives_up
+    def __init__(
+        self,
+        engine: sqlalchemy.Engine,
+        server: Server,
+        study: str,
+        *,
+        gives_up: Callable[[], bool],
+        says: Callable[[str], None],
+    ) -> None:
+        self._engine, self._server, self._study = engine, server, study
+        self._gives_up, self._says = gives_up, says
         self._mine = {"study": study, "owner": str(uuid.uuid4())}
         self._is_over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"lease of {study}", daemon=True)
@@ -128,7 +138,7 @@ class Lease:
 
         Raises StorageError where it doesn't for `ANSWER_SECONDS`, or another coordinator took over.
         """
-        deadline = time.monotonic() + ANSWER_SECONDS
+        deadline, is_told = time.monotonic() + ANSWER_SECONDS, False
         while True:
             try:
                 # the row's lock is the lost transaction's until that has ended, one way or the other
@@ -140,6 +150,10 @@ class Lease:
                     raise StorageError(
                         f"{error}; what was written last may be there or not, `regsearch resume` finds out"
                     ) from error
+                if not is_told:
+                    minutes = f"{ANSWER_SECONDS / 60:.0f} minutes"
+                    self._says(f"{error}; for up to {minutes} it is asked whether it has what was written last")
+                    is_told = True
                 time.sleep(_POLL_SECONDS)
         if row is None or row.owner != self._mine["owner"]:
             raise self._overtaken()

@@ -61,7 +61,10 @@ class ServerDatabase(Database):
     @contextmanager
     def study_lock(self, study: str) -> Iterator[None]:
         """Hold a study's lease; every transaction meanwhile is a step of its holder."""
-        with Lease(self.engine, self._server, study, lambda: self.gives_up()) as self._lease:
+        held = Lease(
+            self.engine, self._server, study, gives_up=lambda: self.gives_up(), says=lambda text: self.says(text)
+        )
+        with held as self._lease:
             try:
                 yield
             finally:

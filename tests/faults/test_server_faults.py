@@ -137,6 +137,7 @@ def test_a_server_that_does_not_answer_any_more_pauses_the_search(
         search(storage=line.url, trials=6, progress=progress)
     assert not isinstance(told.value, UnavailableError)
     assert line.lost
+    assert len([text for text in progress.messages if "asked whether it has what was written last" in text]) == 1
     search(trials=6)
     assert rows(storage) == rows(other)
     invariants.check(storage, is_fake=True)
