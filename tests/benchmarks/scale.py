@@ -223,7 +223,7 @@ def _in_a_process(what: str, job: dict[str, Any]) -> dict[str, Any]:
 def fresh_database(storage: str) -> Iterator[None]:
     """See that the database is not there, or make it on its server, and remove it afterwards."""
     if storage.startswith("postgresql"):
-        with postgres.database_called(storage):
+        with postgres.folder_of_files(), postgres.database_called(storage):
             yield
         return
     path = Path(str(sqlalchemy.make_url(storage).database))

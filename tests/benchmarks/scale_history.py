@@ -73,7 +73,7 @@ def _enter(connection: sqlalchemy.Connection, study_id: int, uuid: str, rows: li
             for row in rows
         ],
     ).scalars()
-    tables: dict[Any, list[dict[str, Any]]] = {}
+    tables: dict[Any, list[dict[str, Any]]] = {TrialRow: []}  # first: the others refer to it
     for trial_id, row in zip(ids, rows, strict=True):
         found, number = row["found"], row["number"]
         params, of_trial = tables.setdefault(models.TrialParamModel, []), {"trial_id": trial_id}
@@ -95,6 +95,6 @@ def _enter(connection: sqlalchemy.Connection, study_id: int, uuid: str, rows: li
             ours |= row["its"].outcome.columns()
         else:
             ours |= dict.fromkeys(row["its"].outcome.columns()) | {"epochs": len(row["metrics"])}
-        tables.setdefault(TrialRow, []).append(ours)
+        tables[TrialRow].append(ours)
     for table, entered in tables.items():
         connection.execute(insert(table.__table__), entered)
