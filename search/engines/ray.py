@@ -113,6 +113,7 @@ class RayEngine:
                     command=self._command,
                     environment={**deciding, **self._extra},
                     code=read_code(reference) if is_file and reference is not None else None,
+                    is_here=self._address is None,
                 ),
             )
         )

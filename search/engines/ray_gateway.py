@@ -8,6 +8,7 @@ cluster has room for, and writes what comes back of trials into the coordinator'
 import os
 import queue
 import shutil
+import signal
 import socket
 import sys
 import threading
@@ -59,10 +60,9 @@ def main() -> None:
         with suppress(BrokenPipeError):
             _serve(begin, connection, happened)
     finally:
-        import ray
-
-        ray.shutdown()
+        _end_ray(is_ours=begin.address is None)
         shutil.rmtree(begin.folder, ignore_errors=True)
+        os._exit(0)  # Ray's own handlers of the end would wait for what is gone
 
 
 def _serve(begin: Begin, connection: Connection, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
@@ -92,6 +92,29 @@ def _serve(begin: Begin, connection: Connection, happened: "queue.SimpleQueue[tu
         connection.send(error)
     finally:
         workers.close()
+
+
+def _end_ray(*, is_ours: bool) -> None:
+    """Leave the cluster; a Ray of our own, whose orderly end takes a second and a half, is killed where that can be."""
+    import ray
+
+    if not is_ours or not _of_our_session():
+        ray.shutdown()
+        return
+    for _ in range(2):  # what was being started by whoever was killed
+        for pid in _of_our_session():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _of_our_session() -> list[int]:
+    """Return the processes that began in this one's session, but itself; none where the system doesn't list them."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        with suppress(ValueError, ProcessLookupError):
+            if os.getsid(int(name)) == os.getsid(0) and int(name) != os.getpid():
+                found.append(int(name))
+    return found
 
 
 def _look_round(begin: Begin, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:

@@ -1,7 +1,7 @@
 """What runs on a node of a Ray cluster: one worker process, and a folder with the files of its trial.
 
 A Ray actor has it. Nothing on the node outlives it: states, results and the log go to the coordinator's machine as
-values, with what the worker says.
+values, with what the worker says; on that machine itself only the log does.
 """
 
 import os
@@ -52,6 +52,7 @@ class NodeSetup:
         command: starts a worker; None: the node's own regsearch.
         environment: of the coordinator: what decides on figures.
         code: the HyperModel's file, where the study has one.
+        is_here: whether the node is the coordinator's machine for sure: its worker reads and writes the files there.
     """
 
     setup: TrainerSetup
@@ -59,6 +60,7 @@ class NodeSetup:
     command: Sequence[str] | None
     environment: Mapping[str, str]
     code: HyperModelCode | None
+    is_here: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +115,8 @@ class NodeWorker:
         self._folder = self._folders[0].path
         for name in (TRIALS, SNAPSHOTS):
             (self._folder / name).mkdir()
-        self._setup = self._at_home(given, data)
+        self._is_here = given.is_here
+        self._setup = given.setup if given.is_here else self._at_home(given, data)
         self._log = self._folder / "worker.log"
         self._sent: dict[Path, tuple[int, int]] = {}
         self._log_read = 0
@@ -162,7 +165,7 @@ class NodeWorker:
                     ending = self._worker.end(time.monotonic() + GRACE_SECONDS)
                     return self._heard([], ending=ending, last_words=last_line(self._log))
                 for event in (from_line(line) for line in lines if line + "\n" != READY_LINE):
-                    if isinstance(event, EpochFinished):
+                    if isinstance(event, EpochFinished) and not self._is_here:
                         self._due = f".{event.metrics.epoch + 1}{CHECKPOINT}"
                 if lines:
                     return self._heard(lines)

@@ -245,7 +245,9 @@ class RayWorkers:
             if self._queue and place.is_ready and not place.is_called and place.training is None:
                 place.training = self._queue.popleft()
                 task = place.training.task
-                kept = self._files(task).of_trial(task.number) if self._begin.node.setup.files is not None else {}
+                node = self._begin.node
+                goes_as_value = node.setup.files is not None and not node.is_here
+                kept = self._files(task).of_trial(task.number) if goes_as_value else {}
                 self._call(place, "begin", task, kept)
 
     def _hear(self, place: _Place, heard: Heard) -> None:
@@ -284,7 +286,7 @@ class RayWorkers:
     def _save(self, place: _Place, training: _Training | None, heard: Heard) -> None:
         """Write what is new of a trial where a worker of this machine would have written it."""
         setup = self._begin.node.setup
-        if training is None or setup.files is None:
+        if training is None or setup.files is None or not heard.files:
             return
         files, number = self._files(training.task), training.task.number
         try:

@@ -32,7 +32,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def worker(setup: TrainerSetup, **given: object) -> NodeWorker:
     command = [sys.executable, str(Path(fakes.__file__))]
-    known = {"machine": "", "command": command, "environment": {}, "code": None, **given}
+    known = {"machine": "", "command": command, "environment": {}, "code": None, "is_here": False, **given}
     return NodeWorker(NodeSetup(setup=setup, **known), [])  # type: ignore[arg-type]
 
 
@@ -67,6 +67,21 @@ def test_states_weights_and_the_end_come_as_values(node: Path, tmp_path: Path) -
     finally:
         at_work.close()
         at_work.close()
+
+
+def test_on_the_coordinators_own_machine_the_worker_writes_where_the_coordinator_reads(
+    node: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    setup = TrainerSetup(spec=SPEC, source="digits", sha256="0", files=str(tmp_path / "here"))
+    for epochs in ([0, 1, 2], []):  # the second finds how the first ended
+        at_work = worker(setup, is_here=True)
+        try:
+            assert trained(at_work, {}) == (epochs, {})
+        finally:
+            at_work.close()
+    names = {path.name for path in (tmp_path / "here").iterdir()}
+    assert {"trial-7.3.checkpoint", "trial-7.ended", "trial-7.weights.npz"} <= names
 
 
 def test_the_snapshots_of_each_epoch_come_as_values_and_leave_the_node(node: Path, tmp_path: Path) -> None:
