@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # for `python tests/fault
 
 import fakes
 import numpy as np
+import pytest
 from faults.in_process import spared_disk
 from helpers import raw_study
 from hypothesis import HealthCheck, Phase, settings
@@ -215,6 +217,14 @@ def template() -> Path:
     with quick():
         sqlite.open_for_writing(folder / "empty.db").close()
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_template_stays() -> Iterator[None]:
+    yield
+    if template.cache_info().currsize:
+        shutil.rmtree(template())
+        template.cache_clear()
 
 
 def search(call: Any, first: str, path: Path, *, trials: int | None, **options: Any) -> Any:
