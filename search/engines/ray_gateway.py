@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
@@ -59,9 +60,12 @@ def main() -> None:
     try:
         with suppress(BrokenPipeError):
             _serve(begin, connection, happened)
+    except Exception:  # noqa: BLE001 - the coordinator quotes the last line of this one's log
+        traceback.print_exc()
     finally:
         _end_ray(is_ours=begin.address is None)
         shutil.rmtree(begin.folder, ignore_errors=True)
+        sys.stderr.flush()
         os._exit(0)  # Ray's own handlers of the end would wait for what is gone
 
 

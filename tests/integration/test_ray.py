@@ -271,6 +271,18 @@ def test_where_no_cluster_answers_one_line_says_so(regsearch: Command, cluster: 
     assert "127.0.0.1:9" in done.stderr
 
 
+def test_what_ends_the_process_that_speaks_with_ray_is_said(cluster: RayCluster, tmp_path: Path) -> None:
+    engine = RayEngine(cluster.address)
+    engine._cpus = "many"  # type: ignore[assignment]  # a bug
+    engine.start(TrainerSetup(spec=SPEC, source="digits", sha256=load_dataset("digits").sha256), 1, tmp_path / "w-")
+    try:
+        with pytest.raises(UnavailableError, match=r"is gone \(TypeError: .*; its log is .*w-ray.log"):
+            for _ in range(300):
+                engine.wait(lambda event: False, 0.1)
+    finally:
+        engine.stop()
+
+
 def test_an_own_ray_comes_and_goes_with_the_run(regsearch: Command, cluster: RayCluster) -> None:
     with regsearch.start("run", "smoke", "--engine", "ray", "--workers", "1", "--trials", "50", "--quiet") as process:
         for _ in range(600):
