@@ -70,15 +70,16 @@ class Phases:
             coordinator.stop()
 
     def run(self) -> StopReason:
-        """Return why the run ended; no worker is left."""
+        """Return why the run ended; raises StorageError where another coordinator took over."""
         try:
             reason = self._run()
+            # the next lines remove files: they may be another's by now, which a step of the store tells
+            self._patiently(self.store.stop_requested)
         except UnavailableError as error:
             if self.is_stopping:  # it gave up waiting for a locked database
                 return StopReason.STOPPED
             command = to_go_on(self.spec, "resume", *as_option(self.storage))
             raise UnavailableError(f"{error}; nothing that was trained is lost, go on with `{command}`") from error
-        # not after an error: another coordinator may have taken over, and these be its files
         self.engine.close()
         for coordinator in self._coordinators:
             coordinator.clean_up()

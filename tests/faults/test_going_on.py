@@ -335,8 +335,13 @@ def test_a_database_that_stays_away_pauses_the_search_and_nothing_is_lost(
     assert len(trained) == len(set(trained))
 
 
-def test_who_was_overtaken_writes_and_removes_nothing_more(search: Search, storage: str) -> None:
-    """The lock's file is gone, and another coordinator has taken the study over."""
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_who_was_overtaken_writes_and_removes_nothing_more(
+    search: Search, storage: str, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
+) -> None:
+    """The lock's file is gone, and another coordinator has taken the study over; a signal comes before the next step."""
+    runs, run = [], phases.Phases.run
+    monkeypatch.setattr(phases.Phases, "run", lambda this: (runs.append(this), run(this))[1])
     its_file = TrialFiles(lock.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)
 
     class Overtaken(InlineEngine):
@@ -346,7 +351,13 @@ def test_who_was_overtaken_writes_and_removes_nothing_more(search: Search, stora
                 path.unlink()
                 search()
                 its_file.touch()  # as if the other one were not done yet
+                if is_stopped:
+                    runs[0].stop()
             super().submit(task)
+
+        def wait(self, handler: Any, timeout_seconds: float) -> None:
+            if not runs[0].is_stopping:
+                super().wait(handler, timeout_seconds)
 
     with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .*; this one stops"):
         search(engine=Overtaken(fakes.FakeTrainer), progress=Progress())
