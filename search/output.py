@@ -54,7 +54,8 @@ def print_result(result: "RunResult", as_json: bool, storage: str | None) -> Non
     from storage.reports.text import answer_as_text
 
     name, answer, conclusion = result.answer.study.name, result.answer, result.confirmation
-    if result.reason is not StopReason.STOPPED and answer.best is None and not answer.counts.running:
+    is_over = result.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
+    if is_over and answer.best is None and not answer.counts.running:
         raise NoResultError(f"no trial of {name} is complete; see `regsearch trials {name}` for the reasons")
     print_(
         answer,

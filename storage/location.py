@@ -55,12 +55,12 @@ def location_of(storage: str) -> Location:
 
 
 def shown(storage: str) -> str:
-    """Return a storage URL, or @FILE, as the user gave it, but for a password."""
+    """Return a storage URL, or @FILE, as the user gave it, but for a password, which PGPASSFILE or PGPASSWORD give."""
     if not storage.startswith(_POSTGRES):
         return storage  # a file has none
     url = sqlalchemy.make_url(storage)
-    secret = {name: "***" for name in url.query if "password" in name}
-    return url.update_query_dict(secret).render_as_string()
+    secret = [name for name in url.query if "password" in name]
+    return url.set(password=None).difference_update_query(secret).render_as_string()
 
 
 def as_option(storage: str | None) -> tuple[str, ...]:
@@ -130,6 +130,11 @@ def _located(url: str) -> Location:
 def _server(parsed: sqlalchemy.URL) -> Server:
     if not parsed.database and not os.environ.get("PGDATABASE"):
         raise InputError(f"the storage URL names no database: write {_POSTGRES[1]}://USER@HOST/DATABASE")
+    for name, given in parsed.query.items():
+        if not isinstance(given, str) and name not in ("host", "port"):  # those are of several servers
+            raise InputError("the storage URL has an option behind ? more than once")
+        if name == "port" and not re.fullmatch(r"[0-9,]*", given if isinstance(given, str) else ",".join(given)):
+            raise InputError("the storage URL has a port that is no number")
     if any("\0" in str(part) for part in parsed):
         raise InputError("the storage URL holds a NUL character")
     if "@" in f"{parsed.host}{parsed.database}":

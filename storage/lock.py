@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import socket
 import time
 from contextlib import suppress
@@ -125,7 +126,7 @@ def remove_logs(location: Location, study: str) -> None:
     """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
     prefix = log_prefix(location, study)
     for path in prefix.parent.glob("*.log"):
-        if path.name.startswith(prefix.name) and path.stem.removeprefix(prefix.name).isdigit():
+        if path.name.startswith(prefix.name) and re.fullmatch(r"\d+|ray", path.stem.removeprefix(prefix.name)):
             path.unlink(missing_ok=True)
 
 

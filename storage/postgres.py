@@ -206,7 +206,7 @@ def connector(server: Server, writing: bool) -> Callable[[], "psycopg.Connection
     """Return what opens a connection with the settings that all of ours have; raises InputError for unknown options."""
     dialect: Any = PGDialect_psycopg
     arguments, options = dialect().create_connect_args(server.url)
-    options = {**_OF_CLIENT, **options}
+    options = {**_OF_CLIENT, **options, "client_encoding": "utf8"}  # whatever URL and environment say
     try:
         make_conninfo(*arguments, **options)
     except psycopg.ProgrammingError:  # its text may hold what shouldn't be shown

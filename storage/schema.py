@@ -98,11 +98,13 @@ def _if_known(
 
 
 def _outdated_error(location: Location, whose: str, revision: str, works_with: str) -> StorageError:
-    url = sqlalchemy.URL.create("sqlite", database=str(location)) if isinstance(location, Path) else location
-    return StorageError(
-        f"{location} has {whose} schema {revision}, this version works with {works_with}: upgrade it, keeping a "
-        f"backup, with `regsearch upgrade --storage {shlex.quote(str(url))}`"
-    )
+    behind = f"{location} has {whose} schema {revision}, this version works with {works_with}"
+    if isinstance(location, Path):
+        url = sqlalchemy.URL.create("sqlite", database=str(location))
+        how = f"upgrade it, keeping a backup, with `regsearch upgrade --storage {shlex.quote(str(url))}`"
+    else:
+        how = "make a backup with the server's tools, then upgrade it with `regsearch upgrade`, with the same storage"
+    return StorageError(f"{behind}: {how}")
 
 
 def _revision(connection: sqlalchemy.Connection, table: str) -> str | None:

@@ -27,6 +27,8 @@ _OF_PSYCOPG = "connection is bad: "  # before what libpq says
 _NO_SCHEMA = "3F"
 _MISSING = ("42703", "42P01")  # a column, a table
 _FORBIDDEN = "42501"
+_WRONG_OPTION = ("invalid ", "bad value for ", "definition of service ")  # libpq, without asking a server
+_WRONG_SETTING = ("unrecognized configuration parameter", "invalid value for parameter")  # what a server says
 _REFUSED = (  # what libpq says where it will say so again
     "password authentication failed",
     "no password supplied",
@@ -89,7 +91,7 @@ def _of_server(server: Server, error: BaseException) -> RegsearchError:
         return StorageError(f"{server} knows no such user ({text}): give another, or let its owner make one")
     if "does not exist" in text:
         return StorageError(f"{server} is not there ({text}): make it, such as with `createdb`, or name another")
-    if text.startswith("invalid "):  # an option's value, that libpq knows without asking a server
+    if text.startswith(_WRONG_OPTION) or any(words in text for words in _WRONG_SETTING):
         return InputError(f"{server} can't be asked for so ({text}): see the URL's options and variables PG...")
     if any(word in text for word in _REFUSED):
         return StorageError(f"{server} lets nobody in so ({text}): see the URL, PGPASSFILE and PGPASSWORD")

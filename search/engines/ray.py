@@ -5,6 +5,7 @@ Ray itself runs in a process of its own, see `search.engines.ray_gateway`: what 
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from search.engines.base import Handler
-from search.engines.gpus import check_share
+from search.engines.gpus import check_share, gpus_of
 from search.engines.ray_node import DECIDING, NodeSetup, this_machine
 from search.engines.ray_workers import Begin, Places, Question
 from search.engines.worker_process import last_line
@@ -57,10 +58,10 @@ class RayEngine:
     ) -> None:
         if importlib.util.find_spec("ray") is None:
             raise InputError("the engine `ray` needs Ray, which is not installed here: pip install 'regsearch[ray]'")
-        if address is not None and "://" in address:
+        if address is not None and address != "auto" and not _is_head(address):  # not repeated: it may hold a password
             raise InputError(
-                f"--address {address}: give the address of the head, such as 10.0.0.5:6379, or auto, on a machine "
-                "of the cluster; Ray's client can't be used"
+                "--address: give the address of the head, such as 10.0.0.5:6379, or auto, on a machine of the "
+                "cluster; Ray's client can't be used"
             )
         self._address = address
         self._cpus = check_share("--cpus-per-worker", cpus_per_worker, "a part of 1")
@@ -74,7 +75,12 @@ class RayEngine:
         self.options = {name: value for name, value in given.items() if value is not None}
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return how many trials may run at once; on a cluster, as many as it will have room for."""
+        """Return how many trials may run at once; on a cluster, as many as it will have room for.
+
+        Raises InputError where this machine has too few GPUs for a Ray of its own.
+        """
+        if self._address is None and self._gpus:
+            gpus_of(asked or 1, self._gpus)
         if asked is not None:
             return asked
         return max(int(core_count() / self._cpus), 1) if self._address is None else _MOST_WORKERS
@@ -196,6 +202,13 @@ class RayEngine:
     def _unavailable(self) -> UnavailableError:
         where = "of this machine" if self._address is None else f"at {self._address}"
         return UnavailableError(f"the Ray {where} is gone ({last_line(self._log)[:300]}; its log is {self._log})")
+
+
+def _is_head(address: str) -> bool:
+    """Return whether it is written HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    is_host = re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host) is not None
+    return is_host and port.isdecimal() and 0 < int(port) < 1 << 16
 
 
 ENGINE = RayEngine

@@ -121,6 +121,13 @@ def _of_our_session() -> list[int]:
     return found
 
 
+def _of_token(begin: Begin) -> str:
+    """Return what to do where a cluster may ask for a token: `ray start` lets it where there is one, `ray.init` not."""
+    may_ask = begin.address is not None and "RAY_AUTH_MODE" not in os.environ
+    has_token = os.path.exists(os.path.expanduser("~/.ray/auth_token"))
+    return "; a cluster that asks for Ray's token needs RAY_AUTH_MODE=token here" if may_ask and has_token else ""
+
+
 def _look_round(begin: Begin, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
     """Look once a second which nodes there are; where the head is gone, that call ends the process after a while."""
     import ray
@@ -155,7 +162,7 @@ def _connect(begin: Begin) -> None:
         )
     except Exception as error:
         where = "Ray can't be started here" if begin.address is None else f"no Ray cluster answers at {begin.address}"
-        raise UnavailableError(f"{where} ({one_line(str(error))})") from error
+        raise UnavailableError(f"{where} ({one_line(str(error))}){_of_token(begin)}") from error
     if capacity(ray.nodes(), begin.cpus, begin.gpus) < begin.workers:
         gpus = int(ray.cluster_resources().get("GPU", 0))
         raise InputError(

@@ -339,7 +339,7 @@ def test_a_database_that_stays_away_pauses_the_search_and_nothing_is_lost(
 def test_who_was_overtaken_writes_and_removes_nothing_more(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
 ) -> None:
-    """The lock's file is gone, and another coordinator has taken the study over; a signal comes before the next step."""
+    """The lock's file is gone, and another coordinator has taken over; a signal comes before the next step or not."""
     runs, run = [], phases.Phases.run
     monkeypatch.setattr(phases.Phases, "run", lambda this: (runs.append(this), run(this))[1])
     its_file = TrialFiles(lock.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)

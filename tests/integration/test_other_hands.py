@@ -58,6 +58,7 @@ def test_a_trial_ended_in_the_dashboard_stays_as_it_was_ended(search: Search, st
 def test_delete_removes_rows_and_files_of_that_study_alone(search: Search, storage: str) -> None:
     search(trials=2)
     search(trials=2, name="other")
+    (location_of(storage).parent / "test.db.d" / "study-smoke-worker-ray.log").touch()
     api.delete("smoke", storage=storage)
     assert [status.answer.study.name for status in api.statuses(storage=storage)] == ["other"]
     assert len(rows(storage, "other")) == 2

@@ -26,7 +26,7 @@ from search.engines.processes import ProcessEngine
 from search.engines.ray import RayEngine
 from search.events import EpochFinished, Event, TrialFinished, WorkerLost
 from search.training.setup import TrainerSetup
-from studies.errors import UnavailableError
+from studies.errors import InputError, UnavailableError
 from studies.spec import StudySpec
 from studies.trial import TrialTask
 
@@ -269,6 +269,32 @@ def test_where_no_cluster_answers_one_line_says_so(regsearch: Command, cluster: 
     assert (done.returncode, done.stdout) == (3, "")
     assert len(done.stderr.splitlines()) == 1
     assert "127.0.0.1:9" in done.stderr
+    assert "RAY_AUTH_MODE" not in done.stderr
+
+
+def test_where_there_is_a_token_a_cluster_that_is_not_reached_may_ask_for_it(
+    regsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = regsearch("run", "smoke", "--engine", "ray", "--address", "127.0.0.1:9", "--quiet")
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert "a cluster that asks for Ray's token needs RAY_AUTH_MODE=token here" in done.stderr
+
+
+@pytest.mark.parametrize("address", ["", "local", "ray://head:10001", "127.0.0.1", "head:99999", "me:secret@head:1"])
+def test_an_address_that_is_none_is_bad_input_and_not_repeated(address: str) -> None:
+    with pytest.raises(
+        InputError, match=r"--address: give the address of the head, such as 10.0.0.5:6379, or auto"
+    ) as told:
+        RayEngine(address)
+    assert "secret" not in str(told.value)
+
+
+def test_without_enough_gpus_a_ray_of_its_own_is_refused_before_anything_is_written() -> None:
+    with pytest.raises(InputError, match="--gpus-per-worker 1: this machine's GPUs"):
+        RayEngine(gpus_per_worker=1).planned_workers(1)
 
 
 def test_what_ends_the_process_that_speaks_with_ray_is_said(cluster: RayCluster, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fakes
 import optuna
 import pytest
 from helpers import rows
@@ -14,7 +16,7 @@ from search import api, session
 from search.coordinator import StopReason
 from search.engines.inline import InlineEngine
 from search.engines.processes import ProcessEngine
-from search.output import rendered_report
+from search.output import print_result, rendered_report
 from search.result import RunResult
 from storage.location import location_of
 from storage.lock import StudyLock
@@ -226,6 +228,23 @@ def test_a_timeout_begins_nothing_more_and_finishes_what_runs(search: Search, st
     assert result.reason is StopReason.TIMEOUT
     assert result.answer.counts.running == 0
     assert 0 < result.answer.counts.finished < 10_000
+
+
+def test_a_time_that_was_over_before_any_trial_began_is_no_failure(
+    search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full(InlineEngine):
+        def free_workers(self) -> int:
+            return 0
+
+        def wait(self, handler: Any, timeout_seconds: float) -> None:
+            time.sleep(0.1)
+
+    result = search(timeout="1s", engine=Full(fakes.FakeTrainer))
+    print_result(result, False, None)
+    said = capsys.readouterr()
+    assert "The search ended: its time was over." in said.out
+    assert said.err == "go on with: regsearch resume smoke\n"
 
 
 def test_another_question_is_refused_with_the_differing_keys(search: Search, storage: str) -> None:

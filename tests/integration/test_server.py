@@ -285,11 +285,9 @@ def test_an_earlier_schema_is_upgraded_unless_a_study_is_searched(search: Search
         "update regsearch_version set version_num = '0002'",
     ):
         postgres.execute(storage, statement)
-    with pytest.raises(
-        StorageError, match=r"has regsearch's schema 0002.*regsearch upgrade --storage postgresql://"
-    ) as told:
+    how = r"has regsearch's schema 0002.*make a backup .* `regsearch upgrade`, with the same storage"
+    with pytest.raises(StorageError, match=how):
         api.statuses(storage=storage)
-    assert f"--storage {location_of(storage)}" in str(told.value)
     postgres.execute(
         storage,
         "update regsearch_leases set owner = 'x', host = 'elsewhere', pid = 7, process = '', since = 'now', "
@@ -304,6 +302,18 @@ def test_an_earlier_schema_is_upgraded_unless_a_study_is_searched(search: Search
     assert (done.steps, done.backup) == (("regsearch's schema 0002 → 0003",), None)
     assert rows(storage) == before
     assert api.upgrade(storage=storage).steps == ()
+
+
+@needs_postgres
+@pytest.mark.parametrize("where", ["environment", "URL"])
+def test_texts_are_utf8_whatever_encoding_the_client_is_said_to_have(
+    search: Search, storage: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if where == "environment":
+        monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    url = storage if where == "environment" else f"{storage}?client_encoding=SQL_ASCII"
+    search(storage=url, trials=1, settings=["study.question=a → b"])
+    assert api.answer("smoke", storage=url).study.spec.study.question == "a → b"
 
 
 @needs_postgres
@@ -323,8 +333,11 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
     assert told(changed(drivername="postgresql+psycopg2")).startswith("2: of PostgreSQL's drivers psycopg is supported")
     assert told(changed(database="")).startswith("2: the storage URL names no database")
     assert told(f"{storage}?colour={SECRET}") == "2: the storage URL has an option behind ? that libpq doesn't know"
-    wrong = "invalid sslmode value: \"perhaps\"): see the URL's options"
+    wrong = 'invalid sslmode value: "perhaps"): see the URL\'s options'
     assert told(f"{storage}?sslmode=perhaps").startswith("2: ")
+    twice = "options=-ca&options=-cb"
+    for option in ("connect_timeout=abc", "service=nosuch", "options=-cfoo%3Dbar", "port=abc", twice):
+        assert told(f"{storage}?{option}").startswith("2: "), option
     assert wrong in told(f"{storage}?sslmode=perhaps")
     assert "is not there" in told(changed(database="no-such-database"))
     assert told(changed(port=1)).startswith("3: postgresql://postgres@127.0.0.1:1/")
