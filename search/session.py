@@ -30,7 +30,7 @@ from storage import lock
 from storage.confirmation_damage import check_confirmation
 from storage.confirmed import count_seeds, read_conclusion
 from storage.database import Database
-from storage.location import Location
+from storage.location import Location, as_option
 from storage.opening import is_new, open_for_reading, open_for_writing
 from storage.queries import (
     DatasetInfo,
@@ -42,6 +42,7 @@ from storage.queries import (
     read_answer,
 )
 from storage.store import StudyStore
+from studies.commands import to_go_on
 from studies.errors import InputError, RegsearchError, UnavailableError
 from studies.recipes import chosen, fitting
 from studies.spec import StudySpec, differing_keys, parse_duration
@@ -103,7 +104,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             with database.read() as connection:
                 check_confirmation(connection, record)
             spec = spec.going_on_with(record.spec)
-            _check_same(spec, info, record)
+            _check_same(spec, info, record, options.storage)
             spec = _with_total(spec, options, record, database)
             spec = _with_seeds(spec, options, record, database)
             store = StudyStore.open(database, record)
@@ -180,7 +181,7 @@ def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo
         name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
     )
     if record is not None:
-        _check_same(spec.going_on_with(record.spec), info, record)
+        _check_same(spec.going_on_with(record.spec), info, record, options.storage)
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)
@@ -325,7 +326,7 @@ def _load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) 
     return load_dataset(source, spec.data.image_size), located(source)
 
 
-def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord) -> None:
+def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord, storage: str | None) -> None:
     """Raise InputError unless a stored study asks the same question of the same data."""
     different = differing_keys(record.spec, spec)
     if len(different) == 1 and different[0].startswith("model.hypermodel_sha256"):
@@ -337,7 +338,7 @@ def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord) -> N
     if different:
         raise InputError(
             f"the study {record.name} was begun with other settings ({'; '.join(different)}): go on with it by "
-            f"`regsearch resume {record.name}`, or begin another with --name"
+            f"`{to_go_on(record.spec, 'resume', *as_option(storage))}`, or begin another with --name"
         )
     if dataset.sha256 != record.dataset.sha256:
         raise InputError(

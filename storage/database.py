@@ -106,7 +106,7 @@ class Database(ABC):
             self.storage = cached(self._rdb)
 
     @contextmanager
-    def only_whole(self, trial_id: int) -> Iterator[None]:
+    def reading_whole(self, trial_id: int) -> Iterator[None]:
         """Let `storage` read of the trials that are not finished only this one whole, which costs less."""
         self._rdb.only_whole = trial_id
         try:

@@ -202,7 +202,7 @@ class StudyStore:
                 return Verdict.RECORDED
             study = self._study(task.number)
             compares_with_finished = isinstance(self._pruner, PercentilePruner)  # such as the median
-            with self._database.only_whole(trial_id) if compares_with_finished else nullcontext():
+            with self._database.reading_whole(trial_id) if compares_with_finished else nullcontext():
                 study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
             judged_now = next(trial for trial in reversed(study.trials_now) if trial.number == task.number)
             if not self._pruner.prune(study, judged_now):

@@ -137,6 +137,6 @@ def test_for_an_epoch_no_other_trial_that_runs_is_read_whole_and_the_verdicts_ar
     verdicts = judged_and_counted("one")
     assert max(most) == 1
     assert {Verdict.RECORDED, Verdict.PRUNED} == {verdict for _, verdict in verdicts}
-    monkeypatch.setattr(Database, "only_whole", lambda *_: nullcontext())
+    monkeypatch.setattr(Database, "reading_whole", lambda *_: nullcontext())
     assert judged_and_counted("all") == verdicts
     assert max(most) > 1

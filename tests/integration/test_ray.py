@@ -326,7 +326,7 @@ def test_an_own_ray_comes_and_goes_with_the_run(regsearch: Command, cluster: Ray
 
 
 def test_a_head_that_is_gone_is_one_message_and_the_study_goes_on_here(
-    storage: str, cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
+    storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_EPOCH_SECONDS", "0.3")
 
@@ -336,12 +336,14 @@ def test_a_head_that_is_gone_is_one_message_and_the_study_goes_on_here(
         def epoch_finished(self, task: Any, metrics: Any) -> None:
             if not self.is_done:
                 self.is_done = True
-                cluster.do("lose head")
+                alone.do("lose head")
 
-    with pytest.raises(UnavailableError, match=r"the Ray at .* is gone .*regsearch resume smoke") as told:
-        api.run("smoke", storage=storage, engine=fake_engine(cluster), trials=40, progress=Beheading())
+    gone = r"the Ray at .* is gone .*regsearch resume smoke"
+    with a_cluster(nodes=1) as alone, monkeypatch.context() as patch:  # of its own: no other test can use it any more
+        for name, value in alone.environment.items():
+            patch.setenv(name, value)
+        with pytest.raises(UnavailableError, match=gone) as told:
+            api.run("smoke", storage=storage, engine=fake_engine(alone), trials=40, progress=Beheading())
     assert told.value.exit_code == 3
-    result = api.resume(
-        "smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer), trials=8, progress=Beheading()
-    )
-    assert result.answer.counts.finished == 8
+    options: dict[str, Any] = {"engine": InlineEngine(fakes.FakeTrainer), "progress": RecordingProgress()}
+    assert api.resume("smoke", storage=storage, trials=8, **options).answer.counts.finished == 8
