@@ -43,7 +43,7 @@ class Database(ABC):
         self.storage: optuna.storages.BaseStorage = cached(rdb)
         self.lock_seconds = 10.0  # for which a transaction waits for another process's
         self.gives_up: Callable[[], bool] = lambda: False  # whether waiting has lost its sense
-        self.says: Callable[[str], None] = lambda text: None  # who waits is told so
+        self.says: Callable[[str], None] = lambda text: None  # tells the user of a wait
 
     @abstractmethod
     def study_lock(self, study: str) -> AbstractContextManager[object]:

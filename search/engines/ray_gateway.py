@@ -115,7 +115,7 @@ def _of_our_session() -> list[int]:
     """Return the processes that began in this one's session, but itself; none where the system doesn't list them."""
     found = []
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        with suppress(ValueError, ProcessLookupError):
+        with suppress(ValueError, OSError):  # no process, gone, or one that we may not ask about
             if os.getsid(int(name)) == os.getsid(0) and int(name) != os.getpid():
                 found.append(int(name))
     return found

@@ -24,7 +24,7 @@ from search import api, cli, engines
 from search.engines.inline import InlineEngine
 from search.result import RunResult
 from storage.integrity import check_integrity
-from storage.location import Server, files_folder, location_of
+from storage.location import Server, as_option, files_folder, location_of
 from storage.opening import open_for_reading, open_for_writing
 from studies.errors import InputError, StorageError, UnavailableError
 
@@ -506,3 +506,10 @@ def test_files_of_a_server_lie_where_the_user_says(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files_folder(where).parent == tmp_path / ".local" / "share" / "regsearch"
+
+
+def test_a_hint_can_be_pasted_and_has_no_password() -> None:
+    given = f"postgresql://me:{SECRET}@host/db?sslpassword={SECRET}&sslmode=require"
+    assert as_option(given) == ("--storage", "'postgresql://me@host/db?sslmode=require'")
+    assert as_option("@my url") == ("--storage", "'@my url'")
+    assert as_option(None) == ()
