@@ -59,8 +59,9 @@ def shown(storage: str) -> str:
     if not storage.startswith(_POSTGRES):
         return storage  # a file has none
     url = sqlalchemy.make_url(storage)
-    secret = [name for name in url.query if "password" in name]
-    return url.set(password=None).difference_update_query(secret).render_as_string()
+    options = {name: given for name, given in url.query.items() if "password" not in name}
+    parts = (url.drivername, url.username, None, url.host, url.port, url.database, options)
+    return sqlalchemy.URL.create(*parts).render_as_string()
 
 
 def as_option(storage: str | None) -> tuple[str, ...]:
