@@ -21,7 +21,7 @@ from storage.queries import get_study, list_trials
 from storage.shown import show_answer
 from storage.store import StudyStore
 from studies.commands import to_go_on
-from studies.errors import UnavailableError
+from studies.errors import InDoubtError, UnavailableError
 from studies.spec import StudySpec
 from studies.trial import Purpose
 
@@ -70,16 +70,20 @@ class Phases:
             coordinator.stop()
 
     def run(self) -> StopReason:
-        """Return why the run ended; raises StorageError where another coordinator took over."""
+        """Return why the run ended.
+
+        Raises UnavailableError or InDoubtError where the database stays away, StorageError where another coordinator
+        took over.
+        """
         try:
             reason = self._run()
             # the next lines remove files: they may be another's by now, which a step of the store tells
             self._patiently(self.store.stop_requested)
-        except UnavailableError as error:
-            if self.is_stopping:  # it gave up waiting for a locked database
+        except (UnavailableError, InDoubtError) as error:
+            if self.is_stopping:  # it gave up waiting for the database
                 return StopReason.STOPPED
             command = to_go_on(self.spec, "resume", *as_option(self.storage))
-            raise UnavailableError(f"{error}; nothing that was trained is lost, go on with `{command}`") from error
+            raise type(error)(f"{error}; nothing that was trained is lost, go on with `{command}`") from error
         self.engine.close()
         for coordinator in self._coordinators:
             coordinator.clean_up()

@@ -26,7 +26,7 @@ from sqlalchemy import column, text
 from storage.location import Server
 from storage.lock import Holder, held_error
 from storage.translation import translated_errors
-from studies.errors import StorageError, UnavailableError
+from studies.errors import InDoubtError, StorageError, UnavailableError
 
 TABLE, STEPS = "regsearch_leases", "regsearch_steps"
 LEASE_SECONDS = 15
@@ -136,7 +136,7 @@ class Lease:
     def was_done(self, step: int) -> bool:
         """Return whether a step was committed whose answer was lost; asks until the server answers.
 
-        Raises StorageError where it doesn't for `ANSWER_SECONDS`, or another coordinator took over.
+        Raises InDoubtError where it doesn't for `ANSWER_SECONDS`, StorageError where another coordinator took over.
         """
         deadline, is_told = time.monotonic() + ANSWER_SECONDS, False
         while True:
@@ -147,9 +147,7 @@ class Lease:
                 break
             except UnavailableError as error:
                 if self._gives_up() or time.monotonic() > deadline:
-                    raise StorageError(
-                        f"{error}; what was written last may be there or not, `regsearch resume` finds out"
-                    ) from error
+                    raise InDoubtError(f"{error}; what was written last may be there or not") from error
                 if not is_told:
                     minutes = f"{ANSWER_SECONDS / 60:.0f} minutes"
                     self._says(f"{error}; for up to {minutes} it is asked whether it has what was written last")

@@ -43,6 +43,10 @@ class UnavailableError(StorageError):
     """The database can't be used now: it is locked, its disk full, or its server away; later it may."""
 
 
+class InDoubtError(StorageError):
+    """Whether the last transaction was committed isn't known: its answer was lost, and the database stayed away."""
+
+
 class NoResultError(RegsearchError):
     """The search ended without an answer: no trial completed, or too many failed in a row."""
 

@@ -23,7 +23,7 @@ if __name__ == "__main__":
     tests, kind = Path(__file__).parent, os.environ.get("FAKE_WORKER")
     worker = [str(tests / "fakes.py")] if kind is None else [str(tests / "probe.py"), kind]
     search.engines.make_engine = lambda name: ProcessEngine([sys.executable, *worker])
-    search.patience.PATIENCE_SECONDS = float(os.environ.get("FAKE_PATIENCE_SECONDS", "180"))
+    search.patience.PATIENCE_SECONDS = lease.ANSWER_SECONDS = float(os.environ.get("FAKE_PATIENCE_SECONDS", "180"))
     lease.LEASE_SECONDS = float(os.environ.get("FAKE_LEASE_SECONDS", lease.LEASE_SECONDS))
     probe_coordinator()
     if "FAKE_GO" in os.environ:

@@ -152,6 +152,13 @@ class OwnServer:
         options = f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
         self._run("pg_ctl", "--wait", "start", "-l", str(self._folder / "log"), "-o", options)
 
+    def is_running(self) -> bool:
+        """Return whether it runs."""
+        with suppress(subprocess.CalledProcessError):
+            self._run("pg_ctl", "status")
+            return True
+        return False
+
     def ask_for_passwords(self) -> None:
         """Let nobody in any more without a password, which of the user `postgres` is `PASSWORD`."""
         execute(self.url, f"alter role postgres password '{PASSWORD}'")
