@@ -3,7 +3,6 @@
 `search/__init__.py` offers the few of them that a script needs most.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ from storage.confirmed import read_conclusion
 from storage.contents import read_content, read_status
 from storage.database import Database
 from storage.enqueued import params_to_enqueue
-from storage.location import location_of
+from storage.location import command, location_of, usual_storage
 from storage.opening import open_for_reading, open_for_writing
 from storage.queries import (
     Answer,
@@ -46,14 +45,12 @@ from storage.upgrade import upgrade as upgrade_database
 from studies.errors import InputError, NoResultError
 from studies.study_file import read_study, with_options
 
-DEFAULT_STORAGE = "sqlite:///regsearch.db"
-
 _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 
 
 def storage_url(storage: str | None = None) -> str:
     """Return the storage given, else $REGSEARCH_STORAGE, else regsearch.db in the current folder."""
-    return storage or os.environ.get("REGSEARCH_STORAGE") or DEFAULT_STORAGE
+    return storage or usual_storage()
 
 
 def run(
@@ -112,7 +109,6 @@ def run(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
-            storage=storage,
             total_is_asked=trials is not None,
             timeout=timeout,
             workers=workers,
@@ -158,7 +154,6 @@ def resume(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
-            storage=storage,
             total_is_asked=trials is not None,
             timeout=timeout,
             workers=workers,
@@ -205,9 +200,8 @@ def confirm(
     with reading(storage) as database:
         record = get_study(database, name)
         if best_trial(database, record) is None:
-            raise InputError(
-                f"no trial of {name} is complete, so there is nothing to confirm; see `regsearch status {name}`"
-            )
+            see = command(database.location, "status", name)
+            raise InputError(f"no trial of {name} is complete, so there is nothing to confirm; see {see}")
     spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
     if not spec.confirm.seeds:
         raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 3")
@@ -215,7 +209,6 @@ def confirm(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
-            storage=storage,
             total_is_asked=False,
             timeout=timeout,
             workers=workers,

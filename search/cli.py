@@ -99,7 +99,7 @@ def run(
         checkpoints=checkpoints,
         trust_code=trust_code,
     )
-    print_result(result, as_json, storage)
+    print_result(result, as_json)
 
 
 @app.command()
@@ -139,7 +139,7 @@ def resume(
         checkpoints=checkpoints,
         trust_code=trust_code,
     )
-    print_result(result, as_json, storage)
+    print_result(result, as_json)
 
 
 @app.command()
@@ -175,7 +175,7 @@ def confirm(
         handle_signals=True,
         trust_code=trust_code,
     )
-    print_result(result, as_json, storage)
+    print_result(result, as_json)
 
 
 @app.command()
@@ -202,7 +202,7 @@ def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None
     from search import api
     from storage.reports import status
 
-    print_(api.status(name, storage=storage), as_json, lambda found: status.as_text(found, storage), status.as_json)
+    print_(api.status(name, storage=storage), as_json, status.as_text, status.as_json)
 
 
 @app.command()
@@ -229,12 +229,14 @@ def trials(
 def best(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show the answer so far: the confirmed one, or the best trial."""
     from search import api
+    from storage.location import command, location_of
     from storage.reports.document import answer_json
     from storage.reports.text import answer_as_text
 
     found, conclusion = api.answer(name, storage=storage), api.conclusion(name, storage=storage)
     if found.best is None:
-        raise NoResultError(f"no trial of {name} is complete yet; see `regsearch status {name}`")
+        see = command(location_of(api.storage_url(storage)), "status", name)
+        raise NoResultError(f"no trial of {name} is complete yet; see {see}")
     print_(
         found,
         as_json,
@@ -308,9 +310,10 @@ def enqueue(
 ) -> None:
     """Try settings of your own next; the sampler chooses what you leave open."""
     from search import api
+    from storage.location import location_of
 
     number, study = api.enqueue(name, params, storage=storage)
-    print_enqueued(number, study, params, storage)
+    print_enqueued(number, study, params, location_of(api.storage_url(storage)))
 
 
 @app.command()
@@ -408,7 +411,7 @@ def main() -> NoReturn:
     except _UsageError as error:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StoppedBySignal as stopped:
-        _exit_with(how_to_resume(stopped.spec, stopped.storage), 128 + stopped.number)
+        _exit_with(how_to_resume(stopped.spec, stopped.location), 128 + stopped.number)
     except (typer.Abort, KeyboardInterrupt):
         _exit_with("stopped before anything was begun; the same command begins or goes on", 130)
     sys.exit(code if isinstance(code, int) else 0)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from search.progress import Progress
     from search.result import RunResult
     from search.study_export import Export
+    from storage.location import Location
     from storage.queries import StudyRecord
     from storage.reports.comparison.value import Comparison
     from storage.reports.content import ReportContent
@@ -47,16 +48,18 @@ def write(parts: Iterable[str]) -> None:
         raise StorageError(f"the answer can't be written to stdout: {error.strerror}") from error
 
 
-def print_result(result: "RunResult", as_json: bool, storage: str | None) -> None:
+def print_result(result: "RunResult", as_json: bool) -> None:
     """Print what a run ended with, and exit with the code of what stopped it."""
     from search.coordinator import StopReason
+    from storage.location import command
     from storage.reports.document import answer_json
     from storage.reports.text import answer_as_text
 
     name, answer, conclusion = result.answer.study.name, result.answer, result.confirmation
     is_over = result.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
     if is_over and answer.best is None and not answer.counts.running:
-        raise NoResultError(f"no trial of {name} is complete; see `regsearch trials {name}` for the reasons")
+        see = command(result.location, "trials", name)
+        raise NoResultError(f"no trial of {name} is complete; see {see} for the reasons")
     print_(
         answer,
         as_json,
@@ -64,7 +67,7 @@ def print_result(result: "RunResult", as_json: bool, storage: str | None) -> Non
         lambda a: {**answer_json(a, conclusion), "ended": result.reason.value},
     )
     if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
-        print(how_to_resume(answer.study.spec, storage), file=sys.stderr)
+        print(how_to_resume(answer.study.spec, result.location), file=sys.stderr)
     if result.reason is StopReason.STOPPED:
         raise typer.Exit(128 + (result.signal or signal.SIGTERM))
 
@@ -74,11 +77,11 @@ def width() -> int:
     return shutil.get_terminal_size((_WIDTH_ELSEWHERE, 24)).columns if sys.stdout.isatty() else _WIDTH_ELSEWHERE
 
 
-def how_to_resume(spec: "StudySpec", storage: str | None) -> str:
+def how_to_resume(spec: "StudySpec", location: "Location") -> str:
     """Return the line that says how to go on with a study."""
     from storage.location import as_option
 
-    return f"go on with: {to_go_on(spec, 'resume', *as_option(storage))}"
+    return f"go on with: {to_go_on(spec, 'resume', *as_option(location))}"
 
 
 def progress_for(quiet: bool) -> "Progress":
@@ -121,7 +124,7 @@ def print_export(done: "Export") -> None:
     write("\n".join([dataset_line(done.study.dataset), exported, *lines, ""]))
 
 
-def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:
+def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], location: "Location") -> None:
     """Print which trial will try settings, and whether the study gets so far."""
     from storage.location import as_option
 
@@ -130,7 +133,7 @@ def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], sto
     if number >= total:
         print(
             f"it lies beyond the study's total of {total}: raise it with "
-            f"`{to_go_on(study.spec, 'resume', '--trials', str(number + 1), *as_option(storage))}`",
+            f"`{to_go_on(study.spec, 'resume', '--trials', str(number + 1), *as_option(location))}`",
             file=sys.stderr,
         )
 

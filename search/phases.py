@@ -33,7 +33,6 @@ class Phases:
     Attributes:
         spec: the study.
         location: of the database.
-        storage: its URL as the user gave it, for the line that says how to go on.
         progress: what the user sees.
         searches, confirms: what is done.
         database, store: the study's, opened for writing.
@@ -45,7 +44,6 @@ class Phases:
 
     spec: StudySpec
     location: Location
-    storage: str | None
     progress: Progress
     searches: bool
     confirms: bool
@@ -82,7 +80,7 @@ class Phases:
         except (UnavailableError, InDoubtError) as error:
             if self.is_stopping:  # it gave up waiting for the database
                 return StopReason.STOPPED
-            command = to_go_on(self.spec, "resume", *as_option(self.storage))
+            command = to_go_on(self.spec, "resume", *as_option(self.location))
             raise type(error)(f"{error}; nothing that was trained is lost, go on with `{command}`") from error
         self.engine.close()
         for coordinator in self._coordinators:

@@ -59,7 +59,6 @@ class RunOptions:
 
     Attributes:
         location: of the database.
-        storage: its URL as the user gave it, for the line that says how to go on.
         total_is_asked: whether the study's total was asked for; else a larger one that is stored stays.
         timeout: of this run, in place of the study's.
         searches, confirms: what it does.
@@ -68,7 +67,6 @@ class RunOptions:
     """
 
     location: Location
-    storage: str | None
     total_is_asked: bool
     timeout: str | None
     workers: int | None
@@ -104,7 +102,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             with database.read() as connection:
                 check_confirmation(connection, record)
             spec = spec.going_on_with(record.spec)
-            _check_same(spec, info, record, options.storage)
+            _check_same(spec, info, record, location)
             spec = _with_total(spec, options, record, database)
             spec = _with_seeds(spec, options, record, database)
             store = StudyStore.open(database, record)
@@ -130,7 +128,6 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         phases = Phases(
             spec=spec,
             location=location,
-            storage=options.storage,
             progress=options.progress,
             searches=options.searches,
             confirms=options.confirms,
@@ -153,7 +150,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         )
         database.gives_up, database.says = lambda: phases.is_stopping, options.progress.message
         database.lock_seconds = _LOCK_SECONDS
-        handled = graceful_stop(phases.stop, spec, options.storage) if options.handle_signals else None
+        handled = graceful_stop(phases.stop, spec, location) if options.handle_signals else None
         received = Received()
         try:
             with handled or nullcontext(received) as received:
@@ -170,7 +167,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         except UnavailableError:
             if received.number is None:
                 raise
-            raise StoppedBySignal(received.number, spec, options.storage) from None  # the answer can wait, too
+            raise StoppedBySignal(received.number, spec, location) from None  # the answer can wait, too
 
 
 def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:
@@ -181,7 +178,7 @@ def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo
         name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
     )
     if record is not None:
-        _check_same(spec.going_on_with(record.spec), info, record, options.storage)
+        _check_same(spec.going_on_with(record.spec), info, record, options.location)
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)
@@ -326,7 +323,7 @@ def _load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) 
     return load_dataset(source, spec.data.image_size), located(source)
 
 
-def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord, storage: str | None) -> None:
+def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord, location: Location) -> None:
     """Raise InputError unless a stored study asks the same question of the same data."""
     different = differing_keys(record.spec, spec)
     if len(different) == 1 and different[0].startswith("model.hypermodel_sha256"):
@@ -338,7 +335,7 @@ def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord, stor
     if different:
         raise InputError(
             f"the study {record.name} was begun with other settings ({'; '.join(different)}): go on with it by "
-            f"`{to_go_on(record.spec, 'resume', *as_option(storage))}`, or begin another with --name"
+            f"`{to_go_on(record.spec, 'resume', *as_option(location))}`, or begin another with --name"
         )
     if dataset.sha256 != record.dataset.sha256:
         raise InputError(

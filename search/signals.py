@@ -8,17 +8,18 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `--help` needs no pydantic
+    from storage.location import Location
     from studies.spec import StudySpec
 
 
 class StoppedBySignal(BaseException):
     """A second signal came; whatever is under way is given up."""
 
-    def __init__(self, number: int, spec: "StudySpec", storage: str | None) -> None:
+    def __init__(self, number: int, spec: "StudySpec", location: "Location") -> None:
         super().__init__(number)
         self.number = number
         self.spec = spec
-        self.storage = storage
+        self.location = location
 
 
 class Received:
@@ -29,7 +30,7 @@ class Received:
 
 
 @contextmanager
-def graceful_stop(stop: Callable[[], None], spec: "StudySpec", storage: str | None) -> Iterator[Received]:
+def graceful_stop(stop: Callable[[], None], spec: "StudySpec", location: "Location") -> Iterator[Received]:
     """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only.
 
     Whatever comes later is ignored: the process is ending. SIGHUP keeps its meaning: `nohup` works.
@@ -42,7 +43,7 @@ def graceful_stop(stop: Callable[[], None], spec: "StudySpec", storage: str | No
             received.number = number
             stop()
         elif received.count == 2:
-            raise StoppedBySignal(received.number, spec, storage)
+            raise StoppedBySignal(received.number, spec, location)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

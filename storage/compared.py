@@ -7,6 +7,7 @@ from sqlalchemy.sql.functions import count
 
 from storage.confirmed import read_conclusion
 from storage.database import Database
+from storage.location import command
 from storage.queries import StudyRecord, get_study, list_trials, read_answer
 from storage.reports.comparison.value import ComparedStudy, Comparison, compared, side_by_side
 from storage.tables import EpochRow, RunRow
@@ -18,7 +19,8 @@ def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
     different = list(dict.fromkeys(names))
     if len(different) < 2:
         given = f"given was {different[0]!r} alone" if different else "none was given"
-        raise InputError(f"a comparison takes at least two studies: {given}; `regsearch list` shows which there are")
+        shows = command(database.location, "list")
+        raise InputError(f"a comparison takes at least two studies: {given}; {shows} shows which there are")
     studies = [get_study(database, name) for name in different]
     return side_by_side([_compared(database, study) for study in studies])
 

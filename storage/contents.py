@@ -70,6 +70,7 @@ def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCo
 def read_status(database: Database, study: StudyRecord) -> Status:
     """Return how a study goes."""
     return Status(
+        location=database.location,
         answer=read_answer(database, study),
         holder=database.holder(study.name),
         runs=list_runs(database, study),

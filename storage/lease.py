@@ -165,7 +165,7 @@ class Lease:
             if is_mine:
                 return
             if (seen is not None and row.beat_at != seen) or time.monotonic() > deadline:
-                raise held_error(self._study, _holder(row))
+                raise held_error(self._server, self._study, _holder(row))
             seen = row.beat_at
             time.sleep(_POLL_SECONDS)
 

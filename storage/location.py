@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -25,9 +26,11 @@ class Server:
 
     Attributes:
         url: with all that libpq needs and is not told elsewhere (PGPASSFILE, PGPASSWORD, PGSSLMODE, ...).
+        given: the storage URL, or @FILE, as the user gave it.
     """
 
     url: sqlalchemy.URL = field(repr=False)
+    given: str = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         where = {name: value for name, value in self.url.query.items() if name in ("host", "port")}
@@ -40,6 +43,11 @@ Location: TypeAlias = Path | Server
 """The absolute path of a file, or a server."""
 
 
+def usual_storage() -> str:
+    """Return the storage where none is given: $REGSEARCH_STORAGE, else regsearch.db in the current folder."""
+    return os.environ.get("REGSEARCH_STORAGE") or "sqlite:///regsearch.db"
+
+
 def location_of(storage: str) -> Location:
     """Return what a storage URL names: the absolute path of a file, or a server.
 
@@ -50,23 +58,38 @@ def location_of(storage: str) -> Location:
     the URL is repeated: it may hold a password, and in a mistyped one that may stand anywhere.
     """
     if storage.startswith("@"):
-        return _located(_url_in(Path(storage.removeprefix("@"))))
-    return _located(storage)
+        return _located(_url_in(Path(storage.removeprefix("@"))), storage)
+    return _located(storage, storage)
 
 
-def shown(storage: str) -> str:
-    """Return a storage URL, or @FILE, as the user gave it, but for a password, which PGPASSFILE or PGPASSWORD give."""
-    if not storage.startswith(_POSTGRES):
-        return storage  # a file has none
-    url = sqlalchemy.make_url(storage)
+def as_option(location: Location) -> tuple[str, ...]:
+    """Return the option with which a command of the shell uses a database; none for the usual one.
+
+    It has no password: PGPASSFILE or PGPASSWORD give that.
+    """
+    with suppress(InputError):
+        if location == location_of(usual_storage()):
+            return ()
+    return ("--storage", shlex.quote(_shown(location)))
+
+
+def command(location: Location, *words: str) -> str:
+    """Return a command for a database as a shell takes it, in signs that set it off from a message."""
+    return f"`{shlex.join(['regsearch', *words])}{''.join(f' {word}' for word in as_option(location))}`"
+
+
+def _shown(location: Location) -> str:
+    """Return a storage URL, or @FILE, as the user gave it, but for a password."""
+    if isinstance(location, Path):
+        here = Path.cwd()
+        name = location.relative_to(here) if location.is_relative_to(here) else location
+        return str(sqlalchemy.URL.create("sqlite", database=str(name)))
+    if location.given.startswith("@"):
+        return location.given
+    url = location.url.set(drivername=location.given.partition(":")[0])
     options = {name: given for name, given in url.query.items() if "password" not in name}
     parts = (url.drivername, url.username, None, url.host, url.port, url.database, options)
     return sqlalchemy.URL.create(*parts).render_as_string()
-
-
-def as_option(storage: str | None) -> tuple[str, ...]:
-    """Return the option with which a command has the same storage, as a shell takes it, but for a password."""
-    return () if storage is None else ("--storage", shlex.quote(shown(storage)))
 
 
 def files_folder(location: Location) -> Path:
@@ -110,13 +133,13 @@ def _url_in(file: Path) -> str:
     return lines[0]
 
 
-def _located(url: str) -> Location:
+def _located(url: str, given: str) -> Location:
     try:
         parsed = sqlalchemy.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
         raise InputError("the storage URL can't be parsed; it is written like sqlite:///regsearch.db") from None
     if parsed.drivername in _POSTGRES:
-        return _server(parsed)
+        return _server(parsed, given)
     if parsed.get_backend_name() == "postgres":
         raise InputError(f"postgres:// is no storage URL any more: write {_POSTGRES[1]}://")
     if parsed.get_backend_name() == "postgresql":
@@ -128,19 +151,19 @@ def _located(url: str) -> Location:
     return _file(url, parsed)
 
 
-def _server(parsed: sqlalchemy.URL) -> Server:
+def _server(parsed: sqlalchemy.URL, given: str) -> Server:
     if not parsed.database and not os.environ.get("PGDATABASE"):
         raise InputError(f"the storage URL names no database: write {_POSTGRES[1]}://USER@HOST/DATABASE")
-    for name, given in parsed.query.items():
-        if not isinstance(given, str) and name not in ("host", "port"):  # those are of several servers
+    for name, value in parsed.query.items():
+        if not isinstance(value, str) and name not in ("host", "port"):  # those are of several servers
             raise InputError("the storage URL has an option behind ? more than once")
-        if name == "port" and not re.fullmatch(r"[0-9,]*", given if isinstance(given, str) else ",".join(given)):
+        if name == "port" and not re.fullmatch(r"[0-9,]*", value if isinstance(value, str) else ",".join(value)):
             raise InputError("the storage URL has a port that is no number")
     if any("\0" in str(part) for part in parsed):
         raise InputError("the storage URL holds a NUL character")
     if "@" in f"{parsed.host}{parsed.database}":
         raise InputError("the storage URL can't be parsed: in a password, @ is written %40, and / is written %2F")
-    return Server(parsed.set(drivername=_POSTGRES[1]))
+    return Server(parsed.set(drivername=_POSTGRES[1]), given)
 
 
 def _file(url: str, parsed: sqlalchemy.URL) -> Path:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from storage.location import Location, files_folder
+from storage.location import Location, command, files_folder
 from storage.translation import translated_errors
 from studies.errors import InputError, StorageError
 
@@ -39,7 +39,7 @@ class StudyLock:
 
     def __init__(self, database: Path, study: str) -> None:
         self._path = _lock_path(database, study)
-        self._study = study
+        self._database, self._study = database, study
         self._file: TextIO | None = None
 
     def __enter__(self) -> "StudyLock":
@@ -63,7 +63,7 @@ class StudyLock:
         else:
             holder = _read_holder(self._file)
             self._file.close()
-            raise held_error(self._study, holder)
+            raise held_error(self._database, self._study, holder)
         me = Holder(host=socket.gethostname(), pid=os.getpid(), since=datetime.now(UTC).isoformat(timespec="seconds"))
         self._file.truncate(0)
         self._file.write(json.dumps(asdict(me)))
@@ -74,11 +74,11 @@ class StudyLock:
             self._file.close()
 
 
-def held_error(study: str, holder: Holder | None) -> InputError:
+def held_error(location: Location, study: str, holder: Holder | None) -> InputError:
     """Return what is said to whoever comes second."""
     return InputError(
         f"the study {study} is being searched by {holder or 'another process'}; "
-        f"wait for it, or stop it with `regsearch stop {study}`"
+        f"wait for it, or stop it with {command(location, 'stop', study)}"
     )
 
 

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from sqlalchemy import select, text
 
 from storage.database import Database
+from storage.location import command
 from storage.lock import weights_file
 from storage.tables import EpochRow, RunRow, StudyRow
 from studies.errors import InputError, StorageError
@@ -310,7 +311,8 @@ def get_trial(database: Database, study: StudyRecord, number: int) -> TrialRecor
     with database.read() as connection:
         found = _trials(connection, study, number, number) if 0 <= number < 2**63 else []
     if not found:
-        raise InputError(f"{study.name} has no trial {number}; see `regsearch trials {study.name}`")
+        see = command(database.location, "trials", study.name)
+        raise InputError(f"{study.name} has no trial {number}; see {see}")
     return found[0]
 
 

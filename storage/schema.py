@@ -1,13 +1,12 @@
 """Which schema a database has: Optuna's and our own, each with a version table of its own."""
 
-import shlex
 from collections.abc import Container
 from pathlib import Path
 
 import optuna
 import sqlalchemy
 
-from storage.location import Location
+from storage.location import Location, Server, command
 from storage.tables import Base
 from studies.errors import StorageError
 
@@ -27,13 +26,13 @@ class NoStudiesError(StorageError):
 
 def migrate(engine: sqlalchemy.Engine) -> None:
     """Create our tables, or bring them to the newest schema, in one transaction."""
-    from alembic import command
+    from alembic import command as alembic
     from alembic.config import Config
 
     with engine.begin() as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        command.upgrade(config, "head")
+        alembic.upgrade(config, "head")
 
 
 def is_there(connection: sqlalchemy.Connection) -> bool:
@@ -99,12 +98,10 @@ def _if_known(
 
 def _outdated_error(location: Location, whose: str, revision: str, works_with: str) -> StorageError:
     behind = f"{location} has {whose} schema {revision}, this version works with {works_with}"
-    if isinstance(location, Path):
-        url = sqlalchemy.URL.create("sqlite", database=str(location))
-        how = f"upgrade it, keeping a backup, with `regsearch upgrade --storage {shlex.quote(str(url))}`"
-    else:
-        how = "make a backup with the server's tools, then upgrade it with `regsearch upgrade`, with the same storage"
-    return StorageError(f"{behind}: {how}")
+    if isinstance(location, Server):
+        by = "`optuna storage upgrade`" if works_with == OPTUNA_SCHEMA else command(location, "upgrade")
+        return StorageError(f"{behind}: make a backup with the server's tools, then upgrade it with {by}")
+    return StorageError(f"{behind}: upgrade it, keeping a backup, with {command(location, 'upgrade')}")
 
 
 def _revision(connection: sqlalchemy.Connection, table: str) -> str | None:

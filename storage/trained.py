@@ -11,6 +11,7 @@ from sqlalchemy import select
 from storage.confirmation import median_seed
 from storage.confirmed import read_conclusion
 from storage.database import Database
+from storage.location import command
 from storage.lock import finalist_weights_file
 from storage.queries import METRICS, StudyRecord, best_trial, get_trial, kept_weights
 from storage.reports.conclusion import Conclusion, FinalistResult
@@ -56,7 +57,8 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
         return _winner(database, study, conclusion)
     trial = best_trial(database, study) if number is None else get_trial(database, study, number)
     if trial is None:
-        raise NoResultError(f"no trial of {study.name} is complete yet; see `regsearch status {study.name}`")
+        see = command(database.location, "status", study.name)
+        raise NoResultError(f"no trial of {study.name} is complete yet; see {see}")
     if trial.state != "complete":
         raise InputError(f"trial {trial.number} of {study.name} is {trial.state}: only a complete one can be exported")
     if trial.weights_sha256 is None and "epochs" not in trial.metrics:

@@ -17,7 +17,7 @@ from storage.backup import write_copy
 from storage.location import Location, Server, files_folder
 from storage.sqlite import check_is_there, checking, connector, make_engine, no_other_opens, open_for_reading
 from storage.translation import translated_errors
-from studies.errors import InputError, StorageError
+from studies.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,10 @@ def _upgrade_on_server(server: Server) -> Upgrade:
     postgres = opening.of_kind(server)
     with translated_errors(server), postgres.alone(server) as (engine, searched):
         with engine.connect() as connection:
+            if not sqlalchemy.inspect(connection).get_table_names():
+                raise schema.NoStudiesError(f"{server} is empty: there is nothing to upgrade")
+            schema.check_optuna(connection, server)
             steps = _steps_of(connection, server)
-            if schema.outdated_optuna(connection, server) is not None:
-                raise StorageError(f"{server} has an earlier Optuna's schema: run `optuna storage upgrade` on it first")
         if steps and searched:
             raise _searched_error(server, *next(iter(searched.items())))
         if steps:

@@ -32,6 +32,7 @@ from studies.trial import TrialTask
 _COMMAND = (sys.executable, "-P", "-m", "search.engines.ray_gateway")
 _MOST_WORKERS = 1024
 _STOP_SECONDS = 4.0
+_ANSWER_SECONDS = 60.0  # what is no Ray may take a connection, and say nothing for minutes
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
 
 
@@ -113,6 +114,7 @@ class RayEngine:
                 log_prefix=str(log_prefix),
                 cpus=self._cpus,
                 gpus=self._gpus,
+                answer_seconds=_ANSWER_SECONDS,
                 node=NodeSetup(
                     setup=setup,
                     machine=this_machine(),

@@ -15,8 +15,8 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from math import ceil
 from multiprocessing.connection import Connection
 from typing import Any
@@ -75,7 +75,8 @@ def _serve(begin: Begin, connection: Connection, happened: "queue.SimpleQueue[tu
     workers = RayWorkers(begin, connection.send, lambda *what: happened.put(what))
     said: Places | None = None
     try:
-        _connect(begin)
+        with _no_longer_than(begin, connection):
+            _connect(begin)
         data = []
         if begin.address is not None:
             dataset = load_data(begin.node.setup)
@@ -96,6 +97,29 @@ def _serve(begin: Begin, connection: Connection, happened: "queue.SimpleQueue[tu
         connection.send(error)
     finally:
         workers.close()
+
+
+@contextmanager
+def _no_longer_than(begin: Begin, connection: Connection) -> Iterator[None]:
+    """End this process, with a word to the coordinator, where a cluster doesn't let it in for so long."""
+
+    def end() -> None:
+        connection.send(
+            UnavailableError(
+                f"what is at {begin.address} took a connection and then said nothing for {begin.answer_seconds:g} s: "
+                "see that it is the address of a Ray head, and that the cluster is well"
+            )
+        )
+        shutil.rmtree(begin.folder, ignore_errors=True)
+        os._exit(1)
+
+    timer = threading.Timer(begin.answer_seconds, end)
+    if begin.address is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _end_ray(*, is_ours: bool) -> None:

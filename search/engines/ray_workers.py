@@ -56,6 +56,7 @@ class Begin:
         log_prefix: worker n's log is `{log_prefix}{n}.log`.
         node: what each node must know.
         cpus, gpus: of each worker.
+        answer_seconds: for how long a cluster may take to let this one in.
     """
 
     address: str | None
@@ -65,6 +66,7 @@ class Begin:
     node: NodeSetup
     cpus: float
     gpus: float
+    answer_seconds: float
 
 
 @dataclass(kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from storage.location import as_option
+from storage.location import Location, as_option
 from storage.lock import Holder
 from storage.queries import Answer, RunRecord
 from storage.reports.answer import counts_json, counts_line, dataset_json, dataset_line
@@ -29,6 +29,7 @@ class ConfirmationProgress:
 class Status:
     """What `status` says."""
 
+    location: Location
     answer: Answer
     holder: Holder | None
     runs: list[RunRecord]
@@ -62,11 +63,11 @@ class Status:
         return (self.answer.study.spec.budget.trials - self.answer.counts.finished) / self.trials_per_minute
 
 
-def as_text(status: Status, storage: str | None = None) -> str:
-    """Return it for a person, with the commands for that storage."""
+def as_text(status: Status) -> str:
+    """Return it for a person, with the commands for its storage."""
     answer = status.answer
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
-    lines.append(_what_now(status, as_option(storage)))
+    lines.append(_what_now(status))
     if status.trials_per_minute is not None:
         left = "" if status.minutes_left is None else f", about {status.minutes_left:.0f} minutes left"
         lines.append(f"Pace: {status.trials_per_minute:.1f} trials a minute{left}")
@@ -81,8 +82,8 @@ def as_text(status: Status, storage: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def _what_now(status: Status, options: tuple[str, ...]) -> str:
-    study = status.answer.study
+def _what_now(status: Status) -> str:
+    study, options = status.answer.study, as_option(status.location)
     if status.holder is not None:
         return f"Searched now by {status.holder}"
     if not status.is_searched:

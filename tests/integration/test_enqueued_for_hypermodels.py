@@ -67,7 +67,10 @@ def test_where_the_defaults_were_not_tried_the_answer_does_not_say_that_they_fai
     assert "what it gains is not known, since the defaults were not confirmed." in " ".join(str(result).split())
 
 
-def test_the_line_that_says_how_to_go_on_has_trust_code(own: Own, search: Search) -> None:
-    assert how_to_resume(own(1).answer.study.spec, None) == "go on with: regsearch resume smoke --trust-code"
-    plain = search(name="plain", trials=1, confirm=False)
-    assert how_to_resume(plain.answer.study.spec, None) == "go on with: regsearch resume plain"
+def test_the_line_that_says_how_to_go_on_has_trust_code(
+    own: Own, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owns, plain = own(1), search(name="plain", trials=1, confirm=False)
+    monkeypatch.setenv("REGSEARCH_STORAGE", storage)
+    assert how_to_resume(owns.answer.study.spec, owns.location) == "go on with: regsearch resume smoke --trust-code"
+    assert how_to_resume(plain.answer.study.spec, plain.location) == "go on with: regsearch resume plain"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import signal
+import socket
 import sys
 import threading
 import time
@@ -290,6 +291,21 @@ def test_an_address_that_is_none_is_bad_input_and_not_repeated(address: str) -> 
     ) as told:
         RayEngine(address)
     assert "secret" not in str(told.value)
+
+
+def test_what_is_no_ray_and_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.engines.ray._ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        engine = RayEngine(address)
+        engine.start(TrainerSetup(spec=SPEC, source="digits", sha256="0" * 64), 1, tmp_path / "w-")
+        try:
+            says = f"what is at {address} took a connection and then said nothing for 0.5 s: see that it is"
+            with pytest.raises(UnavailableError, match=says):
+                for _ in range(300):
+                    engine.wait(lambda event: False, 0.1)
+        finally:
+            engine.stop()
 
 
 def test_without_enough_gpus_a_ray_of_its_own_is_refused_before_anything_is_written() -> None:

@@ -3,6 +3,8 @@
 import gc
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -24,7 +26,7 @@ from search import api, cli, engines
 from search.engines.inline import InlineEngine
 from search.result import RunResult
 from storage.integrity import check_integrity
-from storage.location import Server, as_option, files_folder, location_of
+from storage.location import Server, as_option, command, files_folder, location_of
 from storage.opening import open_for_reading, open_for_writing
 from studies.errors import InputError, StorageError, UnavailableError
 
@@ -270,6 +272,17 @@ def test_a_schema_of_its_own_is_a_database_of_its_own(search: Search, storage: s
 
 
 @needs_postgres
+def test_what_regsearch_does_not_upgrade_on_a_server_is_said(search: Search, storage: str) -> None:
+    with pytest.raises(StorageError, match="is empty: there is nothing to upgrade"):
+        api.upgrade(storage=storage)
+    search(trials=1)
+    postgres.execute(storage, "update alembic_version set version_num = 'v3.0.0.d'")
+    for command_of in (api.statuses, api.upgrade):
+        with pytest.raises(StorageError, match=r"has Optuna's schema v3.0.0.d.* with `optuna storage upgrade`"):
+            command_of(storage=storage)
+
+
+@needs_postgres
 def test_an_earlier_schema_is_upgraded_unless_a_study_is_searched(search: Search, storage: str) -> None:
     search(trials=3)
     before = rows(storage)
@@ -285,7 +298,7 @@ def test_an_earlier_schema_is_upgraded_unless_a_study_is_searched(search: Search
         "update regsearch_version set version_num = '0002'",
     ):
         postgres.execute(storage, statement)
-    how = r"has regsearch's schema 0002.*make a backup .* `regsearch upgrade`, with the same storage"
+    how = rf"has regsearch's schema 0002.*make a backup .* `regsearch upgrade --storage {re.escape(storage)}`"
     with pytest.raises(StorageError, match=how):
         api.statuses(storage=storage)
     postgres.execute(
@@ -508,8 +521,24 @@ def test_files_of_a_server_lie_where_the_user_says(tmp_path: Path, monkeypatch: 
     assert files_folder(where).parent == tmp_path / ".local" / "share" / "regsearch"
 
 
-def test_a_hint_can_be_pasted_and_has_no_password() -> None:
+def test_a_hint_can_be_pasted_and_has_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REGSEARCH_STORAGE", raising=False)
     given = f"postgresql://me:{SECRET}@host/db?sslpassword={SECRET}&sslmode=require"
-    assert as_option(given) == ("--storage", "'postgresql://me@host/db?sslmode=require'")
-    assert as_option("@my url") == ("--storage", "'@my url'")
-    assert as_option(None) == ()
+    assert as_option(location_of(given)) == ("--storage", "'postgresql://me@host/db?sslmode=require'")
+    (tmp_path / "my url").write_text(given)
+    (tmp_path / "my url").chmod(0o600)
+    assert as_option(location_of("@my url")) == ("--storage", "'@my url'")
+    assert as_option(location_of("sqlite:///my.db")) == ("--storage", "sqlite:///my.db")
+    assert as_option(location_of("sqlite:////else where/my.db")) == ("--storage", "'sqlite:////else where/my.db'")
+    odd = tmp_path / "a:b@c {x} %20.db"
+    (option,) = shlex.split(as_option(odd)[1])
+    assert location_of(option) == odd
+    assert as_option(location_of("sqlite:///regsearch.db")) == ()
+    monkeypatch.setenv("REGSEARCH_STORAGE", given)
+    assert as_option(location_of(given)) == ()
+    assert command(location_of(given), "best", "my study") == "`regsearch best 'my study'`"
+    there = command(location_of("sqlite:///regsearch.db"), "best", "smoke")
+    assert there == "`regsearch best smoke --storage sqlite:///regsearch.db`"
+    monkeypatch.setenv("REGSEARCH_STORAGE", "no URL")
+    assert as_option(location_of("sqlite:///my.db")) == ("--storage", "sqlite:///my.db")
