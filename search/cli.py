@@ -30,8 +30,8 @@ from search.options import (
     made,
 )
 from search.output import (
-    how_to_resume,
     print_,
+    print_best,
     print_enqueued,
     print_export,
     print_or_save,
@@ -39,11 +39,10 @@ from search.output import (
     progress_for,
     rendered_comparison,
     rendered_report,
-    width,
     write,
 )
 from search.signals import StoppedBySignal
-from studies.errors import InputError, NoResultError, RegsearchError, one_line
+from studies.errors import InputError, RegsearchError, one_line
 
 _PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL that stands where it shouldn't, and so in a message
 
@@ -229,20 +228,8 @@ def trials(
 def best(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show the answer so far: the confirmed one, or the best trial."""
     from search import api
-    from storage.location import command, location_of
-    from storage.reports.document import answer_json
-    from storage.reports.text import answer_as_text
 
-    found, conclusion = api.answer(name, storage=storage), api.conclusion(name, storage=storage)
-    if found.best is None:
-        see = command(location_of(api.storage_url(storage)), "status", name)
-        raise NoResultError(f"no trial of {name} is complete yet; see {see}")
-    print_(
-        found,
-        as_json,
-        lambda answer: answer_as_text(answer, conclusion, width()),
-        lambda answer: answer_json(answer, conclusion),
-    )
+    print_best(api.answer(name, storage=storage), api.conclusion(name, storage=storage), as_json, storage)
 
 
 @app.command()
@@ -310,10 +297,9 @@ def enqueue(
 ) -> None:
     """Try settings of your own next; the sampler chooses what you leave open."""
     from search import api
-    from storage.location import location_of
 
     number, study = api.enqueue(name, params, storage=storage)
-    print_enqueued(number, study, params, location_of(api.storage_url(storage)))
+    print_enqueued(number, study, params, storage)
 
 
 @app.command()
@@ -411,7 +397,7 @@ def main() -> NoReturn:
     except _UsageError as error:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StoppedBySignal as stopped:
-        _exit_with(how_to_resume(stopped.spec, stopped.location), 128 + stopped.number)
+        _exit_with(f"go on with: {stopped.to_go_on}", 128 + stopped.number)
     except (typer.Abort, KeyboardInterrupt):
         _exit_with("stopped before anything was begun; the same command begins or goes on", 130)
     sys.exit(code if isinstance(code, int) else 0)

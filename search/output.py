@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from search.result import RunResult
     from search.study_export import Export
     from storage.location import Location
-    from storage.queries import StudyRecord
+    from storage.queries import Answer, StudyRecord
     from storage.reports.comparison.value import Comparison
+    from storage.reports.conclusion import Conclusion
     from storage.reports.content import ReportContent
     from studies.spec import StudySpec
 
@@ -124,16 +125,31 @@ def print_export(done: "Export") -> None:
     write("\n".join([dataset_line(done.study.dataset), exported, *lines, ""]))
 
 
-def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], location: "Location") -> None:
+def print_best(answer: "Answer", conclusion: "Conclusion | None", as_json: bool, storage: str | None) -> None:
+    """Print the answer so far; raises NoResultError where no trial is complete."""
+    from search.api import storage_url
+    from storage.location import command, location_of
+    from storage.reports.document import answer_json
+    from storage.reports.text import answer_as_text
+
+    if answer.best is None:
+        name = answer.study.name
+        see = command(location_of(storage_url(storage)), "status", name)
+        raise NoResultError(f"no trial of {name} is complete yet; see {see}")
+    print_(answer, as_json, lambda a: answer_as_text(a, conclusion, width()), lambda a: answer_json(a, conclusion))
+
+
+def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:
     """Print which trial will try settings, and whether the study gets so far."""
-    from storage.location import as_option
+    from search.api import storage_url
+    from storage.location import as_option, location_of
 
     print(f"trial {number} of {study.name} will try {', '.join(params)}")
     total = study.spec.budget.trials
     if number >= total:
+        options = ("--trials", str(number + 1), *as_option(location_of(storage_url(storage))))
         print(
-            f"it lies beyond the study's total of {total}: raise it with "
-            f"`{to_go_on(study.spec, 'resume', '--trials', str(number + 1), *as_option(location))}`",
+            f"it lies beyond the study's total of {total}: raise it with `{to_go_on(study.spec, 'resume', *options)}`",
             file=sys.stderr,
         )
 

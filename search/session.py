@@ -150,7 +150,8 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         )
         database.gives_up, database.says = lambda: phases.is_stopping, options.progress.message
         database.lock_seconds = _LOCK_SECONDS
-        handled = graceful_stop(phases.stop, spec, location) if options.handle_signals else None
+        resume = to_go_on(spec, "resume", *as_option(location))
+        handled = graceful_stop(phases.stop, resume) if options.handle_signals else None
         received = Received()
         try:
             with handled or nullcontext(received) as received:
@@ -167,7 +168,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         except UnavailableError:
             if received.number is None:
                 raise
-            raise StoppedBySignal(received.number, spec, location) from None  # the answer can wait, too
+            raise StoppedBySignal(received.number, resume) from None  # the answer can wait, too
 
 
 def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:

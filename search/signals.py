@@ -5,21 +5,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # `--help` needs no pydantic
-    from storage.location import Location
-    from studies.spec import StudySpec
 
 
 class StoppedBySignal(BaseException):
     """A second signal came; whatever is under way is given up."""
 
-    def __init__(self, number: int, spec: "StudySpec", location: "Location") -> None:
+    def __init__(self, number: int, to_go_on: str) -> None:
         super().__init__(number)
         self.number = number
-        self.spec = spec
-        self.location = location
+        self.to_go_on = to_go_on  # the command
 
 
 class Received:
@@ -30,7 +24,7 @@ class Received:
 
 
 @contextmanager
-def graceful_stop(stop: Callable[[], None], spec: "StudySpec", location: "Location") -> Iterator[Received]:
+def graceful_stop(stop: Callable[[], None], to_go_on: str) -> Iterator[Received]:
     """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only.
 
     Whatever comes later is ignored: the process is ending. SIGHUP keeps its meaning: `nohup` works.
@@ -43,7 +37,7 @@ def graceful_stop(stop: Callable[[], None], spec: "StudySpec", location: "Locati
             received.number = number
             stop()
         elif received.count == 2:
-            raise StoppedBySignal(received.number, spec, location)
+            raise StoppedBySignal(received.number, to_go_on)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

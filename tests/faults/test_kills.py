@@ -111,7 +111,9 @@ def test_workers_killed_at_random_are_replaced(tmp_path: Path, storage: str) -> 
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(tmp_path: Path, storage: str, count: int) -> None:
+def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(
+    tmp_path: Path, storage: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with start(tmp_path, "run", "smoke", "--trials", "500", "--trust-code", "--set", write_code(tmp_path)) as process:
         wait_for(lambda: count_finished(storage) > 2)
         for _ in range(count):
@@ -121,7 +123,10 @@ def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(tmp_path: Path
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "go on with: regsearch resume smoke --trust-code"
     found = api.status("smoke", storage=storage)
-    assert f"go on with: regsearch resume smoke --storage {storage} --trust-code" in status.as_text(found)
+    assert "go on with: regsearch resume smoke --trust-code" in status.as_text(found)
+    monkeypatch.chdir(tmp_path.parent)
+    there = f"--storage sqlite:///{tmp_path.name}/regsearch.db"
+    assert f"go on with: regsearch resume smoke {there} --trust-code" in status.as_text(found)
 
 
 def test_signals_are_heard_while_another_process_locks_the_database(tmp_path: Path, storage: str) -> None:
