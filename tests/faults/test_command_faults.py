@@ -125,7 +125,7 @@ def replace(path: Path, make: Callable[[Path], Any]) -> None:
 
 
 OF_OURS = sorted(Base.metadata.tables)
-NEWER, OLDER = "schema v9, this version works with", r"`regsearch upgrade --storage sqlite:////\S+/test\.db`"
+NEWER, OLDER = "schema v9, this version works with", r"`regsearch upgrade --storage sqlite:///test\.db`"
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "garbage": (lambda path: path.write_bytes(b"no database" * 1000), "is damaged or no database"),
     "half a header": (lambda path: path.write_bytes(path.read_bytes()[:50]), "is damaged or no database"),

@@ -588,7 +588,7 @@ def test_after_a_kill_in_a_confirmation_status_and_list_say_how_to_go_on(
         (listed,) = studies.as_json([found])["studies"]
         return status.as_text(found).splitlines()[2], listed["state"]
 
-    resume = f"regsearch resume smoke --storage {storage}"
+    resume = "regsearch resume smoke --storage sqlite:///test.db"
     assert told() == (f"Its confirmation isn't finished; go on with: {resume}", "stopped")
     api.resume("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer))
     assert told() == ("It is done.", "done")  # what failed is not gone on with
@@ -597,7 +597,7 @@ def test_after_a_kill_in_a_confirmation_status_and_list_say_how_to_go_on(
 def test_a_study_that_is_not_confirmed_yet_is_said_to_be(search: Search, storage: str) -> None:
     search(settings=SMALL, confirm=False)
     found = status.as_text(api.status("smoke", storage=storage))
-    assert f"It is searched, but not confirmed: regsearch confirm smoke --storage {storage}" in found
+    assert "It is searched, but not confirmed: regsearch confirm smoke --storage sqlite:///test.db" in found
 
 
 def test_a_timeout_ends_it_gently(search: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,10 +241,10 @@ def test_a_time_that_was_over_before_any_trial_began_is_no_failure(
             time.sleep(0.1)
 
     result = search(timeout="1s", engine=Full(fakes.FakeTrainer))
-    print_result(result, False, None)
+    print_result(result, False)
     said = capsys.readouterr()
     assert "The search ended: its time was over." in said.out
-    assert said.err == "go on with: regsearch resume smoke\n"
+    assert said.err == "go on with: regsearch resume smoke --storage sqlite:///test.db\n"
 
 
 def test_another_question_is_refused_with_the_differing_keys(search: Search, storage: str) -> None:
