@@ -1,5 +1,6 @@
 """The command line: each command parses, makes one call, and prints; answers to stdout, talk to stderr."""
 
+import gc
 import io
 import json
 import os
@@ -44,6 +45,7 @@ from search.output import (
 from search.signals import StoppedBySignal
 from studies.errors import InputError, RegsearchError, one_line
 
+_ALLOCATIONS = 50_000  # before garbage is looked for: of a short command's time that took a seventh
 _PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL that stands where it shouldn't, and so in a message
 
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # typer's own copy
@@ -384,6 +386,7 @@ def main() -> NoReturn:
     """Run the command line and exit with its code."""
     if sys.platform == "win32":
         _exit_with("regsearch runs on Linux and macOS; on Windows, use it inside WSL", 2)
+    gc.set_threshold(_ALLOCATIONS)
     try:
         if sys.stdout is None:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - `>&-`: nobody wants the answer

@@ -1,5 +1,6 @@
 """What tests share: specs, data, databases, and coordinators with a trainer of milliseconds."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -32,6 +33,18 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.option.basetemp = tempfile.mkdtemp(prefix="regsearch-tests-", dir=_MEMORY)
     config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def pytest_collection_finish() -> None:
+    """Let this process, where test modules imported TensorFlow, be like a worker: one thread, no garbage in what stays.
+
+    With more threads there would be no trainer in this process, once another test used TensorFlow.
+    """
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(1)
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
