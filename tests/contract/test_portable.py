@@ -110,12 +110,17 @@ def fill(optunas: BaseStorage, engine: sqlalchemy.Engine) -> None:
         connection.execute(sqlalchemy.insert(EpochRow), {"study_uuid": UUID, "number": 7, **figures, "epoch": 7})
 
 
-@contextmanager
-def sqlite(folder: Path) -> Iterator[sqlalchemy.Engine]:
-    path = folder / "test.db"
+@pytest.fixture(scope="module")
+def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "test.db"
     with open_for_writing(path) as database:
         fill(database.storage, database.engine)
-    engine = make_engine(path, writing=True)
+    return path
+
+
+@pytest.fixture
+def sqlite(sqlite_file: Path) -> Iterator[sqlalchemy.Engine]:
+    engine = make_engine(sqlite_file, writing=True)
     yield engine
     engine.dispose()
 
@@ -173,28 +178,28 @@ def test_all_plain_sql_is_among_the_statements() -> None:
             assert "exec_driver_sql" not in path.read_text(), path
 
 
-def test_every_statement_finds_or_writes_rows_of_the_study_here(tmp_path: Path) -> None:
+def test_every_statement_finds_or_writes_rows_of_the_study_here(sqlite: sqlalchemy.Engine) -> None:
     """So that what both databases give alike isn't alike because it is nothing."""
-    with sqlite(tmp_path) as engine, engine.connect() as connection:
+    with sqlite.connect() as connection:
         for name, statement in STATEMENTS.items():
             assert rows_of(connection, statement), name
 
 
 @needs_postgres
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_a_statement_gives_the_same_on_both(name: str, tmp_path: Path, postgres: sqlalchemy.Engine) -> None:
-    with sqlite(tmp_path) as engine, engine.connect() as there, postgres.connect() as here:
+def test_a_statement_gives_the_same_on_both(name: str, sqlite: sqlalchemy.Engine, postgres: sqlalchemy.Engine) -> None:
+    with sqlite.connect() as there, postgres.connect() as here:
         assert without_times(rows_of(here, STATEMENTS[name])) == without_times(rows_of(there, STATEMENTS[name]))
 
 
 @needs_postgres
 @pytest.mark.parametrize("best", [0, 5])
 def test_a_part_of_the_trials_is_the_same_on_both(
-    best: int, tmp_path: Path, postgres: sqlalchemy.Engine, monkeypatch: pytest.MonkeyPatch
+    best: int, sqlite: sqlalchemy.Engine, postgres: sqlalchemy.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("MOST", 12), ("BLOCK", 4), ("_BEST", best)):
         monkeypatch.setattr(history, name, value)
-    with sqlite(tmp_path) as engine, engine.connect() as there, postgres.connect() as here:
+    with sqlite.connect() as there, postgres.connect() as here:
         conditions = [history.condition(connection, 1, 24) for connection in (here, there)]
         assert conditions[0] == conditions[1]
         query = sqlalchemy.text(f"select number from trials where {conditions[0]} order by number")

@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT, Command
 from helpers import rows
 
-from search import api
+from search import api, cli
 from studies.study_file import json_schema
 
 
@@ -173,16 +173,26 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_an_exit_code(
-    command: Command, folder: Path, arguments: list[str], code: int, message: str
+    folder: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    """In this process: as one of its own, a command is tried everywhere else."""
     (folder / "garbage.db").write_bytes(b"garbage" * 1000)
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    done = command(*arguments)
-    assert done.returncode == code, done.stderr
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert done.stdout == ""
-    assert "S3NT1NEL" not in done.stderr
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["regsearch", *arguments])
+    with pytest.raises(SystemExit) as exited:
+        cli.main()
+    out, err = capfd.readouterr()
+    assert exited.value.code == code, err
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
+    assert "S3NT1NEL" not in err
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 

@@ -133,12 +133,12 @@ def test_a_hypermodel_is_searched_and_confirmed_on_two_nodes_as_here(cluster: Ra
     found = []
     for engine in (RayEngine(cluster.address), ProcessEngine()):
         storage, progress = f"sqlite:///{tmp_path}/{type(engine).__name__}.db", RecordingProgress()
-        options: dict[str, Any] = {"settings": [*settings, alone], "trials": 4, "workers": 2, "trust_code": True}
+        options: dict[str, Any] = {"settings": [*settings, alone], "trials": 3, "workers": 2, "trust_code": True}
         result = api.run("smoke", storage=storage, engine=engine, progress=progress, **options)
         assert result.confirmation is not None
         assert not progress.messages
         found.append((rows(storage), confirmation(storage)))
-    assert (len(found[0][0]), len(found[0][1]["confirmations"])) == (4, 6)
+    assert (len(found[0][0]), len(found[0][1]["confirmations"])) == (3, 6)
     assert found[0] == found[1]
 
 
