@@ -67,7 +67,7 @@ def as_option(location: Location) -> tuple[str, ...]:
 
     It has no password: PGPASSFILE or PGPASSWORD give that.
     """
-    with suppress(InputError):
+    with suppress(InputError, OSError):  # what is usual is no storage; the current folder is gone
         if location == location_of(usual_storage()):
             return ()
     return ("--storage", shlex.quote(_shown(location)))
@@ -81,15 +81,19 @@ def command(location: Location, *words: str) -> str:
 def _shown(location: Location) -> str:
     """Return a storage URL, or @FILE, as the user gave it, but for a password."""
     if isinstance(location, Path):
-        here = Path.cwd()
-        name = location.relative_to(here) if location.is_relative_to(here) else location
-        return str(sqlalchemy.URL.create("sqlite", database=str(name)))
+        return str(sqlalchemy.URL.create("sqlite", database=str(_from_here(location))))
     if location.given.startswith("@"):
         return location.given
     url = location.url.set(drivername=location.given.partition(":")[0])
     options = {name: given for name, given in url.query.items() if "password" not in name}
     parts = (url.drivername, url.username, None, url.host, url.port, url.database, options)
     return sqlalchemy.URL.create(*parts).render_as_string()
+
+
+def _from_here(path: Path) -> Path:
+    with suppress(ValueError, OSError):  # it lies elsewhere; the current folder is gone
+        return path.relative_to(Path.cwd())
+    return path
 
 
 def files_folder(location: Location) -> Path:

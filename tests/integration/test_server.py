@@ -541,4 +541,10 @@ def test_a_hint_can_be_pasted_and_has_no_password(tmp_path: Path, monkeypatch: p
     there = command(location_of("sqlite:///regsearch.db"), "best", "smoke")
     assert there == "`regsearch best smoke --storage sqlite:///regsearch.db`"
     monkeypatch.setenv("REGSEARCH_STORAGE", "no URL")
-    assert as_option(location_of("sqlite:///my.db")) == ("--storage", "sqlite:///my.db")
+    mine = location_of("sqlite:///my.db")
+    assert as_option(mine) == ("--storage", "sqlite:///my.db")
+    monkeypatch.delenv("REGSEARCH_STORAGE")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert as_option(mine) == ("--storage", f"sqlite:///{tmp_path}/my.db")
