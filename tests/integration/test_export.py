@@ -16,7 +16,7 @@ import fakes
 import keras
 import numpy as np
 import pytest
-from conftest import Command, RecordingProgress
+from conftest import Command
 from helpers import rows
 from own_data import save, write_idx, write_images
 
@@ -449,15 +449,15 @@ def test_a_script_on_a_folder_loads_the_rows_that_were_searched(
         assert np.array_equal(found[name], getattr(dataset, name)), name
 
 
-def test_the_library_says_that_it_trains_again(
-    search: Search, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, progress: RecordingProgress
-) -> None:
-    """Keras runs in this process already, so that its threads can't be set: that is said, and nothing is left."""
+def test_the_library_says_that_it_trains_again(search: Search, tmp_path: Path, storage: str) -> None:
+    """Where Keras runs in a process already, so that its threads can't be set, that is said, and nothing is left."""
     search(trials=1, engine=InlineEngine(fakes.FakeTrainer))
     for path in tmp_path.rglob("*.weights.npz"):
         path.unlink()
-    keras.ops.zeros(1)
-    with pytest.raises(NoResultError, match="can't be trained again in this process"):
-        api.export("smoke", tmp_path / "new", storage=storage, progress=progress)
-    assert progress.messages[-1] == "the weights of trial 0 are not kept: it is trained again"
+    script = f"import keras, search.api; keras.ops.zeros(1); search.api.export('smoke', 'new', storage={storage!r})"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the weights of trial 0 are not kept: it is trained again" in done.stderr
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("studies.errors.NoResultError: trial 0 can't be trained again in this process: Int")
     assert not (tmp_path / "new").exists()
