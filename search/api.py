@@ -201,7 +201,7 @@ def confirm(
         record = get_study(database, name)
         if best_trial(database, record) is None:
             see = command(database.location, "status", name)
-            raise InputError(f"no trial of {name} is complete, so there is nothing to confirm; see {see}")
+            raise InputError(f"no trial of {name} is complete, so there is nothing to confirm; see `{see}`")
     spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
     if not spec.confirm.seeds:
         raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 3")

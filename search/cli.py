@@ -42,7 +42,7 @@ from search.output import (
     rendered_report,
     write,
 )
-from search.signals import StoppedBySignal
+from search.signals import Interrupted, StoppedBySignal, raise_interrupted
 from studies.errors import InputError, RegsearchError, one_line
 
 _ALLOCATIONS = 50_000  # before garbage is looked for: of a short command's time that took a seventh
@@ -387,6 +387,7 @@ def main() -> NoReturn:
     if sys.platform == "win32":
         _exit_with("regsearch runs on Linux and macOS; on Windows, use it inside WSL", 2)
     gc.set_threshold(_ALLOCATIONS)
+    raise_interrupted()
     try:
         if sys.stdout is None:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - `>&-`: nobody wants the answer
@@ -401,8 +402,8 @@ def main() -> NoReturn:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StoppedBySignal as stopped:
         _exit_with(f"go on with: {stopped.to_go_on}", 128 + stopped.number)
-    except (typer.Abort, KeyboardInterrupt):
-        _exit_with("stopped before anything was begun; the same command begins or goes on", 130)
+    except (typer.Abort, KeyboardInterrupt, Interrupted):
+        _exit_with("stopped before a trial was begun; the same command begins or goes on", 130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -12,7 +12,7 @@ from search.data.arrays import Dataset, DataUnavailableError
 from search.machine import core_count, versions
 from storage.confirmation_damage import check_confirmation
 from storage.integrity import check_integrity
-from storage.location import location_of
+from storage.location import command, location_of
 from storage.opening import is_new, open_for_reading
 from storage.place import troubles
 from storage.queries import get_study, study_names
@@ -87,8 +87,9 @@ def _examine_database(storage: str | None) -> str:
         folder = location.parent
         raise StorageError(f"{location} can't be created: there is no folder {folder}; make it, or name another file")
     if is_new(location):
-        made = "is not there yet; the first `regsearch run` creates it"
-        return f"{location} {made if isinstance(location, Path) else 'is empty; the first `regsearch run` fills it'}"
+        run = command(location, "run")
+        is_file = isinstance(location, Path)
+        return f"{location} {f'is not there yet: `{run}` creates it' if is_file else f'is empty: `{run}` fills it'}"
     try:
         with open_for_reading(location) as database:
             check_integrity(database)

@@ -54,17 +54,16 @@ def print_result(result: "RunResult", as_json: bool) -> None:
     from search.coordinator import StopReason
     from storage.location import command
     from storage.reports.document import answer_json
-    from storage.reports.text import answer_as_text
 
     name, answer, conclusion = result.answer.study.name, result.answer, result.confirmation
     is_over = result.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
     if is_over and answer.best is None and not answer.counts.running:
         see = command(result.location, "trials", name)
-        raise NoResultError(f"no trial of {name} is complete; see {see} for the reasons")
+        raise NoResultError(f"no trial of {name} is complete; see `{see}` for the reasons")
     print_(
         answer,
         as_json,
-        lambda a: f"{answer_as_text(a, conclusion, width())}\nThe search ended: {result.reason.value}.",
+        lambda a: f"{_as_text(a, conclusion, result.location)}\nThe search ended: {result.reason.value}.",
         lambda a: {**answer_json(a, conclusion), "ended": result.reason.value},
     )
     if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
@@ -130,13 +129,22 @@ def print_best(answer: "Answer", conclusion: "Conclusion | None", as_json: bool,
     from search.api import storage_url
     from storage.location import command, location_of
     from storage.reports.document import answer_json
-    from storage.reports.text import answer_as_text
 
+    location = location_of(storage_url(storage))
     if answer.best is None:
         name = answer.study.name
-        see = command(location_of(storage_url(storage)), "status", name)
-        raise NoResultError(f"no trial of {name} is complete yet; see {see}")
-    print_(answer, as_json, lambda a: answer_as_text(a, conclusion, width()), lambda a: answer_json(a, conclusion))
+        see = command(location, "status", name)
+        raise NoResultError(f"no trial of {name} is complete yet; see `{see}`")
+    print_(answer, as_json, lambda a: _as_text(a, conclusion, location), lambda a: answer_json(a, conclusion))
+
+
+def _as_text(answer: "Answer", conclusion: "Conclusion | None", location: "Location") -> str:
+    from storage.location import command
+    from storage.reports.text import answer_as_text
+
+    text = answer_as_text(answer, conclusion, width())
+    report = command(location, "report", answer.study.name)  # in one line, however long, as a shell takes it
+    return text if conclusion is None else f"{text}\nAll of it: {report} (with --output FILE.html, as a page)"
 
 
 def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:

@@ -16,11 +16,10 @@ from storage.confirmation import ConfirmationStore
 from storage.confirmed import read_conclusion
 from storage.database import Database
 from storage.finalists import choose
-from storage.location import Location, as_option
+from storage.location import Location
 from storage.queries import get_study, list_trials
 from storage.shown import show_answer
 from storage.store import StudyStore
-from studies.commands import to_go_on
 from studies.errors import InDoubtError, UnavailableError
 from studies.spec import StudySpec
 from studies.trial import Purpose
@@ -77,11 +76,10 @@ class Phases:
             reason = self._run()
             # the next lines remove files: they may be another's by now, which a step of the store tells
             self._patiently(self.store.stop_requested)
-        except (UnavailableError, InDoubtError) as error:
+        except (UnavailableError, InDoubtError):
             if self.is_stopping:  # it gave up waiting for the database
                 return StopReason.STOPPED
-            command = to_go_on(self.spec, "resume", *as_option(self.location))
-            raise type(error)(f"{error}; nothing that was trained is lost, go on with `{command}`") from error
+            raise
         self.engine.close()
         for coordinator in self._coordinators:
             coordinator.clean_up()

@@ -43,7 +43,7 @@ from storage.queries import (
 )
 from storage.store import StudyStore
 from studies.commands import to_go_on
-from studies.errors import InputError, RegsearchError, UnavailableError
+from studies.errors import InDoubtError, InputError, RegsearchError, UnavailableError
 from studies.recipes import chosen, fitting
 from studies.spec import StudySpec, differing_keys, parse_duration
 
@@ -92,6 +92,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     dataset, info = _examine(spec, options)
     events, snapshots = _study_folders(name, options)
     with open_for_writing(location) as database, database.study_lock(name), ExitStack() as stack:
+        database.says = options.progress.message
         copy: str | None = None
         with suppress(OSError):  # without a copy for all, each worker reads its own
             copy = str(stack.enter_context(shared(dataset, lock.data_folder(location, name))))
@@ -148,7 +149,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             events=None if events is None else _with_events(database, name, options.progress, events),
             timeout_seconds=timeout,
         )
-        database.gives_up, database.says = lambda: phases.is_stopping, options.progress.message
+        database.gives_up = lambda: phases.is_stopping
         database.lock_seconds = _LOCK_SECONDS
         resume = to_go_on(spec, "resume", *as_option(location))
         handled = graceful_stop(phases.stop, resume) if options.handle_signals else None
@@ -165,10 +166,10 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
                 confirmation=read_conclusion(database, study),
                 location=location,
             )
-        except UnavailableError:
-            if received.number is None:
-                raise
-            raise StoppedBySignal(received.number, resume) from None  # the answer can wait, too
+        except (UnavailableError, InDoubtError) as error:
+            if received.number is not None:
+                raise StoppedBySignal(received.number, resume) from None  # the answer can wait, too
+            raise type(error)(f"{error}; nothing that was trained is lost, go on with `{resume}`") from error
 
 
 def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:

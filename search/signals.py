@@ -8,12 +8,16 @@ from types import FrameType
 
 
 class StoppedBySignal(BaseException):
-    """A second signal came; whatever is under way is given up."""
+    """A signal ended a search whose answer can't be read, or a second one came: whatever is under way is given up."""
 
     def __init__(self, number: int, to_go_on: str) -> None:
         super().__init__(number)
         self.number = number
         self.to_go_on = to_go_on  # the command
+
+
+class Interrupted(BaseException):
+    """Ctrl-C before a search is under way: a KeyboardInterrupt would be typer's, which says nothing."""
 
 
 class Received:
@@ -46,6 +50,16 @@ def graceful_stop(stop: Callable[[], None], to_go_on: str) -> Iterator[Received]
         for number, handler in before.items():
             # once a stop was asked for, the process is on its way out, and more signals don't change how
             signal.signal(number, handler if received.number is None else signal.SIG_IGN)
+
+
+def raise_interrupted() -> None:
+    """Let Ctrl-C raise Interrupted, unless somebody else handles or ignores it; main thread only."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise Interrupted
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def exit_on_signal() -> None:

@@ -20,7 +20,7 @@ def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
     if len(different) < 2:
         given = f"given was {different[0]!r} alone" if different else "none was given"
         shows = command(database.location, "list")
-        raise InputError(f"a comparison takes at least two studies: {given}; {shows} shows which there are")
+        raise InputError(f"a comparison takes at least two studies: {given}; `{shows}` shows which there are")
     studies = [get_study(database, name) for name in different]
     return side_by_side([_compared(database, study) for study in studies])
 

@@ -23,7 +23,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import column, text
 
-from storage.location import Server
+from storage.location import Server, command
 from storage.lock import Holder, held_error
 from storage.translation import translated_errors
 from studies.errors import InDoubtError, StorageError, UnavailableError
@@ -147,7 +147,7 @@ class Lease:
                 break
             except UnavailableError as error:
                 if self._gives_up() or time.monotonic() > deadline:
-                    raise InDoubtError(f"{error}; what was written last may be there or not") from error
+                    raise self._in_doubt(error) from error
                 if not is_told:
                     minutes = f"{ANSWER_SECONDS / 60:.0f} minutes"
                     self._says(f"{error}; for up to {minutes} it is asked whether it has what was written last")
@@ -156,6 +156,10 @@ class Lease:
         if row is None or row.owner != self._mine["owner"]:
             raise self._overtaken()
         return bool(row.steps >= step)
+
+    def _in_doubt(self, error: UnavailableError) -> InDoubtError:
+        see = command(self._server, "status", self._study)
+        return InDoubtError(f"{error}; what was written last may be there or not, `{see}` shows it then")
 
     def _take(self) -> None:
         seen: Any = None

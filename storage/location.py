@@ -17,6 +17,7 @@ from studies.errors import InputError
 _USER_AND_PASSWORD = re.compile(r"[^/]*:/*[^/]*:[^/]*@")
 _POSTGRES = ("postgresql", "postgresql+psycopg")
 _WRITTEN = "sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE for a server"
+_SECRET = re.compile("password|secret", re.IGNORECASE)
 _NOT_IN_A_FOLDER = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -74,18 +75,20 @@ def as_option(location: Location) -> tuple[str, ...]:
 
 
 def command(location: Location, *words: str) -> str:
-    """Return a command for a database as a shell takes it, in signs that set it off from a message."""
-    return f"`{shlex.join(['regsearch', *words])}{''.join(f' {word}' for word in as_option(location))}`"
+    """Return a command of regsearch for a database, as a shell takes it."""
+    return " ".join([shlex.join(["regsearch", *words]), *as_option(location)])
 
 
 def _shown(location: Location) -> str:
     """Return a storage URL, or @FILE, as the user gave it, but for a password."""
     if isinstance(location, Path):
-        return str(sqlalchemy.URL.create("sqlite", database=str(_from_here(location))))
+        path = str(_from_here(location))
+        is_text = path.isprintable()  # else it holds bytes that are no text, which a URL's signs can't stand for
+        return str(sqlalchemy.URL.create("sqlite", database=path)) if is_text else f"sqlite:///{path}"
     if location.given.startswith("@"):
         return location.given
     url = location.url.set(drivername=location.given.partition(":")[0])
-    options = {name: given for name, given in url.query.items() if "password" not in name}
+    options = {name: given for name, given in url.query.items() if not _SECRET.search(name)}
     parts = (url.drivername, url.username, None, url.host, url.port, url.database, options)
     return sqlalchemy.URL.create(*parts).render_as_string()
 
@@ -181,4 +184,7 @@ def _file(url: str, parsed: sqlalchemy.URL) -> Path:
         )
     if "\0" in parsed.database:
         raise InputError("the storage URL's path holds a NUL character")
-    return Path(parsed.database).absolute()
+    try:
+        return Path(parsed.database).absolute()
+    except FileNotFoundError:
+        raise InputError("the current folder is gone: go to one that is there, or give the file's whole path") from None

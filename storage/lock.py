@@ -78,7 +78,7 @@ def held_error(location: Location, study: str, holder: Holder | None) -> InputEr
     """Return what is said to whoever comes second."""
     return InputError(
         f"the study {study} is being searched by {holder or 'another process'}; "
-        f"wait for it, or stop it with {command(location, 'stop', study)}"
+        f"wait for it, or stop it with `{command(location, 'stop', study)}`"
     )
 
 

@@ -15,7 +15,7 @@ from storage import lease, schema
 from storage.database import Database, connection_of
 from storage.lean import LeanStorage
 from storage.lease import Lease
-from storage.location import Server, files_folder
+from storage.location import Server, command, files_folder
 from storage.lock import Holder
 from storage.queries import UUID_ATTR
 from storage.translation import translated_errors
@@ -157,7 +157,7 @@ def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDat
     with translated_errors(server):
         with checking(server) as connection:
             if not _is_optunas(connection):
-                raise schema.NoStudiesError(f"{server} is empty: start a study with `regsearch run`")
+                raise schema.NoStudiesError(f"{server} is empty: start a study with `{command(server, 'run')}`")
             schema.check_optuna(connection, server)
             if needs_studies or schema.is_there(connection):
                 schema.check(connection, server)

@@ -312,7 +312,7 @@ def get_trial(database: Database, study: StudyRecord, number: int) -> TrialRecor
         found = _trials(connection, study, number, number) if 0 <= number < 2**63 else []
     if not found:
         see = command(database.location, "trials", study.name)
-        raise InputError(f"{study.name} has no trial {number}; see {see}")
+        raise InputError(f"{study.name} has no trial {number}; see `{see}`")
     return found[0]
 
 

@@ -51,7 +51,7 @@ def check(connection: sqlalchemy.Connection, location: Location) -> None:
     """Raise StorageError unless both schemas are those that this version works with, and our tables are whole."""
     check_optuna(connection, location)
     if not is_there(connection):
-        raise NoStudiesError(f"{location} holds no study of regsearch: start one with `regsearch run`")
+        raise NoStudiesError(f"{location} holds no study of regsearch: start one with `{command(location, 'run')}`")
     outdated = outdated_ours(connection, location)
     if outdated is not None:
         raise _outdated_error(location, "regsearch's", outdated, SCHEMA)
@@ -99,9 +99,9 @@ def _if_known(
 def _outdated_error(location: Location, whose: str, revision: str, works_with: str) -> StorageError:
     behind = f"{location} has {whose} schema {revision}, this version works with {works_with}"
     if isinstance(location, Server):
-        by = "`optuna storage upgrade`" if works_with == OPTUNA_SCHEMA else command(location, "upgrade")
-        return StorageError(f"{behind}: make a backup with the server's tools, then upgrade it with {by}")
-    return StorageError(f"{behind}: upgrade it, keeping a backup, with {command(location, 'upgrade')}")
+        by = "optuna storage upgrade --storage URL" if works_with == OPTUNA_SCHEMA else command(location, "upgrade")
+        return StorageError(f"{behind}: make a backup with the server's tools, then upgrade it with `{by}`")
+    return StorageError(f"{behind}: upgrade it, keeping a backup, with `{command(location, 'upgrade')}`")
 
 
 def _revision(connection: sqlalchemy.Connection, table: str) -> str | None:

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from storage import lock, schema, statements
 from storage.database import Database, connection_of
 from storage.lean import LeanStorage
-from storage.location import files_folder
+from storage.location import command, files_folder
 from storage.translation import translated_errors
 from studies.errors import InputError, StorageError
 
@@ -89,11 +89,10 @@ def open_for_reading(path: Path, *, needs_studies: bool = True) -> FileDatabase:
 def check_is_there(path: Path) -> None:
     """Raise InputError where there is no such file, StorageError where it can't be a database with studies."""
     if _is_missing(path):
-        raise InputError(
-            f"there is no database {path}: start a study with `regsearch run`, or name another with --storage"
-        )
+        run = command(path, "run")
+        raise InputError(f"there is no database {path}: start a study with `{run}`, or name another with --storage")
     if is_new(path):
-        raise schema.NoStudiesError(f"{path} is empty: start a study with `regsearch run`")
+        raise schema.NoStudiesError(f"{path} is empty: start a study with `{command(path, 'run')}`")
 
 
 def is_new(path: Path) -> bool:

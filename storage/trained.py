@@ -58,7 +58,7 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
     trial = best_trial(database, study) if number is None else get_trial(database, study, number)
     if trial is None:
         see = command(database.location, "status", study.name)
-        raise NoResultError(f"no trial of {study.name} is complete yet; see {see}")
+        raise NoResultError(f"no trial of {study.name} is complete yet; see `{see}`")
     if trial.state != "complete":
         raise InputError(f"trial {trial.number} of {study.name} is {trial.state}: only a complete one can be exported")
     if trial.weights_sha256 is None and "epochs" not in trial.metrics:

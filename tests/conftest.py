@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,17 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
     monkeypatch.setenv("REGSEARCH_FILES", str(tmp_path))  # of a database on a server
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def same_process() -> Iterator[None]:
+    """A command that a test runs in this process leaves signals and the collector as they were."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -232,8 +232,14 @@ class Line:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._listening.close()
+        self.refuse()
         self.cut()
+
+    def refuse(self) -> None:
+        """Let nobody through who isn't yet."""
+        with suppress(OSError):  # it is closed already
+            self._listening.shutdown(socket.SHUT_RDWR)  # who waits in accept() would let one more through
+        self._listening.close()
 
     def cut(self) -> None:
         """Cut every connection."""

@@ -104,14 +104,16 @@ def _no_longer_than(begin: Begin, connection: Connection) -> Iterator[None]:
     """End this process, with a word to the coordinator, where a cluster doesn't let it in for so long."""
 
     def end() -> None:
-        connection.send(
-            UnavailableError(
-                f"what is at {begin.address} took a connection and then said nothing for {begin.answer_seconds:g} s: "
-                "see that it is the address of a Ray head, and that the cluster is well"
+        try:
+            connection.send(
+                UnavailableError(
+                    f"what is at {begin.address} took a connection, but let nobody in for {begin.answer_seconds:g} s: "
+                    "see that it is the address of a Ray head, and that the cluster is well"
+                )
             )
-        )
-        shutil.rmtree(begin.folder, ignore_errors=True)
-        os._exit(1)
+        finally:
+            shutil.rmtree(begin.folder, ignore_errors=True)
+            os._exit(1)
 
     timer = threading.Timer(begin.answer_seconds, end)
     if begin.address is not None:

@@ -63,7 +63,6 @@ def answer_as_text(answer: Answer, conclusion: Conclusion | None, width: int) ->
         Text(f"Answer: {headline(answer, conclusion)}"),
         Text(paragraph(answer, conclusion)),
         *(techniques(conclusion) or _gains(conclusion)),
-        Text(f"All of it: regsearch report {answer.study.name} (with --output FILE.html, as a page)"),
     ]
     return rendered(parts, width)
 

@@ -75,13 +75,16 @@ def kill_before_a_commit(server: OwnServer, storage: str) -> None:
 def stop_between_steps(process: "subprocess.Popen[str]", storage: str) -> None:
     """Stop a coordinator (SIGSTOP) that has no transaction open, which the server would end after a minute."""
     is_open = "select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
-    while True:
+
+    def is_between() -> bool:
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(0.2)  # for the server to end what it was asked
-        if not postgres.execute(storage, is_open):
-            return
-        os.kill(process.pid, signal.SIGCONT)
-        time.sleep(0.05)
+        if postgres.execute(storage, is_open):
+            os.kill(process.pid, signal.SIGCONT)
+            return False
+        return True
+
+    wait_for(is_between)
 
 
 class Armed(RecordingProgress):
@@ -159,7 +162,7 @@ def line_that_ends(storage: str, progress: Armed) -> Line:
 
     def lose(_commit: int) -> str | None:
         if progress.is_armed:
-            line._listening.close()
+            line.refuse()
             return "answer"
         return None
 
@@ -209,6 +212,37 @@ def test_a_signal_while_a_commit_is_in_doubt_stops_the_search(
     assert [text for text in progress.messages if IN_DOUBT in text]
     search(trials=6)
     invariants.check(storage, total=6, is_fake=True)
+
+
+@needs_postgres
+@pytest.mark.parametrize("step", ["create", "begin_run", "end_run"])
+def test_a_commit_in_doubt_before_or_after_the_trials_is_told_with_a_command(
+    search: Search, storage: str, step: str, only_steps_commit: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.5)
+    is_armed, method = False, getattr(StudyStore, step)
+
+    def arm(*arguments: Any, **options: Any) -> Any:
+        nonlocal is_armed
+        is_armed = True
+        return method(*arguments, **options)
+
+    def lose(_commit: int) -> str | None:
+        if is_armed:
+            line.refuse()
+        return "answer" if is_armed else None
+
+    monkeypatch.setattr(StudyStore, step, staticmethod(arm) if step == "create" else arm)
+    progress = RecordingProgress()
+    with Line(storage, lose) as line, pytest.raises(StorageError) as told:
+        search(storage=line.url, trials=3, confirm=False, progress=progress)
+    verb = "resume" if step == "end_run" else "status"
+    assert f"`regsearch {verb} smoke --storage {line.url}`" in str(told.value)
+    assert [text for text in progress.messages if IN_DOUBT in text]
+    monkeypatch.undo()
+    search(trials=3, confirm=False)
+    invariants.check(storage, total=3, is_fake=True)
 
 
 # a server that crashes

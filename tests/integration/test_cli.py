@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -194,6 +195,21 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     assert out == ""
     assert "S3NT1NEL" not in err
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_ctrl_c_before_the_first_trial_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(api, "run", interrupted)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(sys, "argv", ["regsearch", "run", "smoke"])
+    with pytest.raises(SystemExit) as exited:
+        cli.main()
+    assert exited.value.code == 130
+    assert capsys.readouterr().err == "stopped before a trial was begun; the same command begins or goes on\n"
 
 
 def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:

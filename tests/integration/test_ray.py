@@ -300,7 +300,7 @@ def test_what_is_no_ray_and_says_nothing_is_given_up(tmp_path: Path, monkeypatch
         engine = RayEngine(address)
         engine.start(TrainerSetup(spec=SPEC, source="digits", sha256="0" * 64), 1, tmp_path / "w-")
         try:
-            says = f"what is at {address} took a connection and then said nothing for 0.5 s: see that it is"
+            says = f"what is at {address} took a connection, but let nobody in for 0.5 s: see that it is"
             with pytest.raises(UnavailableError, match=says):
                 for _ in range(300):
                     engine.wait(lambda event: False, 0.1)

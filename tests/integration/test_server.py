@@ -90,7 +90,7 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @needs_postgres
 def test_every_command_takes_a_server(storage: str, tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGSEARCH_STORAGE", storage)
-    assert "is empty; the first `regsearch run` fills it" in say("doctor", "--data", "digits")
+    assert "is empty: `regsearch run` fills it" in say("doctor", "--data", "digits")
     say("run", "smoke", "--trials", "3", "--no-confirm", "--quiet")
     assert "trial 3 of smoke will try l2=1e-3" in say("enqueue", "smoke", "--param", "l2=1e-3")
     say("resume", "smoke", "--trials", "4", "--no-confirm", "--quiet")
@@ -278,7 +278,9 @@ def test_what_regsearch_does_not_upgrade_on_a_server_is_said(search: Search, sto
     search(trials=1)
     postgres.execute(storage, "update alembic_version set version_num = 'v3.0.0.d'")
     for command_of in (api.statuses, api.upgrade):
-        with pytest.raises(StorageError, match=r"has Optuna's schema v3.0.0.d.* with `optuna storage upgrade`"):
+        with pytest.raises(
+            StorageError, match=r"has Optuna's schema v3.0.0.d.* with `optuna storage upgrade --storage URL`"
+        ):
             command_of(storage=storage)
 
 
@@ -524,22 +526,22 @@ def test_files_of_a_server_lie_where_the_user_says(tmp_path: Path, monkeypatch: 
 def test_a_hint_can_be_pasted_and_has_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REGSEARCH_STORAGE", raising=False)
-    given = f"postgresql://me:{SECRET}@host/db?sslpassword={SECRET}&sslmode=require"
+    given = f"postgresql://me:{SECRET}@host/db?sslpassword={SECRET}&oauth_client_secret={SECRET}&sslmode=require"
     assert as_option(location_of(given)) == ("--storage", "'postgresql://me@host/db?sslmode=require'")
     (tmp_path / "my url").write_text(given)
     (tmp_path / "my url").chmod(0o600)
     assert as_option(location_of("@my url")) == ("--storage", "'@my url'")
     assert as_option(location_of("sqlite:///my.db")) == ("--storage", "sqlite:///my.db")
     assert as_option(location_of("sqlite:////else where/my.db")) == ("--storage", "'sqlite:////else where/my.db'")
-    odd = tmp_path / "a:b@c {x} %20.db"
-    (option,) = shlex.split(as_option(odd)[1])
-    assert location_of(option) == odd
+    for odd in (tmp_path / "a:b@c {x} %20.db", tmp_path / os.fsdecode(b"caf\xe9.db")):
+        (option,) = shlex.split(as_option(odd)[1])
+        assert location_of(option) == odd
     assert as_option(location_of("sqlite:///regsearch.db")) == ()
     monkeypatch.setenv("REGSEARCH_STORAGE", given)
     assert as_option(location_of(given)) == ()
-    assert command(location_of(given), "best", "my study") == "`regsearch best 'my study'`"
+    assert command(location_of(given), "best", "my study") == "regsearch best 'my study'"
     there = command(location_of("sqlite:///regsearch.db"), "best", "smoke")
-    assert there == "`regsearch best smoke --storage sqlite:///regsearch.db`"
+    assert there == "regsearch best smoke --storage sqlite:///regsearch.db"
     monkeypatch.setenv("REGSEARCH_STORAGE", "no URL")
     mine = location_of("sqlite:///my.db")
     assert as_option(mine) == ("--storage", "sqlite:///my.db")
