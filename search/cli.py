@@ -403,7 +403,7 @@ def main() -> NoReturn:
     except StoppedBySignal as stopped:
         _exit_with(f"go on with: {stopped.to_go_on}", 128 + stopped.number)
     except (typer.Abort, KeyboardInterrupt, Interrupted):
-        _exit_with("stopped before a trial was begun; the same command begins or goes on", 130)
+        _exit_with("stopped; the same command begins again, or goes on", 130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

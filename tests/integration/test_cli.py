@@ -197,7 +197,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_ctrl_c_before_the_first_trial_says_how_to_go_on(
+def test_ctrl_c_before_a_search_is_under_way_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
@@ -209,7 +209,7 @@ def test_ctrl_c_before_the_first_trial_says_how_to_go_on(
     with pytest.raises(SystemExit) as exited:
         cli.main()
     assert exited.value.code == 130
-    assert capsys.readouterr().err == "stopped before a trial was begun; the same command begins or goes on\n"
+    assert capsys.readouterr().err == "stopped; the same command begins again, or goes on\n"
 
 
 def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:
