@@ -219,8 +219,6 @@ def test_a_signal_while_a_commit_is_in_doubt_stops_the_search(
 def test_a_commit_in_doubt_before_or_after_the_trials_is_told_with_a_command(
     search: Search, storage: str, step: str, only_steps_commit: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.5)
     is_armed, method = False, getattr(StudyStore, step)
 
     def arm(*arguments: Any, **options: Any) -> Any:
@@ -233,14 +231,15 @@ def test_a_commit_in_doubt_before_or_after_the_trials_is_told_with_a_command(
             line.refuse()
         return "answer" if is_armed else None
 
-    monkeypatch.setattr(StudyStore, step, staticmethod(arm) if step == "create" else arm)
     progress = RecordingProgress()
-    with Line(storage, lose) as line, pytest.raises(StorageError) as told:
+    with monkeypatch.context() as patch, Line(storage, lose) as line, pytest.raises(StorageError) as told:
+        patch.setattr(lease, "ANSWER_SECONDS", 0.5)
+        patch.setattr(patience, "PATIENCE_SECONDS", 0.5)
+        patch.setattr(StudyStore, step, staticmethod(arm) if step == "create" else arm)
         search(storage=line.url, trials=3, confirm=False, progress=progress)
     verb = "resume" if step == "end_run" else "status"
     assert f"`regsearch {verb} smoke --storage {line.url}`" in str(told.value)
     assert [text for text in progress.messages if IN_DOUBT in text]
-    monkeypatch.undo()
     search(trials=3, confirm=False)
     invariants.check(storage, total=3, is_fake=True)
 
