@@ -43,7 +43,7 @@ from storage.trained import trained
 from storage.upgrade import Upgrade
 from storage.upgrade import upgrade as upgrade_database
 from studies.errors import InputError, NoResultError
-from studies.study_file import read_study, with_options
+from studies.study_file import given_keys, read_study, with_options
 
 _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 
@@ -105,6 +105,7 @@ def run(
     can't be used, NoResultError where nothing can be trained.
     """
     spec = with_options(read_study(study, settings), name=name, trials=trials, data=data)
+    total = ["budget.trials"] if trials is not None else []
     return search_study(
         spec,
         RunOptions(
@@ -119,6 +120,7 @@ def run(
             tensorboard=None if tensorboard is None else str(tensorboard),
             checkpoints=None if checkpoints is None else str(checkpoints),
             trusts_code=trust_code,
+            given=given_keys(study, settings).union(total),
         ),
     )
 
@@ -150,6 +152,7 @@ def resume(
     with reading(storage) as database:
         record = get_study(database, name)
     spec = with_options(record.spec, trials=trials, data=data or record.dataset.source)
+    total = ["budget.trials"] if trials is not None else []
     return search_study(
         spec,
         RunOptions(
@@ -164,6 +167,7 @@ def resume(
             tensorboard=None if tensorboard is None else str(tensorboard),
             checkpoints=None if checkpoints is None else str(checkpoints),
             trusts_code=trust_code,
+            given=frozenset(total),
         ),
     )
 
@@ -217,6 +221,9 @@ def confirm(
             handle_signals=handle_signals,
             searches=False,
             trusts_code=trust_code,
+            given=frozenset(
+                key for key, value in (("confirm.top", top), ("confirm.seeds", seeds)) if value is not None
+            ),
         ),
     )
 

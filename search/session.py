@@ -45,7 +45,8 @@ from storage.store import StudyStore
 from studies.commands import to_go_on
 from studies.errors import InDoubtError, InputError, RegsearchError, UnavailableError
 from studies.recipes import chosen, fitting
-from studies.spec import StudySpec, differing_keys, parse_duration
+from studies.spec import StudySpec, differing_keys
+from studies.validation import parse_duration
 
 _MOST_WORKERS = 1024
 _MANY_TRIALS = 100  # as many complete ones are in each part
@@ -64,6 +65,7 @@ class RunOptions:
         searches, confirms: what it does.
         tensorboard, checkpoints: folders that are there; None where nothing is to be left.
         trusts_code: whether a HyperModel of the study's may be run.
+        given: the keys "section.key" that the user gave; the others a stored study keeps as it was begun.
     """
 
     location: Location
@@ -78,12 +80,15 @@ class RunOptions:
     tensorboard: str | None = None
     checkpoints: str | None = None
     trusts_code: bool = False
+    given: frozenset[str] = frozenset()
 
 
 def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     """Begin a study, or go on with it, search until it ends and confirm it; see `search.api.run` for what is raised."""
     location, name = options.location, spec.study.name
     spec = with_code(spec, trusts_code=options.trusts_code)
+    if (stored := _find(location, name)) is not None:
+        spec = spec.going_on_with(stored.spec, options.given)
     timeout = _checked_timeout(spec, options)
     engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     workers = engine.planned_workers(_checked_workers(options.workers))
@@ -99,10 +104,11 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
         del dataset
         record = find_study(database, name)  # again: now nobody else can begin or change it
         if record is not None:
+            if stored is None and spec.going_on_with(record.spec, options.given) != spec:
+                raise InputError(f"another process began the study {name} meanwhile: run the command again")
             check_not_copied(database, record)
             with database.read() as connection:
                 check_confirmation(connection, record)
-            spec = spec.going_on_with(record.spec)
             _check_same(spec, info, record, location)
             spec = _with_total(spec, options, record, database)
             spec = _with_seeds(spec, options, record, database)
@@ -180,7 +186,7 @@ def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo
         name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
     )
     if record is not None:
-        _check_same(spec.going_on_with(record.spec), info, record, options.location)
+        _check_same(spec, info, record, options.location)
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)

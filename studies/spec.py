@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,84 +17,31 @@ from pydantic import (
 )
 
 from studies import objectives
+from studies.validation import (
+    canonical,
+    check_choices,
+    check_duration,
+    check_hypermodel,
+    check_name,
+    check_options,
+    check_seeds,
+    default_if_none,
+)
 
 SPEC_VERSION = 1
 
 SEEDS_AT_MOST = 1000
 """On how many fresh seeds a finalist can be confirmed."""
 
-ADDED_LATER = {"addedLater": True}
-"""`Field(…, json_schema_extra=ADDED_LATER)`: for a key whose default keeps what older studies did."""
-
-_FEWEST_SEEDS = 3  # with two, one table in ten shows a gain that isn't there (tests/benchmarks)
-_DEEPEST_OPTIONS = 50  # pydantic writes no more than 255
-_HYPERMODEL = re.compile(r"(?s:.+\.py)|[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+_ADDED_LATER = "addedLater"
 
 
-def check_name(name: str) -> str:
-    """Return a study's name if it has 1 to 64 characters of A-Z a-z 0-9 . _ -, else raise ValueError."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"a study's name has 1 to 64 characters of A-Z a-z 0-9 . _ -; given was {name!r}")
-    return name
+def added_later(meant_before: Any) -> dict[str, Any]:
+    """Return the `json_schema_extra` of a key that older studies lack, with the value that they behave as if they had.
 
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of "90s", "30m", "2h" or "1h30m"; a bare number counts seconds; positive.
-
-    Raises ValueError for anything else.
+    A stored study without the key is read with that value, which is no part of its fingerprint.
     """
-    match = _DURATION.fullmatch(text.strip())
-    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
-    total = 3600 * hours + 60 * minutes + seconds
-    if not 0 < total < 1e9:
-        raise ValueError(f"a duration is written 90s, 30m, 2h or 1h30m and is positive; given was {text!r}")
-    return total
-
-
-def _check_hypermodel(reference: str) -> str:
-    code, _, name = reference.rpartition(":")
-    if not _HYPERMODEL.fullmatch(code) or not name.isidentifier():
-        raise ValueError(f"write it mine.py:MyHyperModel or package.module:name; given was {reference!r}")
-    return reference
-
-
-def _check_duration(text: str) -> str:
-    parse_duration(text)
-    return text
-
-
-def _check_options(options: dict[str, Any]) -> dict[str, Any]:
-    try:
-        _canonical(options)
-        is_shallow = _depth(options) <= _DEEPEST_OPTIONS
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError("options are plain TOML values without dates, nan and inf") from error
-    if not is_shallow:
-        raise ValueError(f"options lie in one another at most {_DEEPEST_OPTIONS} deep")
-    return options
-
-
-def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    return 1 + max(map(_depth, inner), default=0)
-
-
-def _default_if_none(section: Any) -> Any:
-    return {} if section is None else section  # as studies were stored before there was a confirmation
-
-
-def _check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not choices or len(set(choices)) < len(choices):
-        raise ValueError("give at least one choice, and none of them twice")
-    return choices
-
-
-def _check_seeds(seeds: int) -> int:
-    if 0 < seeds < _FEWEST_SEEDS:
-        raise ValueError(f"too few show no spread: give at least {_FEWEST_SEEDS}, or 0 for no confirmation")
-    return seeds
+    return {_ADDED_LATER: meant_before}
 
 
 class _Section(BaseModel):
@@ -192,7 +138,13 @@ class ModelSpec(_Section):
     apply_to: Literal["widest", "all"] = Field(
         "widest", description="hidden layers that are regularized: the widest (the first of equals) or all"
     )
-    hypermodel: Annotated[str, AfterValidator(_check_hypermodel)] | None = Field(
+    batch_norm_momentum: Literal["derived"] | Annotated[float, Field(ge=0, lt=1)] = Field(
+        "derived",
+        description="momentum of BatchNormalization's moving averages, in [0, 1); derived: Keras's 0.99, or less if an "
+        "epoch has so few steps that the averages would still be their initial values",
+        json_schema_extra=added_later(0.99),
+    )
+    hypermodel: Annotated[str, AfterValidator(check_hypermodel)] | None = Field(
         None,
         description="a KerasTuner HyperModel of your own, in place of all this: mine.py:MyHyperModel or package.module:"
         "function, a class, an instance or a function of hp; it runs with --trust-code alone",
@@ -222,13 +174,13 @@ class TrainingSpec(_Section):
 class SpaceSpec(_Section):
     """The regularization settings that are searched."""
 
-    regularizer: Annotated[tuple[Regularizer, ...], Strict(False), AfterValidator(_check_choices)] = Field(
+    regularizer: Annotated[tuple[Regularizer, ...], Strict(False), AfterValidator(check_choices)] = Field(
         ("none", "l1", "l2", "l1_l2"), description="kernel regularizers to choose from"
     )
     l1: StrengthRange = Field(StrengthRange(), description="strength of L1, log scale, where there is an L1 part")
     l2: StrengthRange = Field(StrengthRange(), description="strength of L2, log scale, where there is an L2 part")
     dropout: DropoutRange | Literal["off"] = Field(DropoutRange(), description='dropout rate, or "off": never')
-    batch_norm: Annotated[tuple[BatchNorm, ...], Strict(False), AfterValidator(_check_choices)] = Field(
+    batch_norm: Annotated[tuple[BatchNorm, ...], Strict(False), AfterValidator(check_choices)] = Field(
         ("none", "before_activation", "after_activation"), description="placements of BatchNormalization"
     )
     patience: PatienceRange | Literal["off"] = Field(
@@ -249,17 +201,23 @@ class SearchSpec(_Section):
         description="tpe, random, qmc, grid, keras-tuner:random, keras-tuner:bayesian, keras-tuner:grid, "
         "or any class of optuna.samplers by its name",
     )
-    sampler_options: Annotated[dict[str, Any], AfterValidator(_check_options)] = Field(
+    sampler_options: Annotated[dict[str, Any], AfterValidator(check_options)] = Field(
         {}, description="arguments of the sampler's class; of keras-tuner:bayesian num_initial_points, alpha, beta"
     )
     pruner: str = Field("median", description="median, hyperband, none, or any class of optuna.pruners by its name")
-    pruner_options: Annotated[dict[str, Any], AfterValidator(_check_options)] = Field(
+    pruner_options: Annotated[dict[str, Any], AfterValidator(check_options)] = Field(
         {}, description="arguments of the pruner's class"
     )
     recipes: Annotated[tuple[Recipe, ...], Strict(False)] = Field(
         ("course",),
         description="known settings that are tried first: course, ladder, both, or none; of a HyperModel, unless none, "
         "its defaults",
+    )
+    rules: Literal[1, 2] = Field(
+        2,
+        description="2: no settings are trained twice, and diverged trials tell the sampler that a region is bad; "
+        "1: as before, which studies that were begun so keep",
+        json_schema_extra=added_later(1),
     )
     seed: int = Field(0, ge=0, lt=2**63, description="the one seed from which all others derive")
 
@@ -278,7 +236,7 @@ class ConfirmSpec(_Section):
     """How the finalists are confirmed on fresh seeds."""
 
     top: int = Field(3, ge=1, le=100, description="how many of the best configurations are finalists")
-    seeds: Annotated[int, AfterValidator(_check_seeds)] = Field(
+    seeds: Annotated[int, AfterValidator(check_seeds)] = Field(
         5, ge=0, le=SEEDS_AT_MOST, description="on how many fresh seeds, at least 3; 0: they are not confirmed"
     )
 
@@ -287,10 +245,10 @@ class BudgetSpec(_Section):
     """When the search ends."""
 
     trials: PositiveInt = Field(60, le=10_000_000, description="finished trials in all, over all runs of the study")
-    timeout: Annotated[str, AfterValidator(_check_duration)] | None = Field(
+    timeout: Annotated[str, AfterValidator(check_duration)] | None = Field(
         None, description="length of one run, 90s, 30m or 1h30m; trials under way are finished"
     )
-    epoch_timeout: Annotated[str, AfterValidator(_check_duration)] | None = Field(
+    epoch_timeout: Annotated[str, AfterValidator(check_duration)] | None = Field(
         None, description="a worker silent for so long is stuck, and replaced; not given: by the pace of the epochs"
     )
 
@@ -304,7 +262,7 @@ class StudySpec(_Section):
     training: TrainingSpec = TrainingSpec()
     space: SpaceSpec = SpaceSpec()
     search: SearchSpec = SearchSpec()
-    confirm: Annotated[ConfirmSpec, BeforeValidator(_default_if_none)] = Field(
+    confirm: Annotated[ConfirmSpec, BeforeValidator(default_if_none)] = Field(
         ConfirmSpec(), description="confirmation of the finalists"
     )
     budget: BudgetSpec = BudgetSpec()
@@ -322,8 +280,8 @@ class StudySpec(_Section):
         """Return "section.key" → value for every key that a study's results depend on.
 
         Where the data lie is not part of it: the data have a fingerprint of their own. A key that is
-        absent (None) is left out, and so is one that was added later (`ADDED_LATER`) and has its
-        default, which means what older studies did: neither changes an older study's fingerprint.
+        absent (None) is left out, and so is one that was added later (`added_later`) and has the value
+        that older studies behave by: neither changes an older study's fingerprint.
         """
         document = self.model_dump(mode="json", exclude_none=True)
         keys = {
@@ -340,23 +298,30 @@ class StudySpec(_Section):
 
     def _is_as_before(self, section: str, key: str) -> bool:
         values = getattr(self, section)
-        field = type(values).model_fields[key]
-        return field.json_schema_extra == ADDED_LATER and bool(getattr(values, key) == field.default)
+        meant_before = _meant_before(type(values))
+        return key in meant_before and bool(getattr(values, key) == meant_before[key])
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the identity, as 64 hexadecimal digits."""
-        return hashlib.sha256(_canonical(self.identity()).encode()).hexdigest()
+        return hashlib.sha256(canonical(self.identity()).encode()).hexdigest()
 
     def to_json(self) -> str:
         """Return the resolved spec, defaults filled in, with its spec_version."""
-        return _canonical({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
+        return canonical({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
 
     @classmethod
     def from_json(cls, text: str) -> "StudySpec":
-        """Read back what to_json wrote; raises ValueError for what a later version wrote."""
+        """Read back what to_json wrote; a key that it lacks has the value that older studies behave by.
+
+        Raises ValueError for what a later version wrote.
+        """
         document = json.loads(text)
         if document.pop("spec_version") > SPEC_VERSION:
             raise ValueError("a later version of regsearch wrote it")
+        for name, field in cls.model_fields.items():
+            section = document.setdefault(name, {})
+            if isinstance(section, dict):
+                document[name] = {**_meant_before(field.annotation), **section}
         return cls.model_validate(document)
 
     def changed(self, **sections: Mapping[str, Any]) -> "StudySpec":
@@ -369,11 +334,44 @@ class StudySpec(_Section):
             document[section] = {**(document.get(section) or {}), **keys}
         return StudySpec.model_validate(document)
 
-    def going_on_with(self, begun: "StudySpec") -> "StudySpec":
-        """Return this spec for a study begun by another one: a trainer that isn't asked for is the one it has."""
-        if "trainer" in self.training.model_fields_set:
-            return self
-        return self.changed(training={"trainer": begun.training.trainer})
+    def going_on_with(self, begun: "StudySpec", given: Collection[str]) -> "StudySpec":
+        """Return this spec for a study begun by another one, which keeps how it was begun unless the user says else.
+
+        Args:
+            begun: the spec that is stored.
+            given: the keys "section.key" that the user gave; those of a ready study's file are not among them.
+        """
+        kept: dict[str, dict[str, Any]] = {}
+        for group in KEPT_KEYS:
+            if not any(key in given for key in group):
+                for section, key in (name.split(".") for name in group):
+                    kept.setdefault(section, {})[key] = getattr(getattr(begun, section), key)
+        document = {section: type(getattr(begun, section))(**keys) for section, keys in kept.items()}
+        return self.changed(
+            **{section: values.model_dump(mode="json", exclude_unset=True) for section, values in document.items()}
+        )
+
+
+KEPT_KEYS = (
+    ("model.batch_norm_momentum",),
+    ("training.trainer",),
+    ("search.sampler", "search.sampler_options"),
+    ("search.pruner", "search.pruner_options"),
+    ("search.recipes",),
+    ("search.rules",),
+    ("confirm.top",),
+    ("confirm.seeds",),
+    ("budget.trials",),
+)
+"""What a stored study keeps, whatever a ready study's file says by now; keys that belong together in one group."""
+
+
+def _meant_before(section: Any) -> dict[str, Any]:
+    """Return the keys of a section that were added later, each with the value that older studies behave by."""
+    extras = {key: field.json_schema_extra for key, field in section.model_fields.items()}
+    return {
+        key: extra[_ADDED_LATER] for key, extra in extras.items() if isinstance(extra, dict) and _ADDED_LATER in extra
+    }
 
 
 def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:
@@ -384,7 +382,3 @@ def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:
         for key in sorted(ours.keys() | theirs.keys())
         if ours.get(key) != theirs.get(key)
     ]
-
-
-def _canonical(document: Any) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -28,13 +28,7 @@ def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
 
     Raises InputError with one line: what was given, what is allowed.
     """
-    path = Path(study)
-    if study in catalog_names():
-        path = CATALOG / f"{study}.toml"
-    elif path.suffix != ".toml" and "/" not in study:
-        near = difflib.get_close_matches(study, catalog_names(), n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalog_names())}"
-        raise InputError(f"no ready study is called {study!r}: {hint} (or give the path of a .toml file)")
+    path = _path_of(study)
     document = _read_toml(path)
     document.setdefault("study", {})
     if isinstance(document["study"], dict):
@@ -46,6 +40,19 @@ def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
     for setting in settings:
         _apply(setting, document)
     return _validated(document, path.name)
+
+
+def given_keys(study: str, settings: Iterable[str] = ()) -> frozenset[str]:
+    """Return the keys "section.key" that a user gave: those of the settings, and of a file that is no ready study's.
+
+    Raises InputError as read_study does.
+    """
+    path = _path_of(study)
+    document = {} if path.parent == CATALOG else _read_toml(path)
+    for setting in settings:
+        _apply(setting, document)
+    sections = ((name, keys) for name, keys in document.items() if isinstance(keys, dict))
+    return frozenset(f"{name}.{key}" for name, keys in sections for key in keys)
 
 
 def with_options(
@@ -78,6 +85,18 @@ def with_options(
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a study file, for editors."""
     return StudySpec.model_json_schema()
+
+
+def _path_of(study: str) -> Path:
+    """Return the file of a ready study's name, or of a path; raises InputError for a name that is neither."""
+    path = Path(study)
+    if study in catalog_names():
+        return CATALOG / f"{study}.toml"
+    if path.suffix != ".toml" and "/" not in study:
+        near = difflib.get_close_matches(study, catalog_names(), n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(catalog_names())}"
+        raise InputError(f"no ready study is called {study!r}: {hint} (or give the path of a .toml file)")
+    return path
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

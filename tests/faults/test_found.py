@@ -22,9 +22,9 @@ from search.worker import _read_ended
 from storage import lock
 from storage.location import location_of
 from studies.errors import InputError, RegsearchError, StorageError, one_line
-from studies.spec import parse_duration
 from studies.study_file import read_study
 from studies.trial import TrialTask
+from studies.validation import parse_duration
 
 Search = Callable[..., RunResult]
 

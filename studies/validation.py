@@ -1,0 +1,86 @@
+"""Validates the values of a study file's keys: names, durations, options, choices, seeds, references to code."""
+
+import json
+import re
+from typing import Any
+
+_FEWEST_SEEDS = 3  # with two, one table in ten shows a gain that isn't there (tests/benchmarks)
+_DEEPEST_OPTIONS = 50  # pydantic writes no more than 255
+_HYPERMODEL = re.compile(r"(?s:.+\.py)|[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def check_name(name: str) -> str:
+    """Return a study's name if it has 1 to 64 characters of A-Z a-z 0-9 . _ -, else raise ValueError."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"a study's name has 1 to 64 characters of A-Z a-z 0-9 . _ -; given was {name!r}")
+    return name
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of "90s", "30m", "2h" or "1h30m"; a bare number counts seconds; positive.
+
+    Raises ValueError for anything else.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not 0 < total < 1e9:
+        raise ValueError(f"a duration is written 90s, 30m, 2h or 1h30m and is positive; given was {text!r}")
+    return total
+
+
+def check_hypermodel(reference: str) -> str:
+    """Return a reference to a HyperModel, mine.py:Name or package.module:name; raise ValueError for another text."""
+    code, _, name = reference.rpartition(":")
+    if not _HYPERMODEL.fullmatch(code) or not name.isidentifier():
+        raise ValueError(f"write it mine.py:MyHyperModel or package.module:name; given was {reference!r}")
+    return reference
+
+
+def check_duration(text: str) -> str:
+    """Return a duration's text if `parse_duration` reads it, else raise ValueError."""
+    parse_duration(text)
+    return text
+
+
+def check_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a sampler or a pruner if they are plain TOML values, else raise ValueError."""
+    try:
+        canonical(options)
+        is_shallow = _depth(options) <= _DEEPEST_OPTIONS
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError("options are plain TOML values without dates, nan and inf") from error
+    if not is_shallow:
+        raise ValueError(f"options lie in one another at most {_DEEPEST_OPTIONS} deep")
+    return options
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
+def default_if_none(section: Any) -> Any:
+    """Return a section, or an empty one for None."""
+    return {} if section is None else section  # as studies were stored before there was a confirmation
+
+
+def check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return choices if there is at least one and each is there once, else raise ValueError."""
+    if not choices or len(set(choices)) < len(choices):
+        raise ValueError("give at least one choice, and none of them twice")
+    return choices
+
+
+def check_seeds(seeds: int) -> int:
+    """Return a number of fresh seeds if it is 0 or enough to show a spread, else raise ValueError."""
+    if 0 < seeds < _FEWEST_SEEDS:
+        raise ValueError(f"too few show no spread: give at least {_FEWEST_SEEDS}, or 0 for no confirmation")
+    return seeds
+
+
+def canonical(document: Any) -> str:
+    """Return a document as JSON, the same for the same values; raises ValueError for NaN and infinities."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
