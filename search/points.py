@@ -50,10 +50,13 @@ class PointSampler(BaseSampler):
         """Return the point's value; for an enqueued trial, what its settings left open."""
         if self._point is None:
             return self._for_enqueued.sample_independent(study, trial, param_name, param_distribution)
-        value = self._point[param_name]
-        # rounding may lead past an end
-        if isinstance(param_distribution, FloatDistribution):
-            return float(min(max(value, param_distribution.low), param_distribution.high))
-        if isinstance(param_distribution, IntDistribution):
-            return int(min(max(value, param_distribution.low), param_distribution.high))
-        return value
+        return within(self._point[param_name], param_distribution)
+
+
+def within(value: Any, distribution: BaseDistribution) -> Any:
+    """Return a value within its range: rounding may lead past an end."""
+    if isinstance(distribution, FloatDistribution):
+        return float(min(max(value, distribution.low), distribution.high))
+    if isinstance(distribution, IntDistribution):
+        return int(min(max(value, distribution.low), distribution.high))
+    return value

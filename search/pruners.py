@@ -6,9 +6,14 @@ import warnings
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
+from studies.contest import contestant_of, is_out
 from studies.errors import InputError
-from studies.spec import StudySpec
+from studies.settings import is_regularization
+from studies.space import Regularization
+from studies.spec import CONTEST, StudySpec
 
 _TRIED_TRIALS, _TRIED_EPOCHS = 8, 3
 
@@ -36,6 +41,8 @@ def make_pruner(spec: StudySpec) -> BasePruner:
 
 def _new(spec: StudySpec) -> BasePruner:
     name, options = spec.search.pruner, spec.search.pruner_options
+    if name == CONTEST:
+        return ContestPruner(**options)
     if name == "median":
         return MedianPruner(**options)
     if name in ("hyperband", "HyperbandPruner"):
@@ -51,7 +58,7 @@ def _pruner_class(name: str) -> type[BasePruner]:
     found = getattr(optuna.pruners, name, None) if name.isidentifier() else None
     if isinstance(found, type) and issubclass(found, BasePruner) and not inspect.isabstract(found):
         return found
-    names = ["median", "hyperband", "none", *(c for c in optuna.pruners.__all__ if c != "BasePruner")]
+    names = [CONTEST, "median", "hyperband", "none", *(c for c in optuna.pruners.__all__ if c != "BasePruner")]
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
     raise InputError(f"no pruner is called {name!r}: {hint}")
@@ -66,3 +73,45 @@ def _try_out(pruner: BasePruner) -> None:
             trial.report(number + 1 / (epoch + 1), epoch)
             trial.should_prune()
         study.tell(trial, number)
+
+
+class ContestPruner(BasePruner):
+    """Ends trials that do worse than the median of their own contestant: a technique is never judged by another.
+
+    A HyperModel's own settings are one contestant.
+
+    Args:
+        n_warmup_epochs: how many epochs every trial trains, at least 1.
+        n_peers: of how many finished trials there must be a median, at least 1.
+
+    Raises ValueError for fewer.
+    """
+
+    def __init__(self, n_warmup_epochs: int = 2, n_peers: int = 3) -> None:
+        for name, value in (("n_warmup_epochs", n_warmup_epochs), ("n_peers", n_peers)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is a whole number from 1 on; given was {value!r}")
+        self._n_warmup_epochs, self._n_peers = n_warmup_epochs, n_peers
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Return whether a trial is to end after its last epoch."""
+        step = trial.last_step
+        if step is None or step + 1 < self._n_warmup_epochs:
+            return False
+        sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
+        own = _contestant(trial)
+        peers = [
+            _best_until(past, step, sign)
+            for past in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+            if past.intermediate_values and _contestant(past) == own
+        ]
+        return is_out(_best_until(trial, step, sign), peers, self._n_peers)
+
+
+def _contestant(trial: FrozenTrial) -> str | None:
+    return contestant_of(Regularization.from_params(trial.params)) if is_regularization(trial.params) else None
+
+
+def _best_until(trial: FrozenTrial, step: int, sign: int) -> float:
+    """Return the best value until a step, the least being the best; of a trial that ended before, its best."""
+    return min(sign * value for at, value in trial.intermediate_values.items() if at <= step)

@@ -13,12 +13,14 @@ from typing import Any
 import optuna
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
+from search.contest_sampler import ContestSampler, HyperModelContestSampler
 from search.define_by_run import DefineByRunSampler
 from search.points import PointSampler, SpaceExhaustedError
 from search.seeds import derive_seed
 from studies.errors import InputError
+from studies.recipes import contest_of
 from studies.space import enumerate_points, suggest
-from studies.spec import SpaceSpec, StudySpec
+from studies.spec import CONTEST, SpaceSpec, StudySpec
 
 SamplerFactory = Callable[[int], BaseSampler]
 """Gives the sampler for a trial's number."""
@@ -39,6 +41,8 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
     Raises InputError where there is no such sampler, its options are wrong, or it can't serve the space.
     """
     name, options = spec.search.sampler, dict(spec.search.sampler_options)
+    if name == CONTEST:
+        _check_contest(spec)
     if "seed" in options:
         raise InputError("sampler_options can't have a seed: all seeds derive from search.seed")
     if spec.model.hypermodel is not None and name in (*_GRIDS, *KERAS_TUNER):
@@ -83,6 +87,12 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
     def grid(number: int) -> BaseSampler:
         return GridSampler(points, RandomSampler(seed=trial_seed(number)))
 
+    def by_contest(number: int) -> BaseSampler:
+        return ContestSampler(contest, TPESampler(seed=trial_seed(number)))
+
+    if name == CONTEST:
+        contest = contest_of(spec)
+        return _quiet(by_contest)
     if name in _GRIDS:
         points = enumerate_points(options.get("search_space", options), spec.space)
         return _quiet(grid)
@@ -94,18 +104,38 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
     short = {"tpe": tpe, "random": random, "qmc": qmc, "QMCSampler": qmc}
     if name in short:
         return _quiet(short[name])
-    sampler_class = _sampler_class(name, ["tpe", "random", "qmc", "grid", *KERAS_TUNER])
+    sampler_class = _sampler_class(name, [CONTEST, "tpe", "random", "qmc", "grid", *KERAS_TUNER])
     if "seed" in inspect.signature(sampler_class).parameters:
         return _quiet(lambda number: sampler_class(seed=trial_seed(number), **options))
     return _quiet(lambda number: sampler_class(**options))
 
 
 def _define_by_run(factory: SamplerFactory, name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
+    if name == CONTEST:
+        contest = contest_of(spec)
+        by_tpe = _define_by_run(_factory("tpe", {}, spec), "tpe", {}, spec)
+        return lambda number: HyperModelContestSampler(contest, by_tpe(number))
+
     def alone(parameter: str, number: int) -> BaseSampler:
         seed = derive_seed(spec.search.seed, f"parameter {parameter}")
         return _factory(name, options, spec.changed(search={"seed": seed}))(number)
 
     return lambda number: DefineByRunSampler(factory(number), lambda parameter: alone(parameter, number))
+
+
+def _check_contest(spec: StudySpec) -> None:
+    """Raise InputError for options, which the contest has none of, and for a space without a technique alone."""
+    if spec.search.sampler_options:
+        raise InputError(
+            f"the sampler contest has no options; given were {', '.join(spec.search.sampler_options)}. "
+            "`--set 'search.sampler_options={}'` leaves them out"
+        )
+    contest = contest_of(spec)
+    if not contest.contestants and not contest.has_baseline:
+        raise InputError(
+            "the sampler contest can't tune a technique alone: this study's space has only combinations. Let every "
+            "technique be off in [space], or give `--set search.sampler=tpe`"
+        )
 
 
 def _sampler_class(name: str, short_names: Sequence[str]) -> Callable[..., BaseSampler]:

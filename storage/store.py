@@ -21,10 +21,10 @@ from storage.optuna_study import OptunaStudy, suggested
 from storage.queries import DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from studies.errors import StorageError, one_line
-from studies.recipes import DEFAULTS, tried_after_defaults, tried_first
+from studies.recipes import DEFAULTS, recipe_names, tried_after_defaults, tried_first
 from studies.settings import settings_of
-from studies.space import suggest
-from studies.spec import StudySpec
+from studies.space import Regularization, suggest
+from studies.spec import CONTEST, StudySpec
 from studies.trial import EpochMetrics, Outcome, Standing, TrialOutcome, TrialTask, Value, Verdict
 
 _WEIGHTS_KEPT = 5  # of the best complete trials
@@ -54,6 +54,7 @@ class StudyStore:
         self._sampler_for: Callable[[int], BaseSampler] = lambda number: RandomSampler(number)
         self._pruner: BasePruner = NopPruner()
         self._recipes: dict[str, dict[str, Any]] = {}
+        self._recipe_names: dict[Regularization, str] = {}
         self._needs_all_trials = True
         self._run_id: int | None = None
 
@@ -95,6 +96,7 @@ class StudyStore:
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
         self._recipes = tried_first(spec)
+        self._recipe_names = recipe_names(spec) if spec.search.sampler == CONTEST else {}
         self._needs_all_trials = needs_all_trials
         with self.transaction() as connection:
             damage.check_trials(self._database, connection, self._study_id, self.name)
@@ -198,10 +200,11 @@ class StudyStore:
             if judged is None:
                 return Verdict.RECORDED
             statements.report(connection, trial_id, metrics.epoch, judged)
-            if isinstance(self._pruner, NopPruner) or statements.is_recipe(connection, self.study_uuid, task.number):
+            if isinstance(self._pruner, NopPruner) or self._is_spared(connection, task.number):
                 return Verdict.RECORDED
             study = self._study(task.number)
-            compares_with_finished = isinstance(self._pruner, PercentilePruner)  # such as the median
+            # such as the median
+            compares_with_finished = isinstance(self._pruner, PercentilePruner) or self.spec.search.pruner == CONTEST
             with self._database.reading_whole(trial_id) if compares_with_finished else nullcontext():
                 study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
             judged_now = next(trial for trial in reversed(study.trials_now) if trial.number == task.number)
@@ -286,10 +289,23 @@ class StudyStore:
                 if not is_waiting:
                     raise
                 raise _UnusableError(number, f"its enqueued settings can't be used: {error}") from error
+            if recipe is None:
+                recipe = self._named_as_recipe(trial, params)
             connection.execute(
                 insert(TrialRow).values(study_uuid=self.study_uuid, number=number, attempt=0, recipe=recipe)
             )
             return TrialTask(number=number, attempt=0, params=params)
+
+    def _named_as_recipe(self, trial: optuna.trial.Trial, params: Mapping[str, Any]) -> str | None:
+        """Return the name of the recipe whose settings a contest has proposed, if they are one's."""
+        name = self._recipe_names.get(Regularization.from_params(params)) if params else None
+        if name is not None:
+            trial.set_user_attr("recipe", name)
+        return name
+
+    def _is_spared(self, connection: sqlalchemy.Connection, number: int) -> bool:
+        """Return whether a trial is trained to its end, come what may: a recipe that is tried before all others."""
+        return self.spec.search.sampler != CONTEST and statements.is_recipe(connection, self.study_uuid, number)
 
     def _next_recipe(self, connection: sqlalchemy.Connection) -> str | None:
         """Return the name of the first recipe that no trial of the study was yet."""

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from studies.contest import Contest
 from studies.errors import InputError
 from studies.settings import is_regularization
-from studies.space import PARAMETERS, settings_to_enqueue
-from studies.spec import SpaceSpec, StudySpec
+from studies.space import PARAMETERS, Regularization, settings_to_enqueue
+from studies.spec import CONTEST, SpaceSpec, StudySpec
 from studies.trial import Params
 
 _PATIENCE = 2  # the course's
@@ -69,10 +70,13 @@ def chosen(names: Sequence[str]) -> list[Recipe]:
 
 
 def tried_first(spec: StudySpec) -> dict[str, dict[str, Any]]:
-    """Return the parameters of a study's recipes, by name, in their order; of a HyperModel's its defaults."""
+    """Return the parameters of what a study tries first, by name: its recipes, or the defaults of a HyperModel.
+
+    A contest tries its recipes when it is their contestants' turn.
+    """
     if spec.model.hypermodel is not None:
-        return {DEFAULTS: {}} if spec.search.recipes else {}
-    return fitting(spec.search.recipes, spec.space)
+        return {DEFAULTS: {}} if spec.search.recipes or spec.search.sampler == CONTEST else {}
+    return {} if spec.search.sampler == CONTEST else fitting(spec.search.recipes, spec.space)
 
 
 def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[str, Any]]:
@@ -81,7 +85,7 @@ def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[st
     There are some where it asks for our space (`search.regularized`) and for nothing else; what equals the defaults is
     left out.
     """
-    if not is_regularization(defaults):
+    if not is_regularization(defaults) or spec.search.sampler == CONTEST:
         return {}
     return {name: params for name, params in fitting(spec.search.recipes, spec.space).items() if params != defaults}
 
@@ -90,3 +94,16 @@ def fitting(names: Sequence[str], space: SpaceSpec) -> dict[str, dict[str, Any]]
     """Return the parameters of the chosen recipes that lie in a study's space, by name, in their order."""
     params = {recipe.name: recipe.params(space) for recipe in chosen(names)}
     return {name: found for name, found in params.items() if found is not None}
+
+
+def contest_of(spec: StudySpec) -> Contest:
+    """Return a study's contest; its recipes are those of the study."""
+    known = [Regularization.from_params(params) for params in fitting(spec.search.recipes, spec.space).values()]
+    return Contest.of(spec.space, seed=spec.search.seed, max_epochs=spec.training.max_epochs, recipes=known)
+
+
+def recipe_names(spec: StudySpec) -> dict[Regularization, str]:
+    """Return the names of a contest's recipes by their settings: of a recipe's strength and the contest's patience."""
+    by_settings = {Regularization.from_params(p): name for name, p in fitting(spec.search.recipes, spec.space).items()}
+    contest = contest_of(spec)
+    return {contest.as_tried(settings): name for settings, name in by_settings.items()}

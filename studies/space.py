@@ -150,6 +150,18 @@ def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, 
     return {name: params[name] for name in wanted if name in params}
 
 
+def params_of(regularization: Regularization, space: SpaceSpec) -> dict[str, Any]:
+    """Return the parameters of a trial that trains a regularization; raises InputError if the space doesn't have it."""
+    penalties = {name: factor for name in ("l1", "l2") if (factor := getattr(regularization, name))}
+    wanted: dict[str, Any] = {"regularizer": "_".join(penalties) or "none", **penalties}
+    if space.dropout != "off" or regularization.dropout:
+        wanted["dropout"] = regularization.dropout or "off"
+    wanted["batch_norm"] = regularization.batch_norm
+    if space.patience != "off" or regularization.patience is not None:
+        wanted["patience"] = "off" if regularization.patience is None else regularization.patience
+    return settings_to_enqueue([f"{name}={value}" for name, value in wanted.items()], space)
+
+
 def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> list[dict[str, Any]]:
     """Return each distinct configuration that can be built from the values given for each parameter.
 

@@ -84,6 +84,9 @@ class PatienceRange(_Range):
     off: bool = Field(True, description='whether "train max_epochs, keep the last weights" is a choice')
 
 
+CONTEST = "contest"
+"""The sampler that tunes every technique alone, and the pruner that compares a trial with those of its contestant."""
+
 Regularizer = Literal["none", "l1", "l2", "l1_l2"]
 BatchNorm = Literal["none", "before_activation", "after_activation"]
 Recipe = Literal["course", "ladder"]
@@ -197,14 +200,20 @@ class SearchSpec(_Section):
         "metrics by Keras's name, such as val_loss; of an unknown one with its direction, val_f1:max",
     )
     sampler: str = Field(
-        "tpe",
-        description="tpe, random, qmc, grid, keras-tuner:random, keras-tuner:bayesian, keras-tuner:grid, "
-        "or any class of optuna.samplers by its name",
+        CONTEST,
+        description="contest: every technique is tuned alone, then combinations; tpe, random, qmc, grid, "
+        "keras-tuner:random, keras-tuner:bayesian, keras-tuner:grid, or any class of optuna.samplers by its name",
+        json_schema_extra=added_later("tpe"),
     )
     sampler_options: Annotated[dict[str, Any], AfterValidator(check_options)] = Field(
         {}, description="arguments of the sampler's class; of keras-tuner:bayesian num_initial_points, alpha, beta"
     )
-    pruner: str = Field("median", description="median, hyperband, none, or any class of optuna.pruners by its name")
+    pruner: str = Field(
+        CONTEST,
+        description="contest: among trials of the same technique; median, hyperband, none, or any class of "
+        "optuna.pruners by its name",
+        json_schema_extra=added_later("median"),
+    )
     pruner_options: Annotated[dict[str, Any], AfterValidator(check_options)] = Field(
         {}, description="arguments of the pruner's class"
     )

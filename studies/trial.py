@@ -17,6 +17,10 @@ Params = Mapping[str, Any]
 """A trial's parameters by name, as Optuna stores them, each a `Value`."""
 
 
+DIVERGED = "diverged at epoch"
+"""What the reason of a trial begins with whose loss became NaN or infinite."""
+
+
 class Purpose(enum.StrEnum):
     """What a task is for."""
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from studies.rows import RowFigures
-from studies.trial import EpochMetrics, Params, TrialOutcome, TrialTask, Value
+from studies.trial import DIVERGED, EpochMetrics, Params, TrialOutcome, TrialTask, Value
 
 OnEpoch = Callable[[EpochMetrics], bool]
 """Told the figures of each epoch; answers whether to go on."""
@@ -22,7 +22,7 @@ class DivergedError(Exception):
     """A loss stopped being finite; the trial would diverge again."""
 
     def __init__(self, epoch: int) -> None:
-        super().__init__(f"diverged at epoch {epoch}")
+        super().__init__(f"{DIVERGED} {epoch}")
 
 
 class Trainer(Protocol):
