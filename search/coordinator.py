@@ -29,8 +29,9 @@ from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
 from search.watch import Watch
 from studies.errors import NoResultError, RefusedError
+from studies.settings import technique_of
 from studies.spec import StudySpec
-from studies.trial import EpochMetrics, Outcome, Standing, TrialTask, Value, Verdict
+from studies.trial import EpochMetrics, Outcome, Purpose, Standing, Tally, TrialTask, Value, Verdict
 
 _MOST_FAILURES_IN_A_ROW = 10
 
@@ -115,6 +116,7 @@ class Coordinator:
         self._ending: StopReason | None = None
         self._failures_in_a_row = 0
         self._best: float | None = None
+        self._techniques: dict[str, Tally] = {}
         self._watch = Watch(self.spec.budget.epoch_timeout)
         self._patiently = Patience(
             is_stopping=lambda: self._stop_requested,
@@ -141,7 +143,9 @@ class Coordinator:
         try:
             standing = self._patiently(self.store.standing)
             self._best = standing.best
+            self._techniques = dict(standing.techniques)
             self.progress.begin(self.what, standing.finished, standing.total, standing.best)
+            self.progress.techniques_changed(self._techniques)
             left = standing.total - standing.finished
             self._waiting.extend(self._patiently(self.store.unfinished))
             self._tidy()
@@ -326,7 +330,15 @@ class Coordinator:
         known = self._known(task)
         self._asked.pop(task.number, None)
         finished = FinishedTrial(task=known, state=state, value=value, remark=remark, seconds=seconds)
+        self._tally(known, value)
         self.progress.trial_finished(finished, self._best)
+
+    def _tally(self, task: TrialTask, value: float | None) -> None:
+        technique = technique_of(task.params) if task.purpose == Purpose.SEARCH else None
+        if technique is not None:
+            tally = self._techniques.get(technique, Tally())
+            self._techniques[technique] = tally.after(value, maximizes=self.spec.search.maximizes)
+            self.progress.techniques_changed(self._techniques)
 
     def _forget(self, task: TrialTask) -> None:
         """Forget a finished trial, whose records are in the database."""

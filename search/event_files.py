@@ -5,14 +5,14 @@ run had no more time to write, and what earlier runs did not, is written by the 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from search.files import write_durably
 from search.progress import FinishedTrial, Progress
 from studies.errors import RegsearchError
-from studies.trial import EpochMetrics, TrialTask
+from studies.trial import EpochMetrics, Tally, TrialTask
 
 _NAME = "events.out.tfevents.regsearch"
 
@@ -51,6 +51,10 @@ class EventFiles(Progress):
     def message(self, text: str) -> None:
         """Hand it on."""
         self._progress.message(text)
+
+    def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
+        """Hand it on."""
+        self._progress.techniques_changed(tallies)
 
     def trial_began(self, task: TrialTask) -> None:
         """Hand it on."""

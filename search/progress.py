@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from studies.errors import one_line
 from studies.settings import settings_of
-from studies.trial import EpochMetrics, Purpose, TrialTask
+from studies.trial import EpochMetrics, Purpose, Tally, TrialTask
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -48,6 +48,9 @@ class Progress:
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
         """A trial ended; `best` is the best value of the study so far."""
+
+    def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
+        """A search has begun or one of its trials has ended; the tally of each technique, by its name."""
 
     def end(self) -> None:
         """The run is over."""
@@ -89,6 +92,7 @@ class LiveProgress(Progress):
 
     clock: Callable[[], float] = time.monotonic
     _running: dict[int, _Running] = field(default_factory=dict)
+    _techniques: Mapping[str, Tally] = field(default_factory=dict)
     _live: "Live | None" = None
 
     def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
@@ -129,6 +133,10 @@ class LiveProgress(Progress):
         self._best = best
         self._tell(trial)
 
+    def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
+        """Show them."""
+        self._techniques = dict(tallies)
+
     def _tell(self, trial: FinishedTrial) -> None:
         if trial.task.purpose != Purpose.TEST:
             self.message(describe(trial))
@@ -156,6 +164,9 @@ class LiveProgress(Progress):
             epoch = "starting" if running.epoch is None else f"epoch {running.epoch}, {running.loss:.4f}"
             settings = settings_of(running.task.params)
             table.add_row(f"  {running.task}", epoch, str(settings))
+        for technique, tally in self._techniques.items():
+            best = "none complete" if tally.best is None else f"best {tally.best:.5f}"
+            table.add_row(f"  {technique}", best, "1 trial" if tally.trials == 1 else f"{tally.trials} trials")
         return table
 
 

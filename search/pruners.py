@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import warnings
+from collections.abc import Collection
 
 import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
@@ -11,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.contest import contestant_of, is_out
 from studies.errors import InputError
+from studies.recipes import contest_of
 from studies.settings import is_regularization
 from studies.space import Regularization
 from studies.spec import CONTEST, StudySpec
@@ -42,7 +44,7 @@ def make_pruner(spec: StudySpec) -> BasePruner:
 def _new(spec: StudySpec) -> BasePruner:
     name, options = spec.search.pruner, spec.search.pruner_options
     if name == CONTEST:
-        return ContestPruner(**options)
+        return ContestPruner(contest_of(spec).contestants, **options)
     if name == "median":
         return MedianPruner(**options)
     if name in ("hyperband", "HyperbandPruner"):
@@ -81,16 +83,18 @@ class ContestPruner(BasePruner):
     A HyperModel's own settings are one contestant.
 
     Args:
+        contestants: of the study, by `studies.contest.contestant_name`.
         n_warmup_epochs: how many epochs every trial trains, at least 1.
         n_peers: of how many finished trials there must be a median, at least 1.
 
     Raises ValueError for fewer.
     """
 
-    def __init__(self, n_warmup_epochs: int = 2, n_peers: int = 3) -> None:
+    def __init__(self, contestants: Collection[str], n_warmup_epochs: int = 2, n_peers: int = 3) -> None:
         for name, value in (("n_warmup_epochs", n_warmup_epochs), ("n_peers", n_peers)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is a whole number from 1 on; given was {value!r}")
+        self._contestants = contestants
         self._n_warmup_epochs, self._n_peers = n_warmup_epochs, n_peers
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
@@ -99,17 +103,18 @@ class ContestPruner(BasePruner):
         if step is None or step + 1 < self._n_warmup_epochs:
             return False
         sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-        own = _contestant(trial)
+        own = self._contestant(trial)
         peers = [
             _best_until(past, step, sign)
             for past in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-            if past.intermediate_values and _contestant(past) == own
+            if past.intermediate_values and self._contestant(past) == own
         ]
         return is_out(_best_until(trial, step, sign), peers, self._n_peers)
 
-
-def _contestant(trial: FrozenTrial) -> str | None:
-    return contestant_of(Regularization.from_params(trial.params)) if is_regularization(trial.params) else None
+    def _contestant(self, trial: FrozenTrial) -> str | None:
+        if not is_regularization(trial.params):
+            return None
+        return contestant_of(Regularization.from_params(trial.params), self._contestants)
 
 
 def _best_until(trial: FrozenTrial, step: int, sign: int) -> float:

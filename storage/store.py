@@ -22,10 +22,10 @@ from storage.queries import DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from studies.errors import StorageError, one_line
 from studies.recipes import DEFAULTS, recipe_names, tried_after_defaults, tried_first
-from studies.settings import settings_of
+from studies.settings import settings_of, technique_of
 from studies.space import Regularization, suggest
 from studies.spec import CONTEST, StudySpec
-from studies.trial import EpochMetrics, Outcome, Standing, TrialOutcome, TrialTask, Value, Verdict
+from studies.trial import EpochMetrics, Outcome, Standing, Tally, TrialOutcome, TrialTask, Value, Verdict
 
 _WEIGHTS_KEPT = 5  # of the best complete trials
 MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
@@ -143,7 +143,19 @@ class StudyStore:
                 best = self._database.storage.get_best_trial(self._study_id).value
             except ValueError:  # none is complete
                 best = None
-            return Standing(finished=finished, total=self.spec.budget.trials, best=best)
+            techniques = self._techniques()
+            return Standing(finished=finished, total=self.spec.budget.trials, best=best, techniques=techniques)
+
+    def _techniques(self) -> dict[str, Tally]:
+        """Return the tally of each technique, in the order in which they were tried first."""
+        tallies: dict[str, Tally] = {}
+        for trial in self._database.storage.get_all_trials(self._study_id, deepcopy=False):
+            technique = technique_of(trial.params) if trial.state.is_finished() else None
+            if technique is not None:
+                value = trial.value if trial.state == TrialState.COMPLETE else None
+                known = tallies.get(technique, Tally())
+                tallies[technique] = known.after(value, maximizes=self.spec.search.maximizes)
+        return tallies
 
     def request_stop(self) -> None:
         """Ask the run that is under way, in another process, to stop."""

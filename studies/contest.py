@@ -12,7 +12,7 @@ import itertools
 import math
 import statistics
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,15 +24,22 @@ from studies.spec import DropoutRange, SpaceSpec, StrengthRange
 Strengths = Mapping[str, float | str]
 """The strength of each technique that is on, by its key: a factor, a rate, or a placement."""
 
-FEWEST = {"l1": 6, "l2": 6, "dropout": 5, "batch_norm": 2, "l1+l2": 4}
-"""The contestants, and how many trials each gets alone before any combination."""
+FEWEST = {"l1": 6, "l2": 6, "dropout": 5, "batch_norm": 2}
+"""How many trials each technique gets alone before any combination."""
+
+FEWEST_TOGETHER = 4
+"""How many trials a contestant of several techniques gets before any other combination."""
+
+USUAL = (*FEWEST, "l1+l2")
+"""The contestants of a study that names none."""
 
 _PENALTIES = ("l1", "l2")
 _GRID = (0.1, 0.3, 0.5, 0.7, 0.9)  # positions in a range, from low to high
 _OWN_GRID = 3  # as many recipes of one technique are its grid
 _SPACING = (0.06, 0.03, 0.015, 0.007)  # of a range: how near to a tried strength another one may lie, coarse first
 _TOO_STRONG = 1.15  # times the best loss
-_PARTS_OF_BOTH = ((1, 1), (0.3, 1), (1, 0.3), (0.3, 0.3), (0.1, 1), (1, 0.1), (3, 0.3), (0.3, 3), (0.1, 0.1))
+_PARTS = (1, 0.3, 0.1)  # of a technique's own best strength, where several are tuned together
+_MIDDLE = 0.4  # position of a strength before any is known
 _COMBINED = (1.0, 0.5)  # times a technique's own best strength, where it is combined
 _STEP = 0.1  # of a range: standard deviation of a step from a good combination
 _DRAWS = 50
@@ -68,10 +75,35 @@ def strengths_of(settings: Regularization) -> dict[str, float | str]:
     return {key: value for key, value in found.items() if value}
 
 
-def contestant_of(settings: Regularization) -> str:
-    """Return whose trial it is: a key of FEWEST, "combination", or "none" with or without early stopping."""
+def contestant_name(text: str) -> str:
+    """Return a contestant's name, its techniques in their usual order: "dropout+l2" is "l2+dropout".
+
+    Raises ValueError for an unknown technique, or one that stands there twice.
+    """
+    keys = text.split("+")
+    if unknown := [key for key in keys if key not in FEWEST]:
+        raise ValueError(
+            f"a contestant is one of {', '.join(FEWEST)}, or several joined by +; given was {unknown[0]!r}"
+        )
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"a contestant has each technique once; given was {text!r}")
+    return "+".join(key for key in FEWEST if key in keys)
+
+
+def contestant_of(settings: Regularization, contestants: Collection[str] = USUAL) -> str:
+    """Return whose trial it is: one of the contestants, "combination", or "none" with or without early stopping.
+
+    For example:
+        >>> contestant_of(Regularization(l2=1e-4, dropout=0.2))
+        'combination'
+    """
     name = "+".join(strengths_of(settings)) or "none"
-    return name if name == "none" or name in FEWEST else "combination"
+    return name if name == "none" or name in contestants else "combination"
+
+
+def fewest_trials(contestant: str) -> int:
+    """Return how many trials a contestant gets before any combination."""
+    return FEWEST.get(contestant, FEWEST_TOGETHER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +172,7 @@ class Contest:
         seed: of the study.
         max_epochs: of a trial.
         recipes: known settings, such as the course's; their strengths belong to the grid of their contestant.
-        contestants: keys of FEWEST that the study is about, in the order in which they take turns.
+        contestants: whom the study is about, by `contestant_name`, in the order in which they take turns.
 
     For example:
         >>> contest = Contest.of(SpaceSpec(), seed=0, max_epochs=12)
@@ -155,15 +187,29 @@ class Contest:
     contestants: Sequence[str]
 
     @classmethod
-    def of(cls, space: SpaceSpec, *, seed: int, max_epochs: int, recipes: Sequence[Regularization] = ()) -> "Contest":
+    def of(
+        cls,
+        space: SpaceSpec,
+        *,
+        seed: int,
+        max_epochs: int,
+        recipes: Sequence[Regularization] = (),
+        contestants: Sequence[str] = USUAL,
+    ) -> "Contest":
         """Return the contest of a space: its contestants are those, and its recipes those, that the space has.
 
         The recipes of a technique get the patience of all trials.
         """
-        contest = cls(space=space, seed=seed, max_epochs=max_epochs, recipes=(), contestants=tuple(FEWEST))
+        contest = cls(space=space, seed=seed, max_epochs=max_epochs, recipes=(), contestants=tuple(contestants))
         inside = tuple(filter(contest.is_inside, map(contest.as_tried, recipes)))
-        there = tuple(name for name in FEWEST if any(map(contest.is_inside, contest._alone(name, {}))))
+        there = tuple(name for name in contestants if any(map(contest.is_inside, contest._alone(name, {}))))
         return replace(contest, recipes=inside, contestants=there)
+
+    @property
+    def fewest(self) -> int:
+        """How many trials a fair contest needs: the baselines, and the fewest of every contestant."""
+        baselines = sum(map(self.is_inside, {Regularization(), Regularization(patience=self.patience)}))
+        return baselines + sum(map(fewest_trials, self.contestants))
 
     @property
     def patience(self) -> int | None:
@@ -206,13 +252,13 @@ class Contest:
         yield from (Regularization(), Regularization(patience=self.patience))
         groups: dict[str, list[Entry]] = {name: [] for name in (*self.contestants, "combination", "none")}
         for entry in entries:
-            groups.setdefault(contestant_of(entry.settings), []).append(entry)
-        turns = sorted(self.contestants, key=lambda name: len(groups[name]) / FEWEST[name])
+            groups[contestant_of(entry.settings, self.contestants)].append(entry)
+        turns = sorted(self.contestants, key=lambda name: len(groups[name]) / fewest_trials(name))
         for name in turns:
-            if len(groups[name]) < FEWEST[name]:
+            if len(groups[name]) < fewest_trials(name):
                 yield from self._alone(name, groups)
         yield from self.recipes
-        refined = sum(len(groups[name]) - FEWEST[name] for name in turns)
+        refined = sum(len(groups[name]) - fewest_trials(name) for name in turns)
         if len(groups["combination"]) < 2 * (refined + 1):
             yield from self._combinations(number, groups)
         for name in turns:
@@ -225,12 +271,12 @@ class Contest:
 
     def _alone(self, name: str, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
         """Give settings of one contestant."""
-        recipes = [recipe for recipe in self.recipes if contestant_of(recipe) == name]
+        recipes = [recipe for recipe in self.recipes if contestant_of(recipe, self.contestants) == name]
         if name == "batch_norm":
             yield from (self._with({name: placement}) for placement in self.space.batch_norm if placement != "none")
-        elif name == "l1+l2":
+        elif name not in FEWEST:
             yield from recipes
-            yield from self._both_penalties(groups)
+            yield from self._together(name.split("+"), groups)
         elif name in self._lines:
             line = self._lines[name]
             own = sorted(float(strengths_of(recipe)[name]) for recipe in recipes)
@@ -238,15 +284,26 @@ class Contest:
             tried = [(float(strengths_of(entry.settings)[name]), entry.loss) for entry in groups.get(name, [])]
             yield from (self._with({name: strength}) for strength in line.next(grid, tried))
 
-    def _both_penalties(self, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
-        """Give L1 and L2 together, each a part of its own best strength."""
-        middle = []
-        for name in _PENALTIES:
-            best = _best(groups.get(name, []))
-            middle.append(self._lines[name].strength(0.4) if best is None else float(strengths_of(best)[name]))
-        for parts in _PARTS_OF_BOTH:
-            both = zip(_PENALTIES, middle, parts, strict=True)
-            yield self._with({name: self._lines[name].rounded(strength * part) for name, strength, part in both})
+    def _together(self, keys: Sequence[str], groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
+        """Give several techniques together, each with a part of its own best strength."""
+        best = {key: self._best_strength(key, groups.get(key, [])) for key in keys}
+        if None in best.values():
+            return
+        numbers = [key for key in keys if key in self._lines]
+        for parts in sorted(itertools.product(_PARTS, repeat=len(numbers)), key=math.prod, reverse=True):
+            strengths = dict(best)
+            for key, part in zip(numbers, parts, strict=True):
+                strengths[key] = self._lines[key].rounded(float(best[key] or 0.0) * part)
+            yield self._with({key: value for key, value in strengths.items() if value is not None})
+
+    def _best_strength(self, key: str, entries: Iterable[Entry]) -> float | str | None:
+        """Return the best strength of a technique alone, a middle one before any is complete; None if it has none."""
+        complete = [entry for entry in entries if entry.is_complete]
+        if complete:
+            return strengths_of(min(complete, key=lambda entry: entry.loss or 0.0).settings)[key]
+        if key == "batch_norm":
+            return next((placement for placement in self.space.batch_norm if placement != "none"), None)
+        return self._lines[key].strength(_MIDDLE) if key in self._lines else None
 
     def _combinations(self, number: int, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
         """Give combinations of what helped: of each one's best strength and half of it, then steps from the best."""
@@ -322,8 +379,3 @@ def _merged(line: Line, own: Iterable[float]) -> list[float]:
     at = [line.position(strength) for strength in own]
     grid = [position for position in _GRID if all(abs(position - there) >= _SPACING[0] for there in at)]
     return sorted([*own, *(line.strength(position) for position in grid)])
-
-
-def _best(entries: Iterable[Entry]) -> Regularization | None:
-    complete = [entry for entry in entries if entry.is_complete]
-    return min(complete, key=lambda entry: entry.loss or 0.0).settings if complete else None

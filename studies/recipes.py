@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studies.contest import Contest
+from studies.contest import USUAL, Contest, contestant_name
 from studies.errors import InputError
 from studies.settings import is_regularization
 from studies.space import PARAMETERS, Regularization, settings_to_enqueue
@@ -97,9 +97,25 @@ def fitting(names: Sequence[str], space: SpaceSpec) -> dict[str, dict[str, Any]]
 
 
 def contest_of(spec: StudySpec) -> Contest:
-    """Return a study's contest; its recipes are those of the study."""
+    """Return a study's contest; its recipes are those of the study.
+
+    Raises InputError for contestants that there are not, or that the study's space doesn't have.
+    """
     known = [Regularization.from_params(params) for params in fitting(spec.search.recipes, spec.space).values()]
-    return Contest.of(spec.space, seed=spec.search.seed, max_epochs=spec.training.max_epochs, recipes=known)
+    try:
+        named = tuple(map(contestant_name, spec.search.contestants or USUAL))
+    except ValueError as error:
+        raise InputError(f"search.contestants: {error}") from error
+    contest = Contest.of(
+        spec.space, seed=spec.search.seed, max_epochs=spec.training.max_epochs, recipes=known, contestants=named
+    )
+    outside = [name for name in named if name not in contest.contestants]
+    if spec.search.contestants and outside:
+        raise InputError(
+            f"search.contestants has {outside[0]}, which this study's space can't try without other techniques: "
+            "change [space], or leave it out"
+        )
+    return contest
 
 
 def recipe_names(spec: StudySpec) -> dict[Regularization, str]:

@@ -41,6 +41,17 @@ def settings_of(params: Params) -> Settings:
     return NamedSettings(tuple(sorted(params.items())))
 
 
+def technique_of(params: Params) -> str | None:
+    """Return the technique of a trial in words, or "no regularization"; None for a HyperModel's own settings.
+
+    For example:
+        >>> technique_of({"regularizer": "l1", "l1": 1e-5, "batch_norm": "none"})
+        'L1'
+    """
+    settings = settings_of(params)
+    return (settings.technique or settings.baseline) if isinstance(settings, Regularization) else None
+
+
 def is_regularization(names: Iterable[str]) -> bool:
     """Return whether parameters of these names are those of our space and no others."""
     return _ALWAYS <= set(names) <= set(PARAMETERS)

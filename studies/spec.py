@@ -222,6 +222,11 @@ class SearchSpec(_Section):
         description="known settings that are tried first: course, ladder, both, or none; of a HyperModel, unless none, "
         "its defaults",
     )
+    contestants: Annotated[tuple[str, ...], Strict(False), AfterValidator(check_choices)] | None = Field(
+        None,
+        description="techniques that a contest tunes: l1, l2, dropout, batch_norm, or several together, such as "
+        "l2+dropout; not given: each alone that the space has, and l1+l2",
+    )
     rules: Literal[1, 2] = Field(
         2,
         description="2: no settings are trained twice, and diverged trials tell the sampler that a region is bad; "
@@ -367,6 +372,7 @@ KEPT_KEYS = (
     ("search.sampler", "search.sampler_options"),
     ("search.pruner", "search.pruner_options"),
     ("search.recipes",),
+    ("search.contestants",),
     ("search.rules",),
     ("confirm.top",),
     ("confirm.seeds",),

@@ -3,7 +3,7 @@
 import enum
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from studies.objectives import OURS, is_accuracy
@@ -187,6 +187,25 @@ class Verdict(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How far one technique is.
+
+    Attributes:
+        trials: how many of its trials are finished.
+        best: the best value of a complete one; None before there is one.
+    """
+
+    trials: int = 0
+    best: float | None = None
+
+    def after(self, value: float | None, *, maximizes: bool) -> "Tally":
+        """Return the tally after one more trial; its value is None unless it is complete."""
+        better = max if maximizes else min
+        values = [known for known in (self.best, value) if known is not None]
+        return Tally(trials=self.trials + 1, best=better(values, default=None))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Standing:
     """How far a study, or its confirmation, is.
 
@@ -194,11 +213,13 @@ class Standing:
         finished: tasks that are finished.
         total: tasks in all.
         best: the best value of a completed one.
+        techniques: the tally of each technique of a search, by its name; empty if its settings are a HyperModel's own.
     """
 
     finished: int
     total: int
     best: float | None
+    techniques: Mapping[str, Tally] = field(default_factory=dict)
 
 
 def _check_finite(figures: EpochMetrics | TrialOutcome) -> None:

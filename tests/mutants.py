@@ -216,7 +216,7 @@ MUTATIONS = (
     Mutation(
         "a recipe is never pruned",
         _STORE,
-        " or statements.is_recipe(connection, self.study_uuid, task.number)",
+        " or self._is_spared(connection, task.number)",
         "",
         (f"{_RECIPES}::test_recipes_are_never_pruned_whatever_the_pruner_would",),
     ),
