@@ -43,9 +43,10 @@ from storage.queries import (
 )
 from storage.store import StudyStore
 from studies.commands import to_go_on
+from studies.contest_notes import notes
 from studies.errors import InDoubtError, InputError, RegsearchError, UnavailableError
-from studies.recipes import chosen, fitting
-from studies.spec import StudySpec, differing_keys
+from studies.recipes import chosen, contest_of, fitting
+from studies.spec import CONTEST, StudySpec, differing_keys
 from studies.validation import parse_duration
 
 _MOST_WORKERS = 1024
@@ -93,7 +94,8 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     workers = engine.planned_workers(_checked_workers(options.workers))
     sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
-    _tell_of_recipes(spec, options.progress)
+    if options.searches:
+        _tell_of_plan(spec, options.progress)
     dataset, info = _examine(spec, options)
     events, snapshots = _study_folders(name, options)
     with open_for_writing(location) as database, database.study_lock(name), ExitStack() as stack:
@@ -297,10 +299,13 @@ def _check_fits(spec: StudySpec, dataset: Dataset) -> None:
         )
 
 
-def _tell_of_recipes(spec: StudySpec, progress: Progress) -> None:
-    """Say which recipes lie outside the study's space and are left out."""
+def _tell_of_plan(spec: StudySpec, progress: Progress) -> None:
+    """Say what a contest can't decide, and which recipes lie outside the study's space and are left out."""
     if spec.model.hypermodel is not None:
         return  # its own defaults take their place
+    if spec.search.sampler == CONTEST:
+        for note in notes(contest_of(spec), spec.budget.trials):
+            progress.message(note)
     inside = fitting(spec.search.recipes, spec.space)
     left_out = [recipe.name for recipe in chosen(spec.search.recipes) if recipe.name not in inside]
     if left_out:

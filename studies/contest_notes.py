@@ -1,0 +1,52 @@
+"""What a contest can't decide, said before it begins: a budget too small, a space with one technique or none."""
+
+from collections import Counter
+
+from studies.contest import Contest, Entry, contestant_of, fewest_trials
+
+NAMES = {"l1": "L1", "l2": "L2", "dropout": "dropout", "batch_norm": "BatchNorm"}
+"""How answers call each technique."""
+
+
+def in_words(contestant: str) -> str:
+    """Return a contestant's name in words.
+
+    For example:
+        >>> in_words("l1+l2")
+        'L1+L2'
+    """
+    return "+".join(NAMES.get(key, key) for key in contestant.split("+"))
+
+
+def notes(contest: Contest, total: int) -> list[str]:
+    """Return a line for each thing that a contest of so many trials can't decide."""
+    found = []
+    if not contest.contestants:
+        found.append(
+            "NOTE: this study's space has no technique to compare. Only the patience of early stopping is searched."
+        )
+    elif len(contest.contestants) == 1:
+        name = in_words(contest.contestants[0])
+        found.append(
+            f"NOTE: this study's space has one technique, {name}. It is compared with no regularization, and there is "
+            "nothing to combine it with."
+        )
+    if total < contest.fewest:
+        short = ", ".join(map(in_words, too_few(contest, total)))
+        found.append(
+            f"WARNING: {total} trials are {contest.fewest - total} too few for a fair contest. These techniques get "
+            f"fewer than they need, and so no verdict: {short}. `--trials {contest.fewest}` is enough for all."
+        )
+    return found
+
+
+def too_few(contest: Contest, total: int) -> list[str]:
+    """Return the contestants that get fewer trials than they need, when there are so many trials in all."""
+    entries: list[Entry] = []
+    for number in range(total):
+        settings = contest.propose(number, entries)
+        if settings is None:
+            break
+        entries.append(Entry(settings=settings, loss=1.0))
+    counts = Counter(contestant_of(entry.settings, contest.contestants) for entry in entries)
+    return [name for name in contest.contestants if counts[name] < fewest_trials(name)]

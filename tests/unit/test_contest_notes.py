@@ -1,0 +1,35 @@
+"""What a contest says before it begins."""
+
+import pytest
+
+from studies.contest_notes import in_words, notes, too_few
+from studies.recipes import contest_of
+from studies.spec import StudySpec
+
+
+def test_a_budget_that_is_enough_needs_no_word() -> None:
+    contest = contest_of(StudySpec())
+    assert notes(contest, contest.fewest) == []
+    assert too_few(contest, contest.fewest) == []
+
+
+def test_a_budget_too_small_says_how_many_trials_are_missing_and_who_gets_no_verdict() -> None:
+    contest = contest_of(StudySpec())
+    (note,) = notes(contest, contest.fewest - 5)
+    assert f"{contest.fewest - 5} trials are 5 too few" in note
+    assert f"--trials {contest.fewest}" in note
+    assert all(in_words(name) in note for name in too_few(contest, contest.fewest - 5))
+    assert too_few(contest, 3) == list(contest.contestants)
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        ({"regularizer": ["none", "l2"], "dropout": "off", "batch_norm": ["none"]}, "one technique, L2"),
+        ({"regularizer": ["none"], "dropout": "off", "batch_norm": ["none"]}, "no technique to compare"),
+    ],
+)
+def test_a_space_of_one_technique_or_none_is_named(space: dict[str, object], words: str) -> None:
+    (note,) = notes(contest_of(StudySpec().changed(space=space)), 60)
+    assert words in note
+    assert "\n" not in note
