@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.contest import contestant_of, is_out
+from studies.contestants import contestant_of, is_out
 from studies.errors import InputError
 from studies.recipes import contest_of
 from studies.settings import is_regularization

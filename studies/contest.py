@@ -10,35 +10,22 @@ Every proposal is a pure function of the study, the trial's number and the trial
 
 import itertools
 import math
-import statistics
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from studies.contestants import FEWEST, USUAL, Strengths, contestant_of, fewest_trials, strengths_of
 from studies.errors import InputError
 from studies.space import Regularization, params_of
 from studies.spec import DropoutRange, SpaceSpec, StrengthRange
-
-Strengths = Mapping[str, float | str]
-"""The strength of each technique that is on, by its key: a factor, a rate, or a placement."""
-
-FEWEST = {"l1": 6, "l2": 6, "dropout": 5, "batch_norm": 2}
-"""How many trials each technique gets alone before any combination."""
-
-FEWEST_TOGETHER = 4
-"""How many trials a contestant of several techniques gets before any other combination."""
-
-USUAL = (*FEWEST, "l1+l2")
-"""The contestants of a study that names none."""
+from studies.strength_line import Line, grid_with, smoothed
 
 _PENALTIES = ("l1", "l2")
-_GRID = (0.1, 0.3, 0.5, 0.7, 0.9)  # positions in a range, from low to high
 _OWN_GRID = 3  # as many recipes of one technique are its grid
-_SPACING = (0.06, 0.03, 0.015, 0.007)  # of a range: how near to a tried strength another one may lie, coarse first
-_TOO_STRONG = 1.15  # times the best loss
 _PARTS = (1, 0.3, 0.1)  # of a technique's own best strength, where several are tuned together
+_PATIENCE = 0.4  # of max_epochs: less harms where an epoch has few steps, more only takes time
 _MIDDLE = 0.4  # position of a strength before any is known
 _COMBINED = (1.0, 0.5)  # times a technique's own best strength, where it is combined
 _STEP = 0.1  # of a range: standard deviation of a step from a good combination
@@ -61,106 +48,6 @@ class Entry:
     def is_complete(self) -> bool:
         """Whether it has a loss to compare."""
         return self.loss is not None and math.isfinite(self.loss)
-
-
-def strengths_of(settings: Regularization) -> dict[str, float | str]:
-    """Return the strength of each technique that is on, early stopping left out.
-
-    For example:
-        >>> strengths_of(Regularization(l1=1e-5, batch_norm="after_activation", patience=3))
-        {'l1': 1e-05, 'batch_norm': 'after_activation'}
-    """
-    found: dict[str, float | str] = {key: getattr(settings, key) for key in ("l1", "l2", "dropout")}
-    found["batch_norm"] = "" if settings.batch_norm == "none" else settings.batch_norm
-    return {key: value for key, value in found.items() if value}
-
-
-def contestant_name(text: str) -> str:
-    """Return a contestant's name, its techniques in their usual order: "dropout+l2" is "l2+dropout".
-
-    Raises ValueError for an unknown technique, or one that stands there twice.
-    """
-    keys = text.split("+")
-    if unknown := [key for key in keys if key not in FEWEST]:
-        raise ValueError(
-            f"a contestant is one of {', '.join(FEWEST)}, or several joined by +; given was {unknown[0]!r}"
-        )
-    if len(set(keys)) < len(keys):
-        raise ValueError(f"a contestant has each technique once; given was {text!r}")
-    return "+".join(key for key in FEWEST if key in keys)
-
-
-def contestant_of(settings: Regularization, contestants: Collection[str] = USUAL) -> str:
-    """Return whose trial it is: one of the contestants, "combination", or "none" with or without early stopping.
-
-    For example:
-        >>> contestant_of(Regularization(l2=1e-4, dropout=0.2))
-        'combination'
-    """
-    name = "+".join(strengths_of(settings)) or "none"
-    return name if name == "none" or name in contestants else "combination"
-
-
-def fewest_trials(contestant: str) -> int:
-    """Return how many trials a contestant gets before any combination."""
-    return FEWEST.get(contestant, FEWEST_TOGETHER)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """The range of one technique's strength, as positions from 0 (low) to 1 (high), both included.
-
-    Attributes:
-        low, high: of the strength.
-        is_log: whether positions are even on a log scale.
-    """
-
-    low: float
-    high: float
-    is_log: bool
-
-    def strength(self, position: float) -> float:
-        """Return the strength at a position, rounded to two digits within the range."""
-        if self.is_log:
-            value = self.low * (self.high / self.low) ** position
-        else:
-            value = self.low + position * (self.high - self.low)
-        return self.rounded(value)
-
-    def rounded(self, strength: float) -> float:
-        """Return a strength with two digits, within the range."""
-        return min(max(float(f"{strength:.2g}"), self.low), self.high)
-
-    def position(self, strength: float) -> float:
-        """Return the position of a strength that lies in the range."""
-        if self.high == self.low:
-            return 0.0
-        if self.is_log:
-            return math.log(strength / self.low) / math.log(self.high / self.low)
-        return (strength - self.low) / (self.high - self.low)
-
-    def next(self, grid: Sequence[float], tried: Sequence[tuple[float, float | None]]) -> Iterator[float]:
-        """Give strengths to try next, the most useful first: start low, increase, then refine around the best.
-
-        Args:
-            grid: strengths to begin with, from low to high; it ends where strengths are too strong.
-            tried: (strength, loss) of each trial, the loss as in `Entry`.
-        """
-        points = sorted(((self.position(strength), loss) for strength, loss in tried), key=lambda point: point[0])
-        known = [(loss, position) for position, loss in points if loss is not None and math.isfinite(loss)]
-        best_loss, best = min(known, default=(math.inf, 0.0))
-        too_strong = [at for at, loss in points if at > best and loss is not None and loss > _TOO_STRONG * best_loss]
-        limit = min(too_strong, default=math.inf)
-        for strength in grid:
-            at = self.position(strength)
-            if at < limit and all(abs(at - there) >= _SPACING[0] for there, _ in points):
-                yield strength
-        for spacing in _SPACING:
-            taken = sorted({-spacing, *(position for position, _ in points), 1 + spacing})
-            gaps = [(high - low, low, high) for low, high in itertools.pairwise(taken) if best in (low, high)]
-            for width, low, high in sorted(gaps, reverse=True):
-                if width >= 2 * spacing:
-                    yield self.strength(min(max((low + high) / 2, 0.0), 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,10 +100,10 @@ class Contest:
 
     @property
     def patience(self) -> int | None:
-        """The patience that every trial has but the first; None where the space has no early stopping."""
+        """The patience of every trial but the first, as far as the space has it; None if it has no early stopping."""
         if self.space.patience == "off":
             return None
-        return max(min(int(self.space.patience.high), self.max_epochs), int(self.space.patience.low))
+        return min(max(round(_PATIENCE * self.max_epochs), int(self.space.patience.low)), int(self.space.patience.high))
 
     @property
     def has_baseline(self) -> bool:
@@ -280,7 +167,7 @@ class Contest:
         elif name in self._lines:
             line = self._lines[name]
             own = sorted(float(strengths_of(recipe)[name]) for recipe in recipes)
-            grid = own if len(own) >= _OWN_GRID else _merged(line, own)
+            grid = own if len(own) >= _OWN_GRID else grid_with(line, own)
             tried = [(float(strengths_of(entry.settings)[name]), entry.loss) for entry in groups.get(name, [])]
             yield from (self._with({name: strength}) for strength in line.next(grid, tried))
 
@@ -298,12 +185,26 @@ class Contest:
 
     def _best_strength(self, key: str, entries: Iterable[Entry]) -> float | str | None:
         """Return the best strength of a technique alone, a middle one before any is complete; None if it has none."""
-        complete = [entry for entry in entries if entry.is_complete]
-        if complete:
-            return strengths_of(min(complete, key=lambda entry: entry.loss or 0.0).settings)[key]
+        best = self.best_alone(key, entries)
+        if best is not None:
+            return strengths_of(best.settings)[key]
         if key == "batch_norm":
             return next((placement for placement in self.space.batch_norm if placement != "none"), None)
         return self._lines[key].strength(_MIDDLE) if key in self._lines else None
+
+    def best_alone(self, name: str, entries: Iterable[Entry]) -> Entry | None:
+        """Return the best complete trial of one contestant; None if there is none.
+
+        That of a technique with a numeric strength is the best after averaging over neighbours (`smoothed`).
+        """
+        complete = [entry for entry in entries if entry.is_complete]
+        losses = [entry.loss or 0.0 for entry in complete]
+        if name in self._lines:
+            line = self._lines[name]
+            positions = [line.position(float(strengths_of(entry.settings)[name])) for entry in complete]
+            losses = smoothed(list(zip(positions, losses, strict=True)))
+        best = min(range(len(complete)), key=losses.__getitem__, default=None)
+        return None if best is None else complete[best]
 
     def _combinations(self, number: int, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
         """Give combinations of what helped: of each one's best strength and half of it, then steps from the best."""
@@ -322,9 +223,9 @@ class Contest:
         """Return the best strengths of what helped, the best first, all penalties as one; all if fewer than two did."""
         found: list[tuple[float, Strengths]] = []
         for names in (("l1", "l2", "l1+l2"), ("dropout",), ("batch_norm",)):
-            complete = [entry for name in names for entry in groups.get(name, []) if entry.is_complete]
-            if complete:
-                best = min(complete, key=lambda entry: entry.loss or 0.0)
+            each = [best for name in names if (best := self.best_alone(name, groups.get(name, []))) is not None]
+            if each:
+                best = min(each, key=lambda entry: entry.loss or 0.0)
                 found.append((best.loss or 0.0, strengths_of(best.settings)))
         found.sort(key=lambda part: part[0])
         baseline = min((entry.loss for entry in groups["none"] if entry.loss is not None), default=math.inf)
@@ -359,23 +260,5 @@ class Contest:
         return lines if self.space.dropout == "off" else {**lines, "dropout": _line(self.space.dropout, is_log=False)}
 
 
-def is_out(best: float, peers: Sequence[float], fewest: int) -> bool:
-    """Return whether a trial is worse than the median of its own contestant's, and so ends.
-
-    Args:
-        best: the trial's least stopping loss so far.
-        peers: the least stopping loss until then of each finished trial of the same contestant.
-        fewest: how many of them there must be.
-    """
-    return len(peers) >= fewest and best > statistics.median(peers)
-
-
 def _line(among: StrengthRange | DropoutRange, *, is_log: bool) -> Line:
     return Line(low=among.low, high=among.high, is_log=is_log)
-
-
-def _merged(line: Line, own: Iterable[float]) -> list[float]:
-    """Return the grid of a line with some strengths of its own, which replace those of the grid next to them."""
-    at = [line.position(strength) for strength in own]
-    grid = [position for position in _GRID if all(abs(position - there) >= _SPACING[0] for there in at)]
-    return sorted([*own, *(line.strength(position) for position in grid)])

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from studies.contest import Contest, Entry, contestant_of, fewest_trials
+from studies.contest import Contest, Entry
+from studies.contestants import contestant_of, fewest_trials
 
 NAMES = {"l1": "L1", "l2": "L2", "dropout": "dropout", "batch_norm": "BatchNorm"}
 """How answers call each technique."""

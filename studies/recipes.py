@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studies.contest import USUAL, Contest, contestant_name
+from studies.contest import Contest
+from studies.contestants import USUAL, contestant_name
 from studies.errors import InputError
 from studies.settings import is_regularization
 from studies.space import PARAMETERS, Regularization, settings_to_enqueue

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.contest import Contest, Entry, contestant_of
+from studies.contest import Contest, Entry
+from studies.contestants import contestant_of
 from studies.space import Regularization
 
 HERE = Path(__file__).parent

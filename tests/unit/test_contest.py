@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.samplers import sampler_factory
-from studies.contest import USUAL, Contest, Entry, Line, contestant_name, contestant_of, fewest_trials, is_out
+from studies.contest import Contest, Entry
+from studies.contestants import USUAL, contestant_name, contestant_of, fewest_trials, is_out
 from studies.errors import InputError
 from studies.recipes import contest_of, recipe_names
 from studies.space import Regularization, params_of
 from studies.spec import DropoutRange, PatienceRange, SpaceSpec, StudySpec
+from studies.strength_line import Line
 
 SPACE = SpaceSpec()
 EPOCHS = 20

@@ -1,0 +1,89 @@
+"""The range of one technique's strength: where to look next, and which strength is the best."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+BANDWIDTH = 0.07
+"""Over which part of a technique's range losses are averaged to find its best strength."""
+
+_GRID = (0.1, 0.3, 0.5, 0.7, 0.9)  # positions in a range, from low to high
+_SPACING = (0.06, 0.03, 0.015, 0.007)  # of a range: how near to a tried strength another one may lie, coarse first
+_TOO_STRONG = 1.15  # times the best loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """The range of one technique's strength, as positions from 0 (low) to 1 (high), both included.
+
+    Attributes:
+        low, high: of the strength.
+        is_log: whether positions are even on a log scale.
+    """
+
+    low: float
+    high: float
+    is_log: bool
+
+    def strength(self, position: float) -> float:
+        """Return the strength at a position, rounded to two digits within the range."""
+        if self.is_log:
+            value = self.low * (self.high / self.low) ** position
+        else:
+            value = self.low + position * (self.high - self.low)
+        return self.rounded(value)
+
+    def rounded(self, strength: float) -> float:
+        """Return a strength with two digits, within the range."""
+        return min(max(float(f"{strength:.2g}"), self.low), self.high)
+
+    def position(self, strength: float) -> float:
+        """Return the position of a strength that lies in the range."""
+        if self.high == self.low:
+            return 0.0
+        if self.is_log:
+            return math.log(strength / self.low) / math.log(self.high / self.low)
+        return (strength - self.low) / (self.high - self.low)
+
+    def next(self, grid: Sequence[float], tried: Sequence[tuple[float, float | None]]) -> Iterator[float]:
+        """Give strengths to try next, the most useful first: start low, increase, then refine around the best.
+
+        Args:
+            grid: strengths to begin with, from low to high; it ends where strengths are too strong.
+            tried: (strength, loss) of each trial, the loss as in `Entry`.
+        """
+        points = sorted(((self.position(strength), loss) for strength, loss in tried), key=lambda point: point[0])
+        known = [(position, loss) for position, loss in points if loss is not None and math.isfinite(loss)]
+        best_loss, best = min(zip(smoothed(known), (at for at, _ in known), strict=True), default=(math.inf, 0.0))
+        too_strong = [at for at, loss in points if at > best and loss is not None and loss > _TOO_STRONG * best_loss]
+        limit = min(too_strong, default=math.inf)
+        for strength in grid:
+            at = self.position(strength)
+            if at < limit and all(abs(at - there) >= _SPACING[0] for there, _ in points):
+                yield strength
+        for spacing in _SPACING:
+            taken = sorted({-spacing, *(position for position, _ in points), 1 + spacing})
+            gaps = [(high - low, low, high) for low, high in itertools.pairwise(taken) if best in (low, high)]
+            for width, low, high in sorted(gaps, reverse=True):
+                if width >= 2 * spacing:
+                    yield self.strength(min(max((low + high) / 2, 0.0), 1.0))
+
+
+def smoothed(points: Sequence[tuple[float, float]]) -> list[float]:
+    """Return the loss at each (position, loss), averaged over its neighbours: one training alone is partly luck.
+
+    The weights are a normal density whose standard deviation is `BANDWIDTH` of the range.
+    """
+    losses = []
+    for at, _ in points:
+        weights = [math.exp(-0.5 * ((at - there) / BANDWIDTH) ** 2) for there, _ in points]
+        losses.append(sum(w * loss for w, (_, loss) in zip(weights, points, strict=True)) / sum(weights))
+    return losses
+
+
+def grid_with(line: Line, own: Iterable[float]) -> list[float]:
+    """Return the grid of a line with some strengths of its own, which replace those of the grid next to them."""
+    at = [line.position(strength) for strength in own]
+    grid = [position for position in _GRID if all(abs(position - there) >= _SPACING[0] for there in at)]
+    return sorted([*own, *(line.strength(position) for position in grid)])
