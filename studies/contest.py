@@ -25,7 +25,7 @@ from studies.strength_line import Line, grid_with, smoothed
 _PENALTIES = ("l1", "l2")
 _OWN_GRID = 3  # as many recipes of one technique are its grid
 _PARTS = (1, 0.3, 0.1)  # of a technique's own best strength, where several are tuned together
-_PATIENCE = 0.4  # of max_epochs: less harms where an epoch has few steps, more only takes time
+_PATIENCE = 0.4  # of max_epochs: less harms where an epoch has few steps, more takes time and gains nothing
 _MIDDLE = 0.4  # position of a strength before any is known
 _COMBINED = (1.0, 0.5)  # times a technique's own best strength, where it is combined
 _STEP = 0.1  # of a range: standard deviation of a step from a good combination
@@ -103,7 +103,7 @@ class Contest:
         """The patience of every trial but the first, as far as the space has it; None if it has no early stopping."""
         if self.space.patience == "off":
             return None
-        return min(max(round(_PATIENCE * self.max_epochs), int(self.space.patience.low)), int(self.space.patience.high))
+        return min(max(int(_PATIENCE * self.max_epochs), int(self.space.patience.low)), int(self.space.patience.high))
 
     @property
     def has_baseline(self) -> bool:
@@ -167,9 +167,10 @@ class Contest:
         elif name in self._lines:
             line = self._lines[name]
             own = sorted(float(strengths_of(recipe)[name]) for recipe in recipes)
-            grid = own if len(own) >= _OWN_GRID else grid_with(line, own)
+            is_ladder = len(own) >= _OWN_GRID
+            grid = own if is_ladder else grid_with(line, own)
             tried = [(float(strengths_of(entry.settings)[name]), entry.loss) for entry in groups.get(name, [])]
-            yield from (self._with({name: strength}) for strength in line.next(grid, tried))
+            yield from (self._with({name: strength}) for strength in line.next(grid, tried, to_the_end=is_ladder))
 
     def _together(self, keys: Sequence[str], groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
         """Give several techniques together, each with a part of its own best strength."""

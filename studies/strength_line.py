@@ -46,18 +46,21 @@ class Line:
             return math.log(strength / self.low) / math.log(self.high / self.low)
         return (strength - self.low) / (self.high - self.low)
 
-    def next(self, grid: Sequence[float], tried: Sequence[tuple[float, float | None]]) -> Iterator[float]:
+    def next(
+        self, grid: Sequence[float], tried: Sequence[tuple[float, float | None]], *, to_the_end: bool = False
+    ) -> Iterator[float]:
         """Give strengths to try next, the most useful first: start low, increase, then refine around the best.
 
         Args:
-            grid: strengths to begin with, from low to high; it ends where strengths are too strong.
+            grid: strengths to begin with, from low to high.
+            to_the_end: whether all of the grid is tried; else it ends at strengths that are too strong.
             tried: (strength, loss) of each trial, the loss as in `Entry`.
         """
         points = sorted(((self.position(strength), loss) for strength, loss in tried), key=lambda point: point[0])
         known = [(position, loss) for position, loss in points if loss is not None and math.isfinite(loss)]
         best_loss, best = min(zip(smoothed(known), (at for at, _ in known), strict=True), default=(math.inf, 0.0))
         too_strong = [at for at, loss in points if at > best and loss is not None and loss > _TOO_STRONG * best_loss]
-        limit = min(too_strong, default=math.inf)
+        limit = math.inf if to_the_end else min(too_strong, default=math.inf)
         for strength in grid:
             at = self.position(strength)
             if at < limit and all(abs(at - there) >= _SPACING[0] for there, _ in points):

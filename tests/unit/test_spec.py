@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from search.hypermodel_code import with_code
+from studies.contest import Entry
+from studies.contest_notes import notes
 from studies.errors import InputError
-from studies.recipes import fitting
+from studies.recipes import contest_of, recipe_names
 from studies.spec import KEPT_KEYS, StudySpec, TrainingSpec, added_later, differing_keys
 from studies.study_file import CATALOG, catalog_names, given_keys, json_schema, read_study
 from studies.validation import check_name, parse_duration
@@ -327,7 +329,20 @@ def test_the_sizes_of_small_data_are_in_its_file_and_differ_in_their_rows_alone(
         assert name in text.split("regsearch compare small-data ")[1].splitlines()[0]
 
 
-def test_ladder_tries_every_rung_and_the_level_without_and_nothing_else() -> None:
-    spec = read_study("ladder")
-    assert len(fitting(spec.search.recipes, spec.space)) == spec.budget.trials
-    assert {"none", "early stopping"} < set(fitting(spec.search.recipes, spec.space))
+@pytest.mark.parametrize("name", [name for name in catalog_names() if name not in ("smoke", "cnn")])
+def test_every_ready_study_has_enough_trials_for_a_fair_contest(name: str) -> None:
+    study = read_study(name)
+    assert notes(contest_of(study), study.budget.trials) == []
+
+
+def test_ladder_tries_every_rung_and_says_what_it_does_not_ask_about() -> None:
+    study = read_study("ladder")
+    contest, entries = contest_of(study), []
+    for number in range(study.budget.trials):
+        settings = contest.propose(number, entries)
+        assert settings is not None
+        entries.append(Entry(settings=settings, loss=1.0 + settings.l1 + settings.l2 + settings.dropout))
+    tried = {entry.settings for entry in entries}
+    assert set(recipe_names(study)) <= tried
+    assert {settings.patience for settings in tried} == {None, contest.patience}
+    assert all(technique in study.study.question for technique in ("BatchNorm", "L1+L2"))
