@@ -17,6 +17,9 @@ from studies.settings import is_regularization
 from studies.space import Regularization
 from studies.spec import CONTEST, StudySpec
 
+WARM_UP_EPOCHS, PEERS = 2, 3
+"""What a contest's pruner waits for: epochs that every trial trains, and trials of the same contestant."""
+
 _TRIED_TRIALS, _TRIED_EPOCHS = 8, 3
 
 
@@ -90,7 +93,9 @@ class ContestPruner(BasePruner):
     Raises ValueError for fewer.
     """
 
-    def __init__(self, contestants: Collection[str], n_warmup_epochs: int = 2, n_peers: int = 3) -> None:
+    def __init__(
+        self, contestants: Collection[str], n_warmup_epochs: int = WARM_UP_EPOCHS, n_peers: int = PEERS
+    ) -> None:
         for name, value in (("n_warmup_epochs", n_warmup_epochs), ("n_peers", n_peers)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is a whole number from 1 on; given was {value!r}")

@@ -1,148 +1,33 @@
-"""Replays whole studies from recorded learning curves, in about a second each, and holds them against the truth.
+"""Replays whole studies from recorded learning curves, in a second each, and holds them against the truth.
 
-`python tests/benchmarks/replay.py` prints, for MNIST and for the digits, how today's contest searches and how studies
-were searched before it. A replayed study has the luck (initial weights, order, split) of one recorded seed; the truth
-is the mean over all other seeds, which that study never draws.
+`python tests/benchmarks/replay.py` prints, for MNIST and for the digits, how the contest searches and how studies were
+searched before it; with `--whole`, the other designs that were tried. A replayed study has the luck (initial weights,
+order, split) of one recorded seed; the truth is the mean over all other seeds, which that study never draws.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+import argparse
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import optuna
 from numpy.typing import NDArray
+from recorded import Curves
 
+from search.pruners import PEERS, WARM_UP_EPOCHS
+from studies import contestants
 from studies.contest import Contest, Entry
-from studies.contestants import contestant_of
-from studies.space import Regularization
+from studies.contestants import contestant_of, is_out
+from studies.recipes import contest_of, fitting
+from studies.space import Regularization, suggest
+from studies.study_file import read_study
 
-HERE = Path(__file__).parent
 TECHNIQUES = ("l1", "l2", "l1+l2", "dropout", "batch_norm")
 TOLERANCE = 0.003  # nats
-Curve = NDArray[np.float64]
-"""(epochs, figures), as `Curves.figures` names them."""
-
-
-class Curves:
-    """The recorded curves of one data set.
-
-    Strengths between those that were recorded are interpolated linearly, figure by figure and epoch by epoch, on the
-    scale of the grid (log for L1 and L2). Techniques that were not recorded together add up: the sum of what each
-    changes, times the share of that sum which the recorded combinations have on average.
-    """
-
-    def __init__(self, name: str) -> None:
-        data = np.load(HERE / "curves" / f"{name}.npz")
-        self.figures = [str(figure) for figure in data["figures"]]
-        self._of: dict[tuple[float, float, float, str], dict[int, Curve]] = {}
-        rows = zip(*(data[key].tolist() for key in ("l1", "l2", "dropout", "batch_norm", "seed")), strict=True)
-        for (l1, l2, dropout, placement, seed), curve in zip(rows, data["curve"].astype(np.float64), strict=True):
-            self._of.setdefault((l1, l2, dropout, placement), {})[seed] = curve
-        none = self._of[0.0, 0.0, 0.0, "none"]
-        self.epochs = len(next(iter(none.values())))
-        usual = max(len(self._of[key]) for key in self._of) - 1
-        needed = [curves for key, curves in self._of.items() if len(curves) >= usual]
-        self.seeds = sorted(set.intersection(*(set(curves) for curves in needed)))
-
-    def column(self, figure: str) -> int:
-        """Return a figure's column."""
-        return self.figures.index(figure)
-
-    def curve(self, settings: Regularization, seed: int) -> Curve:
-        """Return the curve of some settings, early stopping left out."""
-        key = (settings.l1, settings.l2, settings.dropout, settings.batch_norm)
-        if key not in self._cache.setdefault(seed, {}):
-            self._cache[seed][key] = self._made(*key, seed)
-        return self._cache[seed][key]
-
-    @cached_property
-    def _cache(self) -> dict[int, dict[Any, Curve]]:
-        return {}
-
-    def _made(self, l1: float, l2: float, dropout: float, placement: str, seed: int) -> Curve:
-        none = self._recorded(0.0, 0.0, 0.0, "none", seed)
-        changes = []
-        if l1 or l2:
-            changes.append(self._penalized(l1, l2, seed) - none)
-        if dropout:
-            changes.append(self._between(self._rates, dropout, lambda rate: (0.0, 0.0, rate, "none"), seed) - none)
-        if placement != "none":
-            changes.append(self._recorded(0.0, 0.0, 0.0, placement, seed) - none)
-        share = self.shares[len(changes)] if len(changes) > 1 else 1.0
-        return none + share * sum(changes, np.zeros_like(none))
-
-    def _penalized(self, l1: float, l2: float, seed: int) -> Curve:
-        if not l2:
-            return self._between(self._l1s, l1, lambda s: (s, 0.0, 0.0, "none"), seed)
-        if not l1:
-            return self._between(self._l2s, l2, lambda s: (0.0, s, 0.0, "none"), seed)
-        both = sorted({key[0] for key in self._of if key[0] and key[1] and key[2] == 0 and key[3] == "none"})
-        inner_l1, inner_l2 = (min(max(s, both[0]), both[-1]) for s in (l1, l2))
-
-        def on_row(first: float) -> Curve:
-            return self._between(both, inner_l2, lambda s: (first, s, 0.0, "none"), seed)
-
-        lower = max(s for s in both if s <= inner_l1)
-        upper = min(s for s in both if s >= inner_l1)
-        weight = 0.0 if lower == upper else np.log(inner_l1 / lower) / np.log(upper / lower)
-        inner = on_row(lower) * (1 - weight) + on_row(upper) * weight
-        # beyond the grid of both, each changes what it changes alone
-        outer = self._penalized(l1, 0.0, seed) - self._penalized(inner_l1, 0.0, seed)
-        return inner + outer + self._penalized(0.0, l2, seed) - self._penalized(0.0, inner_l2, seed)
-
-    @cached_property
-    def _l1s(self) -> list[float]:
-        return sorted(key[0] for key in self._of if key[0] and key[1:] == (0.0, 0.0, "none"))
-
-    @cached_property
-    def _l2s(self) -> list[float]:
-        return sorted(key[1] for key in self._of if key[1] and (key[0], *key[2:]) == (0.0, 0.0, "none"))
-
-    @cached_property
-    def _rates(self) -> list[float]:
-        return sorted({key[2] for key in self._of if key[2] and key[:2] == (0.0, 0.0) and key[3] == "none"})
-
-    def _between(self, grid: list[float], strength: float, key_of: Callable[[float], Any], seed: int) -> Curve:
-        is_log = grid[0] < 1e-3
-        if strength <= grid[0]:
-            return self._recorded(*key_of(grid[0]), seed)
-        if strength >= grid[-1]:
-            return self._recorded(*key_of(grid[-1]), seed)
-        upper = next(i for i, there in enumerate(grid) if there >= strength)
-        low, high = grid[upper - 1], grid[upper]
-        scale = np.log if is_log else float
-        weight = (scale(strength) - scale(low)) / (scale(high) - scale(low))
-        return (1 - weight) * self._recorded(*key_of(low), seed) + weight * self._recorded(*key_of(high), seed)
-
-    def _recorded(self, l1: float, l2: float, dropout: float, placement: str, seed: int) -> Curve:
-        curves = self._of[l1, l2, dropout, placement]
-        if seed in curves:
-            return curves[seed]
-        # recorded on other seeds alone: what it changes there, on top of this seed's curve
-        none = self._of[0.0, 0.0, 0.0, "none"]
-        change: Curve = np.mean([curves[other] - none[other] for other in curves], axis=0)
-        return none[seed] + change
-
-    @cached_property
-    def shares(self) -> dict[int, float]:
-        """The share of the sum of single changes that recorded combinations of so many techniques have."""
-        column, ratios = self.column("select_cross_entropy"), {2: ([], []), 3: ([], [])}
-        for (l1, l2, dropout, placement), curves in self._of.items():
-            count = bool(l1 or l2) + bool(dropout) + (placement != "none")
-            if count < 2:
-                continue
-            for seed, curve in curves.items():
-                none = self._recorded(0.0, 0.0, 0.0, "none", seed)
-                alone = [(l1, l2, 0.0, "none"), (0.0, 0.0, dropout, "none"), (0.0, 0.0, 0.0, placement)]
-                single = [self._made(*key, seed) - none for key in alone if key != (0.0, 0.0, 0.0, "none")]
-                ratios[count][0].append((curve - none)[:, column])
-                ratios[count][1].append(sum(single)[:, column])
-        return {
-            count: float(np.sum(np.multiply(real, summed)) / np.sum(np.square(summed))) if real else 1.0
-            for count, (real, summed) in ratios.items()
-        }
+TRIALS_BEFORE = {"mnist": 50, "digits": 30}
 
 
 @dataclass(frozen=True)
@@ -177,6 +62,11 @@ class Replayed:
     state: str
     value: float | None
     is_proposal: bool = True
+
+    @property
+    def loss(self) -> float:
+        """Its value, as the contest sees it."""
+        return math.inf if self.value is None else self.value
 
 
 Prunes = Callable[[Regularization, list[float], list[Replayed]], bool]
@@ -223,10 +113,23 @@ class Study:
         proposals = [trial for trial in self.trials if trial.is_proposal]
         return sum(t.state == "PRUNED" and len(t.curve) == 1 for t in proposals) / max(len(proposals), 1)
 
-    def best_of(self, technique: str) -> Regularization | None:
-        """Return the best complete settings of a technique alone; None where there are none."""
-        alone = [t for t in self.trials if t.value is not None and contestant_of(t.settings) == technique]
-        return min(alone, key=lambda trial: trial.value or 0.0).settings if alone else None
+    @property
+    def repeats(self) -> int:
+        """How many trials train what an earlier one has trained."""
+        return len(self.trials) - len({trial.settings for trial in self.trials})
+
+    def best_of(self, technique: str, contest: Contest | None) -> Regularization | None:
+        """Return the reported settings of a technique alone; None if no trial of it is complete.
+
+        Args:
+            contest: decides as the product does; None: the trial with the least loss.
+        """
+        alone = [trial for trial in self.trials if contestant_of(trial.settings) == technique]
+        if contest is None:
+            complete = [trial for trial in alone if trial.value is not None]
+            return min(complete, key=lambda trial: trial.value or 0.0).settings if complete else None
+        best = contest.best_alone(technique, [Entry(settings=t.settings, loss=t.loss) for t in alone])
+        return None if best is None else best.settings
 
 
 class Truth:
@@ -252,19 +155,11 @@ class Truth:
         return loss, settings
 
     def _grid(self, technique: str) -> Iterable[Regularization]:
-        for l1, l2, dropout, placement in self.curves._of:
-            settings = Regularization(l1=l1, l2=l2, dropout=dropout, batch_norm=placement)
-            if contestant_of(settings) == technique:
-                yield settings
+        return (settings for settings in self.curves.settings() if contestant_of(settings) == technique)
 
 
 def search_jointly(study: Study, spec: Any) -> None:
     """Search as studies did before: Optuna's TPE over all techniques at once, its median pruner, recipes first."""
-    import optuna
-
-    from studies.recipes import fitting
-    from studies.space import suggest
-
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seeds = np.random.SeedSequence(study.seed).generate_state(spec.budget.trials)
     found = optuna.create_study(pruner=optuna.pruners.MedianPruner())
@@ -293,11 +188,160 @@ def search_jointly(study: Study, spec: Any) -> None:
 def search_by_contest(study: Study, contest: Contest, trials: int, prunes: Prunes | None) -> None:
     """Search as the contest does, with one worker."""
     for number in range(trials):
-        entries = [
-            Entry(settings=trial.settings, loss=trial.value if trial.value is not None else float("inf"))
-            for trial in study.trials
-        ]
-        settings = contest.propose(number, entries)
+        settings = contest.propose(number, [Entry(settings=t.settings, loss=t.loss) for t in study.trials])
         if settings is None:
             return
         study.train(settings, prunes)
+
+
+def among_equals(warm_up: int, fewest: int, slack: float = 1.0, *, best: bool = False) -> Prunes:
+    """Return a pruner that compares a trial with those of its own contestant.
+
+    Args:
+        warm_up: epochs that every trial trains.
+        fewest: trials that there must be to compare with.
+        slack: times the median of the others, or their best, is still good enough.
+        best: whether the best of the others is the measure, and not their median.
+    """
+
+    def prunes(settings: Regularization, curve: list[float], others: list[Replayed]) -> bool:
+        own = contestant_of(settings)
+        peers = [min(o.curve[: len(curve)]) for o in others if contestant_of(o.settings) == own]
+        if len(curve) < warm_up or len(peers) < fewest:
+            return False
+        return min(curve) > slack * (min(peers) if best else statistics.median(peers))
+
+    return prunes
+
+
+def as_product(settings: Regularization, curve: list[float], others: list[Replayed]) -> bool:
+    """Prune as `search.pruners.ContestPruner` does by default."""
+    own = contestant_of(settings)
+    peers = [min(o.curve[: len(curve)]) for o in others if contestant_of(o.settings) == own]
+    return len(curve) >= WARM_UP_EPOCHS and is_out(min(curve), peers, PEERS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one design gives, over all studies."""
+
+    within: float
+    of_technique: Mapping[str, float]
+    epochs: float
+    pruned_at_once: float
+    repeats: float
+    winner: float
+
+    def __str__(self) -> str:
+        each = " | ".join(f"{self.of_technique[technique]:.0%}" for technique in TECHNIQUES)
+        return (
+            f"{self.within:.0%} | {each} | {self.epochs:.0f} | {self.pruned_at_once:.0%} | {self.repeats:.1f} | "
+            f"{self.winner:.4f}"
+        )
+
+
+class Replay:
+    """Replays studies of one data set, one for each recorded seed.
+
+    Args:
+        name: of the ready study whose curves were recorded.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.curves = Curves(name)
+        self.spec = read_study(name)
+        self.truths = {seed: Truth(self.curves, seed) for seed in self.curves.seeds}
+        self._best: dict[tuple[int, str, int | None], float] = {}
+
+    def contest(self, seed: int, **changes: Any) -> Contest:
+        """Return the contest of one study."""
+        return replace(contest_of(self.spec.changed(search={"seed": seed})), **changes)
+
+    def joint(self) -> Row:
+        """Replay studies as they were before."""
+        studies = {seed: Study(self.curves, seed) for seed in self.curves.seeds}
+        for study in studies.values():
+            search_jointly(study, self.spec.changed(budget={"trials": TRIALS_BEFORE[self.spec.study.name]}))
+        return self._row(studies, as_the_contest=False)
+
+    def row(self, prunes: Prunes | None = as_product, *, trials: int | None = None, fewest: int | None = None) -> Row:
+        """Replay studies by the contest.
+
+        Args:
+            prunes: judges each epoch.
+            trials: in all, if not as the ready study has.
+            fewest: trials of each numeric technique alone, if not the product's.
+        """
+        usual = dict(contestants.FEWEST)
+        if fewest is not None:
+            contestants.FEWEST.update(dict.fromkeys(("l1", "l2", "dropout"), fewest))
+        studies = {seed: Study(self.curves, seed) for seed in self.curves.seeds}
+        for seed, study in studies.items():
+            search_by_contest(study, self.contest(seed), trials or self.spec.budget.trials, prunes)
+        contestants.FEWEST.update(usual)
+        return self._row(studies, as_the_contest=True)
+
+    def _row(self, studies: Mapping[int, Study], *, as_the_contest: bool) -> Row:
+        within = {
+            technique: [self._is_within(seed, study, technique, as_the_contest) for seed, study in studies.items()]
+            for technique in TECHNIQUES
+        }
+        winners = {
+            seed: min((t for t in study.trials if t.value is not None), key=lambda trial: trial.value or 0.0).settings
+            for seed, study in studies.items()
+        }
+        return Row(
+            within=float(np.mean(list(within.values()))),
+            of_technique={technique: float(np.mean(found)) for technique, found in within.items()},
+            epochs=float(np.mean([study.epochs for study in studies.values()])),
+            pruned_at_once=float(np.mean([study.pruned_at_once for study in studies.values()])),
+            repeats=float(np.mean([study.repeats for study in studies.values()])),
+            winner=float(np.mean([self.truths[s].loss(winner, winner.patience) for s, winner in winners.items()])),
+        )
+
+    def _is_within(self, seed: int, study: Study, technique: str, as_the_contest: bool) -> bool:
+        contest = self.contest(seed)
+        reported = study.best_of(technique, contest if as_the_contest else None)
+        if reported is None:
+            return False
+        truth, patience = self.truths[seed], contest.patience
+        if (seed, technique, patience) not in self._best:
+            self._best[seed, technique, patience] = truth.best(technique, patience)[0]
+        return truth.loss(reported, patience) - self._best[seed, technique, patience] < TOLERANCE
+
+
+def table(name: str, *, whole: bool) -> None:
+    """Print the designs that were compared, a row each."""
+    replay = Replay(name)
+    curves = replay.curves
+    error = curves.interpolation_error(curves.column("select_cross_entropy"))
+    print(f"\n{name}: {len(curves.seeds)} studies a row, each with the luck of one seed; truth from the other seeds.")
+    print(f"A strength that is interpolated from its neighbours errs by {error:.4f} nats (median).\n")
+    print("| design | within 0.003 | L1 | L2 | L1+L2 | dropout | BatchNorm | epochs | 1st epoch | repeats | winner |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print(f"| TPE over all at once, median pruner | {replay.joint()} |", flush=True)
+    print(f"| contest | {replay.row()} |", flush=True)
+    if not whole:
+        return
+    designs: dict[str, Callable[[], Row]] = {
+        "no pruner": lambda: replay.row(None),
+        "median of its equals from epoch 1": lambda: replay.row(among_equals(1, 3)),
+        "from epoch 3": lambda: replay.row(among_equals(3, 3)),
+        "of at least 5 equals": lambda: replay.row(among_equals(2, 5)),
+        "1.05 times the median": lambda: replay.row(among_equals(2, 3, 1.05)),
+        "1.1 times the best": lambda: replay.row(among_equals(2, 2, 1.1, best=True)),
+        "at least 4 trials a technique": lambda: replay.row(fewest=4),
+        "at least 8": lambda: replay.row(fewest=8, trials=replay.spec.budget.trials + 6),
+        "at least 10": lambda: replay.row(fewest=10, trials=replay.spec.budget.trials + 12),
+    }
+    for design, made in designs.items():
+        print(f"| {design} | {made()} |", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("studies", nargs="*", default=["mnist", "digits"], help="whose curves: mnist, digits")
+    parser.add_argument("--whole", action="store_true", help="the other designs that were tried, too")
+    arguments = parser.parse_args()
+    for study_name in arguments.studies:
+        table(study_name, whole=arguments.whole)

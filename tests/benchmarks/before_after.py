@@ -1,0 +1,113 @@
+"""Real studies as they were searched before and as they are searched now, one after the other, on the same seeds.
+
+`python tests/benchmarks/before_after.py mnist --seeds 3` prints for each how many proposals were pruned in their first
+epoch, how many trainings repeat an equal setting, how far each technique's reported strength is from its best (by the
+recorded curves of other seeds), and the seconds after set-up.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from replay import TECHNIQUES, TOLERANCE, TRIALS_BEFORE, Replay
+
+import search
+from search.progress import FinishedTrial, Progress
+from studies.contestants import contestant_of
+from studies.space import Regularization
+from studies.trial import Purpose, TrialTask
+
+BEFORE = ("search.sampler=tpe", "search.pruner=median", "search.rules=1", "model.batch_norm_momentum=0.99")
+
+
+class Watch(Progress):
+    """Keeps what ended, and when the first trial began."""
+
+    def __init__(self) -> None:
+        self.trials: list[FinishedTrial] = []
+        self.began: float | None = None
+        self.epochs = 0
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+    def trial_began(self, task: TrialTask) -> None:
+        """Note when the first one began."""
+        self.began = self.began or time.perf_counter()
+
+    def epoch_finished(self, task: TrialTask, metrics: object) -> None:
+        """Count it."""
+        self.epochs += 1
+
+    def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
+        """Keep it."""
+        if trial.task.purpose == Purpose.SEARCH:
+            self.trials.append(trial)
+
+
+def measure(
+    study: str, seed: int, settings: tuple[str, ...], replay: Replay, workers: int
+) -> Mapping[str, float | str]:
+    """Run one study and return its figures."""
+    watch = Watch()
+    with tempfile.TemporaryDirectory() as folder:
+        storage = f"sqlite:///{Path(folder) / 'study.db'}"
+        given = [f"search.seed={seed}", *settings]
+        result = search.run(study, storage=storage, settings=given, progress=watch, workers=workers)
+        seconds = time.perf_counter() - (watch.began or 0.0)
+        with search.api.trials(study, storage=storage) as (_, listed):
+            recipes = {trial.number for trial in listed if trial.recipe is not None}
+    is_before = settings[: len(BEFORE)] == BEFORE
+    proposals = [t for t in watch.trials if not is_before or t.task.number not in recipes]
+    trained = [Regularization.from_params(trial.task.params) for trial in watch.trials]
+    assert result.confirmation is not None
+    reported = {
+        contestant_of(one.finalist.settings): one.finalist.settings
+        for one in reversed(result.confirmation.ranked)
+        if isinstance(one.finalist.settings, Regularization)
+    }
+    return {
+        "pruned in epoch 1": sum(t.state == "PRUNED" and t.remark == "epoch 1" for t in proposals) / len(proposals),
+        "repeats": len(trained) - len(set(trained)),
+        **{technique: regret(replay, seed, technique, reported.get(technique)) for technique in TECHNIQUES},
+        "trials": len(watch.trials),
+        "epochs": watch.epochs,
+        "seconds": seconds,
+    }
+
+
+def regret(replay: Replay, seed: int, technique: str, reported: Regularization | None) -> float:
+    """Return how much worse a technique's reported strength is than its best, in nats; inf if it was not tried."""
+    if reported is None:
+        return float("inf")
+    truth = replay.truths.get(seed) or next(iter(replay.truths.values()))
+    patience = replay.contest(seed).patience
+    return truth.loss(reported, patience) - truth.best(technique, patience)[0]
+
+
+def main() -> None:
+    """Print a row for each study."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("study", choices=list(TRIALS_BEFORE))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    replay = Replay(arguments.study)
+    before = (*BEFORE, f"budget.trials={TRIALS_BEFORE[arguments.study]}")
+    names: list[str] | None = None
+    for seed in range(arguments.seeds):
+        for design, settings in (("before", before), ("after", ())):
+            row = measure(arguments.study, seed, settings, replay, arguments.workers)
+            if names is None:
+                names = list(row)
+                print("| seed | design |", " | ".join(names), f"| within {TOLERANCE} |")
+                print("|---" * (len(names) + 3) + "|")
+            within = sum(float(row[technique]) < TOLERANCE for technique in TECHNIQUES)
+            figures = " | ".join(f"{value:.4g}" for value in row.values())
+            print(f"| {seed} | {design} | {figures} | {within} of {len(TECHNIQUES)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
