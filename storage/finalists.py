@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from storage.queries import TrialRecord
-from studies.recipes import DEFAULTS
+from studies.contest import Entry
+from studies.contestants import USUAL, contestant_of
+from studies.recipes import DEFAULTS, contest_of
 from studies.settings import Settings, settings_of
 from studies.space import TECHNIQUES, Regularization
-from studies.spec import StudySpec
+from studies.spec import CONTEST, StudySpec
 
 NONE = Regularization()
 
@@ -95,11 +97,26 @@ def _baselines_and_techniques(
         technique: next((one for one in regularizations if one.technique == technique), None)
         for technique in TECHNIQUES
     }
+    if spec.search.sampler == CONTEST:
+        alone |= _best_of_contestants(complete, spec)
     if spec.space.patience != "off":
         yield alone["early stopping"] or Regularization(patience=_PATIENCE), "baseline: early stopping alone"
     for technique, regularization in alone.items():
         if regularization is not None and technique != "early stopping":
             yield regularization, "best combination" if technique == "combination" else f"best of {technique} alone"
+
+
+def _best_of_contestants(complete: Sequence[TrialRecord], spec: StudySpec) -> dict[str, Regularization | None]:
+    """Return the best strength of each technique alone as a contest finds it, by the technique's name."""
+    contest, sign = contest_of(spec), -1 if spec.search.maximizes else 1
+    entries: dict[str, list[Entry]] = {}
+    for trial in complete:
+        settings = settings_of(trial.params)
+        if isinstance(settings, Regularization):
+            entry = Entry(settings=settings, loss=sign * (trial.value or 0.0))
+            entries.setdefault(contestant_of(settings), []).append(entry)
+    best = (contest.best_alone(name, entries.get(name, [])) for name in USUAL)
+    return {str(entry.settings.technique): entry.settings for entry in best if entry is not None}
 
 
 def _params_of(regularization: Settings) -> dict[str, Any]:
