@@ -32,10 +32,11 @@ from storage.queries import DatasetInfo
 from storage.reports import model_card
 from storage.reports.answer import dataset_json
 from storage.reports.conclusion import Conclusion, FinalistResult
+from studies.batch_norm import batch_norm_momentum
 from studies.errors import InputError, NoResultError
 from studies.hypermodel_script import hypermodel_script
 from studies.keras_script import ScriptData, keras_script
-from studies.settings import settings_of
+from studies.settings import Settings, settings_of
 from studies.space import Regularization
 from studies.spec import StudySpec
 from studies.trial import Params, TrialOutcome, TrialTask
@@ -137,6 +138,7 @@ def export_configuration(
         "origin": origin,
         "regularization": str(settings),
         "params": dict(params),
+        "batch_norm_momentum": _momentum(spec, settings, data.train_rows),
         "seed": seed,
         "figures": dict(figures),
         "confirmed": None if finalist is None else asdict(finalist),
@@ -187,6 +189,12 @@ def train_again(setup: TrainerSetup, task: TrialTask, folder: Path) -> tuple[Pat
     return files.weights(task.number), outcome
 
 
+def _momentum(spec: StudySpec, settings: Settings, train_rows: int) -> float | None:
+    """Return the momentum of BatchNormalization's averages; None where the settings place no BatchNormalization."""
+    has_averages = isinstance(settings, Regularization) and settings.batch_norm != "none"
+    return batch_norm_momentum(spec, train_rows) if has_averages else None
+
+
 def _read_weights(path: Path, sha256: str) -> Arrays:
     try:
         content = path.read_bytes()
@@ -226,7 +234,8 @@ def _write_hypermodel(
     except Exception as error:
         raise InputError(f"{code.path} can't build this model here ({_reason(error)})") from error
     (folder / _CODE).write_bytes(code.source)
-    script = hypermodel_script(title, Path(_CODE).stem, code.name, values, dataset.image_shape)
+    momentum = _momentum(spec, settings_of(params), spec.data.train_rows(dataset.n_train))
+    script = hypermodel_script(title, Path(_CODE).stem, code.name, values, dataset.image_shape, momentum)
     (folder / _SCRIPT).write_text(script, encoding="utf-8")
 
 

@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping
 
+from studies.batch_norm import KERAS_MOMENTUM
 from studies.errors import one_line
 from studies.trial import Value
 
 
 def hypermodel_script(
-    title: str, module: str, name: str, values: Mapping[str, Value], input_shape: tuple[int, ...]
+    title: str,
+    module: str,
+    name: str,
+    values: Mapping[str, Value],
+    input_shape: tuple[int, ...],
+    momentum: float | None = None,
 ) -> str:
     """Return the script; it needs Keras, KerasTuner and the HyperModel's file beside it, and nothing of regsearch.
 
@@ -16,9 +22,12 @@ def hypermodel_script(
         module, name: of the HyperModel, as it is imported.
         values: KerasTuner's hyperparameters by name.
         input_shape: of one row, as the HyperModel got it.
+        momentum: of the BatchNormalization that `search.regularized` places; None where it places none.
     """
     quotable = one_line(title).replace("\\", "/").replace('"', "'")
     settings = "".join(f"    {key!a}: {value!a},\n" for key, value in values.items())
+    has_momentum = momentum not in (None, KERAS_MOMENTUM)
+    averages = f"hp.batch_norm_momentum = {momentum!r}  # for search.regularized\n" if has_momentum else ""
     return f'''\
 """{quotable}"""
 
@@ -30,7 +39,7 @@ from {module} import {name} as hypermodel
 hp = keras_tuner.HyperParameters()
 hp.values = {{
 {settings}}}
-
+{averages}
 
 def build_model():
     """Return the network of these settings, not trained, compiled as its HyperModel does it."""

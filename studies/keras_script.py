@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from studies.batch_norm import KERAS_MOMENTUM, batch_norm_momentum
 from studies.errors import one_line
 from studies.space import Regularization
 from studies.spec import ModelSpec, StudySpec
@@ -104,10 +105,10 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
     """
     imports, loading = _loading(data)
     seed %= 2**32  # more is no seed of Keras's
-    training = spec.training
+    training, momentum = spec.training, batch_norm_momentum(spec, data.train_rows)
     layers = [f"Input({data.input_shape})", *(["Rescaling(1 / 255)"] if data.has_bytes else []), "Flatten()"]
     for index in range(len(spec.model.hidden)):
-        layers += _hidden_layer(spec.model, index, regularization)
+        layers += _hidden_layer(spec.model, index, regularization, momentum)
     layers.append(f"Dense({data.class_count})")
     fit = [f"batch_size={training.batch_size}", f"epochs={training.max_epochs}"]
     if regularization.patience is not None:
@@ -163,14 +164,15 @@ def _loading(data: ScriptData) -> tuple[str, str]:
     return f"{standard}import keras\nimport numpy as np\n{others}{gap}".removesuffix("\n"), loading
 
 
-def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization) -> list[str]:
+def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization, momentum: float) -> list[str]:
     if not model.is_regularized(index):
         regularization = Regularization()
     units, activation, penalty = model.hidden[index], model.activation, _penalty(regularization)
+    batch_norm = "BatchNormalization()" if momentum == KERAS_MOMENTUM else f"BatchNormalization(momentum={momentum!r})"
     layers = {
         "none": [f'Dense({units}, activation="{activation}"{penalty})'],
-        "before_activation": [f"Dense({units}{penalty})", "BatchNormalization()", f'Activation("{activation}")'],
-        "after_activation": [f'Dense({units}, activation="{activation}"{penalty})', "BatchNormalization()"],
+        "before_activation": [f"Dense({units}{penalty})", batch_norm, f'Activation("{activation}")'],
+        "after_activation": [f'Dense({units}, activation="{activation}"{penalty})', batch_norm],
     }[regularization.batch_norm]
     return [*layers, f"Dropout({regularization.dropout!r})"] if regularization.dropout else layers
 

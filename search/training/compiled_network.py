@@ -21,7 +21,7 @@ from studies.space import Regularization
 from studies.spec import ModelSpec, TrainingSpec
 
 _EVALUATED_AT_ONCE = 1_000  # rows; more is no faster
-_MOMENTUM, _EPSILON = 0.99, 1e-3  # Keras's defaults of BatchNormalization
+_EPSILON = 1e-3  # Keras's default of BatchNormalization
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": tf.nn.relu, "tanh": tf.nn.tanh, "elu": tf.nn.elu}
 
@@ -84,6 +84,7 @@ class CompiledNetwork:
     Args:
         model, training: of the study.
         batch_norm: the placement in the regularized hidden layers.
+        momentum: of BatchNormalization's moving averages, in [0, 1).
         batch_size: rows per training step.
         x: (n, features) rows, uint8 or float32.
         y: (n,) int32 labels.
@@ -97,6 +98,7 @@ class CompiledNetwork:
         model: ModelSpec,
         training: TrainingSpec,
         batch_norm: str,
+        momentum: float,
         batch_size: int,
         x: tf.Tensor,
         y: tf.Tensor,
@@ -104,7 +106,7 @@ class CompiledNetwork:
         scale: float,
     ) -> None:
         self._activation = _ACTIVATIONS[model.activation]
-        self._batch_norm = batch_norm
+        self._batch_norm, self._momentum = batch_norm, momentum
         self._x, self._y, self._scale = x, y, scale
         self._batch_size = batch_size
         self._layers = _make_layers(model, batch_norm, x.shape[1], class_count)
@@ -258,10 +260,10 @@ class CompiledNetwork:
         for index, layer in enumerate(hidden):
             h = tf.nn.bias_add(tf.matmul(h, layer.kernel), layer.bias)
             if layer.batch_norm and self._batch_norm == "before_activation":
-                h = _normalized(h, layer.batch_norm, is_training=step is not None)
+                h = _normalized(h, layer.batch_norm, None if step is None else self._momentum)
             h = self._activation(h)
             if layer.batch_norm and self._batch_norm == "after_activation":
-                h = _normalized(h, layer.batch_norm, is_training=step is not None)
+                h = _normalized(h, layer.batch_norm, None if step is None else self._momentum)
             if layer.is_regularized and step is not None:
                 seed = tf.stack([self._dropout_seeds[index], tf.cast(step, tf.int64)])
                 h = h * dropout_mask(seed, h.shape, self._kept_of_65536.read_value())
@@ -310,9 +312,15 @@ def _make_layers(model: ModelSpec, batch_norm: str, features: int, class_count: 
     return [*layers, last]
 
 
-def _normalized(h: tf.Tensor, norm: _BatchNorm, *, is_training: bool) -> tf.Tensor:
-    """Normalize (rows, units) as Keras does; in training by the batch, whose moments move the averages."""
+def _normalized(h: tf.Tensor, norm: _BatchNorm, momentum: float | None) -> tf.Tensor:
+    """Normalize (rows, units) as Keras does; in training by the batch, whose moments move the averages.
+
+    Args:
+        h, norm: what is normalized by what.
+        momentum: of the averages; None where the network isn't training.
+    """
     rows, units = h.shape
+    is_training = momentum is not None
     normalized = tf.raw_ops.FusedBatchNormV3(
         x=tf.reshape(h, (-1, 1, 1, units)),
         scale=norm.gamma,
@@ -322,11 +330,11 @@ def _normalized(h: tf.Tensor, norm: _BatchNorm, *, is_training: bool) -> tf.Tens
         epsilon=_EPSILON,
         is_training=is_training,
     )
-    if is_training:
+    if momentum is not None:
         # the operation gives the unbiased variance, Keras averages the biased one
         variance = normalized.batch_variance * ((rows - 1) / rows)
-        norm.moving_mean.assign_sub((norm.moving_mean - normalized.batch_mean) * (1 - _MOMENTUM))
-        norm.moving_variance.assign_sub((norm.moving_variance - variance) * (1 - _MOMENTUM))
+        norm.moving_mean.assign_sub((norm.moving_mean - normalized.batch_mean) * (1 - momentum))
+        norm.moving_variance.assign_sub((norm.moving_variance - variance) * (1 - momentum))
     return tf.reshape(normalized.y, (-1, units))
 
 

@@ -112,6 +112,7 @@ class CompiledTrainer:
                 model=self.spec.model,
                 training=self.spec.training,
                 batch_norm=placement,
+                momentum=self.builder.momentum,
                 batch_size=min(self.spec.training.batch_size, len(self.splits.train)),
                 x=self.x,
                 y=self.y,

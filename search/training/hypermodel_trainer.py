@@ -27,6 +27,7 @@ from search.training.keras_trainer import KerasNetwork
 from search.training.model import OPTIMIZERS
 from search.training.trainer import OnEpoch, Suggest
 from search.training.trial import Measure, Weights, evaluated_parts, train_trial
+from studies.batch_norm import batch_norm_momentum
 from studies.objectives import OURS, metric_of
 from studies.rows import RowFigures
 from studies.settings import settings_of
@@ -75,6 +76,7 @@ class HyperModelTrainer:
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, code: HyperModelCode) -> None:
         self.spec, self.dataset, self.splits, self.code = spec, dataset, splits, code
+        self.momentum = batch_norm_momentum(spec, spec.data.train_rows(dataset.n_train))
         self._network: HyperModelNetwork | None = None  # of the trial that trains, or did last
 
     def train(
@@ -171,7 +173,7 @@ class HyperModelTrainer:
     ) -> tuple[keras_tuner.HyperModel, keras_tuner.HyperParameters, "HyperModelNetwork"]:
         keras.utils.clear_session()
         keras.utils.set_random_seed(derive_seed(seed, "hypermodel"))
-        hypermodel, hp = load(self.code), AskedHyperParameters(suggest, self.spec.space)
+        hypermodel, hp = load(self.code), AskedHyperParameters(suggest, self.spec.space, self.momentum)
         model = build(hypermodel, hp)
         network = HyperModelNetwork(
             model,

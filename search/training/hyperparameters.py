@@ -17,6 +17,7 @@ from optuna.distributions import (
 )
 
 from search.training.trainer import Suggest
+from studies.batch_norm import KERAS_MOMENTUM
 from studies.spec import SpaceSpec
 from studies.trial import Params, Value
 
@@ -30,12 +31,19 @@ class AskedHyperParameters(keras_tuner.HyperParameters):
     Args:
         suggest: asked for each.
         regularization: what `search.regularized` asks for.
+        batch_norm_momentum: of the BatchNormalization that it places.
     """
 
-    def __init__(self, suggest: Suggest, regularization: SpaceSpec = SpaceSpec()) -> None:
+    def __init__(
+        self,
+        suggest: Suggest,
+        regularization: SpaceSpec = SpaceSpec(),
+        batch_norm_momentum: float = KERAS_MOMENTUM,
+    ) -> None:
         super().__init__()
         self._suggest = suggest
         self.regularization = regularization
+        self.batch_norm_momentum = batch_norm_momentum
 
     def _register(self, hyperparameter: HyperParameter, overwrite: bool = False) -> Any:
         # one that is there under other conditions has its value already, as in KerasTuner

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.seeds import derive_seed
+from studies.batch_norm import batch_norm_momentum
 from studies.space import Regularization, suggest
 from studies.spec import ModelSpec, SpaceSpec, StudySpec, TrainingSpec
 
@@ -31,6 +32,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         input_shape: of one row: (features,), (height, width), (height, width, channels).
         class_count: units of the last layer, which gives logits.
         scale: what a row is multiplied with: 1/255 for uint8, so that it lies in [0, 1], else 1.
+        momentum: of BatchNormalization's moving averages, in [0, 1).
         seed: decides the initial weights and dropout's draws, at least 0.
     """
 
@@ -43,6 +45,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         input_shape: tuple[int, ...],
         class_count: int,
         scale: float,
+        momentum: float,
         seed: int,
     ) -> None:
         super().__init__(name="regularized_network")
@@ -52,6 +55,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         self.input_shape = input_shape
         self.class_count = class_count
         self.scale = scale
+        self.momentum = momentum
         self.seed = seed
 
     @classmethod
@@ -64,6 +68,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
             input_shape=dataset.x_train.shape[1:],
             class_count=dataset.class_count,
             scale=1 / 255 if dataset.x_train.dtype == np.uint8 else 1.0,
+            momentum=batch_norm_momentum(spec, spec.data.train_rows(dataset.n_train)),
             seed=seed,
         )
 
@@ -110,7 +115,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
             kernel_regularizer=penalty(regularization),
         )
         activation = keras.layers.Activation(self.model.activation)
-        layers = with_batch_norm(dense, activation, regularization.batch_norm)
+        layers = with_batch_norm(dense, activation, regularization.batch_norm, self.momentum)
         if regularization.dropout:
             layers.append(keras.layers.Dropout(regularization.dropout, seed=self.dropout_seeds()[index]))
         return layers
@@ -131,13 +136,13 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 
 
 def with_batch_norm(
-    layer: keras.layers.Layer, activation: keras.layers.Layer, placement: str
+    layer: keras.layers.Layer, activation: keras.layers.Layer, placement: str, momentum: float
 ) -> list[keras.layers.Layer]:
-    """Return a layer and its activation, with BatchNormalization where it is placed."""
+    """Return a layer and its activation, with BatchNormalization where it is placed; momentum is its averages'."""
     placements: dict[str, list[keras.layers.Layer]] = {
         "none": [layer, activation],
-        "before_activation": [layer, keras.layers.BatchNormalization(), activation],
-        "after_activation": [layer, activation, keras.layers.BatchNormalization()],
+        "before_activation": [layer, keras.layers.BatchNormalization(momentum=momentum), activation],
+        "after_activation": [layer, activation, keras.layers.BatchNormalization(momentum=momentum)],
     }
     return placements[placement]
 

@@ -5,6 +5,7 @@ import keras_tuner
 
 from search.training.hyperparameters import AskedHyperParameters
 from search.training.model import HyperParametersSuggester, penalty, with_batch_norm
+from studies.batch_norm import KERAS_MOMENTUM
 from studies.space import Regularization, suggest
 from studies.spec import SpaceSpec
 
@@ -18,7 +19,8 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
         model.add(regularized(hp, keras.layers.Conv2D(32, 3, activation="relu")))
 
     What is searched is a study's [space], by the names that it has there; early stopping too, which needs no layer. A
-    KerasTuner script of one's own searches the whole space that a study has by default.
+    KerasTuner script of one's own searches the whole space that a study has by default. There the averages of
+    BatchNormalization have Keras's momentum, unless `hp.batch_norm_momentum` is set to another number.
 
     Args:
         hp: of the HyperModel.
@@ -30,6 +32,7 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
     """
     space = hp.regularization if isinstance(hp, AskedHyperParameters) else SpaceSpec()
     regularization = Regularization.from_params(suggest(HyperParametersSuggester(hp), space))
+    momentum = getattr(hp, "batch_norm_momentum", KERAS_MOMENTUM)
     config = layer.get_config()
     kernels = [name for name in _REGULARIZERS if name in config]
     if not kernels:
@@ -43,7 +46,7 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
         setattr(layer, name, penalty(regularization))
     activation = keras.layers.Activation(layer.activation)
     layer.activation = keras.activations.linear
-    layers = with_batch_norm(layer, activation, regularization.batch_norm)
+    layers = with_batch_norm(layer, activation, regularization.batch_norm, momentum)
     if regularization.dropout:
         layers.append(keras.layers.Dropout(regularization.dropout))
     return keras.Sequential(layers, name=f"regularized_{layer.name}")

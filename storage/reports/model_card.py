@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from storage.queries import DatasetInfo
 from storage.reports import formats
 from storage.reports.conclusion import Conclusion, FinalistResult
+from studies.batch_norm import momentum_in_words
 from studies.errors import one_line
 from studies.settings import Settings
+from studies.space import Regularization
 from studies.spec import StudySpec
 from studies.statistics import Interval
 
@@ -53,6 +55,7 @@ def as_markdown(
             "## Network and settings",
             "",
             *_network(spec, settings, seed),
+            *_averages(spec, settings, train_rows),
             *_epochs(figures),
             "",
             "## Result",
@@ -91,6 +94,13 @@ def _network(spec: StudySpec, settings: Settings, seed: int) -> list[str]:
         f"- {training.optimizer}, learning rate {training.learning_rate:g}, batches of {training.batch_size}, "
         f"at most {training.max_epochs} epochs; seed {seed}",
     ]
+
+
+def _averages(spec: StudySpec, settings: Settings, train_rows: int) -> list[str]:
+    momentum = momentum_in_words(spec, train_rows)
+    if momentum is None or not isinstance(settings, Regularization) or settings.batch_norm == "none":
+        return []
+    return [f"- BatchNorm's moving averages have the momentum {momentum}"]
 
 
 def _limits(spec: StudySpec) -> list[str]:

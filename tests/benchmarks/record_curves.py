@@ -92,13 +92,17 @@ class _Recorder:
     def __init__(self, study: str) -> None:
         from search.data import load_dataset
         from search.training import setup
+        from studies.batch_norm import batch_norm_momentum
         from studies.study_file import read_study
 
         setup.import_quietly()
         setup._start_tensorflow()
-        self.spec = read_study(study)
+        spec = read_study(study)
         source = "mnist" if study == "mnist" else "digits"
         self.dataset = load_dataset(source, None)
+        # else it would be derived from all rows, the test's among them
+        momentum = batch_norm_momentum(spec, spec.data.train_rows(self.dataset.n_train))
+        self.spec = spec.changed(model={"batch_norm_momentum": momentum})
         both = {
             "x_train": np.concatenate([self.dataset.x_train, self.dataset.x_test]),
             "y_train": np.concatenate([self.dataset.y_train, self.dataset.y_test]),

@@ -162,6 +162,19 @@ def test_three_epochs_of_mnist_are_those_of_keras(
     assert ours == pytest.approx(theirs, rel=1e-4)
 
 
+@pytest.mark.parametrize("momentum", ["derived", 0.5])
+@pytest.mark.parametrize("placement", PLACEMENTS[1:])
+def test_epochs_of_few_steps_are_those_of_keras_with_the_same_momentum(
+    data: Dataset, placement: str, momentum: str | float
+) -> None:
+    spec = SPEC.changed(data={"train_size": 200}, model={"batch_norm_momentum": momentum})
+    parts = make_splits(data, spec.data, 0)
+    trainers = [make(spec, data, parts) for make in (CompiledTrainer, KerasTrainer)]
+    ours, theirs = (figures(*train(trainer, batch_norm=placement, l2=1e-4)) for trainer in trainers)
+    assert ours == pytest.approx(theirs, rel=1e-4)
+    assert [trainer.builder.momentum for trainer in trainers] == [0.652 if momentum == "derived" else 0.5] * 2
+
+
 def test_deeper_networks_and_a_last_smaller_batch_agree_as_well(data: Dataset) -> None:
     spec = StudySpec().changed(
         model={"hidden": [12, 16, 16], "apply_to": "all", "activation": "elu"},

@@ -144,6 +144,32 @@ def test_the_ready_convolutional_network_trains_without_being_trusted() -> None:
     assert len(model.losses) == 3
 
 
+@pytest.mark.parametrize(("given", "momentum"), [("derived", 0.224), (0.7, 0.7)])
+def test_the_averages_of_a_study_have_its_momentum(given: Any, momentum: float) -> None:
+    spec = with_code(read_study("cnn"), trusts_code=False).changed(
+        data={"train_size": 40}, training={"batch_size": 20}, model={"batch_norm_momentum": given}
+    )
+    images, labels = np.zeros((100, 28, 28), dtype=np.uint8), np.arange(100) % 10
+    data = Dataset(name="zeros", x_train=images, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    code = read_code(str(spec.model.hypermodel))
+    trainer = HyperModelTrainer(spec, data, make_splits(data, spec.data, 0), code)
+    model, _ = trainer.model({**EVERYTHING, "batch_norm": "before_activation"}, 0)
+    assert momenta(model) == [momentum] * 3
+
+
+def test_a_script_of_its_own_has_the_momentum_of_keras_or_what_it_sets() -> None:
+    hp = hyperparameters(**EVERYTHING | {"batch_norm": "after_activation"})
+    assert momenta(regularized(hp, keras.layers.Dense(3))) == [0.99]
+    hp.batch_norm_momentum = 0.8
+    assert momenta(regularized(hp, keras.layers.Dense(3))) == [0.8]
+
+
+def momenta(model: keras.Model) -> list[float]:
+    """The momentum of each BatchNormalization."""
+    layers = model._flatten_layers()
+    return [layer.momentum for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
 def test_a_module_that_only_looks_like_ours_is_not_trusted(tmp_path: Path) -> None:
     assert is_ours("search.training.cnn:build")
     (tmp_path / "search").mkdir()

@@ -130,3 +130,14 @@ def test_a_model_is_whole_before_its_state_is_kept_and_a_failure_is_told_once(tm
     assert told == ["a snapshot of it could not be saved (No space left on device)"]
     Snapshots(Watching(), tmp_path, 7, lambda state, path: [path.write_bytes(b"")][0], told.append).save(state)
     assert seen == [[], [], [snapshot_name(7, METRICS)]]
+
+
+@pytest.mark.parametrize("kind", TRAINERS)
+def test_a_snapshot_carries_the_momentum_of_its_averages(kind: str, digits: Dataset, tmp_path: Path) -> None:
+    spec = read_study("smoke").changed(data={"train_size": 200}, training={"max_epochs": 1})
+    trainer = TRAINERS[kind](spec, digits, make_splits(digits, spec.data, 0))
+    params, kept = {"batch_norm": "before_activation"}, Kept()
+    trainer.train(TrialTask(number=0, attempt=0, params=params), lambda metrics: True, kept)
+    trainer.save_model(params, kept.states[-1], tmp_path / "model.keras")
+    layers = keras.models.load_model(tmp_path / "model.keras").layers
+    assert [layer.momentum for layer in layers if isinstance(layer, keras.layers.BatchNormalization)] == [0.652]

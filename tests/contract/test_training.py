@@ -1,6 +1,7 @@
 """What both trainers promise: the network, early stopping, the figures, and the same bits each time."""
 
 import gc
+import json
 from typing import Any, get_args
 
 import keras
@@ -21,6 +22,7 @@ from search.training.keras_trainer import KerasTrainer
 from search.training.model import RegularizedNetwork
 from search.training.trainer import DivergedError
 from search.training.trial import evaluated_parts
+from studies.batch_norm import steps_per_epoch
 from studies.space import Regularization
 from studies.spec import StudySpec, TrainingSpec
 from studies.study_file import read_study
@@ -37,6 +39,7 @@ def builder(spec: StudySpec = SPEC, seed: int = 0) -> RegularizedNetwork:
         input_shape=(28, 28),
         class_count=10,
         scale=1 / 255,
+        momentum=0.99,
         seed=seed,
     )
 
@@ -270,3 +273,41 @@ def test_long_rows_are_evaluated_fewer_at_once_to_the_same_figures(
     monkeypatch.setattr("search.training.trial._VALUES_AT_ONCE", 50 * 784)
     other, _ = train(make(kind, digits))
     assert other.select_cross_entropy == pytest.approx(one.select_cross_entropy, rel=1e-5)
+
+
+FEW_STEPS = StudySpec().changed(data={"train_size": 200}, training={"max_epochs": 5})  # 7 of them an epoch
+
+
+@pytest.mark.parametrize("placement", ["before_activation", "after_activation"])
+def test_batch_norm_is_judged_by_averages_that_suit_few_steps(digits: Dataset, placement: str) -> None:
+    """With the momentum of Keras it would look far worse than no regularization, and it is better."""
+    of_keras = FEW_STEPS.changed(model={"batch_norm_momentum": 0.99})
+    derived, slow = (
+        train(make("compiled", digits, spec), batch_norm=placement)[0].select_cross_entropy
+        for spec in (FEW_STEPS, of_keras)
+    )
+    none = train(make("compiled", digits, FEW_STEPS))[0].select_cross_entropy
+    assert derived < 0.8 * none < none < slow
+
+
+def test_a_study_of_old_keeps_the_averages_that_it_was_begun_with(kind: str, digits: Dataset) -> None:
+    begun = FEW_STEPS.changed(training={"max_epochs": 1})
+    stored = json.loads(begun.to_json())
+    del stored["model"]["batch_norm_momentum"]
+    older = StudySpec.from_json(json.dumps(stored))
+    of_keras = begun.changed(model={"batch_norm_momentum": 0.99})
+    one, other, derived = (
+        without_times(*train(make(kind, digits, spec), batch_norm="after_activation"))
+        for spec in (older, of_keras, begun)
+    )
+    assert one == other != derived
+
+
+def test_the_momentum_of_many_steps_is_that_of_keras_to_the_bit(kind: str, digits: Dataset) -> None:
+    spec = SPEC.changed(data={"train_size": 700}, training={"max_epochs": 1, "batch_size": 2})  # 350 steps an epoch
+    assert steps_per_epoch(spec.training, spec.data.train_rows(digits.n_train)) > 300
+    one, other = (
+        without_times(*train(make(kind, digits, each), batch_norm="before_activation"))
+        for each in (spec, spec.changed(model={"batch_norm_momentum": 0.99}))
+    )
+    assert one == other

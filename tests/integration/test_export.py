@@ -31,6 +31,7 @@ from search.training.model import RegularizedNetwork
 from storage.queries import DatasetInfo, get_study, kept_weights, list_trials
 from storage.reports.conclusion import Conclusion, Finalist, FinalistResult, Gain
 from studies.errors import InputError, NoResultError
+from studies.hypermodel_script import hypermodel_script
 from studies.keras_script import ScriptData, keras_script
 from studies.space import Regularization
 from studies.spec import StudySpec
@@ -311,6 +312,39 @@ def test_a_confirmed_one_says_its_test_result_with_its_interval(given: dict[str,
     assert document["confirmed"]["test_accuracy"]["low"] == pytest.approx(0.9665)
 
 
+@pytest.mark.parametrize(("key", "momentum"), [("derived", 0.92), (0.99, 0.99)])
+def test_an_export_says_which_momentum_its_averages_have(
+    given: dict[str, Any], tmp_path: Path, key: Any, momentum: float
+) -> None:
+    given["spec"] = given["spec"].changed(model={"batch_norm_momentum": key}, data={"train_size": 1149})
+    export_configuration(tmp_path / "out", **given)
+    assert json.loads((tmp_path / "out" / "configuration.json").read_text())["batch_norm_momentum"] == momentum
+    layers = keras.models.load_model(tmp_path / "out" / "model.keras").layers
+    assert [layer.momentum for layer in layers if isinstance(layer, keras.layers.BatchNormalization)] == [momentum]
+    card, script = ((tmp_path / "out" / name).read_text() for name in ("model-card.md", "model.py"))
+    is_derived = key == "derived"
+    assert ("BatchNorm's moving averages have the momentum 0.92, derived from 36 steps an epoch" in card) is is_derived
+    assert ("BatchNormalization(momentum=0.92)" if is_derived else "BatchNormalization()") in script
+
+
+def test_an_export_without_batch_norm_has_no_momentum(given: dict[str, Any], tmp_path: Path, digits: Dataset) -> None:
+    given["params"] = {"regularizer": "none", "batch_norm": "none"}
+    model = RegularizedNetwork.of(given["spec"], digits, 0).network(Regularization())
+    np.savez(given["weights"], *model.get_weights())
+    given["weights_sha256"] = hashlib.sha256(given["weights"].read_bytes()).hexdigest()
+    export_configuration(tmp_path / "out", **given)
+    assert json.loads((tmp_path / "out" / "configuration.json").read_text())["batch_norm_momentum"] is None
+    assert "momentum" not in (tmp_path / "out" / "model-card.md").read_text()
+
+
+@pytest.mark.parametrize(("momentum", "line"), [(0.652, "hp.batch_norm_momentum = 0.652  #"), (0.99, ""), (None, "")])
+def test_a_hypermodels_script_has_the_momentum_that_its_network_needs(momentum: float | None, line: str) -> None:
+    script = hypermodel_script("A title.", "hypermodel", "build", {"units": 3}, (8, 8), momentum)
+    ast.parse(script)
+    assert line in script
+    assert ("batch_norm_momentum" in script) is bool(line)
+
+
 NETS = [
     ({"hidden": (140,)}, {}, {}),
     ({"hidden": (8, 16, 16), "activation": "tanh"}, {"l1": 1e-5, "batch_norm": "before_activation", "patience": 3}, {}),
@@ -330,7 +364,7 @@ def test_the_script_builds_the_network_of_the_trial(
 ) -> None:
     spec = StudySpec().changed(model=model, training=training)
     data = ScriptData(
-        source="mnist", input_shape=(28, 28), class_count=10, has_bytes=True, train_rows=100, stop_rows=10
+        source="mnist", input_shape=(28, 28), class_count=10, has_bytes=True, train_rows=1149, stop_rows=10
     )
     script = keras_script("A title.", spec, data, Regularization.from_params(params), 0)
     expected = RegularizedNetwork.of(spec, digits, 0).network(Regularization.from_params(params))
@@ -348,6 +382,11 @@ def test_the_script_builds_the_network_of_the_trial(
     assert [getattr(layer, "rate", None) for layer in built.layers if "Dropout" in type(layer).__name__] == [
         getattr(layer, "rate", None) for layer in expected.layers if "Dropout" in type(layer).__name__
     ]
+    momenta = [
+        [layer.momentum for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        for network in (built, expected)
+    ]
+    assert momenta[0] == momenta[1]
     assert type(built.optimizer) is type(expected.optimizer)
     assert float(built.optimizer.learning_rate) == float(expected.optimizer.learning_rate)
     stopping = re.search(r"EarlyStopping\(patience=(\d+), restore_best_weights=True\)", script)

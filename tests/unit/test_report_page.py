@@ -30,7 +30,7 @@ from storage.reports.figures.parallel import parallel
 from storage.reports.figures.pruning import pruned_after, pruning
 from storage.reports.figures.strengths import strengths
 from storage.reports.inline import as_inline_html
-from storage.reports.sections import techniques
+from storage.reports.sections import again, techniques
 from storage.reports.sections.again import as_toml
 from storage.reports.sections.cost import saved_epochs
 from storage.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
@@ -679,3 +679,15 @@ def test_figures_of_the_dashboard_are_small_and_have_colours_of_their_own() -> N
             assert len(stored) < 80_000
             assert '"--' not in stored
     assert note.dashboard_figures(made.nothing_yet()) == {}
+
+
+@pytest.mark.parametrize(("model", "is_said"), [({}, True), ({"batch_norm_momentum": 0.99}, False)])
+def test_the_page_names_a_momentum_that_is_not_that_of_keras(model: dict[str, Any], is_said: bool) -> None:
+    study_spec = made.spec(model=model, data={"train_size": 1149})
+    shown = again.section(made.make_content(made.make_trials(5), spec=study_spec)).body
+    assert ("0.92, derived from 36 steps an epoch" in shown) is is_said
+
+
+def test_the_page_names_no_momentum_where_batch_norm_is_not_searched() -> None:
+    study_spec = made.spec(space={"batch_norm": ["none"]}, data={"train_size": 1149})
+    assert "averages" not in again.section(made.make_content(made.make_trials(5), spec=study_spec)).body

@@ -7,6 +7,7 @@ from typing import Any
 from storage.reports.content import ReportContent
 from storage.reports.markup import element, join, table
 from storage.reports.sections.section import Section
+from studies.batch_norm import momentum_in_words
 from studies.spec import StudySpec
 
 
@@ -18,6 +19,7 @@ def section(content: ReportContent) -> Section:
         ("data", f"{study.dataset.name}, {study.dataset.n_train:,} training and {study.dataset.n_test:,} test rows"),
         ("data fingerprint (SHA-256)", element("code", study.dataset.sha256)),
         ("study fingerprint (SHA-256)", element("code", study.spec.fingerprint())),
+        *_averages(content),
         *((f"version of {name}", element("code", version)) for name, version in sorted(study.versions.items())),
     ]
     return Section(
@@ -35,6 +37,14 @@ def section(content: ReportContent) -> Section:
             ]
         ),
     )
+
+
+def _averages(content: ReportContent) -> list[tuple[str, str]]:
+    study = content.answer.study
+    momentum = momentum_in_words(study.spec, study.spec.data.train_rows(study.dataset.n_train))
+    if momentum is None or not content.has_techniques or study.spec.space.batch_norm == ("none",):
+        return []
+    return [("momentum of BatchNorm's averages", momentum)]
 
 
 def _file(spec: StudySpec) -> object:

@@ -1,0 +1,61 @@
+"""The momentum of BatchNormalization's moving averages, which fits the number of training steps in an epoch.
+
+Evaluation uses the averages, which begin at mean 0 and variance 1. With Keras's momentum and few steps an epoch they
+are still near these values when the network is judged, and the network looks worse than it is.
+"""
+
+import math
+
+from studies.spec import StudySpec, TrainingSpec
+
+KERAS_MOMENTUM = 0.99
+"""Keras's default; a momentum is never above it unless a study gives one."""
+
+_INITIAL_SHARE = 0.05
+_DECIMALS = 3
+
+
+def momentum_for(steps_per_epoch: int) -> float:
+    """Return the momentum by which the initial values weigh about 5 % after one epoch, at most Keras's 0.99.
+
+    It is rounded to three decimals, so that an exported script states exactly what was trained.
+
+    Args:
+        steps_per_epoch: at least 1.
+
+    For example:
+        >>> [momentum_for(steps) for steps in (7, 36, 1500)]
+        [0.652, 0.92, 0.99]
+    """
+    return min(KERAS_MOMENTUM, round(math.pow(_INITIAL_SHARE, 1 / steps_per_epoch), _DECIMALS))
+
+
+def steps_per_epoch(training: TrainingSpec, train_rows: int) -> int:
+    """Return how many training steps an epoch over so many rows has; the last batch may be smaller.
+
+    For example:
+        >>> steps_per_epoch(TrainingSpec(batch_size=32), 1149)
+        36
+    """
+    return max(1, math.ceil(train_rows / training.batch_size))
+
+
+def batch_norm_momentum(spec: StudySpec, train_rows: int) -> float:
+    """Return the momentum that a study's BatchNormalization has: the one it gives, or the derived one.
+
+    Args:
+        spec: the study; one stored without the key has 0.99.
+        train_rows: on how many rows the weights are fitted, at least 1.
+    """
+    given = spec.model.batch_norm_momentum
+    return momentum_for(steps_per_epoch(spec.training, train_rows)) if given == "derived" else given
+
+
+def momentum_in_words(spec: StudySpec, train_rows: int) -> str | None:
+    """Return the momentum in words, such as "0.92, derived from 36 steps an epoch"; None if it is Keras's default."""
+    momentum = batch_norm_momentum(spec, train_rows)
+    if momentum == KERAS_MOMENTUM:
+        return None
+    is_derived = spec.model.batch_norm_momentum == "derived"
+    origin = f"derived from {steps_per_epoch(spec.training, train_rows)} steps an epoch" if is_derived else "as given"
+    return f"{momentum:g}, {origin}"
