@@ -10,8 +10,9 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.points import PointSampler, SpaceExhaustedError, within
+from search.points import PointSampler, within
 from studies.contest import Contest, Entry
+from studies.errors import SpaceExhaustedError
 from studies.recipes import DEFAULTS
 from studies.settings import is_regularization
 from studies.space import Regularization, params_of

@@ -23,12 +23,11 @@ from search.events import (
     WorkerLost,
 )
 from search.patience import POLL_SECONDS, Patience
-from search.points import SpaceExhaustedError
 from search.progress import FinishedTrial, Progress
 from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
 from search.watch import Watch
-from studies.errors import NoResultError, RefusedError
+from studies.errors import NoResultError, RefusedError, SpaceExhaustedError
 from studies.settings import technique_of
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, Outcome, Purpose, Standing, Tally, TrialTask, Value, Verdict
@@ -66,7 +65,7 @@ class Store(Protocol):
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool: ...
 
-    def fail(self, task: TrialTask, reason: str) -> bool: ...
+    def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool: ...
 
     def lose(self, task: TrialTask) -> TrialTask | None: ...
 
@@ -242,7 +241,8 @@ class Coordinator:
             case TrialFinished() | LookFinished():
                 self._completed(task, event.outcome)
             case TrialFailed():
-                self._failed(task, event.reason, f"{event.reason}; its log is {event.log}")
+                remark = f"{event.reason}; its log is {event.log}"
+                self._failed(task, event.reason, remark, by_settings=event.by_settings)
             case TrialRemark():
                 self.progress.message(f"{task}: {event.text}")
             case WorkerLost():
@@ -274,6 +274,9 @@ class Coordinator:
         verdict = self._patiently(self.store.record_epoch, task, metrics)
         if verdict is Verdict.PRUNED:
             self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
+            return False
+        if verdict is Verdict.TRIED:
+            self._finished(task, "FAIL", None, "an earlier trial had the same settings")
             return False
         if verdict is Verdict.ENDED:
             self._ended_elsewhere(task)
@@ -308,11 +311,14 @@ class Coordinator:
         self._watch.forget(task.number)
         self._waiting.appendleft(again)
 
-    def _failed(self, task: TrialTask, reason: str, remark: str) -> None:
-        if not self._patiently(self.store.fail, task, reason):
+    def _failed(self, task: TrialTask, reason: str, remark: str, *, by_settings: bool = False) -> None:
+        if not self._patiently(self.store.fail, task, reason, by_settings=by_settings):
             self._ended_elsewhere(task)
             return
         self._finished(task, "FAIL", None, remark)
+        is_search = task.purpose == Purpose.SEARCH
+        if by_settings and is_search and self.spec.search.rules >= 2 and self._best is not None:
+            return  # other settings are fine: it teaches the sampler, and is no reason to end
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
             raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {remark}")

@@ -71,12 +71,14 @@ class TrialFailed:
     Attributes:
         reason: one line.
         log: the path of its worker's log; the engine knows it.
+        by_settings: whether its settings are the cause (they diverge, need too much memory, or make no network).
     """
 
     number: int
     attempt: int
     reason: str
     log: str = ""
+    by_settings: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

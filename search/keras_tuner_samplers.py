@@ -21,8 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.linalg import solve_triangular
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from search.points import PointSampler, SpaceExhaustedError
-from studies.errors import InputError
+from search.points import KeyOf, PointSampler, key_of_settings, tried_keys
+from studies.errors import InputError, SpaceExhaustedError
 from studies.spec import SpaceSpec, StudySpec
 
 MOST_MODELLED = 200
@@ -56,7 +56,8 @@ def make_sampler(
         if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
             raise InputError(f"{option} of the sampler {name} is a number, {allowed}; given was {value!r}")
     sampler = {"random": RandomOracleSampler, "bayesian": BayesianOracleSampler, "grid": GridOracleSampler}[kind]
-    return lambda number: sampler(spec.space, seed_of(number), options)
+    key_of = key_of_settings(spec)
+    return lambda number: sampler(spec.space, seed_of(number), options, key_of)
 
 
 def hyperparameters(space: SpaceSpec) -> Any:
@@ -94,10 +95,12 @@ class _OracleSampler(PointSampler):
     """
 
     oracle_class: Any
+    is_certain = False  # that there is no other point, where the oracle stops
 
-    def __init__(self, space: SpaceSpec, seed: int, options: Mapping[str, Any]) -> None:
+    def __init__(self, space: SpaceSpec, seed: int, options: Mapping[str, Any], key_of: KeyOf | None = None) -> None:
         super().__init__(for_enqueued=RandomSampler(seed=seed))
         self._space = hyperparameters(space)
+        self._key_of = key_of
         self._seed = seed or 2**32 - 1  # KerasTuner takes 0 for "any"
         self._options = options
 
@@ -118,7 +121,7 @@ class _OracleSampler(PointSampler):
             warnings.simplefilter("ignore")  # scikit-learn's about a fit at its bounds
             values = self._ask(oracle, told, past)
         if values is None:
-            raise SpaceExhaustedError
+            raise SpaceExhaustedError(is_certain=self.is_certain)
         return self._taken(study, trial, values)
 
     def _ask(self, oracle: Any, told: Sequence[Any], past: Sequence[FrozenTrial]) -> dict[str, Any] | None:
@@ -195,17 +198,20 @@ class GridOracleSampler(_OracleSampler):
     """KerasTuner's grid search: each number range is its lower end and ten values between; each point once."""
 
     oracle_class = keras_tuner.oracles.GridSearchOracle
+    is_certain = True
 
     def _ask(self, oracle: Any, told: Sequence[Any], past: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         _tell(oracle, told)
         points = [one.system_attrs[_GRID_ATTR] for one in past if _GRID_ATTR in one.system_attrs]
+        tried = tried_keys(past, self._key_of)
         number = 0
         if points:
             self._go_on_from(oracle, f"point {number}", json.loads(points[-1]), is_first=True)
         while True:
             number += 1
             values: dict[str, Any] | None = oracle.populate_space(f"point {number}")["values"]
-            if values is None or not oracle._duplicate(values):
+            is_repeated = values is not None and self._key_of is not None and self._key_of(values) in tried
+            if values is None or not (is_repeated or oracle._duplicate(values)):
                 return values
             self._go_on_from(oracle, f"point {number}", values)
 

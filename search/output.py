@@ -63,8 +63,8 @@ def print_result(result: "RunResult", as_json: bool) -> None:
     print_(
         answer,
         as_json,
-        lambda a: f"{_as_text(a, conclusion, result.location)}\nThe search ended: {result.reason.value}.",
-        lambda a: {**answer_json(a, conclusion), "ended": result.reason.value},
+        lambda a: f"{_as_text(a, conclusion, result.location)}\nThe search ended: {result.ended}.",
+        lambda a: {**answer_json(a, conclusion), "ended": result.ended},
     )
     if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
         print(how_to_resume(answer.study.spec, result.location), file=sys.stderr)

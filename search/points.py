@@ -1,17 +1,32 @@
 """What samplers that propose whole points have in common: a trial's values are decided before it is asked for any."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
+
+from studies.canonical_settings import canonical
+from studies.spec import StudySpec
+from studies.trial import Params
+
+KeyOf = Callable[[Params], Hashable]
+"""Gives a key of parameters that is the same for those that train alike."""
 
 
-class SpaceExhaustedError(Exception):
-    """Every point of a finite space has been begun."""
+def key_of_settings(spec: StudySpec) -> KeyOf | None:
+    """Return what tells a grid which of its points train alike; None for a study that trains each of them."""
+    return (lambda params: canonical(params, spec.training.max_epochs)) if spec.search.rules >= 2 else None
+
+
+def tried_keys(trials: Iterable[FrozenTrial], key_of: KeyOf | None) -> set[Hashable]:
+    """Return the keys of the settings of trials that run or have ended, but not by the loss of their worker."""
+    if key_of is None:
+        return set()
+    return {key_of(one.params) for one in trials if one.state not in (TrialState.WAITING, TrialState.FAIL)}
 
 
 class PointSampler(BaseSampler):

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 import warnings
 from collections.abc import Collection
 
@@ -20,11 +21,20 @@ from studies.spec import CONTEST, StudySpec
 WARM_UP_EPOCHS, PEERS = 2, 3
 """What a contest's pruner waits for: epochs that every trial trains, and trials of the same contestant."""
 
+WARM_UP_STEPS = 300
+"""Training steps before which `median` and `hyperband` prune nothing, unless the study's options say else."""
+
+_FEWEST_WARM_UP_EPOCHS = 2
+_LARGEST_WARM_UP = 3  # the part of a trial's epochs: a third
 _TRIED_TRIALS, _TRIED_EPOCHS = 8, 3
 
 
-def make_pruner(spec: StudySpec) -> BasePruner:
+def make_pruner(spec: StudySpec, train_rows: int | None = None) -> BasePruner:
     """Return the pruner that a study asks for.
+
+    Args:
+        spec: the study.
+        train_rows: on how many rows a trial trains; None: not known, the warm-up is then as short as can be.
 
     Raises InputError where there is no such pruner, its options are wrong, or it can't be used.
     """
@@ -32,8 +42,8 @@ def make_pruner(spec: StudySpec) -> BasePruner:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _try_out(_new(spec))
-            return _new(spec)  # one that has seen nothing: some pruners learn from the first trials they see
+            _try_out(_new(spec, train_rows))
+            return _new(spec, train_rows)  # one that has seen nothing: some learn from the first trials they see
     except InputError:
         raise
     except Exception as error:
@@ -44,15 +54,30 @@ def make_pruner(spec: StudySpec) -> BasePruner:
         raise InputError(f"the pruner {name} can't serve this study{with_options}: {reason}{without}") from error
 
 
-def _new(spec: StudySpec) -> BasePruner:
+def warm_up_epochs(spec: StudySpec, train_rows: int | None) -> int:
+    """Return how many epochs a trial trains before it may be pruned, at least 1.
+
+    They have `WARM_UP_STEPS` steps: a technique that learns slowly, where an epoch has few steps, is judged by more
+    than a slow start. They are two at least, and at most a third of all epochs.
+    """
+    if spec.search.rules < 2:
+        return 1
+    longest = spec.training.max_epochs
+    steps = WARM_UP_STEPS if train_rows is None else math.ceil(train_rows / spec.training.batch_size)
+    wanted = max(math.ceil(WARM_UP_STEPS / steps), _FEWEST_WARM_UP_EPOCHS)
+    return min(wanted, max(longest // _LARGEST_WARM_UP, _FEWEST_WARM_UP_EPOCHS), longest)
+
+
+def _new(spec: StudySpec, train_rows: int | None) -> BasePruner:
     name, options = spec.search.pruner, spec.search.pruner_options
     if name == CONTEST:
         return ContestPruner(contest_of(spec).contestants, **options)
+    first_judged = warm_up_epochs(spec, train_rows) - 1  # counted from 0
     if name == "median":
-        return MedianPruner(**options)
+        return MedianPruner(**{"n_warmup_steps": first_judged, **options})
     if name in ("hyperband", "HyperbandPruner"):
         # explicit, since "auto" would depend on which trial happens to finish first
-        resources = {"min_resource": 1, "max_resource": spec.training.max_epochs}
+        resources = {"min_resource": max(first_judged, 1), "max_resource": spec.training.max_epochs}
         return HyperbandPruner(**{**resources, **options})
     if name == "none":
         return NopPruner(**options)

@@ -142,8 +142,10 @@ class RunResult(StudyResult):
 
     Attributes:
         reason: why the run ended.
+        ended: the same in words, with the number of points if all of the space's were tried.
         signal: the number of the signal that stopped it, if one did.
     """
 
     reason: "StopReason"
+    ended: str
     signal: int | None

@@ -8,28 +8,39 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 
 from search.contest_sampler import ContestSampler, HyperModelContestSampler
 from search.define_by_run import DefineByRunSampler
-from search.points import PointSampler, SpaceExhaustedError
+from search.points import KeyOf, PointSampler, key_of_settings, tried_keys
 from search.seeds import derive_seed
-from studies.errors import InputError
+from studies.errors import InputError, SpaceExhaustedError
 from studies.recipes import contest_of
 from studies.space import enumerate_points, suggest
 from studies.spec import CONTEST, SpaceSpec, StudySpec
 
-SamplerFactory = Callable[[int], BaseSampler]
-"""Gives the sampler for a trial's number."""
+
+class SamplerFactory(Protocol):
+    """Gives the sampler for a trial's number; see `sampler_factory`."""
+
+    def __call__(self, number: int, retry: int = 0, /) -> BaseSampler: ...
+
+
+_Factory = Callable[[int], BaseSampler]
 
 KERAS_TUNER = ("keras-tuner:random", "keras-tuner:bayesian", "keras-tuner:grid")
 """The samplers that are KerasTuner's oracles."""
 
 _GRIDS = ("grid", "GridSampler")
+GRIDS = (*_GRIDS, "keras-tuner:grid")
+"""The samplers that visit the points of a grid, which needn't be all of the space."""
+
 _POINT_ATTR = "regsearch:grid_point"
+_MOST_RETRIES = 10  # of a sampler that repeats itself; then settings are drawn at random
 _TRIED_TRIALS = 12  # beyond the random start of every sampler of Optuna
 
 
@@ -37,7 +48,8 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
     """Return what makes the sampler that a study asks for.
 
     A stochastic sampler is seeded from (study seed, trial number); grid and QMC, which would lose their
-    order by that, keep the study's seed.
+    order by that, keep the study's seed. If a proposal was tried before, the factory is called again with a `retry`
+    of 1 and more, from which the seed then derives too; from the tenth on the sampler is a random one.
     Raises InputError where there is no such sampler, its options are wrong, or it can't serve the space.
     """
     name, options = spec.search.sampler, dict(spec.search.sampler_options)
@@ -51,9 +63,10 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
         factory = _factory(name, options, spec)
         if spec.model.hypermodel is not None:
             factory(0)
-            return _define_by_run(factory, name, options, spec)
+            return _once(_define_by_run(factory, name, options, spec))
         if name not in KERAS_TUNER:  # whose options are checked one by one, and whose model takes seconds
             _try_out(factory, spec.space)
+        return _asked_again(factory, name, options, spec)
     except InputError:
         raise
     except Exception as error:
@@ -62,14 +75,32 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
         raise InputError(
             f"the sampler {name} can't serve this study{with_options}: {_one_line(error)}{without}"
         ) from error
-    return factory
 
 
-def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
+def _once(factory: _Factory) -> SamplerFactory:
+    return lambda number, retry=0: factory(number)
+
+
+def _asked_again(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
+    """Return a factory that gives, for a retry, a sampler with another seed; a grid has no use for one."""
+    if name in GRIDS:
+        return _once(factory)
+
+    def make(number: int, retry: int = 0, /) -> BaseSampler:
+        if retry == 0:
+            return factory(number)
+        if retry < _MOST_RETRIES:
+            return _factory(name, options, spec, retry)(number)
+        return RandomSampler(seed=derive_seed(spec.search.seed, "sampler", number, retry))
+
+    return make
+
+
+def _factory(name: str, options: Mapping[str, Any], spec: StudySpec, retry: int = 0) -> _Factory:
     seed = spec.search.seed
 
     def trial_seed(number: int) -> int:
-        return derive_seed(seed, "sampler", number)
+        return derive_seed(seed, "sampler", number, *([retry] if retry else []))
 
     def tpe(number: int) -> BaseSampler:
         # Optuna's defaults: modelling the gated groups together did no better on this space
@@ -82,10 +113,10 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
     def qmc(number: int) -> BaseSampler:
         rest = RandomSampler(seed=trial_seed(number))  # for parameters that the first trial didn't have
         quiet = {"warn_independent_sampling": False}
-        return QMCSampler(seed=seed % 2**32, independent_sampler=rest, **{**quiet, **options})
+        return _QMCSampler(retry, seed=seed % 2**32, independent_sampler=rest, **{**quiet, **options})
 
     def grid(number: int) -> BaseSampler:
-        return GridSampler(points, RandomSampler(seed=trial_seed(number)))
+        return GridSampler(points, RandomSampler(seed=trial_seed(number)), key_of)
 
     def by_contest(number: int) -> BaseSampler:
         return ContestSampler(contest, TPESampler(seed=trial_seed(number)))
@@ -95,6 +126,7 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
         return _quiet(by_contest)
     if name in _GRIDS:
         points = enumerate_points(options.get("search_space", options), spec.space)
+        key_of = key_of_settings(spec)
         return _quiet(grid)
     if name in KERAS_TUNER:
         with _quiet_import():
@@ -110,7 +142,7 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerF
     return _quiet(lambda number: sampler_class(**options))
 
 
-def _define_by_run(factory: SamplerFactory, name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
+def _define_by_run(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> _Factory:
     if name == CONTEST:
         contest = contest_of(spec)
         by_tpe = _define_by_run(_factory("tpe", {}, spec), "tpe", {}, spec)
@@ -148,7 +180,7 @@ def _sampler_class(name: str, short_names: Sequence[str]) -> Callable[..., BaseS
     raise InputError(f"no sampler is called {name!r}: {hint}")
 
 
-def _quiet(factory: SamplerFactory) -> SamplerFactory:
+def _quiet(factory: _Factory) -> _Factory:
     """Keep Optuna's remarks on experimental classes from users who didn't choose the class."""
 
     def make(number: int) -> BaseSampler:
@@ -173,7 +205,7 @@ def _quiet_import() -> Iterator[None]:
             os.close(stderr)
 
 
-def _try_out(factory: SamplerFactory, space: SpaceSpec) -> None:
+def _try_out(factory: _Factory, space: SpaceSpec) -> None:
     """Let a sampler propose some trials of a study in memory: what it can't do shows before a real one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -192,21 +224,54 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+class _QMCSampler(QMCSampler):
+    """Optuna's, which goes on in its sequence where the trial's proposals before were tried already.
+
+    Args:
+        skipped: so many points of the sequence are left out.
+    """
+
+    def __init__(self, skipped: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._skipped = skipped
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        for _ in range(self._skipped):
+            super()._find_sample_id(study, search_space)
+        return super()._find_sample_id(study, search_space)
+
+
 class GridSampler(PointSampler):
     """Visits each distinct point of a conditional grid once, in the order given.
 
     Optuna's own runs the whole product, which repeats a point for every value of what is off there,
     and with several workers visits a point again while it still runs.
+
+    Args:
+        points: of the grid.
+        for_enqueued: proposes what the settings of an enqueued trial leave open.
+        key_of: tells which points train alike, of which one is visited; None: each is.
     """
 
-    def __init__(self, points: Sequence[Mapping[str, Any]], for_enqueued: BaseSampler) -> None:
+    def __init__(
+        self,
+        points: Sequence[Mapping[str, Any]],
+        for_enqueued: BaseSampler,
+        key_of: KeyOf | None = None,
+    ) -> None:
         super().__init__(for_enqueued)
         self._points = {json.dumps(point, sort_keys=True): point for point in points}
+        self._key_of = key_of
 
     def next_point(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> Mapping[str, Any]:
         """Take the next point; raises SpaceExhaustedError where none is left."""
-        taken = {past.system_attrs.get(_POINT_ATTR) for past in study.get_trials(deepcopy=False)}
-        key = next((key for key in self._points if key not in taken), None)
+        past = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
+        taken = {one.system_attrs.get(_POINT_ATTR) for one in past}
+        left = (key for key in self._points if key not in taken)
+        if self._key_of is not None:
+            tried, key_of = tried_keys(past, self._key_of), self._key_of
+            left = (key for key in left if key_of(self._points[key]) not in tried)
+        key = next(left, None)
         if key is None:
             raise SpaceExhaustedError
         study._storage.set_trial_system_attr(trial._trial_id, _POINT_ATTR, key)

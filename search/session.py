@@ -23,7 +23,7 @@ from search.phases import Phases
 from search.progress import Progress
 from search.pruners import make_pruner
 from search.result import RunResult
-from search.samplers import sampler_factory
+from search.samplers import GRIDS, sampler_factory
 from search.signals import Received, StoppedBySignal, graceful_stop
 from search.training.setup import TrainerSetup
 from storage import lock
@@ -45,6 +45,7 @@ from storage.store import StudyStore
 from studies.commands import to_go_on
 from studies.contest_notes import notes
 from studies.errors import InDoubtError, InputError, RegsearchError, UnavailableError
+from studies.finite_space import count_points
 from studies.recipes import chosen, contest_of, fitting
 from studies.spec import CONTEST, StudySpec, differing_keys
 from studies.validation import parse_duration
@@ -93,10 +94,11 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     timeout = _checked_timeout(spec, options)
     engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     workers = engine.planned_workers(_checked_workers(options.workers))
-    sampler_for, pruner = sampler_factory(spec), make_pruner(spec)
+    sampler_for, _ = sampler_factory(spec), make_pruner(spec)  # before the data are read: they may be wrong
     if options.searches:
         _tell_of_plan(spec, options.progress)
     dataset, info = _examine(spec, options)
+    pruner = make_pruner(spec, spec.data.train_rows(info.n_train))
     events, snapshots = _study_folders(name, options)
     with open_for_writing(location) as database, database.study_lock(name), ExitStack() as stack:
         database.says = options.progress.message
@@ -169,6 +171,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             study = get_study(database, name)
             return RunResult(
                 reason=reason,
+                ended=_ended(reason, spec),
                 signal=received.number,
                 answer=read_answer(database, study),
                 confirmation=read_conclusion(database, study),
@@ -261,7 +264,7 @@ def _run_and_record(phases: Phases, store: StudyStore) -> StopReason:
     outcome = "ended by an error"
     try:
         reason = phases.run()
-        outcome = reason.value
+        outcome = _ended(reason, phases.spec)
         return reason
     except (KeyboardInterrupt, StoppedBySignal):
         outcome = StopReason.STOPPED.value
@@ -269,6 +272,15 @@ def _run_and_record(phases: Phases, store: StudyStore) -> StopReason:
     finally:
         with suppress(RegsearchError):  # where the database is the trouble, the first error says so
             store.end_run(outcome)
+
+
+def _ended(reason: StopReason, spec: StudySpec) -> str:
+    """Return why a run ended, in words; of a space that was tried up, how many points it has."""
+    is_whole = spec.search.rules >= 2 and spec.model.hypermodel is None and spec.search.sampler not in GRIDS
+    if reason is not StopReason.EXHAUSTED or not is_whole:
+        return reason.value
+    count = count_points(spec.space, spec.training.max_epochs)
+    return reason.value if count is None else f"all {count:,} points of the space were tried"
 
 
 def _checked_workers(workers: int | None) -> int | None:

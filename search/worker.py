@@ -51,6 +51,15 @@ from studies.spec import StudySpec
 from studies.trial import EpochMetrics, LookOutcome, Purpose, TrialTask, Value
 
 _LONGEST_REASON = 300  # characters
+# what Keras and TensorFlow raise for a network that can't be built or is too large, and KerasTuner for a trial alone
+_BY_SETTINGS = {
+    "ValueError",
+    "MemoryError",
+    "_ArrayMemoryError",  # NumPy's
+    "InvalidArgumentError",
+    "ResourceExhaustedError",
+    "FailedTrialError",
+}
 READY_LINE = '{"event": "Ready"}\n'
 
 
@@ -146,7 +155,10 @@ def _train(
     def tell(metrics: EpochMetrics) -> bool:
         return bool(ask(EpochFinished(number=task.number, attempt=task.attempt, metrics=metrics)))
 
+    is_refused = False
+
     def suggest(name: str, distribution: str, default: Value) -> Value:
+        nonlocal is_refused
         question = Suggest(
             number=task.number, attempt=task.attempt, name=name, distribution=distribution, default=default
         )
@@ -154,6 +166,7 @@ def _train(
         if not isinstance(answer, Suggestion):
             raise _StoppedError
         if answer.value is None:
+            is_refused = True
             raise ValueError(answer.refusal)
         return answer.value
 
@@ -172,12 +185,13 @@ def _train(
     except _StoppedError:
         return None
     except DivergedError as error:
-        return TrialFailed(number=task.number, attempt=task.attempt, reason=str(error))
+        return TrialFailed(number=task.number, attempt=task.attempt, reason=str(error), by_settings=True)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - see train_and_say
         print(f"{task}, attempt {task.attempt}:", file=log)
         traceback.print_exc(file=log)
         log.flush()
-        return TrialFailed(number=task.number, attempt=task.attempt, reason=_one_line(error))
+        by_settings = type(error).__name__ in _BY_SETTINGS and not is_refused
+        return TrialFailed(number=task.number, attempt=task.attempt, reason=_one_line(error), by_settings=by_settings)
     if outcome is None:
         return None
     return TrialFinished(number=task.number, attempt=task.attempt, outcome=outcome)

@@ -185,10 +185,10 @@ class ConfirmationStore:
                 self._set(connection, _table, finalist, seed, state="complete", **_columns(outcome))
             return True
 
-    def fail(self, task: TrialTask, reason: str) -> bool:
+    def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
         """Record that a finalist failed for good; False where something else ended it before.
 
-        Where the test look failed, the training's figures stay.
+        Where the test look failed, the training's figures stay. Whether its settings are the cause makes no difference.
         """
         finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         reason = one_line(f"on the test rows: {reason}" if task.purpose == Purpose.TEST else reason)

@@ -92,6 +92,15 @@ class Database(ABC):
             self.storage = cached(self._rdb)
             raise
 
+    @contextmanager
+    def savepoint(self, connection: sqlalchemy.Connection) -> Iterator[sqlalchemy.NestedTransaction]:
+        """Give a part of a transaction, Optuna's calls included: rolled back, or where it raises, it never was."""
+        with connection.begin_nested() as part:
+            yield part
+            is_undone = not part.is_active
+        if is_undone:
+            self.storage = cached(self._rdb)
+
     def _connected(self) -> AbstractContextManager[sqlalchemy.Connection]:
         return self.engine.connect()
 

@@ -1,5 +1,6 @@
 """Optuna's study as the store uses it: outside `optimize`, one trial at a time."""
 
+import copy
 import warnings
 from collections.abc import Container
 
@@ -8,6 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from storage.tried import BY_SETTINGS
 from studies.errors import RefusedError
 from studies.trial import Value
 
@@ -32,10 +34,22 @@ class OptunaStudy(optuna.study.Study):
     ) -> list[FrozenTrial]:
         """Return the trials; to TPE, which asks for those that run before each parameter, as they were at the first.
 
-        Within one transaction nothing changes but its own trial, which it leaves out (undocumented).
+        Within one transaction nothing changes but its own trial, which it leaves out (undocumented). A trial that
+        failed because of its settings is shown as pruned before its first epoch: samplers leave out what failed, and
+        of what was pruned that is the worst.
         """
         of_tpe = isinstance(self.sampler, TPESampler) and states is not None and TrialState.RUNNING in states
-        return super()._get_trials(deepcopy, states, use_cache or of_tpe)
+        trials = [_as_seen(trial) for trial in super()._get_trials(False, None, use_cache or of_tpe)]
+        chosen = [trial for trial in trials if states is None or trial.state in states]
+        return copy.deepcopy(chosen) if deepcopy else chosen
+
+
+def _as_seen(trial: FrozenTrial) -> FrozenTrial:
+    if trial.state is not TrialState.FAIL or BY_SETTINGS not in trial.system_attrs:
+        return trial
+    seen = copy.copy(trial)
+    seen.state, seen.intermediate_values = TrialState.PRUNED, {}
+    return seen
 
 
 def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, default: Value | None) -> Value:

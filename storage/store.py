@@ -15,15 +15,15 @@ from optuna.trial import TrialState
 from sqlalchemy import insert, select, update
 
 from storage import damage, history, statements
+from storage.asking import Asking, UnusableError, same_settings
 from storage.database import Database
 from storage.new_study import create_study, utc_now
 from storage.optuna_study import OptunaStudy, suggested
 from storage.queries import DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
-from studies.errors import StorageError, one_line
-from studies.recipes import DEFAULTS, recipe_names, tried_after_defaults, tried_first
+from storage.tried import BY_SETTINGS
+from studies.errors import InputError, StorageError, one_line
 from studies.settings import settings_of, technique_of
-from studies.space import Regularization, suggest
 from studies.spec import CONTEST, StudySpec
 from studies.trial import EpochMetrics, Outcome, Standing, Tally, TrialOutcome, TrialTask, Value, Verdict
 
@@ -51,10 +51,9 @@ class StudyStore:
         self._database = database
         self.study_uuid = study_uuid
         self._study_id = database.storage.get_study_id_from_name(name)
-        self._sampler_for: Callable[[int], BaseSampler] = lambda number: RandomSampler(number)
+        self._sampler_for: Callable[[int, int], BaseSampler] = lambda number, _: RandomSampler(number)
         self._pruner: BasePruner = NopPruner()
-        self._recipes: dict[str, dict[str, Any]] = {}
-        self._recipe_names: dict[Regularization, str] = {}
+        self._asking = self._asks(spec)
         self._needs_all_trials = True
         self._run_id: int | None = None
 
@@ -78,7 +77,7 @@ class StudyStore:
         self,
         spec: StudySpec,
         *,
-        sampler_for: Callable[[int], BaseSampler],
+        sampler_for: Callable[[int, int], BaseSampler],
         pruner: BasePruner,
         needs_all_trials: bool,
         engine: str,
@@ -89,14 +88,14 @@ class StudyStore:
 
         Args:
             spec: the study as it is searched now.
-            sampler_for: gives the sampler for a trial's number.
+            sampler_for: gives the sampler for a trial's number and a retry: how often it repeated for that trial what
+                was tried before.
             pruner: judges each epoch.
             needs_all_trials: whether a part of a long study (`storage/history.py`) doesn't do for these two.
             engine, workers, versions: what the run is entered with.
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
-        self._recipes = tried_first(spec)
-        self._recipe_names = recipe_names(spec) if spec.search.sampler == CONTEST else {}
+        self._asking = self._asks(spec)
         self._needs_all_trials = needs_all_trials
         with self.transaction() as connection:
             damage.check_trials(self._database, connection, self._study_id, self.name)
@@ -176,13 +175,16 @@ class StudyStore:
     def ask(self) -> TrialTask | None:
         """Begin one more trial: a waiting one, else one that the sampler proposes; None at the total.
 
-        What the sampler raises passes through, and leaves no trial.
+        Raises SpaceExhaustedError if every point of the space was tried. What the sampler raises passes through, and
+        leaves no trial.
         """
         while True:
             try:
-                return self._ask()
-            except _UnusableError as unusable:
-                self._refuse(unusable.number, str(unusable))
+                with self.transaction() as connection:
+                    return self._asking.ask(connection, is_exhausted=self.exhausted)
+            except UnusableError as unusable:
+                with self.transaction() as connection:
+                    self._asking.refuse(connection, unusable.number, str(unusable))
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:
         """Return the value of a parameter that a trial asks for; None where something else has ended the trial.
@@ -206,6 +208,8 @@ class StudyStore:
             trial_id = statements.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
                 return Verdict.ENDED
+            if metrics.epoch == 0 and self._is_repeated(connection, task, trial_id):
+                return Verdict.TRIED
             row = {"study_uuid": self.study_uuid, "number": task.number, **metrics.columns()}
             connection.execute(_ENTER_EPOCH, row)
             judged = metrics.value(self.spec.search.objective)
@@ -231,19 +235,28 @@ class StudyStore:
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
         """Record what a trial gave; False where something else ended it before."""
         assert isinstance(outcome, TrialOutcome)
-        shown = {
+        shown: dict[str, Any] = {
             "select accuracy": outcome.select_accuracy,
             "select cross-entropy": outcome.select_cross_entropy,
             "generalization gap": outcome.generalization_gap,
             "best epoch": outcome.best_epoch,
         }
         value = outcome.value(self.spec.search.objective)
-        return self._tell(task, TrialState.COMPLETE, value, shown, outcome.columns())
+        with self.transaction() as connection:
+            trial_id = statements.running_trial_id(connection, self._study_id, task.number)
+            if trial_id is not None:
+                params = self._database.storage.get_trial(trial_id).params  # a HyperModel may have asked for more
+                shown = {"regularization": str(settings_of(params)), **shown}
+            return self._end(connection, task, trial_id, TrialState.COMPLETE, value, shown, outcome.columns())
 
-    def fail(self, task: TrialTask, reason: str) -> bool:
-        """Record that a trial failed for good; False where something else ended it before."""
+    def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
+        """Record that a trial failed for good, by its settings or not; False where something else ended it before."""
         reason = one_line(reason)  # no server takes a NUL
-        return self._tell(task, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
+        with self.transaction() as connection:
+            trial_id = statements.running_trial_id(connection, self._study_id, task.number)
+            if trial_id is not None and by_settings and self.spec.search.rules >= 2:
+                self._database.storage.set_trial_system_attr(trial_id, BY_SETTINGS, True)
+            return self._end(connection, task, trial_id, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
 
     def keepers(self) -> list[int]:
         """Return the numbers of the trials whose weights are kept: the best complete ones, the best first."""
@@ -262,8 +275,14 @@ class StudyStore:
         return TrialTask(number=task.number, attempt=task.attempt + 1, params=params)
 
     def enqueue(self, params: Mapping[str, Any]) -> int:
-        """Let settings be tried next; return the trial's number. What isn't given is left to the sampler."""
+        """Let settings be tried next; return the trial's number. What isn't given is left to the sampler.
+
+        Raises InputError if they leave nothing open and a trial had them before.
+        """
         with self.transaction() as connection:
+            earlier = self._asking.trial_with(connection, params)
+            if earlier is not None:
+                raise InputError(self._was_tried(earlier))
             number: int = self._count(connection).all
             self._study(number).enqueue_trial(dict(params))
             return number
@@ -279,100 +298,58 @@ class StudyStore:
                 self._database.storage.delete_study(self._study_id)
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
-    def _ask(self) -> TrialTask | None:
-        with self.transaction() as connection:
-            trials = self._count(connection)
-            if trials.finished + trials.running >= self.spec.budget.trials:
-                return None
-            is_waiting = trials.first_waiting is not None
-            number = trials.first_waiting if trials.first_waiting is not None else trials.all
-            recipe = None if is_waiting else self._next_recipe(connection)
-            if self.exhausted and not is_waiting and recipe is None:
-                return None
-            study = self._study(number)
-            if recipe is not None:  # it waits within this transaction only: nobody else can take it
-                study.enqueue_trial(self._recipes[recipe], user_attrs={"recipe": recipe})
-            trial = study.ask()
-            assert trial.number == number
-            try:
-                # a HyperModel is asked by who trains it
-                params = suggest(trial, self.spec.space) if self.spec.model.hypermodel is None else {}
-            except (ValueError, TypeError) as error:
-                if not is_waiting:
-                    raise
-                raise _UnusableError(number, f"its enqueued settings can't be used: {error}") from error
-            if recipe is None:
-                recipe = self._named_as_recipe(trial, params)
-            connection.execute(
-                insert(TrialRow).values(study_uuid=self.study_uuid, number=number, attempt=0, recipe=recipe)
-            )
-            return TrialTask(number=number, attempt=0, params=params)
-
-    def _named_as_recipe(self, trial: optuna.trial.Trial, params: Mapping[str, Any]) -> str | None:
-        """Return the name of the recipe whose settings a contest has proposed, if they are one's."""
-        name = self._recipe_names.get(Regularization.from_params(params)) if params else None
-        if name is not None:
-            trial.set_user_attr("recipe", name)
-        return name
-
     def _is_spared(self, connection: sqlalchemy.Connection, number: int) -> bool:
         """Return whether a trial is trained to its end, come what may: a recipe that is tried before all others."""
         return self.spec.search.sampler != CONTEST and statements.is_recipe(connection, self.study_uuid, number)
 
-    def _next_recipe(self, connection: sqlalchemy.Connection) -> str | None:
-        """Return the name of the first recipe that no trial of the study was yet."""
-        if not self._recipes:
-            return None
-        tried = statements.recipes_tried(connection, self.study_uuid)
-        return next((name for name in self._known_recipes(connection) if name not in tried), None)
+    def _is_repeated(self, connection: sqlalchemy.Connection, task: TrialTask, trial_id: int) -> bool:
+        """Fail a HyperModel's trial that turns out to have an earlier one's settings; return whether it has."""
+        earlier = self._asking.repeated(connection, task.number, trial_id)
+        if earlier is None:
+            return False
+        reason = {"reason": same_settings(earlier)}
+        return self._end(connection, task, trial_id, TrialState.FAIL, None, reason, reason)
 
-    def _known_recipes(self, connection: sqlalchemy.Connection) -> dict[str, dict[str, Any]]:
-        """Return the recipes by name; those of a HyperModel that asks for our space are known from its defaults."""
-        if self._recipes.keys() == {DEFAULTS}:
-            defaults = statements.recipes_trial_id(connection, self.study_uuid, self._study_id, DEFAULTS)
-            if defaults is not None:
-                self._recipes |= tried_after_defaults(self.spec, self._database.storage.get_trial(defaults).params)
-        return self._recipes
+    def _was_tried(self, number: int) -> str:
+        """Return what a user hears who enqueues settings that a trial had."""
+        trial_id = self._database.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        trial = self._database.storage.get_trial(trial_id)
+        if trial.state == TrialState.COMPLETE:
+            gave = f"gave {self.spec.search.objective.replace('_', '-')} {trial.value:.4g}"
+        elif trial.state == TrialState.FAIL:
+            gave = f"failed ({trial.user_attrs.get('reason')})"
+        else:
+            gave = "was pruned" if trial.state == TrialState.PRUNED else "still runs"
+        return f"nothing was enqueued: trial {number} has these settings already and {gave}. Give other settings."
 
-    def _refuse(self, number: int, reason: str) -> None:
-        """Fail a waiting trial whose settings, enqueued past us, are none of this space."""
-        with self.transaction() as connection:
-            connection.execute(
-                insert(TrialRow).values(study_uuid=self.study_uuid, number=number, attempt=0, reason=reason)
-            )
-            storage = self._database.storage
-            trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-            storage.set_trial_state_values(trial_id, TrialState.RUNNING)
-            storage.set_trial_user_attr(trial_id, "reason", reason)
-            storage.set_trial_state_values(trial_id, TrialState.FAIL)
-
-    def _tell(
+    def _end(
         self,
+        connection: sqlalchemy.Connection,
         task: TrialTask,
+        trial_id: int | None,
         state: TrialState,
         value: float | None,
         shown: Mapping[str, Any],
         columns: Mapping[str, Any],
     ) -> bool:
-        with self.transaction() as connection:
-            trial_id = statements.running_trial_id(connection, self._study_id, task.number)
-            if trial_id is None:
-                return False
-            if state == TrialState.COMPLETE:
-                params = self._database.storage.get_trial(trial_id).params  # a HyperModel may have asked for more
-                shown = {"regularization": str(settings_of(params)), **shown}
-            statements.set_user_attrs(connection, trial_id, shown)  # a finished trial takes none any more
-            self._set_trial_row(connection, task.number, **columns)
-            study = self._study(task.number)
-            study.tell(task.number, value, state)
-            self.exhausted |= study.exhausted
-            return True
+        """Finish a trial that runs; return False where it doesn't (its id is None)."""
+        if trial_id is None:
+            return False
+        statements.set_user_attrs(connection, trial_id, shown)  # a finished trial takes none any more
+        self._set_trial_row(connection, task.number, **columns)
+        study = self._study(task.number)
+        study.tell(task.number, value, state)
+        self.exhausted |= study.exhausted
+        return True
 
-    def _study(self, number: int) -> OptunaStudy:
+    def _asks(self, spec: StudySpec) -> Asking:
+        return Asking(self._database, self.study_uuid, self._study_id, spec, self._study)
+
+    def _study(self, number: int, retry: int = 0) -> OptunaStudy:
         """Return Optuna's study with the sampler of one trial, made anew: only the database has a memory."""
         if not self._needs_all_trials:
             self._database.look_back(history.begins_at(number))
-        return OptunaStudy(self.name, self._database.storage, self._sampler_for(number), self._pruner)
+        return OptunaStudy(self.name, self._database.storage, self._sampler_for(number, retry), self._pruner)
 
     def _ask_sampler_whether_it_is_done(self, connection: sqlalchemy.Connection) -> None:
         """Let the sampler of a finite space say so now, as it did when the last trial was told."""
@@ -415,11 +392,3 @@ class StudyStore:
                 f"the study {self.name} was taken over by process {newest.pid} on {newest.host}; "
                 "this one stops, and wrote nothing more"
             )
-
-
-class _UnusableError(Exception):
-    """A waiting trial's settings can't be suggested."""
-
-    def __init__(self, number: int, reason: str) -> None:
-        super().__init__(reason)
-        self.number = number

@@ -14,6 +14,18 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class SpaceExhaustedError(Exception):
+    """A sampler proposes nothing more.
+
+    Args:
+        is_certain: whether every point that it could propose was begun; else it only found no other.
+    """
+
+    def __init__(self, *, is_certain: bool = True) -> None:
+        super().__init__("every point of the space was tried")
+        self.is_certain = is_certain
+
+
 class RegsearchError(Exception):
     """One line for the user: what was given, what is allowed, what to do next."""
 

@@ -183,6 +183,7 @@ class Verdict(enum.Enum):
     REPEATED = "it was recorded, and judged, before an interruption: go on"
     DIFFERS = "as REPEATED, but its figures are others now: go on"
     PRUNED = "recorded, and the trial is pruned: stop"
+    TRIED = "not recorded, since an earlier trial has the same settings, and the trial has failed by that: stop"
     ENDED = "not recorded, since something else has ended the trial: stop"
 
 

@@ -22,9 +22,8 @@ from search.keras_tuner_samplers import (
     _QuickRegressor,
     hyperparameters,
 )
-from search.points import SpaceExhaustedError
 from search.samplers import sampler_factory
-from studies.errors import InputError
+from studies.errors import InputError, SpaceExhaustedError
 from studies.space import suggest
 from studies.spec import SpaceSpec, StudySpec
 

@@ -7,8 +7,8 @@ import optuna
 import pytest
 
 from search.pruners import make_pruner
-from search.samplers import SpaceExhaustedError, sampler_factory
-from studies.errors import InputError
+from search.samplers import sampler_factory
+from studies.errors import InputError, SpaceExhaustedError
 from studies.space import suggest
 from studies.spec import StudySpec
 

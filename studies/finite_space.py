@@ -1,0 +1,89 @@
+"""The points of a search space that has only so many: no parameter of it that can be active is a range of floats."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from studies.canonical_settings import canonical
+from studies.space import suggest
+from studies.spec import SpaceSpec
+
+
+def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:
+    """Return whether a space has finitely many points, with some parameters fixed at one value."""
+    try:
+        for _ in points(space, max_epochs=1, fixed=fixed):  # which patience there is doesn't matter here
+            pass
+    except _InfiniteError:
+        return False
+    return True
+
+
+def points(space: SpaceSpec, max_epochs: int, fixed: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the points of a finite space, the last parameter changing fastest; those that train alike come once.
+
+    Args:
+        space: for which `is_finite` holds.
+        max_epochs: of a trial.
+        fixed: parameters by name that have this one value.
+    """
+    walk, seen = _Walk(max_epochs, fixed or {}), set()
+    while True:
+        walk.depth = 0
+        point = suggest(walk, space)
+        key = canonical(point, max_epochs)
+        if key not in seen:
+            seen.add(key)
+            yield point
+        if not walk.turn():
+            return
+
+
+def count_points(space: SpaceSpec, max_epochs: int) -> int | None:
+    """Return how many points that train differently a space has; None if it is not finite."""
+    return sum(1 for _ in points(space, max_epochs)) if is_finite(space) else None
+
+
+class _InfiniteError(Exception):
+    """A parameter of the space is a range of floats."""
+
+
+class _Walk:
+    """Takes each combination of values in turn, as a suggester; the turns are taken depth first."""
+
+    def __init__(self, max_epochs: int, fixed: Mapping[str, Any]) -> None:
+        self.depth = 0
+        self._max_epochs, self._fixed = max_epochs, fixed
+        self._path: list[tuple[int, int]] = []  # (which value was taken, of how many), in order of asking
+
+    def turn(self) -> bool:
+        """Go on to the next combination; return whether there is one."""
+        while self._path and self._path[-1][0] + 1 == self._path[-1][1]:
+            self._path.pop()
+        if self._path:
+            taken, count = self._path[-1]
+            self._path[-1] = (taken + 1, count)
+        return bool(self._path)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
+        return self._take(name, choices)
+
+    def suggest_float(self, name: str, low: float, high: float, /, *, log: bool = False) -> float:
+        if name not in self._fixed and low < high:
+            raise _InfiniteError
+        value: float = self._fixed.get(name, low)
+        return value
+
+    def suggest_int(self, name: str, low: int, high: int, /) -> int:
+        # of patience, the one whole number, all from here on train alike
+        last = max(low, min(high, self._max_epochs)) if name == "patience" else high
+        value: int = self._take(name, range(low, last + 1))
+        return value
+
+    def _take(self, name: str, options: Sequence[Any]) -> Any:
+        if name in self._fixed:
+            return self._fixed[name]
+        if self.depth == len(self._path):
+            self._path.append((0, len(options)))
+        taken, _ = self._path[self.depth]
+        self.depth += 1
+        return options[taken]
