@@ -31,10 +31,11 @@ def _compared(database: Database, study: StudyRecord) -> ComparedStudy:
     with database.read() as connection:
         trained = {row[0]: row[1] for row in connection.execute(epochs)}
         samplers = dict.fromkeys(connection.execute(runs).scalars())
+    trials = list(list_trials(database, study))
     return compared(
         read_answer(database, study),
-        read_conclusion(database, study),
-        list(list_trials(database, study)),
+        read_conclusion(database, study, trials),
+        trials,
         trained,
         tuple(samplers),
     )

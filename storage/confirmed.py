@@ -1,6 +1,6 @@
 """Reads a confirmation and draws the study's conclusion from the per-row figures that it kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from storage.confirmation import read_finalists
 from storage.confirmation_damage import STATES, check_confirmation
 from storage.database import Database
 from storage.finalists import Finalist
-from storage.queries import StudyRecord
+from storage.queries import StudyRecord, TrialRecord, list_trials
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
 from storage.reports.status import ConfirmationProgress
 from storage.tables import ConfirmationRow, LookRow
@@ -21,12 +21,19 @@ from studies.rows import RowFigures
 from studies.settings import NamedSettings
 from studies.space import TECHNIQUES, Regularization
 from studies.statistics import choose_winner, crossed_interval, gains_over
+from studies.tuning import Tuning, tunings
 
 LEVEL = 0.95
 
 
-def read_conclusion(database: Database, study: StudyRecord) -> Conclusion | None:
-    """Return what the latest whole look concludes; None where none is whole yet."""
+def read_conclusion(
+    database: Database, study: StudyRecord, trials: Sequence[TrialRecord] | None = None
+) -> Conclusion | None:
+    """Return what the latest whole look concludes; None where none is whole yet.
+
+    Args:
+        trials: of the study, if they were read already; they say how well each technique was tuned.
+    """
     with database.read() as connection:
         check_confirmation(connection, study)
         finalists = read_finalists(connection, study.study_uuid)
@@ -38,7 +45,12 @@ def read_conclusion(database: Database, study: StudyRecord) -> Conclusion | None
             return None
         seen = [training for training in trainings if training.look <= look]
         conclusion = _conclude(finalists, seen, study.spec.search.by_accuracy)
-        return None if conclusion is None else _with_ledger(conclusion, trainings)
+    if conclusion is None:
+        return None
+    if conclusion.techniques:
+        tried = list_trials(database, study) if trials is None else trials
+        conclusion = _with_tunings(conclusion, tunings(tried, study.spec.space, maximizes=study.spec.search.maximizes))
+    return _with_ledger(conclusion, trainings)
 
 
 def count_seeds(database: Database, study: StudyRecord) -> int:
@@ -211,6 +223,13 @@ def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], by_
     )
 
 
+def _with_tunings(conclusion: Conclusion, found: Iterable[Tuning]) -> Conclusion:
+    """Return a conclusion that knows how well each of its techniques was tuned."""
+    of_technique = {tuning.technique: tuning for tuning in found}
+    rows = (replace(row, tuning=of_technique.get(row.technique)) for row in conclusion.techniques)
+    return replace(conclusion, techniques=tuple(rows))
+
+
 def _with_ledger(conclusion: Conclusion, trainings: Sequence[_Training]) -> Conclusion:
     """Return a conclusion that counts every test look, also those that have begun and not ended."""
     begun = {training.look for training in trainings if training.began_looking and training.look > conclusion.looks}
@@ -244,6 +263,8 @@ def _result(one: _Confirmed, gained: Gain | None, is_tied: bool) -> FinalistResu
         best_epochs=tuple(training.figures["best_epoch"] for training in one.trainings),
         epochs=tuple(training.figures["epochs"] for training in one.trainings),
         is_tied=is_tied,
+        select_cross_entropies=tuple(map(float, one.select_losses.mean(axis=1))),
+        select_accuracies=tuple(map(float, 1 - one.select_errors.mean(axis=1))),
     )
 
 

@@ -25,7 +25,7 @@ from studies.trial import EPOCH_COLUMNS, EpochMetrics
 def read_content(database: Database, study: StudyRecord) -> ReportContent:
     """Return what a study's report is made of, as it is now."""
     trials = list(list_trials(database, study))
-    answer, conclusion = read_answer(database, study), read_conclusion(database, study)
+    answer, conclusion = read_answer(database, study), read_conclusion(database, study, trials)
     best = None
     if conclusion is not None:
         best = conclusion.winner.finalist.settings

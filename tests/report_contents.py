@@ -392,7 +392,11 @@ def hostile() -> ReportContent:
     trials = [
         replace(
             trial,
-            params=params if trial.number % 3 else {**trial.params, "batch_norm": bad},
+            params=trial.params
+            if trial.recipe
+            else params
+            if trial.number % 3
+            else {**trial.params, "batch_norm": bad},
             reason=bad if trial.state == "failed" else None,
             recipe=trial.recipe and bad,
         )

@@ -1,14 +1,17 @@
 """What a confirmed study concludes: the winner, what it gains over none, and what each technique gains.
 
-Every figure follows from the per-row losses that the confirmation kept, by studies/statistics.py.
+A technique that the search did not tune has no verdict: its figures are about one setting of it. Every figure follows
+from the per-row losses that the confirmation kept, by studies/statistics.py.
 """
 
 from dataclasses import dataclass
+from statistics import stdev
 
 from storage.finalists import Finalist
 from studies.settings import NamedSettings
 from studies.space import Regularization
 from studies.statistics import Interval
+from studies.tuning import Tuning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,7 @@ class FinalistResult:
         over_early_stopping: over early stopping alone, the one in the techniques' table, with a risk of its own shared
             alike; None for that itself and for no regularization, and where none was confirmed.
         is_tied: whether on the select rows it is the best, or within a standard error of it.
+        select_cross_entropies, select_accuracies: of each seed, on the select rows.
     """
 
     finalist: Finalist
@@ -53,6 +57,13 @@ class FinalistResult:
     epochs: tuple[int, ...]
     is_tied: bool
     over_early_stopping: Gain | None = None
+    select_cross_entropies: tuple[float, ...] = ()
+    select_accuracies: tuple[float, ...] = ()
+
+    def select_spread(self, by_accuracy: bool) -> float | None:
+        """Return the standard deviation over seeds of select accuracy or cross-entropy; None for fewer than two."""
+        figures = self.select_accuracies if by_accuracy else self.select_cross_entropies
+        return stdev(figures) if len(figures) > 1 else None
 
     def select_loss(self, by_accuracy: bool) -> float:
         """What finalists are ranked by, the least first: select cross-entropy, or the part of wrong rows."""
@@ -71,10 +82,29 @@ class TechniqueRow:
     Attributes:
         technique: L1, L2, L1+L2, dropout, BatchNorm, early stopping, or combination.
         result: of the best finalist that has it and, but for early stopping, nothing else; None where there is none.
+        tuning: how well the search tuned it alone; None for a combination, which is not tuned alone.
     """
 
     technique: str
     result: FinalistResult | None
+    tuning: Tuning | None = None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the technique, and not only one setting of it, can be said to help or to hurt."""
+        return self.tuning is None or self.tuning.is_tuned
+
+    @property
+    def unjudged(self) -> str:
+        """Why there is no verdict, in words: "not tuned: 1 trial at 0.01", "not asked"; "" where there is one."""
+        return "" if self.is_judged else str(self.tuning)
+
+    @property
+    def unconfirmed(self) -> str:
+        """Why there is no result, in words."""
+        if self.tuning is None:
+            return "not tried" if self.technique == "combination" else "not tried alone"
+        return self.unjudged or "no complete trial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +147,11 @@ class Conclusion:
     def whole_looks(self) -> int:
         """The looks that its figures are from."""
         return self.looks - self.unfinished_looks
+
+    @property
+    def not_tuned(self) -> tuple[TechniqueRow, ...]:
+        """The techniques that the study asks about and that have no verdict, since its search did not tune them."""
+        return tuple(row for row in self.techniques if row.tuning and row.tuning.is_asked and not row.is_judged)
 
     @property
     def over(self) -> str:

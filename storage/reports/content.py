@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from storage.queries import Answer, RunRecord, TrialRecord
 from storage.reports.conclusion import Conclusion
 from storage.reports.importance import Importance
+from storage.reports.strength_curves import strength_curves
 from studies.settings import settings_of
 from studies.space import Regularization
 from studies.spec import StudySpec
+from studies.strength_curve import StrengthCurve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,13 @@ class ReportContent:
     def has_techniques(self) -> bool:
         """Whether the settings are regularizations, and none a HyperModel's own."""
         return has_techniques(self.answer.study.spec, self.trials)
+
+    @cached_property
+    def strength_curves(self) -> tuple[StrengthCurve, ...]:
+        """Each technique alone by its strength; none where the settings are a HyperModel's own."""
+        if not self.has_techniques:
+            return ()
+        return strength_curves(self.answer.study.spec, self.trials, self.conclusion)
 
     @property
     def by_accuracy(self) -> bool:

@@ -9,6 +9,7 @@ from storage.reports import answer
 from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.content import ReportContent
 from storage.reports.rungs import ladders
+from storage.reports.strength_curves import curve_json, tuning_json
 from storage.reports.summary import headline, paragraph
 from studies.statistics import Interval
 
@@ -25,6 +26,7 @@ def as_json(content: ReportContent) -> dict[str, Any]:
             if trial.recipe is not None
         ],
         "rungs": {ladder.technique: [vars(rung) for rung in ladder.rungs] for ladder in ladders(content)},
+        "strength_curves": [curve_json(curve) for curve in content.strength_curves],
         "importance": [vars(one) for one in content.importance],
         "importance_missing": content.importance_missing,
         "edges": list(content.edges),
@@ -103,7 +105,11 @@ def _finalist(finalist: Finalist) -> dict[str, Any]:
 
 def _techniques(rows: Sequence[TechniqueRow]) -> list[dict[str, Any]]:
     return [
-        {"technique": row.technique, "finalist": None if row.result is None else row.result.finalist.index}
+        {
+            "technique": row.technique,
+            "finalist": None if row.result is None else row.result.finalist.index,
+            **({} if row.tuning is None else tuning_json(row.tuning)),
+        }
         for row in rows
     ]
 

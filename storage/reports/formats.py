@@ -69,6 +69,11 @@ EARLY_STOPPING_BESIDE = (
     "Where early stopping stands beside a technique, the gain over no regularization is that of both."
 )
 
+NOT_TUNED = (
+    "A technique that was not tuned has no verdict: its figures are about this one setting, and another strength may "
+    "do better."
+)
+
 
 def count(number: int, noun: str) -> str:
     """Return "1 trial", "2,000 trials"."""

@@ -3,7 +3,7 @@
 from storage.queries import Answer
 from storage.reports import formats
 from storage.reports.answer import counts_line, dataset_line
-from storage.reports.conclusion import Conclusion, TechniqueRow
+from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.markup import Html, element
 from storage.reports.summary import headline, paragraph
 from studies.statistics import Interval
@@ -45,18 +45,26 @@ def _techniques(conclusion: Conclusion) -> Html:
 def _row(conclusion: Conclusion, row: TechniqueRow) -> list[object]:
     result = row.result
     if result is None:
-        return [row.technique, "not tried", *[""] * (3 if conclusion.has_early_stopping_alone else 2)]
+        return [row.technique, row.unconfirmed, *[""] * (3 if conclusion.has_early_stopping_alone else 2)]
     gain, over = result.gain, result.over_early_stopping
-    told: list[object] = [row.technique, formats.settings(result.finalist.params)]
+    is_judged = row.is_judged
+    told: list[object] = [row.technique, _configuration(row, result)]
     if gain is None:
         told += ["", ""]
     else:
-        told.append(_told(gain.cross_entropy, of_accuracy=False, is_judged=not conclusion.by_accuracy))
-        told.append(_told(gain.accuracy, of_accuracy=True, is_judged=conclusion.by_accuracy))
+        in_loss = is_judged and not conclusion.by_accuracy
+        told.append(_told(gain.cross_entropy, of_accuracy=False, is_judged=in_loss))
+        told.append(_told(gain.accuracy, of_accuracy=True, is_judged=is_judged and conclusion.by_accuracy))
     if conclusion.has_early_stopping_alone:
         judged = None if over is None else conclusion.judged(over)
-        told.append("" if judged is None else _told(judged, of_accuracy=conclusion.by_accuracy, is_judged=True))
+        told.append("" if judged is None else _told(judged, of_accuracy=conclusion.by_accuracy, is_judged=is_judged))
     return told
+
+
+def _configuration(row: TechniqueRow, result: FinalistResult) -> Html:
+    """Return what was measured, and where the technique was not tuned, that it says no more than that."""
+    untuned = None if row.is_judged else element("div", row.unjudged, style=_MUTED)
+    return element("div", formats.settings(result.finalist.params), untuned)
 
 
 def _told(interval: Interval, *, of_accuracy: bool, is_judged: bool) -> Html:

@@ -158,6 +158,14 @@ def _result(
             f"- over {conclusion.over}{at_all} a gain of {formats.signed(_interval(finalist.gain.cross_entropy))} in "
             f"cross-entropy and of {_points(finalist.gain.accuracy)} in accuracy",
         ]
+    not_tuned = {row.technique: row for row in conclusion.not_tuned}
+    settings = finalist.finalist.settings
+    row = not_tuned.get(settings.technique or "") if isinstance(settings, Regularization) else None
+    if row is not None:
+        lines += ["", f"They are figures of this one setting and no verdict on {row.technique}: {row.unjudged}."]
+    if not_tuned:
+        names = formats.listed([f"{name} ({row.unjudged})" for name, row in not_tuned.items()])
+        lines += ["", f"The search says nothing about {names}."]
     if conclusion.looks > 1:
         lines += ["", f"The test rows were looked at {conclusion.looks} times, so they are not fresh any more."]
     return lines

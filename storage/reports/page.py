@@ -27,6 +27,7 @@ from storage.reports.sections import (
     recipes,
     rungs,
     settings,
+    strength_curves,
     techniques,
     unfinished,
 )
@@ -36,6 +37,7 @@ _SECTIONS = (
     answer,
     finalists,
     techniques,
+    strength_curves,
     recipes,
     rungs,
     history,

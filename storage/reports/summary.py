@@ -20,7 +20,7 @@ def headline(answer: Answer, conclusion: Conclusion | None) -> str:
             return f"{chosen}, but {best} beats {'them' if conclusion.is_over_defaults else 'it'} on the test rows"
         if conclusion.beating:
             return f"{formats.settings(conclusion.winner.finalist.params)}, though its own gain may be luck"
-        return f"Nothing beats {conclusion.over} beyond noise"
+        return f"{_nothing_beats(conclusion)} beyond noise"
     if answer.best is not None:
         return f"Not confirmed yet: {formats.settings(answer.best.params)}"
     return _nothing(answer)
@@ -96,13 +96,13 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
         lines += _others(conclusion, f"{name} {place}")
     elif winner.gain is None:
         lines.append(
-            f"Nothing beats {conclusion.over} beyond noise: on the select rows {it_is} the best or tied with the "
+            f"{_nothing_beats(conclusion)} beyond noise: on the select rows {it_is} the best or tied with the "
             f"best, and {it_is} the simplest."
         )
         lines += _beaten_otherwise(conclusion)
     else:
         lines.append(
-            f"Nothing beats {conclusion.over} beyond noise. {name[0].upper()}{name[1:]} {place} on the select rows, "
+            f"{_nothing_beats(conclusion)} beyond noise. {name[0].upper()}{name[1:]} {place} on the select rows, "
             f"but what it gains may be luck: {over}, {_gains(winner.gain)}."
         )
         for figure, interval in zip(conclusion.figures, _both(conclusion, winner.gain), strict=True):
@@ -120,8 +120,19 @@ def _confirmed(conclusion: Conclusion) -> list[str]:
     if conclusion.failed:
         how_many = "One finalist" if len(conclusion.failed) == 1 else f"{len(conclusion.failed):,} finalists"
         lines.append(f"{how_many} failed to train and could not be judged.")
-    lines.append(_looks(conclusion))
-    return lines
+    return [*lines, *_not_tuned(conclusion), _looks(conclusion)]
+
+
+def _nothing_beats(conclusion: Conclusion) -> str:
+    """Say that no finalist gains; of techniques that were not tuned, only the settings that were tried can be meant."""
+    who = "No setting that was confirmed" if conclusion.not_tuned else "Nothing"
+    return f"{who} beats {conclusion.over}"
+
+
+def _not_tuned(conclusion: Conclusion) -> list[str]:
+    """Say which techniques have no verdict, since the search tried too few strengths of them."""
+    told = [f"{row.technique} ({row.tuning.tried})" for row in conclusion.not_tuned if row.tuning is not None]
+    return [f"Not tuned, and so without a verdict: {formats.listed(told)}."] if told else []
 
 
 def _others(conclusion: Conclusion, chosen: str) -> list[str]:

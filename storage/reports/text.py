@@ -16,9 +16,12 @@ from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.content import ReportContent
 from storage.reports.rungs import sentences
 from storage.reports.sections.unfinished import grouped_reasons
+from storage.reports.strength_curves import objective, value
 from storage.reports.summary import headline, paragraph
+from studies.tuning import Tuning, shown, spanned
 
 _WIDEST = 120
+_TUNED = "Tuned: a technique has a verdict where at least so many of its strengths were trained."
 
 
 def as_text(content: ReportContent, width: int) -> str:
@@ -31,6 +34,8 @@ def as_text(content: ReportContent, width: int) -> str:
     parts += [Text(f"Note: {edge}") for edge in content.edges]
     if conclusion is not None:
         parts += ["", *_finalists(conclusion), *techniques(conclusion)]
+    if content.strength_curves:
+        parts += ["", _strengths(content)]
     if any(trial.recipe for trial in content.trials):
         parts += ["", _recipes(content)]
     rungs = sentences(content)
@@ -78,6 +83,8 @@ def techniques(conclusion: Conclusion) -> list[RenderableType]:
     if conclusion.has_early_stopping_alone:
         table.add_column("over early stopping alone")
         says = f"{formats.EARLY_STOPPING_BESIDE} The last column is in {conclusion.figures[0]}. {says}"
+    if conclusion.not_tuned:
+        says += f" {formats.NOT_TUNED}"
     table.caption, table.caption_justify, table.caption_style = says, "left", ""
     for row in conclusion.techniques:
         table.add_row(row.technique, *_technique(conclusion, row))
@@ -102,8 +109,10 @@ def _gains(conclusion: Conclusion) -> list[RenderableType]:
 
 def _technique(conclusion: Conclusion, row: TechniqueRow) -> Sequence[str]:
     if row.result is None:
-        return "not tried" if row.technique == "combination" else "not tried alone", "", ""
+        return row.unconfirmed, "", ""
     name, gain = formats.settings(row.result.finalist.params), row.result.gain
+    if not row.is_judged:
+        name += f"\n{row.unjudged}"
     told = [name, "", ""]
     if gain is not None:
         told = [name, formats.cross_entropy_gain(gain.cross_entropy), formats.accuracy_gain(gain.accuracy)]
@@ -134,6 +143,37 @@ def _mark(conclusion: Conclusion, result: FinalistResult) -> str:
     if result is conclusion.winner:
         return "*"
     return "=" if result.is_tied else ""
+
+
+def _strengths(content: ReportContent) -> Table:
+    """Return how each technique alone was tuned, a line each."""
+    search = content.answer.study.spec.search
+    table = _table("Each technique alone by its strength, on the select rows, one seed each")
+    for heading in ("technique", "tuned", "trials", "strengths", "pruned", "best", objective(search), "good"):
+        table.add_column(heading)
+    for curve in content.strength_curves:
+        tuning, regions = curve.tuning, curve.regions
+        best, good = tuning.best, None if regions is None else regions.good
+        table.add_row(
+            tuning.technique,
+            "yes" if tuning.is_tuned else f"no, {len(tuning.trained)} of {tuning.fewest}",
+            f"{tuning.trials:,}",
+            spanned(tuning.strengths),
+            _pruned(tuning),
+            "" if best is None else shown(best.strength),
+            "" if best is None or best.value is None else value(search, best.value),
+            "" if good is None else spanned(tuple(dict.fromkeys(good))),
+        )
+    table.caption, table.caption_justify, table.caption_style = _TUNED, "left", ""
+    return table
+
+
+def _pruned(tuning: Tuning) -> str:
+    """Return how many trials were pruned, and after how many epochs the first and the last of them."""
+    after = tuning.pruned_after
+    if not after:
+        return f"{len(tuning.pruned):,}"
+    return f"{len(tuning.pruned):,}, after {'–'.join(map(str, dict.fromkeys((after[0], after[-1]))))}"
 
 
 def _recipes(content: ReportContent) -> Table:

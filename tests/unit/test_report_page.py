@@ -28,7 +28,6 @@ from storage.reports.figures.history import MOST_POINTS, best_so_far, history
 from storage.reports.figures.importance import importance
 from storage.reports.figures.parallel import parallel
 from storage.reports.figures.pruning import pruned_after, pruning
-from storage.reports.figures.strengths import strengths
 from storage.reports.inline import as_inline_html
 from storage.reports.sections import again, techniques
 from storage.reports.sections.again import as_toml
@@ -41,6 +40,7 @@ ALL = [
     "answer",
     "finalists",
     "techniques",
+    "strength-curves",
     "recipes",
     "history",
     "curves",
@@ -57,7 +57,7 @@ SECTIONS = {
     "hostile": ALL,
     "nothing-gained": [name for name in ALL if name not in ("curves", "importance")],
     "unconfirmed": [name for name in ALL if name not in ("finalists", "techniques", "importance")],
-    "all-failed": ["answer", "history", "unfinished", "cost", "again"],
+    "all-failed": ["answer", "strength-curves", "history", "unfinished", "cost", "again"],
     "nothing-yet": ["answer", "again"],
 }
 
@@ -297,24 +297,6 @@ def test_gains_are_those_of_the_conclusion(rich: ReportContent) -> None:
                 assert low < min(0, mean - down)
                 assert high > max(0, mean + up)
                 assert (mean, mean + up, mean - down) == pytest.approx([scale * end for end in expected], rel=1e-4)
-
-
-def test_strengths_have_off_in_a_strip_of_its_own(rich: ReportContent) -> None:
-    figures = {figure.id: figure for figure in strengths(rich)}
-    assert set(figures) == {"strength-l1", "strength-l2", "strength-dropout"}
-    complete = [trial for trial in rich.trials if trial.state == "complete"]
-    for name in ("l1", "l2", "dropout"):
-        figure = figures[f"strength-{name}"]
-        off = {number for trace in figure.data if trace["xaxis"] == "x" for number in trace["customdata"]}
-        on = {
-            number: x
-            for trace in figure.data
-            if trace["xaxis"] == "x2"
-            for number, x in zip(trace["customdata"], trace["x"], strict=True)
-        }
-        assert off == {trial.number for trial in complete if name not in trial.params}
-        assert on == {t.number: pytest.approx(t.params[name], 1e-5) for t in complete if name in t.params}
-        assert figure.layout["xaxis2"].get("type") == ("log" if name != "dropout" else None)
 
 
 def test_curves_mark_the_kept_epoch_and_average_what_all_have() -> None:

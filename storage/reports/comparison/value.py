@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from storage.queries import Answer, TrialRecord
 from storage.reports import formats
-from storage.reports.conclusion import Conclusion, FinalistResult, Gain
+from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
 from storage.reports.content import has_techniques
 from storage.reports.figures.history import best_so_far
 from studies.settings import settings_of
@@ -110,10 +110,14 @@ class ComparedStudy:
         )
 
     def gain_of(self, technique: str) -> Gain | None:
-        """Return what a technique alone gains over none; None where that isn't known."""
+        """Return what a technique alone gains over none; None where that isn't known, or it was not tuned."""
+        row = self.row_of(technique)
+        return None if row is None or row.result is None or not row.is_judged else row.result.gain
+
+    def row_of(self, technique: str) -> TechniqueRow | None:
+        """Return what the confirmation says of a technique; None without one."""
         rows = () if self.conclusion is None else self.conclusion.techniques
-        result = next((row.result for row in rows if row.technique == technique), None)
-        return None if result is None else result.gain
+        return next((row for row in rows if row.technique == technique), None)
 
 
 Kind = Literal["size", "question", "search", "way", "budget"]

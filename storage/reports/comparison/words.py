@@ -214,16 +214,21 @@ def _strength(study: ComparedStudy, technique: str) -> str:
     if not study.is_of_regularization:
         return ""
     found = study.strengths.get(technique)
-    return "not tried" if found is None else f"{'' if found.is_confirmed else '~'}{found.value:.3g}"
+    if found is None:
+        return "not tried"
+    row = study.row_of(technique)
+    untuned = "" if row is None or row.is_judged else "\nnot tuned"
+    return f"{'' if found.is_confirmed else '~'}{found.value:.3g}{untuned}"
 
 
 def _technique_gain(comparison: Comparison, study: ComparedStudy, technique: str) -> str:
     if study.conclusion is None:
         return "not confirmed"
-    gain = study.gain_of(technique)
+    gain, row = study.gain_of(technique), study.row_of(technique)
     if gain is None:
-        tried = (row.technique for row in study.conclusion.techniques if row.result is not None)
-        return "not known" if technique in tried else "not tried"
+        if row is not None and not row.is_judged:
+            return row.unjudged
+        return "not tried" if row is None or row.result is None else "not known"
     return _in_two_lines(told(comparison, comparison.interval_of(gain)))
 
 

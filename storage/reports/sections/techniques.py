@@ -1,7 +1,7 @@
 """What each technique gains over no regularization when it is alone, and what is left of it over early stopping."""
 
 from storage.reports import formats
-from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
+from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.content import ReportContent
 from storage.reports.markup import Html, element, join, table
 from storage.reports.sections.section import Section, measured
@@ -20,6 +20,8 @@ def section(content: ReportContent) -> Section | None:
         "Each technique alone, but for early stopping, which may stand beside it; a combination has several. "
         f"{formats.EARLY_STOPPING_BESIDE} {formats.shared_risk(conclusion.level)}"
     )
+    if conclusion.not_tuned:
+        note += f" {formats.NOT_TUNED}"
     unit = "in accuracy, pp" if conclusion.by_accuracy else "in cross-entropy, nats"
     over = [f"gain over early stopping alone ({unit})"] if conclusion.has_early_stopping_alone else []
     header = ["technique", "configuration", "gain in cross-entropy (nats)", "gain in accuracy (pp)", *over, "verdict"]
@@ -42,7 +44,7 @@ def _row(conclusion: Conclusion, row: TechniqueRow) -> list[object]:
     """Return six cells, the fifth of them of the gain over early stopping alone."""
     name, result = element("strong", row.technique), row.result
     if result is None:
-        return [name, "no finalist", None, None, None, element("span", "not tried", class_="muted")]
+        return [name, "no finalist", None, None, None, element("span", row.unconfirmed, class_="muted")]
     gain, over = result.gain, result.over_early_stopping
     return [
         name,
@@ -53,12 +55,20 @@ def _row(conclusion: Conclusion, row: TechniqueRow) -> list[object]:
             None if over is None else conclusion.judged(over),
             lambda interval: formats.gain(interval, conclusion.by_accuracy),
         ),
-        None if gain is None else _verdict(conclusion, result, gain),
+        _verdict(conclusion, row, result),
     ]
 
 
-def _verdict(conclusion: Conclusion, result: FinalistResult, gain: Gain) -> Html:
-    """Return what the study's objective says, and the other figure where it says the contrary."""
+def _verdict(conclusion: Conclusion, row: TechniqueRow, result: FinalistResult) -> Html | None:
+    """Return what the study's objective says, and the other figure where it says the contrary.
+
+    A technique that was not tuned has no verdict: the figures are about the one setting beside it.
+    """
+    gain = result.gain
+    if not row.is_judged:
+        return element("span", row.unjudged, class_="muted")
+    if gain is None:
+        return None
     over = result.over_early_stopping if formats.number_of(result.finalist.params, "patience") else None
     badge = _judged(conclusion.judged(gain), None if over is None else conclusion.judged(over))
     beside = _judged(conclusion.beside(gain), None if over is None else conclusion.beside(over))
