@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial
 
 from search.contest_sampler import ContestSampler, HyperModelContestSampler
 from search.define_by_run import DefineByRunSampler
@@ -40,7 +41,7 @@ GRIDS = (*_GRIDS, "keras-tuner:grid")
 """The samplers that visit the points of a grid, which needn't be all of the space."""
 
 _POINT_ATTR = "regsearch:grid_point"
-_MOST_RETRIES = 10  # of a sampler that repeats itself; then settings are drawn at random
+_MOST_RETRIES = 5  # of a sampler that repeats itself; then choices are drawn at random
 _TRIED_TRIALS = 12  # beyond the random start of every sampler of Optuna
 
 
@@ -49,7 +50,8 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
 
     A stochastic sampler is seeded from (study seed, trial number); grid and QMC, which would lose their
     order by that, keep the study's seed. If a proposal was tried before, the factory is called again with a `retry`
-    of 1 and more, from which the seed then derives too; from the tenth on the sampler is a random one.
+    of 1 and more, from which the seed then derives too; from the fifth on choices are drawn at random, and
+    only numbers by the sampler: one that is sure of a choice without numbers would propose it for ever.
     Raises InputError where there is no such sampler, its options are wrong, or it can't serve the space.
     """
     name, options = spec.search.sampler, dict(spec.search.sampler_options)
@@ -89,9 +91,11 @@ def _asked_again(factory: _Factory, name: str, options: Mapping[str, Any], spec:
     def make(number: int, retry: int = 0, /) -> BaseSampler:
         if retry == 0:
             return factory(number)
+        sampler = _factory(name, options, spec, retry)(number)
         if retry < _MOST_RETRIES:
-            return _factory(name, options, spec, retry)(number)
-        return RandomSampler(seed=derive_seed(spec.search.seed, "sampler", number, retry))
+            return sampler
+        random = RandomSampler(seed=derive_seed(spec.search.seed, "choices", number, retry))
+        return random if isinstance(sampler, PointSampler) else RandomChoices(random, sampler)
 
     return make
 
@@ -224,6 +228,34 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+class RandomChoices(BaseSampler):
+    """Draws choices at random, and numbers by another sampler, each parameter for itself."""
+
+    def __init__(self, choices: BaseSampler, numbers: BaseSampler) -> None:
+        self._choices, self._numbers = choices, numbers
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Hand it on."""
+        self._numbers.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Nothing is drawn together."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Nothing is drawn together."""
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one parameter."""
+        sampler = self._choices if isinstance(param_distribution, CategoricalDistribution) else self._numbers
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
 class _QMCSampler(QMCSampler):
     """Optuna's, which goes on in its sequence where the trial's proposals before were tried already.
 
@@ -263,7 +295,7 @@ class GridSampler(PointSampler):
         self._points = {json.dumps(point, sort_keys=True): point for point in points}
         self._key_of = key_of
 
-    def next_point(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> Mapping[str, Any]:
+    def next_point(self, study: optuna.Study, trial: FrozenTrial) -> Mapping[str, Any]:
         """Take the next point; raises SpaceExhaustedError where none is left."""
         past = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
         taken = {one.system_attrs.get(_POINT_ATTR) for one in past}

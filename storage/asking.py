@@ -25,7 +25,7 @@ from studies.trial import TrialTask
 MOST_RETRIES = 60
 """How often the sampler is asked again, with another seed, when it proposes what was tried before."""
 
-_RETRIES_IN_FINITE_SPACE = 10  # then the first point is taken that was not tried
+_RETRIES_IN_FINITE_SPACE = 5  # then the first point is taken that was not tried
 
 
 class UnusableError(Exception):

@@ -34,6 +34,7 @@ _OF_DATABASE, _OF_FILES = "tests/contract/test_database.py", "tests/unit/test_fi
 _OF_DASHBOARD, _OF_CHECKPOINTS = "tests/contract/test_dashboard.py", "tests/contract/test_checkpoints.py"
 _CONFIRMATION, _OF_CONFIRMATION = "storage/confirmation.py", "tests/integration/test_confirmation.py"
 _RECIPES = "tests/integration/test_recipes.py"
+_NO_REPEATS = "tests/contract/test_no_repeats.py"
 _ORACLES, _OF_ORACLES = "search/keras_tuner_samplers.py", "tests/unit/test_keras_tuner_samplers.py"
 _SEARCHES, _OF_SEARCHES = "storage/reports/comparison/searches.py", "tests/unit/test_searches_compared.py"
 _PHASES, _GOING_ON = "search/phases.py", "tests/faults/test_going_on.py"
@@ -66,10 +67,31 @@ MUTATIONS = (
     Mutation(
         "the transaction round an ask",
         _STORE,
-        "def _ask(self) -> TrialTask | None:\n        with self.transaction() as connection:",
-        "def _ask(self) -> TrialTask | None:\n"
-        '        with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:',
+        "                with self.transaction() as connection:\n                    return self._asking.ask(",
+        '                with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as '
+        "connection:\n                    return self._asking.ask(",
         (f"{_FENCES}::test_an_ask_that_fails_half_way_leaves_nothing",),
+    ),
+    Mutation(
+        "a proposal that was tried before undone",
+        "storage/asking.py",
+        "                savepoint.rollback()\n",
+        "",
+        (f"{_NO_REPEATS}::test_in_an_infinite_space_what_is_discrete_comes_once",),
+    ),
+    Mutation(
+        "the cache of a proposal that was undone thrown away",
+        _DATABASE,
+        "        if is_undone:\n            self.storage = cached(self._rdb)\n",
+        "",
+        (f"{_OF_DATABASE}::test_what_was_undone_within_a_transaction_leaves_no_cached_ghost",),
+    ),
+    Mutation(
+        "settings that a lost worker left are no tried ones",
+        "storage/tried.py",
+        "or t.state = 'FAIL' and a.trial_id is not null",
+        "or t.state = 'FAIL'",
+        (f"{_NO_REPEATS}::test_settings_that_failed_are_tried_again_only_if_they_are_not_the_cause",),
     ),
     Mutation(
         "the cache of what was rolled back thrown away",
@@ -258,7 +280,7 @@ MUTATIONS = (
     Mutation(
         "a grid that goes past what was enqueued",
         _ORACLES,
-        "if values is None or not oracle._duplicate(values):",
+        "if values is None or not (is_repeated or oracle._duplicate(values)):",
         "if True:",
         (f"{_OF_ORACLES}::test_a_grid_leaves_out_what_was_enqueued_and_goes_on_past_it",),
     ),

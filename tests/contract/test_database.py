@@ -74,6 +74,26 @@ def test_a_rolled_back_ask_leaves_no_trial_no_gap_and_no_cached_ghost(path: Path
         assert [trial.state.name for trial in study().get_trials()] == ["COMPLETE", "RUNNING"]
 
 
+def test_what_was_undone_within_a_transaction_leaves_no_cached_ghost(path: Path) -> None:
+    with open_for_writing(path) as db:
+        optuna.create_study(storage=db.storage, study_name="s")
+        with db.transaction() as connection:
+            with db.savepoint(connection) as savepoint:
+                study = optuna.load_study(storage=db.storage, study_name="s")
+                study.tell(study.ask(), 1.0)
+                assert len(study.get_trials(deepcopy=False)) == 1
+                savepoint.rollback()
+            study = optuna.load_study(storage=db.storage, study_name="s")
+            assert study.get_trials() == []
+            with db.savepoint(connection):
+                assert study.ask().suggest_float("x", 0, 1) <= 1
+        assert [trial.number for trial in study.get_trials()] == [0]
+        with pytest.raises(ZeroDivisionError), db.transaction() as connection, db.savepoint(connection):
+            optuna.load_study(storage=db.storage, study_name="s").ask()
+            _ = 1 / 0
+        assert [trial.number for trial in optuna.load_study(storage=db.storage, study_name="s").get_trials()] == [0]
+
+
 @contextmanager
 def disk_full_until_optuna_tries_again() -> Iterator[None]:
     """No file can be written, until Optuna, which tries some things five times, pauses before its second try."""

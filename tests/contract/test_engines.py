@@ -131,12 +131,14 @@ def test_what_a_trial_raises_is_its_failure_and_its_traceback_is_logged(
     engine = make()
     engine.start(SETUP, 1, tmp_path / "worker-")
     reasons = ["ValueError: a fault was asked for", "diverged at epoch 0", "SystemExit: it was asked for"]
+    by_settings = [True, True, False]  # what Keras raises for a network that can't be, and what diverged
     for number, reason in enumerate(reasons):
         listener = Listener()
         engine.submit(task(number))
         listener.listen(engine, lambda listener=listener: bool(listener.ended()))
         log = str(tmp_path / "worker-0.log")
-        assert listener.ended() == [TrialFailed(number=number, attempt=0, reason=reason, log=log)]
+        failed = TrialFailed(number=number, attempt=0, reason=reason, log=log, by_settings=by_settings[number])
+        assert listener.ended() == [failed]
     engine.stop()
     assert "Traceback" in (tmp_path / "worker-0.log").read_text()
 

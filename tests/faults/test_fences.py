@@ -16,7 +16,7 @@ from helpers import rows
 from search.engines.inline import InlineEngine
 from search.events import EpochFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
 from search.result import RunResult
-from storage import store as store_module
+from storage import asking as asking_module
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 Search = Callable[..., RunResult]
@@ -78,7 +78,7 @@ def test_an_ask_that_fails_half_way_leaves_nothing(
     """After so many of its parameters; the search then goes on as if nothing had been asked."""
     other = f"{storage}.whole"
     search(storage=other)
-    real = store_module.suggest
+    real = asking_module.suggest
 
     class HalfWay:
         def __init__(self, trial: Any) -> None:
@@ -94,7 +94,7 @@ def test_an_ask_that_fails_half_way_leaves_nothing(
         return real(HalfWay(trial) if trial.number == 2 else trial, space)
 
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(store_module, "suggest", half)
+        patch.setattr(asking_module, "suggest", half)
         search()
     assert [row["number"] for row in rows(storage)] == [0, 1]
     search()

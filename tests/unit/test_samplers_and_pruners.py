@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
-from search.pruners import make_pruner
+from search.pruners import make_pruner, warm_up_epochs
 from search.samplers import sampler_factory
 from studies.errors import InputError, SpaceExhaustedError
 from studies.space import suggest
@@ -140,3 +140,87 @@ def test_hyperband_has_the_studys_epochs_as_its_resource(name: str) -> None:
 def test_qmc_keeps_the_studys_seed(name: str) -> None:
     factory = sampler_factory(with_sampler(name, scramble=True))
     assert len({factory(number)._seed for number in range(3)}) == 1  # type: ignore[attr-defined]
+
+
+DIGITS, MNIST = 1150, 48_000  # rows that a trial trains on
+
+
+@pytest.mark.parametrize(
+    ("train_rows", "max_epochs", "epochs"),
+    [
+        (DIGITS, 60, 9),
+        (DIGITS, 15, 5),  # a third of them at most
+        (MNIST, 20, 2),
+        (MNIST, 3, 2),
+        (MNIST, 1, 1),
+        (None, 20, 2),
+    ],
+)
+def test_a_trial_has_a_warm_up_that_is_counted_in_steps(train_rows: int | None, max_epochs: int, epochs: int) -> None:
+    spec = SMOKE.changed(training={"max_epochs": max_epochs})
+    assert warm_up_epochs(spec, train_rows) == epochs
+    assert warm_up_epochs(spec.changed(search={"rules": 1}), train_rows) == 1
+
+
+def first_pruned(pruner: optuna.pruners.BasePruner, max_epochs: int) -> int:
+    """After how many epochs the worst of ten trials is pruned."""
+    study = optuna.create_study(pruner=pruner)
+    for _ in range(20):
+        trial = study.ask()
+        for epoch in range(max_epochs):
+            trial.report(0.0, epoch)
+            trial.should_prune()
+        study.tell(trial, 0.0)
+    for _ in range(20):  # of Hyperband's brackets, some don't prune
+        worst = study.ask()
+        for epoch in range(max_epochs):
+            worst.report(1.0, epoch)
+            if worst.should_prune():
+                return epoch + 1
+        study.tell(worst, 1.0)
+    return max_epochs
+
+
+@pytest.mark.parametrize("name", ["median", "hyperband"])
+def test_nothing_is_pruned_before_the_warm_up_is_over(name: str) -> None:
+    spec = SMOKE.changed(training={"max_epochs": 15}, search={"pruner": name})
+    old = spec.changed(search={"rules": 1})
+    assert first_pruned(make_pruner(spec, DIGITS), 15) == 5
+    assert first_pruned(make_pruner(old, DIGITS), 15) == first_pruned(make_pruner(old), 15) <= 2
+
+
+def test_a_warm_up_of_the_studys_own_wins() -> None:
+    spec = SMOKE.changed(training={"max_epochs": 15}, search={"pruner_options": {"n_warmup_steps": 7}})
+    assert first_pruned(make_pruner(spec, DIGITS), 15) == 8
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "keras-tuner:random"])
+def test_a_retry_has_a_seed_of_its_own_that_stays_the_same(name: str) -> None:
+    spec = with_sampler(name).changed(space={"regularizer": ["l1"]})
+    factory = sampler_factory(spec)
+
+    def proposal(retry: int) -> dict[str, Any]:
+        study = optuna.create_study(sampler=factory(3, retry))
+        return suggest(study.ask(), spec.space)
+
+    proposed = [proposal(retry) for retry in (0, 1, 2, 10, 11)]
+    assert proposed == [proposal(retry) for retry in (0, 1, 2, 10, 11)]
+    assert len({str(params) for params in proposed}) == 5
+
+
+def test_a_retry_of_qmc_takes_the_next_point_of_its_sequence() -> None:
+    spec = with_sampler("qmc").changed(space={"regularizer": ["l1"], "dropout": "off", "patience": "off"})
+    factory, study = sampler_factory(spec), optuna.create_study()
+
+    def proposal(retry: int) -> dict[str, Any]:
+        study.sampler = factory(1, retry)
+        trial = study.ask()
+        params = suggest(trial, spec.space)
+        study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.COMPLETE, [1.0])
+        return params
+
+    proposal(0)  # gives the space
+    in_order = [proposal(0) for _ in range(3)]
+    for name in study._storage.get_study_system_attrs(study._study_id):
+        study._storage.set_study_system_attr(study._study_id, name, -1)  # as where they were undone
+    assert proposal(2) == in_order[2]
