@@ -286,7 +286,7 @@ def enqueue(name: str, settings: Sequence[str], *, storage: str | None = None) -
         settings: "name=value" each, such as "l2=1e-4"; the sampler chooses what isn't given. A HyperModel's are
             those that an earlier trial asked for.
 
-    Raises InputError for a name or a value outside the study's space.
+    Raises InputError for a name or a value outside the study's space, and for settings that a trial had.
     """
     with reading(storage) as database:
         record = get_study(database, name)

@@ -101,6 +101,7 @@ def test_a_grid_is_visited_once_however_long_it_is(search: Search, storage: str)
         "search.sampler=grid",
         f"search.sampler_options={options}",
         "space.patience={low=1, high=8, off=true}",
+        "training.max_epochs=9",  # with fewer, several of the patiences would be one point
     ]
     search(settings=settings, trials=100, workers=1)
     found = [tuple(sorted(row["params"].items())) for row in rows(storage)]

@@ -12,7 +12,7 @@ from helpers import rows
 from search.engines.inline import InlineEngine
 from search.result import RunResult
 from search.samplers import KERAS_TUNER, sampler_factory
-from storage import store
+from storage import asking
 from studies.errors import InputError
 from studies.spec import StudySpec
 
@@ -96,10 +96,10 @@ def test_a_crash_after_an_ask_leaves_no_orphan_and_no_gap(
         suggest(*arguments)
         raise _KilledError
 
-    suggest = store.suggest
+    suggest = asking.suggest
     search(settings=settings(name), trials=3, workers=1)
     with monkeypatch.context() as patch, pytest.raises(_KilledError):  # before the ask is committed
-        patch.setattr(store, "suggest", suggested_and_killed)
+        patch.setattr(asking, "suggest", suggested_and_killed)
         search(settings=settings(name), trials=TOTAL, workers=1)
     assert states(storage) == ["finished"] * 3
     with pytest.raises(_KilledError):  # and after it

@@ -117,11 +117,12 @@ def test_with_two_workers_each_trial_alone_gives_the_same_curve(
 ) -> None:
     search(engine=process_engine, workers=2, trials=8, settings=NO_PRUNER)
     alone = f"sqlite:///{tmp_path}/alone.db"
-    search(storage=alone, trials=1, settings=NO_PRUNER)
+    twice = [*NO_PRUNER, "search.rules=1"]  # what its own first trial had, too
+    search(storage=alone, trials=1, settings=twice)
     for trial in rows(storage):
         settings = [f"{name}={value}" for name, value in trial["params"].items()]
         number, _ = api.enqueue("smoke", settings, storage=alone)
-        search(storage=alone, trials=number + 1, settings=NO_PRUNER)
+        search(storage=alone, trials=number + 1, settings=twice)
         again = rows(alone)[number]
         assert (again["params"], again["curve"], again["value"]) == (trial["params"], trial["curve"], trial["value"])
 
@@ -145,7 +146,12 @@ def test_brute_force_ends_the_search_where_the_space_is_finite(search: Search, s
         assert search(settings=[*space, *options], trials=50).reason is StopReason.EXHAUSTED
         assert len(rows(storage)) == 3 * (1 + 2)
     api.enqueue("smoke", ["patience=1"], storage=storage)
-    assert search(settings=[*space, *options], trials=50).answer.counts.waiting == 0
+    result = search(settings=[*space, *options], trials=50)
+    assert result.answer.counts.waiting == 0
+    assert (result.reason, result.ended) == (StopReason.EXHAUSTED, "all 9 points of the space were tried")
+    with pytest.raises(InputError, match=r"trial \d has these settings already and ") as refused:
+        api.enqueue("smoke", ["regularizer=none", "batch_norm=none", "patience=off"], storage=storage)
+    assert refused.value.exit_code == 2
     assert len(rows(storage)) == 3 * (1 + 2) + 1
 
 
