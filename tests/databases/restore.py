@@ -1,12 +1,15 @@
-"""Makes a database of one of the dumps beside this file."""
+"""Makes a database of one of the dumps, or of one of the interrupted studies, beside this file."""
 
 import json
+import lzma
 import sqlite3
 from pathlib import Path
 
 from search.machine import versions
+from storage.lock import trials_folder
 
 FOLDER = Path(__file__).parent
+INTERRUPTED = FOLDER / "interrupted"
 
 
 def schemas() -> list[str]:
@@ -36,3 +39,27 @@ def contents(path: Path) -> dict[str, list[dict[str, object]]]:
     }
     connection.close()
     return tables
+
+
+def interrupted() -> list[str]:
+    """The names of the studies that an earlier version began, and that were interrupted; see `interrupt.py`."""
+    return sorted(path.name for path in INTERRUPTED.iterdir() if path.is_dir())
+
+
+def restore_interrupted(study: str, path: Path) -> Path:
+    """Make the database of such a study as its interruption left it, with the checkpoint that was there."""
+    folder = trials_folder(path, study)
+    folder.mkdir(parents=True)
+    for kept in (INTERRUPTED / study).glob("*.checkpoint.xz"):
+        (folder / kept.stem).write_bytes(lzma.decompress(kept.read_bytes()))
+    return _unpacked(INTERRUPTED / study / "interrupted.db.xz", path)
+
+
+def restore_ended(study: str, path: Path) -> Path:
+    """Make the database of such a study as the earlier version ended it."""
+    return _unpacked(INTERRUPTED / study / "ended.db.xz", path)
+
+
+def _unpacked(packed: Path, path: Path) -> Path:
+    path.write_bytes(lzma.decompress(packed.read_bytes()))
+    return path
