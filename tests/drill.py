@@ -14,7 +14,7 @@ from collections.abc import Callable
 from drills.crashes import crashes
 from drills.disk import full_disk
 from drills.figure import Figure, table
-from drills.kills import kills
+from drills.kills import kills, kills_alone
 from drills.locks import locks, races
 from drills.servers import cluster, server
 from drills.size import size
@@ -22,6 +22,7 @@ from drills.training import checkpoints
 
 PARTS: dict[str, Callable[..., list[Figure]]] = {
     "kills": kills,
+    "kills-alone": kills_alone,
     "crashes": crashes,
     "races": races,
     "full-disk": full_disk,

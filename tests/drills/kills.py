@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +18,19 @@ from typing import Any
 import invariants
 import psutil
 from drills.figure import Figure, at_most, none_of
-from helpers import start
+from helpers import rows, start
 from postgres import folder_of_files, new_storage
 from probe import FOLDER, Line, kill, read_log, state_of
 
 _COORDINATORS = 0.3  # of all kills
 _LONG = ["--set", "training.max_epochs=60", "--set", "space.patience=off", "--set", "data.train_size=1000"]
+_MOST_WORKERS_KILLED = 2  # of a study with one worker: a trial that loses three is given up, and the rows differ
 _UNPRUNED = ["--set", "search.pruner=none", "--set", "search.pruner_options={}"]
 _SEARCHES: dict[str, tuple[int, list[str], float]] = {  # how many trials, of what, the longest pause before a kill
     "fake": (40, [], 0.4),
     "real": (24, [*_LONG, *_UNPRUNED], 1.5),
 }
+_SAMPLERS = ("tpe", "random")  # of the studies with one worker
 
 
 @dataclass
@@ -87,6 +90,42 @@ def kills(count: int = 500, real: int = 20, seed: int = 0) -> list[Figure]:
     return figures
 
 
+def kills_alone(count: int = 50, real: int = 4, seed: int = 0) -> list[Figure]:
+    """Kill studies with one worker: they end with the rows of studies that ran through."""
+    figures = []
+    for sampler in _SAMPLERS:
+        for trainer, asked in (("fake", count), ("real", real)):
+            tally, studies = Tally(), 0
+            while (kills_so_far := sum(tally.phases.values())) < asked:
+                kill_alone(tally, trainer, sampler, count=min(asked, kills_so_far + 4), seed=seed + studies)
+                studies += 1
+            what = f"kills of one worker, {trainer}, {sampler}: broken invariants and other rows in {studies} studies"
+            figures.append(none_of(what, tally.violations))
+    return figures
+
+
+def kill_alone(tally: Tally, trainer: str, sampler: str, *, count: int, seed: int) -> None:
+    """Search a study with one worker, killed until the tally has so many kills.
+
+    Rows that differ from those of a study that ran through are a violation in the tally.
+    """
+    options = ["--set", f"search.sampler={sampler}"]
+    options += ["--set", "search.sampler_options={}"] if sampler != "tpe" else []
+    generator = random.Random(seed)
+    with folder_of_files() as folder, new_storage("sqlite", folder, None) as storage:
+        (whole := folder / "whole").mkdir()
+        environment = _environment(trainer, whole, "sqlite:///whole.db")
+        with start(whole, *_command(trainer, 1, options), **environment) as process:
+            _, err = process.communicate()
+        if process.returncode != 0:
+            tally.violations.append(invariants.Violation("wrong", f"exit code {process.returncode}: {err}"))
+        _one_study(tally, trainer, folder, storage, generator, count, options, workers=1)
+        if rows(storage) != rows(f"sqlite:///{whole}/whole.db"):
+            tally.violations.append(
+                invariants.Violation("changed", "other rows than those of a study that ran through")
+            )
+
+
 def kill_at_random(
     tally: Tally, trainer: str, *, count: int, seed: int, trials: int | None = None, server: str | None = None
 ) -> None:
@@ -94,7 +133,7 @@ def kill_at_random(
     generator, kind = random.Random(seed), "sqlite" if server is None else "postgres"
     while sum(tally.phases.values()) < count:
         with folder_of_files() as folder, new_storage(kind, folder, server) as storage:
-            _one_study(tally, trainer, folder, storage, generator, count, trials)
+            _one_study(tally, trainer, folder, storage, generator, count, ["--trials", str(trials)] if trials else [])
         print(f"{trainer}: {sum(tally.phases.values())} kills, {len(tally.violations)} violations", flush=True)
 
 
@@ -105,26 +144,42 @@ class _Kill:
     pid: int
 
 
+def _command(trainer: str, workers: int, options: Sequence[str]) -> list[str]:
+    trials, usual, _ = _SEARCHES[trainer]
+    return ["run", "smoke", "--trials", str(trials), *usual, "--workers", str(workers), "--quiet", *options]
+
+
+def _environment(trainer: str, probe: Path, storage: str) -> dict[str, str]:
+    seconds = {"FAKE_WORKER": trainer, "FAKE_EPOCH_SECONDS": "0.03"}
+    return {FOLDER: str(probe), "REGSEARCH_STORAGE": storage, **seconds}
+
+
 def _one_study(
-    tally: Tally, trainer: str, folder: Path, storage: str, generator: random.Random, count: int, trials: int | None
+    tally: Tally,
+    trainer: str,
+    folder: Path,
+    storage: str,
+    generator: random.Random,
+    count: int,
+    options: Sequence[str] = (),
+    workers: int = 2,
 ) -> None:
     probe = folder / "probe"
     probe.mkdir()
     reader, done = invariants.Reader(storage), []
-    usual, options, pause = _SEARCHES[trainer]
-    arguments = ["--trials", str(trials or usual), *options]
+    command, environment = _command(trainer, workers, options), _environment(trainer, probe, storage)
+    *_, pause = _SEARCHES[trainer]
     with reader.looking():
         code: int | None = None
         while code is None:
-            environment = {FOLDER: str(probe), "FAKE_WORKER": trainer, "FAKE_EPOCH_SECONDS": "0.03"}
-            environment["REGSEARCH_STORAGE"] = storage
-            with start(folder, "run", "smoke", *arguments, "--workers", "2", "--quiet", **environment) as process:
+            with start(folder, *command, **environment) as process:
                 while process.poll() is None:
                     _wait_for_news(process, probe)
                     _wait(process, generator.random() * pause)
+                    spared = workers == 1 and sum(one.who == "worker" for one in done) >= _MOST_WORKERS_KILLED
                     if sum(tally.phases.values()) >= count:
                         _wait(process, 600)
-                    elif generator.random() < _COORDINATORS:
+                    elif spared or generator.random() < _COORDINATORS:
                         if (at := _kill_coordinator(tally, process)) is not None:
                             tally.phases["coordinator", state_of(probe, process.pid)] += 1
                             done.append(_Kill(at, "coordinator", process.pid))
