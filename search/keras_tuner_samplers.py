@@ -23,6 +23,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 
 from search.points import KeyOf, PointSampler, key_of_settings, tried_keys
 from studies.errors import InputError, SpaceExhaustedError
+from studies.space import LEARNING_RATE
 from studies.spec import SpaceSpec, StudySpec
 
 MOST_MODELLED = 200
@@ -76,6 +77,8 @@ def hyperparameters(space: SpaceSpec) -> Any:
     if space.patience != "off":
         gate = _gate(hp, "early_stopping", space.patience.off)
         hp.Int("patience", space.patience.low, space.patience.high, **gate)
+    if space.learning_rate != "fixed":
+        hp.Float(LEARNING_RATE, space.learning_rate.low, space.learning_rate.high, sampling="log")
     return hp
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import and_, func, select
 
 from storage.confirmed import read_conclusion, read_confirmation_progress
 from storage.database import Database
-from storage.finalists import NONE, Finalist
+from storage.finalists import NONE, Finalist, choose
 from storage.queries import StudyRecord, TrialRecord, list_runs, list_trials, read_answer, read_curve
 from storage.reports.command import command
 from storage.reports.conclusion import Conclusion
@@ -88,7 +88,8 @@ def _curves(
     """Return the curves of the best configuration and of the baseline: of all fresh seeds, else of one trial."""
     found: dict[str, Sequence[Curve]] = {}
     defaults = next((settings_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
-    for settings in (best, NONE if isinstance(best, Regularization) else defaults):
+    without = _unregularized(study, trials, conclusion) if isinstance(best, Regularization) else defaults
+    for settings in (best, without):
         finalists = [r.finalist for r in conclusion.results] if conclusion is not None else []
         finalist = next((one for one in finalists if one.settings == settings), None)
         if finalist is not None:
@@ -99,6 +100,16 @@ def _curves(
             curve = read_curve(database, study, trial.number)
             found[str(settings)] = [_curve(f"trial {trial.number}", curve, int(trial.metrics["best_epoch"]))]
     return found
+
+
+def _unregularized(study: StudyRecord, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Settings:
+    """Return no regularization, at the learning rate that is best for it where the study searches that."""
+    if study.spec.space.learning_rate == "fixed":
+        return NONE
+    if conclusion is not None and conclusion.baseline is not None:
+        return conclusion.baseline.finalist.settings
+    chosen = choose(trials, study.spec)
+    return next((finalist.settings for finalist in chosen if finalist.is_baseline), NONE)
 
 
 def _is(trial: TrialRecord, settings: Settings | None) -> bool:

@@ -9,12 +9,12 @@ from studies.contest import Entry
 from studies.contestants import USUAL, contestant_of
 from studies.recipes import DEFAULTS, contest_of
 from studies.settings import Settings, settings_of
-from studies.space import TECHNIQUES, Regularization
+from studies.space import LEARNING_RATE, TECHNIQUES, Regularization, untuned_learning_rate
 from studies.spec import CONTEST, StudySpec
 
 NONE = Regularization()
 
-_OF_DEFAULTS = "baseline: defaults"
+_OF_NONE, _OF_DEFAULTS = "baseline: none", "baseline: defaults"
 _PATIENCE = 2  # the course's, where no trial had early stopping alone
 
 
@@ -44,7 +44,7 @@ class Finalist:
     @property
     def is_baseline(self) -> bool:
         """Whether gains are over it: no regularization at all, or a HyperModel's defaults."""
-        return self.settings == NONE or _OF_DEFAULTS in self.roles
+        return self.settings == NONE or _OF_NONE in self.roles or _OF_DEFAULTS in self.roles
 
 
 def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
@@ -92,7 +92,9 @@ def _baselines_and_techniques(
     if len(regularizations) < len(ranked) and spec.model.hypermodel is not None:
         yield from ((settings_of(trial.params), _OF_DEFAULTS) for trial in complete if trial.recipe == DEFAULTS)
         return
-    yield NONE, "baseline: none"
+    rate = untuned_learning_rate(spec)
+    none = next((one for one in regularizations if one.technique is None), Regularization(learning_rate=rate))
+    yield none, _OF_NONE
     alone = {
         technique: next((one for one in regularizations if one.technique == technique), None)
         for technique in TECHNIQUES
@@ -100,7 +102,8 @@ def _baselines_and_techniques(
     if spec.search.sampler == CONTEST:
         alone |= _best_of_contestants(complete, spec)
     if spec.space.patience != "off":
-        yield alone["early stopping"] or Regularization(patience=_PATIENCE), "baseline: early stopping alone"
+        untried = Regularization(patience=_PATIENCE, learning_rate=rate)
+        yield alone["early stopping"] or untried, "baseline: early stopping alone"
     for technique, regularization in alone.items():
         if regularization is not None and technique != "early stopping":
             yield regularization, "best combination" if technique == "combination" else f"best of {technique} alone"
@@ -128,4 +131,5 @@ def _params_of(regularization: Settings) -> dict[str, Any]:
         "batch_norm": "none",
         "early_stopping": regularization.patience is not None,
     }
-    return params if regularization.patience is None else {**params, "patience": regularization.patience}
+    others = {"patience": regularization.patience, LEARNING_RATE: regularization.learning_rate}
+    return {**params, **{name: value for name, value in others.items() if value is not None}}

@@ -129,7 +129,7 @@ model = keras.Sequential(
 {"".join(f"        keras.layers.{layer}," + chr(10) for layer in layers)}    ]
 )
 model.compile(
-    optimizer=keras.optimizers.{_OPTIMIZERS[training.optimizer]}({training.learning_rate!r}),
+    optimizer=keras.optimizers.{_OPTIMIZERS[training.optimizer]}({regularization.rate_in(training)!r}),
     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     metrics=["accuracy"],
 )

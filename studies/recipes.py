@@ -8,7 +8,7 @@ from studies.contest import Contest
 from studies.contestants import USUAL, contestant_name
 from studies.errors import InputError
 from studies.settings import is_regularization
-from studies.space import PARAMETERS, Regularization, settings_to_enqueue
+from studies.space import LEARNING_RATE, PARAMETERS, Regularization, settings_to_enqueue, untuned_learning_rate
 from studies.spec import CONTEST, SpaceSpec, StudySpec
 from studies.trial import Params
 
@@ -24,13 +24,20 @@ class Recipe:
     name: str
     settings: Mapping[str, Any]
 
-    def params(self, space: SpaceSpec) -> dict[str, Any] | None:
-        """Return the parameters of a trial of these settings, or None where they lie outside the space."""
+    def params(self, space: SpaceSpec, learning_rate: float | None = None) -> dict[str, Any] | None:
+        """Return the parameters of a trial of these settings, or None where they lie outside the space.
+
+        Args:
+            space: of the study.
+            learning_rate: what `untuned_learning_rate` gives for the study.
+        """
         wanted = {"regularizer": "none", "batch_norm": "none", "dropout": "off", "patience": "off", **self.settings}
         if space.dropout == "off" and wanted["dropout"] == "off":
             del wanted["dropout"]
         if space.patience == "off" and wanted["patience"] == "off":
             del wanted["patience"]
+        if learning_rate is not None:
+            wanted[LEARNING_RATE] = learning_rate
         try:
             return settings_to_enqueue([f"{name}={wanted[name]}" for name in PARAMETERS if name in wanted], space)
         except InputError:
@@ -77,7 +84,8 @@ def tried_first(spec: StudySpec) -> dict[str, dict[str, Any]]:
     """
     if spec.model.hypermodel is not None:
         return {DEFAULTS: {}} if spec.search.recipes or spec.search.sampler == CONTEST else {}
-    return {} if spec.search.sampler == CONTEST else fitting(spec.search.recipes, spec.space)
+    rate = untuned_learning_rate(spec)
+    return {} if spec.search.sampler == CONTEST else fitting(spec.search.recipes, spec.space, rate)
 
 
 def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[str, Any]]:
@@ -91,9 +99,15 @@ def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[st
     return {name: params for name, params in fitting(spec.search.recipes, spec.space).items() if params != defaults}
 
 
-def fitting(names: Sequence[str], space: SpaceSpec) -> dict[str, dict[str, Any]]:
-    """Return the parameters of the chosen recipes that lie in a study's space, by name, in their order."""
-    params = {recipe.name: recipe.params(space) for recipe in chosen(names)}
+def fitting(names: Sequence[str], space: SpaceSpec, learning_rate: float | None = None) -> dict[str, dict[str, Any]]:
+    """Return the parameters of the chosen recipes that lie in a study's space, by name, in their order.
+
+    Args:
+        names: of the sets of recipes.
+        space: of the study.
+        learning_rate: what `untuned_learning_rate` gives for the study.
+    """
+    params = {recipe.name: recipe.params(space, learning_rate) for recipe in chosen(names)}
     return {name: found for name, found in params.items() if found is not None}
 
 
@@ -102,7 +116,8 @@ def contest_of(spec: StudySpec) -> Contest:
 
     Raises InputError for contestants that there are not, or that the study's space doesn't have.
     """
-    known = [Regularization.from_params(params) for params in fitting(spec.search.recipes, spec.space).values()]
+    fitted = fitting(spec.search.recipes, spec.space, untuned_learning_rate(spec))
+    known = [Regularization.from_params(params) for params in fitted.values()]
     try:
         named = tuple(map(contestant_name, spec.search.contestants or USUAL))
     except ValueError as error:
@@ -121,6 +136,7 @@ def contest_of(spec: StudySpec) -> Contest:
 
 def recipe_names(spec: StudySpec) -> dict[Regularization, str]:
     """Return the names of a contest's recipes by their settings: of a recipe's strength and the contest's patience."""
-    by_settings = {Regularization.from_params(p): name for name, p in fitting(spec.search.recipes, spec.space).items()}
+    fitted = fitting(spec.search.recipes, spec.space, untuned_learning_rate(spec))
+    by_settings = {Regularization.from_params(params): name for name, params in fitted.items()}
     contest = contest_of(spec)
     return {contest.as_tried(settings): name for settings, name in by_settings.items()}

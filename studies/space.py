@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from studies.errors import InputError
-from studies.spec import SpaceSpec, StrengthRange
+from studies.spec import LearningRateRange, SpaceSpec, StrengthRange, StudySpec, TrainingSpec
 from studies.trial import Params
 
 
@@ -22,6 +22,12 @@ class Suggester(Protocol):
 
     def suggest_int(self, name: str, low: int, high: int, /) -> int: ...
 
+
+LEARNING_RATE = "training.learning_rate"
+"""The parameter that stands for this key of a study in a trial; users may write learning_rate for it.
+
+It has a name of its own because a HyperModel that uses `search.regularized` often asks for a "learning_rate" too.
+"""
 
 TECHNIQUES = ("L1", "L2", "L1+L2", "dropout", "BatchNorm", "early stopping", "combination")
 """What a network can be regularized with: one technique alone, or two and more of those before early stopping."""
@@ -36,6 +42,7 @@ class Regularization:
         dropout: rate in [0, 1); 0 means no Dropout layer.
         batch_norm: none, before_activation or after_activation.
         patience: epochs without improvement that early stopping allows; None means no early stopping.
+        learning_rate: of the optimizer, where the study searches it; None means the study's own. It is no technique.
     """
 
     l1: float = 0.0
@@ -43,6 +50,7 @@ class Regularization:
     dropout: float = 0.0
     batch_norm: str = "none"
     patience: int | None = None
+    learning_rate: float | None = None
 
     baseline = "no regularization"
     """What a gain is over, in words."""
@@ -56,7 +64,12 @@ class Regularization:
             dropout=params.get("dropout", 0.0),
             batch_norm=params.get("batch_norm", "none"),
             patience=params.get("patience"),
+            learning_rate=params.get(LEARNING_RATE),
         )
+
+    def rate_in(self, training: TrainingSpec) -> float:
+        """Return the learning rate that it trains with: its own, else the study's."""
+        return training.learning_rate if self.learning_rate is None else self.learning_rate
 
     @property
     def technique(self) -> str | None:
@@ -74,7 +87,7 @@ class Regularization:
         return sum(map(bool, (self.l1, self.l2, self.dropout, self.batch_norm != "none", self.patience)))
 
     def __str__(self) -> str:
-        """Return it in words: "L2 0.0001, dropout 0.25, early stopping (patience 3)"."""
+        """Return it in words: "L2 0.0001, dropout 0.25, early stopping (patience 3), learning rate 0.0005"."""
         parts = [f"{name} {factor:.3g}" for name, factor in (("L1", self.l1), ("L2", self.l2)) if factor]
         if self.dropout:
             parts.append(f"dropout {self.dropout:.3g}")
@@ -82,14 +95,17 @@ class Regularization:
             parts.append(f"BatchNorm {self.batch_norm.replace('_', ' ')}")
         if self.patience is not None:
             parts.append(f"early stopping (patience {self.patience})")
-        return ", ".join(parts) or "no regularization"
+        parts = parts or ["no regularization"]
+        if self.learning_rate is not None:
+            parts.append(f"learning rate {self.learning_rate:.3g}")
+        return ", ".join(parts)
 
 
 def suggest(trial: Suggester, space: SpaceSpec) -> dict[str, Any]:
     """Ask for a value of every parameter that is active, and return them by name."""
     params: dict[str, Any] = {}
 
-    def strength(name: str, among: StrengthRange) -> None:
+    def strength(name: str, among: StrengthRange | LearningRateRange) -> None:
         params[name] = trial.suggest_float(name, among.low, among.high, log=True)
 
     def gate(name: str, off: bool) -> bool:
@@ -107,7 +123,18 @@ def suggest(trial: Suggester, space: SpaceSpec) -> dict[str, Any]:
     params["batch_norm"] = trial.suggest_categorical("batch_norm", space.batch_norm)
     if space.patience != "off" and gate("early_stopping", space.patience.off):
         params["patience"] = trial.suggest_int("patience", int(space.patience.low), int(space.patience.high))
+    if space.learning_rate != "fixed":
+        strength(LEARNING_RATE, space.learning_rate)
     return params
+
+
+def untuned_learning_rate(spec: StudySpec) -> float | None:
+    """Return the learning rate of settings that don't tune it: the study's, moved into the range that is searched.
+
+    It is None where the study doesn't search the learning rate.
+    """
+    among = spec.space.learning_rate
+    return None if among == "fixed" else min(max(spec.training.learning_rate, among.low), among.high)
 
 
 PARAMETERS = (
@@ -119,8 +146,17 @@ PARAMETERS = (
     "batch_norm",
     "early_stopping",
     "patience",
+    LEARNING_RATE,
 )
 """The name of every parameter, in the order in which they are suggested."""
+
+
+def short_name(parameter: str) -> str:
+    """Return a parameter's name as users write it: without the section of a key."""
+    return parameter.rpartition(".")[2]
+
+
+_BY_SHORT_NAME = {short_name(parameter): parameter for parameter in PARAMETERS}
 
 
 def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, Any]:
@@ -132,17 +168,18 @@ def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, 
     """
     given: dict[str, str] = {}
     for setting in settings:
-        name, equals, value = setting.partition("=")
+        written, equals, value = setting.partition("=")
+        name = _BY_SHORT_NAME.get(written, written)
         if not equals or name not in PARAMETERS or name in given:
             raise InputError(
-                f"--param takes each NAME=VALUE once, NAME one of {', '.join(PARAMETERS)}; given was {setting!r}"
+                f"--param takes each NAME=VALUE once, NAME one of {', '.join(_BY_SHORT_NAME)}; given was {setting!r}"
             )
         given[name] = value
     wanted = _with_gates(given)
     params = suggest(_Fixed(wanted), space)
     for name, value in given.items():
         if name not in params and value.lower() != "off":
-            raise InputError(f"{name}={value} has no place in this study's space beside the other settings")
+            raise InputError(f"{short_name(name)}={value} has no place in this study's space beside the other settings")
     if wanted.get("use_dropout") is False and params.get("dropout") is not None:
         raise InputError("dropout can't be off in this study: its space has no such choice")
     if wanted.get("early_stopping") is False and params.get("patience") is not None:
@@ -168,12 +205,14 @@ def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> l
     A parameter whose technique is off doesn't multiply the points. Raises InputError where a
     parameter has no values, a value lies outside the space, or a name is not a parameter of it.
     """
+    values = {_BY_SHORT_NAME.get(name, name): options for name, options in values.items()}
     walk = _Walk(values)
     points = list(walk.points(space))
     unused = [name for name in values if name not in walk.seen]
     if unused:
         raise InputError(
-            f"the grid gives values of {unused[0]}, which is no parameter of this study's space beside the others"
+            f"the grid gives values of {short_name(unused[0])}, which is no parameter of this study's space beside the "
+            "others"
         )
     return points
 
@@ -213,6 +252,7 @@ class _Chooser:
             number = None
         if number is None or isinstance(value, bool) or not low <= number <= high or number != float(value):
             what = "a whole number" if kind is int else "a number"
+            name = short_name(name)
             raise InputError(f"{name} is {what} from {low:g} to {high:g} in this study; given was {value}")
         return number
 
@@ -251,7 +291,10 @@ class _Walk(_Chooser):
     def choose(self, name: str) -> Any:
         options = self.values.get(name)
         if not isinstance(options, (list, tuple)) or not options:
-            raise InputError(f"the grid needs a list of values of {name}: sampler_options = {{ {name} = [...], ... }}")
+            short = short_name(name)
+            raise InputError(
+                f"the grid needs a list of values of {short}: sampler_options = {{ {short} = [...], ... }}"
+            )
         self.seen.add(name)
         if self._depth == len(self._path):
             self._path.append((0, len(options)))

@@ -84,8 +84,16 @@ class PatienceRange(_Range):
     off: bool = Field(True, description='whether "train max_epochs, keep the last weights" is a choice')
 
 
+class LearningRateRange(_Range):
+    """The learning rates of the optimizer, searched on a log scale, both ends included."""
+
+    low: float = Field(1e-4, gt=0, le=1e6)
+    high: float = Field(1e-2, gt=0, le=1e6)
+
+
 CONTEST = "contest"
 """The sampler that tunes every technique alone, and the pruner that compares a trial with those of its contestant."""
+
 
 Regularizer = Literal["none", "l1", "l2", "l1_l2"]
 BatchNorm = Literal["none", "before_activation", "after_activation"]
@@ -189,6 +197,11 @@ class SpaceSpec(_Section):
     patience: PatienceRange | Literal["off"] = Field(
         PatienceRange(), description='early-stopping patience in epochs, or "off": never stop early'
     )
+    learning_rate: LearningRateRange | Literal["fixed"] = Field(
+        "fixed",
+        description='learning rate, log scale, tuned beside the techniques, or "fixed": training.learning_rate',
+        json_schema_extra=added_later("fixed"),
+    )
 
 
 class SearchSpec(_Section):
@@ -282,11 +295,16 @@ class StudySpec(_Section):
     budget: BudgetSpec = BudgetSpec()
 
     @model_validator(mode="after")
-    def _has_objective(self) -> Self:
+    def _suits_its_network(self) -> Self:
         if self.model.hypermodel is None and self.search.objective not in objectives.OURS:
             raise ValueError(
                 f"search.objective is {' or '.join(objectives.OURS)} where there is no model.hypermodel; given was "
                 f"{self.search.objective!r}"
+            )
+        if self.model.hypermodel is not None and self.space.learning_rate != "fixed":
+            raise ValueError(
+                "space.learning_rate can't be searched with model.hypermodel, which compiles its own optimizer: "
+                'leave it out, and let the HyperModel ask for hp.Float("learning_rate", …)'
             )
         return self
 

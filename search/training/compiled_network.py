@@ -112,7 +112,8 @@ class CompiledNetwork:
         self._layers = _make_layers(model, batch_norm, x.shape[1], class_count)
         self._trainable = [variable for layer in self._layers for variable in layer.trainable]
         self._penalized = {layer.kernel.ref() for layer in self._layers if layer.is_regularized}
-        self._optimizer = OPTIMIZERS[training.optimizer](training.learning_rate, self._trainable)
+        self._training = training
+        self._optimizer = OPTIMIZERS[training.optimizer](self._trainable)
         self._l1, self._l2 = tf.Variable(0.0), tf.Variable(0.0)
         self._penalty_kind = tf.Variable(0)  # 0 none, 1 L1, 2 L2, 3 both
         self._kept_of_65536 = tf.Variable(2**16)  # see dropout_mask
@@ -142,7 +143,7 @@ class CompiledNetwork:
         assert regularization.batch_norm == self._batch_norm
         for layer, kernel in zip(self._layers, kernels, strict=True):
             layer.reset(kernel)
-        self._optimizer.reset()
+        self._optimizer.reset(regularization.rate_in(self._training))
         self._l1.assign(regularization.l1)
         self._l2.assign(regularization.l2)
         self._penalty_kind.assign((regularization.l1 > 0) + 2 * (regularization.l2 > 0))

@@ -97,7 +97,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         layers.append(keras.layers.Dense(self.class_count, kernel_initializer=self._initializer(-1)))
         network = keras.Sequential(layers)
         network.compile(
-            optimizer=OPTIMIZERS[self.training.optimizer](self.training.learning_rate),
+            optimizer=OPTIMIZERS[self.training.optimizer](regularization.rate_in(self.training)),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             # several steps a call spare Python's share of each step; XLA is slower here on a CPU
             steps_per_execution=50,

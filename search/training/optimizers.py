@@ -17,19 +17,24 @@ class Optimizer(ABC):
     """Updates weights in place.
 
     Args:
-        learning_rate: above 0.
         weights: what it updates.
+
+    Attributes:
+        rate: the learning rate as the kernel takes it; a variable, so that another one costs no new trace.
     """
 
     slots_per_weight = 0
+    correction = 1.0
+    """What the kernel's learning rate is multiplied with, to take the steps that Keras takes."""
 
-    def __init__(self, learning_rate: float, weights: Sequence[tf.Variable]) -> None:
-        self.learning_rate = learning_rate
+    def __init__(self, weights: Sequence[tf.Variable]) -> None:
+        self.rate = tf.Variable(0.0)
         self.weights = weights
         self.slots = [[tf.Variable(tf.zeros_like(w)) for _ in range(self.slots_per_weight)] for w in weights]
 
-    def reset(self) -> None:
-        """Forget all steps."""
+    def reset(self, learning_rate: float) -> None:
+        """Forget all steps, and take the next ones at a learning rate above 0."""
+        self.rate.assign(learning_rate * self.correction)
         for slots in self.slots:
             for slot in slots:
                 slot.assign(tf.zeros_like(slot))
@@ -43,9 +48,11 @@ class Adam(Optimizer):
     """`keras.optimizers.Adam`."""
 
     slots_per_weight = 2
+    correction = _ADAM_CORRECTION
 
     def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
         """Take a step."""
+        rate = self.rate.read_value()
         steps = tf.cast(step + 1, tf.float32)
         powers = tf.pow(0.9, steps), tf.pow(0.999, steps)
         for weight, (m, v), gradient in zip(self.weights, self.slots, gradients, strict=True):
@@ -55,7 +62,7 @@ class Adam(Optimizer):
                 v=v.handle,
                 beta1_power=powers[0],
                 beta2_power=powers[1],
-                lr=self.learning_rate * _ADAM_CORRECTION,
+                lr=rate,
                 beta1=0.9,
                 beta2=0.999,
                 epsilon=1e-7,
@@ -68,8 +75,9 @@ class SGD(Optimizer):
 
     def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
         """Take a step."""
+        rate = self.rate.read_value()
         for weight, gradient in zip(self.weights, gradients, strict=True):
-            tf.raw_ops.ResourceApplyGradientDescent(var=weight.handle, alpha=self.learning_rate, delta=gradient)
+            tf.raw_ops.ResourceApplyGradientDescent(var=weight.handle, alpha=rate, delta=gradient)
 
 
 class RMSprop(Optimizer):
@@ -79,12 +87,13 @@ class RMSprop(Optimizer):
 
     def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
         """Take a step."""
+        rate = self.rate.read_value()
         for weight, (mean_square, momentum), gradient in zip(self.weights, self.slots, gradients, strict=True):
             tf.raw_ops.ResourceApplyRMSProp(
                 var=weight.handle,
                 ms=mean_square.handle,
                 mom=momentum.handle,
-                lr=self.learning_rate,
+                lr=rate,
                 rho=0.9,
                 momentum=0.0,
                 epsilon=1e-7,

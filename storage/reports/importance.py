@@ -152,6 +152,9 @@ def _codes(settings: Sequence[Regularization], space: SpaceSpec) -> dict[str, _C
     if space.patience != "off":
         patiences = [setting.patience or 0 for setting in settings]
         columns["early stopping"] = _binned(patiences, space.patience.low, space.patience.high, np.asarray)
+    if space.learning_rate != "fixed":
+        rates = [setting.learning_rate or 0.0 for setting in settings]
+        columns["learning rate"] = _binned(rates, space.learning_rate.low, space.learning_rate.high, np.log)
     return columns
 
 

@@ -86,12 +86,13 @@ def _network(spec: StudySpec, settings: Settings, seed: int) -> list[str]:
             f"- trained as the HyperModel says; where it says nothing, in batches of {training.batch_size}, "
             f"{training.max_epochs} epochs; seed {seed}",
         ]
+    own = settings if isinstance(settings, Regularization) else Regularization()
     hidden = ", ".join(str(units) for units in spec.model.hidden)
     regularized = "all hidden layers" if spec.model.apply_to == "all" else "the widest hidden layer"
     return [
         f"- hidden layers: {hidden} units, {spec.model.activation}; the last layer gives logits",
         f"- regularization of {regularized}: {settings}",
-        f"- {training.optimizer}, learning rate {training.learning_rate:g}, batches of {training.batch_size}, "
+        f"- {training.optimizer}, learning rate {own.rate_in(training):g}, batches of {training.batch_size}, "
         f"at most {training.max_epochs} epochs; seed {seed}",
     ]
 

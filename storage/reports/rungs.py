@@ -8,7 +8,7 @@ from storage.reports import formats
 from storage.reports.content import ReportContent
 from studies.recipes import RECIPES
 from studies.settings import settings_of
-from studies.space import Regularization
+from studies.space import Regularization, untuned_learning_rate
 
 _FEWEST = 3  # with two there is no "too little, right, too much"
 _TECHNIQUES = {"L1": "l1", "L2": "l2", "dropout": "dropout"}
@@ -94,7 +94,8 @@ def level(content: ReportContent) -> Level | None:
     A trial of the search comes first, since it has the rungs' seed. None where neither is known.
     """
     patience = next(iter(RECIPES["ladder"])).settings["patience"]
-    wanted = (Regularization(patience=patience), Regularization())
+    rate = untuned_learning_rate(content.answer.study.spec)  # that all recipes have
+    wanted = (Regularization(patience=patience, learning_rate=rate), Regularization(learning_rate=rate))
     for regularization in wanted:
         trial = next((trial for trial in content.trials if _is(trial, regularization)), None)
         if trial is not None:

@@ -68,6 +68,8 @@ def _domains(space: SpaceSpec) -> list[hparams.HParam]:
     dropout = 0.0 if space.dropout == "off" else space.dropout.high
     patience = 0 if space.patience == "off" else space.patience.high
     off = "0: off"
+    rate = space.learning_rate
+    rates = [] if rate == "fixed" else [hparams.HParam("learning_rate", hparams.RealInterval(rate.low, rate.high))]
     return [
         hparams.HParam("regularizer", hparams.Discrete(list(space.regularizer))),
         hparams.HParam("l1", hparams.RealInterval(0.0, space.l1.high), description=off),
@@ -75,6 +77,7 @@ def _domains(space: SpaceSpec) -> list[hparams.HParam]:
         hparams.HParam("dropout", hparams.RealInterval(0.0, dropout), description=off),
         hparams.HParam("batch_norm", hparams.Discrete(list(space.batch_norm))),
         hparams.HParam("patience", hparams.IntInterval(0, patience), description="of early stopping; 0: off"),
+        *rates,
     ]
 
 
@@ -82,6 +85,7 @@ def _settings(params: Mapping[str, Any]) -> dict[str, str | float | int]:
     regularization = settings_of(params)
     if isinstance(regularization, NamedSettings):
         return dict(regularization.values)
+    rate = regularization.learning_rate
     return {
         "regularizer": str(params.get("regularizer", "none")),
         "l1": regularization.l1,
@@ -89,6 +93,7 @@ def _settings(params: Mapping[str, Any]) -> dict[str, str | float | int]:
         "dropout": regularization.dropout,
         "batch_norm": regularization.batch_norm,
         "patience": regularization.patience or 0,
+        **({} if rate is None else {"learning_rate": rate}),
     }
 
 

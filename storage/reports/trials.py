@@ -10,7 +10,7 @@ from storage.queries import StudyRecord, TrialRecord
 from storage.reports.answer import dataset_json, dataset_line
 from storage.reports.table import as_table
 from studies.settings import settings_of
-from studies.space import PARAMETERS
+from studies.space import LEARNING_RATE, PARAMETERS, short_name
 
 _METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
 _TEXTS = ("recipe", "reason", "dataset")
@@ -65,7 +65,8 @@ def as_rows(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[list[
 def _parameters(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, str]:
     """Return the head of each parameter's column by its name."""
     if study.spec.model.hypermodel is None:
-        return {name: name for name in PARAMETERS}
+        is_fixed = study.spec.space.learning_rate == "fixed"
+        return {name: short_name(name) for name in PARAMETERS if name != LEARNING_RATE or not is_fixed}
     return {name: f"params_{name}" for trial in trials for name in trial.params}
 
 

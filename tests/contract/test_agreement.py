@@ -23,7 +23,7 @@ from search.training.compiled_network import dropout_mask
 from search.training.compiled_trainer import CompiledTrainer
 from search.training.keras_trainer import KerasTrainer
 from search.training.trial import epoch_order
-from studies.space import Regularization, suggest
+from studies.space import LEARNING_RATE, Regularization, suggest
 from studies.spec import StudySpec
 from studies.trial import EpochMetrics, TrialOutcome
 
@@ -264,7 +264,7 @@ def test_the_trained_weights_do_the_same_in_the_plain_keras_model(data: Dataset,
 
 
 def test_a_trial_is_traced_once_for_each_placement(data: Dataset, splits: Splits) -> None:
-    spec = SPEC.changed(training={"max_epochs": 1})
+    spec = SPEC.changed(training={"max_epochs": 1}, space={"learning_rate": {}})
     trainer = CompiledTrainer(spec, data, splits)
     for placement in PLACEMENTS:
         train(trainer, batch_norm=placement)
@@ -273,6 +273,23 @@ def test_a_trial_is_traced_once_for_each_placement(data: Dataset, splits: Splits
     for _ in range(100):
         train(trainer, **suggest(proposals.ask(), spec.space))
     assert trainer.traces == traces == 3 * len(PLACEMENTS)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_trial_at_another_learning_rate_is_that_of_keras_and_of_a_study_with_that_rate(
+    data: Dataset, splits: Splits, optimizer: str
+) -> None:
+    spec = SPEC.changed(training={"max_epochs": 1, "optimizer": optimizer}, space={"learning_rate": {}})
+    trainer = CompiledTrainer(spec, data, splits)
+    train(trainer, l2=1e-4)
+    traces = trainer.traces
+    for rate in (2e-4, 3.3e-3):
+        ours = figures(*train(trainer, **{"l2": 1e-4, LEARNING_RATE: rate}))
+        fixed = SPEC.changed(training={"max_epochs": 1, "optimizer": optimizer, "learning_rate": rate})
+        assert ours == figures(*train(CompiledTrainer(fixed, data, splits), l2=1e-4))
+        theirs = figures(*train(KerasTrainer(spec, data, splits), **{"l2": 1e-4, LEARNING_RATE: rate}))
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    assert trainer.traces == traces
 
 
 def test_the_share_of_dropped_units_is_the_rate_and_the_rest_makes_up_for_it() -> None:

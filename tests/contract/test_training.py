@@ -23,7 +23,7 @@ from search.training.model import RegularizedNetwork
 from search.training.trainer import DivergedError
 from search.training.trial import evaluated_parts
 from studies.batch_norm import steps_per_epoch
-from studies.space import Regularization
+from studies.space import LEARNING_RATE, Regularization
 from studies.spec import StudySpec, TrainingSpec
 from studies.study_file import read_study
 from studies.trial import EpochMetrics, TrialOutcome, TrialTask
@@ -264,6 +264,17 @@ def test_rows_are_evaluated_in_parts_that_fit_the_memory(at_most: int, features:
     parts = list(evaluated_parts(np.arange(2 * size + 1), at_most, features))
     assert [len(part) for part in parts] == [size, size, 1]
     assert np.array_equal(np.concatenate(parts), np.arange(2 * size + 1))
+
+
+def test_a_trial_trains_at_its_own_learning_rate_to_the_bits_of_a_study_with_that_one(
+    kind: str, digits: Dataset
+) -> None:
+    searched = SPEC.changed(space={"learning_rate": {"low": 1e-4, "high": 1e-1}})
+    trainer = make(kind, digits, searched)
+    settings = {"l2": 1e-4, "batch_norm": "before_activation"}
+    slow, own = (without_times(*train(trainer, **settings, **{LEARNING_RATE: rate})) for rate in (2e-4, 0.02))
+    fixed = make(kind, digits, SPEC.changed(training={"learning_rate": 0.02}))
+    assert slow != own == without_times(*train(fixed, **settings))
 
 
 def test_long_rows_are_evaluated_fewer_at_once_to_the_same_figures(

@@ -33,7 +33,7 @@ from storage.reports.conclusion import Conclusion, Finalist, FinalistResult, Gai
 from studies.errors import InputError, NoResultError
 from studies.hypermodel_script import hypermodel_script
 from studies.keras_script import ScriptData, keras_script
-from studies.space import Regularization
+from studies.space import LEARNING_RATE, Regularization
 from studies.spec import StudySpec
 from studies.statistics import Interval
 from studies.study_file import read_study
@@ -335,6 +335,18 @@ def test_an_export_without_batch_norm_has_no_momentum(given: dict[str, Any], tmp
     export_configuration(tmp_path / "out", **given)
     assert json.loads((tmp_path / "out" / "configuration.json").read_text())["batch_norm_momentum"] is None
     assert "momentum" not in (tmp_path / "out" / "model-card.md").read_text()
+
+
+def test_an_export_has_the_learning_rate_of_its_trial(given: dict[str, Any], tmp_path: Path) -> None:
+    given["params"] = {**given["params"], LEARNING_RATE: 5e-4}
+    export_configuration(tmp_path / "out", **given)
+    assert float(keras.models.load_model(tmp_path / "out" / "model.keras").optimizer.learning_rate) == np.float32(5e-4)
+    card, script, configuration = (
+        (tmp_path / "out" / name).read_text() for name in ("model-card.md", "model.py", "configuration.json")
+    )
+    assert "adam, learning rate 0.0005, batches" in card
+    assert "optimizer=keras.optimizers.Adam(0.0005)," in script
+    assert json.loads(configuration)["regularization"].endswith("learning rate 0.0005")
 
 
 @pytest.mark.parametrize(("momentum", "line"), [(0.652, "hp.batch_norm_momentum = 0.652  #"), (0.99, ""), (None, "")])

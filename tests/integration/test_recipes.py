@@ -13,6 +13,7 @@ from search.engines.inline import InlineEngine
 from search.result import RunResult
 from storage.store import StudyStore
 from studies.recipes import chosen
+from studies.space import LEARNING_RATE
 from studies.trial import TrialTask
 
 Search = Callable[..., RunResult]
@@ -51,6 +52,22 @@ def test_recipe_n_is_trial_n_with_its_settings(search: Search, storage: str) -> 
 def test_recipes_are_never_pruned_whatever_the_pruner_would(search: Search, storage: str) -> None:
     search(settings=[*WITH_COURSE, *PRUNES_ALL], trials=10)
     assert [row["state"] for row in rows(storage)] == [*["complete"] * 7, *["pruned"] * 3]
+
+
+def test_a_searched_learning_rate_goes_through_recipes_enqueued_settings_and_a_confirmation(
+    search: Search, storage: str
+) -> None:
+    searched = [*WITH_COURSE, "space.learning_rate={low=2e-3, high=1e-2}"]
+    search(settings=searched, trials=7)
+    assert {row["params"][LEARNING_RATE] for row in rows(storage)} == {2e-3}
+    api.enqueue("smoke", ["learning_rate=5e-3", "dropout=0.3"], storage=storage)
+    result = search(settings=[*searched, "confirm.seeds=3"], trials=10, confirm=True)
+    assert rows(storage)[7]["params"][LEARNING_RATE] == 5e-3
+    assert len({row["params"][LEARNING_RATE] for row in rows(storage)}) == 4
+    assert result.confirmation is not None
+    assert all("learning rate" in str(one.finalist.settings) for one in result.confirmation.results)
+    assert result.confirmation.baseline is not None
+    assert "no regularization, learning rate" in str(result.confirmation.baseline.finalist.settings)
 
 
 def test_what_lies_outside_the_space_is_left_out_with_a_word(search: Search, storage: str, progress: Any) -> None:
