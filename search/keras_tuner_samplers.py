@@ -23,8 +23,9 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 
 from search.points import KeyOf, PointSampler, key_of_settings, tried_keys
 from studies.errors import InputError, SpaceExhaustedError
-from studies.space import LEARNING_RATE
+from studies.space import dimensions
 from studies.spec import SpaceSpec, StudySpec
+from studies.techniques.dimension import Dimension
 
 MOST_MODELLED = 200
 """Trials that the Gaussian process is fitted to, whose time grows with their number's cube."""
@@ -64,29 +65,25 @@ def make_sampler(
 def hyperparameters(space: SpaceSpec) -> Any:
     """Return a space as KerasTuner's HyperParameters: the names, ranges and conditions of `studies.space.suggest`."""
     hp = keras_tuner.HyperParameters()
-    hp.Choice("regularizer", list(space.regularizer))
-    for name, among in (("l1", space.l1), ("l2", space.l2)):
-        where = [choice for choice in space.regularizer if name in choice.split("_")]
-        if where:
-            with hp.conditional_scope("regularizer", where):
-                hp.Float(name, among.low, among.high, sampling="log")
-    if space.dropout != "off":
-        gate = _gate(hp, "use_dropout", space.dropout.off)
-        hp.Float("dropout", space.dropout.low, space.dropout.high, **gate)
-    hp.Choice("batch_norm", list(space.batch_norm))
-    if space.patience != "off":
-        gate = _gate(hp, "early_stopping", space.patience.off)
-        hp.Int("patience", space.patience.low, space.patience.high, **gate)
-    if space.learning_rate != "fixed":
-        hp.Float(LEARNING_RATE, space.learning_rate.low, space.learning_rate.high, sampling="log")
+    for dimension in dimensions(space):
+        if dimension.parent is None:
+            _declare(hp, dimension)
+        else:
+            with hp.conditional_scope(dimension.parent, list(dimension.parent_values)):
+                _declare(hp, dimension)
     return hp
 
 
-def _gate(hp: Any, name: str, off: bool) -> dict[str, Any]:
-    if not off:
-        return {}
-    hp.Boolean(name)
-    return {"parent_name": name, "parent_values": [True]}
+def _declare(hp: Any, dimension: Dimension) -> None:
+    name = dimension.name
+    if dimension.kind == "float":
+        hp.Float(name, dimension.low, dimension.high, sampling="log" if dimension.is_log else "linear")
+    elif dimension.kind == "int":
+        hp.Int(name, int(dimension.low), int(dimension.high))
+    elif set(dimension.choices) == {False, True}:
+        hp.Boolean(name)
+    else:
+        hp.Choice(name, list(dimension.choices))
 
 
 class _OracleSampler(PointSampler):

@@ -19,7 +19,7 @@ from storage.reports.status import ConfirmationProgress
 from storage.tables import ConfirmationRow, LookRow
 from studies.rows import RowFigures
 from studies.settings import NamedSettings
-from studies.space import TECHNIQUES, Regularization
+from studies.space import LABELS, Regularization
 from studies.statistics import choose_winner, crossed_interval, gains_over
 from studies.tuning import Tuning, tunings
 
@@ -296,7 +296,7 @@ def _techniques(results: Sequence[FinalistResult], by_accuracy: bool) -> tuple[T
         technique: min(alone, key=lambda result: result.select_loss(by_accuracy))
         for technique, alone in of_technique.items()
     }
-    return tuple(TechniqueRow(technique=technique, result=best.get(technique)) for technique in TECHNIQUES)
+    return tuple(TechniqueRow(technique=technique, result=best.get(technique)) for technique in LABELS)
 
 
 def _of(gained: Gain, by_accuracy: bool) -> Any:

@@ -16,7 +16,7 @@ from storage.database import Database
 from storage.queries import StudyRecord
 from studies.errors import InputError
 from studies.settings import is_regularization
-from studies.space import settings_to_enqueue
+from studies.space import searched_space, settings_to_enqueue
 from studies.trial import Value
 
 _RECORDED_SPACE = text(  # of each parameter, what the trial asked for that was begun last
@@ -37,14 +37,14 @@ def params_to_enqueue(database: Database, study: StudyRecord, settings: Sequence
     if not settings:
         raise InputError("give at least one setting, such as --param l2=1e-4")
     if study.spec.model.hypermodel is None:
-        return settings_to_enqueue(settings, study.spec.space)
+        return settings_to_enqueue(settings, searched_space(study.spec))
     known = _recorded_space(database, study)
     if not known:
         raise InputError(
             f"the settings of {study.name} are a HyperModel's, and no trial has asked for any yet: run a trial first"
         )
     if is_regularization(known):
-        return settings_to_enqueue(settings, study.spec.space)
+        return settings_to_enqueue(settings, searched_space(study.spec))
     return _own_params(known, settings)
 
 

@@ -9,8 +9,8 @@ from studies.contest import Entry
 from studies.contestants import USUAL, contestant_of
 from studies.recipes import DEFAULTS, contest_of
 from studies.settings import Settings, settings_of
-from studies.space import LEARNING_RATE, TECHNIQUES, Regularization, untuned_learning_rate
-from studies.spec import CONTEST, StudySpec
+from studies.space import LABELS, Regularization, searched_space, untuned_learning_rate
+from studies.spec import CONTEST, SpaceSpec, StudySpec
 
 NONE = Regularization()
 
@@ -70,7 +70,7 @@ def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
             if known is not None
             else Finalist(
                 index=0,
-                params=_params_of(settings) if trial is None else trial.params,
+                params=_params_of(settings, searched_space(spec)) if trial is None else trial.params,
                 roles=(role,),
                 trial=None if trial is None else trial.number,
                 look=0,
@@ -96,8 +96,7 @@ def _baselines_and_techniques(
     none = next((one for one in regularizations if one.technique is None), Regularization(learning_rate=rate))
     yield none, _OF_NONE
     alone = {
-        technique: next((one for one in regularizations if one.technique == technique), None)
-        for technique in TECHNIQUES
+        technique: next((one for one in regularizations if one.technique == technique), None) for technique in LABELS
     }
     if spec.search.sampler == CONTEST:
         alone |= _best_of_contestants(complete, spec)
@@ -122,14 +121,7 @@ def _best_of_contestants(complete: Sequence[TrialRecord], spec: StudySpec) -> di
     return {str(entry.settings.technique): entry.settings for entry in best if entry is not None}
 
 
-def _params_of(regularization: Settings) -> dict[str, Any]:
+def _params_of(regularization: Settings, space: SpaceSpec) -> dict[str, Any]:
     """Return the parameters of a baseline that no trial was."""
     assert isinstance(regularization, Regularization)
-    params: dict[str, Any] = {
-        "regularizer": "none",
-        "use_dropout": False,
-        "batch_norm": "none",
-        "early_stopping": regularization.patience is not None,
-    }
-    others = {"patience": regularization.patience, LEARNING_RATE: regularization.learning_rate}
-    return {**params, **{name: value for name, value in others.items() if value is not None}}
+    return regularization.params(space)

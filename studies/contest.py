@@ -19,8 +19,10 @@ import numpy as np
 from studies.contestants import FEWEST, USUAL, Strengths, contestant_of, fewest_trials, strengths_of
 from studies.errors import InputError
 from studies.space import Regularization, params_of
-from studies.spec import DropoutRange, SpaceSpec, StrengthRange
+from studies.spec import SpaceSpec
 from studies.strength_line import Line, grid_with, smoothed
+from studies.techniques import TECHNIQUES
+from studies.techniques.ranges import Range
 
 _PENALTIES = ("l1", "l2")
 _OWN_GRID = 3  # as many recipes of one technique are its grid
@@ -154,7 +156,7 @@ class Contest:
         yield from self._patiences()
 
     def _with(self, strengths: Strengths) -> Regularization:
-        return Regularization(**strengths, patience=self.patience)  # type: ignore[arg-type]
+        return Regularization(**strengths, patience=self.patience)
 
     def _alone(self, name: str, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
         """Give settings of one contestant."""
@@ -223,7 +225,8 @@ class Contest:
     def _parts(self, groups: Mapping[str, list[Entry]]) -> list[Strengths]:
         """Return the best strengths of what helped, the best first, all penalties as one; all if fewer than two did."""
         found: list[tuple[float, Strengths]] = []
-        for names in (("l1", "l2", "l1+l2"), ("dropout",), ("batch_norm",)):
+        others = ((key,) for key in FEWEST if key not in _PENALTIES)
+        for names in ((*_PENALTIES, "+".join(_PENALTIES)), *others):
             each = [best for name in names if (best := self.best_alone(name, groups.get(name, []))) is not None]
             if each:
                 best = min(each, key=lambda entry: entry.loss or 0.0)
@@ -257,9 +260,9 @@ class Contest:
 
     @property
     def _lines(self) -> dict[str, Line]:
-        lines = {name: _line(getattr(self.space, name), is_log=True) for name in _PENALTIES}
-        return lines if self.space.dropout == "off" else {**lines, "dropout": _line(self.space.dropout, is_log=False)}
-
-
-def _line(among: StrengthRange | DropoutRange, *, is_log: bool) -> Line:
-    return Line(low=among.low, high=among.high, is_log=is_log)
+        ranges = {technique: getattr(self.space, technique.key) for technique in TECHNIQUES if technique.key in FEWEST}
+        return {
+            technique.key: Line(low=among.low, high=among.high, is_log=technique.is_log)
+            for technique, among in ranges.items()
+            if isinstance(among, Range)
+        }

@@ -3,9 +3,10 @@
 from collections import Counter
 
 from studies.contest import Contest, Entry
-from studies.contestants import contestant_of, fewest_trials
+from studies.contestants import FEWEST, contestant_of, fewest_trials
+from studies.techniques import TECHNIQUES
 
-NAMES = {"l1": "L1", "l2": "L2", "dropout": "dropout", "batch_norm": "BatchNorm"}
+NAMES = {technique.key: technique.name for technique in TECHNIQUES if technique.key in FEWEST}
 """How answers call each technique."""
 
 

@@ -4,11 +4,12 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 
 from studies.space import Regularization
+from studies.techniques import TECHNIQUES
 
 Strengths = Mapping[str, float | str]
 """The strength of each technique that is on, by its key: a factor, a rate, or a placement."""
 
-FEWEST = {"l1": 6, "l2": 6, "dropout": 6, "batch_norm": 2}
+FEWEST = {technique.key: technique.fewest_trials for technique in TECHNIQUES if not technique.accompanies}
 """How many trials each technique gets alone before any combination."""
 
 FEWEST_TOGETHER = 4
@@ -25,9 +26,7 @@ def strengths_of(settings: Regularization) -> dict[str, float | str]:
         >>> strengths_of(Regularization(l1=1e-5, batch_norm="after_activation", patience=3))
         {'l1': 1e-05, 'batch_norm': 'after_activation'}
     """
-    found: dict[str, float | str] = {key: getattr(settings, key) for key in ("l1", "l2", "dropout")}
-    found["batch_norm"] = "" if settings.batch_norm == "none" else settings.batch_norm
-    return {key: value for key, value in found.items() if value}
+    return {technique.key: value for technique, value in settings.in_use if not technique.accompanies}
 
 
 def contestant_name(text: str) -> str:

@@ -1,5 +1,7 @@
 """A configuration as the Keras script that one would write by hand: it builds, fits and evaluates its network."""
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +9,7 @@ from studies.batch_norm import KERAS_MOMENTUM, batch_norm_momentum
 from studies.errors import one_line
 from studies.space import Regularization
 from studies.spec import ModelSpec, StudySpec
+from studies.techniques.ways import Code
 
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop"}
 
@@ -105,15 +108,17 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
     """
     imports, loading = _loading(data)
     seed %= 2**32  # more is no seed of Keras's
-    training, momentum = spec.training, batch_norm_momentum(spec, data.train_rows)
-    layers = [f"Input({data.input_shape})", *(["Rescaling(1 / 255)"] if data.has_bytes else []), "Flatten()"]
-    for index in range(len(spec.model.hidden)):
-        layers += _hidden_layer(spec.model, index, regularization, momentum)
-    layers.append(f"Dense({data.class_count})")
+    training = spec.training
+    codes = _codes(regularization)
     fit = [f"batch_size={training.batch_size}", f"epochs={training.max_epochs}"]
-    if regularization.patience is not None:
-        stopping = f"keras.callbacks.EarlyStopping(patience={regularization.patience}, restore_best_weights=True)"
-        fit.append(f"callbacks=[{stopping}]")
+    if callbacks := [callback for code in codes for callback in code.callbacks]:
+        fit.append(f"callbacks=[{', '.join(callbacks)}]")
+    optimizer = {name: argument for code in codes for name, argument in code.optimizer.items()}
+    arguments = [
+        repr(regularization.rate_in(training)),
+        *(f"{name}={argument}" for name, argument in optimizer.items()),
+    ]
+    definitions = "".join(f"\n\n{code.definitions.strip()}\n" for code in codes if code.definitions)
     return f'''\
 """{_quotable(title)}"""
 
@@ -123,14 +128,14 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
 keras.utils.set_random_seed({seed})
 rows = np.random.default_rng({seed}).permutation(len(x_train))
 train, stop = np.split(rows[:{data.train_rows + data.stop_rows}], [{data.train_rows}])
-
+{definitions and definitions + chr(10)}
 model = keras.Sequential(
     [
-{"".join(f"        keras.layers.{layer}," + chr(10) for layer in layers)}    ]
+{"".join(f"        {layer}," + chr(10) for layer in _layers(spec, data, regularization))}    ]
 )
 model.compile(
-    optimizer=keras.optimizers.{_OPTIMIZERS[training.optimizer]}({regularization.rate_in(training)!r}),
-    loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    optimizer=keras.optimizers.{_OPTIMIZERS[training.optimizer]}({", ".join(arguments)}),
+    loss={_loss(codes)},
     metrics=["accuracy"],
 )
 model.fit(
@@ -164,28 +169,54 @@ def _loading(data: ScriptData) -> tuple[str, str]:
     return f"{standard}import keras\nimport numpy as np\n{others}{gap}".removesuffix("\n"), loading
 
 
+def _codes(regularization: Regularization) -> list[Code]:
+    return [technique.code(vars(regularization)) for technique, _ in regularization.in_use]
+
+
+def _loss(codes: Sequence[Code]) -> str:
+    """Return the loss: the cross-entropy, changed by each technique that changes it."""
+    plain = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
+    return functools.reduce(lambda loss, code: code.loss.replace("{loss}", loss) if code.loss else loss, codes, plain)
+
+
+def _layers(spec: StudySpec, data: ScriptData, regularization: Regularization) -> list[str]:
+    """Return the network's layers, each an expression."""
+    layers = [f"keras.layers.Input({data.input_shape})"]
+    layers += ["keras.layers.Rescaling(1 / 255)"] if data.has_bytes else []
+    layers += [layer for code in _codes(regularization) for layer in code.input_layers]
+    layers.append("keras.layers.Flatten()")
+    momentum = batch_norm_momentum(spec, data.train_rows)
+    for index in range(len(spec.model.hidden)):
+        layers += _hidden_layer(spec.model, index, regularization, momentum)
+    return [*layers, f"keras.layers.Dense({data.class_count})"]
+
+
 def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization, momentum: float) -> list[str]:
     if not model.is_regularized(index):
         regularization = Regularization()
-    units, activation, penalty = model.hidden[index], model.activation, _penalty(regularization)
+    codes = _codes(regularization)
+    units, activation, kernel = model.hidden[index], model.activation, _kernel_arguments(codes)
     batch_norm = "BatchNormalization()" if momentum == KERAS_MOMENTUM else f"BatchNormalization(momentum={momentum!r})"
     layers = {
-        "none": [f'Dense({units}, activation="{activation}"{penalty})'],
-        "before_activation": [f"Dense({units}{penalty})", batch_norm, f'Activation("{activation}")'],
-        "after_activation": [f'Dense({units}, activation="{activation}"{penalty})', batch_norm],
-    }[regularization.batch_norm]
-    return [*layers, f"Dropout({regularization.dropout!r})"] if regularization.dropout else layers
+        "none": [f'Dense({units}, activation="{activation}"{kernel})'],
+        "before_activation": [f"Dense({units}{kernel})", batch_norm, f'Activation("{activation}")'],
+        "after_activation": [f'Dense({units}, activation="{activation}"{kernel})', batch_norm],
+    }[regularization.batch_norm_placement]
+    return [*(f"keras.layers.{layer}" for layer in layers), *(layer for code in codes for layer in code.layers_after)]
 
 
-def _penalty(regularization: Regularization) -> str:
-    l1, l2 = regularization.l1, regularization.l2
-    if l1 and l2:
-        made = f"L1L2(l1={l1!r}, l2={l2!r})"
-    elif l1 or l2:
-        made = f"L1({l1!r})" if l1 else f"L2({l2!r})"
-    else:
-        return ""
-    return f", kernel_regularizer=keras.regularizers.{made}"
+def _kernel_arguments(codes: Sequence[Code]) -> str:
+    """Return the arguments of a Dense layer for its kernel's penalties, which add up, and constraints, one by one."""
+    penalties = [code.kernel_penalty for code in codes if code.kernel_penalty]
+    constraints = [code.kernel_constraint for code in codes if code.kernel_constraint]
+    arguments = ""
+    if penalties:
+        added = " + ".join(f"{penalty}(kernel)" for penalty in penalties)
+        arguments += f", kernel_regularizer={penalties[0] if len(penalties) == 1 else f'lambda kernel: {added}'}"
+    if constraints:
+        nested = functools.reduce(lambda inner, constraint: f"{constraint}({inner})", constraints, "kernel")
+        arguments += f", kernel_constraint={constraints[0] if len(constraints) == 1 else f'lambda kernel: {nested}'}"
+    return arguments
 
 
 def _quotable(text: str) -> str:

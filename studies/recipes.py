@@ -8,13 +8,19 @@ from studies.contest import Contest
 from studies.contestants import USUAL, contestant_name
 from studies.errors import InputError
 from studies.settings import is_regularization
-from studies.space import LEARNING_RATE, PARAMETERS, Regularization, settings_to_enqueue, untuned_learning_rate
+from studies.space import (
+    LEARNING_RATE,
+    PARAMETERS,
+    Regularization,
+    searched_space,
+    settings_to_enqueue,
+    untuned_learning_rate,
+)
 from studies.spec import CONTEST, SpaceSpec, StudySpec
+from studies.techniques import TECHNIQUES
 from studies.trial import Params
 
 _PATIENCE = 2  # the course's
-_DECADES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-_RATES = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +37,13 @@ class Recipe:
             space: of the study.
             learning_rate: what `untuned_learning_rate` gives for the study.
         """
-        wanted = {"regularizer": "none", "batch_norm": "none", "dropout": "off", "patience": "off", **self.settings}
-        if space.dropout == "off" and wanted["dropout"] == "off":
-            del wanted["dropout"]
-        if space.patience == "off" and wanted["patience"] == "off":
-            del wanted["patience"]
+        wanted: dict[str, Any] = {}
+        for technique in TECHNIQUES:
+            wanted |= technique.settings_off()
+        wanted |= self.settings
+        for technique in TECHNIQUES:
+            if not technique.is_searched(space) and wanted.get(technique.key) == "off":
+                del wanted[technique.key]
         if learning_rate is not None:
             wanted[LEARNING_RATE] = learning_rate
         try:
@@ -57,12 +65,10 @@ def _course() -> Iterator[Recipe]:
 
 def _ladder() -> Iterator[Recipe]:
     """Start low and increase, each technique alone; the course's patience, so that they compare with its recipes."""
-    for regularizer in ("l1", "l2"):
-        for strength in _DECADES:
-            settings = {"regularizer": regularizer, regularizer: strength, "patience": _PATIENCE}
-            yield Recipe(name=f"{regularizer.upper()} {strength:g}", settings=settings)
-    for rate in _RATES:
-        yield Recipe(name=f"dropout {rate:g}", settings={"dropout": rate, "patience": _PATIENCE})
+    for technique in TECHNIQUES:
+        for strength in technique.strengths:
+            settings = {**technique.settings(strength), "patience": _PATIENCE}
+            yield Recipe(name=f"{technique.name} {strength:g}", settings=settings)
 
 
 DEFAULTS = "defaults"
@@ -96,7 +102,8 @@ def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[st
     """
     if not is_regularization(defaults) or spec.search.sampler == CONTEST:
         return {}
-    return {name: params for name, params in fitting(spec.search.recipes, spec.space).items() if params != defaults}
+    recipes = fitting(spec.search.recipes, searched_space(spec))
+    return {name: params for name, params in recipes.items() if params != defaults}
 
 
 def fitting(names: Sequence[str], space: SpaceSpec, learning_rate: float | None = None) -> dict[str, dict[str, Any]]:

@@ -5,23 +5,19 @@ patience exists only where its technique is on. A uniform rate would never propo
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import field, make_dataclass
+from typing import TYPE_CHECKING, Any
 
 from studies.errors import InputError
-from studies.spec import LearningRateRange, SpaceSpec, StrengthRange, StudySpec, TrainingSpec
+from studies.spec import SpaceSpec, StudySpec, TrainingSpec
+from studies.techniques import TECHNIQUES as _TECHNIQUES
+from studies.techniques import labels
+from studies.techniques.dimension import Dimension, Suggester
+from studies.techniques.technique import Technique
 from studies.trial import Params
 
-
-class Suggester(Protocol):
-    """What proposes a value for each parameter: an Optuna trial, or anything like it."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any: ...
-
-    def suggest_float(self, name: str, low: float, high: float, /, *, log: bool = False) -> float: ...
-
-    def suggest_int(self, name: str, low: int, high: int, /) -> int: ...
-
+LABELS = (*labels(), "combination")
+"""What a network can be regularized with: one technique alone, or two and more of those that don't accompany others."""
 
 LEARNING_RATE = "training.learning_rate"
 """The parameter that stands for this key of a study in a trial; users may write learning_rate for it.
@@ -29,28 +25,30 @@ LEARNING_RATE = "training.learning_rate"
 It has a name of its own because a HyperModel that uses `search.regularized` often asks for a "learning_rate" too.
 """
 
-TECHNIQUES = ("L1", "L2", "L1+L2", "dropout", "BatchNorm", "early stopping", "combination")
-"""What a network can be regularized with: one technique alone, or two and more of those before early stopping."""
+PARAMETERS = (*dict.fromkeys(name for technique in _TECHNIQUES for name in technique.parameters), LEARNING_RATE)
+"""The name of every parameter, in the order in which they are suggested."""
+
+if TYPE_CHECKING:
+
+    class _Values:
+        def __init__(self, **values: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    _values = [(technique.key, Any, field(default=technique.off)) for technique in _TECHNIQUES]
+    _values.append(("learning_rate", Any, field(default=None)))
+    _Values = make_dataclass("_Values", _values, frozen=True, kw_only=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Regularization:
-    """The regularization of one network, as Keras's layers take it.
+class Regularization(_Values):
+    """The regularization of one network: a value for each technique, by its key; what is not given is off.
 
-    Attributes:
-        l1, l2: factors of Σ|w| and Σw² of a regularized kernel in the loss; 0 means no such penalty.
-        dropout: rate in [0, 1); 0 means no Dropout layer.
-        batch_norm: none, before_activation or after_activation.
-        patience: epochs without improvement that early stopping allows; None means no early stopping.
-        learning_rate: of the optimizer, where the study searches it; None means the study's own. It is no technique.
+    Beside them it has the optimizer's `learning_rate`, which is no technique; None, unless the study searches it.
+
+    For example, `Regularization(l2=1e-4, batch_norm="before_activation", patience=3).l2` is 1e-4. Two of equal values
+    are equal, and none can be changed. Raises TypeError for a key that no technique has.
     """
-
-    l1: float = 0.0
-    l2: float = 0.0
-    dropout: float = 0.0
-    batch_norm: str = "none"
-    patience: int | None = None
-    learning_rate: float | None = None
 
     baseline = "no regularization"
     """What a gain is over, in words."""
@@ -58,14 +56,27 @@ class Regularization:
     @classmethod
     def from_params(cls, params: Params) -> "Regularization":
         """Return what a trial's parameters stand for; what is absent is off."""
-        return cls(
-            l1=params.get("l1", 0.0),
-            l2=params.get("l2", 0.0),
-            dropout=params.get("dropout", 0.0),
-            batch_norm=params.get("batch_norm", "none"),
-            patience=params.get("patience"),
-            learning_rate=params.get(LEARNING_RATE),
-        )
+        values = {technique.key: params.get(technique.key, technique.off) for technique in _TECHNIQUES}
+        return cls(**values, learning_rate=params.get(LEARNING_RATE))
+
+    def params(self, space: SpaceSpec) -> dict[str, Any]:
+        """Return the parameters of a trial that stands for it, gates included, in the order of suggestion."""
+        found: dict[str, Any] = {}
+        for technique in _TECHNIQUES:
+            found |= technique.params(vars(self), space)
+        return found if self.learning_rate is None else {**found, LEARNING_RATE: self.learning_rate}
+
+    @property
+    def in_use(self) -> tuple[tuple[Technique, Any], ...]:
+        """The techniques that are on, in their order, each with its value."""
+        values = ((technique, getattr(self, technique.key)) for technique in _TECHNIQUES)
+        return tuple((technique, value) for technique, value in values if technique.is_on(value))
+
+    @property
+    def batch_norm_placement(self) -> str:
+        """Where BatchNormalization stands: none, before_activation or after_activation."""
+        placements = (technique.batch_norm_placement(value) for technique, value in self.in_use)
+        return next((placement for placement in placements if placement != "none"), "none")
 
     def rate_in(self, training: TrainingSpec) -> float:
         """Return the learning rate that it trains with: its own, else the study's."""
@@ -73,29 +84,21 @@ class Regularization:
 
     @property
     def technique(self) -> str | None:
-        """Which of TECHNIQUES it is; early stopping may come with any of them. None for no regularization at all."""
-        penalty = "+".join(name for name, factor in (("L1", self.l1), ("L2", self.l2)) if factor)
-        others = ("dropout" if self.dropout else "", "BatchNorm" if self.batch_norm != "none" else "")
-        found = [name for name in (penalty, *others) if name]
-        if not found:
-            return None if self.patience is None else "early stopping"
-        return found[0] if len(found) == 1 else "combination"
+        """Which of LABELS it is; early stopping may come with any of them. None for no regularization at all."""
+        on = [technique for technique, _ in self.in_use]
+        alone = [technique for technique in on if not technique.accompanies] or on
+        if len({technique.gate or technique.key for technique in alone}) > 1:
+            return "combination"
+        return "+".join(technique.name for technique in alone) or None
 
     @property
     def complexity(self) -> int:
-        """How many things it needs: L1, L2, dropout, BatchNormalization and early stopping count one each."""
-        return sum(map(bool, (self.l1, self.l2, self.dropout, self.batch_norm != "none", self.patience)))
+        """How many things it needs: most techniques count one each."""
+        return sum(technique.complexity(value) for technique, value in self.in_use)
 
     def __str__(self) -> str:
         """Return it in words: "L2 0.0001, dropout 0.25, early stopping (patience 3), learning rate 0.0005"."""
-        parts = [f"{name} {factor:.3g}" for name, factor in (("L1", self.l1), ("L2", self.l2)) if factor]
-        if self.dropout:
-            parts.append(f"dropout {self.dropout:.3g}")
-        if self.batch_norm != "none":
-            parts.append(f"BatchNorm {self.batch_norm.replace('_', ' ')}")
-        if self.patience is not None:
-            parts.append(f"early stopping (patience {self.patience})")
-        parts = parts or ["no regularization"]
+        parts = [technique.words(value) for technique, value in self.in_use] or [self.baseline]
         if self.learning_rate is not None:
             parts.append(f"learning rate {self.learning_rate:.3g}")
         return ", ".join(parts)
@@ -104,28 +107,33 @@ class Regularization:
 def suggest(trial: Suggester, space: SpaceSpec) -> dict[str, Any]:
     """Ask for a value of every parameter that is active, and return them by name."""
     params: dict[str, Any] = {}
-
-    def strength(name: str, among: StrengthRange | LearningRateRange) -> None:
-        params[name] = trial.suggest_float(name, among.low, among.high, log=True)
-
-    def gate(name: str, off: bool) -> bool:
-        if off:
-            params[name] = trial.suggest_categorical(name, [False, True])
-        return bool(params.get(name, True))
-
-    params["regularizer"] = trial.suggest_categorical("regularizer", space.regularizer)
-    if params["regularizer"] in ("l1", "l1_l2"):
-        strength("l1", space.l1)
-    if params["regularizer"] in ("l2", "l1_l2"):
-        strength("l2", space.l2)
-    if space.dropout != "off" and gate("use_dropout", space.dropout.off):
-        params["dropout"] = trial.suggest_float("dropout", space.dropout.low, space.dropout.high)
-    params["batch_norm"] = trial.suggest_categorical("batch_norm", space.batch_norm)
-    if space.patience != "off" and gate("early_stopping", space.patience.off):
-        params["patience"] = trial.suggest_int("patience", int(space.patience.low), int(space.patience.high))
-    if space.learning_rate != "fixed":
-        strength(LEARNING_RATE, space.learning_rate)
+    for dimension in dimensions(space):
+        if dimension.is_active(params):
+            params[dimension.name] = dimension.suggest(trial)
     return params
+
+
+def dimensions(space: SpaceSpec) -> list[Dimension]:
+    """Return every parameter that a study's space has, each once, in the order in which they are suggested."""
+    found: dict[str, Dimension] = {}
+    for technique in _TECHNIQUES:
+        for dimension in technique.dimensions(space):
+            found.setdefault(dimension.name, dimension)
+    rates = space.learning_rate
+    if rates != "fixed":
+        found[LEARNING_RATE] = Dimension(name=LEARNING_RATE, kind="float", low=rates.low, high=rates.high, is_log=True)
+    return list(found.values())
+
+
+def searched_space(spec: StudySpec) -> SpaceSpec:
+    """Return a study's space, of a HyperModel without what `search.regularized` can't apply."""
+    return spec.space if spec.model.hypermodel is None else of_layers(spec.space)
+
+
+def of_layers(space: SpaceSpec) -> SpaceSpec:
+    """Return a space without the techniques that act on a whole network: what `search.regularized` can apply."""
+    others = [technique.key for technique in _TECHNIQUES if not technique.is_of_layers]
+    return space.model_copy(update=dict.fromkeys(others, "off")) if others else space
 
 
 def untuned_learning_rate(spec: StudySpec) -> float | None:
@@ -135,20 +143,6 @@ def untuned_learning_rate(spec: StudySpec) -> float | None:
     """
     among = spec.space.learning_rate
     return None if among == "fixed" else min(max(spec.training.learning_rate, among.low), among.high)
-
-
-PARAMETERS = (
-    "regularizer",
-    "l1",
-    "l2",
-    "use_dropout",
-    "dropout",
-    "batch_norm",
-    "early_stopping",
-    "patience",
-    LEARNING_RATE,
-)
-"""The name of every parameter, in the order in which they are suggested."""
 
 
 def short_name(parameter: str) -> str:
@@ -180,22 +174,23 @@ def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, 
     for name, value in given.items():
         if name not in params and value.lower() != "off":
             raise InputError(f"{short_name(name)}={value} has no place in this study's space beside the other settings")
-    if wanted.get("use_dropout") is False and params.get("dropout") is not None:
-        raise InputError("dropout can't be off in this study: its space has no such choice")
-    if wanted.get("early_stopping") is False and params.get("patience") is not None:
-        raise InputError("early stopping can't be off in this study: its space has no such choice")
+    for technique in _TECHNIQUES:
+        if technique.gate and wanted.get(technique.gate) is False and params.get(technique.key) is not None:
+            raise InputError(f"{technique.name} can't be off in this study: its space has no such choice")
     return {name: params[name] for name in wanted if name in params}
 
 
 def params_of(regularization: Regularization, space: SpaceSpec) -> dict[str, Any]:
     """Return the parameters of a trial that trains a regularization; raises InputError if the space doesn't have it."""
-    penalties = {name: factor for name in ("l1", "l2") if (factor := getattr(regularization, name))}
-    wanted: dict[str, Any] = {"regularizer": "_".join(penalties) or "none", **penalties}
-    if space.dropout != "off" or regularization.dropout:
-        wanted["dropout"] = regularization.dropout or "off"
-    wanted["batch_norm"] = regularization.batch_norm
-    if space.patience != "off" or regularization.patience is not None:
-        wanted["patience"] = "off" if regularization.patience is None else regularization.patience
+    wanted: dict[str, Any] = {}
+    for technique in _TECHNIQUES:
+        for name, value in technique.params(vars(regularization), space).items():
+            if value is not True and value is not False:
+                wanted[name] = value
+            elif not value and technique.is_searched(space):
+                wanted[technique.key] = "off"
+    if regularization.learning_rate is not None:
+        wanted[LEARNING_RATE] = regularization.learning_rate
     return settings_to_enqueue([f"{name}={value}" for name, value in wanted.items()], space)
 
 
@@ -306,14 +301,6 @@ class _Walk(_Chooser):
 def _with_gates(given: Mapping[str, str]) -> dict[str, Any]:
     """Add the gates that settings imply: a strength its regularizer, a rate or a patience its switch."""
     wanted: dict[str, Any] = dict(given)
-    penalties = "_".join(name for name in ("l1", "l2") if name in given)
-    if penalties:
-        wanted.setdefault("regularizer", penalties)
-    for name, switch in (("dropout", "use_dropout"), ("patience", "early_stopping")):
-        if name in given:
-            is_on = given[name].lower() != "off"
-            if wanted.setdefault(switch, is_on) is not is_on and str(wanted[switch]).lower() != str(is_on).lower():
-                raise InputError(f"{name}={given[name]} and {switch}={given[switch]} contradict each other: give one")
-            if not is_on:
-                del wanted[name]
+    for technique in _TECHNIQUES:
+        technique.imply(given, wanted)
     return wanted

@@ -3,20 +3,21 @@
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveInt,
     Strict,
+    create_model,
     model_validator,
 )
 
 from studies import objectives
+from studies.techniques import TECHNIQUES
+from studies.techniques.ranges import LearningRateRange, Section
 from studies.validation import (
     canonical,
     check_choices,
@@ -44,63 +45,13 @@ def added_later(meant_before: Any) -> dict[str, Any]:
     return {_ADDED_LATER: meant_before}
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class _Range(_Section):
-    """A range whose two ends are both included."""
-
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low must not be above high; given were low = {self.low:g} and high = {self.high:g}")
-        return self
-
-
-class StrengthRange(_Range):
-    """The strengths of a penalty, searched on a log scale, both ends included."""
-
-    low: float = Field(1e-7, gt=0, le=1e6)
-    high: float = Field(1e-2, gt=0, le=1e6)
-
-
-class DropoutRange(_Range):
-    """The rates of dropout in [0, 1), both ends included."""
-
-    low: float = Field(0.05, ge=0, lt=1)
-    high: float = Field(0.6, ge=0, lt=1)
-    off: bool = Field(True, description='whether "no dropout at all" is a choice of its own')
-
-
-class PatienceRange(_Range):
-    """Epochs without improvement after which early stopping ends a trial, both ends included."""
-
-    low: int = Field(1, ge=1, le=1_000_000)
-    high: int = Field(8, ge=1, le=1_000_000)
-    off: bool = Field(True, description='whether "train max_epochs, keep the last weights" is a choice')
-
-
-class LearningRateRange(_Range):
-    """The learning rates of the optimizer, searched on a log scale, both ends included."""
-
-    low: float = Field(1e-4, gt=0, le=1e6)
-    high: float = Field(1e-2, gt=0, le=1e6)
-
-
 CONTEST = "contest"
 """The sampler that tunes every technique alone, and the pruner that compares a trial with those of its contestant."""
 
-
-Regularizer = Literal["none", "l1", "l2", "l1_l2"]
-BatchNorm = Literal["none", "before_activation", "after_activation"]
 Recipe = Literal["course", "ladder"]
 
 
-class StudySection(_Section):
+class StudySection(Section):
     """What the study is called and what it asks."""
 
     name: Annotated[str, AfterValidator(check_name)] = Field(
@@ -109,7 +60,7 @@ class StudySection(_Section):
     question: str = Field("", max_length=2000, description="the question it is meant to answer, in words")
 
 
-class DataSpec(_Section):
+class DataSpec(Section):
     """Which data, and which parts of the training rows are held back."""
 
     source: str = Field(
@@ -139,7 +90,7 @@ class DataSpec(_Section):
         return self.train_size or n_train - sum(self.held_back(n_train))
 
 
-class ModelSpec(_Section):
+class ModelSpec(Section):
     """The network: Flatten, one Dense layer per entry of hidden, and a Dense layer of logits."""
 
     hidden: Annotated[tuple[PositiveInt, ...], Strict(False), Field(min_length=1)] = Field(
@@ -169,7 +120,7 @@ class ModelSpec(_Section):
         return self.apply_to == "all" or index == self.hidden.index(max(self.hidden))
 
 
-class TrainingSpec(_Section):
+class TrainingSpec(Section):
     """How one trial trains."""
 
     trainer: Literal["compiled", "keras"] = Field(
@@ -182,21 +133,19 @@ class TrainingSpec(_Section):
     max_epochs: PositiveInt = Field(20, description="epochs of a trial that nothing ends earlier")
 
 
-class SpaceSpec(_Section):
+if TYPE_CHECKING:
+
+    class _TechniqueKeys(Section):
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    _fields = {key: field for technique in TECHNIQUES for key, field in technique.fields().items()}
+    _TechniqueKeys = create_model("_TechniqueKeys", __base__=Section, **_fields)
+
+
+class SpaceSpec(_TechniqueKeys):
     """The regularization settings that are searched."""
 
-    regularizer: Annotated[tuple[Regularizer, ...], Strict(False), AfterValidator(check_choices)] = Field(
-        ("none", "l1", "l2", "l1_l2"), description="kernel regularizers to choose from"
-    )
-    l1: StrengthRange = Field(StrengthRange(), description="strength of L1, log scale, where there is an L1 part")
-    l2: StrengthRange = Field(StrengthRange(), description="strength of L2, log scale, where there is an L2 part")
-    dropout: DropoutRange | Literal["off"] = Field(DropoutRange(), description='dropout rate, or "off": never')
-    batch_norm: Annotated[tuple[BatchNorm, ...], Strict(False), AfterValidator(check_choices)] = Field(
-        ("none", "before_activation", "after_activation"), description="placements of BatchNormalization"
-    )
-    patience: PatienceRange | Literal["off"] = Field(
-        PatienceRange(), description='early-stopping patience in epochs, or "off": never stop early'
-    )
     learning_rate: LearningRateRange | Literal["fixed"] = Field(
         "fixed",
         description='learning rate, log scale, tuned beside the techniques, or "fixed": training.learning_rate',
@@ -204,7 +153,7 @@ class SpaceSpec(_Section):
     )
 
 
-class SearchSpec(_Section):
+class SearchSpec(Section):
     """How settings are proposed, judged and compared."""
 
     objective: Annotated[str, AfterValidator(objectives.check)] = Field(
@@ -259,7 +208,7 @@ class SearchSpec(_Section):
         return objectives.is_accuracy(self.objective)
 
 
-class ConfirmSpec(_Section):
+class ConfirmSpec(Section):
     """How the finalists are confirmed on fresh seeds."""
 
     top: int = Field(3, ge=1, le=100, description="how many of the best configurations are finalists")
@@ -268,7 +217,7 @@ class ConfirmSpec(_Section):
     )
 
 
-class BudgetSpec(_Section):
+class BudgetSpec(Section):
     """When the search ends."""
 
     trials: PositiveInt = Field(60, le=10_000_000, description="finished trials in all, over all runs of the study")
@@ -280,7 +229,7 @@ class BudgetSpec(_Section):
     )
 
 
-class StudySpec(_Section):
+class StudySpec(Section):
     """A whole study: everything that decides its results, and nothing of the machine it runs on."""
 
     study: StudySection = StudySection()
@@ -387,6 +336,7 @@ class StudySpec(_Section):
 KEPT_KEYS = (
     ("model.batch_norm_momentum",),
     ("training.trainer",),
+    *((f"space.{technique.key}",) for technique in TECHNIQUES if technique.is_added_later),
     ("search.sampler", "search.sampler_options"),
     ("search.pruner", "search.pruner_options"),
     ("search.recipes",),

@@ -5,15 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from studies.contestants import FEWEST_TOGETHER
 from studies.settings import settings_of
-from studies.space import TECHNIQUES, Regularization
+from studies.space import LABELS, Regularization
 from studies.spec import SpaceSpec
+from studies.techniques import TECHNIQUES
 
-FEWEST_TRIALS = {"L1": 5, "L2": 5, "L1+L2": 6, "dropout": 4, "BatchNorm": 2, "early stopping": 1}
-"""How many different strengths of each technique alone must have been trained before it is judged."""
-
-ALONE = tuple(technique for technique in TECHNIQUES if technique != "combination")
+ALONE = tuple(label for label in LABELS if label != "combination")
 """The techniques that can be tuned alone."""
+
+_FEWEST = {technique.name: 1 if technique.accompanies else technique.fewest_trials for technique in TECHNIQUES}
+
+FEWEST_TRIALS = {label: _FEWEST.get(label, FEWEST_TOGETHER) for label in ALONE}
+"""How many different strengths of each technique alone must have been trained before it is judged: as in a contest."""
 
 PLACEMENTS = ("before_activation", "after_activation")
 """Where BatchNormalization may stand, in the order in which answers list it."""
@@ -257,7 +261,7 @@ def _alone(trial: Trial) -> tuple[str, Attempt] | None:
         technique = settings.technique if isinstance(settings, Regularization) else None
     except (TypeError, ValueError, AttributeError):  # something else wrote them
         return None
-    if technique not in ALONE or not isinstance(settings, Regularization):
+    if technique is None or technique not in ALONE or not isinstance(settings, Regularization):
         return None
     strength = _strength(settings, technique)
     if strength is None:

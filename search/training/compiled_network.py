@@ -13,7 +13,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from search.data.splits import Rows
+from search.training.averages import Averages
 from search.training.checkpoints import Arrays
+from search.training.compiled_techniques import CompiledTechniques, SeedOf
 from search.training.optimizers import OPTIMIZERS
 from search.training.trial import Weights, evaluated_parts
 from studies.rows import RowFigures
@@ -84,6 +86,7 @@ class CompiledNetwork:
     Args:
         model, training: of the study.
         batch_norm: the placement in the regularized hidden layers.
+        techniques: those that there is no code for here.
         momentum: of BatchNormalization's moving averages, in [0, 1).
         batch_size: rows per training step.
         x: (n, features) rows, uint8 or float32.
@@ -98,6 +101,7 @@ class CompiledNetwork:
         model: ModelSpec,
         training: TrainingSpec,
         batch_norm: str,
+        techniques: CompiledTechniques,
         momentum: float,
         batch_size: int,
         x: tf.Tensor,
@@ -107,11 +111,14 @@ class CompiledNetwork:
     ) -> None:
         self._activation = _ACTIVATIONS[model.activation]
         self._batch_norm, self._momentum = batch_norm, momentum
+        self._techniques = techniques
         self._x, self._y, self._scale = x, y, scale
         self._batch_size = batch_size
         self._layers = _make_layers(model, batch_norm, x.shape[1], class_count)
         self._trainable = [variable for layer in self._layers for variable in layer.trainable]
-        self._penalized = {layer.kernel.ref() for layer in self._layers if layer.is_regularized}
+        self._kernels = [layer.kernel for layer in self._layers if layer.is_regularized]
+        self._penalized = {kernel.ref() for kernel in self._kernels}
+        self._averages = Averages(techniques.values, self._trainable)
         self._training = training
         self._optimizer = OPTIMIZERS[training.optimizer](self._trainable)
         self._l1, self._l2 = tf.Variable(0.0), tf.Variable(0.0)
@@ -130,17 +137,22 @@ class CompiledNetwork:
         return sum(function.experimental_get_tracing_count() for function in functions)
 
     def reset(
-        self, regularization: Regularization, kernels: Sequence[NDArray[Any]], dropout_seeds: Sequence[int]
+        self,
+        regularization: Regularization,
+        kernels: Sequence[NDArray[Any]],
+        dropout_seeds: Sequence[int],
+        seed_of: SeedOf,
     ) -> None:
         """Begin a trial: initial weights, no optimizer state, other hyperparameters.
 
         Args:
-            regularization: its placement of BatchNormalization is that of this network. A rate of dropout is
-                rounded to 1/65536, and at least 1/65536 of the units are kept.
+            regularization: its placement of BatchNormalization and its techniques are those of this network. A rate
+                of dropout is rounded to 1/65536, and at least 1/65536 of the units are kept.
             kernels: the initial kernel of every layer, the last one included.
             dropout_seeds: one for each hidden layer.
+            seed_of: gives the seeds of the techniques that there is no code for here.
         """
-        assert regularization.batch_norm == self._batch_norm
+        assert regularization.batch_norm_placement == self._batch_norm
         for layer, kernel in zip(self._layers, kernels, strict=True):
             layer.reset(kernel)
         self._optimizer.reset(regularization.rate_in(self._training))
@@ -149,6 +161,8 @@ class CompiledNetwork:
         self._penalty_kind.assign((regularization.l1 > 0) + 2 * (regularization.l2 > 0))
         self._kept_of_65536.assign(max(round((1 - regularization.dropout) * 2**16), 1))
         self._dropout_seeds.assign(dropout_seeds)
+        self._techniques.begin(regularization, seed_of)
+        self._averages.begin()
         self._steps = 0
 
     def train_epoch(self, order: Rows) -> float:
@@ -165,35 +179,40 @@ class CompiledNetwork:
     def evaluate(self, rows: Rows) -> RowFigures:
         """Apply the network without dropout, with BatchNormalization's moving averages."""
         losses, hits = [], []
-        for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, self._x.shape[1]):
-            loss, hit = self._compiled_evaluate(tf.constant(part.astype(np.int32)))
-            losses.append(loss.numpy())
-            hits.append(hit.numpy())
+        with self._averages.in_place():
+            for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, self._x.shape[1]):
+                loss, hit = self._compiled_evaluate(tf.constant(part.astype(np.int32)))
+                losses.append(loss.numpy())
+                hits.append(hit.numpy())
         return RowFigures(losses=np.concatenate(losses), hits=np.concatenate(hits))
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
         """Return what the network gives for some rows, (rows, classes), dropout off."""
-        logits: NDArray[np.float32] = self._logits(tf.constant(rows.astype(np.int32))).numpy()
+        with self._averages.in_place():
+            logits: NDArray[np.float32] = self._logits(tf.constant(rows.astype(np.int32))).numpy()
         return logits
 
     def penalty(self) -> float:
-        """Return what L1 and L2 add to the loss."""
-        kernels = [layer.kernel for layer in self._layers if layer.is_regularized]
-        return sum(float(_l1_penalty(self._l1, kernel) + _l2_penalty(self._l2, kernel)) for kernel in kernels)
+        """Return what L1, L2 and other penalties add to the loss."""
+        with self._averages.in_place():
+            ours = (_l1_penalty(self._l1, kernel) + _l2_penalty(self._l2, kernel) for kernel in self._kernels)
+            return sum(map(float, [*ours, *self._techniques.penalties(self._kernels)]))
 
     def get_weights(self) -> Weights:
         """Return copies of all weights, in the order of the Keras model."""
-        return [variable.numpy() for layer in self._layers for variable in layer.weights]
+        with self._averages.in_place():
+            return [variable.numpy() for layer in self._layers for variable in layer.weights]
 
     def set_weights(self, weights: Arrays) -> None:
         """Put weights back; the optimizer's state stays as it is."""
         for variable, value in zip((w for layer in self._layers for w in layer.weights), weights, strict=True):
             variable.assign(value)
+        self._averages.begin()
 
     def get_state(self) -> Weights:
-        """Return copies of the steps taken, the optimizer's state and the weights; dropout has no state."""
+        """Return copies of the steps taken, the optimizer's state and, last, the weights; dropout has no state."""
         slots = [slot.numpy() for slots in self._optimizer.slots for slot in slots]
-        return [np.array(self._steps), *slots, *self.get_weights()]
+        return [np.array(self._steps), *slots, *self._averages.training_weights(), *self.get_weights()]
 
     def set_state(self, state: Arrays) -> None:
         """Go on from what `get_state` returned."""
@@ -201,7 +220,9 @@ class CompiledNetwork:
         steps, *arrays = state
         for slot, value in zip(slots, arrays, strict=False):
             slot.assign(value)
-        self.set_weights(arrays[len(slots) :])
+        training = arrays[len(slots) :][: len(self._averages.weights)]
+        self.set_weights(arrays[len(slots) + len(training) :])
+        self._averages.set_training_weights(training)
         self._steps = int(steps)
 
     def _train_batches(self, batches: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
@@ -219,7 +240,9 @@ class CompiledNetwork:
         count = rows.shape[0]
         with tf.GradientTape() as tape:
             logits = self._logits(rows, step)
-            losses = self._losses(rows, logits)
+            losses = self._techniques.change_losses(self._losses(rows, logits), self._y, rows, logits)
+            for penalty in self._techniques.penalties(self._kernels):
+                losses += penalty
         # the gradient of the mean, without the operations that taking a mean would add to the graph
         gradients = tape.gradient(losses, self._trainable, output_gradients=tf.fill([count], np.float32(1 / count)))
         total = tf.reduce_sum(losses)
@@ -227,7 +250,9 @@ class CompiledNetwork:
             if variable.ref() in self._penalized:
                 gradients[index], penalty = self._with_penalty(gradients[index], variable.read_value())
                 total += count * penalty
-        self._optimizer.apply(gradients, step)
+        self._optimizer.apply(self._techniques.change_gradients(gradients, self._trainable), step)
+        self._techniques.constrain(self._kernels)
+        self._averages.update(step)
         return total
 
     def _with_penalty(self, gradient: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -257,6 +282,8 @@ class CompiledNetwork:
     def _logits(self, rows: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
         """Return (rows, classes); as in training where a step is given."""
         h = tf.cast(tf.gather(self._x, rows), tf.float32) * self._scale
+        if step is not None:
+            h = self._techniques.change_input(h, step)
         *hidden, last = self._layers
         for index, layer in enumerate(hidden):
             h = tf.nn.bias_add(tf.matmul(h, layer.kernel), layer.bias)
@@ -268,6 +295,7 @@ class CompiledNetwork:
             if layer.is_regularized and step is not None:
                 seed = tf.stack([self._dropout_seeds[index], tf.cast(step, tf.int64)])
                 h = h * dropout_mask(seed, h.shape, self._kept_of_65536.read_value())
+                h = self._techniques.change_activations(h, index, step)
         return tf.nn.bias_add(tf.matmul(h, last.kernel), last.bias)
 
 

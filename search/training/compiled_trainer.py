@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.data.splits import Splits
+from search.training.applied import leave_keras_alone
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.compiled_network import CompiledNetwork
+from search.training.compiled_techniques import CompiledTechniques, compiled_by_methods
 from search.training.keras_trainer import look_at_test
 from search.training.model import RegularizedNetwork
 from search.training.trainer import OnEpoch, Suggest
@@ -90,13 +92,14 @@ class CompiledTrainer:
         """Return the plain model; the same one as long as the same one is asked for."""
         if self._saved is None or self._saved[0] != regularization:
             keras.utils.clear_session()  # else Keras keeps the models of all trials before
-            model = self.builder.network(regularization)
+            model = leave_keras_alone(self.builder.network(regularization))
             model.optimizer.build(model.trainable_variables)  # else whoever loads it is warned that it has no state
             self._saved = regularization, model
         return self._saved[1]
 
     def network(self, regularization: Regularization, seed: int | None = None) -> CompiledNetwork:
-        """Return the network for one trial, at its beginning; trials with the same placement share it.
+        """Return the network for one trial, at its beginning; trials with the same placement share it,
+        and with the same techniques that it has no code of its own for.
 
         Args:
             regularization: of the trial.
@@ -106,12 +109,14 @@ class CompiledTrainer:
         if seed is not None:
             builder = builder.seeded(seed)
             kernels = builder.initial_kernels()
-        placement = regularization.batch_norm
-        if placement not in self.networks:
-            self.networks[placement] = CompiledNetwork(
+        placement, techniques = regularization.batch_norm_placement, compiled_by_methods(regularization)
+        name = "+".join((placement, *(technique.key for technique in techniques)))
+        if name not in self.networks:
+            self.networks[name] = CompiledNetwork(
                 model=self.spec.model,
                 training=self.spec.training,
                 batch_norm=placement,
+                techniques=CompiledTechniques(techniques, builder.input_shape, len(self.spec.model.hidden)),
                 momentum=self.builder.momentum,
                 batch_size=min(self.spec.training.batch_size, len(self.splits.train)),
                 x=self.x,
@@ -119,8 +124,8 @@ class CompiledTrainer:
                 class_count=self.builder.class_count,
                 scale=self.builder.scale,
             )
-        network = self.networks[placement]
-        network.reset(regularization, kernels, builder.dropout_seeds())
+        network = self.networks[name]
+        network.reset(regularization, kernels, builder.dropout_seeds(), builder.technique_seed)
         return network
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from search.data.arrays import Dataset
 from search.data.splits import make_splits
 from search.hypermodel_code import HyperModelCode
+from search.training.applied import leave_keras_alone
 from search.training.checkpoints import Arrays
 from search.training.hypermodel_trainer import HyperModelTrainer
 from search.training.model import RegularizedNetwork
@@ -21,7 +22,7 @@ def write_keras_model(
     It is compiled to report accuracy too. Raises ValueError for weights of another network, OSError where the
     file can't be written.
     """
-    model = RegularizedNetwork.of(spec, dataset, seed).network(regularization)
+    model = leave_keras_alone(RegularizedNetwork.of(spec, dataset, seed).network(regularization))
     model.set_weights(weights)
     model.optimizer.build(model.trainable_variables)  # else whoever loads it is warned that it has no state
     model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"], jit_compile=False)

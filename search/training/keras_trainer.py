@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.data.splits import Rows, Splits
+from search.training.applied import leave_keras_alone
+from search.training.averages import Averages
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.model import RegularizedNetwork
 from search.training.trainer import OnEpoch, Suggest
@@ -68,11 +70,14 @@ class KerasTrainer:
         """Write a trial's model, its optimizer's state with it; see `Trainer`."""
         network = self._network(params, self.seed)
         network.set_state(state.network)
-        network.model.save(path)
+        network.save(path)
 
     def _network(self, params: Params, seed: int) -> "KerasNetwork":
-        model = self.builder.seeded(seed).network(Regularization.from_params(params))
-        return KerasNetwork(model, self.dataset.x_train, self.dataset.y_train, self.training.batch_size)
+        regularization = Regularization.from_params(params)
+        model = self.builder.seeded(seed).network(regularization)
+        network = KerasNetwork(model, self.dataset.x_train, self.dataset.y_train, self.training.batch_size)
+        network.keep_averages(Averages(regularization.in_use, model.trainable_variables))
+        return network
 
 
 class Inputs(Protocol):
@@ -100,34 +105,62 @@ class KerasNetwork:
         self.model = model
         self.x, self.y = x, y
         self.batch_size = batch_size
+        self._averages = Averages((), ())
+        self._callbacks: list[keras.callbacks.Callback] = []
+
+    def keep_averages(self, averages: Averages) -> None:
+        """Evaluate and keep what techniques make of the weights."""
+        self._averages = averages
+        if averages.techniques:
+            self.model.steps_per_execution = 1  # the callback is called after each execution
+            steps = self.model.optimizer.iterations
+            following = keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: averages.update(steps.value - 1)
+            )
+            self._callbacks = [following]
 
     def train_epoch(self, order: Rows) -> float:
         """Call `fit` for one epoch."""
         # `fit` would shuffle with one and the same permutation every epoch, so the order is ours
         history = self.model.fit(
-            self.x[order], self.y[order], batch_size=self.batch_size, epochs=1, shuffle=False, verbose=0
+            self.x[order],
+            self.y[order],
+            batch_size=self.batch_size,
+            epochs=1,
+            shuffle=False,
+            verbose=0,
+            callbacks=self._callbacks,
         )
         return float(history.history["loss"][-1])
 
     def evaluate(self, rows: Rows) -> RowFigures:
         """Apply the model without dropout."""
-        return evaluate(self.model, self.x, self.y, rows)
+        with self._averages.in_place():
+            return evaluate(self.model, self.x, self.y, rows)
 
     def penalty(self) -> float:
         """Add up the model's regularization losses."""
-        return float(sum(float(loss) for loss in self.model.losses))
+        with self._averages.in_place():
+            return float(sum(float(loss) for loss in self.model.losses))
 
     def get_weights(self) -> Weights:
         """Return the model's weights."""
-        return list(self.model.get_weights())
+        with self._averages.in_place():
+            return list(self.model.get_weights())
 
     def set_weights(self, weights: Arrays) -> None:
         """Set the model's weights."""
         self.model.set_weights(weights)
+        self._averages.begin()
+
+    def save(self, path: Path) -> None:
+        """Write the model as it is evaluated, with the optimizer's state; raises OSError where that fails."""
+        with self._averages.in_place():
+            leave_keras_alone(self.model).save(path)
 
     def get_state(self) -> Weights:
         """Return all variables of the model, dropout's seeds among them, and of its optimizer."""
-        return [variable.value.numpy() for variable in self._variables()]
+        return [np.array(variable.numpy()) for variable in self._variables()]
 
     def set_state(self, state: Arrays) -> None:
         """Set all variables."""
@@ -135,8 +168,8 @@ class KerasNetwork:
         for variable, value in zip(self._variables(), state, strict=True):
             variable.assign(value)
 
-    def _variables(self) -> list[keras.Variable]:
-        return [*self.model.variables, *self.model.optimizer.variables]
+    def _variables(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables, *self._averages.averages]
 
 
 def look_at_test(builder: RegularizedNetwork, dataset: Dataset, task: TrialTask, weights: Arrays) -> RowFigures:

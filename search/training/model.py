@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from search.data.arrays import Dataset
 from search.seeds import derive_seed
+from search.training import applied
 from studies.batch_norm import batch_norm_momentum
 from studies.space import Regularization, suggest
 from studies.spec import ModelSpec, SpaceSpec, StudySpec, TrainingSpec
+from studies.techniques.technique import Technique
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -90,6 +92,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         layers: list[keras.Layer] = [
             keras.layers.Input(self.input_shape),
             keras.layers.Rescaling(self.scale),
+            *applied.input_layers(regularization, lambda technique: self.technique_seed(technique, -1)),
             keras.layers.Flatten(data_format="channels_last"),  # else as ~/.keras/keras.json says
         ]
         for index in range(len(self.model.hidden)):
@@ -97,8 +100,10 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         layers.append(keras.layers.Dense(self.class_count, kernel_initializer=self._initializer(-1)))
         network = keras.Sequential(layers)
         network.compile(
-            optimizer=OPTIMIZERS[self.training.optimizer](regularization.rate_in(self.training)),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            optimizer=applied.optimizer(
+                regularization, OPTIMIZERS[self.training.optimizer](regularization.rate_in(self.training))
+            ),
+            loss=applied.loss(regularization),
             # several steps a call spare Python's share of each step; XLA is slower here on a CPU
             steps_per_execution=50,
             jit_compile=False,
@@ -112,17 +117,21 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         dense = keras.layers.Dense(
             units,
             kernel_initializer=self._initializer(index),
-            kernel_regularizer=penalty(regularization),
+            kernel_regularizer=applied.penalty(regularization),
+            kernel_constraint=applied.constraint(regularization),
         )
         activation = keras.layers.Activation(self.model.activation)
-        layers = with_batch_norm(dense, activation, regularization.batch_norm, self.momentum)
-        if regularization.dropout:
-            layers.append(keras.layers.Dropout(regularization.dropout, seed=self.dropout_seeds()[index]))
-        return layers
+        layers = with_batch_norm(dense, activation, regularization.batch_norm_placement, self.momentum)
+        after = applied.layers_after(regularization, lambda technique: self.technique_seed(technique, index))
+        return [*layers, *after]
 
     def dropout_seeds(self) -> list[int]:
         """Return the seed of each hidden layer's dropout."""
         return [derive_seed(self.seed, "dropout", index) for index in range(len(self.model.hidden))]
+
+    def technique_seed(self, technique: Technique, index: int) -> int:
+        """Return the seed of a technique's draws in the hidden layer of an index; at the input, of the index -1."""
+        return derive_seed(self.seed, technique.key, index % (len(self.model.hidden) + 1))
 
     def initial_kernels(self) -> list[NDArray[Any]]:
         """Return the initial kernel, (inputs, units), of every Dense layer, the last one included."""
@@ -145,13 +154,6 @@ def with_batch_norm(
         "after_activation": [layer, activation, keras.layers.BatchNormalization(momentum=momentum)],
     }
     return placements[placement]
-
-
-def penalty(regularization: Regularization) -> keras.regularizers.Regularizer | None:
-    """Return Keras's regularizer of a kernel; None for none."""
-    if not regularization.l1 and not regularization.l2:
-        return None
-    return keras.regularizers.L1L2(l1=regularization.l1, l2=regularization.l2)
 
 
 class HyperParametersSuggester:

@@ -3,10 +3,11 @@
 import keras
 import keras_tuner
 
+from search.training import applied
 from search.training.hyperparameters import AskedHyperParameters
-from search.training.model import HyperParametersSuggester, penalty, with_batch_norm
+from search.training.model import HyperParametersSuggester, with_batch_norm
 from studies.batch_norm import KERAS_MOMENTUM
-from studies.space import Regularization, suggest
+from studies.space import Regularization, of_layers, suggest
 from studies.spec import SpaceSpec
 
 _REGULARIZERS = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regularizer")
@@ -31,7 +32,7 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
     Raises ValueError for a layer without a kernel, with a regularizer of its own, or that is built already.
     """
     space = hp.regularization if isinstance(hp, AskedHyperParameters) else SpaceSpec()
-    regularization = Regularization.from_params(suggest(HyperParametersSuggester(hp), space))
+    regularization = Regularization.from_params(suggest(HyperParametersSuggester(hp), of_layers(space)))
     momentum = getattr(hp, "batch_norm_momentum", KERAS_MOMENTUM)
     config = layer.get_config()
     kernels = [name for name in _REGULARIZERS if name in config]
@@ -43,10 +44,21 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
     if own is not None:
         raise ValueError(f"{layer.name} has a {own} of its own: leave it out, it is what is searched")
     for name in kernels:
-        setattr(layer, name, penalty(regularization))
+        setattr(layer, name, applied.penalty(regularization))
+    _constrain(layer, kernels, regularization)
     activation = keras.layers.Activation(layer.activation)
     layer.activation = keras.activations.linear
-    layers = with_batch_norm(layer, activation, regularization.batch_norm, momentum)
-    if regularization.dropout:
-        layers.append(keras.layers.Dropout(regularization.dropout))
+    layers = with_batch_norm(layer, activation, regularization.batch_norm_placement, momentum)
+    layers += applied.layers_after(regularization, lambda technique: None)
     return keras.Sequential(layers, name=f"regularized_{layer.name}")
+
+
+def _constrain(layer: keras.layers.Layer, regularizers: list[str], regularization: Regularization) -> None:
+    """Put a constraint on each kernel that has a regularizer of those names; raises ValueError for a second one."""
+    constraint = applied.constraint(regularization)
+    for name in (name.replace("regularizer", "constraint") for name in regularizers):
+        if constraint is None:
+            return
+        if getattr(layer, name) is not None:
+            raise ValueError(f"{layer.name} has a {name} of its own: leave it out, it is what is searched")
+        setattr(layer, name, constraint)

@@ -12,6 +12,7 @@ from storage.queries import TrialRecord
 from studies.settings import NamedSettings, settings_of
 from studies.space import Regularization
 from studies.spec import SpaceSpec, StudySpec
+from studies.techniques import TECHNIQUES
 
 FEWEST_TRIALS, FEWEST_COMPLETE = 25, 10
 """Complete or pruned trials, and complete ones, below which nothing is said: five at least are in the best part."""
@@ -155,6 +156,12 @@ def _codes(settings: Sequence[Regularization], space: SpaceSpec) -> dict[str, _C
     if space.learning_rate != "fixed":
         rates = [setting.learning_rate or 0.0 for setting in settings]
         columns["learning rate"] = _binned(rates, space.learning_rate.low, space.learning_rate.high, np.log)
+    for technique in TECHNIQUES:
+        if technique.is_added_later and technique.is_searched(space):
+            among = getattr(space, technique.key)
+            strengths = [getattr(setting, technique.key) for setting in settings]
+            scale = np.log if technique.is_log else np.asarray
+            columns[technique.name] = _binned(strengths, among.low, among.high, scale)
     return columns
 
 

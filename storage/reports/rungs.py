@@ -9,9 +9,10 @@ from storage.reports.content import ReportContent
 from studies.recipes import RECIPES
 from studies.settings import settings_of
 from studies.space import Regularization, untuned_learning_rate
+from studies.techniques import TECHNIQUES
 
 _FEWEST = 3  # with two there is no "too little, right, too much"
-_TECHNIQUES = {"L1": "l1", "L2": "l2", "dropout": "dropout"}
+_TECHNIQUES = {technique.name: technique.key for technique in TECHNIQUES if technique.strengths}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class Ladder:
     """The rungs of one technique, the weakest first.
 
     Attributes:
-        technique, parameter: L1 and l1, L2 and l2, or dropout for both.
+        technique, parameter: its name and its key: L1 and l1.
     """
 
     technique: str
@@ -74,7 +75,7 @@ def ladders(content: ReportContent) -> list[Ladder]:
         recipe, loss = names.get(trial.recipe or ""), formats.select_cross_entropy(trial)
         if recipe is None or loss is None:
             continue
-        technique = recipe.name.split()[0]
+        technique, _ = recipe.name.rsplit(maxsplit=1)
         strength = float(recipe.settings[_TECHNIQUES[technique]])
         found.setdefault(technique, []).append(Rung(strength=strength, cross_entropy=loss, trial=trial.number))
     return [

@@ -17,6 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from storage.queries import StudyRecord, TrialRecord
 from studies.settings import NamedSettings, settings_of
 from studies.spec import SpaceSpec
+from studies.techniques import TECHNIQUES
 from studies.trial import EpochMetrics
 
 _STATUS = {"complete": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
@@ -78,6 +79,13 @@ def _domains(space: SpaceSpec) -> list[hparams.HParam]:
         hparams.HParam("batch_norm", hparams.Discrete(list(space.batch_norm))),
         hparams.HParam("patience", hparams.IntInterval(0, patience), description="of early stopping; 0: off"),
         *rates,
+        *(
+            hparams.HParam(
+                technique.key, hparams.RealInterval(0.0, getattr(space, technique.key).high), description=off
+            )
+            for technique in TECHNIQUES
+            if technique.is_added_later and technique.is_searched(space)
+        ),
     ]
 
 
@@ -94,6 +102,11 @@ def _settings(params: Mapping[str, Any]) -> dict[str, str | float | int]:
         "batch_norm": regularization.batch_norm,
         "patience": regularization.patience or 0,
         **({} if rate is None else {"learning_rate": rate}),
+        **{
+            technique.key: getattr(regularization, technique.key)
+            for technique in TECHNIQUES
+            if technique.is_added_later and technique.key in params
+        },
     }
 
 

@@ -14,8 +14,10 @@ from studies.contestants import USUAL, contestant_name, contestant_of, fewest_tr
 from studies.errors import InputError
 from studies.recipes import contest_of, recipe_names
 from studies.space import Regularization, params_of
-from studies.spec import DropoutRange, PatienceRange, SpaceSpec, StudySpec
+from studies.spec import SpaceSpec, StudySpec
 from studies.strength_line import Line
+from studies.techniques.dropout import DropoutRange
+from studies.techniques.early_stopping import PatienceRange
 
 SPACE = SpaceSpec()
 EPOCHS = 20

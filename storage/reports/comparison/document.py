@@ -5,7 +5,7 @@ from typing import Any
 from storage.reports.comparison import need, searches, words
 from storage.reports.comparison.value import ComparedStudy, Comparison
 from storage.reports.document import answer_json
-from studies.space import TECHNIQUES
+from studies.space import LABELS
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "more_rows": {
             "sentence": need.sentence(comparison),
             "all": _change(need.change(comparison)),
-            "techniques": {name: _change(need.change(comparison, name)) for name in TECHNIQUES},
+            "techniques": {name: _change(need.change(comparison, name)) for name in LABELS},
         }
         if need.differ_in_size(comparison) and comparison.are_of_regularization
         else None,

@@ -16,8 +16,9 @@ from studies.settings import settings_of
 from studies.space import Regularization
 from studies.spec import SearchSpec
 from studies.statistics import Interval
+from studies.techniques import TECHNIQUES
 
-STRENGTHS = ("L1", "L2", "dropout")
+STRENGTHS = tuple(technique.name for technique in TECHNIQUES if technique.strengths)
 """The techniques that have a strength."""
 
 _DATA = "data"
@@ -257,7 +258,8 @@ def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
         is_alone = isinstance(settings, Regularization) and settings.technique == technique
     except (TypeError, ValueError, AttributeError):  # something else wrote them
         return None
-    return formats.number_of(params, technique.lower()) if is_alone else None
+    key = next(one.key for one in TECHNIQUES if one.name == technique)
+    return formats.number_of(params, key) if is_alone else None
 
 
 def _differences(studies: Sequence[ComparedStudy]) -> list[Difference]:

@@ -27,6 +27,7 @@ from storage.reports.figures.figure import (
     thinned,
     thinning_note,
 )
+from studies.techniques import TECHNIQUES
 
 MOST_LINES, MOST_GOOD_LINES = 160, 40
 _ROW = 64  # pixels
@@ -79,6 +80,11 @@ def _settings_rows(trials: Sequence[TrialRecord]) -> list[_Row]:
         _scale("dropout rate", "dropout", trials),
         _choices("BatchNorm", "batch_norm", ("none", "before_activation", "after_activation"), trials),
         _scale("patience (epochs)", "patience", trials),
+        *(
+            _scale(technique.name, technique.key, trials, is_log=technique.is_log)
+            for technique in TECHNIQUES
+            if technique.is_added_later
+        ),
     ]
     return [row for row in rows if row is not None]
 

@@ -1,0 +1,57 @@
+"""BatchNorm: a layer's outputs are normalized by the moments of the batch, before or after the activation."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, Strict
+
+from studies.techniques.dimension import Dimension
+from studies.techniques.technique import Technique
+from studies.validation import check_choices
+
+_Placement = Literal["none", "before_activation", "after_activation"]
+
+
+class BatchNorm(Technique):
+    """`keras.layers.BatchNormalization`; its value is where it stands."""
+
+    order, name, key = 40, "BatchNorm", "batch_norm"
+    off = "none"
+    fewest_trials = 2
+    is_added_later = False
+    has_compiled_code = True
+
+    @property
+    def gate(self) -> None:
+        """Its placement says whether it is there."""
+        return None
+
+    def fields(self) -> dict[str, tuple[Any, Any]]:
+        """Return the placements."""
+        placements = Annotated[tuple[_Placement, ...], Strict(False), AfterValidator(check_choices)]
+        default = ("none", "before_activation", "after_activation")
+        return {self.key: (placements, Field(default, description="placements of BatchNormalization"))}
+
+    def is_searched(self, space: Any) -> bool:
+        """Return whether the space has a placement."""
+        return any(map(self.is_on, space.batch_norm))
+
+    def dimensions(self, space: Any) -> tuple[Dimension, ...]:
+        """Return the placement."""
+        return (Dimension(name=self.key, kind="choice", choices=space.batch_norm),)
+
+    def words(self, value: Any) -> str:
+        """Return where it stands."""
+        return f"{self.name} {value.replace('_', ' ')}"
+
+    def params(self, values: Mapping[str, Any], space: Any) -> dict[str, Any]:
+        """Return the placement."""
+        return {self.key: values[self.key]}
+
+    def settings_off(self) -> dict[str, Any]:
+        """Return no placement."""
+        return {self.key: self.off}
+
+    def batch_norm_placement(self, value: Any) -> str:
+        """Return its value."""
+        return str(value)

@@ -1,0 +1,56 @@
+"""One parameter of a search space: what it may be, and which other parameter decides whether it is there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+
+class Suggester(Protocol):
+    """What proposes a value for each parameter: an Optuna trial, or anything like it."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any: ...
+
+    def suggest_float(self, name: str, low: float, high: float, /, *, log: bool = False) -> float: ...
+
+    def suggest_int(self, name: str, low: int, high: int, /) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dimension:
+    """One parameter as a study's space has it.
+
+    Attributes:
+        name: of the parameter, as a trial stores it.
+        kind: "float" and "int" have a range, "choice" has choices.
+        low, high: the ends of the range, both included.
+        is_log: whether a float is drawn on a log scale.
+        choices: in the order in which a study gives them; (False, True) is a switch.
+        parent: the parameter that decides whether this one is there; None: it always is.
+        parent_values: the values of the parent with which it is there.
+    """
+
+    name: str
+    kind: Literal["float", "int", "choice"]
+    low: float = 0.0
+    high: float = 0.0
+    is_log: bool = False
+    choices: tuple[Any, ...] = ()
+    parent: str | None = None
+    parent_values: tuple[Any, ...] = ()
+
+    def is_active(self, params: Mapping[str, Any]) -> bool:
+        """Return whether it is there beside the parameters that were suggested before it."""
+        return self.parent is None or params.get(self.parent) in self.parent_values
+
+    def suggest(self, trial: Suggester) -> Any:
+        """Ask for its value."""
+        if self.kind == "choice":
+            return trial.suggest_categorical(self.name, self.choices)
+        if self.kind == "int":
+            return trial.suggest_int(self.name, int(self.low), int(self.high))
+        return trial.suggest_float(self.name, self.low, self.high, log=self.is_log)
+
+
+def switch(name: str) -> Dimension:
+    """Return a parameter that is off or on."""
+    return Dimension(name=name, kind="choice", choices=(False, True))

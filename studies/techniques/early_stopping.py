@@ -1,0 +1,46 @@
+"""Early stopping: training ends when the stop loss hasn't improved for some epochs, and the best weights are kept."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from studies.techniques.ranges import GatedRange
+from studies.techniques.technique import Technique
+from studies.techniques.ways import Code
+
+
+class PatienceRange(GatedRange):
+    """Epochs without improvement after which early stopping ends a trial, both ends included."""
+
+    low: int = Field(1, ge=1, le=1_000_000)
+    high: int = Field(8, ge=1, le=1_000_000)
+    off: bool = Field(True, description='whether "train max_epochs, keep the last weights" is a choice')
+
+
+class EarlyStopping(Technique):
+    """`keras.callbacks.EarlyStopping`; the trainers count its patience themselves, epoch by epoch."""
+
+    order, name, key = 50, "early stopping", "patience"
+    among = PatienceRange
+    description = 'early-stopping patience in epochs, or "off": never stop early'
+    kind = "int"
+    off = None
+    accompanies = True
+    is_added_later = False
+    has_compiled_code = True
+
+    @property
+    def gate(self) -> str:
+        """Whether training may end early."""
+        return "early_stopping"
+
+    def words(self, value: Any) -> str:
+        """Return its patience."""
+        return f"{self.name} (patience {value})"
+
+    def code(self, values: Mapping[str, Any]) -> Code:
+        """Return Keras's callback."""
+        return Code(
+            callbacks=(f"keras.callbacks.EarlyStopping(patience={values[self.key]}, restore_best_weights=True)",)
+        )

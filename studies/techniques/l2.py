@@ -1,0 +1,18 @@
+"""L2: the sum of a kernel's squares is added to the loss, which keeps weights small."""
+
+from typing import Any
+
+from studies.techniques.penalty import KernelPenalty
+
+
+class L2(KernelPenalty):
+    """`keras.regularizers.L2`."""
+
+    order, name, key = 20, "L2", "l2"
+    description = "strength of L2, log scale, where there is an L2 part"
+
+    def kernel_penalty(self, value: Any) -> Any:
+        """Return Keras's penalty."""
+        import keras
+
+        return keras.regularizers.L1L2(l2=value)

@@ -1,0 +1,90 @@
+"""What L1 and L2 share: one choice of the regularizer, and Keras's L1L2 on the kernel."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, Strict
+
+from studies.techniques.dimension import Dimension
+from studies.techniques.ranges import Range
+from studies.techniques.technique import Technique
+from studies.techniques.ways import Code
+from studies.validation import check_choices
+
+REGULARIZER = "regularizer"
+"""The parameter that they share."""
+
+_KEYS = ("l1", "l2")
+_Regularizer = Literal["none", "l1", "l2", "l1_l2"]
+
+
+class StrengthRange(Range):
+    """The strengths of a penalty, searched on a log scale, both ends included."""
+
+    low: float = Field(1e-7, gt=0, le=1e6)
+    high: float = Field(1e-2, gt=0, le=1e6)
+
+
+class KernelPenalty(Technique):
+    """A penalty whose strength is there where the regularizer has its part."""
+
+    among = StrengthRange
+    is_log = True
+    strengths = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+    is_added_later = False
+    has_compiled_code = True
+
+    @property
+    def gate(self) -> str:
+        """The choice of the regularizer."""
+        return REGULARIZER
+
+    def fields(self) -> dict[str, tuple[Any, Any]]:
+        """Return the regularizer, and its own range."""
+        regularizers = Annotated[tuple[_Regularizer, ...], Strict(False), AfterValidator(check_choices)]
+        choices = Field(("none", "l1", "l2", "l1_l2"), description="kernel regularizers to choose from")
+        strengths = Field(StrengthRange(), description=self.description)
+        return {REGULARIZER: (regularizers, choices), self.key: (StrengthRange, strengths)}
+
+    def is_searched(self, space: Any) -> bool:
+        """Return whether any regularizer of the space has its part."""
+        return bool(self._regularizers(space))
+
+    def dimensions(self, space: Any) -> tuple[Dimension, ...]:
+        """Return the regularizer, and the strength where that has its part."""
+        regularizer = Dimension(name=REGULARIZER, kind="choice", choices=space.regularizer)
+        if not self.is_searched(space):
+            return (regularizer,)
+        return (regularizer, self._strength(getattr(space, self.key), REGULARIZER, self._regularizers(space)))
+
+    def _regularizers(self, space: Any) -> tuple[str, ...]:
+        return tuple(choice for choice in space.regularizer if self.key in choice.split("_"))
+
+    def params(self, values: Mapping[str, Any], space: Any) -> dict[str, Any]:
+        """Return the regularizer of all penalties that are on, and its own strength."""
+        regularizer = "_".join(key for key in _KEYS if values[key]) or "none"
+        return {REGULARIZER: regularizer} | ({self.key: values[self.key]} if values[self.key] else {})
+
+    def settings(self, strength: float) -> dict[str, Any]:
+        """Return it alone at a strength."""
+        return {REGULARIZER: self.key, self.key: strength}
+
+    def settings_off(self) -> dict[str, Any]:
+        """Return no regularizer."""
+        return {REGULARIZER: "none"}
+
+    def imply(self, given: Mapping[str, str], wanted: dict[str, Any]) -> None:
+        """Add the regularizer of the strengths that are given."""
+        if self.key in given:
+            wanted.setdefault(REGULARIZER, "_".join(key for key in _KEYS if key in given))
+
+    def code(self, values: Mapping[str, Any]) -> Code:
+        """Return Keras's regularizer; of both together one, which the first of them gives."""
+        on = [key for key in _KEYS if values[key]]
+        if on[0] != self.key:
+            return Code()
+        if len(on) == 2:
+            made = f"L1L2(l1={values['l1']!r}, l2={values['l2']!r})"
+        else:
+            made = f"{self.key.upper()}({values[self.key]!r})"
+        return Code(kernel_penalty=f"keras.regularizers.{made}")
