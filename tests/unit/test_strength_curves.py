@@ -256,7 +256,7 @@ def test_pruned_and_diverged_trials_are_marked_at_their_strength() -> None:
 
 def test_recipes_are_points_marked_by_their_names() -> None:
     names = [trace for trace in figures_of(few())["L1"].data if trace["mode"] == "text"]
-    assert [trace["text"] for trace in names] == [["L1 0.01"]]
+    assert [[name.strip() for name in trace["text"]] for trace in names] == [["L1 0.01"]]
     assert names[0]["x"] == [0.01]
 
 

@@ -33,7 +33,7 @@ from studies.strength_curve import Baseline, StrengthCurve
 from studies.tuning import PLACEMENTS, Attempt, position_of, shown
 
 MOST_POINTS = 300
-_STRETCH = 4  # of the range of the good values: a strength that is far too strong would flatten all others
+_STRETCH = 2  # times the way from the best value to the baseline: a strength far too strong would flatten all others
 _ROW, _GAP = 0.08, 0.05  # of the height: marks of one state below the values, and what parts them from the values
 _IDS = {"L1": "l1", "L2": "l2", "L1+L2": "l1-l2", "early stopping": "patience", "BatchNorm": "batch-norm"}
 _TITLES = {
@@ -44,6 +44,7 @@ _TITLES = {
     "BatchNorm": "placement (where BatchNorm stands)",
     "early stopping": "patience (epochs without improvement)",
 }
+_PAD = "\u00a0\u00a0"  # between a point and its name
 _LOG = ("L1", "L2", "L1+L2")
 
 
@@ -254,7 +255,7 @@ def _recipes(curve: StrengthCurve, scale: Scale, y_range: Range) -> list[dict[st
             "mode": "text",
             "x": list(map(_x, named)),
             "y": [y_range.clipped(attempt.value or 0.0) for attempt in named],
-            "text": [text(attempt.recipe, 20) for attempt in named],
+            "text": [f"{_PAD}{text(attempt.recipe, 20)}{_PAD}" for attempt in named],
             "textposition": [_name_place(attempt, curve.baseline, scale, y_range) for attempt in named],
             "textfont": {"size": 10, "color": MUTED},
             "cliponaxis": False,
