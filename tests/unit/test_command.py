@@ -60,7 +60,7 @@ def test_a_ready_study_needs_no_setting(name: str) -> None:
 
 def test_the_ready_study_that_is_nearest_comes_first() -> None:
     wide = read_study("digits").changed(study={"name": "wide"}, model={"hidden": [512]})
-    assert command_of(wide) == "regsearch run digits --name wide --trials 30 --set 'model.hidden=[512]'"
+    assert command_of(wide) == "regsearch run digits --name wide --trials 32 --set 'model.hidden=[512]'"
     of_nothing = StudySpec().changed(study={"name": "mine"}, budget={"trials": 3})
     assert asked_for(command_of(of_nothing)).model_dump() == of_nothing.model_dump()
 

@@ -110,7 +110,7 @@ def test_a_user_fixes_it_by_its_short_name() -> None:
 
 @pytest.mark.parametrize(("own", "expected"), [(1e-3, 1e-3), (0.5, 1e-2), (1e-6, 1e-4)])
 def test_a_recipe_takes_the_learning_rate_of_the_study_as_far_as_the_range_goes(own: float, expected: float) -> None:
-    spec = SPEC.changed(training={"learning_rate": own}, search={"recipes": ["course", "ladder"]})
+    spec = SPEC.changed(training={"learning_rate": own}, search={"sampler": "tpe", "recipes": ["course", "ladder"]})
     found = tried_first(spec)
     assert len(found) == len({recipe.name for recipes in RECIPES.values() for recipe in recipes})
     assert {params[LEARNING_RATE] for params in found.values()} == {expected}

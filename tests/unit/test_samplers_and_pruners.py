@@ -164,7 +164,7 @@ def test_a_trial_has_a_warm_up_that_is_counted_in_steps(train_rows: int | None, 
 
 def first_pruned(pruner: optuna.pruners.BasePruner, max_epochs: int) -> int:
     """After how many epochs the worst of ten trials is pruned."""
-    study = optuna.create_study(pruner=pruner)
+    study = optuna.create_study(pruner=pruner, study_name="one")  # Hyperband draws brackets by the name
     for _ in range(20):
         trial = study.ask()
         for epoch in range(max_epochs):
@@ -190,7 +190,9 @@ def test_nothing_is_pruned_before_the_warm_up_is_over(name: str) -> None:
 
 
 def test_a_warm_up_of_the_studys_own_wins() -> None:
-    spec = SMOKE.changed(training={"max_epochs": 15}, search={"pruner_options": {"n_warmup_steps": 7}})
+    spec = SMOKE.changed(
+        training={"max_epochs": 15}, search={"pruner": "median", "pruner_options": {"n_warmup_steps": 7}}
+    )
     assert first_pruned(make_pruner(spec, DIGITS), 15) == 8
 
 

@@ -145,7 +145,7 @@ def test_a_model_card_gives_no_verdict_on_a_technique_that_was_not_tuned() -> No
 def test_json_says_how_each_technique_was_tuned() -> None:
     found = json.loads(json.dumps(as_json(confirmed(few())), allow_nan=False))
     rows = {row["technique"]: row for row in found["confirmation"]["techniques"]}
-    assert rows["L1"] | {"trials": 1, "strengths": [0.01], "pruned": 0, "fewest": 5, "is_tuned": False} == rows["L1"]
+    assert rows["L1"] | {"trials": 1, "strengths": [0.01], "pruned": 0, "fewest": 6, "is_tuned": False} == rows["L1"]
     assert rows["L2"]["pruned"] == rows["L2"]["diverged"] == 1
     assert rows["L2"]["pruned_after"] == [1]
     assert rows["early stopping"]["is_tuned"]
@@ -179,7 +179,7 @@ def test_a_stored_study_of_an_older_version_is_not_tuned(tmp_path: Path) -> None
     result = api.load("confirmed", storage=f"sqlite:///{path}")
     report = " ".join(result.report().split())
     assert "Not tuned, and so without a verdict: L1 (1 trial at 0.01, which failed), L2 (1 trial at 0.01)" in report
-    assert "L2 no, 1 of 5 1 0.01 0 0.01" in report
+    assert "L2 no, 1 of 6 1 0.01 0 0.01" in report
     html = result.save_report(tmp_path / "report.html").read_text(encoding="utf-8")
     section = html.partition('id="techniques"')[2].partition("</section>")[0]
     assert section.count("not tuned: ") == 5
@@ -228,11 +228,11 @@ def test_a_sentence_tells_trials_strengths_pruning_and_the_best() -> None:
     search = content.answer.study.spec.search
     said = {curve.tuning.technique: sentence(curve, search) for curve in content.strength_curves}
     assert said["L1"] == (
-        "Not tuned: 1 trial at 0.01; a verdict needs 5 strengths. Best: 0.01, cross-entropy 0.47780, 0.38980 worse "
+        "Not tuned: 1 trial at 0.01; a verdict needs 6 strengths. Best: 0.01, cross-entropy 0.47780, 0.38980 worse "
         "than early stopping (patience 2)."
     )
     assert said["L2"] == (
-        "Not tuned: 2 trials at 1e-07 and 1e+06; a verdict needs 5 strengths; 1 was pruned, after 1 epoch; 1 diverged."
+        "Not tuned: 2 trials at 1e-07 and 1e+06; a verdict needs 6 strengths; 1 was pruned, after 1 epoch; 1 diverged."
     )
     assert said["dropout"] == "Not tuned: no trial."
     assert said["early stopping"] == (
@@ -364,7 +364,7 @@ def test_the_terminal_has_a_line_for_each_technique() -> None:
     table = shown.partition("Each technique alone by its strength")[2].partition("Recipes")[0]
     lines = {line.split("  ")[0].strip(): " ".join(line.split()) for line in table.splitlines()}
     assert lines["L1"] == "L1 yes 6 1e-06 to 0.01 0 3e-05 0.08160 1e-05 to 3e-05"
-    assert lines["dropout"] == "dropout no, 0 of 4 0 0"
+    assert lines["dropout"] == "dropout no, 0 of 6 0 0"
     assert lines["early stopping"] == "early stopping yes 1 2 0 2 0.08800"
 
 

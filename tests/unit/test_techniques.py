@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from studies.recipes import RECIPES
-from studies.space import LABELS, PARAMETERS, Regularization, dimensions
+from studies.space import LABELS, LEARNING_RATE, PARAMETERS, Regularization, dimensions
 from studies.spec import SpaceSpec, StudySpec
 from studies.techniques import TECHNIQUES, check
 from studies.techniques.early_stopping import EarlyStopping
@@ -33,7 +33,7 @@ def test_the_five_techniques_are_found_in_their_order() -> None:
 
 def test_the_parameters_are_those_that_stored_trials_have() -> None:
     first = ("regularizer", "l1", "l2", "use_dropout", "dropout", "batch_norm", "early_stopping", "patience")
-    assert first == PARAMETERS
+    assert (*first, LEARNING_RATE) == PARAMETERS
     assert tuple(dimension.name for dimension in dimensions(SpaceSpec())) == first
     assert list(SpaceSpec.model_fields)[:6] == ["regularizer", "l1", "l2", "dropout", "batch_norm", "patience"]
 

@@ -67,12 +67,12 @@ def test_trials_with_and_without_early_stopping_count_to_the_technique() -> None
 def test_a_technique_is_tuned_by_its_different_trained_strengths() -> None:
     pruned = Tried(number=9, params=l1(1e-6), state="pruned", metrics={"epochs": 3})
     failed = Tried(number=10, params=l1(1e-1), state="failed", metrics={}, reason="diverged at epoch 0")
-    repeated = [*trials_of([1e-5, 1e-4, 1e-4, 1e-3]), pruned]
+    repeated = [*trials_of([1e-5, 1e-4, 1e-4, 3e-4, 1e-3]), pruned]
     assert not tuned(*repeated)["L1"].is_tuned
     assert not tuned(*repeated, failed)["L1"].is_tuned, "what failed is no trained strength"
     found = tuned(*repeated, Tried(number=11, params=l1(1e-2), value=0.4), failed)["L1"]
     assert found.is_tuned
-    assert (found.trials, len(found.complete), len(found.pruned), len(found.failed)) == (7, 5, 1, 1)
+    assert (found.trials, len(found.complete), len(found.pruned), len(found.failed)) == (8, 6, 1, 1)
     assert found.pruned_after == (3,)
     assert [attempt.has_diverged for attempt in found.failed] == [True]
     assert found.best is not None
@@ -87,7 +87,7 @@ def test_a_technique_is_tuned_by_its_different_trained_strengths() -> None:
         ([0.01, 1e-7], "not tuned: 2 trials at 1e-07 and 0.01"),
         ([0.01, 0.01], "not tuned: 2 trials at 0.01"),
         ([1e-5, 0.01, 1e-7], "not tuned: 3 trials from 1e-07 to 0.01"),
-        ([1e-6, 1e-5, 1e-4, 1e-3, 1e-2], "tuned: 5 trials from 1e-06 to 0.01"),
+        ([1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 1e-2], "tuned: 6 trials from 1e-06 to 0.01"),
     ],
 )
 def test_the_tuning_is_told_in_words(strengths: list[float], words: str) -> None:
