@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from studies.contestants import FEWEST, USUAL, Strengths, contestant_of, fewest_trials, strengths_of
+from studies.contestants import FEWEST, FEWEST_RATES, USUAL, Strengths, contestant_of, fewest_trials, strengths_of
 from studies.errors import InputError
 from studies.space import Regularization, params_of
 from studies.spec import SpaceSpec
@@ -25,6 +25,7 @@ from studies.techniques import TECHNIQUES
 from studies.techniques.ranges import Range
 
 _PENALTIES = ("l1", "l2")
+_RATES = (0.15, 0.5, 0.85)  # positions in the range of learning rates, beside the usual one
 _OWN_GRID = 3  # as many recipes of one technique are its grid
 _PARTS = (1, 0.3, 0.1)  # of a technique's own best strength, where several are tuned together
 _PATIENCE = 0.4  # of max_epochs: less harms where an epoch has few steps, more takes time and gains nothing
@@ -62,6 +63,7 @@ class Contest:
         max_epochs: of a trial.
         recipes: known settings, such as the course's; their strengths belong to the grid of their contestant.
         contestants: whom the study is about, by `contestant_name`, in the order in which they take turns.
+        learning_rate: of a trial that doesn't tune it; None if the study doesn't search the learning rate.
 
     For example:
         >>> contest = Contest.of(SpaceSpec(), seed=0, max_epochs=12)
@@ -74,6 +76,7 @@ class Contest:
     max_epochs: int
     recipes: Sequence[Regularization]
     contestants: Sequence[str]
+    learning_rate: float | None = None
 
     @classmethod
     def of(
@@ -84,12 +87,20 @@ class Contest:
         max_epochs: int,
         recipes: Sequence[Regularization] = (),
         contestants: Sequence[str] = USUAL,
+        learning_rate: float | None = None,
     ) -> "Contest":
         """Return the contest of a space: its contestants are those, and its recipes those, that the space has.
 
         The recipes of a technique get the patience of all trials.
         """
-        contest = cls(space=space, seed=seed, max_epochs=max_epochs, recipes=(), contestants=tuple(contestants))
+        contest = cls(
+            space=space,
+            seed=seed,
+            max_epochs=max_epochs,
+            recipes=(),
+            contestants=tuple(contestants),
+            learning_rate=learning_rate,
+        )
         inside = tuple(filter(contest.is_inside, map(contest.as_tried, recipes)))
         there = tuple(name for name in contestants if any(map(contest.is_inside, contest._alone(name, {}))))
         return replace(contest, recipes=inside, contestants=there)
@@ -97,8 +108,23 @@ class Contest:
     @property
     def fewest(self) -> int:
         """How many trials a fair contest needs: the baselines, and the fewest of every contestant."""
-        baselines = sum(map(self.is_inside, {Regularization(), Regularization(patience=self.patience)}))
-        return baselines + sum(map(fewest_trials, self.contestants))
+        baselines = sum(map(self.is_inside, set(self._baselines)))
+        rates = 0 if self.learning_rate is None else FEWEST_RATES * (1 + len(self.contestants))
+        return baselines + sum(map(self.fewest_of, self.contestants)) + rates
+
+    def fewest_of(self, name: str) -> int:
+        """Return how many trials a contestant gets before any combination; it may have fewer points than is usual."""
+        if name == "batch_norm":
+            placements = sum(placement != "none" for placement in self.space.batch_norm)
+            return min(fewest_trials(name), placements)
+        line = self._lines.get(name)
+        is_point = line is not None and line.low == line.high
+        return 1 if is_point else fewest_trials(name)
+
+    @property
+    def _baselines(self) -> tuple[Regularization, Regularization]:
+        alone = Regularization(learning_rate=self.learning_rate)
+        return alone, self._with({})
 
     @property
     def patience(self) -> int | None:
@@ -110,7 +136,7 @@ class Contest:
     @property
     def has_baseline(self) -> bool:
         """Whether the space has no regularization, with or without early stopping."""
-        return any(map(self.is_inside, (Regularization(), Regularization(patience=self.patience))))
+        return any(map(self.is_inside, self._baselines))
 
     def is_inside(self, settings: Regularization) -> bool:
         """Return whether the space has these settings."""
@@ -138,16 +164,18 @@ class Contest:
 
     def _candidates(self, number: int, entries: Sequence[Entry]) -> Iterator[Regularization]:
         """Give settings, the most wanted first; some were tried, and some lie outside the space."""
-        yield from (Regularization(), Regularization(patience=self.patience))
+        yield from self._baselines
         groups: dict[str, list[Entry]] = {name: [] for name in (*self.contestants, "combination", "none")}
         for entry in entries:
             groups[contestant_of(entry.settings, self.contestants)].append(entry)
-        turns = sorted(self.contestants, key=lambda name: len(groups[name]) / fewest_trials(name))
+        turns = sorted(self.contestants, key=lambda name: len(groups[name]) / self.fewest_of(name))
         for name in turns:
-            if len(groups[name]) < fewest_trials(name):
+            if len(groups[name]) < self.fewest_of(name):
                 yield from self._alone(name, groups)
+        for name in (*turns, "none"):
+            yield from self._rates(groups[name], FEWEST_RATES, name)
         yield from self.recipes
-        refined = sum(len(groups[name]) - fewest_trials(name) for name in turns)
+        refined = sum(len(groups[name]) - self.fewest_of(name) for name in turns)
         if len(groups["combination"]) < 2 * (refined + 1):
             yield from self._combinations(number, groups)
         for name in turns:
@@ -156,7 +184,20 @@ class Contest:
         yield from self._patiences()
 
     def _with(self, strengths: Strengths) -> Regularization:
-        return Regularization(**strengths, patience=self.patience)
+        return Regularization(**strengths, patience=self.patience, learning_rate=self.learning_rate)
+
+    def _rates(self, entries: Sequence[Entry], fewest: int, name: str) -> Iterator[Regularization]:
+        """Give a contestant's best settings with other learning rates, until it had so many trials of them."""
+        among = self.space.learning_rate
+        best = self.best_alone(name, [entry for entry in entries if entry.settings.patience is not None])
+        others = [entry for entry in entries if entry.settings.learning_rate != self.learning_rate]
+        if among == "fixed" or best is None or len(others) >= fewest:
+            return
+        line = Line(low=among.low, high=among.high, is_log=True)
+        same = [entry for entry in entries if strengths_of(entry.settings) == strengths_of(best.settings)]
+        tried = [(float(entry.settings.learning_rate), entry.loss) for entry in same]
+        rates = line.next([line.strength(position) for position in _RATES], tried, to_the_end=True)
+        yield from (best.settings.changed(learning_rate=rate) for rate in rates)
 
     def _alone(self, name: str, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
         """Give settings of one contestant."""
@@ -171,7 +212,8 @@ class Contest:
             own = sorted(float(strengths_of(recipe)[name]) for recipe in recipes)
             is_ladder = len(own) >= _OWN_GRID
             grid = own if is_ladder else grid_with(line, own)
-            tried = [(float(strengths_of(entry.settings)[name]), entry.loss) for entry in groups.get(name, [])]
+            usual = [e for e in groups.get(name, []) if e.settings.learning_rate == self.learning_rate]
+            tried = [(float(strengths_of(entry.settings)[name]), entry.loss) for entry in usual]
             yield from (self._with({name: strength}) for strength in line.next(grid, tried, to_the_end=is_ladder))
 
     def _together(self, keys: Sequence[str], groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
@@ -198,29 +240,39 @@ class Contest:
     def best_alone(self, name: str, entries: Iterable[Entry]) -> Entry | None:
         """Return the best complete trial of one contestant; None if there is none.
 
-        That of a technique with a numeric strength is the best after averaging over neighbours (`smoothed`).
+        That of a technique with a numeric strength is the best after averaging over neighbours (`smoothed`), which
+        have the same learning rate.
         """
-        complete = [entry for entry in entries if entry.is_complete]
-        losses = [entry.loss or 0.0 for entry in complete]
-        if name in self._lines:
-            line = self._lines[name]
-            positions = [line.position(float(strengths_of(entry.settings)[name])) for entry in complete]
-            losses = smoothed(list(zip(positions, losses, strict=True)))
+        complete = sorted((e for e in entries if e.is_complete), key=lambda e: e.settings.learning_rate or 0.0)
+        losses: list[float] = []
+        for _, same_rate in itertools.groupby(complete, key=lambda entry: entry.settings.learning_rate):
+            losses += self._averaged(name, list(same_rate))
         best = min(range(len(complete)), key=losses.__getitem__, default=None)
         return None if best is None else complete[best]
+
+    def _averaged(self, name: str, complete: Sequence[Entry]) -> list[float]:
+        losses = [entry.loss or 0.0 for entry in complete]
+        if name not in self._lines:
+            return losses
+        positions = [self._lines[name].position(float(strengths_of(entry.settings)[name])) for entry in complete]
+        return smoothed(list(zip(positions, losses, strict=True)))
 
     def _combinations(self, number: int, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
         """Give combinations of what helped: of each one's best strength and half of it, then steps from the best."""
         parts = self._parts(groups)
+        alone = [best for name in self.contestants if (best := self.best_alone(name, groups[name])) is not None]
+        rate = min(alone, key=lambda entry: entry.loss or 0.0).settings.learning_rate if alone else self.learning_rate
         for size in range(2, len(parts) + 1):
             for chosen in itertools.combinations(parts, size):
                 for scale in _COMBINED:
-                    yield self._with(self._scaled({key: part[key] for part in chosen for key in part}, scale))
+                    strengths = self._scaled({key: part[key] for part in chosen for key in part}, scale)
+                    yield self._with(strengths).changed(learning_rate=rate)
         complete = sorted((e for e in groups["combination"] if e.is_complete), key=lambda entry: entry.loss or 0.0)
         random = np.random.default_rng((self.seed, zlib.crc32(b"combination"), number))
         for _ in range(_DRAWS if complete else 0):
             entry = complete[min(int(random.geometric(0.5)) - 1, len(complete) - 1)]
-            yield self._with(self._moved(strengths_of(entry.settings), random))
+            moved = self._with(self._moved(strengths_of(entry.settings), random))
+            yield moved.changed(learning_rate=entry.settings.learning_rate)
 
     def _parts(self, groups: Mapping[str, list[Entry]]) -> list[Strengths]:
         """Return the best strengths of what helped, the best first, all penalties as one; all if fewer than two did."""
@@ -256,7 +308,7 @@ class Contest:
         """Give early stopping alone with every patience: a study of nothing else tries them all."""
         if not self.contestants and self.space.patience != "off":
             patiences = range(int(self.space.patience.low), int(self.space.patience.high) + 1)
-            yield from (Regularization(patience=patience) for patience in patiences)
+            yield from (self._baselines[1].changed(patience=patience) for patience in patiences)
 
     @property
     def _lines(self) -> dict[str, Line]:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from studies.contest import Contest, Entry
-from studies.contestants import FEWEST, contestant_of, fewest_trials
+from studies.contestants import FEWEST, contestant_of
 from studies.techniques import TECHNIQUES
 
 NAMES = {technique.key: technique.name for technique in TECHNIQUES if technique.key in FEWEST}
@@ -51,4 +51,4 @@ def too_few(contest: Contest, total: int) -> list[str]:
             break
         entries.append(Entry(settings=settings, loss=1.0))
     counts = Counter(contestant_of(entry.settings, contest.contestants) for entry in entries)
-    return [name for name in contest.contestants if counts[name] < fewest_trials(name)]
+    return [name for name in contest.contestants if counts[name] < contest.fewest_of(name)]

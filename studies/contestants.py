@@ -15,6 +15,9 @@ FEWEST = {technique.key: technique.fewest_trials for technique in TECHNIQUES if 
 FEWEST_TOGETHER = 4
 """How many trials a contestant of several techniques gets before any other combination."""
 
+FEWEST_RATES = 3
+"""How many other learning rates a contestant's best settings are tried with, if a study searches them."""
+
 USUAL = (*FEWEST, "l1+l2")
 """The contestants of a study that names none."""
 

@@ -130,7 +130,12 @@ def contest_of(spec: StudySpec) -> Contest:
     except ValueError as error:
         raise InputError(f"search.contestants: {error}") from error
     contest = Contest.of(
-        spec.space, seed=spec.search.seed, max_epochs=spec.training.max_epochs, recipes=known, contestants=named
+        spec.space,
+        seed=spec.search.seed,
+        max_epochs=spec.training.max_epochs,
+        recipes=known,
+        contestants=named,
+        learning_rate=untuned_learning_rate(spec),
     )
     outside = [name for name in named if name not in contest.contestants]
     if spec.search.contestants and outside:

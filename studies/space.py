@@ -66,6 +66,10 @@ class Regularization(_Values):
             found |= technique.params(vars(self), space)
         return found if self.learning_rate is None else {**found, LEARNING_RATE: self.learning_rate}
 
+    def changed(self, **values: Any) -> "Regularization":
+        """Return another one with some values changed, by their keys."""
+        return Regularization(**{**vars(self), **values})
+
     @property
     def in_use(self) -> tuple[tuple[Technique, Any], ...]:
         """The techniques that are on, in their order, each with its value."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from search.samplers import sampler_factory
 from studies.contest import Contest, Entry
+from studies.contest_notes import notes
 from studies.contestants import USUAL, contestant_name, contestant_of, fewest_trials, is_out
 from studies.errors import InputError
 from studies.recipes import contest_of, recipe_names
@@ -195,6 +196,32 @@ def test_what_a_contest_cannot_do_is_refused_in_one_line(changes: dict[str, obje
     with pytest.raises(InputError, match=message) as error:
         sampler_factory(StudySpec().changed(**changes))  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
+
+
+def test_the_learning_rate_is_tuned_for_each_contestant_and_the_baseline() -> None:
+    study = StudySpec().changed(space={"learning_rate": {"low": 1e-4, "high": 1e-2}}, search={"recipes": []})
+    found = contest_of(study)
+
+    def loss(settings: Regularization) -> float:
+        best = 3e-3 if settings.dropout else 3e-4
+        return loss_of(settings) + 0.1 * abs(math.log10(settings.learning_rate / best))
+
+    entries = searched(found, found.fewest + 10, loss)
+    rates = {name: set() for name in (*USUAL, "none")}
+    for entry in entries[: found.fewest]:
+        rates[contestant_of(entry.settings)].add(entry.settings.learning_rate)
+        params_of(entry.settings, study.space)
+    assert all(len(of_one) == 4 for of_one in rates.values()), "the study's own, and three others"
+    best = {name: best_of(entries, name).learning_rate for name in ("dropout", "l2")}
+    assert best["dropout"] > best["l2"]
+    assert {contestant_of(entry.settings) for entry in entries[found.fewest :]} == {"combination"}
+
+
+def test_a_contestant_with_fewer_points_needs_fewer_trials() -> None:
+    space = SpaceSpec(batch_norm=("none", "before_activation"), dropout=DropoutRange(low=0.2, high=0.2))
+    found = contest(space)
+    assert (found.fewest_of("batch_norm"), found.fewest_of("dropout"), found.fewest_of("l1")) == (1, 1, 6)
+    assert notes(found, found.fewest) == []
 
 
 def test_names_of_contestants_have_one_order() -> None:
