@@ -115,8 +115,8 @@ class Contest:
     def fewest_of(self, name: str) -> int:
         """Return how many trials a contestant gets before any combination; it may have fewer points than is usual."""
         if name == "batch_norm":
-            placements = sum(placement != "none" for placement in self.space.batch_norm)
-            return min(fewest_trials(name), placements)
+            placements = [placement for placement in self.space.batch_norm if placement != "none"]
+            return min(fewest_trials(name), len(placements))
         line = self._lines.get(name)
         is_point = line is not None and line.low == line.high
         return 1 if is_point else fewest_trials(name)
