@@ -27,7 +27,7 @@ from studies.techniques.ranges import Range
 _PENALTIES = ("l1", "l2")
 _RATES = (0.15, 0.5, 0.85)  # positions in the range of learning rates, beside the usual one
 _OWN_GRID = 3  # as many recipes of one technique are its grid
-_PARTS = (1, 0.3, 0.1)  # of a technique's own best strength, where several are tuned together
+_PARTS = (0.5, 0.2, 1.0, 0.1)  # of a technique's own best strength, where several are tuned together and add up
 _PATIENCE = 0.4  # of max_epochs: less harms where an epoch has few steps, more takes time and gains nothing
 _MIDDLE = 0.4  # position of a strength before any is known
 _COMBINED = (1.0, 0.5)  # times a technique's own best strength, where it is combined
@@ -222,7 +222,8 @@ class Contest:
         if None in best.values():
             return
         numbers = [key for key in keys if key in self._lines]
-        for parts in sorted(itertools.product(_PARTS, repeat=len(numbers)), key=math.prod, reverse=True):
+        by_part = sorted(itertools.product(range(len(_PARTS)), repeat=len(numbers)), key=max)
+        for parts in ([_PARTS[index] for index in indices] for indices in by_part):
             strengths = dict(best)
             for key, part in zip(numbers, parts, strict=True):
                 strengths[key] = self._lines[key].rounded(float(best[key] or 0.0) * part)
