@@ -32,6 +32,7 @@ from storage.queries import UUID_ATTR, get_study, study_names
 from storage.sqlite import make_engine
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from storage.trained import trained
+from storage.tried import BY_SETTINGS
 from studies.trial import EPOCH_COLUMNS
 
 OF_SQLITE_ALONE = {"damage.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
@@ -54,6 +55,7 @@ BOUND: dict[str, Any] = {
     "first": 0,
     "last": 9,
     "step": 7,
+    "by_settings": BY_SETTINGS,
     "value": 0.5,
     "limit": 5,
     "begin": 24,

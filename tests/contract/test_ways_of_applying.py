@@ -110,7 +110,15 @@ class Written(Tiny):
         )
 
 
-PLAIN = {"l1": 0.0, "l2": 0.0, "dropout": 0.0, "batch_norm_placement": "none", "patience": None, "in_use": ()}
+PLAIN = {
+    "l1": 0.0,
+    "l2": 0.0,
+    "dropout": 0.0,
+    "batch_norm_placement": "none",
+    "patience": None,
+    "in_use": (),
+    "rate_in": lambda training: training.learning_rate,
+}
 
 
 def using(technique: Technique | None, value: float = 0.5) -> Any:

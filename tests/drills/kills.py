@@ -111,6 +111,10 @@ def kill_alone(tally: Tally, trainer: str, sampler: str, *, count: int, seed: in
     """
     options = ["--set", f"search.sampler={sampler}"]
     options += ["--set", "search.sampler_options={}"] if sampler != "tpe" else []
+    if sampler == "contest":  # prunes among equals, and has enough trials for combinations
+        for setting in ("search.pruner=contest", "search.pruner_options={}", 'search.recipes=["course"]'):
+            options += ["--set", setting]
+        options += ["--trials", "34"]
     generator = random.Random(seed)
     with folder_of_files() as folder, new_storage("sqlite", folder, None) as storage:
         (whole := folder / "whole").mkdir()

@@ -47,7 +47,7 @@ def test_a_search_whose_workers_and_coordinator_are_killed_at_random_loses_nothi
     assert sum(tally.phases.values()) == count
 
 
-@pytest.mark.parametrize("sampler", ["tpe"])
+@pytest.mark.parametrize("sampler", ["tpe", "contest"])
 def test_a_study_with_one_worker_killed_at_random_moments_equals_one_that_ran_through(sampler: str) -> None:
     tally = kills.Tally()
     kills.kill_alone(tally, "fake", sampler, count=3, seed=1)
