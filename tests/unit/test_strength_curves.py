@@ -373,5 +373,9 @@ def test_a_network_with_settings_of_its_own_has_no_curves() -> None:
     spec = made.spec(1).changed(model={"hypermodel": "mine.py:build", "hypermodel_sha256": "0" * 64})
     content = made.make_content(trials, spec=spec)
     assert content.strength_curves == ()
-    assert as_json(content)["strength_curves"] == []
+    found = as_json(content)
+    assert found["strength_curves"] == []
+    for said in (json.dumps({**found, "again": None}), as_text(content, 120)):
+        assert "technique" not in said
+        assert "not tuned" not in said.lower()
     assert strength_curves.section(content) is None
