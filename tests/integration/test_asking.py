@@ -19,6 +19,7 @@ from search.engines.processes import ProcessEngine
 from search.result import RunResult
 from storage.location import location_of
 from storage.store import StudyStore
+from storage.tried import BY_SETTINGS
 from studies.errors import InputError, NoResultError
 from studies.settings import settings_of
 from studies.trial import TrialTask
@@ -178,20 +179,24 @@ def test_a_space_that_changes_fails_that_trial_with_the_reason_and_the_search_go
     class Changing(AskingTrainer):
         @staticmethod
         def space(ask: Ask, task: TrialTask) -> None:
+            ask("lr", FloatDistribution(1e-4, 1e-1, log=True), 1e-3)
             ask("kind", CategoricalDistribution(["a", "b"] if task.number != 3 else ["a", "c"]), "a")
 
     result = asking(trainer=Changing, trials=6)
-    assert (result.answer.counts.complete, result.answer.counts.failed) == (5, 1)
+    assert (result.answer.counts.finished, result.answer.counts.failed) == (6, 1)
     with api.trials("smoke", storage=storage) as (_, trials):
         reason = list(trials)[3].reason
     assert reason is not None
     assert "its space is another than before: the parameter kind" in reason
+    failed = optuna.load_study(study_name="smoke", storage=storage).trials[3]
+    assert BY_SETTINGS not in failed.system_attrs  # what it asked for is the cause, not what it was given
 
 
 def test_a_range_that_changes_fails_that_trial_too(asking: Search, storage: str) -> None:
     class Growing(AskingTrainer):
         @staticmethod
         def space(ask: Ask, task: TrialTask) -> None:
+            ask("lr", FloatDistribution(1e-4, 1e-1, log=True), 1e-3)
             ask("units", IntDistribution(1, 8 if task.number != 3 else 80), 1)
 
     assert asking(trainer=Growing, trials=6).answer.counts.failed == 1
