@@ -135,7 +135,7 @@ def _count(storage: str, study: str) -> int:
 
 def _replayed(study: str, trained: list[dict], storage: str) -> int:
     """Train each trial's settings again here, one after the other; return how many gave the same bits."""
-    unpruned = ["search.pruner=none", "search.pruner_options={}"]
+    unpruned = ["search.pruner=none", "search.pruner_options={}", "search.rules=1"]  # which train settings twice
     options = {"storage": storage, "workers": 1, "confirm": False, "progress": Progress()}
     api.run(study, trials=1, settings=unpruned, **options)
     for row in trained:

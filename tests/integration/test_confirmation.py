@@ -172,12 +172,14 @@ def test_without_early_stopping_in_the_space_its_baseline_is_none(search: Search
 
 
 def test_a_configuration_that_two_trials_had_is_one_finalist(search: Search, storage: str) -> None:
-    search(settings=SMALL, confirm=False)
+    """As the rules of old allow."""
+    twice = [*SMALL, "search.rules=1"]
+    search(settings=twice, confirm=False)
     best = min(complete(storage), key=lambda trial: (trial[1], trial[0]))
     given = [f"{name}={value!r}" for name, value in best[2].items() if name in ("l1", "l2", "dropout", "patience")]
     others = [f"{name}={value}" for name, value in best[2].items() if name not in ("l1", "l2", "dropout", "patience")]
     api.enqueue("smoke", [*given, *others], storage=storage)
-    search(settings=SMALL, trials=7)
+    search(settings=twice, trials=7)
     trials = complete(storage)
     assert trials[-1][1:] == best[1:]
     assert len(roles(storage)) == len(confirmation(storage)["finalists"])
