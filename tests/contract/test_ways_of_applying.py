@@ -21,6 +21,7 @@ from search.training.compiled_trainer import CompiledTrainer
 from search.training.keras_trainer import KerasNetwork, KerasTrainer
 from search.training.model import RegularizedNetwork
 from studies.keras_script import ScriptData, keras_script
+from studies.space import Regularization
 from studies.spec import StudySpec
 from studies.techniques.technique import Technique
 from studies.techniques.ways import Code
@@ -111,13 +112,10 @@ class Written(Tiny):
 
 
 PLAIN = {
-    "l1": 0.0,
-    "l2": 0.0,
-    "dropout": 0.0,
-    "batch_norm_placement": "none",
-    "patience": None,
+    **vars(Regularization()),
     "in_use": (),
-    "rate_in": lambda training: training.learning_rate,
+    "batch_norm_placement": "none",
+    "rate_in": Regularization().rate_in,
 }
 
 

@@ -102,7 +102,7 @@ from search.training.compiled_trainer import CompiledTrainer
 from search.training.exported import write_keras_model
 from search.training.keras_trainer import KerasTrainer
 from studies.keras_script import ScriptData, keras_script
-from studies.recipes import fitting
+from studies.recipes import contest_of, fitting
 from studies.space import LABELS, PARAMETERS, Regularization, settings_to_enqueue, suggest
 from studies.spec import StudySpec, differing_keys
 from studies.trial import TrialTask
@@ -114,17 +114,23 @@ assert Regularization(max_norm=2.0).technique == "max-norm"
 assert Regularization(max_norm=2.0, smoothing=0.1).technique == "combination"
 
 # suggested, by every sampler; tried as a recipe; enqueued
-assert PARAMETERS[-4:] == ("use_max_norm", "max_norm", "use_smoothing", "smoothing")
+assert PARAMETERS[-5:-1] == ("use_max_norm", "max_norm", "use_smoothing", "smoothing")
 space = StudySpec().space
 asked = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
 proposals = [suggest(asked.ask(), space) for _ in range(20)]
 assert {proposal["use_max_norm"] for proposal in proposals} == {False, True}
 assert all(0.5 <= proposal["max_norm"] <= 4 for proposal in proposals if proposal["use_max_norm"])
-assert [hp.name for hp in hyperparameters(space).space] == list(PARAMETERS)
+assert [hp.name for hp in hyperparameters(space).space] == list(PARAMETERS[:-1])  # the learning rate is the last
 recipes = fitting(["course", "ladder"], space)
 assert recipes["max-norm 2"]["max_norm"] == 2.0
 assert recipes["none"]["use_smoothing"] is False
 assert settings_to_enqueue(["max_norm=2"], space) == {"use_max_norm": True, "max_norm": 2.0}
+
+# tuned alone in a contest
+contest = contest_of(StudySpec())
+assert {"max_norm", "smoothing"} <= set(contest.contestants)
+assert contest.best_alone("max_norm", []) is None
+assert "max-norm" in {settings.technique for settings in contest._alone("max_norm", {})}
 
 # off in a study that was stored before it was there, whose fingerprint stays
 document = json.loads(StudySpec().to_json())
