@@ -37,7 +37,7 @@ class ContestSampler(PointSampler):
         """Return the parameters of the next settings; raises SpaceExhaustedError if none are left."""
         settings = self._contest.propose(trial.number, entries_before(study, trial))
         if settings is None:
-            raise SpaceExhaustedError
+            raise SpaceExhaustedError(is_certain=False)  # settings that no contest proposes may be left
         return params_of(settings, self._contest.space)
 
 
@@ -71,7 +71,7 @@ class HyperModelContestSampler(BaseSampler):
             return None
         settings = self._contest.propose(trial.number, entries_before(study, trial))
         if settings is None:
-            raise SpaceExhaustedError
+            raise SpaceExhaustedError(is_certain=False)  # settings that no contest proposes may be left
         point = params_of(settings, self._contest.space)
         study._storage.set_trial_system_attr(trial._trial_id, _POINT_ATTR, point)
         return point
@@ -100,13 +100,17 @@ class HyperModelContestSampler(BaseSampler):
 
 
 def entries_before(study: Study, trial: FrozenTrial) -> list[Entry]:
-    """Return the trials that were begun before one, as the contest sees them."""
+    """Return the trials that were begun before one, as the contest sees them; without those whose worker was lost."""
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-    return [
-        Entry(settings=Regularization.from_params(past.params), loss=_loss(past, sign))
-        for past in study.get_trials(deepcopy=False)
-        if past.number < trial.number and past.state != TrialState.WAITING and is_regularization(past.params)
-    ]
+    found = []
+    for past in study.get_trials(deepcopy=False):
+        # a HyperModel's trial may not have asked for all that was decided for it
+        params = past.params if past.state.is_finished() else {**past.system_attrs.get(_POINT_ATTR, {}), **past.params}
+        is_known = past.number < trial.number and past.state != TrialState.WAITING and is_regularization(params)
+        loss = _loss(past, sign)
+        if is_known and (loss is not None or past.state == TrialState.RUNNING):
+            found.append(Entry(settings=Regularization.from_params(params), loss=loss))
+    return found
 
 
 def _loss(past: FrozenTrial, sign: int) -> float | None:

@@ -119,8 +119,14 @@ class ContestPruner(BasePruner):
     """
 
     def __init__(
-        self, contestants: Collection[str], n_warmup_epochs: int = WARM_UP_EPOCHS, n_peers: int = PEERS
+        self,
+        contestants: Collection[str],
+        n_warmup_epochs: int = WARM_UP_EPOCHS,
+        n_peers: int = PEERS,
+        **others: object,
     ) -> None:
+        if others:
+            raise ValueError(f"it has the options n_warmup_epochs and n_peers; given was {next(iter(others))}")
         for name, value in (("n_warmup_epochs", n_warmup_epochs), ("n_peers", n_peers)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} is a whole number from 1 on; given was {value!r}")
@@ -141,10 +147,12 @@ class ContestPruner(BasePruner):
         ]
         return is_out(_best_until(trial, step, sign), peers, self._n_peers)
 
-    def _contestant(self, trial: FrozenTrial) -> str | None:
+    def _contestant(self, trial: FrozenTrial) -> tuple[str, float | None] | None:
+        """Return whose trial it is, and its learning rate: another rate is slower or faster by nature."""
         if not is_regularization(trial.params):
             return None
-        return contestant_of(Regularization.from_params(trial.params), self._contestants)
+        settings = Regularization.from_params(trial.params)
+        return contestant_of(settings, self._contestants), settings.learning_rate
 
 
 def _best_until(trial: FrozenTrial, step: int, sign: int) -> float:

@@ -99,9 +99,15 @@ def recipes_tried(connection: Connection, uuid: str) -> set[str]:
     return set(connection.execute(_RECIPES_TRIED, {"uuid": uuid}).scalars())
 
 
+def recipe_of(connection: Connection, uuid: str, number: int) -> str | None:
+    """Return the name of the recipe whose settings a trial has; None if they are none's."""
+    name: str | None = connection.execute(_RECIPE_OF, {"uuid": uuid, "number": number}).scalar()
+    return name
+
+
 def is_recipe(connection: Connection, uuid: str, number: int) -> bool:
     """Return whether a trial has a recipe's settings."""
-    return connection.execute(_RECIPE_OF, {"uuid": uuid, "number": number}).scalar() is not None
+    return recipe_of(connection, uuid, number) is not None
 
 
 def recipes_trial_id(connection: Connection, uuid: str, study_id: int, recipe: str) -> int | None:

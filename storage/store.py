@@ -23,6 +23,7 @@ from storage.queries import DatasetInfo, StudyRecord
 from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from storage.tried import BY_SETTINGS
 from studies.errors import InputError, StorageError, one_line
+from studies.recipes import DEFAULTS
 from studies.settings import settings_of, technique_of
 from studies.spec import CONTEST, StudySpec
 from studies.trial import EpochMetrics, Outcome, Standing, Tally, TrialOutcome, TrialTask, Value, Verdict
@@ -299,8 +300,9 @@ class StudyStore:
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
     def _is_spared(self, connection: sqlalchemy.Connection, number: int) -> bool:
-        """Return whether a trial is trained to its end, come what may: a recipe that is tried before all others."""
-        return self.spec.search.sampler != CONTEST and statements.is_recipe(connection, self.study_uuid, number)
+        """Return whether a trial is trained to its end, come what may: a recipe, in a contest the defaults alone."""
+        recipe = statements.recipe_of(connection, self.study_uuid, number)
+        return recipe == DEFAULTS or (recipe is not None and self.spec.search.sampler != CONTEST)
 
     def _is_repeated(self, connection: sqlalchemy.Connection, task: TrialTask, trial_id: int) -> bool:
         """Fail a HyperModel's trial that turns out to have an earlier one's settings; return whether it has."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from studies.canonical_settings import effective_patience
 from studies.contestants import FEWEST, FEWEST_RATES, USUAL, Strengths, contestant_of, fewest_trials, strengths_of
 from studies.errors import InputError
 from studies.space import Regularization, params_of
@@ -101,7 +102,9 @@ class Contest:
             contestants=tuple(contestants),
             learning_rate=learning_rate,
         )
-        inside = tuple(filter(contest.is_inside, map(contest.as_tried, recipes)))
+        known = {key for name in contestants for key in name.split("+")}
+        asked = [recipe for recipe in recipes if strengths_of(recipe).keys() <= known]
+        inside = tuple(filter(contest.is_inside, map(contest.as_tried, asked)))
         there = tuple(name for name in contestants if any(map(contest.is_inside, contest._alone(name, {}))))
         return replace(contest, recipes=inside, contestants=there)
 
@@ -158,9 +161,16 @@ class Contest:
             number: of the trial, counted from 0.
             entries: the trials before, by number.
         """
-        tried = {entry.settings for entry in entries}
-        fresh = (settings for settings in self._candidates(number, entries) if settings not in tried)
+        tried = {self._as_trained(entry.settings) for entry in entries}
+        candidates = self._candidates(number, entries)
+        fresh = (settings for settings in candidates if self._as_trained(settings) not in tried)
         return next(filter(self.is_inside, fresh), None)
+
+    def _as_trained(self, settings: Regularization) -> Regularization:
+        """Return settings with the shortest patience that trains alike: they are equal if they train alike."""
+        if settings.patience is None:
+            return settings
+        return settings.changed(patience=effective_patience(settings.patience, self.max_epochs))
 
     def _candidates(self, number: int, entries: Sequence[Entry]) -> Iterator[Regularization]:
         """Give settings, the most wanted first; some were tried, and some lie outside the space."""
@@ -268,7 +278,8 @@ class Contest:
                 for scale in _COMBINED:
                     strengths = self._scaled({key: part[key] for part in chosen for key in part}, scale)
                     yield self._with(strengths).changed(learning_rate=rate)
-        complete = sorted((e for e in groups["combination"] if e.is_complete), key=lambda entry: entry.loss or 0.0)
+        several = (e for e in groups["combination"] if e.is_complete and len(strengths_of(e.settings)) > 1)
+        complete = sorted(several, key=lambda entry: entry.loss or 0.0)
         random = np.random.default_rng((self.seed, zlib.crc32(b"combination"), number))
         for _ in range(_DRAWS if complete else 0):
             entry = complete[min(int(random.geometric(0.5)) - 1, len(complete) - 1)]

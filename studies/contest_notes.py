@@ -24,20 +24,26 @@ def notes(contest: Contest, total: int) -> list[str]:
     """Return a line for each thing that a contest of so many trials can't decide."""
     found = []
     if not contest.contestants:
-        found.append(
-            "NOTE: this study's space has no technique to compare. Only the patience of early stopping is searched."
-        )
+        what = "nothing" if contest.patience is None else "only the patience of early stopping"
+        found.append(f"NOTE: this study has no technique to compare: {what} is searched.")
     elif len(contest.contestants) == 1:
         name = in_words(contest.contestants[0])
+        found.append(f"NOTE: this study compares {name} alone, with no other technique and no combination.")
+    if contest.contestants and not contest.has_baseline:
         found.append(
-            f"NOTE: this study's space has one technique, {name}. It is compared with no regularization, and there is "
-            "nothing to combine it with."
+            "NOTE: this study's space always has some regularization, so no technique can be compared with none. Let "
+            "every technique be off in [space] for that."
         )
     if total < contest.fewest:
         short = ", ".join(map(in_words, too_few(contest, total)))
+        verdict = (
+            f"These techniques get fewer than they need, and so no verdict: {short}."
+            if short
+            else ("The learning rate is not tuned for all techniques.")
+        )
         found.append(
-            f"WARNING: {total} trials are {contest.fewest - total} too few for a fair contest. These techniques get "
-            f"fewer than they need, and so no verdict: {short}. `--trials {contest.fewest}` is enough for all."
+            f"WARNING: {total} trials are {contest.fewest - total} too few for a fair contest. {verdict} "
+            f"`--trials {contest.fewest}` is enough for all."
         )
     return found
 

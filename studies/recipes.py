@@ -19,6 +19,7 @@ from studies.space import (
 from studies.spec import CONTEST, SpaceSpec, StudySpec
 from studies.techniques import TECHNIQUES
 from studies.trial import Params
+from studies.validation import check_choices
 
 _PATIENCE = 2  # the course's
 
@@ -126,7 +127,7 @@ def contest_of(spec: StudySpec) -> Contest:
     fitted = fitting(spec.search.recipes, spec.space, untuned_learning_rate(spec))
     known = [Regularization.from_params(params) for params in fitted.values()]
     try:
-        named = tuple(map(contestant_name, spec.search.contestants or USUAL))
+        named = check_choices(tuple(map(contestant_name, spec.search.contestants or USUAL)))
     except ValueError as error:
         raise InputError(f"search.contestants: {error}") from error
     contest = Contest.of(

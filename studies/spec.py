@@ -181,8 +181,8 @@ class SearchSpec(Section):
     )
     recipes: Annotated[tuple[Recipe, ...], Strict(False)] = Field(
         ("course",),
-        description="known settings that are tried first: course, ladder, both, or none; of a HyperModel, unless none, "
-        "its defaults",
+        description="known settings that are tried, too: course, ladder, both, or none; another sampler than contest "
+        "tries them first; of a HyperModel its defaults",
     )
     contestants: Annotated[tuple[str, ...], Strict(False), AfterValidator(check_choices)] | None = Field(
         None,

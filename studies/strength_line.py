@@ -10,7 +10,7 @@ BANDWIDTH = 0.07
 
 _GRID = (0.1, 0.3, 0.5, 0.7, 0.9)  # positions in a range, from low to high
 _SPACING = (0.06, 0.03, 0.015, 0.007)  # of a range: how near to a tried strength another one may lie, coarse first
-_TOO_STRONG = 1.15  # times the best loss
+_TOO_STRONG = 0.15  # of the best loss's size: so much worse than it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,8 @@ class Line:
         points = sorted(((self.position(strength), loss) for strength, loss in tried), key=lambda point: point[0])
         known = [(position, loss) for position, loss in points if loss is not None and math.isfinite(loss)]
         best_loss, best = min(zip(smoothed(known), (at for at, _ in known), strict=True), default=(math.inf, 0.0))
-        too_strong = [at for at, loss in points if at > best and loss is not None and loss > _TOO_STRONG * best_loss]
+        limit_loss = best_loss + _TOO_STRONG * abs(best_loss)  # an accuracy stands here as its negative
+        too_strong = [at for at, loss in points if at > best and loss is not None and loss > limit_loss]
         limit = math.inf if to_the_end else min(too_strong, default=math.inf)
         for strength in grid:
             at = self.position(strength)

@@ -122,8 +122,8 @@ class Tuning:
 
     @property
     def trained(self) -> tuple[Strength, ...]:
-        """The different strengths of complete and pruned trials, the smallest first; they count for `fewest`."""
-        return _different(attempt for attempt in self.attempts if attempt.state != "failed")
+        """The different strengths that count for `fewest`, the smallest first; one that diverges is too strong."""
+        return _different(attempt for attempt in self.attempts if attempt.state != "failed" or attempt.has_diverged)
 
     @property
     def complete(self) -> tuple[Attempt, ...]:
@@ -220,9 +220,19 @@ def points_alone(space: SpaceSpec, technique: str) -> float:
         kind, own = "dropout", 0 if dropout == "off" or not dropout.high else _points(dropout.low, dropout.high)
     elif technique == "BatchNorm":
         kind, own = "BatchNorm", sum(placement != "none" for placement in space.batch_norm)
+    elif technique == "early stopping":
+        kind, own = technique, 0 if patience == "off" else patience.high - patience.low + 1
     else:
-        kind, own = "early stopping", 0 if patience == "off" else patience.high - patience.low + 1
+        kind, own = technique, _points_of_added(space, technique)
     return own if all(can_be_off for other, can_be_off in without.items() if other != kind) else 0
+
+
+def _points_of_added(space: SpaceSpec, name: str) -> float:
+    technique = next(one for one in TECHNIQUES if one.name == name)
+    if not technique.is_searched(space):
+        return 0
+    among = getattr(space, technique.key)
+    return _points(among.low, among.high)
 
 
 def position_of(strength: Strength) -> float:
@@ -283,13 +293,8 @@ def _strength(regularization: Regularization, technique: str) -> Strength | None
     """Return the strength of a technique that is alone; None for a value that is none."""
     if technique == "BatchNorm":
         return regularization.batch_norm if regularization.batch_norm in PLACEMENTS else None
-    numbers = {
-        "L1": (regularization.l1,),
-        "L2": (regularization.l2,),
-        "L1+L2": (regularization.l1, regularization.l2),
-        "dropout": (regularization.dropout,),
-        "early stopping": (regularization.patience,),
-    }[technique]
+    names = technique.split("+")
+    numbers = [getattr(regularization, one.key) for one in TECHNIQUES if one.name in names]
     found = [float(number) for number in numbers if isinstance(number, int | float) and 0 < number < math.inf]
     if len(found) < len(numbers):
         return None

@@ -93,6 +93,23 @@ def test_a_strength_that_still_runs_stops_nothing() -> None:
     assert next(line.next(grid, [(1e-6, 1.0), (1e-5, 1.1)])) == 1e-4
 
 
+def test_an_accuracy_increases_strengths_too() -> None:
+    """It stands in a contest as its negative."""
+    entries = searched(contest(), 30, lambda settings: -0.95 + 0.001 * bool(settings.l1))
+    assert max(entry.settings.l1 for entry in entries) == 3.2e-3
+
+
+def test_settings_that_train_alike_are_proposed_once() -> None:
+    entries = searched(contest(max_epochs=1), 12)
+    assert [e.settings.patience for e in entries if contestant_of(e.settings) == "none"] == [None]
+
+
+def test_contestants_limit_recipes_and_combinations() -> None:
+    study = StudySpec().changed(search={"contestants": ["dropout"], "recipes": ["course", "ladder"]})
+    names = {contestant_of(entry.settings) for entry in searched(contest_of(study), 40)}
+    assert names == {"none", "dropout"}
+
+
 def test_combinations_are_built_from_what_helped() -> None:
     entries = searched(contest(), 60)
     combined = [e.settings for e in entries if contestant_of(e.settings) == "combination"]
@@ -181,6 +198,7 @@ def test_named_contestants_may_be_several_techniques_together() -> None:
     [
         ({"search": {"contestants": ["l3"]}}, "search.contestants: a contestant is one of l1, l2, .*given was 'l3'"),
         ({"search": {"contestants": ["l1+l1"]}}, "has each technique once"),
+        ({"search": {"contestants": ["l1+l2", "l2+l1"]}}, "search.contestants: .*none of them twice"),
         (
             {"search": {"contestants": ["l1"]}, "space": {"regularizer": ["none", "l2"]}},
             "search.contestants has l1, which this study's space can't try",

@@ -25,7 +25,7 @@ def test_a_budget_too_small_says_how_many_trials_are_missing_and_who_gets_no_ver
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        ({"regularizer": ["none", "l2"], "dropout": "off", "batch_norm": ["none"]}, "one technique, L2"),
+        ({"regularizer": ["none", "l2"], "dropout": "off", "batch_norm": ["none"]}, "compares L2 alone"),
         ({"regularizer": ["none"], "dropout": "off", "batch_norm": ["none"]}, "no technique to compare"),
     ],
 )

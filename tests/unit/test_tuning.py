@@ -69,7 +69,9 @@ def test_a_technique_is_tuned_by_its_different_trained_strengths() -> None:
     failed = Tried(number=10, params=l1(1e-1), state="failed", metrics={}, reason="diverged at epoch 0")
     repeated = [*trials_of([1e-5, 1e-4, 1e-4, 3e-4, 1e-3]), pruned]
     assert not tuned(*repeated)["L1"].is_tuned
-    assert not tuned(*repeated, failed)["L1"].is_tuned, "what failed is no trained strength"
+    lost = Tried(number=10, params=l1(1e-1), state="failed", metrics={}, reason="its worker ended")
+    assert not tuned(*repeated, lost)["L1"].is_tuned, "what failed otherwise is no trained strength"
+    assert tuned(*repeated, failed)["L1"].is_tuned, "a strength that diverges is too strong"
     found = tuned(*repeated, Tried(number=11, params=l1(1e-2), value=0.4), failed)["L1"]
     assert found.is_tuned
     assert (found.trials, len(found.complete), len(found.pruned), len(found.failed)) == (8, 6, 1, 1)

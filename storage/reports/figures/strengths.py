@@ -48,6 +48,10 @@ _PAD = "\u00a0\u00a0"  # between a point and its name
 _LOG = ("L1", "L2", "L1+L2")
 
 
+def _title(technique: str) -> str:
+    return _TITLES.get(technique, f"strength of {technique}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scale:
     """The horizontal axis of a panel.
@@ -111,7 +115,7 @@ def _figure(curve: StrengthCurve, spec: StudySpec, y_range: Range | None, rows: 
     data += [_strip(*of_state[state], state, row) for row, state in enumerate(rows)]
     return Figure(
         id=f"strength-{_IDS.get(tuning.technique, tuning.technique)}",
-        says=f"{tuning.technique} alone by {_TITLES[tuning.technique]}. {sentence(curve, spec.search)}",
+        says=f"{tuning.technique} alone by {_title(tuning.technique)}. {sentence(curve, spec.search)}",
         height=330 if y_range is not None else 150,
         caption=sentence(curve, spec.search) + note,
         data=data,
@@ -176,7 +180,7 @@ def _x_axis(curve: StrengthCurve, scale: Scale, rows: Sequence[str]) -> dict[str
         options |= {"type": "log", "exponentformat": "power", "dtick": max(1, math.ceil(decades / 6)), "tickangle": 0}
     else:
         options |= {"nticks": 8}
-    return axis(_TITLES[technique], **options)
+    return axis(_title(technique), **options)
 
 
 def _y_axes(search: SearchSpec, y_range: Range | None, rows: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The known settings that the search tried first, and what each gave."""
+"""The known settings that the search tried, and what each gave."""
 
 from storage.queries import TrialRecord
 from storage.reports import formats
