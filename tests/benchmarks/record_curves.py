@@ -1,7 +1,7 @@
 """Records learning curves that `replay.py` replays: each technique alone on a grid of strengths, and combinations.
 
 `python tests/benchmarks/record_curves.py mnist` (or `digits`) trains what is missing and goes on where it was stopped;
-`--pack` then writes `tests/benchmarks/curves/NAME.npz`. Every training runs all epochs, so that the curve of any
+`--pack` then adds it to `tests/benchmarks/curves/NAME.npz`. Every training runs all epochs, so that the curve of any
 patience, and of any pruner, can be cut from it. The product's compiled trainer trains them.
 """
 
@@ -157,7 +157,8 @@ def _record(study: str, settings: Settings, seed: int) -> None:
 def record(study: str, workers: int) -> None:
     """Train what is missing, seed by seed."""
     (WORK / study).mkdir(parents=True, exist_ok=True)
-    missing = [(s, seed) for s, seed in trainings() if not path_of(study, s, seed).exists()]
+    known = packed(study)
+    missing = [(s, seed) for s, seed in trainings() if (s, seed) not in known and not path_of(study, s, seed).exists()]
     print(f"{study}: {len(missing)} trainings to go", flush=True)
     with ProcessPoolExecutor(workers, initializer=_start, initargs=(study,)) as pool:
         futures = [pool.submit(_record, study, settings, seed) for settings, seed in missing]
@@ -167,9 +168,24 @@ def record(study: str, workers: int) -> None:
                 print(f"{study}: {done} of {len(missing)}", flush=True)
 
 
+def packed(study: str) -> dict[tuple[Settings, int], np.ndarray]:
+    """Return the curves that the committed file has, by settings and seed."""
+    path = HERE / "curves" / f"{study}.npz"
+    if not path.exists():
+        return {}
+    with np.load(path) as data:
+        columns = [data[name].tolist() for name in ("l1", "l2", "dropout", "batch_norm", "seed")]
+        curves = data["curve"]
+    keys = (((l1, l2, rate, str(placement)), seed) for l1, l2, rate, placement, seed in zip(*columns, strict=True))
+    return dict(zip(keys, curves, strict=True))
+
+
 def pack(study: str) -> None:
-    """Write what there is into one file: settings, seeds, and curves in float32."""
-    there = [(s, seed) for s, seed in trainings() if path_of(study, s, seed).exists()]
+    """Write what the file had and what was trained since into one file: settings, seeds, and curves in float32."""
+    found = packed(study)
+    paths = {(settings, seed): path_of(study, settings, seed) for settings, seed in trainings()}
+    found |= {key: np.load(path) for key, path in paths.items() if path.exists()}
+    there = sorted(found, key=lambda key: (key[1], key[0]))
     path = HERE / "curves" / f"{study}.npz"
     np.savez_compressed(
         path,
@@ -179,7 +195,7 @@ def pack(study: str) -> None:
         dropout=np.array([s[2] for s, _ in there]),
         batch_norm=np.array([s[3] for s, _ in there]),
         seed=np.array([seed for _, seed in there]),
-        curve=np.array([np.load(path_of(study, s, seed)) for s, seed in there], dtype=np.float32),
+        curve=np.array([found[key] for key in there], dtype=np.float32),
     )
     print(f"{path.name}: {len(there)} trainings, {path.stat().st_size / 1e6:.1f} MB")
 
