@@ -621,6 +621,7 @@ def test_a_connection_that_breaks_at_any_statement_is_waited_for(
     with open_for_writing(location_of(storage)) as database, database.study_lock("smoke"):
         store = StudyStore.open(database, record)
         store.spec = store.spec.changed(budget={"trials": 9})
+        store._asking = store._asks(store.spec)
         sqlalchemy.event.listen(database.engine, "before_cursor_execute", breaks)
         broken = 0
         while True:
