@@ -3,8 +3,8 @@
 `tests/contract/test_stored_studies.py` resumes them with the present code. They pin what version 14b9fba did, so they
 are made with that version alone, and never again once the rules have changed:
 
-    git worktree add /tmp/14b9fba 14b9fba
-    PYTHONPATH=/tmp/14b9fba python tests/databases/interrupt.py [STUDY]…
+    git worktree add ../old 14b9fba
+    PYTHONPATH=../old python tests/databases/interrupt.py [STUDY]…
 
 Each study leaves a folder in `tests/databases/interrupted`: the database as the interruption left it, the database
 after the same version resumed the study, and, if asked for, the checkpoint of the trial that was under way.
