@@ -9,9 +9,11 @@ from statistics import stdev
 
 from storage.finalists import Finalist
 from studies.settings import NamedSettings
+from studies.race import Drop
 from studies.space import Regularization
 from studies.statistics import Interval
 from studies.tuning import Tuning
+from studies.verdicts import Judgement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class FinalistResult:
             alike; None for that itself and for no regularization, and where none was confirmed.
         is_tied: whether on the select rows it is the best, or within a standard error of it.
         select_cross_entropies, select_accuracies: of each seed, on the select rows.
+        dropped: why a race gave it no more seeds; None if it has all of them.
     """
 
     finalist: Finalist
@@ -59,6 +62,12 @@ class FinalistResult:
     over_early_stopping: Gain | None = None
     select_cross_entropies: tuple[float, ...] = ()
     select_accuracies: tuple[float, ...] = ()
+    dropped: Drop | None = None
+
+    @property
+    def seeds(self) -> int:
+        """On how many fresh seeds it was trained."""
+        return len(self.epochs)
 
     def select_spread(self, by_accuracy: bool) -> float | None:
         """Return the standard deviation over seeds of select accuracy or cross-entropy; None for fewer than two."""
@@ -83,11 +92,24 @@ class TechniqueRow:
         technique: L1, L2, L1+L2, dropout, BatchNorm, early stopping, or combination.
         result: of the best finalist that has it and, but for early stopping, nothing else; None where there is none.
         tuning: how well the search tuned it alone; None for a combination, which is not tuned alone.
+        over_early_stopping: the verdict on it in the study's objective, with early stopping beside it, against early
+            stopping alone; None for early stopping itself, and if either was not confirmed.
+        over_baseline: the same against no regularization; None if that was not confirmed.
     """
 
     technique: str
     result: FinalistResult | None
     tuning: Tuning | None = None
+    over_early_stopping: Judgement | None = None
+    over_baseline: Judgement | None = None
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """The verdict on the technique: over early stopping alone if there is one, else over no regularization.
+
+        None if it was not tuned, or not confirmed.
+        """
+        return (self.over_early_stopping or self.over_baseline) if self.is_judged else None
 
     @property
     def is_judged(self) -> bool:
@@ -120,10 +142,18 @@ class Conclusion:
         claims_gain: whether the winner beats none beyond noise, at `level`.
         level: of the finalists' own intervals, and of the low ends of all gains in one figure together, such as
             0.95.
-        seeds: how many fresh seeds, the same for all.
+        seeds: how many fresh seeds, the same for all that no race dropped.
         select_rows, test_rows: how many rows each figure is over.
         looks: how often finalists were chosen and shown test rows; after the first they are no longer fresh.
         unfinished_looks: those of them that have begun and not ended: no figure is from them.
+        smallest_gain: the smallest gain that matters, in the objective's unit (nats per example, or share of examples).
+        smallest_gain_share: that as a share of the loss, or error rate, of early stopping alone, where the study file
+            does not give it; else None.
+        winner_over_early_stopping, winner_over_baseline: the verdicts on the winner; None for the reference itself.
+        is_race: whether the finalists ran a race, in which some get fewer seeds than others.
+        has_drawn_splits: whether each seed drew which rows train, stop and select.
+        still_improving: whether most trainings of early stopping alone (without it: of the baseline) were best in
+            their last epoch, so that training longer would tell more.
         evaluations: entries in the ledger of test looks, those of unfinished looks too.
         by_accuracy: whether the study's objective is accuracy.
     """
@@ -142,6 +172,13 @@ class Conclusion:
     evaluations: int
     by_accuracy: bool
     unfinished_looks: int = 0
+    smallest_gain: float = 0.0
+    smallest_gain_share: float | None = None
+    winner_over_early_stopping: Judgement | None = None
+    winner_over_baseline: Judgement | None = None
+    is_race: bool = False
+    has_drawn_splits: bool = False
+    still_improving: bool = False
 
     @property
     def whole_looks(self) -> int:
