@@ -71,6 +71,8 @@ class Store(Protocol):
 
     def keepers(self) -> list[int]: ...
 
+    def news(self) -> list[str]: ...
+
     def stop_requested(self) -> bool: ...
 
 
@@ -338,6 +340,15 @@ class Coordinator:
         finished = FinishedTrial(task=known, state=state, value=value, remark=remark, seconds=seconds)
         self._tally(known, value)
         self.progress.trial_finished(finished, self._best)
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        """Tell what the store decided by what ended; there may be more to do, or less."""
+        news = self.store.news()
+        for text in news:
+            self.progress.message(text)
+        if news:
+            self.progress.total_changed(self._patiently(self.store.standing).total)
 
     def _tally(self, task: TrialTask, value: float | None) -> None:
         technique = technique_of(task.params) if task.purpose == Purpose.SEARCH else None

@@ -56,6 +56,10 @@ class EventFiles(Progress):
         """Hand it on."""
         self._progress.techniques_changed(tallies)
 
+    def total_changed(self, total: int) -> None:
+        """Hand it on."""
+        self._progress.total_changed(total)
+
     def trial_began(self, task: TrialTask) -> None:
         """Hand it on."""
         self._progress.trial_began(task)

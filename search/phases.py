@@ -104,12 +104,16 @@ class Phases:
             return StopReason.TOTAL
         seeds = self.spec.confirm.seeds
         confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
-        look = self._patiently(confirmation.plan, finalists, seeds)
+        conclusion = self._patiently(read_conclusion, self.database, study)
+        unsettled = () if conclusion is None else conclusion.unsettled_drops
+        look = self._patiently(confirmation.plan, finalists, seeds, unsettled)
         if look > 1:
             self.progress.message(
                 f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known"
             )
-        reason = self._coordinate(f"confirming {study.name} on {seeds} fresh seeds", confirmation, Purpose.CONFIRM)
+        most = "up to " if self.spec.confirm.method == "race" else ""
+        what = f"confirming {study.name} on {most}{seeds} fresh seeds"
+        reason = self._coordinate(what, confirmation, Purpose.CONFIRM)
         if reason is StopReason.TOTAL:
             self._patiently(show_answer, self.database, self.store)
         return reason

@@ -52,6 +52,9 @@ class Progress:
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
         """A search has begun or one of its trials has ended; the tally of each technique, by its name."""
 
+    def total_changed(self, total: int) -> None:
+        """A race has decided; there are so many trainings in all now."""
+
     def end(self) -> None:
         """The run is over."""
 
@@ -69,6 +72,10 @@ class LineProgress(Progress):
         self.finished += 1
         if trial.task.purpose != Purpose.TEST:  # too quick to be worth a line each
             self.message(f"[{self.finished}/{self.total}] {describe(trial)}")
+
+    def total_changed(self, total: int) -> None:
+        """Count up to it from now on."""
+        self.total = total
 
 
 def describe(trial: FinishedTrial) -> str:
@@ -136,6 +143,10 @@ class LiveProgress(Progress):
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
         """Show them."""
         self._techniques = dict(tallies)
+
+    def total_changed(self, total: int) -> None:
+        """Count up to it from now on."""
+        self._total = total
 
     def _tell(self, trial: FinishedTrial) -> None:
         if trial.task.purpose != Purpose.TEST:

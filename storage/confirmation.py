@@ -1,17 +1,18 @@
 """A study's confirmation in the database, as its coordinator writes it: finalists × fresh seeds, then the test looks.
 
-Every training is planned before the first begins, and every test look waits until all are trained: nothing is chosen
-by figures that the test rows gave.
+Every test look waits until all finalists are trained: nothing is chosen by figures that the test rows gave. A race plans
+round by round, see `storage/race_rounds.py`; else every training is planned before the first begins.
 """
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import func, insert, select, update
 
+from storage import race_rounds
 from storage.finalists import Finalist
 from storage.new_study import utc_now
 from storage.store import MOST_ATTEMPTS, StudyStore
@@ -52,29 +53,42 @@ class ConfirmationStore:
         self._study = study
         self._uuid = study.study_uuid
         self._seed_of = seed_of
+        self._seeds = study.spec.confirm.seeds
+        self._news: list[str] = []
         self.waits = False
 
-    def plan(self, chosen: Sequence[Finalist], seeds: int) -> int:
-        """Enter the finalists that aren't there yet, and a training of each of all on each seed; return the look.
+    def plan(self, chosen: Sequence[Finalist], seeds: int, revived: Collection[int] = ()) -> int:
+        """Enter the finalists that aren't there yet, and the trainings that are sure by now; return the look.
 
-        What is new belongs to the look under way; to the next one, where that one has shown test rows already.
+        In a race that is its first round, else a training of each finalist on each seed. What is new belongs to the
+        look under way; to the next one, where that one has shown test rows already.
+
+        Args:
+            chosen: the finalists, as the search stands.
+            seeds: on how many a finalist is trained at most.
+            revived: indices of finalists that a race dropped, and that go on if it goes on.
         """
+        self._seeds = seeds
         with self._study.transaction() as connection:
             known = read_finalists(connection, self._uuid)
             there = {finalist.settings for finalist in known}
             new = [finalist for finalist in chosen if finalist.settings not in there]
-            trainings = connection.execute(self._of(_table, _table.c.finalist, _table.c.seed))
-            planned = {(row.finalist, row.seed) for row in trainings}
-            total = len(known) + len(new)
-            missing = [(f, s) for f in range(total) for s in range(seeds) if (f, s) not in planned]
+            trainings = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.state)
+            ).all()
+            if self._is_race:
+                rounds = race_rounds.read_rounds(connection, self._uuid)
+                missing = race_rounds.first_trainings(len(known), len(new), trainings, rounds, seeds, revived)
+            else:
+                planned = {(row.finalist, row.seed) for row in trainings}
+                total = len(known) + len(new)
+                missing = [(f, s) for f in range(total) for s in range(seeds) if (f, s) not in planned]
             look: int = connection.execute(self._of(_table, func.coalesce(func.max(_table.c.look), 1))).scalar_one()
             if missing and self._was_shown(connection, look):
                 look += 1
             for index, finalist in enumerate(new, start=len(known)):
                 connection.execute(insert(FinalistRow).values(_row_of(finalist, self._uuid, index, look)))
-            for finalist_index, seed in missing:
-                key = {"study_uuid": self._uuid, "finalist": finalist_index, "seed": seed}
-                connection.execute(insert(_table).values(look=look, attempt=0, state="waiting", **key))
+            self._enter(connection, missing, look)
             return look
 
     def standing(self) -> Standing:
@@ -166,6 +180,7 @@ class ConfirmationStore:
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
         """Record what a training or a test look gave; False where something else ended it before."""
         finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        news: list[str] = []
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False
@@ -180,10 +195,13 @@ class ConfirmationStore:
                     cross_entropy=figures.cross_entropy,
                     accuracy=figures.accuracy,
                     test_rows=figures.to_bytes(),
+                    objective=outcome.objective,
                 )
             else:
                 self._set(connection, _table, finalist, seed, state="complete", **_columns(outcome))
-            return True
+                news = self._end_round(connection)
+        self._news += news
+        return True
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
         """Record that a finalist failed for good; False where something else ended it before.
@@ -196,7 +214,9 @@ class ConfirmationStore:
             if not self._is_under_way(connection, task):
                 return False
             self._set(connection, _table, finalist, seed, state="failed", reason=reason)
-            return True
+            news = self._end_round(connection) if task.purpose == Purpose.CONFIRM else []
+        self._news += news
+        return True
 
     def lose(self, task: TrialTask) -> TrialTask | None:
         """Record that a task's worker was lost; return its next attempt, or None after the last."""
@@ -234,6 +254,32 @@ class ConfirmationStore:
     def stop_requested(self) -> bool:
         """Return whether somebody asked this run to stop."""
         return self._study.stop_requested()
+
+    def news(self) -> list[str]:
+        """Return what was decided since it was asked last, a line each."""
+        told, self._news = self._news, []
+        return told
+
+    @property
+    def _is_race(self) -> bool:
+        return self._study.spec.confirm.method == "race"
+
+    def _end_round(self, connection: sqlalchemy.Connection) -> list[str]:
+        """Decide in a race, if that was the last training of a round, and enter what is trained next; return it in words."""
+        if not self._is_race:
+            return []
+        finalists = read_finalists(connection, self._uuid)
+        found = race_rounds.end_round(connection, self._uuid, self._study.spec, finalists, self._seeds)
+        if found is None:
+            return []
+        ended, following = found
+        self._enter(connection, following, ended.look)
+        return race_rounds.told(ended, finalists, len({finalist for finalist, _ in following}))
+
+    def _enter(self, connection: sqlalchemy.Connection, trainings: Iterable[race_rounds.Training], look: int) -> None:
+        for finalist, seed in trainings:
+            key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
+            connection.execute(insert(_table).values(look=look, attempt=0, state="waiting", **key))
 
     def _was_shown(self, connection: sqlalchemy.Connection, look: int) -> bool:
         """Return whether a test look of that number has begun."""
@@ -310,4 +356,5 @@ def _row_of(finalist: Finalist, uuid: str, index: int, look: int) -> dict[str, A
 
 def _columns(outcome: TrialOutcome) -> dict[str, Any]:
     assert outcome.select_rows is not None
-    return {**outcome.columns(), "select_rows": RowFigures.from_text(outcome.select_rows).to_bytes()}
+    rows = RowFigures.from_text(outcome.select_rows).to_bytes()
+    return {**outcome.columns(), "select_rows": rows, "objective": outcome.objective}

@@ -1,5 +1,6 @@
 """Which configurations of a study are trained again on fresh seeds: the best, each technique alone, the baselines."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,13 @@ from studies.spec import CONTEST, SpaceSpec, StudySpec
 NONE = Regularization()
 
 _OF_NONE, _OF_DEFAULTS = "baseline: none", "baseline: defaults"
+STOPPING_ALONE = "baseline: early stopping alone"
+BASELINES = frozenset((_OF_NONE, _OF_DEFAULTS, STOPPING_ALONE))
+"""Roles of finalists that others are compared with."""
+
+ALONE = re.compile(r"best of .+ alone")
+"""The role of the best strength of a technique."""
+
 _PATIENCE = 2  # the course's, where no trial had early stopping alone
 
 
@@ -102,7 +110,7 @@ def _baselines_and_techniques(
         alone |= _best_of_contestants(complete, spec)
     if spec.space.patience != "off":
         untried = Regularization(patience=_PATIENCE, learning_rate=rate)
-        yield alone["early stopping"] or untried, "baseline: early stopping alone"
+        yield alone["early stopping"] or untried, STOPPING_ALONE
     for technique, regularization in alone.items():
         if regularization is not None and technique != "early stopping":
             yield regularization, "best combination" if technique == "combination" else f"best of {technique} alone"

@@ -14,7 +14,7 @@ OPTUNA_SCHEMA = "v3.2.0.a"
 """The schema of Optuna 5's tables, and the revision in its table `alembic_version`."""
 
 VERSION_TABLE = "regsearch_version"
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The newest revision in storage/migrations/versions."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -265,6 +265,10 @@ class StudyStore:
         with self.transaction() as connection:
             return statements.best_trials(connection, self._study_id, largest=largest, limit=_WEIGHTS_KEPT)
 
+    def news(self) -> list[str]:
+        """Return nothing: a search decides by its trials alone."""
+        return []
+
     def lose(self, task: TrialTask) -> TrialTask | None:
         """Record that a trial's worker was lost; return its next attempt, or None after the last."""
         if task.attempt + 1 >= MOST_ATTEMPTS:

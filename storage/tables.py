@@ -139,6 +139,7 @@ class ConfirmationRow(Base):
     seconds: Mapped[float | None]
     weights_sha256: Mapped[str | None]
     select_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/rows.py
+    objective: Mapped[float | None]  # on the select rows, if it is a metric of a HyperModel's
 
 
 class ConfirmationEpochRow(Base):
@@ -193,3 +194,21 @@ class LookRow(Base):
     cross_entropy: Mapped[float | None]
     accuracy: Mapped[float | None]
     test_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/rows.py
+    objective: Mapped[float | None]  # on the test rows, if it is a metric of a HyperModel's
+
+
+class RoundRow(Base):
+    """What a race decided at the end of a round, counted from 0; the transaction that ended the round wrote it."""
+
+    __tablename__ = "regsearch_rounds"
+
+    study_uuid: Mapped[str] = mapped_column(
+        ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
+    )
+    round: Mapped[int] = mapped_column(primary_key=True)
+    look: Mapped[int]  # that it belongs to
+    seeds: Mapped[int]  # on how many the contenders were trained by then
+    most_seeds: Mapped[int]  # on how many they could be, as it was asked for
+    ended_at: Mapped[datetime]
+    is_over: Mapped[bool]  # whether no further round followed
+    drops: Mapped[str] = mapped_column(Text)  # JSON: see storage/race_rounds.py

@@ -213,7 +213,24 @@ class ConfirmSpec(Section):
 
     top: int = Field(3, ge=1, le=100, description="how many of the best configurations are finalists")
     seeds: Annotated[int, AfterValidator(check_seeds)] = Field(
-        5, ge=0, le=SEEDS_AT_MOST, description="on how many fresh seeds, at least 3; 0: they are not confirmed"
+        5,
+        ge=0,
+        le=SEEDS_AT_MOST,
+        description="on how many fresh seeds, at least 3; a race may end before; 0: they are not confirmed",
+    )
+    method: Literal["race", "all"] = Field(
+        "race",
+        description="race: in rounds, seeds go to the finalists that are not decided yet; all: each finalist gets every "
+        "seed",
+        json_schema_extra=added_later("all"),
+    )
+    smallest_gain: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="smallest gain that matters, in the objective's unit: nats per example, or share of examples "
+        "(0.001: 0.1 percentage points); not given: a share of the loss of early stopping alone",
+        json_schema_extra=added_later(None),
     )
 
 
@@ -344,6 +361,8 @@ KEPT_KEYS = (
     ("search.rules",),
     ("confirm.top",),
     ("confirm.seeds",),
+    ("confirm.method",),
+    ("confirm.smallest_gain",),
     ("budget.trials",),
 )
 """What a stored study keeps, whatever a ready study's file says by now; keys that belong together in one group."""

@@ -160,15 +160,21 @@ class LookOutcome:
 
     Attributes:
         rows: each row's figures, as `studies.rows.RowFigures.to_text` returns them.
+        objective: the study's, on the test rows, where it is a metric of a HyperModel's.
     """
 
     rows: str
+    objective: float | None = None
 
     def __post_init__(self) -> None:
         RowFigures.from_text(self.rows)
+        if self.objective is not None and not math.isfinite(self.objective):
+            raise ValueError(f"the objective is {self.objective} on the test rows")
 
     def value(self, objective: str) -> float:
-        """Return the accuracy on the test rows, where the objective is one, else the cross-entropy."""
+        """Return the study's objective on the test rows."""
+        if objective not in OURS and self.objective is not None:
+            return self.objective
         figures = RowFigures.from_text(self.rows)
         return figures.accuracy if is_accuracy(objective) else figures.cross_entropy
 

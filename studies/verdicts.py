@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from studies import objectives
+from studies.spec import StudySpec
 from studies.statistics import Interval, crossed_interval
 
 SMALLEST_GAIN_SHARE = {"cross_entropy": 0.05, "accuracy": 0.05}
 """The smallest gain that matters, as a share of the loss, or of the error rate, of the reference."""
 
 _MOST_SEEDS = 1000
+_TINY = 1e-12
 
 
 class Verdict(enum.StrEnum):
@@ -46,6 +49,23 @@ class Judgement:
     def needs_test_examples(self) -> bool:
         """Whether it is not settled and more seeds alone would not settle it."""
         return self.verdict is Verdict.NOT_SETTLED and self.seeds_needed is None
+
+
+def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
+    """Return the smallest gain that matters in a study, in its objective's unit; above 0.
+
+    Args:
+        spec: of the study; its `confirm.smallest_gain` counts if it is given.
+        reference_loss: mean loss of the reference: nats per example, 1 − accuracy, or a metric whose sign is such that
+            less is better.
+    """
+    if spec.confirm.smallest_gain is not None:
+        return spec.confirm.smallest_gain
+    objective = spec.search.objective
+    is_share = objectives.maximizes(objective) and not objectives.is_accuracy(objective) and -1 < reference_loss < 0
+    scale = 1 + reference_loss if is_share else abs(reference_loss)  # such as AUC: what is missing to 1
+    name = "accuracy" if objectives.is_accuracy(objective) else "cross_entropy"
+    return max(SMALLEST_GAIN_SHARE[name] * scale, _TINY)
 
 
 def verdict_of(gain: Interval, smallest_gain: float) -> Verdict:

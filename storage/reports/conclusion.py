@@ -13,7 +13,7 @@ from studies.race import Drop
 from studies.space import Regularization
 from studies.statistics import Interval
 from studies.tuning import Tuning
-from studies.verdicts import Judgement
+from studies.verdicts import Judgement, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +189,18 @@ class Conclusion:
     def not_tuned(self) -> tuple[TechniqueRow, ...]:
         """The techniques that the study asks about and that have no verdict, since its search did not tune them."""
         return tuple(row for row in self.techniques if row.tuning and row.tuning.is_asked and not row.is_judged)
+
+    @property
+    def unsettled_drops(self) -> tuple[int, ...]:
+        """The finalists that a race dropped, though the verdict on their technique is not settled by the test set."""
+        return tuple(
+            row.result.finalist.index
+            for row in self.techniques
+            if row.result is not None
+            and row.result.dropped is not None
+            and row.judgement is not None
+            and row.judgement.verdict is Verdict.NOT_SETTLED
+        )
 
     @property
     def over(self) -> str:

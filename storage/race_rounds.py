@@ -1,0 +1,220 @@
+"""The rounds of a race in the database: when one is complete, what it decides, and which trainings follow.
+
+A round's decision, its reasons and the trainings of the next round are written by the transaction that ends its last
+training. So they depend on the losses alone, not on the number of workers or on interruptions.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import func, insert, select
+
+from storage.finalists import ALONE, BASELINES, STOPPING_ALONE, Finalist
+from storage.new_study import utc_now
+from storage.tables import ConfirmationRow, RoundRow
+from studies import objectives
+from studies.race import Contender, Drop, Part, decide, round_ends
+from studies.spec import StudySpec
+from studies.statistics import Interval
+from studies.verdicts import smallest_gain
+
+_rounds: Any = RoundRow.__table__
+_table: Any = ConfirmationRow.__table__
+
+Training = tuple[int, int]
+"""A finalist and a fresh seed, both counted from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What was decided at the end of a round.
+
+    Attributes:
+        number: counted from 0, over all looks.
+        look: that it belongs to, counted from 1.
+        seeds: on how many seeds the contenders were trained by then.
+        most_seeds: on how many they could be.
+        is_over: whether no further round followed.
+        drops: who got no more seeds, and why.
+    """
+
+    number: int
+    look: int
+    seeds: int
+    most_seeds: int
+    is_over: bool
+    drops: tuple[Drop, ...]
+
+
+def read_rounds(connection: sqlalchemy.Connection, study_uuid: str) -> list[Round]:
+    """Return a study's rounds in order; raises ValueError for one that can't be read."""
+    rows = connection.execute(
+        select(_rounds).where(_rounds.c.study_uuid == study_uuid).order_by(_rounds.c.round)
+    ).all()
+    return [
+        Round(
+            number=row.round,
+            look=row.look,
+            seeds=row.seeds,
+            most_seeds=row.most_seeds,
+            is_over=row.is_over,
+            drops=drops_from(row.drops),
+        )
+        for row in rows
+    ]
+
+
+def drops_from(text: str) -> tuple[Drop, ...]:
+    """Return what a round's row says of drops; raises ValueError for anything else."""
+    try:
+        return tuple(Drop(**{**drop, "behind": Interval(**drop["behind"])}) for drop in json.loads(text))
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"its drops are {text:.50}") from error
+
+
+def first_trainings(
+    known: int, new: int, trainings: Sequence[Any], rounds: Sequence[Round], seeds: int, revived: Collection[int]
+) -> list[Training]:
+    """Return what a race trains next, of what is not planned yet.
+
+    A race that has ended goes on if it may have more seeds than before. Finalists that came later are trained on all
+    seeds of the others, and so are those that are revived.
+
+    Args:
+        known, new: how many finalists there were, and how many come with this plan.
+        trainings: rows with finalist, seed and state, of those that are planned.
+        rounds: that have ended.
+        seeds: on how many a finalist is trained at most.
+        revived: finalists that were dropped, and shall go on if the race does.
+    """
+    later = list(range(known, known + new))
+    if not trainings:
+        return [(finalist, seed) for finalist in later for seed in range(round_ends(seeds)[0])]
+    reached = 1 + max(row.seed for row in trainings)
+    planned = {(row.finalist, row.seed) for row in trainings}
+    failed = {row.finalist for row in trainings if row.state == "failed"}
+    is_under_way = any(row.state in ("waiting", "running") for row in trainings if row.finalist not in failed)
+    has_room = not is_under_way and seeds > max((ended.most_seeds for ended in rounds), default=reached)
+    target, running = reached, later
+    if has_room:
+        target = next((end for end in round_ends(seeds) if end > reached), reached)
+        still_in = {f for f in range(known) if all((f, seed) in planned for seed in range(reached))}
+        running = sorted(({*still_in, *revived} - failed) | {*later})
+    return [(f, s) for f in running for s in range(target) if (f, s) not in planned]
+
+
+def end_round(
+    connection: sqlalchemy.Connection,
+    study_uuid: str,
+    spec: StudySpec,
+    finalists: Sequence[Finalist],
+    seeds: int,
+) -> tuple[Round, list[Training]] | None:
+    """Decide if a round is complete; return what was decided, and what is trained next.
+
+    Returns None while a training of the round is left.
+
+    Args:
+        finalists: of the study, by index.
+        seeds: on how many a finalist is trained at most.
+    """
+    trainings = connection.execute(select(_table).where(_table.c.study_uuid == study_uuid)).all()
+    failed = {row.finalist for row in trainings if row.state == "failed"}
+    left = [row for row in trainings if row.finalist not in failed]
+    if any(row.state in ("waiting", "running") for row in left):
+        return None
+    reached = 1 + max(row.seed for row in trainings)
+    contenders = _contenders(left, finalists, reached, spec)
+    reference = reference_of(contenders, finalists)
+    raced = len({row.finalist for row in trainings})
+    number = connection.execute(
+        select(func.count()).select_from(_rounds).where(_rounds.c.study_uuid == study_uuid)
+    ).scalar_one()
+    is_over, drops = True, ()
+    if reached < seeds and contenders:
+        gain = smallest_gain(spec, _mean_loss(contenders, reference))
+        decision = decide(contenders, reference, raced, gain)
+        is_over, drops = decision.is_over, decision.drops
+    ended = Round(
+        number=number,
+        look=max(row.look for row in trainings),
+        seeds=reached,
+        most_seeds=max(seeds, reached),
+        is_over=is_over,
+        drops=drops,
+    )
+    connection.execute(insert(_rounds).values(study_uuid=study_uuid, ended_at=utc_now(), **_columns(ended)))
+    if is_over:
+        return ended, []
+    target = next(end for end in round_ends(seeds) if end > reached)
+    dropped = {drop.index for drop in drops}
+    going_on = [contender.index for contender in contenders if contender.index not in dropped]
+    return ended, [(finalist, seed) for finalist in going_on for seed in range(reached, target)]
+
+
+def reference_of(contenders: Iterable[Contender], finalists: Sequence[Finalist]) -> int | None:
+    """Return the contender that techniques are compared with: early stopping alone, else the baseline, else None."""
+    there = [finalists[contender.index] for contender in contenders]
+    stopping = (finalist.index for finalist in there if STOPPING_ALONE in finalist.roles)
+    baseline = (finalist.index for finalist in there if finalist.is_baseline)
+    return next(stopping, next(baseline, None))
+
+
+def told(ended: Round, finalists: Sequence[Finalist], remaining: int) -> list[str]:
+    """Return what a round decided, in words, a line for each drop and one for the round."""
+    lines = [
+        f"after {drop.seeds} seeds finalist {drop.index} gets no more: {drop.reason} ({finalists[drop.index].settings})"
+        for drop in ended.drops
+    ]
+    if ended.is_over and ended.seeds < ended.most_seeds:
+        lines.append(f"after {ended.seeds} seeds nothing is left to decide: the race ends")
+    elif not ended.is_over:
+        lines.append(f"after {ended.seeds} seeds {remaining} finalists go on")
+    return lines
+
+
+def _contenders(rows: Iterable[Any], finalists: Sequence[Finalist], seeds: int, spec: StudySpec) -> list[Contender]:
+    """Return who has been trained on all seeds."""
+    losses: dict[int, dict[int, float]] = {}
+    for row in rows:
+        losses.setdefault(row.finalist, {})[row.seed] = select_loss(row._mapping, spec.search.objective)
+    return [
+        Contender(index=index, part=_part(finalists[index]), losses=tuple(of_seed[seed] for seed in range(seeds)))
+        for index, of_seed in sorted(losses.items())
+        if len(of_seed) == seeds
+    ]
+
+
+def select_loss(figures: Mapping[str, Any], objective: str) -> float:
+    """Return a training's figure on the selection examples, by the study's objective, so that less is better."""
+    if objectives.is_accuracy(objective):
+        return 1.0 - float(figures["select_accuracy"])
+    if objective not in objectives.OURS and figures["objective"] is not None:
+        return float(figures["objective"]) * (-1 if objectives.maximizes(objective) else 1)
+    return float(figures["select_cross_entropy"])
+
+
+def _part(finalist: Finalist) -> Part:
+    if finalist.is_baseline or not BASELINES.isdisjoint(finalist.roles):
+        return Part.REFERENCE
+    return Part.TECHNIQUE if any(ALONE.fullmatch(role) for role in finalist.roles) else Part.CONFIGURATION
+
+
+def _mean_loss(contenders: Iterable[Contender], reference: int | None) -> float:
+    """Return the reference's mean loss; without one, the least mean loss of all."""
+    means = {contender.index: sum(contender.losses) / len(contender.losses) for contender in contenders}
+    return min(means.values()) if reference is None else means[reference]
+
+
+def _columns(ended: Round) -> dict[str, Any]:
+    return {
+        "round": ended.number,
+        "look": ended.look,
+        "seeds": ended.seeds,
+        "most_seeds": ended.most_seeds,
+        "is_over": ended.is_over,
+        "drops": json.dumps([asdict(drop) for drop in ended.drops], sort_keys=True),
+    }
