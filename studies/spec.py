@@ -215,6 +215,12 @@ class ConfirmSpec(Section):
     seeds: Annotated[int, AfterValidator(check_seeds)] = Field(
         5, ge=0, le=SEEDS_AT_MOST, description="on how many fresh seeds, at least 3; 0: they are not confirmed"
     )
+    split: Literal["drawn", "fixed"] = Field(
+        "drawn",
+        description="drawn: each fresh seed also draws the rows that train, stop and select, the same for all "
+        "finalists; fixed: they are those of search.seed",
+        json_schema_extra=added_later("fixed"),
+    )
 
 
 class BudgetSpec(Section):
@@ -300,7 +306,8 @@ class StudySpec(Section):
         if document.pop("spec_version") > SPEC_VERSION:
             raise ValueError("a later version of regsearch wrote it")
         for name, field in cls.model_fields.items():
-            section = document.setdefault(name, {})
+            section = document.get(name)
+            section = {} if section is None else section
             if isinstance(section, dict):
                 document[name] = {**_meant_before(field.annotation), **section}
         return cls.model_validate(document)
@@ -344,6 +351,7 @@ KEPT_KEYS = (
     ("search.rules",),
     ("confirm.top",),
     ("confirm.seeds",),
+    ("confirm.split",),
     ("budget.trials",),
 )
 """What a stored study keeps, whatever a ready study's file says by now; keys that belong together in one group."""
