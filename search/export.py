@@ -20,7 +20,7 @@ import numpy as np
 
 from search.data import source_kind
 from search.data.arrays import Dataset
-from search.data.splits import make_splits
+from search.data.splits import make_splits, split_seed
 from search.files import sync_folder
 from search.hypermodel_code import read_code
 from search.machine import versions
@@ -106,7 +106,8 @@ def export_configuration(
     arrays = _read_weights(weights, weights_sha256)
     figures = figures or {}
     settings = settings_of(params)
-    splits = make_splits(dataset, spec.data, spec.search.seed)
+    seed_of_split = split_seed(spec, seed)
+    splits = make_splits(dataset, spec.data, seed_of_split)
     kind, source = source_kind(info.source), info.source
     if kind == "idx" and not os.path.isdir(source):
         source = os.path.dirname(source)
@@ -140,6 +141,7 @@ def export_configuration(
         "params": dict(params),
         "batch_norm_momentum": _momentum(spec, settings, data.train_rows),
         "seed": seed,
+        "split_seed": seed_of_split,
         "figures": dict(figures),
         "confirmed": None if finalist is None else asdict(finalist),
         "data": {

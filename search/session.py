@@ -115,7 +115,7 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
                 check_confirmation(connection, record)
             _check_same(spec, info, record, location)
             spec = _with_total(spec, options, record, database)
-            spec = _with_seeds(spec, options, record, database)
+            spec = _with_split(_with_seeds(spec, options, record, database), options, record, database)
             store = StudyStore.open(database, record)
         else:
             store = StudyStore.create(database, spec, info, versions())
@@ -194,7 +194,7 @@ def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo
         _check_same(spec, info, record, options.location)
         if record.versions != versions():
             options.progress.message(_changed_versions(record.versions, versions()))
-    make_splits(dataset, spec.data, spec.search.seed)
+    make_splits(dataset, spec.data, spec.search.seed)  # what suffices on this seed suffices on all fresh ones
     _check_fits(spec, dataset)
     for note in dataset.notes:
         options.progress.message(note)
@@ -244,6 +244,19 @@ def _with_seeds(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
             f"{record.name} is confirmed on {there} fresh seeds already: it stays at those, {asked} were asked for"
         )
     return spec.changed(confirm={"seeds": there})
+
+
+def _with_split(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
+    """Return the spec with `confirm.split` of what is confirmed: finalists are compared on common rows."""
+    asked, there = spec.confirm.split, record.spec.confirm.split
+    if asked == there or not count_seeds(database, record):
+        return spec
+    if options.confirms:
+        options.progress.message(
+            f'{record.name} is confirmed with confirm.split = "{there}" already: it stays at that, "{asked}" was '
+            "asked for"
+        )
+    return spec.changed(confirm={"split": there})
 
 
 def _needs_all_trials(spec: StudySpec) -> bool:

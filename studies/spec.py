@@ -232,6 +232,12 @@ class ConfirmSpec(Section):
         "(0.001: 0.1 percentage points); not given: a share of the loss of early stopping alone",
         json_schema_extra=added_later(None),
     )
+    split: Literal["drawn", "fixed"] = Field(
+        "drawn",
+        description="drawn: each fresh seed also draws the rows that train, stop and select, the same for all "
+        "finalists; fixed: they are those of search.seed",
+        json_schema_extra=added_later("fixed"),
+    )
 
 
 class BudgetSpec(Section):
@@ -317,7 +323,8 @@ class StudySpec(Section):
         if document.pop("spec_version") > SPEC_VERSION:
             raise ValueError("a later version of regsearch wrote it")
         for name, field in cls.model_fields.items():
-            section = document.setdefault(name, {})
+            section = document.get(name)
+            section = {} if section is None else section
             if isinstance(section, dict):
                 document[name] = {**_meant_before(field.annotation), **section}
         return cls.model_validate(document)
@@ -363,6 +370,7 @@ KEPT_KEYS = (
     ("confirm.seeds",),
     ("confirm.method",),
     ("confirm.smallest_gain",),
+    ("confirm.split",),
     ("budget.trials",),
 )
 """What a stored study keeps, whatever a ready study's file says by now; keys that belong together in one group."""

@@ -38,7 +38,8 @@ class TrialTask:
         attempt: how often a worker was lost over this task before, counted from 0.
         params: the parameters to train with.
         purpose: what it is for.
-        seed: stands for the study's seed in initial weights, orders and dropout; None: the study's own.
+        seed: stands for the study's seed in initial weights, orders and dropout, and in the split too where the study's
+            `confirm.split` is "drawn"; None: the study's own.
         weights_sha256: for a test look, of the file with the finalist's weights, if one was written.
     """
 

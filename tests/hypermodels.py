@@ -134,4 +134,4 @@ def trainer(spec: Any, reference: str, dataset: Dataset, **search: Any) -> Any:
     from search.training.hypermodel_trainer import HyperModelTrainer
 
     spec = with_code(spec.changed(model={"hypermodel": reference}, search=search), trusts_code=True)
-    return HyperModelTrainer(spec, dataset, make_splits(dataset, spec.data, 0), read_code(reference))
+    return HyperModelTrainer(spec, dataset, make_splits(dataset, spec.data, spec.search.seed), read_code(reference))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from search.data.arrays import Dataset
 from search.seeds import derive_seed
 from studies.errors import InputError
-from studies.spec import DataSpec
+from studies.spec import DataSpec, StudySpec
 
 Rows = NDArray[np.int64]
 
@@ -32,6 +32,9 @@ class Splits:
 
 def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
     """Split the training rows as a study says.
+
+    A seed decides which rows of a class go to a part, never how many: that follows from the sizes of the classes
+    alone. So all seeds give parts of the same sizes, and what suffices on one seed suffices on every other.
 
     Raises InputError where the rows don't suffice: every class must be in every part.
     """
@@ -58,6 +61,16 @@ def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
                 "fraction"
             )
     return splits
+
+
+def split_seed(spec: StudySpec, seed: int) -> int:
+    """Return the seed that draws the split of a training.
+
+    Args:
+        spec: the study.
+        seed: of the training: the study's own, or a fresh one that stands for it in a confirmation.
+    """
+    return seed if spec.confirm.split == "drawn" else spec.search.seed
 
 
 def stratified_split(labels: NDArray[Any], sizes: Sequence[int], seed: int) -> list[Rows]:

@@ -20,6 +20,7 @@ from search.training.compiled_network import CompiledNetwork
 from search.training.compiled_techniques import CompiledTechniques, compiled_by_methods
 from search.training.keras_trainer import look_at_test
 from search.training.model import RegularizedNetwork
+from search.training.task_splits import TaskSplits
 from search.training.trainer import OnEpoch, Suggest
 from search.training.trial import train_trial
 from studies.rows import RowFigures
@@ -36,14 +37,14 @@ class CompiledTrainer:
     Args:
         spec: the study.
         dataset: its data.
-        splits: which rows are for what.
+        splits: which rows are for what in the search.
         seed: stands for the study's seed where a trial is trained on other luck; at least 0.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
         self.spec = spec
         self.dataset = dataset
-        self.splits = splits
+        self.splits, self.task_splits = splits, TaskSplits(spec, dataset, splits)
         self.seed = spec.search.seed if seed is None else seed
         self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
         self.kernels = self.builder.initial_kernels()
@@ -71,7 +72,7 @@ class CompiledTrainer:
             network,
             patience=regularization.patience,
             max_epochs=self.spec.training.max_epochs,
-            splits=self.splits,
+            splits=self.task_splits.of(task),
             seed=self.seed if task.seed is None else task.seed,
             on_epoch=on_epoch,
             checkpoints=checkpoints,

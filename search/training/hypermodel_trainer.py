@@ -25,6 +25,7 @@ from search.training.hypermodel import build, load, overrides_fit
 from search.training.hyperparameters import AskedHyperParameters, known
 from search.training.keras_trainer import KerasNetwork
 from search.training.model import OPTIMIZERS
+from search.training.task_splits import TaskSplits
 from search.training.trainer import OnEpoch, Suggest
 from search.training.trial import Measure, Weights, evaluated_parts, train_trial
 from studies.batch_norm import batch_norm_momentum
@@ -70,12 +71,13 @@ class HyperModelTrainer:
     Args:
         spec: the study.
         dataset: its data.
-        splits: which rows are for what.
+        splits: which rows are for what in the search.
         code: of the HyperModel; it is run with the first trial.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, code: HyperModelCode) -> None:
         self.spec, self.dataset, self.splits, self.code = spec, dataset, splits, code
+        self.task_splits = TaskSplits(spec, dataset, splits)
         self.momentum = batch_norm_momentum(spec, spec.data.train_rows(dataset.n_train))
         self._network: HyperModelNetwork | None = None  # of the trial that trains, or did last
 
@@ -102,7 +104,7 @@ class HyperModelTrainer:
         hypermodel, hp, network = self._built(ask, seed)
         self._network = network
         shared: dict[str, Any] = {
-            "splits": self.splits,
+            "splits": self.task_splits.of(task),
             "on_epoch": on_epoch,
             "checkpoints": checkpoints,
             "keeps_rows": task.purpose == Purpose.CONFIRM,

@@ -14,6 +14,7 @@ from search.training.applied import leave_keras_alone
 from search.training.averages import Averages
 from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
 from search.training.model import RegularizedNetwork
+from search.training.task_splits import TaskSplits
 from search.training.trainer import OnEpoch, Suggest
 from search.training.trial import Weights, evaluated_parts, train_trial
 from studies.rows import RowFigures
@@ -30,13 +31,13 @@ class KerasTrainer:
     Args:
         spec: the study.
         dataset: its data; rows stay as they are until a batch needs them.
-        splits: which rows are for what.
+        splits: which rows are for what in the search.
         seed: stands for the study's seed where a trial is trained on other luck; at least 0.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
         self.training = spec.training
-        self.splits = splits
+        self.splits, self.task_splits = splits, TaskSplits(spec, dataset, splits)
         self.dataset = dataset
         self.seed = spec.search.seed if seed is None else seed
         self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
@@ -55,7 +56,7 @@ class KerasTrainer:
             self._network(task.params, seed),
             patience=Regularization.from_params(task.params).patience,
             max_epochs=self.training.max_epochs,
-            splits=self.splits,
+            splits=self.task_splits.of(task),
             seed=seed,
             on_epoch=on_epoch,
             checkpoints=checkpoints,

@@ -26,7 +26,7 @@ from search.training.setup import TrainerSetup
 from search.trial_files import TrialFiles
 from studies.space import Regularization
 from studies.study_file import read_study
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
 
 SPEC = read_study("smoke").changed(training={"max_epochs": 4, "learning_rate": 0.02})
 TRAINERS: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
@@ -72,7 +72,9 @@ class Disk:
         with FileCheckpoints(self.files, 7, identity, self.warnings.append) as checkpoints:
             yield checkpoints
 
-    def train(self, trainer: Any, params: dict[str, Any], identity: str = "this trial", epochs: int = 99) -> Trained:
+    def train(
+        self, trainer: Any, params: dict[str, Any], identity: str = "this trial", epochs: int = 99, **task: Any
+    ) -> Trained:
         """Train a trial; it is interrupted when an epoch is said after so many others."""
         heard: list[EpochMetrics] = []
 
@@ -83,12 +85,12 @@ class Disk:
             return True
 
         with self.open(identity) as checkpoints:
-            outcome = trainer.train(TrialTask(number=7, attempt=0, params=params), hear, checkpoints)
+            outcome = trainer.train(TrialTask(number=7, attempt=0, params=params, **task), hear, checkpoints)
         return outcome, heard
 
-    def interrupt(self, trainer: Any, params: dict[str, Any], epochs: int) -> None:
+    def interrupt(self, trainer: Any, params: dict[str, Any], epochs: int, **task: Any) -> None:
         with pytest.raises(Interrupted):
-            self.train(trainer, params, epochs=epochs)
+            self.train(trainer, params, epochs=epochs, **task)
 
 
 @pytest.fixture
@@ -129,6 +131,16 @@ def test_interrupted_after_every_epoch_it_ends_with_the_same_bits(
         assert disk.files.checkpoints(7)[0].name == f"trial-7.{epochs + 1}.checkpoint"
     assert without_times(disk.train(make(optimizer=optimizer), params)) == expected
     assert disk.warnings == []
+
+
+def test_a_finalist_goes_on_with_the_split_that_its_seed_drew(
+    make: Callable[..., Any], disk: Disk, tmp_path: Path
+) -> None:
+    (tmp_path / "whole").mkdir()
+    fresh: dict[str, Any] = {"purpose": Purpose.CONFIRM, "seed": 5}
+    expected = without_times(Disk(tmp_path / "whole").train(make(), EVERYTHING, **fresh))
+    disk.interrupt(make(), EVERYTHING, 1, **fresh)
+    assert without_times(disk.train(make(), EVERYTHING, **fresh)) == expected
 
 
 def test_no_epoch_is_trained_again(make: Callable[..., Any], disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,26 @@ def test_what_a_trial_gives_depends_neither_on_the_worker_nor_on_trials_before(
     assert other.select_cross_entropy != expected[0]["select_cross_entropy"]
 
 
+@pytest.mark.parametrize(
+    ("code", "name", "params"),
+    [
+        (GUIDE, "build_model", GUIDES),
+        (TUNED_FIT, "MyHyperModel", {"units": 16, "shuffle": True, "batch_size": 16, "epochs": 2}),
+    ],
+)
+def test_a_finalist_trains_as_a_trial_of_a_study_whose_seed_is_the_fresh_one(
+    make: Callable[..., Any], code: str, name: str, params: dict[str, Any]
+) -> None:
+    task = TrialTask(number=0, attempt=0, params=params, purpose=Purpose.CONFIRM, seed=5)
+    epochs: list[EpochMetrics] = []
+    outcome = make(code, name).train(task, lambda metrics: epochs.append(metrics) or True)
+    (of_trial, figures), expected = (
+        without_times((outcome, epochs)),
+        without_times(train(make(code, name, seed=5), **params)),
+    )
+    assert ({**of_trial, "select_rows": None}, figures) == expected
+
+
 def test_a_fit_of_its_own_decides_epochs_and_batches(
     make: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from oracles import keras_early_stopping
 from search.data import load_dataset
 from search.data.arrays import Dataset
 from search.data.splits import make_splits
+from search.training import task_splits
 from search.training.compiled_trainer import CompiledTrainer
 from search.training.early_stopping import EarlyStopping
 from search.training.keras_trainer import KerasTrainer
@@ -26,7 +27,7 @@ from studies.batch_norm import steps_per_epoch
 from studies.space import LEARNING_RATE, Regularization
 from studies.spec import StudySpec, TrainingSpec
 from studies.study_file import read_study
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
 
 SPEC = read_study("smoke")
 
@@ -156,6 +157,52 @@ def test_another_seed_gives_other_luck(kind: str, digits: Dataset) -> None:
     one, _ = train(make(kind, digits))
     other, _ = train(make(kind, digits, seed=99))
     assert one.select_cross_entropy != other.select_cross_entropy
+
+
+def confirmed(trainer: Any, params: dict[str, Any], seed: int) -> Any:
+    """What a finalist gives on a fresh seed, without times and each row's figures."""
+    task = TrialTask(number=0, attempt=0, params=params, purpose=Purpose.CONFIRM, seed=seed)
+    epochs: list[EpochMetrics] = []
+    outcome, figures = without_times(trainer.train(task, lambda metrics: epochs.append(metrics) or True), epochs)
+    return {**outcome, "select_rows": None}, figures
+
+
+@pytest.mark.parametrize("train_size", [None, 300])
+def test_a_finalist_trains_as_a_trial_of_a_study_whose_seed_is_the_fresh_one(
+    kind: str, digits: Dataset, train_size: int | None
+) -> None:
+    spec = SPEC.changed(data={"train_size": train_size})
+    trainer = make(kind, digits, spec)
+    train(trainer, **ALL)
+    for seed in (7, 11, 7):
+        expected = without_times(*train(make(kind, digits, spec.changed(search={"seed": seed})), **ALL))
+        assert confirmed(trainer, ALL, seed) == expected
+
+
+def test_a_finalist_of_a_study_with_a_fixed_split_trains_on_the_studys_rows(kind: str, digits: Dataset) -> None:
+    fixed, drawn = (make(kind, digits, SPEC.changed(confirm={"split": split})) for split in ("fixed", "drawn"))
+    expected = without_times(*train(make(kind, digits, seed=7), **ALL))
+    assert confirmed(fixed, ALL, 7) == expected
+    assert confirmed(drawn, ALL, 7) != expected
+
+
+def test_a_drawn_split_traces_nothing_anew(digits: Dataset) -> None:
+    trainer = make("compiled", digits)
+    train(trainer, **ALL)
+    traces = trainer.traces
+    confirmed(trainer, ALL, 7)
+    assert trainer.traces == traces
+
+
+def test_a_fresh_seeds_split_is_drawn_once_for_all_finalists(
+    kind: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(task_splits, "make_splits", lambda *a: drawn.append(a[2]) or make_splits(*a))
+    trainer = make(kind, digits)
+    for seed in (7, 7, 11):
+        confirmed(trainer, ALL, seed)
+    assert drawn == [7, 11]
 
 
 def test_every_epoch_has_an_order_of_its_own(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -469,6 +469,16 @@ def test_fewer_seeds_than_are_there_take_none_away(
     assert result.confirmation.seeds == result.answer.study.spec.confirm.seeds == 4
 
 
+def test_what_is_confirmed_keeps_its_kind_of_split(search: Search, storage: str, progress: Any) -> None:
+    search(settings=[*SMALL, "confirm.split=fixed"], trials=2, confirm=False)
+    search(settings=[*SMALL, "confirm.split=drawn"], trials=3)
+    search(settings=[*SMALL, "confirm.split=fixed"], trials=4)
+    assert [message for message in progress.messages if "split" in message] == [
+        'smoke is confirmed with confirm.split = "drawn" already: it stays at that, "fixed" was asked for'
+    ]
+    assert api.load("smoke", storage=storage).answer.study.spec.confirm.split == "drawn"
+
+
 def test_where_nothing_is_left_to_do_nothing_is_trained(search: Search, storage: str, progress: Any) -> None:
     search(settings=SMALL)
     before = location_of(storage).read_bytes()

@@ -1,5 +1,6 @@
 """A confirmation that really trains: the test rows touch nothing but the test looks, and figures are those of Keras."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,8 +48,9 @@ def make(setup: TrainerSetup) -> Any:
     return TRAINERS[setup.spec.training.trainer](setup.spec, dataset, splits)
 
 
-@pytest.fixture(scope="module", params=list(TRAINERS))
+@pytest.fixture(scope="module", params=[("compiled", "drawn"), ("keras", "drawn"), ("compiled", "fixed")], ids="-".join)
 def studies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Studies:
+    kind, split = request.param
     folder = tmp_path_factory.mktemp("studies")
     digits, random = load_dataset("digits"), np.random.default_rng(0)
     train = {"x_train": digits.x_train[:500], "y_train": digits.y_train[:500]}
@@ -64,11 +66,11 @@ def studies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             trials=1,
             workers=1,
             engine=InlineEngine(make),
-            settings=[*SETTINGS, f"training.trainer={request.param}"],
+            settings=[*SETTINGS, f"training.trainer={kind}", f"confirm.split={split}"],
         )
     spec = results["sound"].answer.study.spec
     storages = [f"sqlite:///{folder}/{name}.db" for name in tests]
-    return Studies(request.param, folder, spec, read_npz(folder / "sound.npz"), *storages)
+    return Studies(kind, folder, spec, read_npz(folder / "sound.npz"), *storages)
 
 
 def finalists(studies: Studies) -> list[Any]:
@@ -88,12 +90,14 @@ def test_garbage_for_test_rows_changes_no_bit_of_anything_but_the_test_looks(stu
 
 
 def test_a_confirmed_training_is_what_a_trainer_with_that_seed_gives_alone(studies: Studies) -> None:
-    splits = make_splits(studies.dataset, studies.spec.data, studies.spec.search.seed)
+    fresh = fresh_seed(studies.spec.search.seed, 2)
+    spec = studies.spec
+    if spec.confirm.split == "drawn":
+        spec = spec.changed(search={"seed": fresh})
+    splits = make_splits(studies.dataset, spec.data, spec.search.seed)
     trained = {(row["finalist"], row["seed"]): row for row in confirmation(studies.sound)["confirmations"]}
     for finalist in finalists(studies):
-        trainer = TRAINERS[studies.kind](
-            studies.spec, studies.dataset, splits, seed=fresh_seed(studies.spec.search.seed, 2)
-        )
+        trainer = TRAINERS[studies.kind](spec, studies.dataset, splits, seed=fresh)
         outcome = trainer.train(
             TrialTask(number=0, attempt=0, params=finalist.params), lambda metrics: True, NoCheckpoints()
         )
@@ -125,6 +129,22 @@ def test_test_figures_are_those_of_the_plain_keras_model_with_the_kept_weights(s
             np.testing.assert_allclose(RowFigures.from_bytes(look["test_rows"]).losses, of_rows, rtol=1e-4, atol=1e-5)
             checked.add(finalist.settings.batch_norm)
     assert checked == {"none", "before_activation"}
+
+
+def test_an_exported_winner_is_described_with_the_split_that_it_was_trained_on(
+    studies: Studies, tmp_path: Path
+) -> None:
+    api.export("smoke", tmp_path / "out", storage=studies.sound)
+    configuration = json.loads((tmp_path / "out" / "configuration.json").read_text())
+    drew = configuration["seed"] if studies.spec.confirm.split == "drawn" else studies.spec.search.seed
+    assert configuration["seed"] in {fresh_seed(studies.spec.search.seed, number) for number in range(3)}
+    assert configuration["split_seed"] == drew
+    select = make_splits(studies.dataset, studies.spec.data, configuration["split_seed"]).select
+    model = keras.models.load_model(tmp_path / "out" / "model.keras")
+    logits = model(studies.dataset.x_train[select], training=False)
+    losses = keras.losses.sparse_categorical_crossentropy(studies.dataset.y_train[select], logits, from_logits=True)
+    figure = float(np.mean(keras.ops.convert_to_numpy(losses)))
+    assert figure == pytest.approx(configuration["figures"]["select_cross_entropy"], rel=1e-5)
 
 
 def plain_model(weights: list[Any], batch_norm: str) -> keras.Model:

@@ -109,8 +109,9 @@ def test_the_exported_model_predicts_as_the_winner_did(folder: Path, database: s
     digits = load_dataset("digits")
     with api.reading(database) as opened:
         spec = get_study(opened, "smoke").spec
-    select = make_splits(digits, spec.data, 0).select
     configuration = json.loads((folder / "out" / "configuration.json").read_text())
+    assert configuration["split_seed"] == configuration["seed"] != spec.search.seed
+    select = make_splits(digits, spec.data, configuration["split_seed"]).select
     model = keras.models.load_model(folder / "out" / "model.keras")
     hits = np.argmax(model.predict(Images(digits.x_train)[select], verbose=0), axis=1) == digits.y_train[select]
     assert hits.mean() == pytest.approx(configuration["figures"]["select_accuracy"])

@@ -33,7 +33,7 @@ def command_of(spec: StudySpec, source: str = "mnist") -> str:
 STUDIES: dict[str, dict[str, Any]] = {
     "sampler": {"search": {"sampler": "random", "sampler_options": {}}},
     "pruner and recipes": {"search": {"pruner": "none", "pruner_options": {}, "recipes": ["ladder"]}},
-    "confirmation": {"confirm": {"top": 5, "seeds": 7}},
+    "confirmation": {"confirm": {"top": 5, "seeds": 7, "split": "fixed"}},
     "budget": {"budget": {"trials": 12, "timeout": "30m", "epoch_timeout": "10m"}},
     "options": {"search": {"sampler": "qmc", "sampler_options": {"qmc_type": "halton", "scramble": True}}},
     "identity": {"training": {"learning_rate": 1e-05}, "model": {"hidden": [5, 6]}, "data": {"train_size": 77}},

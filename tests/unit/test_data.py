@@ -305,6 +305,32 @@ def test_splits_that_miss_a_class_or_rows_are_refused() -> None:
         make_splits(digits, DataSpec(train_size=5000), 0)
 
 
+@given(
+    st.lists(st.integers(2, 40), min_size=2, max_size=6),
+    st.floats(0.01, 0.3),
+    st.floats(0.01, 0.3),
+    st.one_of(st.none(), st.integers(1, 150)),
+    st.integers(0, 2**32 - 1),
+)
+def test_what_suffices_on_one_seed_suffices_on_all_others_with_the_same_sizes(
+    sizes: list[int], stop: float, select: float, train_size: int | None, seed: int
+) -> None:
+    """A split that fails can't appear for the first time on a fresh seed."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    tests = {"x_test": np.zeros((len(sizes), 2), np.uint8), "y_test": np.arange(len(sizes))}
+    dataset = Dataset(name="skewed", x_train=np.zeros((len(labels), 2), np.uint8), y_train=labels, **tests)
+    data = DataSpec(stop_fraction=stop, select_fraction=select, train_size=train_size)
+
+    def counts(seed: int) -> Any:
+        try:
+            splits = make_splits(dataset, data, seed)
+        except InputError as error:
+            return str(error)
+        return {name: np.bincount(labels[rows]).tolist() for name, rows in vars(splits).items()}
+
+    assert counts(seed) == counts(0)
+
+
 def test_one_copy_serves_all_processes_and_is_gone_afterwards(tmp_path: Path) -> None:
     digits = load_dataset("digits")
     folder = tmp_path / "data"

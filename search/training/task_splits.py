@@ -1,0 +1,34 @@
+"""Which rows a task trains, stops and selects on: the study's split, or the one that a finalist's fresh seed draws."""
+
+from search.data.arrays import Dataset
+from search.data.splits import Splits, make_splits, split_seed
+from studies.spec import StudySpec
+from studies.trial import TrialTask
+
+
+class TaskSplits:
+    """The split of each task of one study: a pure function of study, data and task, whichever tasks came before.
+
+    Args:
+        spec: the study.
+        dataset: its data.
+        own: the study's split, on which all trials of the search train.
+    """
+
+    def __init__(self, spec: StudySpec, dataset: Dataset, own: Splits) -> None:
+        self._spec, self._dataset, self._own = spec, dataset, own
+        self._drawn: tuple[int, Splits] | None = None
+
+    def of(self, task: TrialTask) -> Splits:
+        """Return the split of a task; the last one that a fresh seed drew is kept.
+
+        Its parts have the sizes of the study's own split, and it can't lack a class that the own one has (see
+        `make_splits`).
+        """
+        own_seed = self._spec.search.seed
+        seed = own_seed if task.seed is None else split_seed(self._spec, task.seed)
+        if seed == own_seed:
+            return self._own
+        if self._drawn is None or self._drawn[0] != seed:
+            self._drawn = seed, make_splits(self._dataset, self._spec.data, seed)
+        return self._drawn[1]
