@@ -12,16 +12,19 @@ from sqlalchemy import Connection, func, select
 from storage.confirmation import read_finalists
 from storage.confirmation_damage import STATES, check_confirmation
 from storage.database import Database
-from storage.finalists import Finalist
+from storage.finalists import STOPPING_ALONE, Finalist
 from storage.queries import StudyRecord, TrialRecord, list_trials
+from storage.race_rounds import Round, read_rounds, select_loss
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
 from storage.reports.status import ConfirmationProgress
 from storage.tables import ConfirmationRow, LookRow
 from studies.rows import RowFigures
 from studies.settings import NamedSettings
 from studies.space import LABELS, Regularization
-from studies.statistics import choose_winner, crossed_interval, gains_over
+from studies.spec import StudySpec
+from studies.statistics import choose_winner, choose_winner_by_seeds, crossed_interval, gain
 from studies.tuning import Tuning, tunings
+from studies.verdicts import Judgement, judge, share_of_smallest_gain, shared_level, smallest_gain
 
 LEVEL = 0.95
 
@@ -44,7 +47,8 @@ def read_conclusion(
         if look is None:
             return None
         seen = [training for training in trainings if training.look <= look]
-        conclusion = _conclude(finalists, seen, study.spec.search.by_accuracy)
+        rounds = [ended for ended in read_rounds(connection, study.study_uuid) if ended.look <= look]
+        conclusion = _conclude(finalists, seen, study.spec, rounds)
     if conclusion is None:
         return None
     if conclusion.techniques:
@@ -105,7 +109,7 @@ class _Training:
     test: RowFigures | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Confirmed:
     """A finalist whose seeds all trained and were shown the test rows."""
 
@@ -131,6 +135,29 @@ class _Confirmed:
     def test_errors(self) -> NDArray[np.float64]:
         """(seeds, test rows), 1 where the class is wrong."""
         return np.array([~training.test.hits for training in self.trainings if training.test], dtype=np.float64)
+
+    def judged(self, by_accuracy: bool) -> NDArray[np.float64]:
+        """(seeds, test rows), losses by the study's objective."""
+        return self.test_errors if by_accuracy else self.test_losses
+
+    def has_seeds_of(self, other: "_Confirmed") -> bool:
+        """Whether both have enough seeds in common to be compared."""
+        return len(self._common(other)) > 1
+
+    def on_seeds_of(self, other: "_Confirmed") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return losses and errors on the test rows, (seeds, test rows) each, on the seeds that both have."""
+        common = self._common(other)
+        return self.test_losses[common], self.test_errors[common]
+
+    def _common(self, other: "_Confirmed") -> list[int]:
+        theirs = {training.seed for training in other.trainings}
+        return [i for i, training in enumerate(self.trainings) if training.seed in theirs]
+
+    @property
+    def is_still_improving(self) -> bool:
+        """Whether most trainings are at their best in their last epoch."""
+        last = [training.figures["best_epoch"] == training.figures["epochs"] - 1 for training in self.trainings]
+        return 2 * sum(last) > len(last)
 
     def mean(self, figure: str) -> float:
         """Return the mean over seeds of one of a training's figures."""
@@ -177,50 +204,109 @@ def _latest_whole_look(trainings: Sequence[_Training]) -> int | None:
     return whole if whole >= 1 and any(t.test is not None for t in trainings if t.look <= whole) else None
 
 
-def _conclude(finalists: Sequence[Finalist], trainings: Sequence[_Training], by_accuracy: bool) -> Conclusion | None:
+def _conclude(
+    finalists: Sequence[Finalist], trainings: Sequence[_Training], spec: StudySpec, rounds: Sequence[Round]
+) -> Conclusion | None:
     failed = {t.finalist: f"seed {t.seed}: {t.reason}" for t in reversed(trainings) if t.state == "failed"}
-    seeds = {finalist.index: {t.seed for t in trainings if t.finalist == finalist.index} for finalist in finalists}
-    in_play = [finalist for finalist in finalists if seeds[finalist.index] and finalist.index not in failed]
-    common = set.intersection(*(seeds[finalist.index] for finalist in in_play)) if in_play else set()
-    if len(common) < 2:
-        return None
     confirmed = [
-        _Confirmed(
-            finalist=finalist,
-            trainings=[t for t in trainings if t.finalist == finalist.index and t.seed in common],
-        )
-        for finalist in in_play
+        _Confirmed(finalist=finalist, trainings=[t for t in trainings if t.finalist == finalist.index])
+        for finalist in finalists
+        if finalist.index not in failed
     ]
-    chosen = choose_winner(
-        np.array([one.select_errors if by_accuracy else one.select_losses for one in confirmed]),
-        _complexities([one.finalist for one in confirmed]),
-    )
-    baseline = next((i for i, one in enumerate(confirmed) if one.finalist.is_baseline), None)
-    gains = _gains(confirmed, baseline)
-    results = tuple(
-        _result(one, gained, i in chosen.tied) for i, (one, gained) in enumerate(zip(confirmed, gains, strict=True))
-    )
-    stopped = next((row.result for row in _techniques(results, by_accuracy) if row.technique == "early stopping"), None)
-    over = _gains(confirmed, None if stopped is None else results.index(stopped))
-    results = tuple(
-        result if i == baseline else replace(result, over_early_stopping=over[i]) for i, result in enumerate(results)
-    )
-    winner = results[chosen.index]
+    confirmed = [one for one in confirmed if len(one.trainings) > 1]
+    if not confirmed:
+        return None
+    seeds = max(len(one.trainings) for one in confirmed)
+    by_accuracy, look = spec.search.by_accuracy, max(training.look for training in trainings)
+    level = shared_level(len(confirmed) - 1, look)
+    baseline = next((one for one in confirmed if one.finalist.is_baseline), None)
+    stopping = next((one for one in confirmed if STOPPING_ALONE in one.finalist.roles), None)
+    winner, tied = _winner([one for one in confirmed if len(one.trainings) == seeds], spec)
+    drops = {drop.index: drop for ended in rounds for drop in ended.drops}
+    results = {
+        one.finalist.index: FinalistResult(
+            finalist=one.finalist,
+            select_cross_entropy=one.mean("select_cross_entropy"),
+            select_accuracy=one.mean("select_accuracy"),
+            train_cross_entropy=one.mean("train_cross_entropy"),
+            test_cross_entropy=crossed_interval(one.test_losses, LEVEL),
+            test_accuracy=crossed_interval(1 - one.test_errors, LEVEL),
+            gain=_gain(one, baseline, level),
+            over_early_stopping=None if one is baseline else _gain(one, stopping, level),
+            best_epochs=tuple(training.figures["best_epoch"] for training in one.trainings),
+            epochs=tuple(training.figures["epochs"] for training in one.trainings),
+            is_tied=one in tied,
+            select_cross_entropies=tuple(map(float, one.select_losses.mean(axis=1))),
+            select_accuracies=tuple(map(float, 1 - one.select_errors.mean(axis=1))),
+            dropped=drops.get(one.finalist.index) if len(one.trainings) < seeds else None,
+        )
+        for one in confirmed
+    }
+    reference = stopping or baseline
+    least = None if reference is None else smallest_gain(spec, float(reference.judged(by_accuracy).mean()))
+    by_index = {one.finalist.index: one for one in confirmed}
+
+    def judged(index: int, other: _Confirmed | None) -> Judgement | None:
+        one = by_index[index]
+        if least is None or other is None or other is one or not one.has_seeds_of(other):
+            return None
+        ours, theirs = (pair[by_accuracy] for pair in (one.on_seeds_of(other), other.on_seeds_of(one)))
+        return judge(theirs - ours, least, level)
+
+    won = results[winner.finalist.index]
     return Conclusion(
-        winner=winner,
-        baseline=None if baseline is None else results[baseline],
-        results=results,
+        winner=won,
+        baseline=None if baseline is None else results[baseline.finalist.index],
+        results=tuple(results.values()),
         failed=tuple((finalist, failed[finalist.index]) for finalist in finalists if finalist.index in failed),
-        techniques=_techniques(results, by_accuracy),
-        claims_gain=winner.gain is not None and _of(winner.gain, by_accuracy).is_above(0),
-        level=LEVEL,
-        seeds=len(common),
+        techniques=tuple(
+            row
+            if row.result is None
+            else replace(
+                row,
+                over_early_stopping=judged(row.result.finalist.index, stopping),
+                over_baseline=judged(row.result.finalist.index, baseline),
+            )
+            for row in _techniques(tuple(results.values()), by_accuracy)
+        ),
+        claims_gain=won.gain is not None and _of(won.gain, by_accuracy).is_above(0),
+        level=1 - (1 - LEVEL) / look,
+        seeds=seeds,
         select_rows=confirmed[0].select_losses.shape[1],
         test_rows=confirmed[0].test_losses.shape[1],
-        looks=max(training.look for training in trainings),
+        looks=look,
         evaluations=sum(training.began_looking for training in trainings),
         by_accuracy=by_accuracy,
+        smallest_gain=least or 0.0,
+        smallest_gain_share=share_of_smallest_gain(spec),
+        winner_over_early_stopping=judged(won.finalist.index, stopping),
+        winner_over_baseline=judged(won.finalist.index, baseline),
+        is_race=spec.confirm.method == "race",
+        has_drawn_splits=spec.confirm.split == "drawn",
+        still_improving=stopping is not None and stopping.is_still_improving,
     )
+
+
+def _winner(running: Sequence[_Confirmed], spec: StudySpec) -> tuple[_Confirmed, list[_Confirmed]]:
+    """Return the simplest of those that are the best on the select rows or tied with it, and those."""
+    complexities = _complexities([one.finalist for one in running])
+    if spec.confirm.split == "drawn":  # the rows of each seed are others
+        objective = spec.search.objective
+        losses = [[select_loss(training.figures, objective) for training in one.trainings] for one in running]
+        chosen = choose_winner_by_seeds(np.array(losses), complexities)
+    else:
+        by_accuracy = spec.search.by_accuracy
+        rows = np.array([one.select_errors if by_accuracy else one.select_losses for one in running])
+        chosen = choose_winner(rows, complexities)
+    return running[chosen.index], [running[index] for index in chosen.tied]
+
+
+def _gain(one: _Confirmed, other: _Confirmed | None, level: float) -> Gain | None:
+    """Return what one gains over another on the seeds that both have; None over itself or nothing."""
+    if other is None or other is one or not one.has_seeds_of(other):
+        return None
+    (losses, errors), (their_losses, their_errors) = one.on_seeds_of(other), other.on_seeds_of(one)
+    return Gain(cross_entropy=gain(losses, their_losses, level), accuracy=gain(errors, their_errors, level))
 
 
 def _with_tunings(conclusion: Conclusion, found: Iterable[Tuning]) -> Conclusion:
@@ -238,33 +324,6 @@ def _with_ledger(conclusion: Conclusion, trainings: Sequence[_Training]) -> Conc
         looks=conclusion.looks + len(begun),
         unfinished_looks=len(begun),
         evaluations=sum(training.began_looking for training in trainings),
-    )
-
-
-def _gains(confirmed: Sequence[_Confirmed], index: int | None) -> list[Gain | None]:
-    """Return what each gains over the one at an index; None for that itself, and for all where there is none."""
-    if index is None or len(confirmed) < 2:
-        return [None] * len(confirmed)
-    losses = gains_over(np.array([one.test_losses for one in confirmed]), index, LEVEL)
-    errors = gains_over(np.array([one.test_errors for one in confirmed]), index, LEVEL)
-    gains = [Gain(cross_entropy=loss, accuracy=error) for loss, error in zip(losses, errors, strict=True)]
-    return [None if i == index else gained for i, gained in enumerate(gains)]
-
-
-def _result(one: _Confirmed, gained: Gain | None, is_tied: bool) -> FinalistResult:
-    return FinalistResult(
-        finalist=one.finalist,
-        select_cross_entropy=one.mean("select_cross_entropy"),
-        select_accuracy=one.mean("select_accuracy"),
-        train_cross_entropy=one.mean("train_cross_entropy"),
-        test_cross_entropy=crossed_interval(one.test_losses, LEVEL),
-        test_accuracy=crossed_interval(1 - one.test_errors, LEVEL),
-        gain=gained,
-        best_epochs=tuple(training.figures["best_epoch"] for training in one.trainings),
-        epochs=tuple(training.figures["epochs"] for training in one.trainings),
-        is_tied=is_tied,
-        select_cross_entropies=tuple(map(float, one.select_losses.mean(axis=1))),
-        select_accuracies=tuple(map(float, 1 - one.select_errors.mean(axis=1))),
     )
 
 
@@ -293,7 +352,7 @@ def _techniques(results: Sequence[FinalistResult], by_accuracy: bool) -> tuple[T
             return ()
         of_technique.setdefault(settings.technique, []).append(result)
     best = {
-        technique: min(alone, key=lambda result: result.select_loss(by_accuracy))
+        technique: min(alone, key=lambda result: (-result.seeds, result.select_loss(by_accuracy)))
         for technique, alone in of_technique.items()
     }
     return tuple(TechniqueRow(technique=technique, result=best.get(technique)) for technique in LABELS)

@@ -191,3 +191,21 @@ def difference(one: Interval, other: Interval) -> Interval:
     below = float(np.hypot(one.mean - one.low, other.high - other.mean))
     above = float(np.hypot(one.high - one.mean, other.mean - other.low))
     return Interval(mean=mean, low=mean - below, high=mean + above, level=min(one.level, other.level))
+
+
+def choose_winner_by_seeds(losses: npt.ArrayLike, complexity: Sequence[int], level: float = TIE_LEVEL) -> Winner:
+    """Return the simplest finalist that noise can't tell from the best, by mean losses of seeds with rows of their own.
+
+    As `choose_winner`, but for seeds that draw their select rows: seeds, not rows, are what finalists have in common.
+
+    Args:
+        losses: shape (finalists, seeds), at least 2 seeds: mean losses on the select rows.
+        complexity: of each finalist, smaller is simpler.
+        level: confidence of the intervals, in (0, 1).
+    """
+    table = np.asarray(losses, dtype=np.float64)
+    means = table.mean(axis=1)
+    best = int(means.argmin())
+    tied = tuple(i for i in range(len(table)) if not mean_interval(table[i] - table[best], level).is_above(0))
+    winner = min(tied, key=lambda index: (complexity[index], means[index]))
+    return Winner(index=winner, best=best, tied=tied)

@@ -68,6 +68,24 @@ def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
     return max(SMALLEST_GAIN_SHARE[name] * scale, _TINY)
 
 
+def share_of_smallest_gain(spec: StudySpec) -> float | None:
+    """Return the smallest gain that matters as a share of the reference's loss; None where the study gives it."""
+    if spec.confirm.smallest_gain is not None:
+        return None
+    return SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"]
+
+
+def shared_level(comparisons: int, look: int = 1, level: float = 0.95) -> float:
+    """Return the level of each interval, so that with the confidence `level` no low end is above the truth.
+
+    Args:
+        comparisons: with one reference; the risk is shared among them (Bonferroni).
+        look: how often test figures were shown, this time included: each time has its part of the risk.
+        level: confidence in all low ends together, in (0.5, 1).
+    """
+    return 1 - 2 * (1 - level) / (max(comparisons, 1) * look)
+
+
 def verdict_of(gain: Interval, smallest_gain: float) -> Verdict:
     """Return the verdict on a gain; that it makes no difference goes before that it helps or harms.
 
