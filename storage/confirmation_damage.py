@@ -10,7 +10,8 @@ import sqlalchemy
 from sqlalchemy import select
 
 from storage.queries import METRICS, StudyRecord
-from storage.tables import ConfirmationRow, FinalistRow, LookRow
+from storage.race_rounds import drops_from
+from storage.tables import ConfirmationRow, FinalistRow, LookRow, RoundRow
 from studies.rows import RowFigures
 from studies.settings import settings_of
 from studies.space import Regularization
@@ -40,6 +41,12 @@ def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) ->
             if (row.finalist, row.seed) not in trained:
                 raise ValueError("what was not trained was looked at")
             _check_whole(row, row.ended_at is not None, ("cross_entropy", "accuracy"), "test_rows", test_counts)
+    for number, row in enumerate(_rows(connection, RoundRow, study)):
+        try:
+            check_types(RoundRow.__table__, row)
+            _check_round(row, number, len(finalists))
+        except ValueError as error:
+            raise ValueError(f"{study.name}, round {row.round}: {error}") from error
 
 
 def check_types(table: Any, row: Any) -> None:
@@ -75,6 +82,16 @@ def _check_training(row: Any, finalists: int, counts: set[int]) -> None:
     if row.state not in STATES:
         raise ValueError(f"its state is {row.state!r:.50}")
     _check_whole(row, row.state == "complete", METRICS, "select_rows", counts)
+
+
+def _check_round(row: Any, number: int, finalists: int) -> None:
+    if row.round != number:
+        raise ValueError(f"it stands where round {number} should")
+    if not 0 < row.seeds <= row.most_seeds <= SEEDS_AT_MOST or row.look < 1:
+        raise ValueError(f"it has {row.seeds} of {row.most_seeds} seeds, and its look is {row.look}")
+    for drop in drops_from(row.drops):
+        if not (0 <= drop.index < finalists and 0 <= drop.than < finalists):
+            raise ValueError("there is no such finalist")
 
 
 def _check_whole(row: Any, has_ended: bool, figures: Sequence[str], rows: str, counts: set[int]) -> None:

@@ -163,6 +163,10 @@ class _Confirmed:
         """Return the mean over seeds of one of a training's figures."""
         return float(np.mean([training.figures[figure] for training in self.trainings]))
 
+    def select_loss(self, objective: str) -> float:
+        """Return the mean over seeds of the study's objective on the select rows, such that less is better."""
+        return float(np.mean([select_loss(training.figures, objective) for training in self.trainings]))
+
 
 def _trainings(connection: Connection, uuid: str) -> list[_Training]:
     table: Any = ConfirmationRow.__table__
@@ -220,7 +224,11 @@ def _conclude(
     by_accuracy, look = spec.search.by_accuracy, max(training.look for training in trainings)
     level = shared_level(len(confirmed) - 1, look)
     baseline = next((one for one in confirmed if one.finalist.is_baseline), None)
-    stopping = next((one for one in confirmed if STOPPING_ALONE in one.finalist.roles), None)
+    stopping = min(
+        (one for one in confirmed if STOPPING_ALONE in one.finalist.roles),
+        key=lambda one: (-len(one.trainings), one.select_loss(spec.search.objective)),
+        default=None,
+    )
     winner, tied = _winner([one for one in confirmed if len(one.trainings) == seeds], spec)
     drops = {drop.index: drop for ended in rounds for drop in ended.drops}
     results = {

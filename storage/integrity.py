@@ -18,7 +18,7 @@ from studies.errors import StorageError
 
 _Pages: TypeAlias = Generator[Sequence[Any], None, None]
 _PAGE = 500  # rows
-_JSON_OF_OURS = ("spec", "search", "versions", "params", "roles")
+_JSON_OF_OURS = ("spec", "search", "versions", "params", "roles", "drops")
 
 
 def check_integrity(database: Database) -> None:

@@ -5,6 +5,7 @@ training. So they depend on the losses alone, not on the number of workers or on
 """
 
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -70,9 +71,14 @@ def read_rounds(connection: sqlalchemy.Connection, study_uuid: str) -> list[Roun
 def drops_from(text: str) -> tuple[Drop, ...]:
     """Return what a round's row says of drops; raises ValueError for anything else."""
     try:
-        return tuple(Drop(**{**drop, "behind": Interval(**drop["behind"])}) for drop in json.loads(text))
-    except (TypeError, KeyError) as error:
+        drops = tuple(Drop(**{**drop, "behind": Interval(**drop["behind"])}) for drop in json.loads(text))
+        for drop in drops:
+            figures = (drop.index, drop.than, drop.seeds, *vars(drop.behind).values())
+            if not math.isfinite(sum(figures)) or not isinstance(drop.reason, str):
+                raise ValueError
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(f"its drops are {text:.50}") from error
+    return drops
 
 
 def first_trainings(
@@ -157,9 +163,9 @@ def end_round(
 
 def reference_of(contenders: Iterable[Contender], finalists: Sequence[Finalist]) -> int | None:
     """Return the contender that techniques are compared with: early stopping alone, else the baseline, else None."""
-    there = [finalists[contender.index] for contender in contenders]
-    stopping = (finalist.index for finalist in there if STOPPING_ALONE in finalist.roles)
-    baseline = (finalist.index for finalist in there if finalist.is_baseline)
+    there = sorted(contenders, key=lambda contender: sum(contender.losses))
+    stopping = (one.index for one in there if STOPPING_ALONE in finalists[one.index].roles)
+    baseline = (one.index for one in there if finalists[one.index].is_baseline)
     return next(stopping, next(baseline, None))
 
 

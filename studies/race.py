@@ -95,4 +95,16 @@ def decide(contenders: Iterable[Contender], reference: int | None, raced: int, s
         raced: how many finalists began the race; what is decided counts all of them.
         smallest_gain: the smallest gain that matters, in the losses' unit; above 0.
     """
-    raise NotImplementedError
+    there = list(contenders)
+    best = min(there, key=lambda one: sum(one.losses))
+    level = 1 - 2 * 0.05 / max(raced - 1, 1)
+    drops = []
+    by_index = {one.index: one for one in there}
+    for one in there:
+        if one.part is Part.REFERENCE:
+            continue
+        behind = mean_interval([a - b for a, b in zip(one.losses, best.losses, strict=True)], level)
+        if one is not best and behind.low > 0:
+            drops.append(Drop(index=one.index, reason="clearly worse than the best", than=best.index, behind=behind, seeds=len(one.losses)))
+    left = [one for one in there if one.part is not Part.REFERENCE and one.index not in {d.index for d in drops}]
+    return Decision(drops=tuple(drops), is_over=not left)

@@ -209,3 +209,7 @@ def choose_winner_by_seeds(losses: npt.ArrayLike, complexity: Sequence[int], lev
     tied = tuple(i for i in range(len(table)) if not mean_interval(table[i] - table[best], level).is_above(0))
     winner = min(tied, key=lambda index: (complexity[index], means[index]))
     return Winner(index=winner, best=best, tied=tied)
+
+
+def projected_interval(differences, seeds, level):
+    return crossed_interval(np.asarray(differences), level)

@@ -314,7 +314,7 @@ def test_an_earlier_schema_is_upgraded_unless_a_study_is_searched(search: Search
         api.upgrade(storage=storage)
     postgres.execute(storage, "update regsearch_leases set owner = null")
     done = api.upgrade(storage=storage)
-    assert (done.steps, done.backup) == (("regsearch's schema 0002 → 0003",), None)
+    assert (done.steps, done.backup) == (("regsearch's schema 0002 → 0004",), None)
     assert rows(storage) == before
     assert api.upgrade(storage=storage).steps == ()
 
