@@ -257,6 +257,13 @@ MUTATIONS = (
         (f"{_OF_CONFIRMATION}::test_every_finalist_is_trained_on_the_same_fresh_seeds",),
     ),
     Mutation(
+        "a fresh seed draws the split too",
+        "search/training/task_splits.py",
+        "split_seed(self._spec, task.seed)",
+        "own_seed",
+        ("tests/contract/test_training.py::test_a_finalist_trains_as_a_trial_of_a_study_whose_seed_is_the_fresh_one",),
+    ),
+    Mutation(
         "what is added when test figures are known is another look",
         _CONFIRMATION,
         "            if missing and self._was_shown(connection, look):\n                look += 1\n",
