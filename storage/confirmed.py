@@ -22,9 +22,9 @@ from studies.rows import RowFigures
 from studies.settings import NamedSettings
 from studies.space import LABELS, Regularization
 from studies.spec import StudySpec
-from studies.statistics import choose_winner, choose_winner_by_seeds, crossed_interval, gain
+from studies.statistics import choose_winner, choose_winner_by_seeds, crossed_interval, gain, shared_level
 from studies.tuning import Tuning, tunings
-from studies.verdicts import Judgement, judge, share_of_smallest_gain, shared_level, smallest_gain
+from studies.verdicts import Judgement, judge, share_of_smallest_gain, smallest_gain
 
 LEVEL = 0.95
 
@@ -222,7 +222,7 @@ def _conclude(
         return None
     seeds = max(len(one.trainings) for one in confirmed)
     by_accuracy, look = spec.search.by_accuracy, max(training.look for training in trainings)
-    level = shared_level(len(confirmed) - 1, look)
+    level = shared_level(max(len(confirmed) - 1, 1), look)
     baseline = next((one for one in confirmed if one.finalist.is_baseline), None)
     stopping = min(
         (one for one in confirmed if STOPPING_ALONE in one.finalist.roles),

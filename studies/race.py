@@ -7,12 +7,29 @@ does the race decide. It sees mean losses on the selection examples, one for eac
 import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from studies.statistics import Interval, mean_interval
-from studies.verdicts import Verdict, verdict_of
+import numpy as np
+import numpy.typing as npt
+
+from studies.statistics import Interval, mean_interval, shared_level
+from studies.verdicts import Verdict, settle
 
 FIRST_ROUND = 3
 """Seeds of the first round: an interval over fewer says next to nothing."""
+
+TECHNIQUE_SEEDS = 5
+"""A technique gets so many seeds, unless its verdict is clear before: over fewer, hardly any verdict is settled."""
+
+BEHIND = 0.5
+"""A contender can still win if it is at most so many standard errors behind the best.
+
+It is small since it costs little: whoever is tied with the best is about as good, and the seeds that are saved go to
+those that are left. `tests/benchmarks/README.md` has the simulation.
+"""
+
+SHOWN_LEVEL = 0.95
+"""The level of the interval that is reported for a dropped contender."""
 
 
 class Part(enum.StrEnum):
@@ -45,10 +62,11 @@ class Drop:
 
     Attributes:
         index: the finalist's.
-        reason: "clearly worse than the best", or that its verdict is clear: "clearly harms", "clearly helps, but is
-            not the best", "clearly makes no difference".
+        reason: "behind the best", or that its verdict is clear: "clearly harms", "clearly helps, but is not the best",
+            "clearly makes no difference".
         than: the finalist that it was compared with.
-        behind: how much larger its loss is than that one's, on the selection examples.
+        behind: how much larger its loss is than that one's, on the selection examples; Student's interval over seeds
+            at `SHOWN_LEVEL`.
         seeds: after how many seeds.
     """
 
@@ -88,23 +106,101 @@ def round_ends(seeds: int) -> tuple[int, ...]:
 def decide(contenders: Iterable[Contender], reference: int | None, raced: int, smallest_gain: float) -> Decision:
     """Decide at the end of a round.
 
+    The best is the contender with the lowest mean loss; it and the references are never dropped. A configuration is
+    dropped if it is more than `BEHIND` standard errors behind the best. So is a technique, once it has
+    `TECHNIQUE_SEEDS`; before, it is dropped only if its verdict is clear: it harms, it makes no difference, or it helps
+    and the best is clearly better. The race is over if only references are left, or one more contender whose gain over
+    each of them is clear. What is clear has the level that all finalists share.
+
     Args:
-        contenders: who is still in; all have the same seeds.
+        contenders: who is still in; all have the same seeds, at least 2.
         reference: the finalist that techniques are judged against: early stopping alone, or where that is none or
-            failed, no regularization; None where both failed.
+            failed, no regularization; None where both failed, and then techniques can only win.
         raced: how many finalists began the race; what is decided counts all of them.
         smallest_gain: the smallest gain that matters, in the losses' unit; above 0.
+
+    Raises ValueError if there is no contender, if the reference is not among them or seeds differ, for a loss that is
+    not finite, for fewer raced than contenders, and if the smallest gain is not above 0.
+
+    Example:
+        >>> stopped = Contender(index=0, part=Part.REFERENCE, losses=[0.10, 0.12, 0.11])
+        >>> mixture = Contender(index=1, part=Part.CONFIGURATION, losses=[0.20, 0.21, 0.22])
+        >>> decide([stopped, mixture], reference=0, raced=2, smallest_gain=0.005).drops[0].reason
+        'behind the best'
     """
-    there = list(contenders)
-    best = min(there, key=lambda one: sum(one.losses))
-    level = 1 - 2 * 0.05 / max(raced - 1, 1)
+    field = tuple(contenders)
+    losses = _checked(field, reference, raced, smallest_gain)
+    means = losses.mean(axis=1)
+    best = int(means.argmin())
+    level = shared_level(max(1, raced - 1))
+    base = next((row for row, one in enumerate(field) if one.index == reference), None)
     drops = []
-    by_index = {one.index: one for one in there}
-    for one in there:
-        if one.part is Part.REFERENCE:
+    for row, one in enumerate(field):
+        if one.part is Part.REFERENCE or row == best:
             continue
-        behind = mean_interval([a - b for a, b in zip(one.losses, best.losses, strict=True)], level)
-        if one is not best and behind.low > 0:
-            drops.append(Drop(index=one.index, reason="clearly worse than the best", than=best.index, behind=behind, seeds=len(one.losses)))
-    left = [one for one in there if one.part is not Part.REFERENCE and one.index not in {d.index for d in drops}]
-    return Decision(drops=tuple(drops), is_over=not left)
+        found = None
+        if one.part is Part.TECHNIQUE and base is not None:
+            found = _clear_verdict(losses, row, base, best, smallest_gain, level)
+        can_be_outrun = one.part is Part.CONFIGURATION or base is None or losses.shape[1] >= TECHNIQUE_SEEDS
+        if found is None and can_be_outrun and _is_behind(losses[row] - losses[best]):
+            found = "behind the best", best
+        if found is not None:
+            reason, than = found
+            behind = mean_interval(losses[row] - losses[than], SHOWN_LEVEL)
+            drops.append(
+                Drop(index=one.index, reason=reason, than=field[than].index, behind=behind, seeds=losses.shape[1])
+            )
+    dropped = {drop.index for drop in drops}
+    left = [row for row, one in enumerate(field) if one.part is not Part.REFERENCE and one.index not in dropped]
+    against = [row for row, one in enumerate(field) if one.part is Part.REFERENCE]
+    is_over = not left or (
+        len(left) == 1 and all(_is_settled(losses[row] - losses[left[0]], smallest_gain, level) for row in against)
+    )
+    return Decision(drops=tuple(drops), is_over=is_over)
+
+
+def _checked(
+    field: Sequence[Contender], reference: int | None, raced: int, smallest_gain: float
+) -> npt.NDArray[np.float64]:
+    """Return the losses, shape (contenders, seeds)."""
+    indices, seeds = {one.index for one in field}, {len(one.losses) for one in field}
+    if not field or len(indices) < len(field) or len(seeds) > 1 or min(seeds) < 2:
+        raise ValueError(
+            "a race needs contenders that differ, all with the same number of seeds, at least 2; "
+            f"given were {len(field)} contenders with {sorted(seeds)} seeds"
+        )
+    if reference is not None and reference not in indices:
+        raise ValueError(f"the reference, finalist {reference}, is not among the contenders {sorted(indices)}")
+    if raced < len(field) or not smallest_gain > 0:
+        raise ValueError(
+            f"{len(field)} contenders need at least as many that raced, and a smallest gain above 0; "
+            f"given were {raced} and {smallest_gain}"
+        )
+    losses = np.array([one.losses for one in field], dtype=np.float64)
+    if not np.isfinite(losses).all():
+        raise ValueError("a race needs finite losses; some are NaN or infinite")
+    return losses
+
+
+def _is_behind(difference: npt.NDArray[np.float64]) -> bool:
+    """Return whether losses less those of the best are too large to catch up."""
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    return bool(difference.mean() > BEHIND * error)
+
+
+def _is_settled(gain: npt.NDArray[np.float64], smallest_gain: float, level: float) -> bool:
+    return settle(partial(mean_interval, gain), smallest_gain, level)[0] is not Verdict.NOT_SETTLED
+
+
+def _clear_verdict(
+    losses: npt.NDArray[np.float64], row: int, base: int, best: int, smallest_gain: float, level: float
+) -> tuple[str, int] | None:
+    """Return why a technique's verdict is clear, and the row that it was compared with."""
+    verdict, _ = settle(partial(mean_interval, losses[base] - losses[row]), smallest_gain, level)
+    if verdict is Verdict.HARMS:
+        return "clearly harms", base
+    if verdict is Verdict.NO_DIFFERENCE:
+        return "clearly makes no difference", base
+    if verdict is Verdict.HELPS and mean_interval(losses[row] - losses[best], level).is_above(0):
+        return "clearly helps, but is not the best", best
+    return None

@@ -67,19 +67,45 @@ def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interva
     population variances are not equal, Sankhyā 22 (1960).
     """
     values = np.asarray(differences, dtype=np.float64)
+    return projected_interval(values, len(values) if values.ndim else 0, level)
+
+
+def projected_interval(differences: npt.ArrayLike, seeds: int, level: float = 0.95) -> Interval:
+    """Return the interval that so many seeds would probably give: `crossed_interval` if all but their number stayed.
+
+    The mean and the three components of variance (seeds, rows, residual) are those of the differences. More seeds
+    shrink what seeds and the residual add; what the rows add stays, since the test rows are the same.
+
+    Args:
+        differences: shape (seeds, rows), at least 2 by 2, as for `crossed_interval`.
+        seeds: how many there would be, at least 2; with as many as there are it is `crossed_interval`.
+        level: confidence in (0, 1).
+
+    Raises ValueError as `crossed_interval` does, and for fewer than 2 seeds.
+
+    Example:
+        >>> few = [[0.1, 0.3, 0.2], [0.4, 0.3, 0.6]]
+        >>> projected_interval(few, 2) == crossed_interval(few)
+        True
+        >>> projected_interval(few, 20).low > crossed_interval(few).low
+        True
+    """
+    values = np.asarray(differences, dtype=np.float64)
     if values.ndim != 2 or min(values.shape) < 2:
         raise ValueError(f"an interval needs an array of at least 2 seeds × 2 rows; given was the shape {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError("an interval needs finite differences; some are NaN or infinite")
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, both excluded; given was {level}")
+    if seeds < 2:
+        raise ValueError(f"an interval needs at least 2 seeds; asked for were {seeds}")
     origin = values[0, 0]  # so that equal differences have exactly no spread
     values = values - origin
     mean = float(values.mean())
-    of_seeds, of_rest = _parts_of_variance(values - mean)
-    n_seeds, n_rows = values.shape
-    quantiles = _student(np.array([n_seeds - 1, n_rows - 1]), level)
-    half = float(np.sqrt(np.square(quantiles) @ [of_seeds, of_rest]))
+    of_seed, of_row, residual = _components(values - mean)
+    n_rows = values.shape[1]
+    parts = [of_seed / seeds, (of_row + residual / seeds) / n_rows]
+    half = float(np.sqrt(np.square(_student(np.array([seeds - 1, n_rows - 1]), level)) @ parts))
     mean += float(origin)
     return Interval(mean=mean, low=mean - half, high=mean + half, level=level)
 
@@ -92,15 +118,15 @@ def _student(degrees: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:
     return quantiles
 
 
-def _parts_of_variance(centred: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return what seeds add to the variance of the mean beyond the residual, and the rest of it; both at least 0."""
+def _components(centred: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the variance that a seed adds beyond the residual, that a row adds, and the residual's; all at least 0."""
     n_seeds, n_rows = centred.shape
     of_seeds = n_rows * float(np.square(centred.mean(axis=1)).sum())
     of_rows = n_seeds * float(np.square(centred.mean(axis=0)).sum())
     residual = max(0.0, float(np.square(centred).sum()) - of_seeds - of_rows) / ((n_seeds - 1) * (n_rows - 1))
-    beyond = max(0.0, of_seeds / (n_seeds - 1) - residual)
-    rest = max(of_rows / (n_rows - 1), residual)
-    return beyond / (n_seeds * n_rows), rest / (n_seeds * n_rows)
+    beyond_of_seeds = max(0.0, of_seeds / (n_seeds - 1) - residual)
+    beyond_of_rows = max(0.0, of_rows / (n_rows - 1) - residual)
+    return beyond_of_seeds / n_rows, beyond_of_rows / n_seeds, residual
 
 
 def choose_winner(losses: Losses, complexity: Sequence[int], level: float = TIE_LEVEL) -> Winner:
@@ -126,6 +152,42 @@ def choose_winner(losses: Losses, complexity: Sequence[int], level: float = TIE_
     best = int(means.argmin())
     tied = tuple(
         index for index in range(len(stack)) if not crossed_interval(stack[index] - stack[best], level).is_above(0)
+    )
+    winner = min(tied, key=lambda index: (complexity[index], means[index]))
+    return Winner(index=winner, best=best, tied=tied)
+
+
+def choose_winner_by_seeds(losses: Losses, complexity: Sequence[int], level: float = TIE_LEVEL) -> Winner:
+    """Return the simplest finalist that noise can't tell from the one with the lowest mean, by means of each seed.
+
+    For seeds that draw the split as well: select rows then differ between seeds, so that only paired means can be
+    compared. A finalist is tied with the best if Student's interval of its loss minus the best's reaches down to 0.
+    Of equally simple ones the lower mean wins.
+
+    Args:
+        losses: shape (finalists, seeds), at least 2 seeds: mean losses on the select rows, trained on the same seeds.
+        complexity: of each finalist, smaller is simpler.
+        level: confidence of the intervals, in (0, 1).
+
+    Raises ValueError for another shape, for a loss that is not finite, and if there is not one complexity for each
+    finalist.
+
+    Example:
+        >>> choose_winner_by_seeds([[0.1, 0.3, 0.2], [0.1, 0.2, 0.2], [0.4, 0.5, 0.5]], [0, 1, 1])
+        Winner(index=0, best=1, tied=(0, 1))
+    """
+    table = np.asarray(losses, dtype=np.float64)
+    if table.ndim != 2 or len(table) != len(complexity) or not len(table) or table.shape[1] < 2:
+        raise ValueError(
+            "a winner needs losses of the shape (finalists, seeds), at least 2 seeds, and a complexity of each "
+            f"finalist; given were the shape {table.shape} and {len(complexity)} complexities"
+        )
+    if not np.isfinite(table).all():
+        raise ValueError("a winner needs finite losses; some are NaN or infinite")
+    means = table.mean(axis=1)
+    best = int(means.argmin())
+    tied = tuple(
+        index for index in range(len(table)) if not mean_interval(table[index] - table[best], level).is_above(0)
     )
     winner = min(tied, key=lambda index: (complexity[index], means[index]))
     return Winner(index=winner, best=best, tied=tied)
@@ -165,8 +227,30 @@ def gains_over(losses: Losses, baseline: int, level: float = 0.95) -> tuple[Inte
         raise ValueError(f"gains need at least two finalists × seeds × rows; given was the shape {stack.shape}")
     if not 0.5 < level < 1:
         raise ValueError(f"the level of low ends lies between 0.5 and 1, both excluded; given was {level}")
-    each = 1 - 2 * (1 - level) / (len(stack) - 1)
+    each = shared_level(len(stack) - 1, level=level)
     return tuple(gain(finalist, stack[baseline], each) for finalist in stack)
+
+
+def shared_level(comparisons: int, looks: int = 1, level: float = 0.95) -> float:
+    """Return the level of each interval if no low end is above the truth in any of them, with the confidence `level`.
+
+    The risk 1 − level is shared equally (Bonferroni) among the comparisons, and among the looks at the test set.
+
+    Args:
+        comparisons: how many intervals, at least 1; for a race all finalists that began it but the reference.
+        looks: how many times the test set was used, this time included; at least 1.
+        level: confidence in all low ends together, in (0.5, 1).
+
+    Example:
+        >>> round(shared_level(8), 4), round(shared_level(8, looks=2), 4)
+        (0.9875, 0.9938)
+    """
+    if comparisons < 1 or looks < 1 or not 0.5 < level < 1:
+        raise ValueError(
+            "a shared level needs at least one comparison and one look, and a level between 0.5 and 1; "
+            f"given were {comparisons}, {looks} and {level}"
+        )
+    return 1 - 2 * (1 - level) / (comparisons * looks)
 
 
 def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
@@ -191,25 +275,3 @@ def difference(one: Interval, other: Interval) -> Interval:
     below = float(np.hypot(one.mean - one.low, other.high - other.mean))
     above = float(np.hypot(one.high - one.mean, other.mean - other.low))
     return Interval(mean=mean, low=mean - below, high=mean + above, level=min(one.level, other.level))
-
-
-def choose_winner_by_seeds(losses: npt.ArrayLike, complexity: Sequence[int], level: float = TIE_LEVEL) -> Winner:
-    """Return the simplest finalist that noise can't tell from the best, by mean losses of seeds with rows of their own.
-
-    As `choose_winner`, but for seeds that draw their select rows: seeds, not rows, are what finalists have in common.
-
-    Args:
-        losses: shape (finalists, seeds), at least 2 seeds: mean losses on the select rows.
-        complexity: of each finalist, smaller is simpler.
-        level: confidence of the intervals, in (0, 1).
-    """
-    table = np.asarray(losses, dtype=np.float64)
-    means = table.mean(axis=1)
-    best = int(means.argmin())
-    tied = tuple(i for i in range(len(table)) if not mean_interval(table[i] - table[best], level).is_above(0))
-    winner = min(tied, key=lambda index: (complexity[index], means[index]))
-    return Winner(index=winner, best=best, tied=tied)
-
-
-def projected_interval(differences, seeds, level):
-    return crossed_interval(np.asarray(differences), level)

@@ -1,19 +1,32 @@
 """The four verdicts on a technique: it helps, it harms, it makes no difference, or that is not settled."""
 
 import enum
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from studies import objectives
 from studies.spec import StudySpec
-from studies.statistics import Interval, crossed_interval
+from studies.statistics import Interval, projected_interval
 
 SMALLEST_GAIN_SHARE = {"cross_entropy": 0.05, "accuracy": 0.05}
 """The smallest gain that matters, as a share of the loss, or of the error rate, of the reference."""
 
-_MOST_SEEDS = 1000
+ALIKE_LEVEL = 0.90
+"""The level of the interval that must lie within the smallest gain, for a technique to make no difference.
+
+Both one-sided tests of an equivalence test then err with at most 5 % (Schuirmann, A comparison of the two one-sided
+tests procedure and the power approach, 1987). A claim of a gain shares its risk with the others; this one doesn't.
+"""
+
+_MOST_SEEDS = 100
+"""If so many seeds would not settle a verdict, more test examples are needed."""
+
+
 _TINY = 1e-12
 
 
@@ -32,7 +45,8 @@ class Judgement:
 
     Attributes:
         verdict: one of the four.
-        gain: the interval that it rests on; positive is better.
+        gain: the interval that it rests on, with its level; positive is better. Its level is lower if it makes no
+            difference (see `ALIKE_LEVEL`).
         smallest_gain: the smallest gain that matters, in the unit of the gain; above 0.
         seeds: on how many fresh seeds it rests.
         seeds_needed: how many seeds in all would probably settle it, if the mean stays as it is; None if it is
@@ -64,26 +78,14 @@ def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
     objective = spec.search.objective
     is_share = objectives.maximizes(objective) and not objectives.is_accuracy(objective) and -1 < reference_loss < 0
     scale = 1 + reference_loss if is_share else abs(reference_loss)  # such as AUC: what is missing to 1
-    name = "accuracy" if objectives.is_accuracy(objective) else "cross_entropy"
-    return max(SMALLEST_GAIN_SHARE[name] * scale, _TINY)
+    return max(SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"] * scale, _TINY)
 
 
 def share_of_smallest_gain(spec: StudySpec) -> float | None:
-    """Return the smallest gain that matters as a share of the reference's loss; None where the study gives it."""
+    """Return the smallest gain that matters as a share of the reference's loss; None if the study file gives it."""
     if spec.confirm.smallest_gain is not None:
         return None
     return SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"]
-
-
-def shared_level(comparisons: int, look: int = 1, level: float = 0.95) -> float:
-    """Return the level of each interval, so that with the confidence `level` no low end is above the truth.
-
-    Args:
-        comparisons: with one reference; the risk is shared among them (Bonferroni).
-        look: how often test figures were shown, this time included: each time has its part of the risk.
-        level: confidence in all low ends together, in (0.5, 1).
-    """
-    return 1 - 2 * (1 - level) / (max(comparisons, 1) * look)
 
 
 def verdict_of(gain: Interval, smallest_gain: float) -> Verdict:
@@ -104,6 +106,24 @@ def verdict_of(gain: Interval, smallest_gain: float) -> Verdict:
     return Verdict.HARMS if gain.high < 0 else Verdict.NOT_SETTLED
 
 
+def settle(interval_at: Callable[[float], Interval], smallest_gain: float, level: float) -> tuple[Verdict, Interval]:
+    """Return the verdict on a gain, and the interval that it rests on.
+
+    Args:
+        interval_at: gives the gain's interval at a level.
+        smallest_gain: above 0, in the gain's unit.
+        level: of the interval that shows that it helps or harms, in (0, 1). That it makes no difference is shown by
+            the interval at `ALIKE_LEVEL`, or at this level if it is lower.
+    """
+    if not smallest_gain > 0:
+        raise ValueError(f"the smallest gain that matters must be above 0; given was {smallest_gain}")
+    alike = interval_at(min(level, ALIKE_LEVEL))
+    if verdict_of(alike, smallest_gain) is Verdict.NO_DIFFERENCE:
+        return Verdict.NO_DIFFERENCE, alike
+    gain = interval_at(level)
+    return verdict_of(gain, smallest_gain), gain
+
+
 def judge(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Judgement:
     """Judge a technique by how much lower its losses are than the reference's.
 
@@ -111,24 +131,29 @@ def judge(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Jud
         differences: shape (seeds, test examples), at least 2 by 2: the reference's loss less the technique's, both
             trained on the same seed.
         smallest_gain: above 0, in the losses' unit.
-        level: confidence of the interval, in (0, 1).
+        level: confidence of the interval that shows that it helps or harms, in (0, 1); for several techniques
+            `shared_level`.
 
-    Raises ValueError as `crossed_interval` does.
+    Raises ValueError as `crossed_interval` does, and if the smallest gain is not above 0.
+
+    Example:
+        >>> judge([[0.5, 0.6, 0.4], [0.6, 0.5, 0.5], [0.4, 0.5, 0.6]], smallest_gain=0.1, level=0.95).verdict
+        <Verdict.HELPS: 'helps'>
     """
     values = np.asarray(differences, dtype=np.float64)
-    interval = crossed_interval(values, level)
-    verdict = verdict_of(interval, smallest_gain)
+    seeds = len(values) if values.ndim else 0
+    verdict, gain = settle(partial(projected_interval, values, seeds), smallest_gain, level)
     needed = _seeds_needed(values, smallest_gain, level) if verdict is Verdict.NOT_SETTLED else None
-    return Judgement(
-        verdict=verdict, gain=interval, smallest_gain=smallest_gain, seeds=len(values), seeds_needed=needed
-    )
+    return Judgement(verdict=verdict, gain=gain, smallest_gain=smallest_gain, seeds=seeds, seeds_needed=needed)
 
 
 def _seeds_needed(values: npt.NDArray[np.float64], smallest_gain: float, level: float) -> int | None:
     """Return how many seeds would settle the verdict if means and variances stayed what they are."""
-    from studies.statistics import projected_interval
 
-    for seeds in range(len(values) + 1, _MOST_SEEDS + 1):
-        if verdict_of(projected_interval(values, seeds, level), smallest_gain) is not Verdict.NOT_SETTLED:
-            return seeds
-    return None
+    def is_settled(seeds: int) -> bool:
+        interval_at = partial(projected_interval, values, seeds)
+        return settle(interval_at, smallest_gain, level)[0] is not Verdict.NOT_SETTLED
+
+    more = range(len(values) + 1, _MOST_SEEDS + 1)
+    index = bisect_left(more, True, key=is_settled)  # an interval only shrinks with more seeds
+    return more[index] if index < len(more) else None

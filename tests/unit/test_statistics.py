@@ -1,5 +1,6 @@
 """Intervals cover both sources of luck, follow the data's units, and the winner is the simplest that noise allows."""
 
+import doctest
 import math
 from collections.abc import Sequence
 from random import Random
@@ -12,7 +13,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from studies.statistics import Interval, Winner, choose_winner, crossed_interval, gain, gains_over, mean_interval
+import studies.statistics
+from studies.statistics import (
+    Interval,
+    Winner,
+    choose_winner,
+    choose_winner_by_seeds,
+    crossed_interval,
+    gain,
+    gains_over,
+    mean_interval,
+    projected_interval,
+    shared_level,
+)
 
 TABLE = [[0.31, 0.12, -0.05, 0.40], [0.21, 0.02, 0.10, 0.33], [0.45, 0.20, 0.01, 0.70]]
 DIFFERENCES = arrays(
@@ -230,3 +243,66 @@ def test_the_interval_of_a_mean_is_students(level: float) -> None:
     expected = stats.t.interval(level, 3, loc=np.mean(values), scale=stats.sem(values))
     assert (found.low, found.high) == pytest.approx(expected)
     assert (found.mean, found.level) == (pytest.approx(np.mean(values)), level)
+
+
+def test_the_examples_hold() -> None:
+    assert doctest.testmod(studies.statistics).failed == 0
+
+
+@given(DIFFERENCES, st.integers(0, 20))
+def test_more_seeds_only_shrink_an_interval(table: np.ndarray, more: int) -> None:
+    now, then = (projected_interval(table, len(table) + seeds) for seeds in (more, more + 1))
+    assert then.mean == pytest.approx(now.mean)
+    assert then.high - then.low <= now.high - now.low + 1e-12
+    assert projected_interval(table, len(table)) == crossed_interval(table)
+
+
+def test_what_rows_add_stays_whatever_the_seeds() -> None:
+    rows = np.repeat([[0.1, 0.4, 0.2, 0.9]], 3, axis=0)
+    assert ends(projected_interval(rows, 1000)) == pytest.approx(ends(crossed_interval(rows)))
+
+
+def test_seeds_that_differ_shrink_like_students_interval() -> None:
+    of_seed = np.array([0.1, 0.4, 0.2, 0.9])
+    half = stats.t.ppf(0.975, 15) * of_seed.std(ddof=1) / 4
+    projected = projected_interval(np.repeat(of_seed[:, None], 6, axis=1), 16)
+    assert ends(projected) == pytest.approx((0.4, 0.4 - half, 0.4 + half))
+
+
+def test_an_interval_over_one_seed_is_not_projected() -> None:
+    with pytest.raises(ValueError, match="at least 2 seeds"):
+        projected_interval(TABLE, 1)
+
+
+def test_a_shared_level_divides_the_risk_by_comparisons_and_looks() -> None:
+    assert shared_level(1) == pytest.approx(0.9)
+    assert shared_level(8) == pytest.approx(0.9875)
+    assert shared_level(8, looks=2) == pytest.approx(shared_level(16))
+    for comparisons, looks, level in ((0, 1, 0.95), (1, 0, 0.95), (1, 1, 0.5), (1, 1, 1.0), (1, 1, math.nan)):
+        with pytest.raises(ValueError, match="shared level"):
+            shared_level(comparisons, looks, level)
+
+
+def test_by_seeds_the_simplest_that_is_tied_wins() -> None:
+    best, tied, behind = [0.10, 0.20, 0.15], [0.11, 0.20, 0.145], [0.15, 0.26, 0.19]
+    assert choose_winner_by_seeds([best, tied, behind], [2, 1, 0]) == Winner(index=1, best=0, tied=(0, 1))
+    assert choose_winner_by_seeds([best, tied, behind], [2, 1, 0], level=0.999).index == 2
+    assert choose_winner_by_seeds([best], [3]) == Winner(index=0, best=0, tied=(0,))
+    assert choose_winner_by_seeds([best, best], [1, 1]).tied == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("losses", "complexity", "complaint"),
+    [
+        ([], [], "a complexity"),
+        ([[0.1]], [1], "at least 2 seeds"),
+        ([[0.1, 0.2]], [1, 2], "a complexity"),
+        ([[[0.1, 0.2]]], [1], "shape"),
+        ([[0.1, math.nan]], [1], "finite"),
+    ],
+)
+def test_a_winner_by_seeds_refuses_what_makes_no_sense(
+    losses: list[object], complexity: list[int], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        choose_winner_by_seeds(losses, complexity)

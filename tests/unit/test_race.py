@@ -1,0 +1,159 @@
+"""The race drops who can't win any more, gives techniques their seeds, and ends when nothing is left to decide."""
+
+import doctest
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+import studies.race
+from studies.race import BEHIND, TECHNIQUE_SEEDS, Contender, Decision, Part, decide, round_ends
+
+REFERENCE, TECHNIQUE, CONFIGURATION = Part.REFERENCE, Part.TECHNIQUE, Part.CONFIGURATION
+
+
+def contender(index: int, part: Part, gain: float, seeds: int, spread: float = 0.01) -> Contender:
+    """A contender with that mean gain over a reference whose losses are 1, and a spread of the paired differences."""
+    noise = np.random.default_rng(index).standard_normal(seeds)
+    noise = (noise - noise.mean()) / noise.std(ddof=1) if spread else np.zeros(seeds)
+    return Contender(index=index, part=part, losses=[1 - gain + spread * draw for draw in noise])
+
+
+def reference(seeds: int) -> Contender:
+    return Contender(index=0, part=REFERENCE, losses=[1.0] * seeds)
+
+
+def reasons(decision: Decision) -> dict[int, str]:
+    return {drop.index: drop.reason for drop in decision.drops}
+
+
+def test_the_examples_hold() -> None:
+    assert doctest.testmod(studies.race).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "ends"), [(3, (3,)), (4, (3, 4)), (5, (3, 5)), (7, (3, 5, 7)), (8, (3, 5, 7, 8)), (10, (3, 5, 7, 10))]
+)
+def test_rounds_end_after_three_seeds_and_then_ever_later(seeds: int, ends: Sequence[int]) -> None:
+    assert round_ends(seeds) == ends
+
+
+@pytest.mark.parametrize(("errors", "is_dropped"), [(0.98, False), (1.02, True)])
+def test_a_configuration_behind_the_best_by_half_an_error_is_dropped(errors: float, is_dropped: bool) -> None:
+    behind = errors * BEHIND * 0.01 / math.sqrt(3)
+    field = [reference(3), contender(1, CONFIGURATION, -behind, 3)]
+    assert reasons(decide(field, 0, 2, 0.001)) == ({1: "behind the best"} if is_dropped else {})
+
+
+def test_a_technique_behind_the_best_is_dropped_once_it_has_its_seeds() -> None:
+    for seeds in (3, TECHNIQUE_SEEDS - 1, TECHNIQUE_SEEDS, 7):
+        field = [reference(seeds), contender(1, TECHNIQUE, -0.01, seeds)]
+        expected = {1: "behind the best"} if seeds >= TECHNIQUE_SEEDS else {}
+        assert reasons(decide(field, 0, 9, 0.001)) == expected
+
+
+def test_a_technique_that_clearly_harms_is_dropped_before() -> None:
+    decision = decide([reference(3), contender(1, TECHNIQUE, -0.5, 3)], 0, 2, 0.001)
+    assert reasons(decision) == {1: "clearly harms"}
+    (drop,) = decision.drops
+    assert (drop.than, drop.seeds, drop.behind.level) == (0, 3, 0.95)
+    assert drop.behind.low < 0.5 < drop.behind.high
+    assert drop.behind.mean == pytest.approx(0.5)
+
+
+def test_a_technique_that_clearly_makes_no_difference_is_dropped_before() -> None:
+    field = [reference(3), contender(1, TECHNIQUE, 0.0001, 3, 0.001), contender(2, CONFIGURATION, 0.1, 3)]
+    assert reasons(decide(field, 0, 3, 0.01)) == {1: "clearly makes no difference"}
+
+
+def test_a_technique_that_helps_is_dropped_before_if_another_is_clearly_better() -> None:
+    field = [reference(3), contender(1, TECHNIQUE, 0.5, 3), contender(2, CONFIGURATION, 1.0, 3)]
+    decision = decide(field, 0, 3, 0.001)
+    assert reasons(decision) == {1: "clearly helps, but is not the best"}
+    assert decision.drops[0].than == 2
+    close = [reference(3), contender(1, TECHNIQUE, 0.5, 3), contender(2, CONFIGURATION, 0.505, 3)]
+    assert not decide(close, 0, 3, 0.001).drops
+
+
+def test_what_is_clear_among_two_is_not_among_many() -> None:
+    field = [reference(3), contender(1, TECHNIQUE, -0.05, 3)]
+    assert decide(field, 0, 2, 0.001).drops
+    assert not decide(field, 0, 20, 0.001).drops
+
+
+def test_references_and_the_best_are_never_dropped() -> None:
+    none = Contender(index=1, part=REFERENCE, losses=[2.0, 2.1, 2.2, 2.0, 2.1])
+    field = [reference(5), none, contender(2, CONFIGURATION, 0.5, 5), contender(3, TECHNIQUE, 0.1, 5)]
+    assert reasons(decide(field, 0, 4, 0.001)) == {3: "clearly helps, but is not the best"}
+
+
+def test_without_a_reference_techniques_are_dropped_like_configurations() -> None:
+    field = [contender(1, TECHNIQUE, 0.1, 3), contender(2, TECHNIQUE, 0.0, 3), contender(3, CONFIGURATION, 0.0, 3)]
+    decision = decide(field, None, 5, 0.001)
+    assert reasons(decision) == {2: "behind the best", 3: "behind the best"}
+    assert decision.is_over
+
+
+def test_the_race_is_over_when_one_is_left_whose_gains_are_clear() -> None:
+    none = Contender(index=1, part=REFERENCE, losses=[1.5, 1.51, 1.49])
+    field = [reference(3), none, contender(2, CONFIGURATION, 0.5, 3), contender(3, CONFIGURATION, 0.0, 3)]
+    assert decide(field, 0, 4, 0.001).is_over
+    unclear = Contender(index=1, part=REFERENCE, losses=[1.5, 0.0, 0.1])
+    assert not decide([field[0], unclear, *field[2:]], 0, 4, 0.001).is_over
+
+
+def test_the_race_goes_on_while_two_can_win() -> None:
+    field = [reference(3), contender(1, CONFIGURATION, 0.5, 3), contender(2, CONFIGURATION, 0.5, 3)]
+    assert not decide(field, 0, 3, 0.001).is_over
+
+
+def test_the_race_is_over_when_only_references_are_left() -> None:
+    assert decide([reference(3)], 0, 5, 0.001) == Decision(drops=(), is_over=True)
+    behind = contender(1, CONFIGURATION, -0.1, 3)
+    assert decide([reference(3), behind], 0, 5, 0.001).is_over
+
+
+def test_equal_losses_make_no_difference_and_none_is_behind() -> None:
+    losses = [0.1, 0.3, 0.2]
+    field = [
+        Contender(index=index, part=part, losses=losses)
+        for index, part in enumerate((REFERENCE, TECHNIQUE, CONFIGURATION))
+    ]
+    assert reasons(decide(field, 0, 3, 0.001)) == {1: "clearly makes no difference"}
+
+
+def test_without_spread_the_larger_loss_is_behind() -> None:
+    field = [reference(2), contender(1, CONFIGURATION, -0.01, 2, spread=0)]
+    decision = decide(field, 0, 2, 0.001)
+    assert reasons(decision) == {1: "behind the best"}
+    assert decision.drops[0].behind.low == pytest.approx(0.01)
+
+
+def test_the_order_of_contenders_does_not_matter() -> None:
+    field = [reference(5), *(contender(i, TECHNIQUE, 0.003 * i, 5) for i in range(1, 4))]
+    assert reasons(decide(field, 0, 4, 0.005)) == reasons(decide(field[::-1], 0, 4, 0.005))
+
+
+ONE = reference(3)
+
+
+@pytest.mark.parametrize(
+    ("field", "base", "raced", "smallest_gain", "complaint"),
+    [
+        ([], None, 2, 0.1, "needs contenders"),
+        ([ONE, ONE], 0, 2, 0.1, "that differ"),
+        ([reference(1)], 0, 2, 0.1, "at least 2"),
+        ([ONE, contender(1, TECHNIQUE, 0, 4)], 0, 2, 0.1, "same number of seeds"),
+        ([ONE], 3, 2, 0.1, "not among the contenders"),
+        ([ONE], 0, 0, 0.1, "at least as many"),
+        ([ONE], 0, 2, 0.0, "above 0"),
+        ([ONE], 0, 2, math.nan, "above 0"),
+        ([Contender(index=0, part=REFERENCE, losses=[0.1, math.nan])], 0, 2, 0.1, "finite"),
+    ],
+)
+def test_a_race_refuses_what_makes_no_sense(
+    field: list[Contender], base: int | None, raced: int, smallest_gain: float, complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        decide(field, base, raced, smallest_gain)
