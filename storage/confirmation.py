@@ -73,9 +73,7 @@ class ConfirmationStore:
             known = read_finalists(connection, self._uuid)
             there = {finalist.settings for finalist in known}
             new = [finalist for finalist in chosen if finalist.settings not in there]
-            trainings = connection.execute(
-                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.state)
-            ).all()
+            trainings = connection.execute(self._of(_table, _table.c.finalist, _table.c.seed, _table.c.state)).all()
             if self._is_race:
                 rounds = race_rounds.read_rounds(connection, self._uuid)
                 missing = race_rounds.first_trainings(len(known), len(new), trainings, rounds, seeds, revived)

@@ -157,7 +157,7 @@ class _Confirmed:
     def is_still_improving(self) -> bool:
         """Whether most trainings are at their best in their last epoch."""
         last = [training.figures["best_epoch"] == training.figures["epochs"] - 1 for training in self.trainings]
-        return 2 * sum(last) > len(last)
+        return bool(2 * sum(last) > len(last))
 
     def mean(self, figure: str) -> float:
         """Return the mean over seeds of one of a training's figures."""

@@ -52,9 +52,7 @@ class Round:
 
 def read_rounds(connection: sqlalchemy.Connection, study_uuid: str) -> list[Round]:
     """Return a study's rounds in order; raises ValueError for one that can't be read."""
-    rows = connection.execute(
-        select(_rounds).where(_rounds.c.study_uuid == study_uuid).order_by(_rounds.c.round)
-    ).all()
+    rows = connection.execute(select(_rounds).where(_rounds.c.study_uuid == study_uuid).order_by(_rounds.c.round)).all()
     return [
         Round(
             number=row.round,
@@ -139,7 +137,8 @@ def end_round(
     number = connection.execute(
         select(func.count()).select_from(_rounds).where(_rounds.c.study_uuid == study_uuid)
     ).scalar_one()
-    is_over, drops = True, ()
+    is_over = True
+    drops: tuple[Drop, ...] = ()
     if reached < seeds and contenders:
         gain = smallest_gain(spec, _mean_loss(contenders, reference))
         decision = decide(contenders, reference, raced, gain)

@@ -220,8 +220,8 @@ class ConfirmSpec(Section):
     )
     method: Literal["race", "all"] = Field(
         "race",
-        description="race: in rounds, seeds go to the finalists that are not decided yet; all: each finalist gets every "
-        "seed",
+        description="race: in rounds, seeds go to the finalists that are not decided yet; all: each finalist gets all "
+        "seeds",
         json_schema_extra=added_later("all"),
     )
     smallest_gain: float | None = Field(
