@@ -1,7 +1,7 @@
 """A study's confirmation in the database, as its coordinator writes it: finalists × fresh seeds, then the test looks.
 
-Every test look waits until all finalists are trained: nothing is chosen by figures that the test rows gave. A race plans
-round by round, see `storage/race_rounds.py`; else every training is planned before the first begins.
+Every test look waits until all finalists are trained: nothing is chosen by figures that the test rows gave. A race
+plans round by round, see `storage/race_rounds.py`; else every training is planned before the first begins.
 """
 
 import itertools
@@ -263,7 +263,7 @@ class ConfirmationStore:
         return self._study.spec.confirm.method == "race"
 
     def _end_round(self, connection: sqlalchemy.Connection) -> list[str]:
-        """Decide in a race, if that was the last training of a round, and enter what is trained next; return it in words."""
+        """Decide in a race, if that was the last training of a round, and enter what follows; return it in words."""
         if not self._is_race:
             return []
         finalists = read_finalists(connection, self._uuid)

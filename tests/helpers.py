@@ -178,6 +178,7 @@ def confirmation(storage: str, name: str = "smoke") -> dict[str, list[dict[str, 
 
         return {
             "finalists": read("finalists", "finalist"),
+            "rounds": read("rounds", "round"),
             "confirmations": read("confirmations", "finalist, seed"),
             "confirmation_epochs": read("confirmation_epochs", "finalist, seed, epoch"),
             "test_looks": read("test_looks", "finalist, seed"),

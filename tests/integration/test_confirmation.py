@@ -24,6 +24,7 @@ import optuna
 import optuna_dashboard
 import pytest
 from helpers import confirmation, folder_in_memory, start, wait_for
+from row_trainer import RowTrainer, of_rows
 from scipy.stats import t as student
 
 from search import api, patience, phases
@@ -41,7 +42,7 @@ from storage.trained import trained
 from studies.errors import InputError, UnavailableError
 from studies.rows import RowFigures
 from studies.space import Regularization
-from studies.trial import Purpose, TrialOutcome, TrialTask, confirmation_number
+from studies.trial import Purpose, TrialTask, confirmation_number
 
 Search = Callable[..., RunResult]
 
@@ -52,44 +53,6 @@ COURSE = [*SMALL, 'search.recipes=["course"]']
 
 class Killed(BaseException):
     """The process was killed at that point."""
-
-
-class RowTrainer(fakes.FakeTrainer):
-    """A trainer whose rows differ by configuration, seed, row and chance, as those of networks do."""
-
-    SELECT, TEST = 40, 60
-
-    def train(self, task: TrialTask, on_epoch: Any, *arguments: Any) -> TrialOutcome | None:
-        outcome = super().train(task, on_epoch, *arguments)
-        if outcome is None or task.purpose != Purpose.CONFIRM:
-            return outcome
-        figures = self.rows_of(task, "select", self.SELECT)
-        return replace(
-            outcome,
-            select_rows=figures.to_text(),
-            select_cross_entropy=figures.cross_entropy,
-            select_accuracy=figures.accuracy,
-        )
-
-    def look_at_test(self, task: TrialTask, weights: Any) -> RowFigures:
-        return self.with_fault(task, self.rows_of(task, "test", self.TEST))
-
-    @staticmethod
-    def rows_of(task: TrialTask, split: str, count: int) -> RowFigures:
-        regularization = Regularization.from_params(task.params)
-
-        def random(*facts: object) -> np.random.Generator:
-            return np.random.default_rng(list(hashlib.sha256(repr(facts).encode()).digest()))
-
-        better = 0.3 * bool(regularization.l2) + 0.1 * bool(regularization.dropout)
-        losses = 0.9 - better + 0.03 * random(str(regularization), task.seed).standard_normal()
-        losses = losses + 0.2 * random(split).random(count) + 0.05 * random(split, str(regularization)).random(count)
-        losses = losses + 0.05 * random(split, str(regularization), task.seed).random(count)
-        return RowFigures(losses=losses.astype(np.float32), hits=losses < 0.8)
-
-
-def of_rows() -> InlineEngine:
-    return InlineEngine(RowTrainer)
 
 
 def tasks_of(engine: InlineEngine) -> list[TrialTask]:
