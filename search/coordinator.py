@@ -91,6 +91,7 @@ class Coordinator:
         files: what its trials keep on disk.
         progress: what the user sees.
         timeout_seconds: after which no further trial is begun; None: never.
+        heard_epoch: told the seconds of each epoch.
         clock: seconds on a clock that never goes back.
         sleep: lets so many of its seconds go by.
     """
@@ -105,6 +106,7 @@ class Coordinator:
     files: TrialFiles
     progress: Progress
     timeout_seconds: float | None = None
+    heard_epoch: Callable[[float], None] = lambda seconds: None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -289,6 +291,7 @@ class Coordinator:
                 "(another processor or other library versions?); the first ones are kept"
             )
         self.progress.epoch_finished(self._known(task), metrics)
+        self.heard_epoch(metrics.seconds)
         self._look_round()
         return not self._stop_requested
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search.coordinator import Coordinator, StopReason, Store
 from search.engines.kept import KeptEngine
+from search.forecast import Forecast
 from search.patience import Patience
 from search.progress import Progress
 from search.seeds import fresh_seed
@@ -58,6 +59,7 @@ class Phases:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._coordinators: list[Coordinator] = []
+        self._forecast: Forecast | None = None
         self._patiently = Patience(is_stopping=lambda: self.is_stopping, message=self.progress.message)
 
     def stop(self) -> None:
@@ -88,14 +90,27 @@ class Phases:
     def _run(self) -> StopReason:
         name, reason = self.spec.study.name, StopReason.TOTAL
         if self.searches:
+            self._forecast = self._forecast_run()
             reason = self._coordinate(f"study {name}", self.store, Purpose.SEARCH)
         is_over = reason in (StopReason.TOTAL, StopReason.EXHAUSTED) and not self.is_stopping
         if is_over and self.confirms and self.spec.confirm.seeds:
             ended = self._confirm()
+            if ended is StopReason.TOTAL and self._forecast is not None:
+                self._forecast.ended(time.monotonic() - self._began)
             return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
         if not self.is_stopping and self._is_shown():  # its counts are others now
             self._patiently(show_answer, self.database, self.store)
         return StopReason.STOPPED if self.is_stopping else reason
+
+    def _forecast_run(self) -> Forecast:
+        standing = self._patiently(self.store.standing)
+        return Forecast(
+            spec=self.spec,
+            workers=self.workers,
+            trials=standing.total - standing.finished,
+            confirms=self.confirms and self.spec.confirm.seeds > 0,
+            message=self.progress.message,
+        )
 
     def _confirm(self) -> StopReason:
         study = self._patiently(get_study, self.database, self.spec.study.name)
@@ -107,9 +122,16 @@ class Phases:
         conclusion = self._patiently(read_conclusion, self.database, study)
         unsettled = () if conclusion is None else conclusion.unsettled_drops
         look = self._patiently(confirmation.plan, finalists, seeds, unsettled)
-        if look > 1:
+        standing = self._patiently(confirmation.standing)
+        if standing.finished == standing.total and conclusion is not None and conclusion.seeds < seeds:
             self.progress.message(
-                f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known"
+                f"nothing is left to train: the race was decided after {conclusion.seeds} seeds. Give more than "
+                f"{seeds} to go on all the same"
+            )
+        elif look > 1:
+            self.progress.message(
+                f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known. "
+                "All looks share the risk, so the intervals are wider"
             )
         most = "up to " if self.spec.confirm.method == "race" else ""
         what = f"confirming {study.name} on {most}{seeds} fresh seeds"
@@ -136,6 +158,7 @@ class Phases:
             files=TrialFiles.of(Path(self.setup.files), purpose),
             progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
             timeout_seconds=left,
+            heard_epoch=self._forecast.heard if self._forecast is not None else lambda seconds: None,
         )
         self._coordinators.append(coordinator)
         if self.is_stopping:  # asked for a moment ago

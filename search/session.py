@@ -43,7 +43,7 @@ from storage.queries import (
 )
 from storage.store import StudyStore
 from studies.commands import to_go_on
-from studies.contest_notes import notes
+from studies.contest_notes import notes, race_notes
 from studies.errors import InDoubtError, InputError, RegsearchError, UnavailableError
 from studies.finite_space import count_points
 from studies.recipes import chosen, contest_of, fitting
@@ -196,7 +196,8 @@ def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo
             options.progress.message(_changed_versions(record.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)  # what suffices on this seed suffices on all fresh ones
     _check_fits(spec, dataset)
-    for note in dataset.notes:
+    notes_of_data = [*dataset.notes, *race_notes(spec, info.n_train, info.n_test)]
+    for note in notes_of_data:
         options.progress.message(note)
     return dataset, info
 

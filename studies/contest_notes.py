@@ -4,7 +4,11 @@ from collections import Counter
 
 from studies.contest import Contest, Entry
 from studies.contestants import FEWEST, contestant_of
+from studies.spec import StudySpec
 from studies.techniques import TECHNIQUES
+
+FEW_EXAMPLES = 100
+"""With fewer, one wrong example is worth a percentage point, more than most techniques gain."""
 
 NAMES = {technique.key: technique.name for technique in TECHNIQUES if technique.key in FEWEST}
 """How answers call each technique."""
@@ -44,6 +48,29 @@ def notes(contest: Contest, total: int) -> list[str]:
         found.append(
             f"WARNING: {total} trials are {contest.fewest - total} too few for a fair contest. {verdict} "
             f"`--trials {contest.fewest}` is enough for all."
+        )
+    return found
+
+
+def race_notes(spec: StudySpec, n_train: int, n_test: int) -> list[str]:
+    """Return a line for each thing that the confirmation can hardly decide on data of that size.
+
+    Args:
+        spec: the study.
+        n_train, n_test: rows of the data's training and test parts.
+    """
+    if not spec.confirm.seeds:
+        return []
+    found = []
+    n_select = spec.data.held_back(n_train)[1]
+    if spec.confirm.method == "race" and n_select < FEW_EXAMPLES:
+        found.append(
+            f"NOTE: only {n_select:,} selection examples on each seed: the race can hardly tell finalists apart, and "
+            "drops few. A larger data.select_fraction gives more."
+        )
+    if n_test < FEW_EXAMPLES:
+        found.append(
+            f"NOTE: only {n_test:,} test examples: most verdicts will not be settled, however many seeds there are."
         )
     return found
 

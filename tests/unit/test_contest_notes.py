@@ -2,7 +2,7 @@
 
 import pytest
 
-from studies.contest_notes import in_words, notes, too_few
+from studies.contest_notes import FEW_EXAMPLES, in_words, notes, race_notes, too_few
 from studies.recipes import contest_of
 from studies.spec import StudySpec
 
@@ -33,3 +33,15 @@ def test_a_space_of_one_technique_or_none_is_named(space: dict[str, object], wor
     (note,) = notes(contest_of(StudySpec().changed(space=space)), 60)
     assert words in note
     assert "\n" not in note
+
+
+def test_too_few_examples_for_a_race_or_for_verdicts_are_told() -> None:
+    spec = StudySpec()
+    assert race_notes(spec, 10 * FEW_EXAMPLES, FEW_EXAMPLES) == []
+    (select,) = race_notes(spec, 10 * FEW_EXAMPLES - 10, FEW_EXAMPLES)
+    assert f"only {FEW_EXAMPLES - 1} selection examples" in select
+    assert "data.select_fraction" in select
+    (test,) = race_notes(spec, 10 * FEW_EXAMPLES, 99)
+    assert "only 99 test examples" in test
+    assert race_notes(spec.changed(confirm={"seeds": 0}), 100, 10) == []
+    assert len(race_notes(spec.changed(confirm={"method": "all"}), 100, 10)) == 1

@@ -1,0 +1,79 @@
+"""How long a run will take, told once its first epochs have shown their pace; afterwards held against what it took."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+
+from studies.contestants import USUAL
+from studies.spec import StudySpec
+
+SHARE_OF_EPOCHS = 0.7
+"""Of `training.max_epochs`, what a trial of a search trains on average, by pruning and early stopping; measured."""
+
+SHARE_OF_TRAININGS = 0.75
+"""Of all finalists on all seeds, what a race trains on average; measured."""
+
+_BASELINES = 2
+_LEAST_EPOCHS = 4
+
+
+@dataclass(kw_only=True)
+class Forecast:
+    """Forecasts one run.
+
+    Attributes:
+        spec: the study.
+        workers: how many trainings run at once.
+        trials: how many trials are left of the search.
+        confirms: whether a confirmation follows.
+        message: prints a line.
+    """
+
+    spec: StudySpec
+    workers: int
+    trials: int
+    confirms: bool
+    message: Callable[[str], None]
+    _seconds: list[float] = field(default_factory=list)
+    _expected: float | None = None
+
+    @property
+    def trainings(self) -> int:
+        """About how many trainings of finalists follow the search."""
+        if not self.confirms:
+            return 0
+        finalists = _BASELINES + len(USUAL) + self.spec.confirm.top
+        share = SHARE_OF_TRAININGS if self.spec.confirm.method == "race" else 1.0
+        return round(share * finalists * self.spec.confirm.seeds)
+
+    @property
+    def epochs(self) -> float:
+        """About how many epochs are trained."""
+        return self.spec.training.max_epochs * (SHARE_OF_EPOCHS * self.trials + self.trainings)
+
+    def heard(self, seconds: float) -> None:
+        """Take the seconds of an epoch; once there are enough of them, say how long all will take."""
+        if self._expected is not None:
+            return
+        self._seconds.append(seconds)
+        if len(self._seconds) < max(_LEAST_EPOCHS, 2 * self.workers):
+            return
+        pace = median(self._seconds)
+        self._expected = self.epochs * pace / self.workers
+        then = f", then about {self.trainings} trainings of finalists" if self.trainings else ""
+        self.message(f"expected: {in_words(self._expected)} for {self.trials} trials{then} ({pace:.2g} s an epoch)")
+
+    def ended(self, seconds: float) -> None:
+        """Hold what was expected against what the run took, if it is worth a word."""
+        if self._expected is not None and max(seconds, self._expected) >= 60:
+            self.message(f"the run took {in_words(seconds)}; expected were {in_words(self._expected)}")
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration roughly: "less than a minute", "about 7 minutes", "about 3.5 hours"."""
+    minutes = seconds / 60
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 90:
+        return f"about {minutes:.0f} minute{'' if round(minutes) == 1 else 's'}"
+    return f"about {minutes / 60:.1f} hours"
