@@ -208,7 +208,8 @@ def _look_at_test(
             return None
         weights = kept.last
         assert weights is not None
-    return LookOutcome(rows=trainer.look_at_test(task, weights).to_text())
+    rows = trainer.look_at_test(task, weights).to_text()
+    return LookOutcome(rows=rows, objective=trainer.test_objective(task, weights))
 
 
 class _Kept(NoCheckpoints):

@@ -1,30 +1,29 @@
 """Reads a confirmation and draws the study's conclusion from the per-row figures that it kept."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from storage.confirmation import read_finalists
 from storage.confirmation_damage import STATES, check_confirmation
 from storage.database import Database
+from storage.finalist_figures import Confirmed, Training, read_trainings
 from storage.finalists import STOPPING_ALONE, Finalist
 from storage.queries import StudyRecord, TrialRecord, list_trials
 from storage.race_rounds import Round, read_rounds, select_loss
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
 from storage.reports.status import ConfirmationProgress
 from storage.tables import ConfirmationRow, LookRow
-from studies.rows import RowFigures
+from studies import objectives
 from studies.settings import NamedSettings
 from studies.space import LABELS, Regularization
 from studies.spec import StudySpec
 from studies.statistics import choose_winner, choose_winner_by_seeds, crossed_interval, gain, shared_level
 from studies.tuning import Tuning, tunings
-from studies.verdicts import Judgement, judge, share_of_smallest_gain, smallest_gain
+from studies.verdicts import Judgement, judge, judge_means, share_of_smallest_gain, smallest_gain
 
 LEVEL = 0.95
 
@@ -42,7 +41,7 @@ def read_conclusion(
         finalists = read_finalists(connection, study.study_uuid)
         if not finalists:
             return None
-        trainings = _trainings(connection, study.study_uuid)
+        trainings = read_trainings(connection, study.study_uuid, -1 if study.spec.search.maximizes else 1)
         look = _latest_whole_look(trainings)
         if look is None:
             return None
@@ -94,112 +93,7 @@ def read_confirmation_progress(database: Database, study: StudyRecord) -> Confir
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Training:
-    """One finalist on one fresh seed, as it is stored; `test` is None before its test look has ended."""
-
-    finalist: int
-    seed: int
-    look: int
-    state: str
-    reason: str | None
-    began_looking: bool
-    figures: Mapping[str, Any]
-    select: RowFigures | None
-    test: RowFigures | None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Confirmed:
-    """A finalist whose seeds all trained and were shown the test rows."""
-
-    finalist: Finalist
-    trainings: Sequence[_Training]
-
-    @cached_property
-    def select_losses(self) -> NDArray[np.float64]:
-        """(seeds, select rows)."""
-        return np.array([training.select.losses for training in self.trainings if training.select], dtype=np.float64)
-
-    @cached_property
-    def select_errors(self) -> NDArray[np.float64]:
-        """(seeds, select rows), 1 where the class is wrong."""
-        return np.array([~training.select.hits for training in self.trainings if training.select], dtype=np.float64)
-
-    @cached_property
-    def test_losses(self) -> NDArray[np.float64]:
-        """(seeds, test rows)."""
-        return np.array([training.test.losses for training in self.trainings if training.test], dtype=np.float64)
-
-    @cached_property
-    def test_errors(self) -> NDArray[np.float64]:
-        """(seeds, test rows), 1 where the class is wrong."""
-        return np.array([~training.test.hits for training in self.trainings if training.test], dtype=np.float64)
-
-    def judged(self, by_accuracy: bool) -> NDArray[np.float64]:
-        """(seeds, test rows), losses by the study's objective."""
-        return self.test_errors if by_accuracy else self.test_losses
-
-    def has_seeds_of(self, other: "_Confirmed") -> bool:
-        """Whether both have enough seeds in common to be compared."""
-        return len(self._common(other)) > 1
-
-    def on_seeds_of(self, other: "_Confirmed") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return losses and errors on the test rows, (seeds, test rows) each, on the seeds that both have."""
-        common = self._common(other)
-        return self.test_losses[common], self.test_errors[common]
-
-    def _common(self, other: "_Confirmed") -> list[int]:
-        theirs = {training.seed for training in other.trainings}
-        return [i for i, training in enumerate(self.trainings) if training.seed in theirs]
-
-    @property
-    def is_still_improving(self) -> bool:
-        """Whether most trainings are at their best in their last epoch."""
-        last = [training.figures["best_epoch"] == training.figures["epochs"] - 1 for training in self.trainings]
-        return bool(2 * sum(last) > len(last))
-
-    def mean(self, figure: str) -> float:
-        """Return the mean over seeds of one of a training's figures."""
-        return float(np.mean([training.figures[figure] for training in self.trainings]))
-
-    def select_loss(self, objective: str) -> float:
-        """Return the mean over seeds of the study's objective on the select rows, such that less is better."""
-        return float(np.mean([select_loss(training.figures, objective) for training in self.trainings]))
-
-
-def _trainings(connection: Connection, uuid: str) -> list[_Training]:
-    table: Any = ConfirmationRow.__table__
-    looks: Any = LookRow.__table__
-    rows = connection.execute(
-        select(table, looks.c.began_at, looks.c.ended_at, looks.c.test_rows)
-        .outerjoin_from(
-            table,
-            looks,
-            (table.c.study_uuid == looks.c.study_uuid)
-            & (table.c.finalist == looks.c.finalist)
-            & (table.c.seed == looks.c.seed),
-        )
-        .where(table.c.study_uuid == uuid)
-        .order_by(table.c.finalist, table.c.seed)
-    )
-    return [
-        _Training(
-            finalist=row.finalist,
-            seed=row.seed,
-            look=row.look,
-            state=row.state,
-            reason=row.reason,
-            began_looking=row.began_at is not None,
-            figures=dict(row._mapping),
-            select=None if row.select_rows is None else RowFigures.from_bytes(row.select_rows),
-            test=None if row.test_rows is None else RowFigures.from_bytes(row.test_rows),
-        )
-        for row in rows
-    ]
-
-
-def _latest_whole_look(trainings: Sequence[_Training]) -> int | None:
+def _latest_whole_look(trainings: Sequence[Training]) -> int | None:
     """Return the last look up to which everything that can end has ended."""
     out = {training.finalist for training in trainings if training.state == "failed"}
     open_looks = [t.look for t in trainings if t.finalist not in out and t.test is None]
@@ -209,11 +103,11 @@ def _latest_whole_look(trainings: Sequence[_Training]) -> int | None:
 
 
 def _conclude(
-    finalists: Sequence[Finalist], trainings: Sequence[_Training], spec: StudySpec, rounds: Sequence[Round]
+    finalists: Sequence[Finalist], trainings: Sequence[Training], spec: StudySpec, rounds: Sequence[Round]
 ) -> Conclusion | None:
     failed = {t.finalist: f"seed {t.seed}: {t.reason}" for t in reversed(trainings) if t.state == "failed"}
     confirmed = [
-        _Confirmed(finalist=finalist, trainings=[t for t in trainings if t.finalist == finalist.index])
+        Confirmed(finalist=finalist, trainings=[t for t in trainings if t.finalist == finalist.index])
         for finalist in finalists
         if finalist.index not in failed
     ]
@@ -251,13 +145,19 @@ def _conclude(
         for one in confirmed
     }
     reference = stopping or baseline
-    least = None if reference is None else smallest_gain(spec, float(reference.judged(by_accuracy).mean()))
+    has_metric = _is_judged_by_metric(spec) and all(one.has_objectives for one in confirmed)
+    least = None
+    if reference is not None:
+        losses = reference.objectives if has_metric else reference.judged(by_accuracy)
+        least = smallest_gain(spec, float(losses.mean()))
     by_index = {one.finalist.index: one for one in confirmed}
 
-    def judged(index: int, other: _Confirmed | None) -> Judgement | None:
+    def judged(index: int, other: Confirmed | None) -> Judgement | None:
         one = by_index[index]
         if least is None or other is None or other is one or not one.has_seeds_of(other):
             return None
+        if has_metric:
+            return judge_means(other.objectives_on_seeds_of(one) - one.objectives_on_seeds_of(other), least, level)
         ours, theirs = (pair[by_accuracy] for pair in (one.on_seeds_of(other), other.on_seeds_of(one)))
         return judge(theirs - ours, least, level)
 
@@ -295,7 +195,14 @@ def _conclude(
     )
 
 
-def _winner(running: Sequence[_Confirmed], spec: StudySpec) -> tuple[_Confirmed, list[_Confirmed]]:
+def _is_judged_by_metric(spec: StudySpec) -> bool:
+    """Return whether verdicts go by a metric that has no figure for each row; a loss has one, the cross-entropy."""
+    objective = spec.search.objective
+    is_loss = objectives.metric_of(objective).removeprefix("val_") == "loss"
+    return objective not in objectives.OURS and not spec.search.by_accuracy and not is_loss
+
+
+def _winner(running: Sequence[Confirmed], spec: StudySpec) -> tuple[Confirmed, list[Confirmed]]:
     """Return the simplest of those that are the best on the select rows or tied with it, and those."""
     complexities = _complexities([one.finalist for one in running])
     if spec.confirm.split == "drawn":  # the rows of each seed are others
@@ -309,7 +216,7 @@ def _winner(running: Sequence[_Confirmed], spec: StudySpec) -> tuple[_Confirmed,
     return running[chosen.index], [running[index] for index in chosen.tied]
 
 
-def _gain(one: _Confirmed, other: _Confirmed | None, level: float) -> Gain | None:
+def _gain(one: Confirmed, other: Confirmed | None, level: float) -> Gain | None:
     """Return what one gains over another on the seeds that both have; None over itself or nothing."""
     if other is None or other is one or not one.has_seeds_of(other):
         return None
@@ -324,7 +231,7 @@ def _with_tunings(conclusion: Conclusion, found: Iterable[Tuning]) -> Conclusion
     return replace(conclusion, techniques=tuple(rows))
 
 
-def _with_ledger(conclusion: Conclusion, trainings: Sequence[_Training]) -> Conclusion:
+def _with_ledger(conclusion: Conclusion, trainings: Sequence[Training]) -> Conclusion:
     """Return a conclusion that counts every test look, also those that have begun and not ended."""
     begun = {training.look for training in trainings if training.began_looking and training.look > conclusion.looks}
     return replace(

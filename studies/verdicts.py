@@ -1,6 +1,7 @@
 """The four verdicts on a technique: it helps, it harms, it makes no difference, or that is not settled."""
 
 import enum
+import math
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from studies import objectives
 from studies.spec import StudySpec
-from studies.statistics import Interval, projected_interval
+from studies.statistics import Interval, mean_interval, projected_interval
 
 SMALLEST_GAIN_SHARE = {"cross_entropy": 0.05, "accuracy": 0.05}
 """The smallest gain that matters, as a share of the loss, or of the error rate, of the reference."""
@@ -51,6 +52,8 @@ class Judgement:
         seeds: on how many fresh seeds it rests.
         seeds_needed: how many seeds in all would probably settle it, if the mean stays as it is; None if it is
             settled, and if no number would do, since the test examples are too few.
+        is_over_seeds_only: whether the interval covers the luck of seeds alone, as of a metric without a figure for
+            each example, such as AUC: other test examples could give another verdict.
     """
 
     verdict: Verdict
@@ -58,6 +61,7 @@ class Judgement:
     smallest_gain: float
     seeds: int
     seeds_needed: int | None = None
+    is_over_seeds_only: bool = False
 
     @property
     def needs_test_examples(self) -> bool:
@@ -145,6 +149,40 @@ def judge(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Jud
     verdict, gain = settle(partial(projected_interval, values, seeds), smallest_gain, level)
     needed = _seeds_needed(values, smallest_gain, level) if verdict is Verdict.NOT_SETTLED else None
     return Judgement(verdict=verdict, gain=gain, smallest_gain=smallest_gain, seeds=seeds, seeds_needed=needed)
+
+
+def judge_means(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Judgement:
+    """Judge a technique by a metric that has no figure for each example, such as AUC: by its means on each seed.
+
+    The interval is Student's over seeds. It covers the luck of seeds, not that of the test examples.
+
+    Args:
+        differences: shape (seeds,), at least 2: what the technique gains over the reference on each seed.
+        smallest_gain: above 0, in the metric's unit.
+        level: confidence of the interval that shows that it helps or harms, in (0, 1).
+
+    Raises ValueError for another shape, for a difference that is not finite, and if the smallest gain is not above 0.
+
+    Example:
+        >>> judge_means([0.05, 0.06, 0.055], smallest_gain=0.01, level=0.95).verdict
+        <Verdict.HELPS: 'helps'>
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"a verdict needs finite differences on at least 2 seeds; given was the shape {values.shape}")
+    verdict, gain = settle(partial(mean_interval, values), smallest_gain, level)
+    needed = None
+    if verdict is Verdict.NOT_SETTLED:
+        half = max(abs(float(gain.mean)), abs(smallest_gain - abs(float(gain.mean))), _TINY)
+        needed = min(max(len(values) + 1, math.ceil(len(values) * ((gain.high - gain.mean) / half) ** 2)), _MOST_SEEDS)
+    return Judgement(
+        verdict=verdict,
+        gain=gain,
+        smallest_gain=smallest_gain,
+        seeds=len(values),
+        seeds_needed=needed,
+        is_over_seeds_only=True,
+    )
 
 
 def _seeds_needed(values: npt.NDArray[np.float64], smallest_gain: float, level: float) -> int | None:

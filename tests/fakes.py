@@ -84,6 +84,9 @@ class FakeTrainer:
     def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
         return self.with_fault(task, figures(float(weights[0][0])))
 
+    def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
+        return None
+
     def with_fault(self, task: TrialTask, rows: RowFigures) -> RowFigures:
         fault = faults().get(str(task.number))
         if fault in ("inf", "nan"):

@@ -107,7 +107,7 @@ class Watched:
 
     def __init__(self, trainer: Any, images: NDArray[Any], labels: NDArray[Any]) -> None:
         self._trainer, self._images, self._labels = trainer, images.reshape(len(images), -1), labels
-        self.train = trainer.train
+        self.train, self.test_objective = trainer.train, trainer.test_objective
         self.losses: dict[tuple[Regularization, int | None], float] = {}
 
     def look_at_test(self, task: TrialTask, weights: Any) -> RowFigures:

@@ -83,6 +83,10 @@ class CompiledTrainer:
         """Evaluate on the test rows; see `Trainer`."""
         return look_at_test(self.builder, self.dataset, task, weights)
 
+    def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
+        """Return None: the figures of rows give it; see `Trainer`."""
+        return None
+
     def save_model(self, params: Params, state: TrialState, path: Path) -> None:
         """Write a trial's weights in the plain Keras model; see `Trainer`."""
         model = self._keras_model(Regularization.from_params(params))

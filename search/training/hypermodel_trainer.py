@@ -135,10 +135,25 @@ class HyperModelTrainer:
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
         """Evaluate on the test rows; see `Trainer`."""
+        return self._on_test(task, weights).evaluate(np.arange(self.dataset.n_test))
+
+    def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
+        """Measure the metric on the test rows; see `Trainer`.
+
+        Returns None as well if a HyperModel overrides `fit`: it alone knows what its model is compiled with.
+        """
+        objective = self.spec.search.objective
+        if objective in OURS:
+            return None
+        network = self._on_test(task, weights)
+        if not network.model.compiled:
+            return None
+        return network.measures(metric_of(objective))(np.arange(self.dataset.n_test))
+
+    def _on_test(self, task: TrialTask, weights: Arrays) -> "HyperModelNetwork":
         model, _ = self.model(task.params, self.spec.search.seed)
         model.set_weights(weights)
-        network = HyperModelNetwork(model, self.dataset.x_test, self.dataset.y_test, self.dataset.class_count)
-        return network.evaluate(np.arange(self.dataset.n_test))
+        return HyperModelNetwork(model, self.dataset.x_test, self.dataset.y_test, self.dataset.class_count)
 
     def save_model(self, params: Params, state: TrialState, path: Path) -> None:
         """Write a trial's model, its optimizer's state with it; see `Trainer`."""

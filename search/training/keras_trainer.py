@@ -67,6 +67,10 @@ class KerasTrainer:
         """Evaluate on the test rows; see `Trainer`."""
         return look_at_test(self.builder, self.dataset, task, weights)
 
+    def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
+        """Return None: the figures of rows give it; see `Trainer`."""
+        return None
+
     def save_model(self, params: Params, state: TrialState, path: Path) -> None:
         """Write a trial's model, its optimizer's state with it; see `Trainer`."""
         network = self._network(params, self.seed)

@@ -47,6 +47,10 @@ class Trainer(Protocol):
         """Return what the network does on the test rows with weights that training gave; nothing is learned there."""
         ...
 
+    def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
+        """Return the study's objective on the test rows, if it is a metric of a HyperModel's; else None."""
+        ...
+
     def save_model(self, params: Params, state: TrialState, path: Path) -> None:
         """Write the network of a trial with such parameters, as it is in a state, as a Keras model (.keras).
 
