@@ -19,13 +19,9 @@ FIRST_ROUND = 3
 """Seeds of the first round: an interval over fewer says next to nothing."""
 
 TECHNIQUE_SEEDS = 5
-"""A technique gets so many seeds, unless its verdict is clear before: over fewer, hardly any verdict is settled."""
+"""A technique gets so many seeds before it can be dropped: over fewer, hardly any verdict is settled.
 
-BEHIND = 0.5
-"""A contender can still win if it is at most so many standard errors behind the best.
-
-It is small since it costs little: whoever is tied with the best is about as good, and the seeds that are saved go to
-those that are left. `tests/benchmarks/README.md` has the simulation.
+Even one that clearly harms on the selection examples: over three seeds, the test examples would often not settle it.
 """
 
 SHOWN_LEVEL = 0.95
@@ -106,11 +102,10 @@ def round_ends(seeds: int) -> tuple[int, ...]:
 def decide(contenders: Iterable[Contender], reference: int | None, raced: int, smallest_gain: float) -> Decision:
     """Decide at the end of a round.
 
-    The best is the contender with the lowest mean loss; it and the references are never dropped. A configuration is
-    dropped if it is more than `BEHIND` standard errors behind the best. So is a technique, once it has
-    `TECHNIQUE_SEEDS`; before, it is dropped only if its verdict is clear: it harms, it makes no difference, or it helps
-    and the best is clearly better. The race is over if only references are left, or one more contender whose gain over
-    each of them is clear. What is clear has the level that all finalists share.
+    The best is the contender with the lowest mean loss. Of the configurations only the best goes on, if it is one; of
+    the techniques too, once they have `TECHNIQUE_SEEDS`. References are never dropped. The race is over if only they
+    are left, or one more contender whose gain over each of them is clear. What is clear has the level that all
+    finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation behind these rules.
 
     Args:
         contenders: who is still in; all have the same seeds, at least 2.
@@ -136,20 +131,15 @@ def decide(contenders: Iterable[Contender], reference: int | None, raced: int, s
     base = next((row for row, one in enumerate(field) if one.index == reference), None)
     drops = []
     for row, one in enumerate(field):
-        if one.part is Part.REFERENCE or row == best:
+        if one.part is Part.REFERENCE or means[row] == means[best]:
             continue
-        found = None
+        reason, than = "behind the best", best
         if one.part is Part.TECHNIQUE and base is not None:
-            found = _clear_verdict(losses, row, base, best, smallest_gain, level)
-        can_be_outrun = one.part is Part.CONFIGURATION or base is None or losses.shape[1] >= TECHNIQUE_SEEDS
-        if found is None and can_be_outrun and _is_behind(losses[row] - losses[best]):
-            found = "behind the best", best
-        if found is not None:
-            reason, than = found
-            behind = mean_interval(losses[row] - losses[than], SHOWN_LEVEL)
-            drops.append(
-                Drop(index=one.index, reason=reason, than=field[than].index, behind=behind, seeds=losses.shape[1])
-            )
+            if losses.shape[1] < TECHNIQUE_SEEDS:
+                continue
+            reason, than = _clear_verdict(losses, row, base, best, smallest_gain, level) or (reason, than)
+        behind = mean_interval(losses[row] - losses[than], SHOWN_LEVEL)
+        drops.append(Drop(index=one.index, reason=reason, than=field[than].index, behind=behind, seeds=losses.shape[1]))
     dropped = {drop.index for drop in drops}
     left = [row for row, one in enumerate(field) if one.part is not Part.REFERENCE and one.index not in dropped]
     against = [row for row, one in enumerate(field) if one.part is Part.REFERENCE]
@@ -180,12 +170,6 @@ def _checked(
     if not np.isfinite(losses).all():
         raise ValueError("a race needs finite losses; some are NaN or infinite")
     return losses
-
-
-def _is_behind(difference: npt.NDArray[np.float64]) -> bool:
-    """Return whether losses less those of the best are too large to catch up."""
-    error = difference.std(ddof=1) / np.sqrt(len(difference))
-    return bool(difference.mean() > BEHIND * error)
 
 
 def _is_settled(gain: npt.NDArray[np.float64], smallest_gain: float, level: float) -> bool:
