@@ -4,9 +4,10 @@ python tests/honesty.py                       # 40 studies of each kind, six min
 python tests/honesty.py --studies 5
 python tests/honesty.py --first 2000          # other studies
 
-Noise: the labels have nothing to do with the images, so nothing gains any accuracy. Planted: few rows and many pixels
-of which few matter, so that regularization gains a lot; how much, 20,000 other rows and other seeds tell. The planted
-setting was made strong enough by looking at studies 0 to 2; what is reported is of studies nobody had looked at.
+Noise: the labels have nothing to do with the images, so nothing gains any accuracy, and no technique makes a
+difference. Planted: few rows and many pixels of which few matter, so that regularization gains a lot; how much, 20,000
+other rows and other seeds tell. The planted setting was made strong enough by looking at studies 0 to 2; what is
+reported is of studies nobody had looked at.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple
@@ -32,10 +34,11 @@ from search.progress import Progress
 from search.seeds import fresh_seed
 from search.training.checkpoints import NoCheckpoints
 from search.training.setup import TrainerSetup, make_trainer
-from storage.reports.conclusion import FinalistResult
+from storage.reports.conclusion import Conclusion, FinalistResult
 from studies.rows import RowFigures
 from studies.space import Regularization
 from studies.trial import TrialTask
+from studies.verdicts import Verdict
 
 STUDY = """
 [data]
@@ -51,19 +54,42 @@ max_epochs = 20
 batch_norm = ["none"]
 l1 = { low = 1e-5, high = 1e-1 }
 l2 = { low = 1e-4, high = 1e-1 }
-patience = { low = 1, high = 4 }
+patience = { low = 2, high = 8 }
 [search]
-sampler_options = { n_startup_trials = 8 }
-[confirm]
-seeds = 5
+contestants = ["l1", "l2", "dropout"]
 [budget]
-trials = 18
+trials = 24
 """
 ROWS, TEST_ROWS, HELD_OUT_ROWS = 400, 1000, 20_000
 SIDE, INFORMATIVE = 12, 4  # pixels
 SEEDS, OTHER_SEEDS = 5, 10
 RISK = 0.01  # that honest studies break a bound
 LEVEL = 0.95
+
+
+class Said(NamedTuple):
+    """What a study said about a technique against early stopping alone, beside the truth.
+
+    Attributes:
+        technique, verdict: as the answer has them.
+        truth: what it gains in truth, in the objective's unit.
+        smallest_gain: the smallest gain that matters, in the same unit.
+    """
+
+    technique: str
+    verdict: Verdict
+    truth: float
+    smallest_gain: float
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the truth contradicts it."""
+        return {
+            Verdict.HELPS: self.truth <= 0,
+            Verdict.HARMS: self.truth >= 0,
+            Verdict.NO_DIFFERENCE: abs(self.truth) > self.smallest_gain,
+            Verdict.NOT_SETTLED: False,
+        }[self.verdict]
 
 
 class Claims(NamedTuple):
@@ -75,6 +101,7 @@ class Claims(NamedTuple):
         misses: whether the interval of the winner's gain misses the truth; None where the winner is the baseline.
         risk: that it does, by the interval's level.
         gain, truth: of the winner.
+        verdicts: on the techniques that have one.
     """
 
     claims_gain: bool
@@ -83,6 +110,7 @@ class Claims(NamedTuple):
     risk: float
     gain: float
     truth: float
+    verdicts: tuple[Said, ...] = ()
 
 
 def noise(number: int) -> Claims:
@@ -175,14 +203,30 @@ def _claims(number: int, images: NDArray[Any], labels: NDArray[Any], objective: 
             (result.gain.cross_entropy, watched.mean_loss(baseline) - watched.mean_loss(result)) for result in others
         ]
     is_too_high = any(interval.is_above(truth) for interval, truth in gains)
+    verdicts = _said(conclusion, None if by_accuracy else made[-1])
     if winner.gain is None:
-        return Claims(conclusion.claims_gain, is_too_high, None, 0.0, 0.0, 0.0)
+        return Claims(conclusion.claims_gain, is_too_high, None, 0.0, 0.0, 0.0, verdicts)
     interval, truth = gains[others.index(winner)]
     if not by_accuracy:
         _train_on_other_seeds(watched, (baseline, winner), number)
         truth = watched.mean_loss(baseline) - watched.mean_loss(winner)
     misses = not interval.low <= truth <= interval.high
-    return Claims(conclusion.claims_gain, is_too_high, misses, 1 - interval.level, interval.mean, truth)
+    return Claims(conclusion.claims_gain, is_too_high, misses, 1 - interval.level, interval.mean, truth, verdicts)
+
+
+def _said(conclusion: Conclusion, watched: Watched | None) -> tuple[Said, ...]:
+    """Return the verdicts; the truth is 0 where nothing watches, since labels are noise."""
+    stopped = next(row.result for row in conclusion.techniques if row.technique == "early stopping")
+    return tuple(
+        Said(
+            row.technique,
+            row.judgement.verdict,
+            0.0 if watched is None else watched.mean_loss(stopped) - watched.mean_loss(row.result),
+            row.judgement.smallest_gain,
+        )
+        for row in conclusion.techniques
+        if row.result is not None and row.over_early_stopping is not None and row.judgement is not None
+    )
 
 
 def _train_on_other_seeds(watched: Watched, results: Sequence[FinalistResult], study_seed: int) -> None:
@@ -213,6 +257,7 @@ def figures_of_noise(claims: Sequence[Claims]) -> list[Figure]:
         bounded("noise: a gain is claimed", sum(c.claims_gain for c in claims), len(claims), 1 - LEVEL),
         bounded("noise: a low end is above the truth, 0", sum(c.is_too_high for c in claims), len(claims), 1 - LEVEL),
         _missing("noise", claims),
+        *_verdicts("noise", claims),
     ]
 
 
@@ -223,7 +268,19 @@ def figures_of_planted(claims: Sequence[Claims]) -> list[Figure]:
         bounded("planted: no gain is claimed", sum(not c.claims_gain for c in claims), len(claims), 1 - LEVEL),
         bounded("planted: a low end is above the truth", sum(c.is_too_high for c in claims), len(claims), 1 - LEVEL),
         _missing("planted", claims),
+        *_verdicts("planted", claims),
         Figure(name="planted: median gain, beside the true one", measured=f"{gained:.3f}, {truth:.3f} nats per row"),
+    ]
+
+
+def _verdicts(kind: str, claims: Sequence[Claims]) -> list[Figure]:
+    """Return how many verdicts are wrong, and how many of each kind there are."""
+    said = [one for c in claims for one in c.verdicts]
+    counts = Counter(one.verdict for one in said)
+    each = ", ".join(f"{verdict} {counts[verdict]}" for verdict in Verdict)
+    return [
+        bounded(f"{kind}: a verdict is wrong", sum(one.is_wrong for one in said), len(said), 1 - LEVEL),
+        Figure(name=f"{kind}: verdicts on techniques, over early stopping alone", measured=each),
     ]
 
 
