@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import stdev
 
 from storage.finalists import Finalist
-from studies.settings import NamedSettings
 from studies.race import Drop
+from studies.settings import NamedSettings
 from studies.space import Regularization
 from studies.statistics import Interval
 from studies.tuning import Tuning
