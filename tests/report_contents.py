@@ -519,7 +519,7 @@ def hostile() -> ReportContent:
             baseline=spoiled(conclusion.baseline),
             results=tuple(spoiled(result) for result in conclusion.results),
             techniques=tuple(
-                TechniqueRow(technique=bad, result=row.result and spoiled(row.result)) for row in conclusion.techniques
+                replace(row, technique=bad, result=row.result and spoiled(row.result)) for row in conclusion.techniques
             ),
             failed=tuple((replace(finalist, params=params, roles=(bad,)), bad) for finalist, _ in conclusion.failed),
         ),

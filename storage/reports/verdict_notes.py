@@ -5,6 +5,11 @@ from storage.reports.conclusion import Conclusion
 from storage.reports.technique_verdicts import TechniqueVerdict, shares_risk, technique_verdicts
 from studies.verdicts import Verdict
 
+REFERENCES = (
+    "Verdicts go by the gain over early stopping alone; early stopping itself is judged over no regularization."
+)
+NOT_SETTLED = "Not settled means that it may help or harm, not that it does nothing."
+
 
 def verdict_in_words(verdict: TechniqueVerdict) -> str:
     """Return a verdict, or why there is none."""
@@ -34,11 +39,11 @@ def verdicts_note(conclusion: Conclusion) -> str:
     found = technique_verdicts(conclusion)
     parts = []
     if any(one.over_early_stopping is not None for one in found):
-        parts.append("Verdicts go by the gain over early stopping alone; its own goes by that over no regularization.")
+        parts.append(REFERENCES)
         parts.append(formats.EARLY_STOPPING_BESIDE)
     parts.append(measure_in_words(conclusion))
     if any(one.verdict is Verdict.NOT_SETTLED for one in found):
-        parts.append("Not settled means that it may help or harm, not that it does nothing.")
+        parts.append(NOT_SETTLED)
     parts.append(
         formats.shared_risk(conclusion.level) if shares_risk(conclusion) else formats.own_risk(conclusion.level)
     )

@@ -20,6 +20,7 @@ from storage.reports import formats, note, page, summary
 from storage.reports.conclusion import Conclusion, Gain, TechniqueRow
 from storage.reports.content import Curve, ReportContent
 from storage.reports.document import as_json
+from storage.reports.figures import verdicts as verdicts_figure
 from storage.reports.figures.curves import curves, mean_curve
 from storage.reports.figures.early_stopping import by_patience, early_stopping
 from storage.reports.figures.figure import round_values, shown_range, thinned
@@ -33,6 +34,7 @@ from storage.reports.sections import again, techniques
 from storage.reports.sections.again import as_toml
 from storage.reports.sections.cost import saved_epochs
 from storage.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
+from storage.reports.technique_verdicts import technique_verdicts
 from storage.reports.text import answer_as_text, as_text
 from studies.spec import StudySpec
 from studies.verdicts import Judgement
@@ -692,3 +694,56 @@ def test_the_page_names_a_momentum_that_is_not_that_of_keras(model: dict[str, An
 def test_the_page_names_no_momentum_where_batch_norm_is_not_searched() -> None:
     study_spec = made.spec(space={"batch_norm": ["none"]}, data={"train_size": 1149})
     assert "averages" not in again.section(made.make_content(made.make_trials(5), spec=study_spec)).body
+
+
+def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: ReportContent) -> None:
+    conclusion = rich.conclusion
+    assert conclusion is not None
+    found = {one.technique: one for one in technique_verdicts(conclusion) if one.verdict is not None}
+    for shape in (verdicts_figure.WIDE, verdicts_figure.NARROW):
+        figure = verdicts_figure.verdicts(conclusion, shape)
+        assert figure is not None
+        texts = " ".join(annotation["text"] for annotation in figure.layout["annotations"])
+        assert len(figure.data) == len(found) == 6
+        for bar, one in zip(figure.data, found.values(), strict=True):
+            assert one.gain is not None
+            assert f"<b>{one.technique}</b>: {one.verdict}" in texts, "not by colour alone"
+            assert formats.cross_entropy_gain(one.gain) in texts
+            (mean,), (up,), (down,) = bar["x"], bar["error_x"]["array"], bar["error_x"]["arrayminus"]
+            assert (mean, mean + up, mean - down) == pytest.approx(
+                (one.gain.mean, one.gain.high, one.gain.low), rel=1e-3
+            )
+        assert len({bar["marker"]["symbol"] for bar in figure.data}) == 3, "a shape for each verdict"
+        (region,) = (shape for shape in figure.layout["shapes"] if shape["type"] == "rect")
+        assert (region["x0"], region["x1"]) == (-0.004, 0.004)
+        assert region["fillcolor"] == "--plain-fill"
+        assert "less than ±0.004 nats" in figure.caption
+        assert "BatchNorm harms" in figure.says
+    html = page.as_html(rich)
+    assert 0 < html.find('id="figure-verdicts"') < html.find('id="figure-gains"')
+
+
+def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> None:
+    usual = made.make_conclusion()
+    rows = tuple(
+        replace(row, over_early_stopping=made.judgement_of(made.interval(-0.8, 0.01)))
+        if row.technique == "BatchNorm"
+        else row
+        for row in usual.techniques
+    )
+    figure = verdicts_figure.verdicts(replace(usual, techniques=rows))
+    assert figure is not None
+    low, high = figure.layout["xaxis"]["range"]
+    assert -0.1 < low < -0.004
+    assert high < 0.02
+    beyond = figure.data[3]
+    assert (beyond["x"], beyond["error_x"]["array"]) == ([low], [0.0])
+    assert beyond["marker"]["symbol"] == "triangle-left"
+    assert "−0.80000 [−0.81000, −0.79000]" in " ".join(one["text"] for one in figure.layout["annotations"])
+
+
+def test_a_study_without_verdicts_has_no_such_figure() -> None:
+    usual = made.make_conclusion()
+    rows = tuple(replace(row, result=None, over_early_stopping=None, over_baseline=None) for row in usual.techniques)
+    assert verdicts_figure.verdicts(replace(usual, techniques=rows)) is None
+    assert page.as_html(replace(made.rich(), conclusion=replace(usual, techniques=rows)))

@@ -119,7 +119,7 @@ def test_a_comparison_judges_no_technique_that_was_not_tuned() -> None:
     comparison = side_by_side(studies)
     cells = {row[0]: row[1:] for row in words.techniques(comparison)}
     assert cells["L1"][0] == "not tuned: 1 trial at 0.01"
-    assert cells["L1"][1].startswith("+0.")
+    assert cells["L1"][1].startswith("helps\n+0.")
     assert cells["dropout"] == ["not tuned: no trial"] * 2
     assert need.change(comparison, "L1") is None
     assert need.change(comparison, "early stopping") is not None
