@@ -19,13 +19,13 @@ _COURSE = {recipe.name for recipe in RECIPES["course"]} | {f"course: {recipe.nam
 
 
 def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) -> str:
-    """Return for which training the answer holds, but for what the study searched."""
+    """Return for what the answer holds: what the study held fixed."""
     training, model = spec.training, spec.model
     examples = formats.count(spec.data.train_rows(dataset.n_train), "training example")
     if model.hypermodel is not None:
         name = model.hypermodel.rpartition(":")[2]
         searched = "the settings that were searched" if conclusion.is_over_defaults else "its regularization"
-        return f"Held fixed: {examples}, and the network and training of {name} but for {searched}."
+        return f"All this holds for {examples}, and for the network and training of {name} but for {searched}."
     is_rate_fixed = spec.space.learning_rate == "fixed"
     rate = [f"learning rate {training.learning_rate:g}"] if is_rate_fixed else []
     parts = [
@@ -35,7 +35,7 @@ def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) ->
         f"{formats.listed([f'{units:,}' for units in model.hidden])} hidden units",
         examples,
     ]
-    return f"Held fixed: {formats.listed(parts)}."
+    return f"All this holds for {formats.listed(parts)}."
 
 
 def reservations(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:

@@ -63,7 +63,7 @@ def _choice(conclusion: Conclusion) -> Iterator[str]:
     elif winner.finalist.is_baseline and conclusion.is_over_defaults:
         use = f"Keep the defaults, {name}"
     else:
-        alone = " alone" if winner is _early_stopping(conclusion) else ""
+        alone = " alone" if _is_winner(conclusion, _early_stopping(conclusion)) else ""
         use = f"Use {name}{alone}{' for now' if verdict is Verdict.NOT_SETTLED else ''}"
     yield f"{use}."
     if len(conclusion.results) < 2:
@@ -85,10 +85,14 @@ def _early_stopping(conclusion: Conclusion) -> FinalistResult | None:
     return next((row.result for row in conclusion.techniques if row.technique == "early stopping"), None)
 
 
+def _is_winner(conclusion: Conclusion, result: FinalistResult | None) -> bool:
+    return result is not None and result.finalist.index == conclusion.winner.finalist.index
+
+
 def _gains(conclusion: Conclusion) -> Iterator[str]:
     """Say what the winner gains over early stopping alone and over no regularization, as far as that is known."""
     over_stopping, over_none = winner_over_early_stopping(conclusion), winner_over_baseline(conclusion)
-    if conclusion.winner is _early_stopping(conclusion):
+    if _is_winner(conclusion, _early_stopping(conclusion)):
         over_stopping = None
     known = [
         (judgement, over)
@@ -142,7 +146,7 @@ def _settled(conclusion: Conclusion) -> Iterator[str]:
 
 def _is_told(conclusion: Conclusion, verdict: TechniqueVerdict) -> bool:
     """Return whether the sentences on the winner say it already."""
-    return verdict.result is conclusion.winner and verdict.technique in ("combination", "early stopping")
+    return _is_winner(conclusion, verdict.result) and verdict.technique in ("combination", "early stopping")
 
 
 def _open(conclusion: Conclusion) -> list[TechniqueVerdict]:
@@ -164,7 +168,7 @@ def _how_to_settle(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
     own = winner_over_early_stopping(conclusion) or winner_over_baseline(conclusion)
     if own is not None and own.verdict is Verdict.NOT_SETTLED and not has_unknown_needs(own, conclusion):
         needed.add(own.seeds_needed)
-        if own.needs_test_examples and not any(one.result is conclusion.winner for one in verdicts):
+        if own.needs_test_examples and not any(_is_winner(conclusion, one.result) for one in verdicts):
             scarce.append("what the chosen setting gains")
     seeds = sorted(number for number in needed if number is not None)
     if seeds:

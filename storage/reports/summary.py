@@ -4,7 +4,12 @@ from storage.queries import Answer
 from storage.reports import formats
 from storage.reports.answer_sentences import best_beating, confirmed_sentences
 from storage.reports.conclusion import Conclusion
-from storage.reports.technique_verdicts import technique_verdicts, winner_over_baseline, winner_over_early_stopping
+from storage.reports.technique_verdicts import (
+    EARLY_STOPPING_ALONE,
+    technique_verdicts,
+    winner_over_baseline,
+    winner_over_early_stopping,
+)
 from studies.settings import settings_of
 from studies.verdicts import Verdict
 
@@ -59,15 +64,15 @@ def _of_confirmed(conclusion: Conclusion) -> str:
     judgement, over = (
         (over_baseline, conclusion.over)
         if over_early_stopping is None
-        else (over_early_stopping, "early stopping alone")
+        else (over_early_stopping, EARLY_STOPPING_ALONE)
     )
     if judgement is None or judgement.verdict is Verdict.HELPS:
         return name
     if judgement.verdict is Verdict.NO_DIFFERENCE:
-        return f"{name}, which makes no difference to {over}"
+        return f"{name}: compared with {over}, it makes no difference"
     if judgement.verdict is Verdict.HARMS:
-        return f"{name}, though it harms compared with {over}"
-    return f"{name}, but its gain over {over} is not settled"
+        return f"{name}: compared with {over}, it harms"
+    return f"{name}: its gain over {over} is not settled"
 
 
 def _nothing(answer: Answer) -> str:

@@ -100,7 +100,7 @@ def test_sentences_are_short_and_few(name: str) -> None:
     for result in CASES[name].results:
         prose = prose.replace(str(result.finalist.settings), "X")
     assert len(prose.split()) / len(said) <= 15
-    core = said[: next(i for i, sentence in enumerate(said) if sentence.startswith("Held fixed: "))]
+    core = said[: next(i for i, sentence in enumerate(said) if sentence.startswith("All this holds for "))]
     assert 3 <= len(core) <= 7
     assert all(sentence.endswith(".") and sentence[0].isupper() for sentence in said)
 
@@ -200,7 +200,7 @@ def test_a_command_names_what_a_hypermodel_needs_and_is_never_broken() -> None:
     answer = replace(content.answer, study=replace(content.answer.study, spec=spec))
     said = " ".join(summary.sentences(answer, content.conclusion))
     assert "regsearch confirm mnist --seeds 12 --trust-code" in said
-    assert "Held fixed: 48,000 training examples, and the network and training of Own" in said
+    assert "All this holds for 48,000 training examples, and for the network and training of Own" in said
 
 
 def test_what_was_searched_is_not_said_to_be_fixed() -> None:
@@ -216,10 +216,10 @@ def test_what_was_searched_is_not_said_to_be_fixed() -> None:
         for sentence in summary.sentences(
             replace(content.answer, study=replace(content.answer.study, spec=searched)), content.conclusion
         )
-        if sentence.startswith("Held fixed: ")
+        if sentence.startswith("All this holds for ")
     )
     assert fixed == (
-        "Held fixed: at most 12 epochs, batches of 128, 64 and 32 hidden units and 2,000 training examples."
+        "All this holds for at most 12 epochs, batches of 128, 64 and 32 hidden units and 2,000 training examples."
     )
 
 
@@ -329,7 +329,7 @@ def test_the_words_come_before_every_table() -> None:
     content = made.rich()
     for shown in (page.as_html(content), as_inline_html(content.answer, content.conclusion), as_text(content, 120)):
         first = min(i for i in (shown.find("<table"), shown.find('class="tiles"'), shown.find("──")) if i >= 0)
-        assert 0 < shown.find("Held fixed: learning rate") < first
+        assert 0 < shown.find("All this holds for learning rate") < first
 
 
 def test_json_has_each_verdict_for_a_program() -> None:

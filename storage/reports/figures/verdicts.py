@@ -26,7 +26,7 @@ from studies.verdicts import Verdict
 
 _LINE, _BAR, _SPACE = 17, 20, 12  # pixels: a line of words, an interval, between two rows
 _TOP, _BOTTOM = 24, 58
-_FARTHEST = 2.5  # spans of the other intervals that one technique may take beside them
+_FARTHEST = 0.6  # spans of the other intervals that one technique may take beside them
 _ROOM = 0.22  # of the axis, for the words "no difference"
 _LOOKS = {
     Verdict.HELPS: (GOOD, "triangle-right"),
@@ -84,7 +84,7 @@ def verdicts(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
         id=shape.id,
         says=f"The verdict on each technique, and what it gains over {rows[0].over}, with its interval: {_said(rows)}.",
         height=round(top) + _TOP + _BOTTOM,
-        caption=_caption(conclusion, rows),
+        caption=_caption(conclusion, rows, is_cut=any(interval.low < low for interval in intervals)),
         data=data,
         layout=layout(
             margin={"l": 8, "r": 12, "t": _TOP, "b": _BOTTOM},
@@ -202,7 +202,7 @@ def _directions(shape: Shape, low: float, high: float, smallest_gain: float) -> 
     ]
 
 
-def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict]) -> str:
+def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict], *, is_cut: bool) -> str:
     levels = " or ".join(dict.fromkeys(formats.level(row.gain.level) for row in rows if row.gain is not None))
     own = next((row for row in rows if row.over != rows[0].over), None)
     beside = "" if own is None or rows[0].over != EARLY_STOPPING_ALONE else f" (of {own.technique}: over {own.over})"
@@ -213,7 +213,8 @@ def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict]) -> str:
     if conclusion.smallest_gain:
         measure = gain_words.no_difference(conclusion.smallest_gain, conclusion.by_accuracy)
         told += f" An interval within the shaded region makes no difference ({measure})."
-    return f"{told} One that reaches from below 0 to above it, and out of the region, is not settled."
+    told += " One that reaches from below 0 to above it, and out of the region, is not settled."
+    return f"{told} What reaches the left edge goes on beyond it." if is_cut else told
 
 
 def _said(rows: Sequence[TechniqueVerdict]) -> str:
