@@ -62,9 +62,7 @@ def _of_confirmed(conclusion: Conclusion) -> str:
         return chosen if helps else f"{chosen}: no {what} is shown to help"
     over_early_stopping, over_baseline = winner_over_early_stopping(conclusion), winner_over_baseline(conclusion)
     judgement, over = (
-        (over_baseline, conclusion.over)
-        if over_early_stopping is None
-        else (over_early_stopping, EARLY_STOPPING_ALONE)
+        (over_baseline, conclusion.over) if over_early_stopping is None else (over_early_stopping, EARLY_STOPPING_ALONE)
     )
     if judgement is None or judgement.verdict is Verdict.HELPS:
         return name
