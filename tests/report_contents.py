@@ -15,9 +15,12 @@ from storage.reports.importance import Importance
 from studies.space import Regularization, suggest
 from studies.spec import StudySpec
 from studies.statistics import Interval
+from studies.tuning import tunings
+from studies.verdicts import Judgement, Verdict, verdict_of
 
 BEGIN = datetime(2026, 3, 1, 9, 0)
 MAX_EPOCHS = 12
+SMALLEST_GAIN = 0.004
 NONE: dict[str, Any] = {"regularizer": "none", "use_dropout": False, "batch_norm": "none", "early_stopping": False}
 RECIPES = {
     "course: none": NONE,
@@ -237,6 +240,46 @@ def gain_of(loss: float) -> Gain:
     return Gain(cross_entropy=interval(loss, 0.0031), accuracy=interval(0.2 * loss, 0.0013))
 
 
+def judgement_of(interval: Interval | None, seeds_needed: int | None = 12, **more: Any) -> Judgement | None:
+    """Return the verdict on a gain; an unsettled one needs so many seeds."""
+    if interval is None:
+        return None
+    smallest = more.get("smallest_gain", SMALLEST_GAIN)
+    verdict = verdict_of(interval, smallest)
+    return Judgement(
+        verdict=verdict,
+        gain=interval,
+        smallest_gain=smallest,
+        seeds=5,
+        seeds_needed=seeds_needed if verdict is Verdict.NOT_SETTLED else None,
+    )
+
+
+def judged(conclusion: Conclusion, seeds_needed: int | None = 12) -> Conclusion:
+    """Return a conclusion whose techniques and winner have the verdicts that their gains say."""
+    smallest = SMALLEST_GAIN / 5 if conclusion.by_accuracy else SMALLEST_GAIN
+
+    def of(gain: Gain | None) -> Judgement | None:
+        return judgement_of(gain and conclusion.judged(gain), seeds_needed, smallest_gain=smallest)
+
+    rows = []
+    for row in conclusion.techniques:
+        has_reference = row.result is not None and row.technique != "early stopping"
+        over = row.result.over_early_stopping if has_reference and row.result is not None else None
+        rows.append(
+            replace(row, over_early_stopping=of(over), over_baseline=of(row.result.gain if row.result else None))
+        )
+    winner = conclusion.winner
+    return replace(
+        conclusion,
+        techniques=tuple(rows),
+        smallest_gain=smallest,
+        smallest_gain_share=0.05,
+        winner_over_early_stopping=of(winner.over_early_stopping),
+        winner_over_baseline=of(winner.gain),
+    )
+
+
 def make_conclusion(gain: float = 0.0142, *, claims_gain: bool = True, looks: int = 1) -> Conclusion:
     both = {
         **NONE,
@@ -297,7 +340,7 @@ def make_conclusion(gain: float = 0.0142, *, claims_gain: bool = True, looks: in
         make_result(1, everything, ("top 2",), 0.97 * gain, is_tied=True, over=0.87 * gain),
         make_result(2, {**both, "dropout": 0.31}, ("top 3",), 0.82 * gain, over=0.72 * gain),
     ]
-    return Conclusion(
+    conclusion = Conclusion(
         winner=winner,
         baseline=baseline,
         results=(winner, *top, *(result for result in alone.values() if result not in (None, winner)), baseline),
@@ -317,6 +360,7 @@ def make_conclusion(gain: float = 0.0142, *, claims_gain: bool = True, looks: in
         evaluations=45,
         by_accuracy=False,
     )
+    return judged(conclusion)
 
 
 def rich() -> ReportContent:
@@ -380,6 +424,49 @@ def large(count: int = 10_000) -> ReportContent:
     )
 
 
+def trial(number: int, params: dict[str, Any], value: float | None, **more: Any) -> TrialRecord:
+    usual = make_trials(1)[0]
+    state = more.pop("state", "complete")
+    metrics = {**usual.metrics, "select_cross_entropy": value, "select_accuracy": value} if value is not None else {}
+    metrics |= {"epochs": more.pop("epochs", 12)}
+    return replace(
+        usual, number=number, params=params, value=value, state=state, metrics=metrics, recipe=more.pop("recipe", None),
+        **more,
+    )  # fmt: skip
+
+
+def l1(strength: float) -> dict[str, Any]:
+    return {**NONE, "regularizer": "l1", "l1": strength}
+
+
+def few() -> list[TrialRecord]:
+    """No regularization, early stopping, L1 at 0.01 alone, and two trials of L2 without a value."""
+    l2 = {**NONE, "regularizer": "l2"}
+    return [
+        trial(0, NONE, 0.0894, recipe="none"),
+        trial(1, RECIPES["course: early stopping"], 0.0880, recipe="early stopping"),
+        trial(2, l1(0.01), 0.4778, recipe="L1 0.01"),
+        trial(3, {**l2, "l2": 1e-7}, None, state="pruned", epochs=1),
+        trial(4, {**l2, "l2": 1e6}, None, state="failed", reason="diverged at epoch 0", epochs=0),
+    ]
+
+
+def many() -> list[TrialRecord]:
+    """No regularization, early stopping, and L1 at six strengths."""
+    losses = {1e-6: 0.0893, 1e-5: 0.0820, 3e-5: 0.0816, 1e-4: 0.0945, 1e-3: 0.190, 1e-2: 0.440}
+    return [*few()[:2], *(trial(2 + i, l1(strength), loss) for i, (strength, loss) in enumerate(losses.items()))]
+
+
+def confirmed(trials: list[TrialRecord], **more: Any) -> ReportContent:
+    """A confirmed study of these trials, each technique with its tuning."""
+    content = make_content(trials, conclusion=make_conclusion(**more))
+    conclusion = content.conclusion
+    assert conclusion is not None
+    found = {one.technique: one for one in tunings(trials, spec().space, maximizes=False)}
+    rows = tuple(replace(row, tuning=found.get(row.technique)) for row in conclusion.techniques)
+    return replace(content, conclusion=judged(replace(conclusion, techniques=rows)))
+
+
 HOSTILE = '</script><img src=x onerror=alert(1)><a href="javascript:alert(2)">&amp;--ink %{x} \'"\x00\ud800\u202e'
 
 
@@ -432,7 +519,7 @@ def hostile() -> ReportContent:
             baseline=spoiled(conclusion.baseline),
             results=tuple(spoiled(result) for result in conclusion.results),
             techniques=tuple(
-                TechniqueRow(technique=bad, result=row.result and spoiled(row.result)) for row in conclusion.techniques
+                replace(row, technique=bad, result=row.result and spoiled(row.result)) for row in conclusion.techniques
             ),
             failed=tuple((replace(finalist, params=params, roles=(bad,)), bad) for finalist, _ in conclusion.failed),
         ),

@@ -1,6 +1,5 @@
 """A report and its conclusion for programs: plain values, ready for JSON."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from storage.finalists import Finalist
@@ -10,8 +9,11 @@ from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.content import ReportContent
 from storage.reports.rungs import ladders
 from storage.reports.strength_curves import curve_json, tuning_json
-from storage.reports.summary import headline, paragraph
+from storage.reports.summary import headline, paragraph, sentences
+from storage.reports.technique_verdicts import TechniqueVerdict, technique_verdicts
+from studies.race import Drop
 from studies.statistics import Interval
+from studies.verdicts import Judgement
 
 
 def as_json(content: ReportContent) -> dict[str, Any]:
@@ -50,6 +52,7 @@ def answer_json(found: Answer, conclusion: Conclusion | None) -> dict[str, Any]:
         **answer.as_json(found),
         "headline": headline(found, conclusion),
         "answer": paragraph(found, conclusion),
+        "sentences": list(sentences(found, conclusion)),
         "confirmation": None if conclusion is None else conclusion_json(conclusion),
     }
 
@@ -66,9 +69,16 @@ def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
         "looks": conclusion.looks,
         "unfinished_looks": conclusion.unfinished_looks,
         "test_evaluations": conclusion.evaluations,
+        "smallest_gain": conclusion.smallest_gain,
+        "smallest_gain_share": conclusion.smallest_gain_share,
+        "is_race": conclusion.is_race,
+        "has_drawn_splits": conclusion.has_drawn_splits,
+        "still_improving": conclusion.still_improving,
+        "winner_over_early_stopping": _judgement(conclusion.winner_over_early_stopping),
+        "winner_over_baseline": _judgement(conclusion.winner_over_baseline),
         "finalists": [_result(result) for result in conclusion.results],
         "failed": [{**_finalist(finalist), "reason": reason} for finalist, reason in conclusion.failed],
-        "techniques": _techniques(conclusion.techniques),
+        "techniques": _techniques(conclusion),
     }
 
 
@@ -89,7 +99,14 @@ def _result(result: FinalistResult) -> dict[str, Any]:
         "best_epochs": list(result.best_epochs),
         "epochs": list(result.epochs),
         "is_tied": result.is_tied,
+        "seeds": result.seeds,
+        "dropped": None if result.dropped is None else _dropped(result.dropped),
     }
+
+
+def _dropped(drop: Drop) -> dict[str, Any]:
+    """Return why a race gave a finalist no more seeds; `behind` is on the selection examples."""
+    return {"reason": drop.reason, "seeds": drop.seeds, "than": drop.than, "behind": _interval(drop.behind)}
 
 
 def _finalist(finalist: Finalist) -> dict[str, Any]:
@@ -103,15 +120,43 @@ def _finalist(finalist: Finalist) -> dict[str, Any]:
     }
 
 
-def _techniques(rows: Sequence[TechniqueRow]) -> list[dict[str, Any]]:
+def _techniques(conclusion: Conclusion) -> list[dict[str, Any]]:
     return [
-        {
-            "technique": row.technique,
-            "finalist": None if row.result is None else row.result.finalist.index,
-            **({} if row.tuning is None else tuning_json(row.tuning)),
-        }
-        for row in rows
+        _technique(row, verdict)
+        for row, verdict in zip(conclusion.techniques, technique_verdicts(conclusion), strict=True)
     ]
+
+
+def _technique(row: TechniqueRow, verdict: TechniqueVerdict) -> dict[str, Any]:
+    """Return a verdict, what it rests on, and how well the technique was tuned."""
+    return {
+        "technique": row.technique,
+        "finalist": None if row.result is None else row.result.finalist.index,
+        "verdict": verdict.verdict,
+        "no_verdict": verdict.reason or None,
+        "gain": None if verdict.gain is None else _interval(verdict.gain),
+        "over": None if verdict.gain is None else verdict.over,
+        "smallest_gain": verdict.smallest_gain,
+        "seeds": verdict.seeds,
+        "seeds_needed": verdict.seeds_needed,
+        "needs_test_examples": verdict.needs_test_examples,
+        "over_early_stopping": _judgement(row.over_early_stopping),
+        "over_baseline": _judgement(row.over_baseline),
+        **({} if row.tuning is None else tuning_json(row.tuning)),
+    }
+
+
+def _judgement(judgement: Judgement | None) -> dict[str, Any] | None:
+    if judgement is None:
+        return None
+    return {
+        "verdict": judgement.verdict,
+        "gain": _interval(judgement.gain),
+        "smallest_gain": judgement.smallest_gain,
+        "seeds": judgement.seeds,
+        "seeds_needed": judgement.seeds_needed,
+        "needs_test_examples": judgement.needs_test_examples,
+    }
 
 
 def _interval(interval: Interval) -> dict[str, float]:

@@ -65,6 +65,11 @@ def shared_risk(share: float) -> str:
     )
 
 
+def own_risk(share: float) -> str:
+    """Say what the interval of each gain means by itself."""
+    return f"Each interval holds by itself with {level(share)} confidence."
+
+
 EARLY_STOPPING_BESIDE = (
     "Where early stopping stands beside a technique, the gain over no regularization is that of both."
 )

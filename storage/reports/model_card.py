@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from storage.queries import DatasetInfo
 from storage.reports import formats
+from storage.reports.answer_sentences import confirmed_sentences
 from storage.reports.conclusion import Conclusion, FinalistResult
 from studies.batch_norm import momentum_in_words
 from studies.errors import one_line
@@ -62,6 +63,7 @@ def as_markdown(
             "",
             *_result(figures, conclusion, finalist),
             "",
+            *_concluded(spec, dataset, conclusion),
             "## Limits",
             "",
             *_limits(spec),
@@ -164,12 +166,17 @@ def _result(
     row = not_tuned.get(settings.technique or "") if isinstance(settings, Regularization) else None
     if row is not None:
         lines += ["", f"They are figures of this one setting and no verdict on {row.technique}: {row.unjudged}."]
-    if not_tuned:
-        names = formats.listed([f"{name} ({row.unjudged})" for name, row in not_tuned.items()])
-        lines += ["", f"The search says nothing about {names}."]
     if conclusion.looks > 1:
         lines += ["", f"The test rows were looked at {conclusion.looks} times, so they are not fresh any more."]
     return lines
+
+
+def _concluded(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion | None) -> list[str]:
+    """Return the study's answer, which may be about other settings than the card."""
+    if conclusion is None:
+        return []
+    told = [f"- {_plain(sentence)}" for sentence in confirmed_sentences(spec, dataset, conclusion)]
+    return ["## What the study concluded", "", *told, ""]
 
 
 def _interval(interval: Interval) -> str:

@@ -14,8 +14,10 @@ from storage.reports.figures.gains import CARD, gains, in_order
 from storage.reports.figures.history import history
 from storage.reports.figures.importance import importance
 from storage.reports.figures.light import as_plotly
+from storage.reports.figures.verdicts import CARD as VERDICTS_CARD
+from storage.reports.figures.verdicts import verdicts
 from storage.reports.markup import clean
-from storage.reports.summary import headline, paragraph
+from storage.reports.summary import headline, sentences
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -33,7 +35,7 @@ def as_markdown(content: ReportContent) -> str:
     parts = [
         f"# {_plain(headline(answer, conclusion))}",
         *([f"*{_plain(question)}*"] if question else []),
-        _plain(paragraph(answer, conclusion)),
+        "\n".join(f"- {_plain(sentence)}" for sentence in sentences(answer, conclusion)),
         *(f"- {_plain(sentence)}" for sentence in content.edges),
         *([_table(conclusion)] if conclusion is not None and in_order(conclusion) else []),
         _plain(dataset_line(answer.study.dataset)),
@@ -44,8 +46,9 @@ def as_markdown(content: ReportContent) -> str:
 
 
 def dashboard_figures(content: ReportContent) -> "dict[str, plotly.graph_objects.Figure]":
-    """Return figures by the id under which the dashboard keeps them: what there is of gains, history and importance."""
+    """Return figures by the id under which the dashboard keeps them: what there is of them."""
     found = {
+        "Which techniques help": None if content.conclusion is None else verdicts(content.conclusion, VERDICTS_CARD),
         "What the finalists gain": None if content.conclusion is None else gains(content.conclusion, CARD),
         "The search": history(content, _MOST_POINTS),
         "What matters": importance(content.importance),

@@ -35,8 +35,8 @@ from storage.reports.sections.section import Section
 
 _SECTIONS = (
     answer,
-    finalists,
     techniques,
+    finalists,
     strength_curves,
     recipes,
     rungs,

@@ -1,7 +1,7 @@
 """The report for a terminal: the answer, then a table each of finalists, techniques, importance, and what it cost."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -12,15 +12,24 @@ from storage.queries import Answer
 from storage.reports import formats
 from storage.reports.answer import as_text as unconfirmed
 from storage.reports.answer import counts_line, dataset_line
-from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
+from storage.reports.conclusion import Conclusion, FinalistResult
 from storage.reports.content import ReportContent
-from storage.reports.rungs import sentences
+from storage.reports.gain_words import figure, short_unit
+from storage.reports.rungs import sentences as rung_sentences
 from storage.reports.sections.unfinished import grouped_reasons
 from storage.reports.strength_curves import objective, value
-from storage.reports.summary import headline, paragraph
+from storage.reports.summary import headline, sentences
+from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
+from storage.reports.verdict_notes import dropped_in_words, needs_in_words, verdict_in_words, verdicts_note
+from studies.statistics import Interval
 from studies.tuning import Tuning, shown, spanned
 
 _WIDEST = 120
+_GAIN_WIDTH = 20  # of "[+0.00315, +0.00935]"
+_NARROW = 11  # of "combination"
+_OTHERS = 2 * _NARROW + 2 * _GAIN_WIDTH + 24  # of the other columns of the table of techniques, and between them
+_ROOMY = 100  # columns that it needs for intervals in one line
+_TIED_SPACE = "\ue000"  # a character of no other use that stands for a space where no line may end
 _TUNED = "Tuned: a technique has a verdict where at least so many of its strengths were trained."
 
 
@@ -30,15 +39,15 @@ def as_text(content: ReportContent, width: int) -> str:
     parts: list[RenderableType] = [Text(dataset_line(answer.study.dataset)), Text(counts_line(answer))]
     if answer.study.spec.study.question:
         parts += ["", Text(answer.study.spec.study.question)]
-    parts += ["", Text(headline(answer, conclusion)), "", Text(paragraph(answer, conclusion))]
+    parts += ["", Text(headline(answer, conclusion)), "", *map(_sentence, sentences(answer, conclusion))]
     parts += [Text(f"Note: {edge}") for edge in content.edges]
     if conclusion is not None:
-        parts += ["", *_finalists(conclusion), *techniques(conclusion)]
+        parts += [*techniques(conclusion, width), "", *_finalists(conclusion)]
     if content.strength_curves:
         parts += ["", _strengths(content)]
     if any(trial.recipe for trial in content.trials):
         parts += ["", _recipes(content)]
-    rungs = sentences(content)
+    rungs = rung_sentences(content)
     if rungs:
         parts += ["", Text("What each rung gives, in select cross-entropy of one seed:"), *map(Text, rungs)]
     if content.importance:
@@ -54,7 +63,19 @@ def rendered(parts: Iterable[RenderableType], width: int) -> str:
     """Return what Rich makes of the parts, without colours, at most so many columns wide."""
     output = io.StringIO()
     Console(file=output, width=min(width, _WIDEST), color_system=None).print(Group(*parts))
-    return "\n".join(line.rstrip() for line in output.getvalue().rstrip().split("\n"))
+    return "\n".join(line.rstrip() for line in output.getvalue().rstrip().replace(_TIED_SPACE, " ").split("\n"))
+
+
+def _sentence(sentence: str) -> Text:
+    """Return a sentence whose command is never broken: a shell takes it in one line."""
+    parts = sentence.split("`")
+    return Text("`".join(part.replace(" ", _TIED_SPACE) if i % 2 else part for i, part in enumerate(parts)))
+
+
+def _tied(gain: str) -> str:
+    """Return a gain that is broken before its interval at most."""
+    mean, _, ends = gain.partition(" [")
+    return f"{mean} [{ends.replace(' ', _TIED_SPACE)}"
 
 
 def answer_as_text(answer: Answer, conclusion: Conclusion | None, width: int) -> str:
@@ -66,29 +87,51 @@ def answer_as_text(answer: Answer, conclusion: Conclusion | None, width: int) ->
         Text(counts_line(answer)),
         "",
         Text(f"Answer: {headline(answer, conclusion)}"),
-        Text(paragraph(answer, conclusion)),
-        *(techniques(conclusion) or _gains(conclusion)),
+        *map(_sentence, sentences(answer, conclusion)),
+        *(techniques(conclusion, width) or _gains(conclusion)),
     ]
     return rendered(parts, width)
 
 
-def techniques(conclusion: Conclusion) -> list[RenderableType]:
-    """Return what each technique gains on the test rows, over none and over early stopping alone, if there are any."""
+def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
+    """Return the verdict on each technique and what it gains on the test rows, if there are any techniques."""
     if not conclusion.techniques:
         return []
-    table = _table("Each technique alone, but for early stopping, against no regularization, on the test rows")
-    for heading in ("technique", "configuration", "gain in cross-entropy", "in accuracy (points)"):
-        table.add_column(heading)
-    says = formats.shared_risk(conclusion.level)
-    if conclusion.has_early_stopping_alone:
-        table.add_column("over early stopping alone")
-        says = f"{formats.EARLY_STOPPING_BESIDE} The last column is in {conclusion.figures[0]}. {says}"
-    if conclusion.not_tuned:
-        says += f" {formats.NOT_TUNED}"
-    table.caption, table.caption_justify, table.caption_style = says, "left", ""
-    for row in conclusion.techniques:
-        table.add_row(row.technique, *_technique(conclusion, row))
+    measured = f"{figure(conclusion.by_accuracy)} ({short_unit(conclusion.by_accuracy)})"
+    table = _table(f"Each technique alone, on the test rows; gains in {measured}")
+    has_early_stopping = conclusion.has_early_stopping_alone
+    over = [EARLY_STOPPING_ALONE] if has_early_stopping else []
+    most = _NARROW if width < _WIDEST else None
+    table.add_column("technique", max_width=most)
+    table.add_column("verdict", max_width=most)
+    for reference in (*over, conclusion.over):
+        fewest = _GAIN_WIDTH if width >= _ROOMY else None
+        table.add_column(f"gain over {reference}", min_width=fewest, overflow="fold")  # never "…" for digits
+    table.add_column("seeds")
+    is_tight = _ROOMY <= width < _WIDEST
+    table.add_column("configuration", max_width=width - _OTHERS if is_tight else None, overflow="fold")
+    table.caption, table.caption_justify, table.caption_style = verdicts_note(conclusion), "left", ""
+    for verdict in technique_verdicts(conclusion):
+        gains = [verdict.over_early_stopping] if has_early_stopping else []
+        table.add_row(
+            verdict.technique,
+            "\n".join(filter(None, [verdict_in_words(verdict), needs_in_words(verdict)])),
+            *(_gain(conclusion, gain, width) for gain in (*gains, verdict.over_baseline)),
+            f"{verdict.seeds:,}" if verdict.seeds else "",
+            _configuration(verdict),
+        )
     return ["", table]
+
+
+def _gain(conclusion: Conclusion, interval: Interval | None, width: int) -> str:
+    if interval is None:
+        return ""
+    told = formats.gain(interval, conclusion.by_accuracy)
+    return _tied(told) if width >= _ROOMY else told
+
+
+def _configuration(verdict: TechniqueVerdict) -> str:
+    return "" if verdict.result is None else formats.settings(verdict.result.finalist.params)
 
 
 def _gains(conclusion: Conclusion) -> list[RenderableType]:
@@ -107,19 +150,6 @@ def _gains(conclusion: Conclusion) -> list[RenderableType]:
     return ["", table]
 
 
-def _technique(conclusion: Conclusion, row: TechniqueRow) -> Sequence[str]:
-    if row.result is None:
-        return row.unconfirmed, "", ""
-    name, gain = formats.settings(row.result.finalist.params), row.result.gain
-    if not row.is_judged:
-        name += f"\n{row.unjudged}"
-    told = [name, "", ""]
-    if gain is not None:
-        told = [name, formats.cross_entropy_gain(gain.cross_entropy), formats.accuracy_gain(gain.accuracy)]
-    over = row.result.over_early_stopping
-    return told if over is None else [*told, formats.gain(conclusion.judged(over), conclusion.by_accuracy)]
-
-
 def _finalists(conclusion: Conclusion) -> list[RenderableType]:
     table = _table(f"Finalists on {conclusion.seeds} fresh seeds, best first; * winner, = tied with the best")
     for heading in ("", "configuration", "select", "test cross-entropy", "test accuracy", "gap"):
@@ -136,7 +166,7 @@ def _finalists(conclusion: Conclusion) -> list[RenderableType]:
             formats.cross_entropy(result.generalization_gap),
         )
     failed = [Text(f"Failed: {formats.settings(finalist.params)} ({reason})") for finalist, reason in conclusion.failed]
-    return [table, *failed]
+    return [table, *map(Text, dropped_in_words(conclusion)), *failed]
 
 
 def _mark(conclusion: Conclusion, result: FinalistResult) -> str:

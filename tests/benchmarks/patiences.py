@@ -1,8 +1,8 @@
 """What the patience of early stopping decides: each technique at its best strength, by patience, from recorded curves.
 
 `python tests/benchmarks/patiences.py digits` (or `mnist`) prints the mean test loss over the recorded seeds and how
-many epochs were trained. `--cost` times the evaluation of the selection examples against an epoch of training; it is what
-a trial would pay at each new best epoch if its own curve should answer smaller patiences.
+many epochs were trained. `--cost` times the evaluation of the selection examples against an epoch of training. A trial
+would pay it at each new best epoch if its own curve should answer smaller patiences.
 """
 
 import argparse

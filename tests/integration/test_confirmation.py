@@ -380,7 +380,7 @@ def test_a_look_that_has_begun_and_not_ended_is_counted_and_said(search: Search,
     assert (conclusion.looks, conclusion.whole_looks, conclusion.evaluations) == (2, 1, entries)
     assert (conclusion.seeds, conclusion.winner) == (first.seeds, first.winner), "its figures wait for its end"
     said = " ".join(rendered_report(content, "text").split())
-    assert "The test rows were looked at once. A further look has begun, but not ended" in said
+    assert "A further look at the test examples began but did not end; these figures leave it out." in said
     assert f"Test looks: 2 (1 not ended), with {entries} evaluations" in rendered_report(content, "html")
     found = json.loads(rendered_report(content, "json"))["confirmation"]
     assert (found["looks"], found["unfinished_looks"], found["test_evaluations"]) == (2, 1, entries)

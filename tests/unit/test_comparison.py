@@ -15,7 +15,7 @@ import report_contents as made
 from storage.reports import formats
 from storage.reports.comparison import document, need, page, text, words
 from storage.reports.comparison.value import ComparedStudy, Comparison, compared, side_by_side
-from storage.reports.conclusion import Conclusion
+from storage.reports.conclusion import Conclusion, Gain
 from storage.reports.figures.best_so_far import best_so_far_figure
 from studies.statistics import Interval, crossed_interval, difference
 
@@ -114,8 +114,8 @@ def test_a_difference_covers_the_truth_as_often_as_it_says() -> None:
     [
         ((0.08, 0.0142), "gains less", "falls from 0.08000 to 0.01420 nats"),
         ((0.0142, 0.08), "gains more", "rises from 0.01420 to 0.08000 nats"),
-        ((0.0142, 0.0122), "within noise", "falls from 0.01420 to 0.01220 nats"),
-        ((0.0142, 0.0152), "within noise", "rises from 0.01420 to 0.01520 nats"),
+        ((0.0142, 0.0122), "not settled", "falls from 0.01420 to 0.01220 nats"),
+        ((0.0142, 0.0152), "not settled", "rises from 0.01420 to 0.01520 nats"),
     ],
 )
 def test_more_rows_gain_less_only_beyond_noise(gains: tuple[float, float], verdict: str, said: str) -> None:
@@ -128,7 +128,7 @@ def test_more_rows_gain_less_only_beyond_noise(gains: tuple[float, float], verdi
     sentence = str(need.sentence(comparison))
     assert said in sentence
     assert "From 1,000 to 5,000 training rows" in sentence
-    assert {"gains less": "so yes", "gains more": "so no", "within noise": "can't tell"}[verdict] in sentence
+    assert {"gains less": "so yes", "gains more": "so no", "not settled": "so this is not settled"}[verdict] in sentence
     ends = re.search(r"by ([\d.]+) \(95 % interval (\S+) to (\S+)\)", sentence)
     assert ends is not None
     mean, low, high = (float(end.replace("−", "-")) for end in ends.groups())
@@ -204,17 +204,60 @@ def test_a_technique_that_nobody_tried_is_not_one_that_is_not_known() -> None:
     study = a_study("a")
     conclusion = conclusion_of(study)
     untried = replace(conclusion, techniques=tuple(replace(row, result=None) for row in conclusion.techniques))
-    unknown = tuple(replace(row, result=row.result and replace(row.result, gain=None)) for row in conclusion.techniques)
+    unknown = tuple(
+        replace(
+            row,
+            result=row.result and replace(row.result, gain=None, over_early_stopping=None),
+            over_early_stopping=None,
+            over_baseline=None,
+        )
+        for row in conclusion.techniques
+    )
     others = [replace(study, conclusion=untried), replace(study, conclusion=replace(conclusion, techniques=unknown))]
     cells = {row[0]: row[1:] for row in words.techniques(side_by_side([*others, replace(study, conclusion=None)]))}
-    assert cells["L2"] == ["not tried", "not known", "not confirmed"]
+    assert cells["L2"] == ["not tried alone", "nothing to compare it with", "not confirmed"]
 
 
-def test_a_comparison_says_that_early_stopping_may_stand_beside_a_technique() -> None:
-    comparison = side_by_side([a_study("a"), a_study("b")])
+def test_a_comparison_judges_techniques_over_early_stopping_alone() -> None:
+    comparison = side_by_side([a_study("a"), a_study("b", 0.0011)])
+    cells = {row[0]: row[1:] for row in words.techniques(comparison)}
+    assert cells["L1"] == [
+        f"helps\n{formats.cross_entropy_gain(made.interval(0.44 * 0.0142, 0.0031))}",
+        f"makes no difference\n{formats.cross_entropy_gain(made.interval(0.44 * 0.0011, 0.0031))}",
+    ]
     for shown in (text.as_text(comparison, 100), page.as_html(comparison)):
-        assert formats.EARLY_STOPPING_BESIDE in " ".join(shown.split())
-    assert "technique alone, but for early stopping, gains" in " ".join(text.as_text(comparison, 100).split())
+        assert "Verdicts go by the gain over early stopping alone; early stopping itself" in " ".join(shown.split())
+        assert "No difference means less than ±0.004 nats." in " ".join(shown.split())
+    assert "The verdict on each technique alone, and its gain in" in " ".join(text.as_text(comparison, 100).split())
+
+
+def test_the_size_question_has_the_four_verdicts() -> None:
+    def with_gains(gain: float, half: float, name: str, rows: int | None) -> ComparedStudy:
+        study = a_study(name, gain, rows)
+        winner = conclusion_of(study).winner
+        gained = Gain(cross_entropy=made.interval(gain, half), accuracy=made.interval(gain, half))
+        return replace(study, conclusion=replace(conclusion_of(study), winner=replace(winner, gain=gained)))
+
+    same = side_by_side([with_gains(0.01, 0.0005, "few", 1_000), with_gains(0.0105, 0.0005, "all", None)])
+    found = need.change(same)
+    assert found is not None
+    assert found.verdict == "makes no difference"
+    assert need.headline(same) == "The number of rows makes no difference to what regularization gains"
+    sentence = str(need.sentence(same))
+    assert "which makes no difference (less than ±0.004 nats), so no." in sentence
+    assert "It helps with 1,000 rows and with 48,000 rows alike." in sentence
+    less = side_by_side([with_gains(0.01, 0.0005, "few", 1_000), with_gains(0.001, 0.0005, "all", None)])
+    assert "and with 48,000 rows it makes no difference (less than ±0.004 nats)." in str(need.sentence(less))
+    unsettled = side_by_side([with_gains(0.01, 0.02, "few", 1_000), with_gains(0.001, 0.0005, "all", None)])
+    assert need.headline(unsettled) == "Whether more rows need less regularization is not settled"
+    assert "With 1,000 rows whether it helps is not settled" in str(need.sentence(unsettled))
+    of_technique = need.change(sizes(0.08, 0.0142), "L1")
+    assert of_technique is not None
+    assert of_technique.fewest.mean == pytest.approx(0.44 * 0.08), "over early stopping alone, as its verdict"
+    harmful = need.change(sizes(0.08, 0.0142), "BatchNorm")
+    assert (str(of_technique), str(harmful)) == ("gains less", "harms less")
+    assert harmful is not None
+    assert harmful.verdict == "gains more", "as programs have it"
 
 
 def test_best_so_far_is_drawn_and_told_by_the_number_of_trials() -> None:

@@ -20,6 +20,7 @@ from storage.reports import formats, note, page, summary
 from storage.reports.conclusion import Conclusion, Gain, TechniqueRow
 from storage.reports.content import Curve, ReportContent
 from storage.reports.document import as_json
+from storage.reports.figures import verdicts as verdicts_figure
 from storage.reports.figures.curves import curves, mean_curve
 from storage.reports.figures.early_stopping import by_patience, early_stopping
 from storage.reports.figures.figure import round_values, shown_range, thinned
@@ -33,13 +34,15 @@ from storage.reports.sections import again, techniques
 from storage.reports.sections.again import as_toml
 from storage.reports.sections.cost import saved_epochs
 from storage.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
+from storage.reports.technique_verdicts import technique_verdicts
 from storage.reports.text import answer_as_text, as_text
 from studies.spec import StudySpec
+from studies.verdicts import Judgement
 
 ALL = [
     "answer",
-    "finalists",
     "techniques",
+    "finalists",
     "strength-curves",
     "recipes",
     "history",
@@ -377,10 +380,16 @@ def test_the_study_file_of_a_report_reads_back_as_the_same_spec() -> None:
     [
         (
             made.rich(),
-            ["The winner is L2 9.7e-05", "0.01420 nats", "95 % interval", "5 fresh seeds", "10,000 test rows"],
+            [
+                "Use L2 9.7e-05",
+                "0.0128 nats",
+                "with 95 % confidence",
+                "5 seeds",
+                "Over no regularization, it gains 0.0142",
+            ],
         ),
-        (made.rich(), ["looked at once", "One finalist failed"]),
-        (made.nothing_gained(), ["Nothing beats no regularization beyond noise", "may be luck", "looked at 2 times"]),
+        (made.rich(), ["One setting failed to train", "All this holds for learning rate 0.001, at most 12 epochs"]),
+        (made.nothing_gained(), ["is not settled", "for now", "makes no difference", "looked at 2 times"]),
         (made.unconfirmed(), ["Not confirmed yet", "a little lucky"]),
         (made.all_failed(), ["All 30 trials failed"]),
         (made.nothing_yet(), ["No trial has finished yet"]),
@@ -398,34 +407,30 @@ def conclusion_with(**changes: Any) -> Conclusion:
     return replace(made.make_conclusion(), **changes)
 
 
-def test_the_paragraph_never_claims_what_is_not_known() -> None:
+def test_the_sentences_never_claim_what_is_not_known() -> None:
     answer, usual = made.rich().answer, made.make_conclusion()
     without = conclusion_with(
-        winner=replace(usual.winner, gain=None),
+        winner=replace(usual.winner, gain=None, over_early_stopping=None),
         results=tuple(replace(result, gain=None) for result in usual.results),
         baseline=None,
         claims_gain=False,
+        winner_over_early_stopping=None,
+        winner_over_baseline=None,
     )
     said = summary.paragraph(answer, without)
-    assert "what it gains is not known" in said
-    assert "Nothing beats" not in said + summary.headline(answer, without)
-    dropout = next(row.result for row in usual.techniques if row.technique == "dropout" and row.result)
-    unclaimed = replace(dropout, gain=gains_of(0.001, 0.0))
-    others = conclusion_with(winner=unclaimed, claims_gain=False)
-    assert "no gain over no regularization can be claimed for it" in summary.paragraph(answer, others)
-    assert f"With {formats.settings(unclaimed.finalist.params)}, the test cross-entropy is" in summary.paragraph(
-        answer, others
-    )
-    assert "Nothing beats" not in summary.paragraph(answer, others) + summary.headline(answer, others)
-    noise = tuple(replace(result, gain=None) for result in usual.results)
-    others = conclusion_with(winner=usual.baseline, claims_gain=False, results=noise)
-    none_wins = summary.paragraph(answer, others)
-    assert none_wins.startswith("Nothing beats no regularization beyond noise: ")
+    assert "What it gains over no regularization is not known" in said
+    assert summary.headline(answer, without).endswith(", with nothing to compare it with")
+    none_wins = made.judged(replace(made.make_conclusion(0.0011, claims_gain=False), winner=usual.baseline))
+    assert summary.headline(answer, none_wins) == "No regularization: no technique is shown to help"
+    assert summary.paragraph(answer, none_wins).startswith("Use no regularization. ")
+    assert " helps" not in summary.paragraph(answer, none_wins)
     worse = made.make_conclusion(-0.01, claims_gain=False)
     worse = replace(worse, results=(worse.winner, usual.baseline))
     said = summary.paragraph(answer, worse)
-    assert said.count("it is even worse than no regularization, beyond noise") == 2, "in both figures"
-    assert "accuracy alone is not beyond noise" in summary.paragraph(answer, made.make_conclusion(0.0055))
+    assert "It harms: compared with early stopping alone, it loses 0.0090 nats" in said
+    assert "between 0.0059 and 0.0121" in said, "a loss is told without signs"
+    assert "In test accuracy, though, it is worse than no regularization" in said
+    assert "Use L2" not in said
     for conclusion in (without, worse):
         assert page.as_html(replace(made.rich(), conclusion=conclusion))
 
@@ -442,7 +447,7 @@ def two_finalists(winner: Gain, other: Gain, *, by_accuracy: bool) -> Conclusion
         replace(usual.results[i], gain=gain, over_early_stopping=None) for i, gain in enumerate((winner, other))
     )
     judged = winner.accuracy if by_accuracy else winner.cross_entropy
-    return replace(
+    conclusion = replace(
         usual,
         winner=first,
         results=(first, second, usual.baseline),
@@ -450,6 +455,7 @@ def two_finalists(winner: Gain, other: Gain, *, by_accuracy: bool) -> Conclusion
         by_accuracy=by_accuracy,
         techniques=(TechniqueRow(technique="L1", result=second), TechniqueRow(technique="combination", result=first)),
     )
+    return made.judged(conclusion)
 
 
 @pytest.mark.parametrize("by_accuracy", [False, True])
@@ -460,21 +466,17 @@ def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is
     conclusion = two_finalists(beside, beside, by_accuracy=by_accuracy)
     assert conclusion.beating == ()
     said = summary.paragraph(content.answer, conclusion)
-    assert said.startswith("Nothing beats no regularization beyond noise")
+    assert re.search("is not settled|makes no difference", summary.headline(content.answer, conclusion))
     names = conclusion.figures
-    assert f"In test {names[1]}, though, 2 finalists beat no regularization beyond noise" in said
-    assert f"; the study goes by {names[0]}." in said
+    assert f"In test {names[1]}, though, 2 settings gain over no regularization; this study goes by {names[0]}." in said
     assert names == (("accuracy", "cross-entropy") if by_accuracy else ("cross-entropy", "accuracy"))
-    assert "within noise" in page.as_html(replace(content, conclusion=conclusion))
-    assert "<strong>+" not in as_inline_html(content.answer, conclusion)
+    assert ">helps<" not in page.as_html(replace(content, conclusion=conclusion))
+    assert "<strong>helps" not in as_inline_html(content.answer, conclusion)
 
     conclusion = two_finalists(beside, judged, by_accuracy=by_accuracy)
     assert [result.finalist.index for result in conclusion.beating] == [1], "the winner is no other finalist"
-    assert "Another finalist beats no regularization beyond noise" in summary.paragraph(content.answer, conclusion)
-    (bold,) = re.findall(r"<strong>([+−][^<]*)", as_inline_html(content.answer, conclusion))
-    assert bold == (
-        formats.accuracy_gain(judged.accuracy) if by_accuracy else formats.cross_entropy_gain(judged.cross_entropy)
-    )
+    assert "On the test examples, though, L1 1.13e-06" in summary.paragraph(content.answer, conclusion)
+    assert re.findall(r"<td[^>]*>L1</td><td[^>]*><div><strong>helps<", as_inline_html(content.answer, conclusion))
     more = tuple(
         replace(result, gain=judged if i == 3 else beside)
         for i, result in enumerate(made.make_conclusion().results[:5])
@@ -489,25 +491,20 @@ def test_figures_that_contradict_each_other_beyond_noise_are_said_to(by_accuracy
     conclusion = two_finalists(gain, gain, by_accuracy=by_accuracy)
     other = conclusion.figures[1]
     assert conclusion.claims_gain
-    assert f"In test {other}, though, it is worse than no regularization, beyond noise." in summary.paragraph(
+    assert f"In test {other}, though, it is worse than no regularization, by" in summary.paragraph(
         content.answer, conclusion
     )
-    html = page.as_html(replace(content, conclusion=conclusion))
-    assert f"helps</span><small>hurts in {other}</small>" in html
 
 
 def test_no_regularization_that_was_chosen_but_is_beaten_is_no_lucky_winner() -> None:
     answer, usual = made.rich().answer, made.make_conclusion()
     beaten = replace(usual, winner=usual.baseline, claims_gain=False)
     best = formats.settings(usual.winner.finalist.params)
-    said = f"No regularization was chosen, but {best} beats it on the test rows"
-    assert summary.headline(answer, beaten) == said
+    assert summary.headline(answer, beaten) == f"No regularization was chosen, but {best} beats it on the test examples"
     paragraph = summary.paragraph(answer, beaten)
-    assert "no regularization is the simplest of those tied with the best." in paragraph
-    assert f"though, {len(beaten.beating)} other finalists beat it beyond noise, above all {best}: " in paragraph
+    assert "It is the simplest of 2 settings that did about equally well" in paragraph
+    assert f"On the test examples, though, {best} gains 0.0142 over no regularization." in paragraph
     assert "luck" not in summary.headline(answer, beaten)
-    assert "claimed" not in paragraph
-    assert "Without regularization, the test cross-entropy is" in paragraph
 
 
 def test_every_report_shows_what_is_left_over_early_stopping_alone(rich: ReportContent) -> None:
@@ -521,56 +518,64 @@ def test_every_report_shows_what_is_left_over_early_stopping_alone(rich: ReportC
     ]
     for said in reports:
         assert formats.EARLY_STOPPING_BESIDE in " ".join(said.split())
-        assert f"Over early stopping alone it gains {0.9 * 0.0142:.5f} nats of test cross-entropy" in " ".join(
+        assert "over early stopping alone, it gains 0.0128 nats per example of test cross-entropy" in " ".join(
             said.split()
         )
         for row in conclusion.techniques:
             if row.result is not None and row.result.over_early_stopping is not None:
                 mean, _, ends = formats.cross_entropy_gain(row.result.over_early_stopping.cross_entropy).partition(" ")
                 assert all(end in said for end in (mean, *ends.split())), row.technique
+    without = tuple(replace(result, over_early_stopping=None) for result in conclusion.results)
+    rows = tuple(
+        replace(row, result=row.result and replace(row.result, over_early_stopping=None), over_early_stopping=None)
+        for row in conclusion.techniques
+    )
     none_tried = replace(
-        conclusion, results=tuple(replace(result, over_early_stopping=None) for result in conclusion.results)
+        conclusion, results=without, techniques=rows, winner=without[0], winner_over_early_stopping=None
     )
     assert "over early stopping" not in as_text(replace(rich, conclusion=none_tried), 120)
 
 
 @pytest.mark.parametrize(
     ("over", "said"),
-    [(0.005, "."), (0.001, ", which is not beyond noise."), (-0.005, ": it is worse, beyond noise.")],
+    [
+        (0.005, "It helps: over early stopping alone, it gains 0.0050 nats"),
+        (0.001, "Its gain over early stopping alone is not settled: between −0.0021 and 0.0041 nats"),
+        (0.0002, "Compared with early stopping alone, it makes no difference: less than ±0.004 nats"),
+        (-0.005, "It harms: compared with early stopping alone, it loses 0.0050 nats"),
+    ],
 )
 def test_a_winner_is_held_against_early_stopping_alone(over: float, said: str) -> None:
     usual = made.make_conclusion()
     winner = replace(usual.winner, over_early_stopping=made.gain_of(over))
-    paragraph = summary.paragraph(made.rich().answer, replace(usual, winner=winner))
-    assert f"Over early stopping alone it gains {formats.signed(f'{over:.5f}')} nats" in paragraph
-    (sentence,) = re.findall(r"Over early stopping alone it gains .*?\)([^(]*?\.) Its test", paragraph)
-    assert sentence == said
+    paragraph = summary.paragraph(made.rich().answer, made.judged(replace(usual, winner=winner)))
+    assert said in paragraph
     stopped = next(row.result for row in usual.techniques if row.technique == "early stopping" and row.result)
-    won = replace(usual, winner=stopped)
-    assert "Over early stopping" not in summary.paragraph(made.rich().answer, won), "it is that itself"
+    won = made.judged(replace(usual, winner=stopped))
+    assert "ver early stopping alone, it" not in summary.paragraph(made.rich().answer, won), "it is that itself"
+    assert summary.paragraph(made.rich().answer, won).startswith("Use early stopping (patience 2) alone")
 
 
 @pytest.mark.parametrize(
-    ("gain", "over", "beside_it", "verdict"),
+    ("gain", "over", "verdict"),
     [
-        (0.006, 0.005, True, "helps"),
-        (0.006, 0.001, True, "as early stopping alone"),
-        (0.006, 0.001, False, "helps"),
-        (0.006, -0.005, True, "hurts"),
-        (0.001, 0.001, True, "within noise"),
-        (0.001, 0.005, True, "within noise"),
-        (-0.006, 0.001, True, "as early stopping alone"),
+        (0.006, 0.005, "helps"),
+        (0.006, 0.001, "not settled"),
+        (0.006, 0.0001, "makes no difference"),
+        (0.006, -0.005, "harms"),
+        (-0.006, 0.005, "helps"),
     ],
 )
 def test_a_verdict_credits_no_technique_with_what_early_stopping_gains(
-    gain: float, over: float, beside_it: bool, verdict: str, rich: ReportContent
+    gain: float, over: float, verdict: str, rich: ReportContent
 ) -> None:
-    params = {**made.RECIPES["course: L2"], **({"patience": 2} if beside_it else {})}
+    params = {**made.RECIPES["course: L2"], "patience": 2}
     result = made.make_result(1, params, ("best of L2 alone",), gain, over=over)
     conclusion = replace(made.make_conclusion(), techniques=(TechniqueRow(technique="L2", result=result),))
-    found = techniques.section(replace(rich, conclusion=conclusion))
-    assert found is not None
-    assert re.findall(r'class="badge[a-z ]*">([a-z ]+)</span>', found.body) == [verdict]
+    for one in (made.judged(conclusion), conclusion):
+        found = techniques.section(replace(rich, conclusion=one))
+        assert found is not None
+        assert re.findall(r'class="badge[a-z ]*">([a-z ]+)</span>', found.body) == [verdict], "judged, or by its gains"
 
 
 @pytest.mark.parametrize("is_best", [True, False])
@@ -585,10 +590,8 @@ def test_only_the_best_on_the_select_rows_is_said_to_be_that(is_best: bool) -> N
     beaten = replace(conclusion, results=tuple(replace(result, gain=made.gain_of(0.01)) for result in results))
     for one in (conclusion, not_judged, beaten):
         said = summary.paragraph(content.answer, one)
-        assert ("does best" in said) == is_best
-        assert ("is the simplest of those tied with the best" in said) == (not is_best)
-        assert "other finalists are tied with the best on the select rows, too" in said or is_best
-        assert "tied with it" not in said
+        assert ("It was the best of" in said) == is_best
+        assert ("It is the simplest of 3 settings that did about equally well" in said) == (not is_best)
     html = page.as_html(replace(content, conclusion=conclusion))
     assert ("best on select</span>" in html) == is_best
     assert ("simplest of the tied</span>" in html) == (not is_best)
@@ -608,11 +611,24 @@ def test_the_cost_has_the_trainings_of_finalists_in_it(read: dict[str, Page], ri
     assert as_json(made.unconfirmed())["cost"]["confirmation"] is None
 
 
+def at_level(judgement: Judgement, level: float) -> Judgement:
+    return replace(judgement, gain=replace(judgement.gain, level=level))
+
+
 @pytest.mark.parametrize("name", ["rich", "nothing-gained"])
 def test_every_report_says_that_the_risk_is_shared_within_each_column(name: str, read: dict[str, Page]) -> None:
     content = made.CONTENTS[name]()
-    for said in (read[name].text, as_text(content, 120), answer_as_text(content.answer, content.conclusion, 120)):
-        assert "in each column share their risk: with 95 % confidence" in " ".join(said.split())
+    told = "in each column share their risk: with 95 % confidence"
+    assert told in " ".join(read[name].text.split())
+    assert content.conclusion is not None
+    for level, is_shared in ((0.99, True), (0.95, False)):
+        rows = tuple(
+            replace(row, over_early_stopping=row.over_early_stopping and at_level(row.over_early_stopping, level))
+            for row in content.conclusion.techniques
+        )
+        answer = answer_as_text(content.answer, replace(content.conclusion, techniques=rows[:3]), 120)
+        assert (told in " ".join(answer.split())) == is_shared
+        assert ("Each interval holds by itself with 95 % confidence" in " ".join(answer.split())) == (not is_shared)
 
 
 def test_trials_that_something_else_wrote_do_not_break_a_page() -> None:
@@ -648,14 +664,19 @@ def test_a_note_of_the_dashboard_says_the_answer_and_has_no_markup_of_others() -
         assert not re.search(r"(?<!\\)[<>\[\]`]", line)
     linked = replace(made.rich(), command="see https://a.b, www.a.b, c@a.b, [a](b)")
     assert not re.search(r"://|www\.|\w@|(?<!\\)\[", note.as_markdown(linked))
-    assert "# Nothing beats no regularization beyond noise" in note.as_markdown(made.nothing_gained())
+    assert "its gain over early stopping alone is not settled" in note.as_markdown(made.nothing_gained())
     assert note.as_markdown(made.nothing_yet()).startswith("# No trial has finished yet")
 
 
 def test_figures_of_the_dashboard_are_small_and_have_colours_of_their_own() -> None:
     for content in (made.large(), made.rich()):
         figures = note.dashboard_figures(content)
-        assert list(figures) == ["regsearch-gains", "regsearch-history", "regsearch-importance"]
+        assert list(figures) == [
+            "regsearch-verdicts",
+            "regsearch-gains",
+            "regsearch-history",
+            "regsearch-importance",
+        ]
         for figure in figures.values():
             stored = figure.to_json()
             assert len(stored) < 80_000
@@ -673,3 +694,57 @@ def test_the_page_names_a_momentum_that_is_not_that_of_keras(model: dict[str, An
 def test_the_page_names_no_momentum_where_batch_norm_is_not_searched() -> None:
     study_spec = made.spec(space={"batch_norm": ["none"]}, data={"train_size": 1149})
     assert "averages" not in again.section(made.make_content(made.make_trials(5), spec=study_spec)).body
+
+
+def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: ReportContent) -> None:
+    conclusion = rich.conclusion
+    assert conclusion is not None
+    found = {one.technique: one for one in technique_verdicts(conclusion) if one.verdict is not None}
+    for shape in (verdicts_figure.WIDE, verdicts_figure.NARROW):
+        figure = verdicts_figure.verdicts(conclusion, shape)
+        assert figure is not None
+        texts = " ".join(annotation["text"] for annotation in figure.layout["annotations"])
+        assert len(figure.data) == len(found) == 6
+        for bar, one in zip(figure.data, found.values(), strict=True):
+            assert one.gain is not None
+            assert f"<b>{one.technique}</b>: {one.verdict}" in texts, "not by colour alone"
+            assert formats.cross_entropy_gain(one.gain) in texts
+            (mean,), (up,), (down,) = bar["x"], bar["error_x"]["array"], bar["error_x"]["arrayminus"]
+            assert (mean, mean + up, mean - down) == pytest.approx(
+                (one.gain.mean, one.gain.high, one.gain.low), rel=1e-3
+            )
+        assert len({bar["marker"]["symbol"] for bar in figure.data}) == 3, "a shape for each verdict"
+        (region,) = (shape for shape in figure.layout["shapes"] if shape["type"] == "rect")
+        assert (region["x0"], region["x1"]) == (-0.004, 0.004)
+        assert region["fillcolor"] == "--plain-fill"
+        assert "less than ±0.004 nats" in figure.caption
+        assert "BatchNorm harms" in figure.says
+    html = page.as_html(rich)
+    assert 0 < html.find('id="figure-verdicts"') < html.find('id="figure-gains"')
+
+
+def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> None:
+    usual = made.make_conclusion()
+    rows = tuple(
+        replace(row, over_early_stopping=made.judgement_of(made.interval(-0.8, 0.01)))
+        if row.technique == "BatchNorm"
+        else row
+        for row in usual.techniques
+    )
+    figure = verdicts_figure.verdicts(replace(usual, techniques=rows))
+    assert figure is not None
+    low, high = figure.layout["xaxis"]["range"]
+    assert -0.05 < low < -0.004
+    assert "What reaches the left edge goes on beyond it." in figure.caption
+    assert high < 0.02
+    beyond = figure.data[3]
+    assert (beyond["x"], beyond["error_x"]["array"]) == ([low], [0.0])
+    assert beyond["marker"]["symbol"] == "triangle-left"
+    assert "−0.80000 [−0.81000, −0.79000]" in " ".join(one["text"] for one in figure.layout["annotations"])
+
+
+def test_a_study_without_verdicts_has_no_such_figure() -> None:
+    usual = made.make_conclusion()
+    rows = tuple(replace(row, result=None, over_early_stopping=None, over_baseline=None) for row in usual.techniques)
+    assert verdicts_figure.verdicts(replace(usual, techniques=rows)) is None
+    assert page.as_html(replace(made.rich(), conclusion=replace(usual, techniques=rows)))

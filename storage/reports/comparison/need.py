@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from storage.reports import formats
+from storage.reports import formats, gain_words
 from storage.reports.comparison.value import ComparedStudy, Comparison
+from storage.reports.technique_verdicts import TechniqueVerdict
 from studies.statistics import Interval, difference
+from studies.verdicts import Verdict, verdict_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,18 +17,25 @@ class Change:
     Attributes:
         fewest, most: the gain with so many training rows.
         less: the one minus the other; above 0 where more rows gain less.
+        smallest_gain: the smaller one of what matters in the two studies, in the same unit; 0 if that isn't known.
     """
 
     fewest: Interval
     most: Interval
     less: Interval
+    smallest_gain: float = 0.0
 
     @property
     def verdict(self) -> str:
-        """In two words: "gains less", "gains more" or "within noise"."""
-        if self.less.low > 0:
-            return "gains less"
-        return "gains more" if self.less.high < 0 else "within noise"
+        """In a few words: "gains less", "gains more", "makes no difference" or "not settled"."""
+        verdict = verdict_of(self.less, self.smallest_gain)
+        return {Verdict.HELPS: "gains less", Verdict.HARMS: "gains more"}.get(verdict, str(verdict))
+
+    def __str__(self) -> str:
+        """Return the verdict; of something that harms with either number of rows, "harms more" or "harms less"."""
+        if self.fewest.mean >= 0 or self.most.mean >= 0:
+            return self.verdict
+        return {"gains less": "harms more", "gains more": "harms less"}.get(self.verdict, self.verdict)
 
 
 def differ_in_size(comparison: Comparison) -> bool:
@@ -42,10 +51,14 @@ def change(comparison: Comparison, technique: str | None = None) -> Change | Non
     """
     if comparison.obstacles or not differ_in_size(comparison) or not comparison.are_of_regularization:
         return None
-    fewest, most = (_gain(comparison, study, technique) for study in (comparison.studies[0], comparison.studies[-1]))
+    first, last = comparison.studies[0], comparison.studies[-1]
+    fewest, most = _regularized(comparison, first), _regularized(comparison, last)
+    if technique is not None:
+        fewest, most = _over_one_reference(first.verdict_on(technique), last.verdict_on(technique))
     if fewest is None or most is None:
         return None
-    return Change(fewest=fewest, most=most, less=difference(fewest, most))
+    smallest = min(0.0 if one.conclusion is None else one.conclusion.smallest_gain for one in (first, last))
+    return Change(fewest=fewest, most=most, less=difference(fewest, most), smallest_gain=smallest)
 
 
 def headline(comparison: Comparison) -> str:
@@ -60,8 +73,10 @@ def headline(comparison: Comparison) -> str:
     found = change(comparison)
     if found is None:
         return f"{count} of different sizes; whether more rows need less regularization is not known yet"
-    if found.verdict == "within noise":
-        return "Whether more rows need less regularization, these studies can't tell"
+    if found.verdict == Verdict.NOT_SETTLED:
+        return "Whether more rows need less regularization is not settled"
+    if found.verdict == Verdict.NO_DIFFERENCE:
+        return "The number of rows makes no difference to what regularization gains"
     return f"With more rows, regularization {found.verdict}"
 
 
@@ -93,15 +108,37 @@ def sentence(comparison: Comparison) -> str | None:
         f"{_number(scale * by.mean, digits)} ({formats.level(by.level)} interval {ends})"
     )
     answers = {
-        "gains less": "beyond noise, so yes",
-        "gains more": "beyond noise, so no",
-        "within noise": "within noise, so these studies can't tell",
+        "gains less": "so yes",
+        "gains more": "so no",
+        "makes no difference": "which makes no difference "
+        f"({gain_words.no_difference(found.smallest_gain, comparison.is_by_accuracy)}), so no",
+        "not settled": "so this is not settled",
     }
-    return " ".join([question, f"{told}: {answers[found.verdict]}.", *_steps(comparison), *_shares(comparison)])
+    told = f"{told}: {answers[found.verdict]}."
+    return " ".join([question, told, *_ends(comparison), *_steps(comparison), *_shares(comparison)])
+
+
+def _ends(comparison: Comparison) -> list[str]:
+    """Say what regularization as a whole does with the fewest rows and with the most."""
+    parts = []
+    for study in (comparison.studies[0], comparison.studies[-1]):
+        gain = _regularized(comparison, study)
+        if gain is None or study.conclusion is None:
+            return []
+        smallest = study.conclusion.smallest_gain
+        verdict = verdict_of(gain, smallest)
+        told = f"whether it helps is {verdict}" if verdict is Verdict.NOT_SETTLED else f"it {verdict}"
+        if verdict is Verdict.NO_DIFFERENCE:
+            told += f" ({gain_words.no_difference(smallest, comparison.is_by_accuracy)})"
+        parts.append((f"with {study.train_rows:,} rows", told))
+    (few, with_few), (many, with_many) = parts
+    if with_few == with_many:
+        return [f"{with_few[0].upper()}{with_few[1:]} {few} and {many} alike."]
+    return [f"{few[0].upper()}{few[1:]} {with_few}, and {many} {with_many}."]
 
 
 def _steps(comparison: Comparison) -> list[str]:
-    gains = {study.train_rows: _gain(comparison, study, None) for study in comparison.studies}
+    gains = {study.train_rows: _regularized(comparison, study) for study in comparison.studies}
     means = [gain.mean for gain in gains.values() if gain is not None]
     if len(means) < 3:
         return []
@@ -114,7 +151,7 @@ def _shares(comparison: Comparison) -> list[str]:
     """Say the gain as a share of what there was to gain: with more rows there is less of that, too."""
     shares = []
     for study in (comparison.studies[0], comparison.studies[-1]):
-        gain, conclusion = _gain(comparison, study, None), study.conclusion
+        gain, conclusion = _regularized(comparison, study), study.conclusion
         if gain is None or conclusion is None or conclusion.baseline is None:
             return []
         baseline = conclusion.baseline
@@ -126,12 +163,21 @@ def _shares(comparison: Comparison) -> list[str]:
     return [f"As a share of the test {of} without regularization that is {shares[0]} and {shares[1]}."]
 
 
-def _gain(comparison: Comparison, study: ComparedStudy, technique: str | None) -> Interval | None:
-    if technique is not None:
-        gain = study.gain_of(technique)
-    else:
-        gain = None if study.regularized is None else study.regularized.gain
+def _regularized(comparison: Comparison, study: ComparedStudy) -> Interval | None:
+    """Return what regularization as a whole gains over none in a study."""
+    gain = None if study.regularized is None else study.regularized.gain
     return None if gain is None else comparison.interval_of(gain)
+
+
+def _over_one_reference(
+    first: TechniqueVerdict | None, last: TechniqueVerdict | None
+) -> tuple[Interval | None, Interval | None]:
+    """Return two gains of a technique over the same reference: early stopping alone, or else no regularization."""
+    if first is None or last is None or first.verdict is None or last.verdict is None:
+        return None, None
+    if first.over_early_stopping is not None and last.over_early_stopping is not None:
+        return first.over_early_stopping, last.over_early_stopping
+    return first.over_baseline, last.over_baseline
 
 
 def _unit(comparison: Comparison) -> tuple[str, int, int]:

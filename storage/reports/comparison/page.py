@@ -8,10 +8,10 @@ from storage.reports.comparison import need, searches, words
 from storage.reports.comparison.value import Comparison
 from storage.reports.figures.best_so_far import best_so_far_figure
 from storage.reports.figures.ways import ways_figure
-from storage.reports.markup import Html, element, join, table
+from storage.reports.markup import Html, element, join, table, with_code
 from storage.reports.page import page_of
 from storage.reports.sections.section import Section, drawn
-from storage.reports.summary import headline, paragraph
+from storage.reports.summary import headline, sentences
 
 _CELL = (
     "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;text-align:left;vertical-align:top"
@@ -90,13 +90,13 @@ def _techniques(comparison: Comparison) -> Section | None:
     header, *rows = whole
     changes = [need.change(comparison, row[0]) for row in rows]
     note = (
-        f"Gain over no regularization in {words.gain_unit(comparison)}, with its interval, over fresh seeds. "
-        f"{formats.EARLY_STOPPING_BESIDE}"
+        f"Below each verdict stands the gain that it rests on, in {words.gain_unit(comparison)}, with its interval. "
+        f"{words.techniques_note(comparison)}"
     )
     if any(changes):
         header.append("with more rows")
         rows = [
-            [*row, "" if one is None else f"{one.verdict}\n{words.told(comparison, one.less)}"]
+            [*row, "" if one is None else f"{one}\n{words.told(comparison, one.less)}"]
             for row, one in zip(rows, changes, strict=True)
         ]
         note += (
@@ -105,7 +105,7 @@ def _techniques(comparison: Comparison) -> Section | None:
         )
     return Section(
         id="techniques",
-        title="Techniques alone",
+        title="Which techniques help",
         body=join([table(header, _cells(rows)), element("p", note, class_="note")]),
     )
 
@@ -118,7 +118,7 @@ def _answers(comparison: Comparison) -> Section:
             element("h3", study.name),
             element("p", question, class_="question") if question else "",
             element("p", element("strong", headline(study.answer, study.conclusion))),
-            element("p", paragraph(study.answer, study.conclusion)),
+            element("ul", *(element("li", with_code(one)) for one in sentences(study.answer, study.conclusion))),
             element("p", f"{counts_line(study.answer)}.", class_="facts"),
         ]
     return Section(id="answers", title="Each study's own answer", body=join(parts))

@@ -5,7 +5,6 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from storage.reports import formats
 from storage.reports.answer import dataset_line
 from storage.reports.comparison import need, words
 from storage.reports.comparison.value import Comparison
@@ -25,19 +24,16 @@ def as_text(comparison: Comparison, width: int) -> str:
         parts.append(Text(note))
     rows = words.techniques_table(comparison)
     if rows:
-        title = (
-            "What each technique alone, but for early stopping, gains over no regularization, "
-            f"in {words.gain_unit(comparison)}"
-        )
+        title = f"The verdict on each technique alone, and its gain in {words.gain_unit(comparison)}"
         if any(need.change(comparison, row[0]) for row in rows[1:]):
             rows = [[*rows[0], "with more rows"], *([*row, _verdict(comparison, row[0])] for row in rows[1:])]
-        parts += ["", _table(title, rows), Text(formats.EARLY_STOPPING_BESIDE)]
+        parts += ["", _table(title, rows), Text(words.techniques_note(comparison))]
     return rendered(parts, width)
 
 
 def _verdict(comparison: Comparison, technique: str) -> str:
     change = need.change(comparison, technique)
-    return "" if change is None else change.verdict
+    return "" if change is None else str(change)
 
 
 def _table(title: str, rows: list[list[str]]) -> Table:

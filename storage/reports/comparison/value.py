@@ -12,6 +12,7 @@ from storage.reports import formats
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
 from storage.reports.content import has_techniques
 from storage.reports.figures.history import best_so_far
+from storage.reports.technique_verdicts import TechniqueVerdict, technique_verdicts
 from studies.settings import settings_of
 from studies.space import Regularization
 from studies.spec import SearchSpec
@@ -110,10 +111,10 @@ class ComparedStudy:
             default=None,
         )
 
-    def gain_of(self, technique: str) -> Gain | None:
-        """Return what a technique alone gains over none; None where that isn't known, or it was not tuned."""
-        row = self.row_of(technique)
-        return None if row is None or row.result is None or not row.is_judged else row.result.gain
+    def verdict_on(self, technique: str) -> TechniqueVerdict | None:
+        """Return the verdict on a technique, or why there is none; None without a confirmation that knows it."""
+        found = () if self.conclusion is None else technique_verdicts(self.conclusion)
+        return next((verdict for verdict in found if verdict.technique == technique), None)
 
     def row_of(self, technique: str) -> TechniqueRow | None:
         """Return what the confirmation says of a technique; None without one."""

@@ -1,9 +1,12 @@
 """What a comparison says in words and cells, the same in text and on a page."""
 
-from storage.reports import formats
+from storage.reports import formats, gain_words
 from storage.reports.comparison import need, searches
 from storage.reports.comparison.value import STRENGTHS, ComparedStudy, Comparison, Difference
+from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts, winner_over_baseline
+from storage.reports.verdict_notes import NOT_SETTLED, REFERENCES
 from studies.statistics import Interval
+from studies.verdicts import Verdict
 
 _MILESTONES = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000)
 _MOST_MILESTONES = 3
@@ -71,7 +74,7 @@ def overview_table(comparison: Comparison) -> list[list[str]]:
 
 
 def techniques_table(comparison: Comparison) -> list[list[str]]:
-    """Return what the techniques gain, with a header: a column for each study, or if there are many searches, a row."""
+    """Return the verdicts on techniques, with a header: a column for each study; of many searches, a row."""
     rows = techniques(comparison)
     if not rows:
         return []
@@ -120,13 +123,13 @@ def overview(comparison: Comparison) -> list[list[str]]:
 
 
 def techniques(comparison: Comparison) -> list[list[str]]:
-    """Return rows of a table: each technique, and what it gains alone in each study."""
+    """Return rows of a table: each technique, and the verdict on it in each study."""
     names: list[str] = []
     for study in comparison.studies:
         for row in () if study.conclusion is None else study.conclusion.techniques:
             if row.technique not in names:
                 names.append(row.technique)
-    return [[name, *(_technique_gain(comparison, study, name) for study in comparison.studies)] for name in names]
+    return [[name, *(_technique_verdict(comparison, study, name) for study in comparison.studies)] for name in names]
 
 
 def gain_unit(comparison: Comparison) -> str:
@@ -175,7 +178,11 @@ def _winner(study: ComparedStudy) -> str:
     name = formats.settings(study.conclusion.winner.finalist.params)
     if study.conclusion.claims_gain or study.conclusion.winner is study.conclusion.baseline:
         return name
-    return f"{name} (its gain may be luck)"
+    judgement = winner_over_baseline(study.conclusion)
+    if judgement is None:
+        return f"{name} (its gain is not known)"
+    settled = judgement.verdict is not Verdict.NOT_SETTLED
+    return f"{name} ({judgement.verdict if settled else 'its gain is not settled'})"
 
 
 def _winner_test(study: ComparedStudy, of_accuracy: bool) -> str:
@@ -221,15 +228,40 @@ def _strength(study: ComparedStudy, technique: str) -> str:
     return f"{'' if found.is_confirmed else '~'}{found.value:.3g}{untuned}"
 
 
-def _technique_gain(comparison: Comparison, study: ComparedStudy, technique: str) -> str:
+def techniques_note(comparison: Comparison) -> str:
+    """Return what it takes to read the verdicts on the techniques."""
+    conclusions = [study.conclusion for study in comparison.studies if study.conclusion is not None]
+    found = [verdict for conclusion in conclusions for verdict in technique_verdicts(conclusion)]
+    parts = []
+    if any(one.over == EARLY_STOPPING_ALONE for one in found):
+        parts.append(REFERENCES)
+    measures = {
+        study.name: gain_words.no_difference(study.conclusion.smallest_gain, study.conclusion.by_accuracy)
+        for study in comparison.studies
+        if study.conclusion is not None and study.conclusion.smallest_gain
+    }
+    if measures and any(one.verdict is Verdict.NO_DIFFERENCE for one in found):
+        each = dict.fromkeys(measures.values())
+        said = next(iter(each)) if len(each) == 1 else formats.listed([f"{m} in {n}" for n, m in measures.items()])
+        parts.append(f"No difference means {said}.")
+    if any(one.verdict is Verdict.NOT_SETTLED for one in found):
+        parts.append(NOT_SETTLED)
+    return " ".join(parts)
+
+
+def _technique_verdict(comparison: Comparison, study: ComparedStudy, technique: str) -> str:
+    """Return a verdict and, in a line of its own, the gain that it rests on."""
     if study.conclusion is None:
         return "not confirmed"
-    gain, row = study.gain_of(technique), study.row_of(technique)
-    if gain is None:
-        if row is not None and not row.is_judged:
-            return row.unjudged
-        return "not tried" if row is None or row.result is None else "not known"
-    return _in_two_lines(told(comparison, comparison.interval_of(gain)))
+    verdict = study.verdict_on(technique)
+    if verdict is None:
+        return "not tried"
+    if verdict.verdict is None or verdict.gain is None:
+        return verdict.reason
+    gain = formats.gain(verdict.gain, study.conclusion.by_accuracy)
+    unit = " pp" if study.conclusion.by_accuracy and not comparison.is_by_accuracy else ""
+    is_usual = verdict.over == EARLY_STOPPING_ALONE or technique == "early stopping"
+    return f"{verdict.verdict}\n{gain}{unit}{'' if is_usual else f' over {verdict.over}'}"
 
 
 def told(comparison: Comparison, interval: Interval) -> str:

@@ -1,12 +1,12 @@
-"""The answer: a headline, the figures that matter with their intervals, and one paragraph."""
+"""The answer: a headline, a few sentences, and the figures that matter with their intervals."""
 
 from storage.reports import formats
 from storage.reports.answer import counts_line, dataset_line
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import ReportContent
-from storage.reports.markup import Html, element, join
+from storage.reports.markup import Html, element, join, with_code
 from storage.reports.sections.section import Section
-from storage.reports.summary import headline, paragraph
+from storage.reports.summary import headline, sentences
 
 
 def section(content: ReportContent) -> Section:
@@ -21,8 +21,8 @@ def section(content: ReportContent) -> Section:
             [
                 element("p", question, class_="question") if question else "",
                 element("p", headline(answer, conclusion), class_="headline"),
+                element("ul", *(element("li", with_code(one)) for one in sentences(answer, conclusion)), class_="lead"),
                 _tiles(content),
-                element("p", paragraph(answer, conclusion), class_="lead"),
                 element("ul", *edges, class_="warnings") if edges else "",
                 element("p", f"{dataset_line(answer.study.dataset)}. {counts_line(answer)}.", class_="facts"),
             ]

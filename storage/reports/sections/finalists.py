@@ -6,6 +6,7 @@ from storage.reports.content import ReportContent
 from storage.reports.figures.gains import NARROW, WIDE, gains, in_order
 from storage.reports.markup import Html, element, join, table
 from storage.reports.sections.section import Section, drawn, measured
+from storage.reports.verdict_notes import dropped_in_words
 
 _HEADER = (
     "configuration",
@@ -30,7 +31,9 @@ def section(content: ReportContent) -> Section | None:
         id="finalists",
         title="What the finalists gain",
         figures=figures,
-        body=join([*map(drawn, figures), _table(conclusion), _note(conclusion), _failed(conclusion)]),
+        body=join(
+            [*map(drawn, figures), _table(conclusion), _note(conclusion), _dropped(conclusion), _failed(conclusion)]
+        ),
     )
 
 
@@ -68,6 +71,9 @@ def _configuration(conclusion: Conclusion, result: FinalistResult) -> Html:
             element("strong" if is_winner else "span", formats.settings(result.finalist.params)),
             element("span", _badge(conclusion), class_="badge best") if is_winner else "",
             element("span", "tied", class_="badge") if result.is_tied and not is_winner else "",
+            ""
+            if result.dropped is None
+            else element("span", f"dropped after {result.dropped.seeds:,}", class_="badge"),
             element("small", f"{roles}{trial}"),
         ]
     )
@@ -87,9 +93,11 @@ def _epochs(result: FinalistResult) -> str:
 
 def _note(conclusion: Conclusion) -> Html:
     unfinished = f" ({conclusion.unfinished_looks:,} not ended)" if conclusion.unfinished_looks else ""
+    fewer = " but those that were dropped" if any(result.dropped for result in conclusion.results) else ""
     return element(
         "p",
-        f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all; in brackets "
+        f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all{fewer}; in "
+        "brackets "
         f"its {formats.level(conclusion.level)} interval, for the luck of the seeds and of the rows together. "
         f"{formats.shared_risk(conclusion.level)} Cross-entropy is in nats per row; pp are percentage points. "
         "The winner is the simplest of those tied with the best one: those whose paired difference from it on the "
@@ -98,6 +106,13 @@ def _note(conclusion: Conclusion) -> Html:
         f"{conclusion.evaluations:,} evaluations on the {formats.count(conclusion.test_rows, 'test row')}.",
         class_="note",
     )
+
+
+def _dropped(conclusion: Conclusion) -> Html:
+    told = dropped_in_words(conclusion)[:_MOST_ROWS]
+    if not told:
+        return Html("")
+    return join([element("h3", "Finalists that got fewer seeds"), element("ul", *(element("li", one) for one in told))])
 
 
 def _failed(conclusion: Conclusion) -> Html:

@@ -20,7 +20,7 @@ def section(content: ReportContent) -> Section | None:
     marked = [
         index for index, trial in enumerate(shown) if losses and formats.select_cross_entropy(trial) == min(losses)
     ]
-    note = "One seed each, on the select rows, in nats per row: differences of a few thousandths are within noise."
+    note = "One seed each, on the select rows, in nats per row: differences of a few thousandths may be luck."
     if len(tried) > len(shown):
         note += f" The first {len(shown)} of {len(tried)} recipes."
     return Section(

@@ -51,7 +51,7 @@ def _row(ladder: Ladder, rung: Rung, without: Level | None) -> list[object]:
 def _note(without: Level | None) -> str:
     note = (
         "Each rung is one trial, with early stopping as in the course and nothing else, on the select rows, in nats "
-        "per row: one seed, so differences of a few thousandths are within noise."
+        "per row: one seed, so differences of a few thousandths may be luck."
     )
     if without is None:
         return f"{note} What the same training gives without any of it is not known."

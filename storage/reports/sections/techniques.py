@@ -1,14 +1,18 @@
-"""What each technique gains over no regularization when it is alone, and what is left of it over early stopping."""
+"""The verdict on each technique and the gains that it rests on, as a picture and as a table."""
 
 from storage.reports import formats
-from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
+from storage.reports.conclusion import Conclusion
 from storage.reports.content import ReportContent
+from storage.reports.figures.verdicts import NARROW, WIDE, verdicts
+from storage.reports.gain_words import short_unit
 from storage.reports.markup import Html, element, join, table
-from storage.reports.sections.section import Section, measured
+from storage.reports.sections.section import Section, drawn, measured
+from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
+from storage.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
 from studies.statistics import Interval
+from studies.verdicts import Verdict
 
-_NOISE, _AS_STOPPED = "within noise", "as early stopping alone"
-_KINDS = {"helps": "badge good", "hurts": "badge bad", _NOISE: "badge", _AS_STOPPED: "badge"}
+_KINDS = {Verdict.HELPS: "badge good", Verdict.HARMS: "badge bad"}
 
 
 def section(content: ReportContent) -> Section | None:
@@ -16,76 +20,55 @@ def section(content: ReportContent) -> Section | None:
     conclusion = content.conclusion
     if conclusion is None or not conclusion.techniques:
         return None
-    note = (
-        "Each technique alone, but for early stopping, which may stand beside it; a combination has several. "
-        f"{formats.EARLY_STOPPING_BESIDE} {formats.shared_risk(conclusion.level)}"
-    )
-    if conclusion.not_tuned:
-        note += f" {formats.NOT_TUNED}"
-    unit = "in accuracy, pp" if conclusion.by_accuracy else "in cross-entropy, nats"
-    over = [f"gain over early stopping alone ({unit})"] if conclusion.has_early_stopping_alone else []
-    header = ["technique", "configuration", "gain in cross-entropy (nats)", "gain in accuracy (pp)", *over, "verdict"]
-    rows = [_row(conclusion, row) for row in conclusion.techniques]
+    unit = f"{conclusion.figures[0]}, {'pp' if conclusion.by_accuracy else short_unit(False)}"
+    over = [f"gain over {EARLY_STOPPING_ALONE} ({unit})"] if conclusion.has_early_stopping_alone else []
+    header = ["technique", "verdict", *over, f"gain over {conclusion.over} ({unit})", "seeds", "configuration"]
+    rows = [_row(conclusion, verdict) for verdict in technique_verdicts(conclusion)]
     if not over:
-        rows = [[*cells[:4], cells[5]] for cells in rows]
+        rows = [[*cells[:2], *cells[3:]] for cells in rows]
+    figures = [figure for shape in (WIDE, NARROW) if (figure := verdicts(conclusion, shape))]
     return Section(
         id="techniques",
-        title="Techniques alone",
+        title="Which techniques help",
+        figures=figures,
         body=join(
             [
+                *map(drawn, figures),
                 table(header, rows, numbers=range(2, 4 + len(over))),
-                element("p", note, class_="note"),
+                element("p", verdicts_note(conclusion), class_="note"),
             ]
         ),
     )
 
 
-def _row(conclusion: Conclusion, row: TechniqueRow) -> list[object]:
-    """Return six cells, the fifth of them of the gain over early stopping alone."""
-    name, result = element("strong", row.technique), row.result
+def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
+    """Return six cells, the third of them of the gain over early stopping alone."""
+    name, result = element("strong", verdict.technique), verdict.result
     if result is None:
-        return [name, "no finalist", None, None, None, element("span", row.unconfirmed, class_="muted")]
-    gain, over = result.gain, result.over_early_stopping
+        return [name, _badge(verdict), None, None, None, None]
+
+    def told(interval: Interval) -> str:
+        return formats.gain(interval, conclusion.by_accuracy)
+
     return [
         name,
+        _badge(verdict),
+        measured(verdict.over_early_stopping, told),
+        measured(verdict.over_baseline, told),
+        f"{verdict.seeds:,}",
         formats.settings(result.finalist.params),
-        measured(None if gain is None else gain.cross_entropy, formats.cross_entropy_gain),
-        measured(None if gain is None else gain.accuracy, formats.accuracy_gain),
-        measured(
-            None if over is None else conclusion.judged(over),
-            lambda interval: formats.gain(interval, conclusion.by_accuracy),
-        ),
-        _verdict(conclusion, row, result),
     ]
 
 
-def _verdict(conclusion: Conclusion, row: TechniqueRow, result: FinalistResult) -> Html | None:
-    """Return what the study's objective says, and the other figure where it says the contrary.
-
-    A technique that was not tuned has no verdict: the figures are about the one setting beside it.
-    """
-    gain = result.gain
-    if not row.is_judged:
-        return element("span", row.unjudged, class_="muted")
-    if gain is None:
-        return None
-    over = result.over_early_stopping if formats.number_of(result.finalist.params, "patience") else None
-    badge = _judged(conclusion.judged(gain), None if over is None else conclusion.judged(over))
-    beside = _judged(conclusion.beside(gain), None if over is None else conclusion.beside(over))
-    told = element("span", badge, class_=_KINDS[badge])
-    if {badge, beside} == {"helps", "hurts"}:
-        return join([told, element("small", f"{beside} in {conclusion.figures[1]}")])
-    return told
-
-
-def _judged(gain: Interval, over: Interval | None) -> str:
-    """Return a key of _KINDS; where early stopping stands beside a technique, what is left over it counts as well."""
-    of_both = _beyond_noise(gain)
-    own = of_both if over is None else _beyond_noise(over)
-    if own == _NOISE:
-        return _NOISE if of_both == _NOISE else _AS_STOPPED
-    return of_both if own == "helps" else own
-
-
-def _beyond_noise(interval: Interval) -> str:
-    return "helps" if interval.is_above(0) else "hurts" if interval.high < 0 else _NOISE
+def _badge(verdict: TechniqueVerdict) -> Html:
+    """Return the verdict with what would settle it; a technique that was not tuned has none, but the reason."""
+    words = verdict_in_words(verdict)
+    if verdict.verdict is None:
+        return element("span", words, class_="muted")
+    needs = needs_in_words(verdict)
+    return join(
+        [
+            element("span", words, class_=_KINDS.get(verdict.verdict, "badge")),
+            element("small", needs) if needs else "",
+        ]
+    )

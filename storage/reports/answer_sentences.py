@@ -1,0 +1,215 @@
+"""A confirmed answer in short sentences: what to use, what it gains, what is sure, what is not, what was fixed."""
+
+from collections.abc import Iterator, Sequence
+
+from storage.queries import DatasetInfo
+from storage.reports import formats, gain_words
+from storage.reports.answer_limits import held_fixed, reservations
+from storage.reports.conclusion import Conclusion, FinalistResult
+from storage.reports.technique_verdicts import (
+    EARLY_STOPPING_ALONE,
+    TechniqueVerdict,
+    has_unknown_needs,
+    technique_verdicts,
+    winner_over_baseline,
+    winner_over_early_stopping,
+)
+from studies.commands import to_go_on
+from studies.spec import StudySpec
+from studies.statistics import Interval
+from studies.verdicts import Judgement, Verdict
+
+
+def confirmed_sentences(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) -> tuple[str, ...]:
+    """Return the sentences, the most important first.
+
+    The first three to five say what to use, what that gains, and which techniques help, harm, make no difference or
+    are not settled. The others say how to settle what is open, what was held fixed, and what limits the answer.
+    """
+    return (
+        *_choice(conclusion),
+        *_gains(conclusion),
+        *_settled(conclusion),
+        *_not_settled(conclusion),
+        *_how_to_settle(spec, conclusion),
+        held_fixed(spec, dataset, conclusion),
+        *_contradictions(conclusion),
+        *reservations(spec, conclusion),
+    )
+
+
+def verdicts_in_words(verdicts: Sequence[TechniqueVerdict], by_accuracy: bool) -> str:
+    """Return what is sure of several techniques: "each of L1 and dropout helps, and BatchNorm harms"."""
+    parts = []
+    for verdict in (Verdict.HELPS, Verdict.HARMS, Verdict.NO_DIFFERENCE):
+        of_verdict = [one for one in verdicts if one.verdict is verdict]
+        if of_verdict:
+            names = formats.listed([one.name for one in of_verdict])
+            told = f"{'each of ' if len(of_verdict) > 1 else ''}{names} {verdict}"
+            if verdict is Verdict.NO_DIFFERENCE:
+                told += f" ({gain_words.no_difference(of_verdict[0].smallest_gain, by_accuracy)})"
+            parts.append(told)
+    return ", and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def _choice(conclusion: Conclusion) -> Iterator[str]:
+    """Say what to use, and why it was chosen."""
+    winner = conclusion.winner
+    name = formats.settings(winner.finalist.params)
+    judgement = winner_over_early_stopping(conclusion) or winner_over_baseline(conclusion)
+    verdict = None if judgement is None else judgement.verdict
+    if verdict is Verdict.HARMS:
+        use = f"The selection examples favour {name}"
+    elif winner.finalist.is_baseline and conclusion.is_over_defaults:
+        use = f"Keep the defaults, {name}"
+    else:
+        alone = " alone" if _is_winner(conclusion, _early_stopping(conclusion)) else ""
+        use = f"Use {name}{alone}{' for now' if verdict is Verdict.NOT_SETTLED else ''}"
+    yield f"{use}."
+    if len(conclusion.results) < 2:
+        yield "No other setting trained to the end."
+        return
+    over = f"over {formats.count(conclusion.seeds, 'seed')} ({_what_a_seed_draws(conclusion)})"
+    if conclusion.winner_is_best:
+        yield f"It was the best of {len(conclusion.results):,} settings {over}."
+        return
+    tied = sum(result.is_tied for result in conclusion.results)
+    yield f"It is the simplest of {max(2, tied):,} settings that did about equally well {over}."
+
+
+def _what_a_seed_draws(conclusion: Conclusion) -> str:
+    return "random starts and splits of the data" if conclusion.has_drawn_splits else "random starts"
+
+
+def _early_stopping(conclusion: Conclusion) -> FinalistResult | None:
+    return next((row.result for row in conclusion.techniques if row.technique == "early stopping"), None)
+
+
+def _is_winner(conclusion: Conclusion, result: FinalistResult | None) -> bool:
+    return result is not None and result.finalist.index == conclusion.winner.finalist.index
+
+
+def _gains(conclusion: Conclusion) -> Iterator[str]:
+    """Say what the winner gains over early stopping alone and over no regularization, as far as that is known."""
+    over_stopping, over_none = winner_over_early_stopping(conclusion), winner_over_baseline(conclusion)
+    if _is_winner(conclusion, _early_stopping(conclusion)):
+        over_stopping = None
+    known = [
+        (judgement, over)
+        for judgement, over in ((over_stopping, EARLY_STOPPING_ALONE), (over_none, conclusion.over))
+        if judgement is not None
+    ]
+    before: Judgement | None = None
+    for judgement, over in known:
+        yield _gain(judgement, over, conclusion.by_accuracy, before)
+        before = judgement
+    if conclusion.baseline is None:
+        has_failed = any(finalist.is_baseline for finalist, _ in conclusion.failed)
+        why = "failed to train" if has_failed else "was not confirmed"
+        subject = "the defaults" if conclusion.is_over_defaults else "training without regularization"
+        if conclusion.is_over_defaults and not has_failed:
+            why = "were not confirmed"
+        yield f"What it gains over {conclusion.over} is not known, since {subject} {why}."
+
+
+def _gain(judgement: Judgement, over: str, by_accuracy: bool, before: Judgement | None) -> str:
+    """Return a sentence; after one on another gain, it leaves out what that one said."""
+    interval, verdict = judgement.gain, judgement.verdict
+    if verdict is Verdict.HARMS:
+        interval = Interval(mean=-interval.mean, low=-interval.high, high=-interval.low, level=interval.level)
+    is_said = before is not None and formats.level(before.gain.level) == formats.level(interval.level)
+    level = "" if is_said else f", with {gain_words.confidence(interval)}"
+    measured = f" of {gain_words.figure(by_accuracy)}" if before is None else ""
+    if verdict is Verdict.NO_DIFFERENCE:
+        measure = gain_words.no_difference(judgement.smallest_gain, by_accuracy)
+        return f"Compared with {over}, it makes no difference: {measure}{measured}{level}."
+    unit = f" {gain_words.unit(by_accuracy)}{measured}" if before is None else ""
+    ends = f"{'probably ' if is_said else ''}between {gain_words.ends_of(interval, by_accuracy)}"
+    if verdict is Verdict.NOT_SETTLED:
+        return f"Its gain over {over} is not settled: {ends}{unit}{level}."
+    amount = f"{gain_words.mean_of(interval, by_accuracy)}{unit} ({ends}{level})"
+    is_same = before is not None and before.verdict is verdict
+    if verdict is Verdict.HELPS:
+        return f"Over {over}, it gains {amount}." if is_same else f"It helps: over {over}, it gains {amount}."
+    told = f"ompared with {over}, it loses {amount}."
+    return f"C{told}" if is_same else f"It harms: c{told}"
+
+
+def _settled(conclusion: Conclusion) -> Iterator[str]:
+    """Say which techniques help, harm and make no difference, against which reference."""
+    found = [one for one in technique_verdicts(conclusion) if one.verdict not in (None, Verdict.NOT_SETTLED)]
+    found = [one for one in found if not _is_told(conclusion, one)]
+    for over in dict.fromkeys(one.over for one in found):
+        told = verdicts_in_words([one for one in found if one.over == over], conclusion.by_accuracy)
+        yield f"Compared with {over}, {told}."
+
+
+def _is_told(conclusion: Conclusion, verdict: TechniqueVerdict) -> bool:
+    """Return whether the sentences on the winner say it already."""
+    return _is_winner(conclusion, verdict.result) and verdict.technique in ("combination", "early stopping")
+
+
+def _open(conclusion: Conclusion) -> list[TechniqueVerdict]:
+    return [one for one in technique_verdicts(conclusion) if one.verdict is Verdict.NOT_SETTLED]
+
+
+def _not_settled(conclusion: Conclusion) -> Iterator[str]:
+    """Say of which techniques nobody knows yet whether they help or harm."""
+    names = [one.name for one in _open(conclusion) if not _is_told(conclusion, one)]
+    if names:
+        yield f"Not settled: {formats.listed(names)} may help or harm."
+
+
+def _how_to_settle(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
+    """Say how many seeds would probably settle what is open, with the command, or that seeds alone would not."""
+    verdicts = _open(conclusion)
+    needed = {one.seeds_needed for one in verdicts}
+    scarce = [one.name for one in verdicts if one.needs_test_examples]
+    own = winner_over_early_stopping(conclusion) or winner_over_baseline(conclusion)
+    if own is not None and own.verdict is Verdict.NOT_SETTLED and not has_unknown_needs(own, conclusion):
+        needed.add(own.seeds_needed)
+        if own.needs_test_examples and not any(_is_winner(conclusion, one.result) for one in verdicts):
+            scarce.append("what the chosen setting gains")
+    seeds = sorted(number for number in needed if number is not None)
+    if seeds:
+        command = to_go_on(spec, "confirm", "--seeds", str(seeds[-1]))
+        about = f"About {seeds[-1]:,}" if seeds[0] == seeds[-1] else f"Between {seeds[0]:,} and {seeds[-1]:,}"
+        yield f"{about} seeds in all would probably settle the rest: run `{command}`."
+    if scarce:
+        examples = f"{conclusion.test_rows:,} test examples"
+        yield f"The {examples} are too few to settle {formats.listed(scarce)}, with any number of seeds."
+
+
+def _contradictions(conclusion: Conclusion) -> Iterator[str]:
+    """Say where test figures speak against the choice, or the figure beside the objective against the objective."""
+    winner, other = conclusion.winner, conclusion.figures[1]
+    beside = None if winner.gain is None else conclusion.beside(winner.gain)
+    if beside is not None and beside.high < 0:
+        worse = gain_words.mean_of(beside, not conclusion.by_accuracy)
+        unit = gain_words.unit(not conclusion.by_accuracy)
+        yield f"In test {other}, though, it is worse than {conclusion.over}, by {worse} {unit}."
+    if conclusion.claims_gain or conclusion.baseline is None:
+        return
+    if conclusion.beating:
+        best = best_beating(conclusion)
+        assert best.gain is not None
+        gain = gain_words.mean_of(conclusion.judged(best.gain), conclusion.by_accuracy)
+        yield (
+            f"On the test examples, though, {formats.settings(best.finalist.params)} gains {gain} over "
+            f"{conclusion.over}."
+        )
+        yield "The choice went by the selection examples alone."
+        return
+    count = sum(result.gain is not None and conclusion.beside(result.gain).is_above(0) for result in conclusion.results)
+    if count:
+        gain_ = "gains" if count == 1 else "gain"
+        objective = conclusion.figures[0]
+        who = formats.count(count, "setting")
+        yield f"In test {other}, though, {who} {gain_} over {conclusion.over}; this study goes by {objective}."
+
+
+def best_beating(conclusion: Conclusion) -> FinalistResult:
+    """Return which of those that beat the baseline gains most on the test examples."""
+    return max(
+        conclusion.beating, key=lambda result: 0.0 if result.gain is None else conclusion.judged(result.gain).mean
+    )

@@ -1,0 +1,144 @@
+"""What a confirmation says of each technique: one of the four verdicts with its figures, or why there is none."""
+
+from dataclasses import dataclass
+
+from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
+from studies.space import Regularization
+from studies.statistics import Interval
+from studies.verdicts import Judgement, Verdict, verdict_of
+
+EARLY_STOPPING_ALONE = "early stopping alone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TechniqueVerdict:
+    """One technique's verdict in the study's objective.
+
+    Attributes:
+        technique: its label: "L1", "combination".
+        result: of the finalist that stands for it; None if none was confirmed.
+        verdict: one of the four; None if there is none.
+        reason: why there is none; "" if there is one.
+        gain: the interval that the verdict rests on, positive is better; None if it was not confirmed.
+        over: what that gain is over, in words.
+        over_early_stopping, over_baseline: the gain over each reference; None where it isn't known.
+        smallest_gain: the smallest gain that matters, in the same unit; 0 if the study knows none.
+        seeds: on how many fresh seeds it was trained.
+        seeds_needed: how many in all would probably settle it; None if it is settled, or if that isn't known.
+        needs_test_examples: whether it is not settled and seeds alone would not settle it.
+    """
+
+    technique: str
+    result: FinalistResult | None
+    verdict: Verdict | None
+    reason: str
+    gain: Interval | None
+    over: str
+    over_early_stopping: Interval | None
+    over_baseline: Interval | None
+    smallest_gain: float
+    seeds: int
+    seeds_needed: int | None
+    needs_test_examples: bool
+
+    @property
+    def name(self) -> str:
+        """What a sentence calls it: "L1", "the best combination"."""
+        return "the best combination" if self.technique == "combination" else self.technique
+
+
+def technique_verdicts(conclusion: Conclusion) -> tuple[TechniqueVerdict, ...]:
+    """Return the verdict on each technique, in the order of the conclusion's rows.
+
+    A conclusion without judgements is judged by its gains.
+    """
+    return tuple(_of_row(conclusion, row) for row in conclusion.techniques)
+
+
+def winner_over_early_stopping(conclusion: Conclusion) -> Judgement | None:
+    """Return the verdict on the winner over early stopping alone; None if that isn't known, or is the winner."""
+    gain = conclusion.winner.over_early_stopping
+    interval = None if gain is None else conclusion.judged(gain)
+    return conclusion.winner_over_early_stopping or _judged(conclusion, conclusion.winner, interval)
+
+
+def winner_over_baseline(conclusion: Conclusion) -> Judgement | None:
+    """Return the verdict on the winner over no regularization; None if that isn't known, or is the winner."""
+    gain = conclusion.winner.gain
+    interval = None if gain is None else conclusion.judged(gain)
+    return conclusion.winner_over_baseline or _judged(conclusion, conclusion.winner, interval)
+
+
+def has_unknown_needs(judgement: Judgement, conclusion: Conclusion) -> bool:
+    """Return whether nobody has worked out what would settle a verdict."""
+    return judgement not in (
+        conclusion.winner_over_early_stopping,
+        conclusion.winner_over_baseline,
+        *(row.over_early_stopping for row in conclusion.techniques),
+        *(row.over_baseline for row in conclusion.techniques),
+    )
+
+
+def shares_risk(conclusion: Conclusion) -> bool:
+    """Return whether the intervals of all techniques hold together with the conclusion's confidence."""
+    judgements = [row.over_early_stopping or row.over_baseline for row in conclusion.techniques]
+    levels = [judgement.gain.level for judgement in judgements if judgement is not None]
+    return not levels or min(levels) > conclusion.level
+
+
+def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
+    result = row.result
+    own_over = None if result is None or result.over_early_stopping is None else result.over_early_stopping
+    own_gain = None if result is None else result.gain
+    over_early_stopping = row.over_early_stopping or _judged(
+        conclusion, result, None if own_over is None else conclusion.judged(own_over)
+    )
+    over_baseline = row.over_baseline or _judged(
+        conclusion, result, None if own_gain is None else conclusion.judged(own_gain)
+    )
+    judgement = over_early_stopping or over_baseline
+    is_settling_known = judgement is not None and not has_unknown_needs(judgement, conclusion)
+    has_verdict = result is not None and row.is_judged and judgement is not None
+    return TechniqueVerdict(
+        technique=row.technique,
+        result=result,
+        verdict=judgement.verdict if has_verdict and judgement is not None else None,
+        reason="" if has_verdict else _reason(conclusion, row),
+        gain=None if judgement is None else judgement.gain,
+        over=conclusion.over if over_early_stopping is None else EARLY_STOPPING_ALONE,
+        over_early_stopping=None if over_early_stopping is None else over_early_stopping.gain,
+        over_baseline=None if over_baseline is None else over_baseline.gain,
+        smallest_gain=conclusion.smallest_gain if judgement is None else judgement.smallest_gain,
+        seeds=0 if result is None else result.seeds,
+        seeds_needed=judgement.seeds_needed if has_verdict and judgement is not None else None,
+        needs_test_examples=bool(has_verdict and is_settling_known and judgement and judgement.needs_test_examples),
+    )
+
+
+def _judged(conclusion: Conclusion, result: FinalistResult | None, gain: Interval | None) -> Judgement | None:
+    """Return what a gain alone says, where the conclusion has no judgement."""
+    if result is None or gain is None:
+        return None
+    return Judgement(
+        verdict=verdict_of(gain, conclusion.smallest_gain),
+        gain=gain,
+        smallest_gain=conclusion.smallest_gain,
+        seeds=result.seeds,
+    )
+
+
+def _reason(conclusion: Conclusion, row: TechniqueRow) -> str:
+    """Return why a technique has no verdict, in words."""
+    if row.result is not None:
+        return row.unjudged or "nothing to compare it with"
+    if row.is_judged and any(_technique(settings) == row.technique for settings in _failed(conclusion)):
+        return "its training failed"
+    return row.unconfirmed
+
+
+def _failed(conclusion: Conclusion) -> list[object]:
+    return [finalist.settings for finalist, _ in conclusion.failed]
+
+
+def _technique(settings: object) -> str | None:
+    return settings.technique if isinstance(settings, Regularization) else None
