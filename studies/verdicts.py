@@ -14,8 +14,12 @@ from studies import objectives
 from studies.spec import StudySpec
 from studies.statistics import Interval, mean_interval, projected_interval
 
-SMALLEST_GAIN_SHARE = {"cross_entropy": 0.05, "accuracy": 0.05}
-"""The smallest gain that matters, as a share of the loss, or of the error rate, of the reference."""
+SMALLEST_GAIN_SHARE = {"cross_entropy": 0.07, "accuracy": 0.09}
+"""The smallest gain that matters, as a share of the loss, or of the error rate, of the reference.
+
+The smallest with which, on MNIST and with the default number of seeds, four of five verdicts are settled if the true
+effect is twice as large (`tests/benchmarks/README.md`).
+"""
 
 ALIKE_LEVEL = 0.90
 """The level of the interval that must lie within the smallest gain, for a technique to make no difference.

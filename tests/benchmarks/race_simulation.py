@@ -1,6 +1,6 @@
 """How often does a race of finalists mislead, and what does it cost? Synthetic studies of the whole procedure.
 
-    python tests/benchmarks/race_simulation.py [designs | errors | gains | sharing | second] [STUDIES]
+    python tests/benchmarks/race_simulation.py [designs | errors | gains | sharing | second | splits] [STUDIES]
 
 A study searches, picks its finalists by their luck on one seed, races them on fresh seeds, and judges them once on the
 test rows. The luck of a seed is shared by select and test rows, as it is one network; the luck of the select rows is
@@ -18,14 +18,15 @@ from scipy.special import stdtrit
 
 from studies.race import TECHNIQUE_SEEDS, Contender, Part, decide, round_ends
 from studies.statistics import TIE_LEVEL, choose_winner_by_seeds, crossed_interval, shared_level
-from studies.verdicts import ALIKE_LEVEL, Verdict, judge
+from studies.verdicts import ALIKE_LEVEL, SMALLEST_GAIN_SHARE, Verdict, judge
 
 Array = np.ndarray
 
 KINDS = ("none", "early stopping", "L1", "L2", "L1+L2", "dropout", "BatchNorm", *["combination"] * 4)
 NONE, STOPPED, TECHNIQUES, CONFIGURATIONS = 0, 1, slice(2, 7), slice(7, 11)
 BATCH_NORM = 4  # among the techniques
-PARTS = np.array([Part.REFERENCE] * 2 + [Part.TECHNIQUE] * 5 + [Part.CONFIGURATION] * 4)
+PARTS = (*[Part.REFERENCE] * 2, *[Part.TECHNIQUE] * 5, *[Part.CONFIGURATION] * 4)
+PART_OF_TECHNIQUE = np.array([part is Part.TECHNIQUE for part in PARTS])
 STRENGTHS, COMBINATIONS, TOP = 6, 14, 3
 MOST_SEEDS, LEVEL, TINY = 12, 0.95, 1e-12
 
@@ -472,14 +473,21 @@ class Outcome:
     def false_helps(self) -> Array:
         return (self.helps & (self.true <= TINY)).any(axis=1)
 
+    def falsely_gains(self, reference: int) -> Array:
+        """Return whether the winner is said to gain over a reference, and does not."""
+        mean, half, true, counts = self.of_winner(reference, self.studies.level)
+        return counts & (mean - half > 0) & (true <= TINY)
+
     @property
     def false_claims(self) -> Array:
         """Whether any technique is said to help, or the winner to gain over either reference, that does not."""
-        false = self.false_helps
-        for reference in (NONE, STOPPED):
-            mean, half, true, counts = self.of_winner(reference, self.studies.level)
-            false |= counts & (mean - half > 0) & (true <= TINY)
-        return false
+        return self.false_helps | self.falsely_gains(NONE) | self.falsely_gains(STOPPED)
+
+    @property
+    def low_ends_hold(self) -> Array:
+        """Whether no low end of a technique's shared interval is above the truth."""
+        mean, half = self.studies.interval(STOPPED, self.seeds, self.studies.level)
+        return (mean - half <= self.studies.gain)[:, TECHNIQUES].all(axis=1)
 
     @property
     def contradicts(self) -> Array:
@@ -510,11 +518,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print()
 
 
-def smallest_gain(name: str, share: float) -> float:
-    return share * SPREADS[name].loss
-
-
-SHARE = 0.07
+def smallest_gain(name: str, share: float | None = None) -> float:
+    """Return the smallest gain that matters, by the share of the product unless another is given."""
+    objective = "accuracy" if "accuracy" in name else "cross_entropy"
+    return (SMALLEST_GAIN_SHARE[objective] if share is None else share) * SPREADS[name].loss
 
 
 def designs(studies: int) -> None:
@@ -538,7 +545,7 @@ def designs(studies: int) -> None:
         "rounds 3, 5, 8": Design(rounds=(3, 5, 8)),
         "rounds 3, 5, 7, 10": Design(rounds=(3, 5, 7, 10)),
     }
-    smallest = smallest_gain("MNIST", SHARE)
+    smallest = smallest_gain("MNIST")
     truths = ("nothing beats early stopping", "as recorded", "one helps, one harms", "all help")
     searched = {truth: run_searches("MNIST", TRUTHS[truth], smallest, studies) for truth in truths}
     rows = []
@@ -583,12 +590,19 @@ def errors(studies: int) -> None:
     rows = []
     for name in SPREADS:
         for truth, what in TRUTHS.items():
-            searched = run_searches(name, what, smallest_gain(name, SHARE), studies)
+            searched = run_searches(name, what, smallest_gain(name), studies)
             if truth == "as recorded":
                 check(searched, CHOSEN)
             now = Outcome(searched, CHOSEN)
             dropped = now.seeds[:, TECHNIQUES] < now.seeds[:, [STOPPED]]
             at = searched.level
+            middle = 1 - (1 - LEVEL) / 2
+            winner = [
+                percent(now.winner_covers(reference, level))
+                for level in (LEVEL, middle, at)
+                for reference in (NONE, STOPPED)
+            ]
+            false = figure(now.false_helps), figure(now.falsely_gains(NONE)), figure(now.false_claims)
             rows.append(
                 [
                     name,
@@ -596,19 +610,16 @@ def errors(studies: int) -> None:
                     number(figure(now.seeds.sum(axis=1)), 0),
                     percent(figure(now.covers(LEVEL))),
                     percent(figure(now.covers(LEVEL), dropped)),
-                    percent(figure(now.covers(at).all(axis=1))),
-                    percent(now.winner_covers(NONE, LEVEL)),
-                    percent(now.winner_covers(STOPPED, LEVEL)),
-                    percent(now.winner_covers(NONE, at)),
-                    percent(now.winner_covers(STOPPED, at)),
+                    percent(figure(now.low_ends_hold)),
+                    *winner,
                     percent(figure(now.contradicts)),
-                    percent(figure(now.false_claims)),
+                    *map(percent, false),
                 ]
             )
         drawn.cache_clear()
-    head = ("setting", "truth", "trainings", "covers 95 %", "dropped", "all at once", "winner over none 95 %")
-    rest = ("over early stopping", "over none, shared", "over early stopping, shared", "contradicts", "any false claim")
-    print_table((*head, *rest), rows)
+    head = ("setting", "truth", "trainings", "covers 95 %", "dropped", "no low end too high")
+    ways = [f"winner over {over}, {at}" for at in ("95 %", "97.5 %", "shared") for over in ("none", "early stopping")]
+    print_table((*head, *ways, "contradicts", "false help", "winner over none, falsely", "any false claim"), rows)
 
 
 def gains(studies: int) -> None:
@@ -626,7 +637,7 @@ def gains(studies: int) -> None:
             rows.append(
                 [
                     name,
-                    f"{100 * share:.0f} %",
+                    f"{100 * share:.3g} %",
                     percent(figure(mixed.settled[:, 0])),
                     percent(figure(mixed.settled[:, 1])),
                     percent(figure(before.helps[:, 0])),
@@ -643,35 +654,34 @@ def gains(studies: int) -> None:
 
 
 def second(studies: int) -> None:
-    """Print how often the intervals cover that are reported last, if unsettled studies train on and look again."""
+    """Print what a second look does: studies in which a technique is not settled train on, and are judged again.
+
+    Either only those go on that were in to the end, or all techniques; then all have `MOST_SEEDS`.
+    """
     rows = []
     for name in ("MNIST", "MNIST, correlation 0.7", "seeds decide"):
-        for truth in ("nothing helps", "nothing beats early stopping", "one helps, one harms"):
-            searched = run_searches(name, TRUTHS[truth], smallest_gain(name, SHARE), studies)
+        for truth in ("nothing beats early stopping", "one helps, one harms"):
+            searched = run_searches(name, TRUTHS[truth], smallest_gain(name), studies)
             first = Outcome(searched, CHOSEN)
-            more = np.where(first.running & (first.seeds > 0), MOST_SEEDS, first.seeds)
-            cells = [name, truth]
+            goes_on = ~first.settled.all(axis=1, keepdims=True)
             wins = np.arange(studies), first.winner
-            goes_on = ~(first.helps | first.harms | first.alike).all(axis=1)
-            for looks in (1, 2):
-                each = np.array([[shared_level(int(raced) - 1, looks)] for raced in searched.races.sum(axis=1)])
-                one = 1 - (1 - LEVEL) / looks
-                for level, before in ((one, LEVEL), (each, searched.level)):
-                    seeds = np.where(goes_on[:, None], more, first.seeds)
-                    last, half = searched.interval(STOPPED, seeds, level)
-                    then, half_then = searched.interval(STOPPED, seeds, before)
-                    mean = np.where(goes_on[:, None], last, then)
-                    half = np.where(goes_on[:, None], half, half_then)
-                    hits = np.abs(mean - searched.gain) <= half
-                    low = mean - half
-                    cells.append(percent(figure(hits[wins], first.winner != STOPPED)))
-                    if level is each:
-                        both = np.stack([first.helps, (low > 0)[:, TECHNIQUES]]) & (first.true <= TINY)
-                        cells.append(percent(figure(both.any(axis=(0, 2)))))
-            rows.append(cells)
+            for who, again in (("the last", first.running), ("all techniques", first.running | PART_OF_TECHNIQUE)):
+                seeds = np.where(goes_on & again & searched.races, MOST_SEEDS, first.seeds)
+                cells = [name, truth, who]
+                for looks in (1, 2):
+                    paid = np.array([[shared_level(int(raced) - 1, looks)] for raced in searched.races.sum(axis=1)])
+                    level = np.where(goes_on, paid, searched.level)
+                    mean, half = searched.interval(STOPPED, seeds, level)
+                    gains_again = (mean - half > 0)[:, TECHNIQUES]
+                    false = ((first.helps | gains_again) & (first.true <= TINY)).any(axis=1)
+                    covers = np.abs(mean - searched.gain) <= half
+                    cells.append(percent(figure(covers[wins], first.winner != STOPPED)))
+                    cells.append(percent(figure(false)))
+                    cells.append(percent(figure((first.helps | gains_again)[:, 0])))
+                rows.append(cells)
         drawn.cache_clear()
-    of = ("winner 95 %", "winner, shared", "a false gain in either look")
-    print_table(("setting", "truth", *of, *(f"paid: {one}" for one in of)), rows)
+    of = ("winner covers", "a false gain in either look", "L1 helps in either look")
+    print_table(("setting", "truth", "go on", *of, *(f"paid: {one}" for one in of)), rows)
 
 
 def holm(outcome: Outcome) -> Array:
@@ -691,27 +701,21 @@ def holm(outcome: Outcome) -> Array:
 def sharing(studies: int) -> None:
     """Compare how the risk is shared: how often any technique is falsely said to help, and how many truly are."""
     rows = []
+    ways = {"2: each at 95 %": 2, "3": 3, "4": 4, "5: the techniques": 5, "all that raced": None}
     for name in ("MNIST", "MNIST, skewed rows", "seeds decide"):
-        of = {
-            truth: Outcome(run_searches(name, TRUTHS[truth], smallest_gain(name, SHARE), studies), CHOSEN)
+        outcomes = [
+            Outcome(run_searches(name, TRUTHS[truth], smallest_gain(name), studies), CHOSEN)
             for truth in ("nothing beats early stopping", "one helps, one harms", "all help")
-        }
-        null, mixed, helped = of.values()
-        raced = null.studies.races.sum(axis=1)[:, None] - 1
-        ways = {"none": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5, the techniques": 5.0, "all that raced": raced}
+        ]
         for way, comparisons in ways.items():
             found = []
-            for outcome in (null, mixed, helped):
-                those = (
-                    comparisons if isinstance(comparisons, float) else outcome.studies.races.sum(axis=1)[:, None] - 1
-                )
-                level = 1 - 2 * (1 - LEVEL) / those
-                if way == "none":
-                    level = LEVEL
+            for outcome in outcomes:
+                level = outcome.studies.level if comparisons is None else shared_level(comparisons)
                 mean, half = outcome.studies.interval(STOPPED, outcome.seeds, level)
                 found.append((mean - half > 0)[:, TECHNIQUES])
-            rows.append([name, way, *_sharing_cells(null, found)])
-        rows.append([name, "all that raced, Holm's steps", *_sharing_cells(null, [holm(one) for one in of.values()])])
+            rows.append([name, way, *_sharing_cells(outcomes[0], found)])
+        found = [holm(outcome) for outcome in outcomes]
+        rows.append([name, "all that raced, Holm's steps", *_sharing_cells(outcomes[0], found)])
         drawn.cache_clear()
     print_table(("setting", "risk shared among", "any false gain", "one helps by 2d: found", "all help: found"), rows)
 
@@ -720,6 +724,27 @@ def _sharing_cells(null: Outcome, found: Sequence[Array]) -> list[str]:
     of_null, mixed, helped = found
     false = (of_null & (null.true <= TINY)).any(axis=1)
     return [percent(figure(false)), percent(figure(mixed[:, 0])), percent(figure(helped))]
+
+
+def splits(studies: int) -> None:
+    """Print how often intervals over five seeds cover if the split is fixed, or drawn with each seed."""
+    rows = []
+    for name in ("MNIST", "MNIST, correlation 0.7", "digits"):
+        for truth in ("nothing beats early stopping", "as recorded"):
+            cells = [name, truth]
+            for fixed in (True, False):
+                searched = run_searches(name, TRUTHS[truth], smallest_gain(name), studies, fixed_split=fixed)
+                before = Outcome(searched, BEFORE)
+                half = before.of_winner(NONE, searched.level)[1]
+                cells.append(percent(figure(before.covers(LEVEL))))
+                cells.append(percent(before.winner_covers(STOPPED, LEVEL)))
+                cells.append(percent(before.winner_covers(NONE, LEVEL)))
+                cells.append(percent(figure(before.false_claims)))
+                cells.append(f"{1000 * np.median(half):.1f}")
+            rows.append(cells)
+        drawn.cache_clear()
+    head = ("covers", "winner over early stopping", "over none", "any false claim", "half-width, shared")
+    print_table(("setting", "truth", *(f"fixed: {one}" for one in head), *(f"drawn: {one}" for one in head)), rows)
 
 
 TABLES: dict[str, Callable[[int], None]] = {
