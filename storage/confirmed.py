@@ -12,6 +12,7 @@ from storage.confirmation_damage import STATES, check_confirmation
 from storage.database import Database
 from storage.finalist_figures import Confirmed, Training, read_trainings
 from storage.finalists import STOPPING_ALONE, Finalist
+from storage.location import as_option
 from storage.queries import StudyRecord, TrialRecord, list_trials
 from storage.race_rounds import Round, read_rounds, select_loss
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
@@ -53,6 +54,7 @@ def read_conclusion(
     if conclusion.techniques:
         tried = list_trials(database, study) if trials is None else trials
         conclusion = _with_tunings(conclusion, tunings(tried, study.spec.space, maximizes=study.spec.search.maximizes))
+    conclusion = replace(conclusion, storage_option=tuple(as_option(database.location)))
     return _with_ledger(conclusion, trainings)
 
 

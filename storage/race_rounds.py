@@ -133,7 +133,7 @@ def end_round(
     reached = 1 + max(row.seed for row in trainings)
     contenders = _contenders(left, finalists, reached, spec)
     reference = reference_of(contenders, finalists)
-    raced = len({row.finalist for row in trainings})
+    raced, look = len({row.finalist for row in trainings}), max(row.look for row in trainings)
     number = connection.execute(
         select(func.count()).select_from(_rounds).where(_rounds.c.study_uuid == study_uuid)
     ).scalar_one()
@@ -141,11 +141,11 @@ def end_round(
     drops: tuple[Drop, ...] = ()
     if reached < seeds and contenders:
         gain = smallest_gain(spec, _mean_loss(contenders, reference))
-        decision = decide(contenders, reference, raced, gain)
+        decision = decide(contenders, reference, raced, gain, settles_techniques=look > 1)
         is_over, drops = decision.is_over, decision.drops
     ended = Round(
         number=number,
-        look=max(row.look for row in trainings),
+        look=look,
         seeds=reached,
         most_seeds=max(seeds, reached),
         is_over=is_over,

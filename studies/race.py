@@ -99,7 +99,14 @@ def round_ends(seeds: int) -> tuple[int, ...]:
     return tuple(ends)
 
 
-def decide(contenders: Iterable[Contender], reference: int | None, raced: int, smallest_gain: float) -> Decision:
+def decide(
+    contenders: Iterable[Contender],
+    reference: int | None,
+    raced: int,
+    smallest_gain: float,
+    *,
+    settles_techniques: bool = False,
+) -> Decision:
     """Decide at the end of a round.
 
     The best is the contender with the lowest mean loss. Of the configurations only the best goes on, if it is one; of
@@ -113,6 +120,8 @@ def decide(contenders: Iterable[Contender], reference: int | None, raced: int, s
             failed, no regularization; None where both failed, and then techniques can only win.
         raced: how many finalists began the race; what is decided counts all of them.
         smallest_gain: the smallest gain that matters, in the losses' unit; above 0.
+        settles_techniques: whether a technique stays until its verdict is clear, however far behind the best it is;
+            if somebody asked for more seeds to settle it.
 
     Raises ValueError if there is no contender, if the reference is not among them or seeds differ, for a loss that is
     not finite, for fewer raced than contenders, and if the smallest gain is not above 0.
@@ -137,7 +146,10 @@ def decide(contenders: Iterable[Contender], reference: int | None, raced: int, s
         if one.part is Part.TECHNIQUE and base is not None:
             if losses.shape[1] < TECHNIQUE_SEEDS:
                 continue
-            reason, than = _clear_verdict(losses, row, base, best, smallest_gain, level) or (reason, than)
+            clear = _clear_verdict(losses, row, base, best, smallest_gain, level)
+            if clear is None and settles_techniques:
+                continue
+            reason, than = clear or (reason, than)
         behind = mean_interval(losses[row] - losses[than], SHOWN_LEVEL)
         drops.append(Drop(index=one.index, reason=reason, than=field[than].index, behind=behind, seeds=losses.shape[1]))
     dropped = {drop.index for drop in drops}

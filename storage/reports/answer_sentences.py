@@ -20,18 +20,25 @@ from studies.statistics import Interval
 from studies.verdicts import Judgement, Verdict
 
 
-def confirmed_sentences(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) -> tuple[str, ...]:
+def confirmed_sentences(
+    spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion, storage: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the sentences, the most important first.
 
     The first three to five say what to use, what that gains, and which techniques help, harm, make no difference or
     are not settled. The others say how to settle what is open, what was held fixed, and what limits the answer.
+
+    Args:
+        spec, dataset: of the study.
+        conclusion: what is told.
+        storage: the option that names the database in a command, where the answer is read beside it.
     """
     return (
         *_choice(conclusion),
         *_gains(conclusion),
         *_settled(conclusion),
         *_not_settled(conclusion),
-        *_how_to_settle(spec, conclusion),
+        *_how_to_settle(spec, conclusion, storage),
         held_fixed(spec, dataset, conclusion),
         *_contradictions(conclusion),
         *reservations(spec, conclusion),
@@ -160,7 +167,7 @@ def _not_settled(conclusion: Conclusion) -> Iterator[str]:
         yield f"Not settled: {formats.listed(names)} may help or harm."
 
 
-def _how_to_settle(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
+def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[str]) -> Iterator[str]:
     """Say how many seeds would probably settle what is open, with the command, or that seeds alone would not."""
     verdicts = _open(conclusion)
     needed = {one.seeds_needed for one in verdicts}
@@ -172,7 +179,7 @@ def _how_to_settle(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
             scarce.append("what the chosen setting gains")
     seeds = sorted(number for number in needed if number is not None)
     if seeds:
-        command = to_go_on(spec, "confirm", "--seeds", str(seeds[-1]))
+        command = to_go_on(spec, "confirm", "--seeds", str(seeds[-1]), *storage)
         about = f"About {seeds[-1]:,}" if seeds[0] == seeds[-1] else f"Between {seeds[0]:,} and {seeds[-1]:,}"
         yield f"{about} seeds in all would probably settle the rest: run `{command}`."
     if scarce:

@@ -152,6 +152,7 @@ class Conclusion:
         winner_over_early_stopping, winner_over_baseline: the verdicts on the winner; None for the reference itself.
         is_race: whether the finalists ran a race, in which some get fewer seeds than others.
         has_drawn_splits: whether each seed drew which rows train, stop and select.
+        storage_option: what names the database in a command, such as ("--storage", "sqlite:///my.db").
         still_improving: whether most trainings of early stopping alone (without it: of the baseline) were best in
             their last epoch, so that training longer would tell more.
         evaluations: entries in the ledger of test looks, those of unfinished looks too.
@@ -179,6 +180,7 @@ class Conclusion:
     is_race: bool = False
     has_drawn_splits: bool = False
     still_improving: bool = False
+    storage_option: tuple[str, ...] = ()
 
     @property
     def whole_looks(self) -> int:

@@ -1,5 +1,7 @@
 """The answer of a study in words: a headline, and sentences on what to use, what it gains, and how sure that is."""
 
+from collections.abc import Sequence
+
 from storage.queries import Answer
 from storage.reports import formats
 from storage.reports.answer_sentences import best_beating, confirmed_sentences
@@ -23,10 +25,10 @@ def headline(answer: Answer, conclusion: Conclusion | None) -> str:
     return _nothing(answer)
 
 
-def sentences(answer: Answer, conclusion: Conclusion | None) -> tuple[str, ...]:
+def sentences(answer: Answer, conclusion: Conclusion | None, storage: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the whole answer in short sentences, the most important first."""
     if conclusion is not None:
-        return confirmed_sentences(answer.study.spec, answer.study.dataset, conclusion)
+        return confirmed_sentences(answer.study.spec, answer.study.dataset, conclusion, storage)
     if answer.best is not None:
         return tuple(_unconfirmed(answer))
     counts = answer.counts

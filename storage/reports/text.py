@@ -39,7 +39,8 @@ def as_text(content: ReportContent, width: int) -> str:
     parts: list[RenderableType] = [Text(dataset_line(answer.study.dataset)), Text(counts_line(answer))]
     if answer.study.spec.study.question:
         parts += ["", Text(answer.study.spec.study.question)]
-    parts += ["", Text(headline(answer, conclusion)), "", *map(_sentence, sentences(answer, conclusion))]
+    told = sentences(answer, conclusion, _storage(conclusion))
+    parts += ["", Text(headline(answer, conclusion)), "", *map(_sentence, told)]
     parts += [Text(f"Note: {edge}") for edge in content.edges]
     if conclusion is not None:
         parts += [*techniques(conclusion, width), "", *_finalists(conclusion)]
@@ -57,6 +58,10 @@ def as_text(content: ReportContent, width: int) -> str:
     parts += ["", *_cost(content)]
     # in one line, however long: a shell takes it as it is
     return f"{rendered(parts, width)}\n\nTo run it again: {content.command}"
+
+
+def _storage(conclusion: Conclusion | None) -> tuple[str, ...]:
+    return () if conclusion is None else conclusion.storage_option
 
 
 def rendered(parts: Iterable[RenderableType], width: int) -> str:
@@ -87,7 +92,7 @@ def answer_as_text(answer: Answer, conclusion: Conclusion | None, width: int) ->
         Text(counts_line(answer)),
         "",
         Text(f"Answer: {headline(answer, conclusion)}"),
-        *map(_sentence, sentences(answer, conclusion)),
+        *map(_sentence, sentences(answer, conclusion, conclusion.storage_option)),
         *(techniques(conclusion, width) or _gains(conclusion)),
     ]
     return rendered(parts, width)

@@ -73,7 +73,7 @@ def test_each_round_drops_whom_the_rule_drops_and_nobody_else(searched: str) -> 
             assert (row["is_over"], json.loads(row["drops"])) == (1, [])
             break
         field = [Contender(index=f, part=parts[f], losses=[loss[f, seed] for seed in seeds]) for f in sorted(running)]
-        gain = 0.05 * sum(field[[one.index for one in field].index(reference)].losses) / len(seeds)
+        gain = 0.07 * sum(field[[one.index for one in field].index(reference)].losses) / len(seeds)
         decision = decide(field, reference, len(parts), gain)
         drops = {drop["index"]: drop["reason"] for drop in json.loads(row["drops"])}
         assert drops == {drop.index: drop.reason for drop in decision.drops}

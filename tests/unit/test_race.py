@@ -158,3 +158,16 @@ def test_a_race_refuses_what_makes_no_sense(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         decide(field, base, raced, smallest_gain)
+
+
+def test_a_technique_stays_until_its_verdict_is_clear_if_that_was_asked_for() -> None:
+    stopped = Contender(index=0, part=Part.REFERENCE, losses=[0.10, 0.12, 0.11, 0.10, 0.12])
+    unclear = Contender(index=1, part=Part.TECHNIQUE, losses=[0.11, 0.12, 0.10, 0.11, 0.12])
+    harmful = Contender(index=2, part=Part.TECHNIQUE, losses=[0.30, 0.32, 0.31, 0.30, 0.32])
+    best = Contender(index=3, part=Part.CONFIGURATION, losses=[0.05, 0.06, 0.05, 0.06, 0.05])
+    field = [stopped, unclear, harmful, best]
+    usual = decide(field, reference=0, raced=4, smallest_gain=0.001)
+    settling = decide(field, reference=0, raced=4, smallest_gain=0.001, settles_techniques=True)
+    assert [drop.index for drop in usual.drops] == [1, 2]
+    assert [(drop.index, drop.reason) for drop in settling.drops] == [(2, "clearly harms")]
+    assert not settling.is_over
