@@ -349,7 +349,7 @@ class Coordinator:
         """Tell what the store decided by what ended; there may be more to do, or less."""
         news = self.store.news()
         for text in news:
-            self.progress.message(text)
+            self.progress.note(text)
         if news:
             self.progress.total_changed(self._patiently(self.store.standing).total)
 

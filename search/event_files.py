@@ -56,6 +56,10 @@ class EventFiles(Progress):
         """Hand it on."""
         self._progress.techniques_changed(tallies)
 
+    def note(self, text: str) -> None:
+        """Hand it on."""
+        self._progress.note(text)
+
     def total_changed(self, total: int) -> None:
         """Hand it on."""
         self._progress.total_changed(total)

@@ -66,7 +66,7 @@ class Forecast:
     def ended(self, seconds: float) -> None:
         """Hold what was expected against what the run took, if it is worth a word."""
         if self._expected is not None and max(seconds, self._expected) >= 60:
-            self.message(f"the run took {in_words(seconds)}; expected were {in_words(self._expected)}")
+            self.message(f"the run took {in_words(seconds)}; the forecast was {in_words(self._expected)}")
 
 
 def in_words(seconds: float) -> str:

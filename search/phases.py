@@ -109,7 +109,7 @@ class Phases:
             workers=self.workers,
             trials=standing.total - standing.finished,
             confirms=self.confirms and self.spec.confirm.seeds > 0,
-            message=self.progress.message,
+            message=self.progress.note,
         )
 
     def _confirm(self) -> StopReason:

@@ -40,6 +40,9 @@ class Progress:
         with suppress(OSError):  # who read it has gone; the search has not
             print(one_line(text), file=sys.stderr, flush=True)  # noqa: T201 - the user's line
 
+    def note(self, text: str) -> None:
+        """Say how it goes, in a line that nobody has to read."""
+
     def trial_began(self, task: TrialTask) -> None:
         """A worker has a trial."""
 
@@ -72,6 +75,10 @@ class LineProgress(Progress):
         self.finished += 1
         if trial.task.purpose != Purpose.TEST:  # too quick to be worth a line each
             self.message(f"[{self.finished}/{self.total}] {describe(trial)}")
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self.message(text)
 
     def total_changed(self, total: int) -> None:
         """Count up to it from now on."""
@@ -143,6 +150,10 @@ class LiveProgress(Progress):
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
         """Show them."""
         self._techniques = dict(tallies)
+
+    def note(self, text: str) -> None:
+        """Print it above the display."""
+        self.message(text)
 
     def total_changed(self, total: int) -> None:
         """Count up to it from now on."""

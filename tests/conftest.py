@@ -94,10 +94,14 @@ class RecordingProgress(Progress):
 
     def __init__(self) -> None:
         self.messages: list[str] = []
+        self.notes: list[str] = []
         self.finished: list[FinishedTrial] = []
 
     def message(self, text: str) -> None:
         self.messages.append(text)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
         self.finished.append(trial)

@@ -105,7 +105,7 @@ def test_a_dropped_finalist_is_shown_the_test_examples_and_reported_with_its_rea
 def test_what_a_round_decides_is_shown_and_counted(searched: str, progress: RecordingProgress) -> None:
     race(searched, progress=progress)
     first = confirmation(searched)["rounds"][0]
-    lines = [message for message in progress.messages if message.startswith(f"after {first['seeds']} seeds")]
+    lines = [message for message in progress.notes if message.startswith(f"after {first['seeds']} seeds")]
     assert len(lines) == len(json.loads(first["drops"])) + 1
     for drop, line in zip(json.loads(first["drops"]), lines, strict=False):
         assert f"finalist {drop['index']} " in line

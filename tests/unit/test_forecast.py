@@ -31,7 +31,7 @@ def test_a_search_alone_has_no_trainings_of_finalists() -> None:
     assert one.trainings == 0
     assert told == ["expected: about 70 minutes for 10 trials (60 s an epoch)"]
     one.ended(80 * 60)
-    assert told[1:] == ["the run took about 80 minutes; expected were about 70 minutes"]
+    assert told[1:] == ["the run took about 80 minutes; the forecast was about 70 minutes"]
 
 
 def test_a_short_run_is_not_held_against_its_forecast() -> None:

@@ -130,6 +130,7 @@ def test_a_comparison_judges_no_technique_that_was_not_tuned() -> None:
 
 def test_a_stored_study_of_an_older_version_is_not_tuned(tmp_path: Path) -> None:
     path = restore("0003", tmp_path / "old.db")
+    api.upgrade(storage=f"sqlite:///{path}")
     result = api.load("confirmed", storage=f"sqlite:///{path}")
     report = " ".join(result.report().split())
     assert "Not tuned, and so without a verdict: L1 (1 trial at 0.01, which failed), L2 (1 trial at 0.01)" in report
