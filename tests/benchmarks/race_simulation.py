@@ -753,6 +753,7 @@ TABLES: dict[str, Callable[[int], None]] = {
     "gains": gains,
     "sharing": sharing,
     "second": second,
+    "splits": splits,
 }
 
 
