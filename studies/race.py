@@ -19,9 +19,9 @@ FIRST_ROUND = 3
 """Seeds of the first round: an interval over fewer says next to nothing."""
 
 TECHNIQUE_SEEDS = 5
-"""A technique gets so many seeds before it can be dropped: over fewer, hardly any verdict is settled.
+"""A technique gets so many seeds before it can be dropped, and before a clear gain can end the race.
 
-Even one that clearly harms on the selection examples: over three seeds, the test examples would often not settle it.
+Over fewer, hardly any verdict is settled: what is clear on the selection examples often isn't on the test examples.
 """
 
 SHOWN_LEVEL = 0.95
@@ -111,8 +111,9 @@ def decide(
 
     The best is the contender with the lowest mean loss. Of the configurations only the best goes on, if it is one; of
     the techniques too, once they have `TECHNIQUE_SEEDS`. References are never dropped. The race is over if only they
-    are left, or one more contender whose gain over each of them is clear. What is clear has the level that all
-    finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation behind these rules.
+    are left, or one more contender whose gain over each of them is clear after `TECHNIQUE_SEEDS`. What is clear has
+    the level that all finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation behind these
+    rules.
 
     Args:
         contenders: who is still in; all have the same seeds, at least 2.
@@ -156,7 +157,9 @@ def decide(
     left = [row for row, one in enumerate(field) if one.part is not Part.REFERENCE and one.index not in dropped]
     against = [row for row, one in enumerate(field) if one.part is Part.REFERENCE]
     is_over = not left or (
-        len(left) == 1 and all(_is_settled(losses[row] - losses[left[0]], smallest_gain, level) for row in against)
+        len(left) == 1
+        and (losses.shape[1] >= TECHNIQUE_SEEDS or not against)
+        and all(_is_settled(losses[row] - losses[left[0]], smallest_gain, level) for row in against)
     )
     return Decision(drops=tuple(drops), is_over=is_over)
 

@@ -365,7 +365,7 @@ def race(studies: Studies, design: Design) -> tuple[Array, Array]:
         last = running[:, 2:].argmax(axis=1)[:, None] + 2
         gains = select[:, :2] - np.take_along_axis(select, last[:, :, None], axis=1)
         says = np.any(clear(*mean_and_error(gains), end, studies.smallest, studies.level), axis=0)
-        is_over |= (left == 0) | ((left == 1) & says.all(axis=1))
+        is_over |= (left == 0) | ((left == 1) & says.all(axis=1) & (end >= design.technique_seeds))
     return seeds, running
 
 
@@ -753,6 +753,7 @@ TABLES: dict[str, Callable[[int], None]] = {
     "gains": gains,
     "sharing": sharing,
     "second": second,
+    "splits": splits,
 }
 
 

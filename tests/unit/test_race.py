@@ -100,11 +100,18 @@ def test_without_a_reference_techniques_are_dropped_like_configurations() -> Non
 
 
 def test_the_race_is_over_when_one_is_left_whose_gains_are_clear() -> None:
-    none = Contender(index=1, part=REFERENCE, losses=[1.5, 1.51, 1.49])
-    field = [reference(3), none, contender(2, CONFIGURATION, 0.5, 3), contender(3, CONFIGURATION, 0.0, 3)]
-    assert decide(field, 0, 4, 0.001).is_over
-    unclear = Contender(index=1, part=REFERENCE, losses=[1.5, 0.0, 0.1])
-    assert not decide([field[0], unclear, *field[2:]], 0, 4, 0.001).is_over
+    none = Contender(index=1, part=REFERENCE, losses=[1.5, 1.51, 1.49, 1.5, 1.5])
+    others = [contender(2, CONFIGURATION, 0.5, 5), contender(3, CONFIGURATION, 0.0, 5)]
+    assert decide([reference(5), none, *others], 0, 4, 0.001).is_over
+    unclear = Contender(index=1, part=REFERENCE, losses=[1.5, 0.0, 0.1, 1.5, 0.1])
+    assert not decide([reference(5), unclear, *others], 0, 4, 0.001).is_over
+
+
+@pytest.mark.parametrize("part", [TECHNIQUE, CONFIGURATION])
+def test_a_clear_gain_ends_no_race_before_a_technique_has_its_seeds(part: Part) -> None:
+    for seeds in (3, TECHNIQUE_SEEDS - 1, TECHNIQUE_SEEDS):
+        decision = decide([reference(seeds), contender(1, part, 0.5, seeds)], 0, 2, 0.001)
+        assert decision == Decision(drops=(), is_over=seeds >= TECHNIQUE_SEEDS)
 
 
 def test_the_race_goes_on_while_two_can_win() -> None:
