@@ -213,7 +213,7 @@ class ConfirmSpec(Section):
 
     top: int = Field(3, ge=1, le=100, description="how many of the best configurations are finalists")
     seeds: Annotated[int, AfterValidator(check_seeds)] = Field(
-        5,
+        7,
         ge=0,
         le=SEEDS_AT_MOST,
         description="on how many fresh seeds, at least 3; a race may end before; 0: they are not confirmed",
