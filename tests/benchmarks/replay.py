@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -330,6 +331,7 @@ def table(name: str, *, whole: bool) -> None:
         "of at least 5 equals": lambda: replay.row(among_equals(2, 5)),
         "1.05 times the median": lambda: replay.row(among_equals(2, 3, 1.05)),
         "1.1 times the best": lambda: replay.row(among_equals(2, 2, 1.1, best=True)),
+        **{f"{trials} trials": partial(replay.row, trials=trials) for trials in (28, 36, 40, 50)},
         "at least 4 trials a technique": lambda: replay.row(fewest=4),
         "at least 8": lambda: replay.row(fewest=8, trials=replay.spec.budget.trials + 6),
         "at least 10": lambda: replay.row(fewest=10, trials=replay.spec.budget.trials + 12),
