@@ -115,7 +115,7 @@ def _in_parts(words: list[str]) -> list[list[str]]:
 def _looks(conclusion: Conclusion) -> Iterator[str]:
     if conclusion.whole_looks > 1:
         yield f"The test examples were looked at {conclusion.whole_looks:,} times."
-        yield "They are no longer fresh, so gains may look a little too large."
+        yield "All looks share the risk of a wrong claim, so the intervals are wider than after one."
     if conclusion.unfinished_looks:
         further = "A further look" if conclusion.unfinished_looks == 1 else "Further looks"
         yield f"{further} at the test examples began but did not end; these figures leave it out."

@@ -167,7 +167,7 @@ def _result(
     if row is not None:
         lines += ["", f"They are figures of this one setting and no verdict on {row.technique}: {row.unjudged}."]
     if conclusion.looks > 1:
-        lines += ["", f"The test rows were looked at {conclusion.looks} times, so they are not fresh any more."]
+        lines += ["", f"The test rows were looked at {conclusion.looks} times, so the intervals are wider."]
     return lines
 
 
