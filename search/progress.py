@@ -199,6 +199,7 @@ class NotebookProgress(LiveProgress):
     _cell: Any = None
     _drawn: float = 0.0
     _last: str = ""
+    _noted: str = ""
 
     def _open(self) -> None:
         from IPython.display import display
@@ -221,6 +222,11 @@ class NotebookProgress(LiveProgress):
             self._last = describe(trial)
         self._draw()
 
+    def note(self, text: str) -> None:
+        """Show it in the cell, in place of the one before."""
+        self._noted = one_line(text)
+        self._draw()
+
     def end(self) -> None:
         """Show how it ended; the cell stays."""
         self._running.clear()
@@ -236,6 +242,8 @@ class NotebookProgress(LiveProgress):
         table = super()._table()
         if self._last:
             table.add_row("  last", "", self._last)
+        if self._noted:
+            table.add_row("  note", "", self._noted)
         return table
 
 

@@ -200,10 +200,10 @@ def test_signals_stay_the_callers_own(search: Search) -> None:
 
 
 def test_without_a_terminal_a_run_shows_lines(search: Search, capsys: pytest.CaptureFixture[str]) -> None:
-    search(trials=2, progress=None)
+    search(trials=2, progress=None, workers=1)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "study smoke: 0 of 2 finished"
-    assert [line.split()[0] for line in lines[1:]] == ["[1/2]", "[2/2]"]
+    assert [line.split()[0] for line in lines[1:]] == ["[1/2]", "expected:", "[2/2]"]
 
 
 class Cell:
@@ -241,12 +241,13 @@ def cell(monkeypatch: pytest.MonkeyPatch) -> Cell:
 
 
 def test_a_notebook_shows_a_run_in_its_cell(cell: Cell, search: Search, capsys: pytest.CaptureFixture[str]) -> None:
-    result = search(progress=None)
+    result = search(progress=None, workers=1)
     assert len(cell.shown) == 1
     assert "study smoke: 6 of 6" in cell.text
     assert result.best is not None
     assert f"best {result.best.value:.5f}" in cell.text
     assert "trial 5 " in cell.text
+    assert "expected: " in cell.text
     assert capsys.readouterr().err == ""
 
 
