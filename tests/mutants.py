@@ -33,6 +33,7 @@ _DASHBOARD, _WORKER, _COORDINATOR = "storage/dashboard.py", "search/worker.py", 
 _OF_DATABASE, _OF_FILES = "tests/contract/test_database.py", "tests/unit/test_files.py"
 _OF_DASHBOARD, _OF_CHECKPOINTS = "tests/contract/test_dashboard.py", "tests/contract/test_checkpoints.py"
 _CONFIRMATION, _OF_CONFIRMATION = "storage/confirmation.py", "tests/integration/test_confirmation.py"
+_ROUNDS, _OF_RACE = "storage/race_rounds.py", "tests/integration/test_race.py"
 _RECIPES = "tests/integration/test_recipes.py"
 _NO_REPEATS = "tests/contract/test_no_repeats.py"
 _ORACLES, _OF_ORACLES = "search/keras_tuner_samplers.py", "tests/unit/test_keras_tuner_samplers.py"
@@ -367,6 +368,41 @@ MUTATIONS = (
         "            self._coordinators.pop()",
         "            pass",
         (f"{_GOING_ON}::test_a_stop_before_a_confirmation_goes_on_keeps_its_finalists_states",),
+    ),
+    Mutation(
+        "who is dropped gets no more seeds",
+        _ROUNDS,
+        "if contender.index not in dropped]",
+        "]",
+        (f"{_OF_RACE}::test_each_round_drops_whom_the_rule_drops_and_nobody_else",),
+    ),
+    Mutation(
+        "a round ends when all have trained",
+        _ROUNDS,
+        'if any(row.state in ("waiting", "running") for row in left):\n        return None',
+        "if False:\n        return None",
+        (f"{_OF_RACE}::test_each_round_drops_whom_the_rule_drops_and_nobody_else",),
+    ),
+    Mutation(
+        "a race that has ended goes on for more seeds alone",
+        _ROUNDS,
+        "seeds > max((ended.most_seeds for ended in rounds), default=reached)",
+        "seeds > reached",
+        (f"{_OF_RACE}::test_resuming_a_race_that_has_ended_changes_nothing",),
+    ),
+    Mutation(
+        "looks share the risk",
+        "studies/statistics.py",
+        "2 * (1 - level) / (comparisons * looks)",
+        "2 * (1 - level) / comparisons",
+        (f"{_OF_CONFIRMATION}::test_more_seeds_are_a_second_look_too",),
+    ),
+    Mutation(
+        "a technique's verdict rests on the seeds that both have",
+        "storage/finalist_figures.py",
+        "if training.seed in theirs]",
+        "]",
+        (f"{_OF_RACE}::test_a_dropped_finalist_is_shown_the_test_examples_and_reported_with_its_reason",),
     ),
     Mutation(
         "what a server acknowledged is on its disk",
