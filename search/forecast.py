@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
-from studies.contestants import USUAL
+from studies.recipes import contest_of
 from studies.spec import StudySpec
 
 SHARE_OF_EPOCHS = 0.7
@@ -13,8 +13,7 @@ SHARE_OF_EPOCHS = 0.7
 SHARE_OF_TRAININGS = 0.75
 """Of all finalists on all seeds, what a race trains on average; measured."""
 
-_BASELINES = 2
-_LEAST_EPOCHS = 4
+_LEAST_EPOCHS = 6  # with each worker's first, which compiles the network
 
 
 @dataclass(kw_only=True)
@@ -42,28 +41,34 @@ class Forecast:
         """About how many trainings of finalists follow the search."""
         if not self.confirms:
             return 0
-        finalists = _BASELINES + len(USUAL) + self.spec.confirm.top
         share = SHARE_OF_TRAININGS if self.spec.confirm.method == "race" else 1.0
-        return round(share * finalists * self.spec.confirm.seeds)
+        return round(share * self._finalists * self.spec.confirm.seeds)
+
+    @property
+    def _finalists(self) -> int:
+        """About how many finalists there will be: baselines, each technique alone, and the best."""
+        baselines = 1 if self.spec.space.patience == "off" or self.spec.model.hypermodel is not None else 2
+        techniques = 0 if self.spec.model.hypermodel is not None else len(contest_of(self.spec).contestants)
+        return baselines + techniques + self.spec.confirm.top
 
     @property
     def epochs(self) -> float:
         """About how many epochs are trained."""
         return self.spec.training.max_epochs * (SHARE_OF_EPOCHS * self.trials + self.trainings)
 
-    def heard(self, seconds: float) -> None:
+    def add_epoch(self, seconds: float) -> None:
         """Take the seconds of an epoch; once there are enough of them, say how long all will take."""
-        if self._expected is not None:
+        if self._expected is not None or not self.trials:
             return
         self._seconds.append(seconds)
-        if len(self._seconds) < max(_LEAST_EPOCHS, 2 * self.workers):
+        if len(self._seconds) < max(_LEAST_EPOCHS, 3 * self.workers):
             return
         pace = median(self._seconds)
         self._expected = self.epochs * pace / self.workers
         then = f", then about {self.trainings} trainings of finalists" if self.trainings else ""
         self.message(f"expected: {in_words(self._expected)} for {self.trials} trials{then} ({pace:.2g} s an epoch)")
 
-    def ended(self, seconds: float) -> None:
+    def compare(self, seconds: float) -> None:
         """Hold what was expected against what the run took, if it is worth a word."""
         if self._expected is not None and max(seconds, self._expected) >= 60:
             self.message(f"the run took {in_words(seconds)}; the forecast was {in_words(self._expected)}")

@@ -96,7 +96,7 @@ class Phases:
         if is_over and self.confirms and self.spec.confirm.seeds:
             ended = self._confirm()
             if ended is StopReason.TOTAL and self._forecast is not None:
-                self._forecast.ended(time.monotonic() - self._began)
+                self._forecast.compare(time.monotonic() - self._began)
             return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
         if not self.is_stopping and self._is_shown():  # its counts are others now
             self._patiently(show_answer, self.database, self.store)
@@ -120,21 +120,22 @@ class Phases:
         seeds = self.spec.confirm.seeds
         confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
         conclusion = self._patiently(read_conclusion, self.database, study)
-        unsettled = () if conclusion is None else conclusion.unsettled_drops
+        unsettled = () if conclusion is None else conclusion.unsettled
         look = self._patiently(confirmation.plan, finalists, seeds, unsettled)
         standing = self._patiently(confirmation.standing)
         if standing.finished == standing.total and conclusion is not None and conclusion.seeds < seeds:
             self.progress.message(
-                f"nothing is left to train: the race was decided after {conclusion.seeds} seeds. Give more than "
-                f"{seeds} to go on all the same"
+                f"nothing is left to train: the race of up to {seeds} seeds was over after {conclusion.seeds}. Another "
+                "number of seeds lets it go on"
             )
-        elif look > 1:
+        elif look > 1 and standing.finished < standing.total:
             self.progress.message(
                 f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known. "
                 "All looks share the risk, so the intervals are wider"
             )
-        most = "up to " if self.spec.confirm.method == "race" else ""
-        what = f"confirming {study.name} on {most}{seeds} fresh seeds"
+        what = f"confirming {study.name} on {seeds} fresh seeds"
+        if self.spec.confirm.method == "race":
+            what = f"confirming {study.name} on up to {seeds} fresh seeds, round by round"
         reason = self._coordinate(what, confirmation, Purpose.CONFIRM)
         if reason is StopReason.TOTAL:
             self._patiently(show_answer, self.database, self.store)
@@ -158,7 +159,7 @@ class Phases:
             files=TrialFiles.of(Path(self.setup.files), purpose),
             progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
             timeout_seconds=left,
-            heard_epoch=self._forecast.heard if self._forecast is not None else lambda seconds: None,
+            heard_epoch=self._forecast.add_epoch if self._forecast is not None else lambda seconds: None,
         )
         self._coordinators.append(coordinator)
         if self.is_stopping:  # asked for a moment ago

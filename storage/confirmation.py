@@ -267,12 +267,10 @@ class ConfirmationStore:
         if not self._is_race:
             return []
         finalists = read_finalists(connection, self._uuid)
-        found = race_rounds.end_round(connection, self._uuid, self._study.spec, finalists, self._seeds)
-        if found is None:
-            return []
-        ended, following = found
-        self._enter(connection, following, ended.look)
-        return race_rounds.told(ended, finalists, len({finalist for finalist, _ in following}))
+        ended, following = race_rounds.end_round(connection, self._uuid, self._study.spec, finalists, self._seeds)
+        look: int = connection.execute(self._of(_table, func.max(_table.c.look))).scalar_one()
+        self._enter(connection, following, look)
+        return race_rounds.in_words(ended, finalists, following)
 
     def _enter(self, connection: sqlalchemy.Connection, trainings: Iterable[race_rounds.Training], look: int) -> None:
         for finalist, seed in trainings:

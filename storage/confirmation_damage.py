@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy import select
 
 from storage.queries import METRICS, StudyRecord
-from storage.race_rounds import drops_from
+from storage.race_rounds import read_drops
 from storage.tables import ConfirmationRow, FinalistRow, LookRow, RoundRow
 from studies.rows import RowFigures
 from studies.settings import settings_of
@@ -89,7 +89,7 @@ def _check_round(row: Any, number: int, finalists: int) -> None:
         raise ValueError(f"it stands where round {number} should")
     if not 0 < row.seeds <= row.most_seeds <= SEEDS_AT_MOST or row.look < 1:
         raise ValueError(f"it has {row.seeds} of {row.most_seeds} seeds, and its look is {row.look}")
-    for drop in drops_from(row.drops):
+    for drop in read_drops(row.drops):
         if not (0 <= drop.index < finalists and 0 <= drop.than < finalists):
             raise ValueError("there is no such finalist")
 

@@ -118,7 +118,8 @@ def _conclude(
         return None
     seeds = max(len(one.trainings) for one in confirmed)
     by_accuracy, look = spec.search.by_accuracy, max(training.look for training in trainings)
-    level = shared_level(max(len(confirmed) - 1, 1), look)
+    compared = max(len({training.finalist for training in trainings}) - 1, 1)  # those that failed raced, too
+    level, next_level = shared_level(compared, look), shared_level(compared, look + 1)
     baseline = next((one for one in confirmed if one.finalist.is_baseline), None)
     stopping = min(
         (one for one in confirmed if STOPPING_ALONE in one.finalist.roles),
@@ -161,7 +162,7 @@ def _conclude(
         if has_metric:
             return judge_means(other.objectives_on_seeds_of(one) - one.objectives_on_seeds_of(other), least, level)
         ours, theirs = (pair[by_accuracy] for pair in (one.on_seeds_of(other), other.on_seeds_of(one)))
-        return judge(theirs - ours, least, level)
+        return judge(theirs - ours, least, level, next_level)
 
     won = results[winner.finalist.index]
     return Conclusion(

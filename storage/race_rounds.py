@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 
 from storage.finalists import ALONE, BASELINES, STOPPING_ALONE, Finalist
 from storage.new_study import utc_now
@@ -60,13 +60,13 @@ def read_rounds(connection: sqlalchemy.Connection, study_uuid: str) -> list[Roun
             seeds=row.seeds,
             most_seeds=row.most_seeds,
             is_over=row.is_over,
-            drops=drops_from(row.drops),
+            drops=read_drops(row.drops),
         )
         for row in rows
     ]
 
 
-def drops_from(text: str) -> tuple[Drop, ...]:
+def read_drops(text: str) -> tuple[Drop, ...]:
     """Return what a round's row says of drops; raises ValueError for anything else."""
     try:
         drops = tuple(Drop(**{**drop, "behind": Interval(**drop["behind"])}) for drop in json.loads(text))
@@ -84,8 +84,8 @@ def first_trainings(
 ) -> list[Training]:
     """Return what a race trains next, of what is not planned yet.
 
-    A race that has ended goes on if it may have more seeds than before. Finalists that came later are trained on all
-    seeds of the others, and so are those that are revived.
+    A race that has ended goes on if another number of seeds is asked for, and it is larger than what there is.
+    Finalists that came later are trained on all seeds of the others, and so are those that are back in.
 
     Args:
         known, new: how many finalists there were, and how many come with this plan.
@@ -94,20 +94,29 @@ def first_trainings(
         seeds: on how many a finalist is trained at most.
         revived: finalists that were dropped, and shall go on if the race does.
     """
-    later = list(range(known, known + new))
+    later = set(range(known, known + new))
     if not trainings:
-        return [(finalist, seed) for finalist in later for seed in range(round_ends(seeds)[0])]
+        return [(finalist, seed) for finalist in sorted(later) for seed in range(round_ends(seeds)[0])]
     reached = 1 + max(row.seed for row in trainings)
     planned = {(row.finalist, row.seed) for row in trainings}
     failed = {row.finalist for row in trainings if row.state == "failed"}
     is_under_way = any(row.state in ("waiting", "running") for row in trainings if row.finalist not in failed)
-    has_room = not is_under_way and seeds > max((ended.most_seeds for ended in rounds), default=reached)
     target, running = reached, later
-    if has_room:
-        target = next((end for end in round_ends(seeds) if end > reached), reached)
-        still_in = {f for f in range(known) if all((f, seed) in planned for seed in range(reached))}
-        running = sorted(({*still_in, *revived} - failed) | {*later})
-    return [(f, s) for f in running for s in range(target) if (f, s) not in planned]
+    if not is_under_way:
+        running = later | _void(rounds, failed)
+        asked_before = rounds[-1].most_seeds if rounds else reached
+        if reached < seeds != asked_before:
+            target = next(end for end in round_ends(seeds) if end > reached)
+            dropped = {drop.index for drop in rounds[-1].drops} if rounds else set()
+            still_in = {f for f in range(known) if all((f, seed) in planned for seed in range(reached))}
+            running |= (still_in - dropped) | ({*revived} - failed)
+    return [(f, s) for f in sorted(running) for s in range(target) if (f, s) not in planned]
+
+
+def _void(rounds: Iterable[Round], failed: Collection[int]) -> set[int]:
+    """Return who was dropped for being behind a finalist that has failed since."""
+    latest = {drop.index: drop for ended in rounds for drop in ended.drops}
+    return {drop.index for drop in latest.values() if drop.than in failed} - {*failed}
 
 
 def end_round(
@@ -116,10 +125,11 @@ def end_round(
     spec: StudySpec,
     finalists: Sequence[Finalist],
     seeds: int,
-) -> tuple[Round, list[Training]] | None:
+) -> tuple[Round | None, list[Training]]:
     """Decide if a round is complete; return what was decided, and what is trained next.
 
-    Returns None while a training of the round is left.
+    Nothing is decided while a training of the round is left. If a finalist failed, those that were dropped for being
+    behind it are trained on the seeds that they lack, before anything is decided.
 
     Args:
         finalists: of the study, by index.
@@ -129,14 +139,16 @@ def end_round(
     failed = {row.finalist for row in trainings if row.state == "failed"}
     left = [row for row in trainings if row.finalist not in failed]
     if any(row.state in ("waiting", "running") for row in left):
-        return None
+        return None, []
     reached = 1 + max(row.seed for row in trainings)
+    rounds = read_rounds(connection, study_uuid)
+    planned = {(row.finalist, row.seed) for row in trainings}
+    back = [(f, s) for f in sorted(_void(rounds, failed)) for s in range(reached) if (f, s) not in planned]
+    if back:
+        return None, back
     contenders = _contenders(left, finalists, reached, spec)
     reference = reference_of(contenders, finalists)
     raced, look = len({row.finalist for row in trainings}), max(row.look for row in trainings)
-    number = connection.execute(
-        select(func.count()).select_from(_rounds).where(_rounds.c.study_uuid == study_uuid)
-    ).scalar_one()
     is_over = True
     drops: tuple[Drop, ...] = ()
     if reached < seeds and contenders:
@@ -144,7 +156,7 @@ def end_round(
         decision = decide(contenders, reference, raced, gain, settles_techniques=look > 1)
         is_over, drops = decision.is_over, decision.drops
     ended = Round(
-        number=number,
+        number=len(rounds),
         look=look,
         seeds=reached,
         most_seeds=max(seeds, reached),
@@ -168,14 +180,17 @@ def reference_of(contenders: Iterable[Contender], finalists: Sequence[Finalist])
     return next(stopping, next(baseline, None))
 
 
-def told(ended: Round, finalists: Sequence[Finalist], remaining: int) -> list[str]:
-    """Return what a round decided, in words, a line for each drop and one for the round."""
+def in_words(ended: Round | None, finalists: Sequence[Finalist], following: Sequence[Training]) -> list[str]:
+    """Return what a round decided, a line for each drop and one for the round."""
+    remaining = len({finalist for finalist, _ in following})
+    if ended is None:
+        return [f"a finalist failed: {remaining} that were dropped behind it are back in"] if following else []
     lines = [
         f"after {drop.seeds} seeds finalist {drop.index} gets no more: {drop.reason} ({finalists[drop.index].settings})"
         for drop in ended.drops
     ]
     if ended.is_over and ended.seeds < ended.most_seeds:
-        lines.append(f"after {ended.seeds} seeds nothing is left to decide: the race ends")
+        lines.append(f"after {ended.seeds} seeds no other finalist can still win: the race ends")
     elif not ended.is_over:
         lines.append(f"after {ended.seeds} seeds {remaining} finalists go on")
     return lines

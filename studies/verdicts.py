@@ -84,7 +84,7 @@ def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
     if spec.confirm.smallest_gain is not None:
         return spec.confirm.smallest_gain
     objective = spec.search.objective
-    is_share = objectives.maximizes(objective) and not objectives.is_accuracy(objective) and -1 < reference_loss < 0
+    is_share = objectives.maximizes(objective) and not objectives.is_accuracy(objective) and -1 <= reference_loss <= 0
     scale = 1 + reference_loss if is_share else abs(reference_loss)  # such as AUC: what is missing to 1
     return max(SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"] * scale, _TINY)
 
@@ -132,7 +132,7 @@ def settle(interval_at: Callable[[float], Interval], smallest_gain: float, level
     return verdict_of(gain, smallest_gain), gain
 
 
-def judge(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Judgement:
+def judge(differences: npt.ArrayLike, smallest_gain: float, level: float, next_level: float | None = None) -> Judgement:
     """Judge a technique by how much lower its losses are than the reference's.
 
     Args:
@@ -141,6 +141,8 @@ def judge(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Jud
         smallest_gain: above 0, in the losses' unit.
         level: confidence of the interval that shows that it helps or harms, in (0, 1); for several techniques
             `shared_level`.
+        next_level: the level at which more seeds would be judged; `level` if not given. A further look at the test
+            examples shares the risk with this one, so that it is higher.
 
     Raises ValueError as `crossed_interval` does, and if the smallest gain is not above 0.
 
@@ -151,7 +153,7 @@ def judge(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Jud
     values = np.asarray(differences, dtype=np.float64)
     seeds = len(values) if values.ndim else 0
     verdict, gain = settle(partial(projected_interval, values, seeds), smallest_gain, level)
-    needed = _seeds_needed(values, smallest_gain, level) if verdict is Verdict.NOT_SETTLED else None
+    needed = _seeds_needed(values, smallest_gain, next_level or level) if verdict is Verdict.NOT_SETTLED else None
     return Judgement(verdict=verdict, gain=gain, smallest_gain=smallest_gain, seeds=seeds, seeds_needed=needed)
 
 

@@ -193,15 +193,12 @@ class Conclusion:
         return tuple(row for row in self.techniques if row.tuning and row.tuning.is_asked and not row.is_judged)
 
     @property
-    def unsettled_drops(self) -> tuple[int, ...]:
-        """The finalists that a race dropped, though the verdict on their technique is not settled by the test set."""
+    def unsettled(self) -> tuple[int, ...]:
+        """The finalists that stand for a technique whose verdict is not settled."""
         return tuple(
             row.result.finalist.index
             for row in self.techniques
-            if row.result is not None
-            and row.result.dropped is not None
-            and row.judgement is not None
-            and row.judgement.verdict is Verdict.NOT_SETTLED
+            if row.result is not None and row.judgement is not None and row.judgement.verdict is Verdict.NOT_SETTLED
         )
 
     @property

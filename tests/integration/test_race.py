@@ -198,7 +198,7 @@ def test_more_seeds_let_the_race_go_on_at_a_price(searched: str) -> None:
     assert again.level == pytest.approx(1 - 0.05 / 2)  # both looks share the risk
     for table, rows in before.items():
         assert [row for row in after[table] if row in rows] == rows, table
-    unsettled = set(first.unsettled_drops)
+    unsettled = set(first.unsettled)
     revived = {f for f, seeds in seeds_of(after).items() if len(seeds) > len(seeds_of(before)[f])}
     assert unsettled <= revived
 
@@ -225,3 +225,51 @@ def test_damage_in_a_round_is_one_line(searched: str) -> None:
                 "update regsearch_rounds set drops = ?, seeds = ?, round = ? where rowid = ?", (*kept[1:], kept[0])
             )
     race(searched)
+
+
+def test_if_the_best_fails_those_that_were_dropped_behind_it_are_back(
+    searched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    shutil.copy(location_of(searched), whole / "test.db")
+    race(f"sqlite:///{whole / 'test.db'}")
+    first = confirmation(f"sqlite:///{whole / 'test.db'}")["rounds"][0]
+    drops = json.loads(first["drops"])
+    best = drops[0]["than"]
+    behind = {drop["index"] for drop in drops if drop["than"] == best}
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(best, first["seeds"])): "diverge"}))
+    result = race(searched)
+    found, conclusion = confirmation(searched), result.confirmation
+    assert conclusion is not None
+    assert [finalist.index for finalist, _ in conclusion.failed] == [best]
+    assert all(len(seeds_of(found)[finalist]) > first["seeds"] for finalist in behind)
+    assert conclusion.winner.finalist.index != best
+
+
+def test_another_number_of_seeds_lets_a_race_go_on_that_was_over_early(search: Search, storage: str) -> None:
+    """The same number again changes nothing, so that a command can be repeated."""
+    conclusion = search(settings=[*SETTINGS, "confirm.seeds=20"], trials=12, engine=of_rows()).confirmation
+    assert conclusion is not None
+    first = confirmation(storage)
+    reached = first["rounds"][-1]["seeds"]
+    assert (first["rounds"][-1]["is_over"], reached < 15) == (1, True), "else this tests nothing"
+    race(storage, seeds=15)
+    second = confirmation(storage)
+    assert max(map(len, seeds_of(second).values())) > reached
+    assert conclusion.unsettled, "else this tests nothing"
+    assert all(len(seeds_of(second)[finalist]) > reached for finalist in conclusion.unsettled)
+    race(storage, seeds=15)
+    assert confirmation(storage) == second
+
+
+def test_whom_the_last_round_dropped_trains_no_more_unless_unsettled(search: Search, storage: str) -> None:
+    result = search(settings=[*SETTINGS, "confirm.seeds=20"], trials=12, engine=of_rows())
+    first = confirmation(storage)
+    assert result.confirmation is not None
+    dropped = {drop["index"] for drop in json.loads(first["rounds"][-1]["drops"])}
+    settled = dropped - set(result.confirmation.unsettled)
+    assert settled, "else this tests nothing"
+    race(storage, seeds=15)
+    second = confirmation(storage)
+    assert {f: seeds_of(second)[f] for f in settled} == {f: seeds_of(first)[f] for f in settled}

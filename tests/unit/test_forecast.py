@@ -14,11 +14,11 @@ def forecast(told: list[str], *, confirms: bool = True, workers: int = 2, trials
 def test_the_first_epochs_give_the_pace_and_one_line() -> None:
     told: list[str] = []
     one = forecast(told)
-    for seconds in (30.0, 1.0, 1.0):
-        one.heard(seconds)
+    for seconds in (30.0, 30.0, 1.0, 1.0, 1.0):
+        one.add_epoch(seconds)
     assert told == []
     for _ in range(10):
-        one.heard(1.0)
+        one.add_epoch(1.0)
     (line,) = told
     assert line.startswith(f"expected: {in_words(one.epochs / 2)} for 40 trials, then about {one.trainings} trainings")
 
@@ -26,20 +26,20 @@ def test_the_first_epochs_give_the_pace_and_one_line() -> None:
 def test_a_search_alone_has_no_trainings_of_finalists() -> None:
     told: list[str] = []
     one = forecast(told, confirms=False, workers=1, trials=10)
-    for _ in range(4):
-        one.heard(60.0)
+    for _ in range(6):
+        one.add_epoch(60.0)
     assert one.trainings == 0
     assert told == ["expected: about 70 minutes for 10 trials (60 s an epoch)"]
-    one.ended(80 * 60)
+    one.compare(80 * 60)
     assert told[1:] == ["the run took about 80 minutes; the forecast was about 70 minutes"]
 
 
 def test_a_short_run_is_not_held_against_its_forecast() -> None:
     told: list[str] = []
     one = forecast(told)
-    for _ in range(4):
-        one.heard(0.001)
-    one.ended(5.0)
+    for _ in range(6):
+        one.add_epoch(0.001)
+    one.compare(5.0)
     assert len(told) == 1
 
 
@@ -49,3 +49,18 @@ def test_a_short_run_is_not_held_against_its_forecast() -> None:
 )
 def test_durations_are_rough(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_a_space_without_techniques_or_patience_has_fewer_finalists() -> None:
+    usual = forecast([])
+    lean = forecast([])
+    lean.spec = lean.spec.changed(space={"regularizer": ["none", "l2"], "dropout": "off", "patience": "off"})
+    assert lean.trainings < usual.trainings
+
+
+def test_a_run_with_nothing_left_to_search_says_nothing() -> None:
+    told: list[str] = []
+    one = forecast(told, trials=0)
+    for _ in range(20):
+        one.add_epoch(1.0)
+    assert told == []
