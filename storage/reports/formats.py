@@ -42,11 +42,6 @@ def accuracy_gain(interval: Interval) -> str:
     return signed(f"{100 * interval.mean:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]")
 
 
-def gain(interval: Interval, by_accuracy: bool) -> str:
-    """Return a difference in the study's objective, as one of the two above."""
-    return accuracy_gain(interval) if by_accuracy else cross_entropy_gain(interval)
-
-
 def signed(figures: str) -> str:
     """Return figures with a minus as long as their plus."""
     return figures.replace("-", "−")
