@@ -24,7 +24,15 @@ from studies.space import LABELS, Regularization
 from studies.spec import StudySpec
 from studies.statistics import choose_winner, choose_winner_by_seeds, crossed_interval, gain, shared_level
 from studies.tuning import Tuning, tunings
-from studies.verdicts import Judgement, judge, judge_means, share_of_smallest_gain, smallest_gain
+from studies.verdicts import (
+    Judgement,
+    Verdict,
+    is_share_of_missing,
+    judge,
+    judge_means,
+    share_of_smallest_gain,
+    smallest_gain,
+)
 
 LEVEL = 0.95
 
@@ -149,10 +157,12 @@ def _conclude(
     }
     reference = stopping or baseline
     has_metric = _is_judged_by_metric(spec) and all(one.has_objectives for one in confirmed)
-    least = None
+    by_metric = _is_ranked_by_metric(spec, confirmed)
+    least, is_of_missing = None, False
     if reference is not None:
         losses = reference.objectives if has_metric else reference.judged(by_accuracy)
         least = smallest_gain(spec, float(losses.mean()))
+        is_of_missing = has_metric and is_share_of_missing(spec, float(losses.mean()))
     by_index = {one.finalist.index: one for one in confirmed}
 
     def judged(index: int, other: Confirmed | None) -> Judgement | None:
@@ -164,7 +174,17 @@ def _conclude(
         ours, theirs = (pair[by_accuracy] for pair in (one.on_seeds_of(other), other.on_seeds_of(one)))
         return judge(theirs - ours, least, level, next_level)
 
+    if has_metric:
+        results = {
+            index: replace(result, metric_over_baseline=judged(index, baseline)) for index, result in results.items()
+        }
+    if by_metric and spec.confirm.split == "drawn":  # else the winner was chosen by the rows' own figures
+        results = {
+            index: replace(result, select_objective=by_index[index].select_loss(spec.search.objective))
+            for index, result in results.items()
+        }
     won = results[winner.finalist.index]
+    over_baseline = judged(won.finalist.index, baseline)
     return Conclusion(
         winner=won,
         baseline=None if baseline is None else results[baseline.finalist.index],
@@ -180,7 +200,9 @@ def _conclude(
             )
             for row in _techniques(tuple(results.values()), by_accuracy)
         ),
-        claims_gain=won.gain is not None and _of(won.gain, by_accuracy).is_above(0),
+        claims_gain=(over_baseline is not None and over_baseline.verdict is Verdict.HELPS)
+        if has_metric
+        else won.gain is not None and _of(won.gain, by_accuracy).is_above(0),
         level=1 - (1 - LEVEL) / look,
         seeds=seeds,
         select_rows=confirmed[0].select_losses.shape[1],
@@ -191,10 +213,13 @@ def _conclude(
         smallest_gain=least or 0.0,
         smallest_gain_share=share_of_smallest_gain(spec),
         winner_over_early_stopping=judged(won.finalist.index, stopping),
-        winner_over_baseline=judged(won.finalist.index, baseline),
+        winner_over_baseline=over_baseline,
         is_race=spec.confirm.method == "race",
         has_drawn_splits=spec.confirm.split == "drawn",
         still_improving=stopping is not None and stopping.is_still_improving,
+        metric=objectives.metric_of(spec.search.objective) if has_metric else None,
+        select_metric=objectives.metric_of(spec.search.objective) if by_metric else None,
+        is_share_of_missing=is_of_missing,
     )
 
 
@@ -203,6 +228,13 @@ def _is_judged_by_metric(spec: StudySpec) -> bool:
     objective = spec.search.objective
     is_loss = objectives.metric_of(objective).removeprefix("val_") == "loss"
     return objective not in objectives.OURS and not spec.search.by_accuracy and not is_loss
+
+
+def _is_ranked_by_metric(spec: StudySpec, confirmed: Iterable[Confirmed]) -> bool:
+    """Return whether a race compares by a metric on the select rows, as `select_loss` does; a loss is one, too."""
+    if spec.search.objective in objectives.OURS or spec.search.by_accuracy:
+        return False
+    return all(training.figures["objective"] is not None for one in confirmed for training in one.trainings)
 
 
 def _winner(running: Sequence[Confirmed], spec: StudySpec) -> tuple[Confirmed, list[Confirmed]]:

@@ -83,10 +83,14 @@ def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
     """
     if spec.confirm.smallest_gain is not None:
         return spec.confirm.smallest_gain
-    objective = spec.search.objective
-    is_share = objectives.maximizes(objective) and not objectives.is_accuracy(objective) and -1 <= reference_loss <= 0
-    scale = 1 + reference_loss if is_share else abs(reference_loss)  # such as AUC: what is missing to 1
+    scale = 1 + reference_loss if is_share_of_missing(spec, reference_loss) else abs(reference_loss)
     return max(SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"] * scale, _TINY)
+
+
+def is_share_of_missing(spec: StudySpec, reference_loss: float) -> bool:
+    """Return whether the smallest gain is a share of what is missing to 1, as of AUC; see `smallest_gain`."""
+    objective = spec.search.objective
+    return objectives.maximizes(objective) and not objectives.is_accuracy(objective) and -1 <= reference_loss <= 0
 
 
 def share_of_smallest_gain(spec: StudySpec) -> float | None:

@@ -280,6 +280,45 @@ def judged(conclusion: Conclusion, seeds_needed: int | None = 12) -> Conclusion:
     )
 
 
+def by_metric(conclusion: Conclusion, metric: str = "val_auc") -> Conclusion:
+    """Return a conclusion whose verdicts go by a metric, in which each gain is a third of that in cross-entropy."""
+    smallest = SMALLEST_GAIN / 3
+
+    def of(gain: Gain | None) -> Judgement | None:
+        if gain is None:
+            return None
+        own = gain.cross_entropy
+        third = Interval(mean=own.mean / 3, low=own.low / 3, high=own.high / 3, level=own.level)
+        judgement = judgement_of(third, smallest_gain=smallest)
+        return judgement and replace(judgement, is_over_seeds_only=True)
+
+    results = {
+        result.finalist.index: replace(result, metric_over_baseline=of(result.gain)) for result in conclusion.results
+    }
+    rows = []
+    for row in conclusion.techniques:
+        result = None if row.result is None else results[row.result.finalist.index]
+        over, gain = (None, None) if result is None else (result.over_early_stopping, result.gain)
+        rows.append(replace(row, result=result, over_early_stopping=of(over), over_baseline=of(gain)))
+    winner, baseline = results[conclusion.winner.finalist.index], conclusion.baseline
+    over_baseline = winner.metric_over_baseline
+    return replace(
+        conclusion,
+        winner=winner,
+        baseline=None if baseline is None else results[baseline.finalist.index],
+        results=tuple(results.values()),
+        techniques=tuple(rows),
+        claims_gain=over_baseline is not None and over_baseline.verdict is Verdict.HELPS,
+        smallest_gain=smallest,
+        smallest_gain_share=0.07,
+        winner_over_early_stopping=of(winner.over_early_stopping),
+        winner_over_baseline=over_baseline,
+        metric=metric,
+        select_metric=metric,
+        is_share_of_missing=metric == "val_auc",
+    )
+
+
 def make_conclusion(gain: float = 0.0142, *, claims_gain: bool = True, looks: int = 1) -> Conclusion:
     both = {
         **NONE,

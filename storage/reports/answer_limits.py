@@ -6,6 +6,7 @@ from storage.queries import DatasetInfo
 from storage.reports import formats
 from storage.reports.conclusion import Conclusion
 from storage.reports.technique_verdicts import technique_verdicts
+from storage.reports.verdict_notes import over_seeds_note
 from studies.objectives import OURS
 from studies.recipes import RECIPES
 from studies.spec import StudySpec
@@ -42,9 +43,12 @@ def reservations(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
     """Give a sentence for each further limit that applies."""
     yield from _too_strong(spec, conclusion)
     yield from _without_verdict(conclusion)
+    if note := over_seeds_note(conclusion):
+        yield note
     if conclusion.still_improving:
         epochs = spec.training.max_epochs
-        yield "Most trainings were still improving in their last epoch: they may be too short to need regularization."
+        yield "Early stopping alone was mostly still improving in its last epoch: trainings may be too short."
+        yield "A training that is too short hardly needs regularization."
         yield f"To learn more, train longer: raise `training.max_epochs`, now {epochs}, in a new study."
     if conclusion.failed:
         failed = [formats.settings(finalist.params) for finalist, _ in conclusion.failed]

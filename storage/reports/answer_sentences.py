@@ -1,11 +1,13 @@
 """A confirmed answer in short sentences: what to use, what it gains, what is sure, what is not, what was fixed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 
 from storage.queries import DatasetInfo
-from storage.reports import formats, gain_words
+from storage.reports import formats
 from storage.reports.answer_limits import held_fixed, reservations
-from storage.reports.conclusion import Conclusion, FinalistResult
+from storage.reports.conclusion import Conclusion, FinalistResult, Gain
+from storage.reports.measure import Measure, per_example
 from storage.reports.technique_verdicts import (
     EARLY_STOPPING_ALONE,
     TechniqueVerdict,
@@ -45,7 +47,7 @@ def confirmed_sentences(
     )
 
 
-def verdicts_in_words(verdicts: Sequence[TechniqueVerdict], by_accuracy: bool) -> str:
+def verdicts_in_words(verdicts: Sequence[TechniqueVerdict], measure: Measure) -> str:
     """Return what is sure of several techniques: "each of L1 and dropout helps, and BatchNorm harms"."""
     parts = []
     for verdict in (Verdict.HELPS, Verdict.HARMS, Verdict.NO_DIFFERENCE):
@@ -54,7 +56,7 @@ def verdicts_in_words(verdicts: Sequence[TechniqueVerdict], by_accuracy: bool) -
             names = formats.listed([one.name for one in of_verdict])
             told = f"{'each of ' if len(of_verdict) > 1 else ''}{names} {verdict}"
             if verdict is Verdict.NO_DIFFERENCE:
-                told += f" ({gain_words.no_difference(of_verdict[0].smallest_gain, by_accuracy)})"
+                told += f" ({measure.no_difference(of_verdict[0].smallest_gain)})"
             parts.append(told)
     return ", and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
@@ -65,7 +67,10 @@ def _choice(conclusion: Conclusion) -> Iterator[str]:
     name = formats.settings(winner.finalist.params)
     judgement = winner_over_early_stopping(conclusion) or winner_over_baseline(conclusion)
     verdict = None if judgement is None else judgement.verdict
-    if verdict is Verdict.HARMS:
+    simpler = EARLY_STOPPING_ALONE if winner_over_early_stopping(conclusion) is not None else conclusion.over
+    if verdict is Verdict.NO_DIFFERENCE and not _is_winner(conclusion, _early_stopping(conclusion)):
+        use = f"Use {simpler}: {name} did best, but makes no difference"
+    elif verdict is Verdict.HARMS:
         use = f"The selection examples favour {name}"
     elif winner.finalist.is_baseline and conclusion.is_over_defaults:
         use = f"Keep the defaults, {name}"
@@ -76,12 +81,14 @@ def _choice(conclusion: Conclusion) -> Iterator[str]:
     if len(conclusion.results) < 2:
         yield "No other setting trained to the end."
         return
-    over = f"over {formats.count(conclusion.seeds, 'seed')} ({_what_a_seed_draws(conclusion)})"
+    most = "up to " if any(result.dropped is not None for result in conclusion.results) else ""
+    over = f"over {most}{formats.count(conclusion.seeds, 'seed')} ({_what_a_seed_draws(conclusion)})"
     if conclusion.winner_is_best:
-        yield f"It was the best of {len(conclusion.results):,} settings {over}."
+        raced = " that raced" if conclusion.is_race else ""
+        yield f"It was the best of {len(conclusion.results):,} settings{raced} {over}."
         return
     tied = sum(result.is_tied for result in conclusion.results)
-    yield f"It is the simplest of {max(2, tied):,} settings that did about equally well {over}."
+    yield f"It is the simplest of {tied:,} settings that did about equally well {over}."
 
 
 def _what_a_seed_draws(conclusion: Conclusion) -> str:
@@ -108,7 +115,7 @@ def _gains(conclusion: Conclusion) -> Iterator[str]:
     ]
     before: Judgement | None = None
     for judgement, over in known:
-        yield _gain(judgement, over, conclusion.by_accuracy, before)
+        yield _gain(judgement, over, conclusion.measure, before)
         before = judgement
     if conclusion.baseline is None:
         has_failed = any(finalist.is_baseline for finalist, _ in conclusion.failed)
@@ -119,22 +126,22 @@ def _gains(conclusion: Conclusion) -> Iterator[str]:
         yield f"What it gains over {conclusion.over} is not known, since {subject} {why}."
 
 
-def _gain(judgement: Judgement, over: str, by_accuracy: bool, before: Judgement | None) -> str:
+def _gain(judgement: Judgement, over: str, measure: Measure, before: Judgement | None) -> str:
     """Return a sentence; after one on another gain, it leaves out what that one said."""
     interval, verdict = judgement.gain, judgement.verdict
     if verdict is Verdict.HARMS:
         interval = Interval(mean=-interval.mean, low=-interval.high, high=-interval.low, level=interval.level)
     is_said = before is not None and formats.level(before.gain.level) == formats.level(interval.level)
-    level = "" if is_said else f", with {gain_words.confidence(interval)}"
-    measured = f" of {gain_words.figure(by_accuracy)}" if before is None else ""
+    level = "" if is_said else f", with {formats.level(interval.level)} confidence"
     if verdict is Verdict.NO_DIFFERENCE:
-        measure = gain_words.no_difference(judgement.smallest_gain, by_accuracy)
-        return f"Compared with {over}, it makes no difference: {measure}{measured}{level}."
-    unit = f" {gain_words.unit(by_accuracy)}{measured}" if before is None else ""
-    ends = f"{'probably ' if is_said else ''}between {gain_words.ends_of(interval, by_accuracy)}"
+        measured = f" {'of' if measure.unit else 'in'} {measure.figure}" if before is None else ""
+        least = measure.no_difference(judgement.smallest_gain)
+        return f"Compared with {over}, it makes no difference: {least}{measured}{level}."
+    unit = f" {measure.in_sentence}" if before is None else ""
+    ends = f"{'probably ' if is_said else ''}between {measure.ends_of(interval)}"
     if verdict is Verdict.NOT_SETTLED:
         return f"Its gain over {over} is not settled: {ends}{unit}{level}."
-    amount = f"{gain_words.mean_of(interval, by_accuracy)}{unit} ({ends}{level})"
+    amount = f"{measure.mean_of(interval)}{unit} ({ends}{level})"
     is_same = before is not None and before.verdict is verdict
     if verdict is Verdict.HELPS:
         return f"Over {over}, it gains {amount}." if is_same else f"It helps: over {over}, it gains {amount}."
@@ -147,7 +154,7 @@ def _settled(conclusion: Conclusion) -> Iterator[str]:
     found = [one for one in technique_verdicts(conclusion) if one.verdict not in (None, Verdict.NOT_SETTLED)]
     found = [one for one in found if not _is_told(conclusion, one)]
     for over in dict.fromkeys(one.over for one in found):
-        told = verdicts_in_words([one for one in found if one.over == over], conclusion.by_accuracy)
+        told = verdicts_in_words([one for one in found if one.over == over], conclusion.measure)
         yield f"Compared with {over}, {told}."
 
 
@@ -188,35 +195,55 @@ def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[st
 
 
 def _contradictions(conclusion: Conclusion) -> Iterator[str]:
-    """Say where test figures speak against the choice, or the figure beside the objective against the objective."""
-    winner, other = conclusion.winner, conclusion.figures[1]
-    beside = None if winner.gain is None else conclusion.beside(winner.gain)
-    if beside is not None and beside.high < 0:
-        worse = gain_words.mean_of(beside, not conclusion.by_accuracy)
-        unit = gain_words.unit(not conclusion.by_accuracy)
-        yield f"In test {other}, though, it is worse than {conclusion.over}, by {worse} {unit}."
+    """Say where test figures speak against the choice, or a figure beside the objective against the objective."""
+    yield from _worse_beside(conclusion)
     if conclusion.claims_gain or conclusion.baseline is None:
         return
     if conclusion.beating:
         best = best_beating(conclusion)
-        assert best.gain is not None
-        gain = gain_words.mean_of(conclusion.judged(best.gain), conclusion.by_accuracy)
+        gain = conclusion.gain_of(best)
+        assert gain is not None
         yield (
-            f"On the test examples, though, {formats.settings(best.finalist.params)} gains {gain} over "
-            f"{conclusion.over}."
+            f"On the test examples, though, {formats.settings(best.finalist.params)} gains "
+            f"{conclusion.measure.mean_of(gain)} over {conclusion.over}."
         )
         yield "The choice went by the selection examples alone."
         return
-    count = sum(result.gain is not None and conclusion.beside(result.gain).is_above(0) for result in conclusion.results)
-    if count:
-        gain_ = "gains" if count == 1 else "gain"
-        objective = conclusion.figures[0]
-        who = formats.count(count, "setting")
-        yield f"In test {other}, though, {who} {gain_} over {conclusion.over}; this study goes by {objective}."
+    for other, gain_in in _beside(conclusion):
+        gains = [gain_in(result.gain) for result in conclusion.results if result.gain is not None]
+        count = sum(gain.is_above(0) for gain in gains)
+        if count:
+            gain_ = "gains" if count == 1 else "gain"
+            objective = conclusion.measure.name
+            who = formats.count(count, "setting")
+            yield f"In test {other}, though, {who} {gain_} over {conclusion.over}; this study goes by {objective}."
+            return
+
+
+def _worse_beside(conclusion: Conclusion) -> Iterator[str]:
+    """Say in which figure beside the objective the winner is worse than the baseline."""
+    gain = conclusion.winner.gain
+    if gain is None:
+        return
+    worse = [(other, of(gain)) for other, of in _beside(conclusion) if of(gain).high < 0]
+    if not worse:
+        return
+    by = ""
+    if conclusion.metric is None:
+        measure = per_example(not conclusion.by_accuracy)
+        by = f", by {measure.mean_of(worse[0][1])} {measure.unit}"
+    others = formats.listed([other for other, _ in worse])
+    yield f"In test {others}, though, it is worse than {conclusion.over}{by}."
+
+
+def _beside(conclusion: Conclusion) -> list[tuple[str, Callable[[Gain], Interval]]]:
+    """Return the name of each figure that verdicts don't go by, and how to read it from a gain."""
+    if conclusion.metric is None:
+        return [(conclusion.figures[1], conclusion.beside)]
+    return [("cross-entropy", attrgetter("cross_entropy")), ("accuracy", attrgetter("accuracy"))]
 
 
 def best_beating(conclusion: Conclusion) -> FinalistResult:
     """Return which of those that beat the baseline gains most on the test examples."""
-    return max(
-        conclusion.beating, key=lambda result: 0.0 if result.gain is None else conclusion.judged(result.gain).mean
-    )
+    gains = [(gain.mean, result) for result in conclusion.beating if (gain := conclusion.gain_of(result)) is not None]
+    return max(gains, key=lambda one: one[0])[1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import stdev
 
 from storage.finalists import Finalist
+from storage.reports.measure import Measure, of_metric, per_example
 from studies.race import Drop
 from studies.settings import NamedSettings
 from studies.space import Regularization
@@ -47,6 +48,10 @@ class FinalistResult:
         is_tied: whether on the select rows it is the best, or within a standard error of it.
         select_cross_entropies, select_accuracies: of each seed, on the select rows.
         dropped: why a race gave it no more seeds; None if it has all of them.
+        select_objective: mean over seeds of the metric that the winner was chosen by, such that less is better; None
+            where that was cross-entropy or accuracy.
+        metric_over_baseline: the verdict on it over the baseline by the study's metric; None for the baseline itself,
+            and where verdicts go by cross-entropy or accuracy.
     """
 
     finalist: Finalist
@@ -63,6 +68,8 @@ class FinalistResult:
     select_cross_entropies: tuple[float, ...] = ()
     select_accuracies: tuple[float, ...] = ()
     dropped: Drop | None = None
+    select_objective: float | None = None
+    metric_over_baseline: Judgement | None = None
 
     @property
     def seeds(self) -> int:
@@ -75,7 +82,9 @@ class FinalistResult:
         return stdev(figures) if len(figures) > 1 else None
 
     def select_loss(self, by_accuracy: bool) -> float:
-        """What finalists are ranked by, the least first: select cross-entropy, or the part of wrong rows."""
+        """What finalists are ranked by, the least first: select cross-entropy, share of wrong rows, or the metric."""
+        if self.select_objective is not None:
+            return self.select_objective
         return 1 - self.select_accuracy if by_accuracy else self.select_cross_entropy
 
     @property
@@ -146,7 +155,8 @@ class Conclusion:
         select_rows, test_rows: how many rows each figure is over.
         looks: how often finalists were chosen and shown test rows; after the first they are no longer fresh.
         unfinished_looks: those of them that have begun and not ended: no figure is from them.
-        smallest_gain: the smallest gain that matters, in the objective's unit (nats per example, or share of examples).
+        smallest_gain: the smallest gain that matters, in the unit of the verdicts: nats per example, share of
+            examples, or the metric's own.
         smallest_gain_share: that as a share of the loss, or error rate, of early stopping alone, where the study file
             does not give it; else None.
         winner_over_early_stopping, winner_over_baseline: the verdicts on the winner; None for the reference itself.
@@ -157,6 +167,10 @@ class Conclusion:
             their last epoch, so that training longer would tell more.
         evaluations: entries in the ledger of test looks, those of unfinished looks too.
         by_accuracy: whether the study's objective is accuracy.
+        metric: the metric that verdicts and smallest gain go by, such as "val_auc", which has no figure for each
+            example; None where they go by cross-entropy or accuracy.
+        select_metric: the metric by which a race compared finalists on the select rows, likewise.
+        is_share_of_missing: whether `smallest_gain_share` is of what the metric's figure is short of 1.
     """
 
     winner: FinalistResult
@@ -181,6 +195,9 @@ class Conclusion:
     has_drawn_splits: bool = False
     still_improving: bool = False
     storage_option: tuple[str, ...] = ()
+    metric: str | None = None
+    select_metric: str | None = None
+    is_share_of_missing: bool = False
 
     @property
     def whole_looks(self) -> int:
@@ -221,8 +238,11 @@ class Conclusion:
 
     @property
     def ranked(self) -> list[FinalistResult]:
-        """The results by the study's objective on the select rows, the best first."""
-        return sorted(self.results, key=lambda result: result.select_loss(self.by_accuracy))
+        """The results by the study's objective on the select rows, the best first; those that a race dropped last.
+
+        Others' means are over seeds that the dropped ones don't have.
+        """
+        return sorted(self.results, key=lambda result: (-result.seeds, result.select_loss(self.by_accuracy)))
 
     @property
     def winner_is_best(self) -> bool:
@@ -236,22 +256,48 @@ class Conclusion:
         return tuple(
             result
             for result in self.results
-            if result.finalist.index != self.winner.finalist.index
-            and result.gain is not None
-            and self.judged(result.gain).is_above(0)
+            if result.finalist.index != self.winner.finalist.index and self._beats(result)
         )
 
+    def _beats(self, result: FinalistResult) -> bool:
+        """Return whether a finalist's gain over the baseline is beyond noise, in what verdicts go by."""
+        if self.metric is not None:
+            over = result.metric_over_baseline
+            return over is not None and over.verdict is Verdict.HELPS
+        return result.gain is not None and self.judged(result.gain).is_above(0)
+
+    def gain_of(self, result: FinalistResult) -> Interval | None:
+        """Return what a finalist gains over the baseline in what verdicts go by; None where that isn't known."""
+        if self.metric is not None:
+            return None if result.metric_over_baseline is None else result.metric_over_baseline.gain
+        return None if result.gain is None else self.judged(result.gain)
+
+    @property
+    def measure(self) -> Measure:
+        """How gains are told in what verdicts go by."""
+        return per_example(self.by_accuracy) if self.metric is None else of_metric(self.metric)
+
+    @property
+    def is_over_seeds_only(self) -> bool:
+        """Whether any verdict's interval leaves out the luck of the test examples."""
+        judgements = [self.winner_over_early_stopping, self.winner_over_baseline]
+        judgements += [one for row in self.techniques for one in (row.over_early_stopping, row.over_baseline)]
+        return any(one is not None and one.is_over_seeds_only for one in judgements)
+
     def judged(self, gain: Gain) -> Interval:
-        """Return a gain in the study's objective: claims, verdicts and orders go by it alone."""
+        """Return a gain in the study's objective, or cross-entropy where that is a metric.
+
+        Claims, verdicts and orders go by it alone, unless the study has a metric.
+        """
         return gain.accuracy if self.by_accuracy else gain.cross_entropy
 
     def beside(self, gain: Gain) -> Interval:
-        """Return a gain in the figure that the study does not go by."""
+        """Return a gain in the other figure that each example has."""
         return gain.cross_entropy if self.by_accuracy else gain.accuracy
 
     @property
     def figures(self) -> tuple[str, str]:
-        """The names of the objective and of the figure beside it."""
+        """The names of the figures that each example has, the one that the study goes by first."""
         return ("accuracy", "cross-entropy") if self.by_accuracy else ("cross-entropy", "accuracy")
 
     @property

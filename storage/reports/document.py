@@ -69,6 +69,7 @@ def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
         "looks": conclusion.looks,
         "unfinished_looks": conclusion.unfinished_looks,
         "test_evaluations": conclusion.evaluations,
+        "metric": conclusion.metric,
         "smallest_gain": conclusion.smallest_gain,
         "smallest_gain_share": conclusion.smallest_gain_share,
         "is_race": conclusion.is_race,
@@ -83,7 +84,7 @@ def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
 
 
 def _result(result: FinalistResult) -> dict[str, Any]:
-    gain, over = result.gain, result.over_early_stopping
+    gain, over, in_metric = result.gain, result.over_early_stopping, result.metric_over_baseline
     return {
         **_finalist(result.finalist),
         "select_cross_entropy": result.select_cross_entropy,
@@ -94,6 +95,7 @@ def _result(result: FinalistResult) -> dict[str, Any]:
         "test_accuracy": _interval(result.test_accuracy),
         "gain_in_cross_entropy": None if gain is None else _interval(gain.cross_entropy),
         "gain_in_accuracy": None if gain is None else _interval(gain.accuracy),
+        "gain_in_metric": None if in_metric is None else _interval(in_metric.gain),
         "gain_over_early_stopping_in_cross_entropy": None if over is None else _interval(over.cross_entropy),
         "gain_over_early_stopping_in_accuracy": None if over is None else _interval(over.accuracy),
         "best_epochs": list(result.best_epochs),
@@ -140,6 +142,7 @@ def _technique(row: TechniqueRow, verdict: TechniqueVerdict) -> dict[str, Any]:
         "seeds": verdict.seeds,
         "seeds_needed": verdict.seeds_needed,
         "needs_test_examples": verdict.needs_test_examples,
+        "is_over_seeds_only": verdict.is_over_seeds_only,
         "over_early_stopping": _judgement(row.over_early_stopping),
         "over_baseline": _judgement(row.over_baseline),
         **({} if row.tuning is None else tuning_json(row.tuning)),
@@ -156,6 +159,7 @@ def _judgement(judgement: Judgement | None) -> dict[str, Any] | None:
         "seeds": judgement.seeds,
         "seeds_needed": judgement.seeds_needed,
         "needs_test_examples": judgement.needs_test_examples,
+        "is_over_seeds_only": judgement.is_over_seeds_only,
     }
 
 

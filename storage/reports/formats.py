@@ -42,11 +42,6 @@ def accuracy_gain(interval: Interval) -> str:
     return signed(f"{100 * interval.mean:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]")
 
 
-def gain(interval: Interval, by_accuracy: bool) -> str:
-    """Return a difference in the study's objective, as one of the two above."""
-    return accuracy_gain(interval) if by_accuracy else cross_entropy_gain(interval)
-
-
 def signed(figures: str) -> str:
     """Return figures with a minus as long as their plus."""
     return figures.replace("-", "−")
@@ -63,11 +58,6 @@ def shared_risk(share: float) -> str:
         f"The gains in each column share their risk: with {level(share)} confidence, not one of the column's low ends "
         "is above the truth."
     )
-
-
-def own_risk(share: float) -> str:
-    """Say what the interval of each gain means by itself."""
-    return f"Each interval holds by itself with {level(share)} confidence."
 
 
 EARLY_STOPPING_BESIDE = (

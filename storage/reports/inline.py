@@ -5,6 +5,7 @@ from storage.reports import formats
 from storage.reports.answer import counts_line, dataset_line
 from storage.reports.conclusion import Conclusion
 from storage.reports.markup import Html, element
+from storage.reports.measure import Measure
 from storage.reports.summary import headline, sentences
 from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from storage.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
@@ -29,7 +30,7 @@ def as_inline_html(answer: Answer, conclusion: Conclusion | None) -> Html:
 
 
 def _techniques(conclusion: Conclusion) -> Html:
-    unit = "pp" if conclusion.by_accuracy else "nats"
+    unit = conclusion.measure.symbol or conclusion.measure.name
     over = [f"gain over {EARLY_STOPPING_ALONE} ({unit})"] if conclusion.has_early_stopping_alone else []
     header = ["technique", "verdict", *over, f"over {conclusion.over} ({unit})", "seeds", "configuration"]
     styles = [_TEXT, _TEXT, *[_NUMBER] * (len(over) + 2), _TEXT]
@@ -49,7 +50,7 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
     return [
         verdict.technique,
         _verdict(verdict),
-        *(_told(gain, conclusion.by_accuracy) for gain in (*gains, verdict.over_baseline)),
+        *(_told(gain, conclusion.measure) for gain in (*gains, verdict.over_baseline)),
         f"{verdict.seeds:,}" if verdict.seeds else "",
         "" if verdict.result is None else formats.settings(verdict.result.finalist.params),
     ]
@@ -63,5 +64,5 @@ def _verdict(verdict: TechniqueVerdict) -> Html:
     return element("div", told, element("div", needs, style=_MUTED) if needs else None)
 
 
-def _told(interval: Interval | None, by_accuracy: bool) -> Html:
-    return element("span", "" if interval is None else formats.gain(interval, by_accuracy))
+def _told(interval: Interval | None, measure: Measure) -> Html:
+    return element("span", "" if interval is None else measure.gain(interval))

@@ -69,7 +69,7 @@ def _of_confirmed(conclusion: Conclusion) -> str:
     if judgement is None or judgement.verdict is Verdict.HELPS:
         return name
     if judgement.verdict is Verdict.NO_DIFFERENCE:
-        return f"{name}: compared with {over}, it makes no difference"
+        return f"{over[0].upper()}{over[1:]}: compared with that, {name} makes no difference"
     if judgement.verdict is Verdict.HARMS:
         return f"{name}: compared with {over}, it harms"
     return f"{name}: its gain over {over} is not settled"

@@ -26,6 +26,7 @@ class TechniqueVerdict:
         seeds: on how many fresh seeds it was trained.
         seeds_needed: how many in all would probably settle it; None if it is settled, or if that isn't known.
         needs_test_examples: whether it is not settled and seeds alone would not settle it.
+        is_over_seeds_only: whether the interval leaves out the luck of the test examples, as of a metric.
     """
 
     technique: str
@@ -40,6 +41,7 @@ class TechniqueVerdict:
     seeds: int
     seeds_needed: int | None
     needs_test_examples: bool
+    is_over_seeds_only: bool = False
 
     @property
     def name(self) -> str:
@@ -79,13 +81,6 @@ def has_unknown_needs(judgement: Judgement, conclusion: Conclusion) -> bool:
     )
 
 
-def shares_risk(conclusion: Conclusion) -> bool:
-    """Return whether the intervals of all techniques hold together with the conclusion's confidence."""
-    judgements = [row.over_early_stopping or row.over_baseline for row in conclusion.techniques]
-    levels = [judgement.gain.level for judgement in judgements if judgement is not None]
-    return not levels or min(levels) > conclusion.level
-
-
 def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
     result = row.result
     own_over = None if result is None or result.over_early_stopping is None else result.over_early_stopping
@@ -112,12 +107,13 @@ def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
         seeds=0 if result is None else result.seeds,
         seeds_needed=judgement.seeds_needed if has_verdict and judgement is not None else None,
         needs_test_examples=bool(has_verdict and is_settling_known and judgement and judgement.needs_test_examples),
+        is_over_seeds_only=judgement is not None and judgement.is_over_seeds_only,
     )
 
 
 def _judged(conclusion: Conclusion, result: FinalistResult | None, gain: Interval | None) -> Judgement | None:
-    """Return what a gain alone says, where the conclusion has no judgement."""
-    if result is None or gain is None:
+    """Return what a gain alone says, where the conclusion has no judgement; nothing where verdicts go by a metric."""
+    if result is None or gain is None or conclusion.metric is not None:
         return None
     return Judgement(
         verdict=verdict_of(gain, conclusion.smallest_gain),

@@ -14,7 +14,6 @@ from storage.reports.answer import as_text as unconfirmed
 from storage.reports.answer import counts_line, dataset_line
 from storage.reports.conclusion import Conclusion, FinalistResult
 from storage.reports.content import ReportContent
-from storage.reports.gain_words import figure, short_unit
 from storage.reports.rungs import sentences as rung_sentences
 from storage.reports.sections.unfinished import grouped_reasons
 from storage.reports.strength_curves import objective, value
@@ -102,8 +101,7 @@ def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
     """Return the verdict on each technique and what it gains on the test rows, if there are any techniques."""
     if not conclusion.techniques:
         return []
-    measured = f"{figure(conclusion.by_accuracy)} ({short_unit(conclusion.by_accuracy)})"
-    table = _table(f"Each technique alone, on the test rows; gains in {measured}")
+    table = _table(f"Each technique alone, on the test rows; gains in {conclusion.measure.title}")
     has_early_stopping = conclusion.has_early_stopping_alone
     over = [EARLY_STOPPING_ALONE] if has_early_stopping else []
     most = _NARROW if width < _WIDEST else None
@@ -131,7 +129,7 @@ def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
 def _gain(conclusion: Conclusion, interval: Interval | None, width: int) -> str:
     if interval is None:
         return ""
-    told = formats.gain(interval, conclusion.by_accuracy)
+    told = conclusion.measure.gain(interval)
     return _tied(told) if width >= _ROOMY else told
 
 

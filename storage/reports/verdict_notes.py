@@ -1,8 +1,12 @@
 """What stands beside and below a table of verdicts, the same in every report."""
 
-from storage.reports import formats, gain_words
+from collections.abc import Sequence
+
+from storage.reports import formats
 from storage.reports.conclusion import Conclusion
-from storage.reports.technique_verdicts import TechniqueVerdict, shares_risk, technique_verdicts
+from storage.reports.measure import of_metric, per_example
+from storage.reports.technique_verdicts import TechniqueVerdict, technique_verdicts
+from studies.race import Drop
 from studies.verdicts import Verdict
 
 REFERENCES = (
@@ -27,11 +31,31 @@ def measure_in_words(conclusion: Conclusion) -> str:
     """Say how small "no difference" is; nothing if the study knows no smallest gain that matters."""
     if not conclusion.smallest_gain:
         return ""
-    measure = gain_words.no_difference(conclusion.smallest_gain, conclusion.by_accuracy)
-    share = conclusion.smallest_gain_share
-    of = "error rate" if conclusion.by_accuracy else "loss"
-    part = "" if share is None else f", {100 * share:.3g} % of the {of} with early stopping alone"
-    return f"No difference means {measure}{part}."
+    measure, share = conclusion.measure, conclusion.smallest_gain_share
+    part = "" if share is None else f", {100 * share:.3g} % of {_reference(conclusion)}"
+    in_metric = "" if conclusion.metric is None else f" {measure.in_sentence}"
+    return f"No difference means {measure.no_difference(conclusion.smallest_gain)}{in_metric}{part}."
+
+
+def _reference(conclusion: Conclusion) -> str:
+    """Return of what the smallest gain is a share, in words."""
+    reference = "with early stopping alone" if conclusion.has_early_stopping_alone else f"with {conclusion.over}"
+    if conclusion.metric is None:
+        return f"the {'error rate' if conclusion.by_accuracy else 'loss'} {reference}"
+    if conclusion.is_share_of_missing:
+        return f"what is missing to 1 {reference}"
+    return f"the {conclusion.measure.figure} {reference}"
+
+
+def over_seeds_note(conclusion: Conclusion) -> str:
+    """Say what the intervals of a metric leave out; nothing where each example has a figure."""
+    if not conclusion.is_over_seeds_only:
+        return ""
+    luck = "seeds and splits" if conclusion.has_drawn_splits else "seeds"
+    return (
+        f"The metric {conclusion.measure.name} has no figure for each example, so its intervals cover the luck of "
+        f"{luck}, and other test examples could give another answer."
+    )
 
 
 def verdicts_note(conclusion: Conclusion) -> str:
@@ -44,12 +68,27 @@ def verdicts_note(conclusion: Conclusion) -> str:
     parts.append(measure_in_words(conclusion))
     if any(one.verdict is Verdict.NOT_SETTLED for one in found):
         parts.append(NOT_SETTLED)
-    parts.append(
-        formats.shared_risk(conclusion.level) if shares_risk(conclusion) else formats.own_risk(conclusion.level)
-    )
+    parts += _levels(conclusion, found)
+    parts.append(over_seeds_note(conclusion))
     if conclusion.not_tuned:
         parts.append(formats.NOT_TUNED)
     return " ".join(filter(None, parts))
+
+
+def _levels(conclusion: Conclusion, found: Sequence[TechniqueVerdict]) -> list[str]:
+    """Say which confidence the intervals have."""
+    known = [one for one in found if one.gain is not None]
+    alike = {one.gain.level for one in known if one.gain and one.verdict is Verdict.NO_DIFFERENCE}
+    shared = {one.gain.level for one in known if one.gain and one.verdict is not Verdict.NO_DIFFERENCE}
+    told = []
+    if shared:
+        told.append(
+            f"Intervals have {formats.level(max(shared))} confidence each, so that with "
+            f"{formats.level(conclusion.level)} confidence no low end in a column is above the truth."
+        )
+    if alike:
+        told.append(f"The verdict of no difference rests on an interval with {formats.level(max(alike))} confidence.")
+    return told
 
 
 def dropped_in_words(conclusion: Conclusion) -> list[str]:
@@ -59,10 +98,17 @@ def dropped_in_words(conclusion: Conclusion) -> list[str]:
     for result in conclusion.results:
         drop = result.dropped
         if drop is not None:
-            behind = formats.gain(drop.behind, conclusion.by_accuracy)
             than = names.get(drop.than, "another finalist")
             told.append(
                 f"Dropped after {formats.count(drop.seeds, 'seed')}: {names[result.finalist.index]} ({drop.reason}; "
-                f"on the selection examples its loss is {behind} above that of {than})."
+                f"on the selection examples {_behind(conclusion, drop, than)})."
             )
     return told
+
+
+def _behind(conclusion: Conclusion, drop: Drop, than: str) -> str:
+    """Say by how much a finalist was behind another one in what the race went by."""
+    if conclusion.select_metric is None:
+        return f"its loss is {per_example(conclusion.by_accuracy).gain(drop.behind)} above that of {than}"
+    measure = of_metric(conclusion.select_metric)
+    return f"its {measure.name} is worse than that of {than}, by {measure.gain(drop.behind)}"

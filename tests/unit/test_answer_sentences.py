@@ -11,13 +11,14 @@ import report_contents as made
 from report_contents import confirmed, l1, many, trial
 
 from storage.queries import Answer
-from storage.reports import document, model_card, note, page, summary
+from storage.reports import document, formats, model_card, note, page, summary
 from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.content import ReportContent
 from storage.reports.inline import as_inline_html
 from storage.reports.technique_verdicts import technique_verdicts
 from storage.reports.text import answer_as_text, as_text
 from studies.race import Drop
+from studies.statistics import Interval
 from studies.tuning import tunings
 from studies.verdicts import Judgement, Verdict
 
@@ -252,7 +253,7 @@ def test_a_patience_that_was_too_short_is_named() -> None:
 
 def test_a_training_that_was_too_short_names_the_setting_to_raise() -> None:
     said = " ".join(said_of(CASES["still improving"]))
-    assert "they may be too short to need regularization" in said
+    assert "Early stopping alone was mostly still improving in its last epoch: trainings may be too short." in said
     assert "raise `training.max_epochs`, now 12" in said
     assert "too short" not in " ".join(said_of(made.make_conclusion()))
 
@@ -260,7 +261,7 @@ def test_a_training_that_was_too_short_names_the_setting_to_raise() -> None:
 def test_a_race_and_drawn_splits_are_said_where_they_matter() -> None:
     conclusion = CASES["a race"]
     content = replace(made.rich(), conclusion=conclusion)
-    assert "over 5 seeds (random starts and splits of the data)" in " ".join(said_of(conclusion))
+    assert "over up to 5 seeds (random starts and splits of the data)" in " ".join(said_of(conclusion))
     told = "Dropped after 3 seeds: BatchNorm after activation (clearly harms; on the selection examples its loss is"
     for shown in (as_text(content, 300), page.as_html(content)):
         assert told in " ".join(shown.split())
@@ -394,3 +395,29 @@ def test_judgements_are_of_tuned_techniques_alone() -> None:
     judged = {row.technique: row.judgement for row in conclusion_of(content).techniques}
     assert isinstance(judged["L1"], Judgement)
     assert all(judged[name] is None for name, tuning in found.items() if not tuning.is_tuned and tuning.is_asked)
+
+
+def test_a_mixture_that_makes_no_difference_is_not_recommended() -> None:
+    conclusion = made.make_conclusion()
+    alike = Judgement(
+        verdict=Verdict.NO_DIFFERENCE,
+        gain=Interval(mean=0.001, low=-0.002, high=0.003, level=0.9),
+        smallest_gain=0.004,
+        seeds=5,
+    )
+    conclusion = replace(conclusion, winner_over_early_stopping=alike, winner_over_baseline=alike)
+    name = formats.settings(conclusion.winner.finalist.params)
+    assert said_of(conclusion)[0] == f"Use early stopping alone: {name} did best, but makes no difference."
+    assert summary.headline(made.rich().answer, conclusion).startswith("Early stopping alone: compared with that, ")
+
+
+def test_those_that_a_race_dropped_are_listed_last_and_are_not_the_best() -> None:
+    conclusion = CASES["a race"]
+    best = min(conclusion.results, key=lambda one: one.select_loss(conclusion.by_accuracy))
+    lucky = [
+        replace(one, select_cross_entropy=best.select_cross_entropy / 2) if one.dropped else one
+        for one in conclusion.results
+    ]
+    conclusion = replace(conclusion, results=tuple(lucky))
+    assert conclusion.ranked[-1].dropped is not None
+    assert conclusion.ranked[0].dropped is None

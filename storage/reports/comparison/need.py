@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from storage.reports import formats, gain_words
+from storage.reports import formats
 from storage.reports.comparison.value import ComparedStudy, Comparison
 from storage.reports.technique_verdicts import TechniqueVerdict
 from studies.statistics import Interval, difference
@@ -47,9 +47,11 @@ def change(comparison: Comparison, technique: str | None = None) -> Change | Non
     """Return what more rows change in the gain of a technique alone, or if not given of regularization as a whole.
 
     Compared are the study with the fewest rows and the one with the most. None where that isn't known, or where the
-    studies differ in more than their rows.
+    studies differ in more than their rows, or their verdicts go by different figures.
     """
     if comparison.obstacles or not differ_in_size(comparison) or not comparison.are_of_regularization:
+        return None
+    if not comparison.is_judged_alike:
         return None
     first, last = comparison.studies[0], comparison.studies[-1]
     fewest, most = _regularized(comparison, first), _regularized(comparison, last)
@@ -92,6 +94,8 @@ def sentence(comparison: Comparison) -> str | None:
     if comparison.obstacles:
         keys = formats.listed([one.key for one in comparison.obstacles])
         return f"{question} These studies can't tell, since they differ in more than their rows: in {keys}."
+    if not comparison.is_judged_alike:
+        return f"{question} These studies can't tell, since their verdicts go by different figures."
     found = change(comparison)
     if found is None:
         missing = [study.name for study in (first, last) if study.regularized is None]
@@ -111,7 +115,7 @@ def sentence(comparison: Comparison) -> str | None:
         "gains less": "so yes",
         "gains more": "so no",
         "makes no difference": "which makes no difference "
-        f"({gain_words.no_difference(found.smallest_gain, comparison.is_by_accuracy)}), so no",
+        f"({comparison.measure.no_difference(found.smallest_gain)}), so no",
         "not settled": "so this is not settled",
     }
     told = f"{told}: {answers[found.verdict]}."
@@ -129,7 +133,7 @@ def _ends(comparison: Comparison) -> list[str]:
         verdict = verdict_of(gain, smallest)
         told = f"whether it helps is {verdict}" if verdict is Verdict.NOT_SETTLED else f"it {verdict}"
         if verdict is Verdict.NO_DIFFERENCE:
-            told += f" ({gain_words.no_difference(smallest, comparison.is_by_accuracy)})"
+            told += f" ({comparison.measure.no_difference(smallest)})"
         parts.append((f"with {study.train_rows:,} rows", told))
     (few, with_few), (many, with_many) = parts
     if with_few == with_many:
@@ -149,6 +153,8 @@ def _steps(comparison: Comparison) -> list[str]:
 
 def _shares(comparison: Comparison) -> list[str]:
     """Say the gain as a share of what there was to gain: with more rows there is less of that, too."""
+    if not comparison.measure.unit:  # a metric's own zero need not be the best that there is
+        return []
     shares = []
     for study in (comparison.studies[0], comparison.studies[-1]):
         gain, conclusion = _regularized(comparison, study), study.conclusion
@@ -165,8 +171,7 @@ def _shares(comparison: Comparison) -> list[str]:
 
 def _regularized(comparison: Comparison, study: ComparedStudy) -> Interval | None:
     """Return what regularization as a whole gains over none in a study."""
-    gain = None if study.regularized is None else study.regularized.gain
-    return None if gain is None else comparison.interval_of(gain)
+    return comparison.gain_of(study)
 
 
 def _over_one_reference(
@@ -183,6 +188,8 @@ def _over_one_reference(
 def _unit(comparison: Comparison) -> tuple[str, int, int]:
     if comparison.is_by_accuracy:
         return "percentage points of test accuracy", 100, 2
+    if not comparison.measure.unit:
+        return comparison.measure.in_sentence, 1, 5
     return "nats of test cross-entropy per row", 1, 5
 
 

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from storage.queries import Answer, TrialRecord
 from storage.reports import formats
-from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
+from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from storage.reports.content import has_techniques
 from storage.reports.figures.history import best_so_far
+from storage.reports.measure import Measure, of_metric, per_example
 from storage.reports.technique_verdicts import TechniqueVerdict, technique_verdicts
 from studies.settings import settings_of
 from studies.space import Regularization
@@ -173,9 +174,28 @@ class Comparison:
         """Whether larger is better in what all trials were ranked by."""
         return self.have_one_objective and self.studies[0].search.maximizes
 
-    def interval_of(self, gain: Gain) -> Interval:
-        """Return a gain in the figure that the studies are about."""
-        return gain.accuracy if self.is_by_accuracy else gain.cross_entropy
+    @property
+    def is_judged_alike(self) -> bool:
+        """Whether the verdicts of all studies go by one metric, or those of none by any."""
+        return len({study.conclusion.metric for study in self.studies if study.conclusion is not None}) < 2
+
+    @property
+    def measure(self) -> Measure:
+        """How gains are told in what the studies are about; a metric only if all verdicts go by it."""
+        metrics = {study.conclusion.metric for study in self.studies if study.conclusion is not None}
+        metric = metrics.pop() if self.have_one_objective and len(metrics) == 1 else None
+        return per_example(self.is_by_accuracy) if metric is None else of_metric(metric)
+
+    def gain_of(self, study: ComparedStudy) -> Interval | None:
+        """Return what regularization as a whole gains over none in a study, in what the studies are about."""
+        result, conclusion = study.regularized, study.conclusion
+        if result is None or conclusion is None:
+            return None
+        if conclusion.metric is not None and self.measure == conclusion.measure:
+            return conclusion.gain_of(result)
+        if result.gain is None:
+            return None
+        return result.gain.accuracy if self.is_by_accuracy else result.gain.cross_entropy
 
     def __str__(self) -> str:
         """Return it for a person."""

@@ -1,10 +1,11 @@
 """What a comparison says in words and cells, the same in text and on a page."""
 
-from storage.reports import formats, gain_words
+from storage.reports import formats
 from storage.reports.comparison import need, searches
 from storage.reports.comparison.value import STRENGTHS, ComparedStudy, Comparison, Difference
+from storage.reports.measure import CROSS_ENTROPY
 from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts, winner_over_baseline
-from storage.reports.verdict_notes import NOT_SETTLED, REFERENCES
+from storage.reports.verdict_notes import NOT_SETTLED, REFERENCES, over_seeds_note
 from studies.statistics import Interval
 from studies.verdicts import Verdict
 
@@ -52,7 +53,7 @@ def notices(comparison: Comparison) -> list[str]:
         said.append(f"These studies are comparable: what decides their results is the same {rest}.")
     looks = [study.name for study in comparison.studies if study.conclusion and study.conclusion.whole_looks > 1]
     if looks:
-        said.append(f"The test rows were looked at more than once in {', '.join(looks)}: figures somewhat too good.")
+        said.append(f"The test rows were looked at more than once in {', '.join(looks)}: intervals are wider there.")
     return said
 
 
@@ -134,7 +135,7 @@ def techniques(comparison: Comparison) -> list[list[str]]:
 
 def gain_unit(comparison: Comparison) -> str:
     """Return in what the techniques' gains are."""
-    return "test accuracy (pp)" if comparison.is_by_accuracy else "test cross-entropy (nats per row)"
+    return comparison.measure.titled("pp" if comparison.is_by_accuracy else "nats per row")
 
 
 def strengths_note(comparison: Comparison) -> str:
@@ -236,7 +237,7 @@ def techniques_note(comparison: Comparison) -> str:
     if any(one.over == EARLY_STOPPING_ALONE for one in found):
         parts.append(REFERENCES)
     measures = {
-        study.name: gain_words.no_difference(study.conclusion.smallest_gain, study.conclusion.by_accuracy)
+        study.name: study.conclusion.measure.no_difference(study.conclusion.smallest_gain)
         for study in comparison.studies
         if study.conclusion is not None and study.conclusion.smallest_gain
     }
@@ -246,6 +247,7 @@ def techniques_note(comparison: Comparison) -> str:
         parts.append(f"No difference means {said}.")
     if any(one.verdict is Verdict.NOT_SETTLED for one in found):
         parts.append(NOT_SETTLED)
+    parts += dict.fromkeys(filter(None, map(over_seeds_note, conclusions)))
     return " ".join(parts)
 
 
@@ -258,15 +260,17 @@ def _technique_verdict(comparison: Comparison, study: ComparedStudy, technique: 
         return "not tried"
     if verdict.verdict is None or verdict.gain is None:
         return verdict.reason
-    gain = formats.gain(verdict.gain, study.conclusion.by_accuracy)
-    unit = " pp" if study.conclusion.by_accuracy and not comparison.is_by_accuracy else ""
+    measure = study.conclusion.measure
+    gain = measure.gain(verdict.gain)
+    is_other = measure not in (comparison.measure, CROSS_ENTROPY)
+    unit = f" {measure.symbol or f'in {measure.name}'}" if is_other else ""
     is_usual = verdict.over == EARLY_STOPPING_ALONE or technique == "early stopping"
     return f"{verdict.verdict}\n{gain}{unit}{'' if is_usual else f' over {verdict.over}'}"
 
 
 def told(comparison: Comparison, interval: Interval) -> str:
     """Return a gain in the unit of the techniques' table."""
-    return formats.accuracy_gain(interval) if comparison.is_by_accuracy else formats.cross_entropy_gain(interval)
+    return comparison.measure.gain(interval)
 
 
 def _in_two_lines(mean_and_interval: str) -> str:

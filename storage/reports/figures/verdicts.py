@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from storage.reports import formats, gain_words
+from storage.reports import formats
 from storage.reports.conclusion import Conclusion
 from storage.reports.figures.figure import (
     BAD,
@@ -20,7 +20,9 @@ from storage.reports.figures.figure import (
     rounded,
     text,
 )
+from storage.reports.measure import Measure
 from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
+from storage.reports.verdict_notes import over_seeds_note
 from studies.statistics import Interval
 from studies.verdicts import Verdict
 
@@ -61,8 +63,8 @@ def verdicts(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     rows = [one for one in technique_verdicts(conclusion) if one.verdict is not None and one.gain is not None]
     if not rows:
         return None
-    by_accuracy = conclusion.by_accuracy
-    scale = 100 if by_accuracy else 1
+    measure = conclusion.measure
+    scale = measure.scale
     intervals = [_scaled(row.gain, scale) for row in rows if row.gain is not None]
     least = scale * conclusion.smallest_gain
     low, high = _range(rows, intervals, least)
@@ -70,16 +72,16 @@ def verdicts(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     annotations: list[dict[str, Any]] = []
     top = 0.0
     for row, interval in zip(rows, intervals, strict=True):
-        words = _words(row, rows, by_accuracy)
+        words = _words(row, rows, measure)
         annotations += [
             _annotation(top + i * _LINE, line, INK if i == 0 else MUTED, 13 if i == 0 else 11.5)
             for i, line in enumerate(words)
         ]
         height = _LINE * len(words)
         middle = top + height + _BAR / 2 if shape.is_above else top + height / 2
-        data.append(_bar(row, interval, middle, (low, high), by_accuracy))
+        data.append(_bar(row, interval, middle, (low, high), measure))
         top += height + (_BAR if shape.is_above else 0) + _SPACE
-    title = f"gain in {gain_words.figure(by_accuracy)} ({gain_words.unit(by_accuracy)})"
+    title = text(f"gain in {measure.titled(measure.unit)}", 80)
     return Figure(
         id=shape.id,
         says=f"The verdict on each technique, and what it gains over {rows[0].over}, with its interval: {_said(rows)}.",
@@ -118,16 +120,16 @@ def _range(
     return rounded(low - margin), rounded(high + margin)
 
 
-def _words(row: TechniqueVerdict, rows: Sequence[TechniqueVerdict], by_accuracy: bool) -> list[str]:
+def _words(row: TechniqueVerdict, rows: Sequence[TechniqueVerdict], measure: Measure) -> list[str]:
     """Return a row's lines: technique and verdict, and the figures."""
     assert row.gain is not None
-    told = formats.gain(row.gain, by_accuracy)
+    told = measure.gain(row.gain)
     over = "" if row.over == rows[0].over else f" over {row.over}"
     return [f"<b>{text(row.technique, 40)}</b>: {row.verdict}", text(f"{told}{over}")]
 
 
 def _bar(
-    row: TechniqueVerdict, interval: Interval, y: float, shown: tuple[float, float], by_accuracy: bool
+    row: TechniqueVerdict, interval: Interval, y: float, shown: tuple[float, float], measure: Measure
 ) -> dict[str, Any]:
     """Return an interval; of one that lies beyond the axis only an arrow at the edge is seen."""
     assert row.verdict is not None
@@ -154,8 +156,7 @@ def _bar(
         },
         "marker": {"size": 11, "color": colour, "symbol": symbol, "line": {"color": colour, "width": 2}},
         "cliponaxis": False,
-        "hovertemplate": f"{text(row.technique, 40)}: {row.verdict}<br>"
-        f"{text(formats.gain(row.gain, by_accuracy))}<extra></extra>",
+        "hovertemplate": f"{text(row.technique, 40)}: {row.verdict}<br>{text(measure.gain(row.gain))}<extra></extra>",
     }
 
 
@@ -211,9 +212,10 @@ def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict], *, is_cut
         f"{formats.count(conclusion.test_rows, 'test example')}."
     )
     if conclusion.smallest_gain:
-        measure = gain_words.no_difference(conclusion.smallest_gain, conclusion.by_accuracy)
+        measure = conclusion.measure.no_difference(conclusion.smallest_gain)
         told += f" An interval within the shaded region makes no difference ({measure})."
     told += " One that reaches from below 0 to above it, and out of the region, is not settled."
+    told = " ".join(filter(None, [told, over_seeds_note(conclusion)]))
     return f"{told} What reaches the left edge goes on beyond it." if is_cut else told
 
 

@@ -53,6 +53,16 @@ def _confirmed(conclusion: Conclusion) -> list[Html]:
     level = f"{formats.level(conclusion.level)} interval"
     tiles = []
     whose = "" if conclusion.claims_gain else "chosen finalist: "
+    in_metric = conclusion.gain_of(winner)
+    if conclusion.metric is not None and in_metric is not None:
+        low, high = formats.signed(f"{in_metric.low:+.5f}"), formats.signed(f"{in_metric.high:+.5f}")
+        tiles.append(
+            _tile(
+                f"{whose}gain in {conclusion.measure.name}",
+                formats.signed(f"{in_metric.mean:+.5f}"),
+                f"{formats.level(in_metric.level)} interval {low} to {high}; luck of seeds alone",
+            )
+        )
     if winner.gain is not None:
         gain = winner.gain.cross_entropy
         low, high = formats.signed(f"{gain.low:+.5f}"), formats.signed(f"{gain.high:+.5f}")

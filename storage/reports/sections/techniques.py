@@ -4,12 +4,10 @@ from storage.reports import formats
 from storage.reports.conclusion import Conclusion
 from storage.reports.content import ReportContent
 from storage.reports.figures.verdicts import NARROW, WIDE, verdicts
-from storage.reports.gain_words import short_unit
 from storage.reports.markup import Html, element, join, table
 from storage.reports.sections.section import Section, drawn, measured
 from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from storage.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
-from studies.statistics import Interval
 from studies.verdicts import Verdict
 
 _KINDS = {Verdict.HELPS: "badge good", Verdict.HARMS: "badge bad"}
@@ -20,7 +18,7 @@ def section(content: ReportContent) -> Section | None:
     conclusion = content.conclusion
     if conclusion is None or not conclusion.techniques:
         return None
-    unit = f"{conclusion.figures[0]}, {'pp' if conclusion.by_accuracy else short_unit(False)}"
+    unit = ", ".join(filter(None, [conclusion.measure.name, conclusion.measure.symbol]))
     over = [f"gain over {EARLY_STOPPING_ALONE} ({unit})"] if conclusion.has_early_stopping_alone else []
     header = ["technique", "verdict", *over, f"gain over {conclusion.over} ({unit})", "seeds", "configuration"]
     rows = [_row(conclusion, verdict) for verdict in technique_verdicts(conclusion)]
@@ -46,10 +44,7 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
     name, result = element("strong", verdict.technique), verdict.result
     if result is None:
         return [name, _badge(verdict), None, None, None, None]
-
-    def told(interval: Interval) -> str:
-        return formats.gain(interval, conclusion.by_accuracy)
-
+    told = conclusion.measure.gain
     return [
         name,
         _badge(verdict),
