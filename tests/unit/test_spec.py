@@ -128,6 +128,8 @@ def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
         ("model.hidden=[0]", "model.hidden.0"),
         ("confirm.seeds=1", "confirm.seeds"),
         ("confirm.split=other", "confirm.split: .*'drawn'"),
+        ("confirm.method=some", "confirm.method: .*'race'"),
+        *((f"confirm.smallest_gain={wrong}", "confirm.smallest_gain") for wrong in ("-0.1", "0", "nan", "inf", "much")),
     ],
 )
 def test_bad_values_are_refused_with_the_key_and_what_is_allowed(setting: str, message: str) -> None:
@@ -215,7 +217,7 @@ def test_a_stored_study_keeps_what_the_user_does_not_give(smoke: StudySpec) -> N
             training={"trainer": "keras"},
             search={"sampler": "tpe", "sampler_options": {"n_startup_trials": 4}, "pruner": "hyperband", "rules": 1},
             model={"batch_norm_momentum": 0.99},
-            confirm={"seeds": 3, "split": "fixed"},
+            confirm={"seeds": 3, "split": "fixed", "method": "all", "smallest_gain": 0.02},
             budget={"trials": 50},
         ).to_json()
     )
@@ -233,6 +235,7 @@ def test_a_key_that_a_stored_study_lacks_has_the_value_that_it_was_begun_by() ->
     assert (old.model.batch_norm_momentum, old.search.rules) == (0.99, 1)
     assert (StudySpec().model.batch_norm_momentum, StudySpec().search.rules) == ("derived", 2)
     assert (old.confirm.split, StudySpec().confirm.split) == ("fixed", "drawn")
+    assert (old.confirm.method, StudySpec().confirm.method) == ("all", "race")
     assert StudySpec.from_json('{"spec_version": 1, "confirm": null}').confirm.split == "fixed"
     assert StudySpec.from_json(old.to_json()) == old
     assert old.changed(study={"name": "other"}).search.rules == 1
@@ -277,6 +280,8 @@ def test_what_decides_results_changes_the_fingerprint(section: str, key: str, va
         ("search", "pruner", "none"),
         ("search", "recipes", ["course"]),
         ("confirm", "split", "fixed"),
+        ("confirm", "method", "all"),
+        ("confirm", "smallest_gain", 0.01),
         ("budget", "trials", 99),
         ("budget", "timeout", "1h"),
     ],
