@@ -11,10 +11,7 @@ from storage.reports.measure import Measure, per_example
 from storage.reports.technique_verdicts import (
     EARLY_STOPPING_ALONE,
     TechniqueVerdict,
-    has_unknown_needs,
     technique_verdicts,
-    winner_over_baseline,
-    winner_over_early_stopping,
 )
 from studies.commands import to_go_on
 from studies.spec import StudySpec
@@ -65,9 +62,9 @@ def _choice(conclusion: Conclusion) -> Iterator[str]:
     """Say what to use, and why it was chosen."""
     winner = conclusion.winner
     name = formats.settings(winner.finalist.params)
-    judgement = winner_over_early_stopping(conclusion) or winner_over_baseline(conclusion)
+    judgement = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
     verdict = None if judgement is None else judgement.verdict
-    simpler = EARLY_STOPPING_ALONE if winner_over_early_stopping(conclusion) is not None else conclusion.over
+    simpler = EARLY_STOPPING_ALONE if conclusion.winner_over_early_stopping is not None else conclusion.over
     if verdict is Verdict.NO_DIFFERENCE and not _is_winner(conclusion, _early_stopping(conclusion)):
         use = f"Use {simpler}: {name} did best, but makes no difference"
     elif verdict is Verdict.HARMS:
@@ -105,7 +102,7 @@ def _is_winner(conclusion: Conclusion, result: FinalistResult | None) -> bool:
 
 def _gains(conclusion: Conclusion) -> Iterator[str]:
     """Say what the winner gains over early stopping alone and over no regularization, as far as that is known."""
-    over_stopping, over_none = winner_over_early_stopping(conclusion), winner_over_baseline(conclusion)
+    over_stopping, over_none = conclusion.winner_over_early_stopping, conclusion.winner_over_baseline
     if _is_winner(conclusion, _early_stopping(conclusion)):
         over_stopping = None
     known = [
@@ -179,8 +176,8 @@ def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[st
     verdicts = _open(conclusion)
     needed = {one.seeds_needed for one in verdicts}
     scarce = [one.name for one in verdicts if one.needs_test_examples]
-    own = winner_over_early_stopping(conclusion) or winner_over_baseline(conclusion)
-    if own is not None and own.verdict is Verdict.NOT_SETTLED and not has_unknown_needs(own, conclusion):
+    own = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
+    if own is not None and own.verdict is Verdict.NOT_SETTLED:
         needed.add(own.seeds_needed)
         if own.needs_test_examples and not any(_is_winner(conclusion, one.result) for one in verdicts):
             scarce.append("what the chosen setting gains")

@@ -9,8 +9,6 @@ from storage.reports.conclusion import Conclusion
 from storage.reports.technique_verdicts import (
     EARLY_STOPPING_ALONE,
     technique_verdicts,
-    winner_over_baseline,
-    winner_over_early_stopping,
 )
 from studies.settings import settings_of
 from studies.verdicts import Verdict
@@ -62,7 +60,7 @@ def _of_confirmed(conclusion: Conclusion) -> str:
         helps = any(one.verdict is Verdict.HELPS for one in technique_verdicts(conclusion))
         what = "setting" if conclusion.is_over_defaults else "technique"
         return chosen if helps else f"{chosen}: no {what} is shown to help"
-    over_early_stopping, over_baseline = winner_over_early_stopping(conclusion), winner_over_baseline(conclusion)
+    over_early_stopping, over_baseline = conclusion.winner_over_early_stopping, conclusion.winner_over_baseline
     judgement, over = (
         (over_baseline, conclusion.over) if over_early_stopping is None else (over_early_stopping, EARLY_STOPPING_ALONE)
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
 from studies.space import Regularization
 from studies.statistics import Interval
-from studies.verdicts import Judgement, Verdict, verdict_of
+from studies.verdicts import Verdict
 
 EARLY_STOPPING_ALONE = "early stopping alone"
 
@@ -50,49 +50,14 @@ class TechniqueVerdict:
 
 
 def technique_verdicts(conclusion: Conclusion) -> tuple[TechniqueVerdict, ...]:
-    """Return the verdict on each technique, in the order of the conclusion's rows.
-
-    A conclusion without judgements is judged by its gains.
-    """
+    """Return the verdict on each technique, in the order of the conclusion's rows."""
     return tuple(_of_row(conclusion, row) for row in conclusion.techniques)
-
-
-def winner_over_early_stopping(conclusion: Conclusion) -> Judgement | None:
-    """Return the verdict on the winner over early stopping alone; None if that isn't known, or is the winner."""
-    gain = conclusion.winner.over_early_stopping
-    interval = None if gain is None else conclusion.judged(gain)
-    return conclusion.winner_over_early_stopping or _judged(conclusion, conclusion.winner, interval)
-
-
-def winner_over_baseline(conclusion: Conclusion) -> Judgement | None:
-    """Return the verdict on the winner over no regularization; None if that isn't known, or is the winner."""
-    gain = conclusion.winner.gain
-    interval = None if gain is None else conclusion.judged(gain)
-    return conclusion.winner_over_baseline or _judged(conclusion, conclusion.winner, interval)
-
-
-def has_unknown_needs(judgement: Judgement, conclusion: Conclusion) -> bool:
-    """Return whether nobody has worked out what would settle a verdict."""
-    return judgement not in (
-        conclusion.winner_over_early_stopping,
-        conclusion.winner_over_baseline,
-        *(row.over_early_stopping for row in conclusion.techniques),
-        *(row.over_baseline for row in conclusion.techniques),
-    )
 
 
 def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
     result = row.result
-    own_over = None if result is None or result.over_early_stopping is None else result.over_early_stopping
-    own_gain = None if result is None else result.gain
-    over_early_stopping = row.over_early_stopping or _judged(
-        conclusion, result, None if own_over is None else conclusion.judged(own_over)
-    )
-    over_baseline = row.over_baseline or _judged(
-        conclusion, result, None if own_gain is None else conclusion.judged(own_gain)
-    )
+    over_early_stopping, over_baseline = row.over_early_stopping, row.over_baseline
     judgement = over_early_stopping or over_baseline
-    is_settling_known = judgement is not None and not has_unknown_needs(judgement, conclusion)
     has_verdict = result is not None and row.is_judged and judgement is not None
     return TechniqueVerdict(
         technique=row.technique,
@@ -106,20 +71,8 @@ def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
         smallest_gain=conclusion.smallest_gain if judgement is None else judgement.smallest_gain,
         seeds=0 if result is None else result.seeds,
         seeds_needed=judgement.seeds_needed if has_verdict and judgement is not None else None,
-        needs_test_examples=bool(has_verdict and is_settling_known and judgement and judgement.needs_test_examples),
+        needs_test_examples=bool(has_verdict and judgement and judgement.needs_test_examples),
         is_over_seeds_only=judgement is not None and judgement.is_over_seeds_only,
-    )
-
-
-def _judged(conclusion: Conclusion, result: FinalistResult | None, gain: Interval | None) -> Judgement | None:
-    """Return what a gain alone says, where the conclusion has no judgement; nothing where verdicts go by a metric."""
-    if result is None or gain is None or conclusion.metric is not None:
-        return None
-    return Judgement(
-        verdict=verdict_of(gain, conclusion.smallest_gain),
-        gain=gain,
-        smallest_gain=conclusion.smallest_gain,
-        seeds=result.seeds,
     )
 
 

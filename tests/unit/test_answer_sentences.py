@@ -33,19 +33,6 @@ def result_of(conclusion: Conclusion, technique: str) -> FinalistResult:
     return result
 
 
-def without_judgements(conclusion: Conclusion) -> Conclusion:
-    """As of a confirmation of an older version."""
-    rows = tuple(replace(row, over_early_stopping=None, over_baseline=None) for row in conclusion.techniques)
-    return replace(
-        conclusion,
-        techniques=rows,
-        winner_over_early_stopping=None,
-        winner_over_baseline=None,
-        smallest_gain=0.0,
-        smallest_gain_share=None,
-    )
-
-
 def cases() -> Iterator[tuple[str, Conclusion]]:
     usual = made.make_conclusion()
     nothing = made.make_conclusion(0.0011, claims_gain=False, looks=2)
@@ -58,7 +45,6 @@ def cases() -> Iterator[tuple[str, Conclusion]]:
     yield "by accuracy", made.judged(replace(usual, by_accuracy=True))
     yield "too few test examples", made.judged(made.make_conclusion(0.005), None)
     yield "still improving", replace(usual, still_improving=True)
-    yield "an old confirmation", without_judgements(usual)
     yield "not tuned", conclusion_of(confirmed(many()))
     yield "a race", raced(usual)
 
@@ -365,16 +351,6 @@ def test_a_technique_that_was_not_tuned_has_no_verdict_for_a_program() -> None:
     (row,) = (one for one in found["techniques"] if one["technique"] == "L2")
     assert (row["verdict"], row["no_verdict"]) == (None, "not tuned: no trial")
     assert row["seeds_needed"] is None
-
-
-def test_an_old_confirmation_needs_nothing_that_nobody_worked_out() -> None:
-    said = " ".join(said_of(CASES["an old confirmation"]))
-    assert "too few" not in said
-    assert "would probably" not in said
-    assert "each of L1, L2 and dropout helps, and BatchNorm harms" in said
-    rows = document.as_json(replace(made.rich(), conclusion=CASES["an old confirmation"]))["confirmation"]["techniques"]
-    assert {row["technique"]: row["verdict"] for row in rows}["BatchNorm"] == "harms"
-    assert not any(row["needs_test_examples"] for row in rows)
 
 
 def test_not_settled_is_never_said_to_do_nothing() -> None:

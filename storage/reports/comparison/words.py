@@ -4,7 +4,7 @@ from storage.reports import formats
 from storage.reports.comparison import need, searches
 from storage.reports.comparison.value import STRENGTHS, ComparedStudy, Comparison, Difference
 from storage.reports.measure import CROSS_ENTROPY
-from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts, winner_over_baseline
+from storage.reports.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
 from storage.reports.verdict_notes import NOT_SETTLED, REFERENCES, over_seeds_note
 from studies.statistics import Interval
 from studies.verdicts import Verdict
@@ -179,7 +179,7 @@ def _winner(study: ComparedStudy) -> str:
     name = formats.settings(study.conclusion.winner.finalist.params)
     if study.conclusion.claims_gain or study.conclusion.winner is study.conclusion.baseline:
         return name
-    judgement = winner_over_baseline(study.conclusion)
+    judgement = study.conclusion.winner_over_baseline
     if judgement is None:
         return f"{name} (its gain is not known)"
     settled = judgement.verdict is not Verdict.NOT_SETTLED
