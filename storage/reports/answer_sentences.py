@@ -82,7 +82,7 @@ def _choice(conclusion: Conclusion) -> Iterator[str]:
     over = f"over {most}{formats.count(conclusion.seeds, 'seed')} ({_what_a_seed_draws(conclusion)})"
     if conclusion.winner_is_best:
         raced = " that raced" if conclusion.is_race else ""
-        yield f"It was the best of {len(conclusion.results):,} settings{raced} {over}."
+        yield f"On the selection examples it was the best of {len(conclusion.results):,} settings{raced} {over}."
         return
     tied = sum(result.is_tied for result in conclusion.results)
     yield f"It is the simplest of {tied:,} settings that did about equally well {over}."
@@ -174,21 +174,25 @@ def _not_settled(conclusion: Conclusion) -> Iterator[str]:
 def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[str]) -> Iterator[str]:
     """Say how many seeds would probably settle what is open, with the command, or that seeds alone would not."""
     verdicts = _open(conclusion)
-    needed = {one.seeds_needed for one in verdicts}
+    needs = {one.name: one.seeds_needed for one in verdicts}
     scarce = [one.name for one in verdicts if one.needs_test_examples]
     own = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
-    if own is not None and own.verdict is Verdict.NOT_SETTLED:
-        needed.add(own.seeds_needed)
-        if own.needs_test_examples and not any(_is_winner(conclusion, one.result) for one in verdicts):
+    is_listed = any(_is_winner(conclusion, one.result) for one in verdicts)
+    if own is not None and own.verdict is Verdict.NOT_SETTLED and not is_listed:
+        needs["what the chosen setting gains"] = own.seeds_needed
+        if own.needs_test_examples:
             scarce.append("what the chosen setting gains")
-    seeds = sorted(number for number in needed if number is not None)
-    if seeds:
-        command = to_go_on(spec, "confirm", "--seeds", str(seeds[-1]), *storage)
-        about = f"About {seeds[-1]:,}" if seeds[0] == seeds[-1] else f"Between {seeds[0]:,} and {seeds[-1]:,}"
-        yield f"{about} seeds in all would probably settle the rest: run `{command}`."
     if scarce:
         examples = f"{conclusion.test_rows:,} test examples"
         yield f"The {examples} are too few to settle {formats.listed(scarce)}, with any number of seeds."
+    by_seeds: dict[int, list[str]] = {}
+    for name, seeds in needs.items():
+        if seeds is not None:
+            by_seeds.setdefault(seeds, []).append(name)
+    if by_seeds:
+        told = [f"{formats.listed(names)} ({seeds:,} in all)" for seeds, names in sorted(by_seeds.items())]
+        command = to_go_on(spec, "confirm", "--seeds", str(max(by_seeds)), *storage)
+        yield f"More seeds would probably settle {formats.listed(told)}: run `{command}`."
 
 
 def _contradictions(conclusion: Conclusion) -> Iterator[str]:

@@ -101,7 +101,7 @@ def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
     """Return the verdict on each technique and what it gains on the test rows, if there are any techniques."""
     if not conclusion.techniques:
         return []
-    table = _table(f"Each technique alone, on the test rows; gains in {conclusion.measure.title}")
+    table = _table(f"Each technique, on the test examples; gains in {conclusion.measure.title}, more is better")
     has_early_stopping = conclusion.has_early_stopping_alone
     over = [EARLY_STOPPING_ALONE] if has_early_stopping else []
     most = _NARROW if width < _WIDEST else None

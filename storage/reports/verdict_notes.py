@@ -83,8 +83,9 @@ def _levels(conclusion: Conclusion, found: Sequence[TechniqueVerdict]) -> list[s
     told = []
     if shared:
         told.append(
-            f"Intervals have {formats.level(max(shared))} confidence each, so that with "
-            f"{formats.level(conclusion.level)} confidence no low end in a column is above the truth."
+            f"Each interval holds the true gain with {formats.level(max(shared))} confidence. The level is that high "
+            "since several settings are compared: all low ends of a column are right with "
+            f"{formats.level(conclusion.level)} confidence."
         )
     if alike:
         told.append(f"The verdict of no difference rests on an interval with {formats.level(max(alike))} confidence.")

@@ -154,10 +154,14 @@ def with_gain(conclusion: Conclusion, row: TechniqueRow, half: float) -> Techniq
 @pytest.mark.parametrize(
     ("needed", "told"),
     [
-        ((12, 12), "About 12 seeds in all would probably settle the rest: run `regsearch confirm mnist --seeds 12`."),
+        (
+            (12, 12),
+            "More seeds would probably settle L1 and dropout (12 in all): run `regsearch confirm mnist --seeds 12`.",
+        ),
         (
             (12, 40),
-            "Between 12 and 40 seeds in all would probably settle the rest: run `regsearch confirm mnist --seeds 40`.",
+            "More seeds would probably settle L1 (12 in all) and dropout (40 in all): run "
+            "`regsearch confirm mnist --seeds 40`.",
         ),
         ((None, None), "The 10,000 test examples are too few to settle L1 and dropout, with any number of seeds."),
     ],

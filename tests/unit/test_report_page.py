@@ -589,7 +589,7 @@ def test_only_the_best_on_the_select_rows_is_said_to_be_that(is_best: bool) -> N
     beaten = replace(conclusion, results=tuple(replace(result, gain=made.gain_of(0.01)) for result in results))
     for one in (conclusion, not_judged, beaten):
         said = summary.paragraph(content.answer, one)
-        assert ("It was the best of" in said) == is_best
+        assert ("it was the best of" in said) == is_best
         assert ("It is the simplest of 3 settings that did about equally well" in said) == (not is_best)
     html = page.as_html(replace(content, conclusion=conclusion))
     assert ("best on select</span>" in html) == is_best
@@ -622,7 +622,7 @@ def test_every_report_says_which_confidence_its_intervals_have(name: str, read: 
             levels[kind].add(f"{100 * row.judgement.gain.level:.3g} % confidence")
     told = " ".join(read[name].text.split())
     for level in levels["shared"]:
-        assert f"Intervals have {level} each" in told
+        assert f"Each interval holds the true gain with {level}" in told
     for level in levels["alike"]:
         assert f"no difference rests on an interval with {level}" in told
     assert any(levels.values())
