@@ -22,6 +22,7 @@ from search.events import (
     TrialRemark,
     WorkerLost,
 )
+from search.forecast import Forecast
 from search.patience import POLL_SECONDS, Patience
 from search.progress import FinishedTrial, Progress
 from search.training.setup import TrainerSetup
@@ -91,7 +92,7 @@ class Coordinator:
         files: what its trials keep on disk.
         progress: what the user sees.
         timeout_seconds: after which no further trial is begun; None: never.
-        heard_epoch: told the seconds of each epoch.
+        forecast: says how long the run will take; None: nothing does.
         clock: seconds on a clock that never goes back.
         sleep: lets so many of its seconds go by.
     """
@@ -106,7 +107,7 @@ class Coordinator:
     files: TrialFiles
     progress: Progress
     timeout_seconds: float | None = None
-    heard_epoch: Callable[[float], None] = lambda seconds: None
+    forecast: Forecast | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -150,6 +151,8 @@ class Coordinator:
             self.progress.begin(self.what, standing.finished, standing.total, standing.best)
             self.progress.techniques_changed(self._techniques)
             left = standing.total - standing.finished
+            if self.forecast is not None and self.forecast.trials is None:
+                self.forecast.trials = left
             self._waiting.extend(self._patiently(self.store.unfinished))
             self._tidy()
             # TensorFlow needn't start for nothing
@@ -291,7 +294,8 @@ class Coordinator:
                 "(another processor or other library versions?); the first ones are kept"
             )
         self.progress.epoch_finished(self._known(task), metrics)
-        self.heard_epoch(metrics.seconds)
+        if self.forecast is not None:
+            self.forecast.add_epoch(metrics.seconds)
         self._look_round()
         return not self._stop_requested
 

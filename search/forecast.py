@@ -23,16 +23,16 @@ class Forecast:
     Attributes:
         spec: the study.
         workers: how many trainings run at once.
-        trials: how many trials are left of the search.
         confirms: whether a confirmation follows.
         message: prints a line.
+        trials: how many trials are left of the search; None before it has begun.
     """
 
     spec: StudySpec
     workers: int
-    trials: int
     confirms: bool
     message: Callable[[str], None]
+    trials: int | None = None
     _seconds: list[float] = field(default_factory=list)
     _expected: float | None = None
 
@@ -54,7 +54,7 @@ class Forecast:
     @property
     def epochs(self) -> float:
         """About how many epochs are trained."""
-        return self.spec.training.max_epochs * (SHARE_OF_EPOCHS * self.trials + self.trainings)
+        return self.spec.training.max_epochs * (SHARE_OF_EPOCHS * (self.trials or 0) + self.trainings)
 
     def add_epoch(self, seconds: float) -> None:
         """Take the seconds of an epoch; once there are enough of them, say how long all will take."""

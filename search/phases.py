@@ -90,7 +90,12 @@ class Phases:
     def _run(self) -> StopReason:
         name, reason = self.spec.study.name, StopReason.TOTAL
         if self.searches:
-            self._forecast = self._forecast_run()
+            self._forecast = Forecast(
+                spec=self.spec,
+                workers=self.workers,
+                confirms=self.confirms and self.spec.confirm.seeds > 0,
+                message=self.progress.note,
+            )
             reason = self._coordinate(f"study {name}", self.store, Purpose.SEARCH)
         is_over = reason in (StopReason.TOTAL, StopReason.EXHAUSTED) and not self.is_stopping
         if is_over and self.confirms and self.spec.confirm.seeds:
@@ -101,16 +106,6 @@ class Phases:
         if not self.is_stopping and self._is_shown():  # its counts are others now
             self._patiently(show_answer, self.database, self.store)
         return StopReason.STOPPED if self.is_stopping else reason
-
-    def _forecast_run(self) -> Forecast:
-        standing = self._patiently(self.store.standing)
-        return Forecast(
-            spec=self.spec,
-            workers=self.workers,
-            trials=standing.total - standing.finished,
-            confirms=self.confirms and self.spec.confirm.seeds > 0,
-            message=self.progress.note,
-        )
 
     def _confirm(self) -> StopReason:
         study = self._patiently(get_study, self.database, self.spec.study.name)
@@ -159,7 +154,7 @@ class Phases:
             files=TrialFiles.of(Path(self.setup.files), purpose),
             progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
             timeout_seconds=left,
-            heard_epoch=self._forecast.add_epoch if self._forecast is not None else lambda seconds: None,
+            forecast=self._forecast,
         )
         self._coordinators.append(coordinator)
         if self.is_stopping:  # asked for a moment ago
