@@ -1,40 +1,32 @@
 """Reads a confirmation and draws the study's conclusion from the per-row figures that it kept."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from sqlalchemy import func, select
 
 from storage.confirmation import read_finalists
 from storage.confirmation_damage import STATES, check_confirmation
 from storage.database import Database
 from storage.finalist_figures import Confirmed, Training, read_trainings
-from storage.finalists import STOPPING_ALONE, Finalist
+from storage.finalist_judge import LEVEL, FinalistJudge
+from storage.finalists import Finalist
 from storage.location import as_option
 from storage.queries import StudyRecord, TrialRecord, list_trials
-from storage.race_rounds import Round, read_rounds, select_loss
+from storage.race_rounds import Round, read_rounds
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
 from storage.reports.status import ConfirmationProgress
 from storage.tables import ConfirmationRow, LookRow
 from studies import objectives
 from studies.settings import NamedSettings
-from studies.space import LABELS, Regularization
+from studies.space import LABELS
 from studies.spec import StudySpec
-from studies.statistics import choose_winner, choose_winner_by_seeds, crossed_interval, gain, shared_level
 from studies.tuning import Tuning, tunings
 from studies.verdicts import (
-    Judgement,
     Verdict,
-    is_share_of_missing,
-    judge,
-    judge_means,
     share_of_smallest_gain,
-    smallest_gain,
 )
-
-LEVEL = 0.95
 
 
 def read_conclusion(
@@ -124,139 +116,58 @@ def _conclude(
     confirmed = [one for one in confirmed if len(one.trainings) > 1]
     if not confirmed:
         return None
-    seeds = max(len(one.trainings) for one in confirmed)
-    by_accuracy, look = spec.search.by_accuracy, max(training.look for training in trainings)
-    compared = max(len({training.finalist for training in trainings}) - 1, 1)  # those that failed raced, too
-    level, next_level = shared_level(compared, look), shared_level(compared, look + 1)
-    baseline = next((one for one in confirmed if one.finalist.is_baseline), None)
-    stopping = min(
-        (one for one in confirmed if STOPPING_ALONE in one.finalist.roles),
-        key=lambda one: (-len(one.trainings), one.select_loss(spec.search.objective)),
-        default=None,
-    )
-    winner, tied = _winner([one for one in confirmed if len(one.trainings) == seeds], spec)
+    look = max(training.look for training in trainings)
+    raced = len({training.finalist for training in trainings})
+    judge = FinalistJudge(spec=spec, confirmed=confirmed, raced=raced, look=look)
     drops = {drop.index: drop for ended in rounds for drop in ended.drops}
-    results = {
-        one.finalist.index: FinalistResult(
-            finalist=one.finalist,
-            select_cross_entropy=one.mean("select_cross_entropy"),
-            select_accuracy=one.mean("select_accuracy"),
-            train_cross_entropy=one.mean("train_cross_entropy"),
-            test_cross_entropy=crossed_interval(one.test_losses, LEVEL),
-            test_accuracy=crossed_interval(1 - one.test_errors, LEVEL),
-            gain=_gain(one, baseline, level),
-            over_early_stopping=None if one is baseline else _gain(one, stopping, level),
-            best_epochs=tuple(training.figures["best_epoch"] for training in one.trainings),
-            epochs=tuple(training.figures["epochs"] for training in one.trainings),
-            is_tied=one in tied,
-            select_cross_entropies=tuple(map(float, one.select_losses.mean(axis=1))),
-            select_accuracies=tuple(map(float, 1 - one.select_errors.mean(axis=1))),
-            dropped=drops.get(one.finalist.index) if len(one.trainings) < seeds else None,
-        )
-        for one in confirmed
-    }
-    reference = stopping or baseline
-    has_metric = _is_judged_by_metric(spec) and all(one.has_objectives for one in confirmed)
-    by_metric = _is_ranked_by_metric(spec, confirmed)
-    least, is_of_missing = None, False
-    if reference is not None:
-        losses = reference.objectives if has_metric else reference.judged(by_accuracy)
-        least = smallest_gain(spec, float(losses.mean()))
-        is_of_missing = has_metric and is_share_of_missing(spec, float(losses.mean()))
-    by_index = {one.finalist.index: one for one in confirmed}
-
-    def judged(index: int, other: Confirmed | None) -> Judgement | None:
-        one = by_index[index]
-        if least is None or other is None or other is one or not one.has_seeds_of(other):
-            return None
-        if has_metric:
-            return judge_means(other.objectives_on_seeds_of(one) - one.objectives_on_seeds_of(other), least, level)
-        ours, theirs = (pair[by_accuracy] for pair in (one.on_seeds_of(other), other.on_seeds_of(one)))
-        return judge(theirs - ours, least, level, next_level)
-
-    if has_metric:
-        results = {
-            index: replace(result, metric_over_baseline=judged(index, baseline)) for index, result in results.items()
-        }
-    if by_metric and spec.confirm.split == "drawn":  # else the winner was chosen by the rows' own figures
-        results = {
-            index: replace(result, select_objective=by_index[index].select_loss(spec.search.objective))
-            for index, result in results.items()
-        }
-    won = results[winner.finalist.index]
-    over_baseline = judged(won.finalist.index, baseline)
+    results = {one.finalist.index: judge.result(one, drops) for one in confirmed}
+    winner, baseline, by_accuracy = judge.winner[0], judge.baseline, spec.search.by_accuracy
+    won, over_baseline = results[winner.finalist.index], judge.judgement(winner, baseline)
+    metric = objectives.metric_of(spec.search.objective)
     return Conclusion(
         winner=won,
         baseline=None if baseline is None else results[baseline.finalist.index],
         results=tuple(results.values()),
         failed=tuple((finalist, failed[finalist.index]) for finalist in finalists if finalist.index in failed),
-        techniques=tuple(
-            row
-            if row.result is None
-            else replace(
-                row,
-                over_early_stopping=judged(row.result.finalist.index, stopping),
-                over_baseline=judged(row.result.finalist.index, baseline),
-            )
-            for row in _techniques(tuple(results.values()), by_accuracy)
-        ),
+        techniques=_judged_techniques(judge, results),
         claims_gain=(over_baseline is not None and over_baseline.verdict is Verdict.HELPS)
-        if has_metric
+        if judge.has_metric
         else won.gain is not None and _of(won.gain, by_accuracy).is_above(0),
         level=1 - (1 - LEVEL) / look,
-        seeds=seeds,
+        seeds=judge.seeds,
         select_rows=confirmed[0].select_losses.shape[1],
         test_rows=confirmed[0].test_losses.shape[1],
         looks=look,
         evaluations=sum(training.began_looking for training in trainings),
         by_accuracy=by_accuracy,
-        smallest_gain=least or 0.0,
+        smallest_gain=judge.smallest_gain or 0.0,
         smallest_gain_share=share_of_smallest_gain(spec),
-        winner_over_early_stopping=judged(won.finalist.index, stopping),
+        winner_over_early_stopping=judge.judgement(winner, judge.stopping),
         winner_over_baseline=over_baseline,
         is_race=spec.confirm.method == "race",
         has_drawn_splits=spec.confirm.split == "drawn",
-        still_improving=stopping is not None and stopping.is_still_improving,
-        metric=objectives.metric_of(spec.search.objective) if has_metric else None,
-        select_metric=objectives.metric_of(spec.search.objective) if by_metric else None,
-        is_share_of_missing=is_of_missing,
+        still_improving=judge.stopping is not None and judge.stopping.is_still_improving,
+        metric=metric if judge.has_metric else None,
+        select_metric=metric if judge.ranks_by_metric else None,
+        is_share_of_missing=judge.is_share_of_missing,
     )
 
 
-def _is_judged_by_metric(spec: StudySpec) -> bool:
-    """Return whether verdicts go by a metric that has no figure for each row; a loss has one, the cross-entropy."""
-    objective = spec.search.objective
-    is_loss = objectives.metric_of(objective).removeprefix("val_") == "loss"
-    return objective not in objectives.OURS and not spec.search.by_accuracy and not is_loss
+def _judged_techniques(judge: FinalistJudge, results: Mapping[int, FinalistResult]) -> tuple[TechniqueRow, ...]:
+    """Return a row for each technique with the verdicts on it."""
+    by_index = {one.finalist.index: one for one in judge.confirmed}
 
+    def judged(row: TechniqueRow) -> TechniqueRow:
+        if row.result is None:
+            return row
+        one = by_index[row.result.finalist.index]
+        return replace(
+            row,
+            over_early_stopping=judge.judgement(one, judge.stopping),
+            over_baseline=judge.judgement(one, judge.baseline),
+        )
 
-def _is_ranked_by_metric(spec: StudySpec, confirmed: Iterable[Confirmed]) -> bool:
-    """Return whether a race compares by a metric on the select rows, as `select_loss` does; a loss is one, too."""
-    if spec.search.objective in objectives.OURS or spec.search.by_accuracy:
-        return False
-    return all(training.figures["objective"] is not None for one in confirmed for training in one.trainings)
-
-
-def _winner(running: Sequence[Confirmed], spec: StudySpec) -> tuple[Confirmed, list[Confirmed]]:
-    """Return the simplest of those that are the best on the select rows or tied with it, and those."""
-    complexities = _complexities([one.finalist for one in running])
-    if spec.confirm.split == "drawn":  # the rows of each seed are others
-        objective = spec.search.objective
-        losses = [[select_loss(training.figures, objective) for training in one.trainings] for one in running]
-        chosen = choose_winner_by_seeds(np.array(losses), complexities)
-    else:
-        by_accuracy = spec.search.by_accuracy
-        rows = np.array([one.select_errors if by_accuracy else one.select_losses for one in running])
-        chosen = choose_winner(rows, complexities)
-    return running[chosen.index], [running[index] for index in chosen.tied]
-
-
-def _gain(one: Confirmed, other: Confirmed | None, level: float) -> Gain | None:
-    """Return what one gains over another on the seeds that both have; None over itself or nothing."""
-    if other is None or other is one or not one.has_seeds_of(other):
-        return None
-    (losses, errors), (their_losses, their_errors) = one.on_seeds_of(other), other.on_seeds_of(one)
-    return Gain(cross_entropy=gain(losses, their_losses, level), accuracy=gain(errors, their_errors, level))
+    return tuple(map(judged, _techniques(tuple(results.values()), judge.spec.search.by_accuracy)))
 
 
 def _with_tunings(conclusion: Conclusion, found: Iterable[Tuning]) -> Conclusion:
@@ -275,19 +186,6 @@ def _with_ledger(conclusion: Conclusion, trainings: Sequence[Training]) -> Concl
         unfinished_looks=len(begun),
         evaluations=sum(training.began_looking for training in trainings),
     )
-
-
-def _complexities(finalists: Sequence[Finalist]) -> list[int]:
-    """Return how much each needs: its techniques, or of a HyperModel's own settings, how many aren't its defaults."""
-    defaults = next((finalist.settings for finalist in finalists if finalist.is_baseline), None)
-    return [
-        settings.complexity
-        if isinstance(settings, Regularization)
-        else settings.distance(defaults)
-        if isinstance(defaults, NamedSettings)
-        else 0
-        for settings in (finalist.settings for finalist in finalists)
-    ]
 
 
 def _techniques(results: Sequence[FinalistResult], by_accuracy: bool) -> tuple[TechniqueRow, ...]:
