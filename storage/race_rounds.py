@@ -185,15 +185,14 @@ def in_words(ended: Round | None, finalists: Sequence[Finalist], following: Sequ
     remaining = len({finalist for finalist, _ in following})
     if ended is None:
         return [f"a finalist failed: {remaining} that were dropped behind it are back in"] if following else []
+    if ended.is_over:
+        is_early = ended.seeds < ended.most_seeds
+        return [f"after {ended.seeds} seeds it is clear what the best gains: the race ends"] if is_early else []
     lines = [
         f"after {drop.seeds} seeds finalist {drop.index} gets no more: {drop.reason} ({finalists[drop.index].settings})"
         for drop in ended.drops
     ]
-    if ended.is_over and ended.seeds < ended.most_seeds:
-        lines.append(f"after {ended.seeds} seeds no other finalist can still win: the race ends")
-    elif not ended.is_over:
-        lines.append(f"after {ended.seeds} seeds {remaining} finalists go on")
-    return lines
+    return [*lines, f"after {ended.seeds} seeds {remaining} finalists go on"]
 
 
 def _contenders(rows: Iterable[Any], finalists: Sequence[Finalist], seeds: int, spec: StudySpec) -> list[Contender]:

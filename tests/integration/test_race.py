@@ -247,7 +247,9 @@ def test_if_the_best_fails_those_that_were_dropped_behind_it_are_back(
     assert conclusion.winner.finalist.index != best
 
 
-def test_another_number_of_seeds_lets_a_race_go_on_that_was_over_early(search: Search, storage: str) -> None:
+def test_another_number_of_seeds_lets_a_race_go_on_that_was_over_early(
+    search: Search, storage: str, progress: RecordingProgress
+) -> None:
     """The same number again changes nothing, so that a command can be repeated."""
     settings = [*SETTINGS, "confirm.seeds=20", "confirm.smallest_gain=1e-6"]
     conclusion = search(settings=settings, trials=12, engine=of_rows()).confirmation
@@ -255,6 +257,8 @@ def test_another_number_of_seeds_lets_a_race_go_on_that_was_over_early(search: S
     first = confirmation(storage)
     reached = first["rounds"][-1]["seeds"]
     assert (first["rounds"][-1]["is_over"], reached < 15) == (1, True), "else this tests nothing"
+    of_last_round = [note for note in progress.notes if note.startswith(f"after {reached} seeds")]
+    assert of_last_round == [f"after {reached} seeds it is clear what the best gains: the race ends"]
     race(storage, seeds=15)
     second = confirmation(storage)
     assert max(map(len, seeds_of(second).values())) > reached
