@@ -31,7 +31,7 @@ drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large st
 mutants: $(INSTALLED)      ## remove one guard at a time, and see that a test notices; some minutes
 	$(BIN)/python tests/mutants.py
 
-honesty: $(INSTALLED)      ## studies whose truth is known: how often a claim is wrong; six minutes, then a table
+honesty: $(INSTALLED)      ## studies whose truth is known: how often a claim is wrong; ten minutes, then a table
 	$(BIN)/python tests/honesty.py
 
 lint: $(INSTALLED)         ## style, imports and types

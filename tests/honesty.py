@@ -1,6 +1,6 @@
 """Whether a study's claims are as honest as they say: whole studies, trained, whose truth is known.
 
-python tests/honesty.py                       # 40 studies of each kind, six minutes; exit code 1: a bound is broken
+python tests/honesty.py                       # 40 studies of each kind, ten minutes; exit code 1: a bound is broken
 python tests/honesty.py --studies 5
 python tests/honesty.py --first 2000          # other studies
 
