@@ -119,7 +119,7 @@ class Phases:
         look = self._patiently(confirmation.plan, finalists, seeds, unsettled)
         standing = self._patiently(confirmation.standing)
         if standing.finished == standing.total and conclusion is not None and conclusion.seeds < seeds:
-            self.progress.message(
+            self.progress.note(
                 f"nothing is left to train: the race of up to {seeds} seeds was over after {conclusion.seeds}. Another "
                 "number of seeds lets it go on"
             )

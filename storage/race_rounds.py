@@ -25,6 +25,12 @@ from studies.verdicts import smallest_gain
 _rounds: Any = RoundRow.__table__
 _table: Any = ConfirmationRow.__table__
 
+_DECIDING = tuple(
+    _table.c[name]
+    for name in ("finalist", "seed", "look", "state", "select_cross_entropy", "select_accuracy", "objective")
+)
+"""What a decision needs of a training; the figures of its rows may be megabytes."""
+
 Training = tuple[int, int]
 """A finalist and a fresh seed, both counted from 0."""
 
@@ -135,7 +141,7 @@ def end_round(
         finalists: of the study, by index.
         seeds: on how many a finalist is trained at most.
     """
-    trainings = connection.execute(select(_table).where(_table.c.study_uuid == study_uuid)).all()
+    trainings = connection.execute(select(*_DECIDING).where(_table.c.study_uuid == study_uuid)).all()
     failed = {row.finalist for row in trainings if row.state == "failed"}
     left = [row for row in trainings if row.finalist not in failed]
     if any(row.state in ("waiting", "running") for row in left):

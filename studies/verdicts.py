@@ -31,7 +31,6 @@ tests procedure and the power approach, 1987). A claim of a gain shares its risk
 _MOST_SEEDS = 100
 """If so many seeds would not settle a verdict, more test examples are needed."""
 
-
 _TINY = 1e-12
 
 

@@ -184,7 +184,7 @@ def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[st
             scarce.append("what the chosen setting gains")
     if scarce:
         examples = f"{conclusion.test_rows:,} test examples"
-        yield f"The {examples} are too few to settle {formats.listed(scarce)}, with any number of seeds."
+        yield f"The {examples} are probably too few to settle {formats.listed(scarce)}, with any number of seeds."
     by_seeds: dict[int, list[str]] = {}
     for name, seeds in needs.items():
         if seeds is not None:

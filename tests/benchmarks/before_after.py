@@ -97,7 +97,7 @@ def half_width(conclusion: Conclusion) -> float:
 
 
 def verdicts(conclusion: Conclusion) -> str:
-    """Return what is said of each technique over early stopping alone, and over no regularization in brackets."""
+    """Return each technique's verdict over early stopping alone, with that over no regularization in brackets."""
     told = []
     for row in conclusion.techniques:
         if row.judgement is not None:

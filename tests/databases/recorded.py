@@ -76,7 +76,7 @@ class RecordedTrainer:
         return RowFigures.from_bytes(self._looks[divmod(task.number, SEEDS_AT_MOST)]["test_rows"])
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
-        """Return None: the stored studies have objectives of ours."""
+        """Return None: the stored studies go by cross-entropy or accuracy."""
         return None
 
     def save_model(self, params: Params, state: TrialState, path: Path) -> None:

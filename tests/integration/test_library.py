@@ -281,3 +281,12 @@ def test_progress_suits_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     Cell(monkeypatch)
     assert type(progress_here()) is NotebookProgress
     assert issubclass(library.Progress, Progress)
+
+
+def test_lines_count_up_to_the_trainings_that_a_race_adds(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = LineProgress()
+    progress.begin("confirming smoke", 0, 2, None)
+    progress.total_changed(5)
+    task = TrialTask(number=0, attempt=0, params={}, purpose=Purpose.CONFIRM)
+    progress.trial_finished(FinishedTrial(task=task, state="COMPLETE", value=0.5, remark="", seconds=1.0), None)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("[1/5] ")

@@ -163,7 +163,10 @@ def with_gain(conclusion: Conclusion, row: TechniqueRow, half: float) -> Techniq
             "More seeds would probably settle L1 (12 in all) and dropout (40 in all): run "
             "`regsearch confirm mnist --seeds 40`.",
         ),
-        ((None, None), "The 10,000 test examples are too few to settle L1 and dropout, with any number of seeds."),
+        (
+            (None, None),
+            "The 10,000 test examples are probably too few to settle L1 and dropout, with any number of seeds.",
+        ),
     ],
 )
 def test_what_is_open_comes_with_what_would_settle_it(needed: tuple[int | None, int | None], told: str) -> None:

@@ -61,7 +61,7 @@ def said_of(conclusion: Conclusion) -> tuple[str, ...]:
 
 
 def without_figures_beside(told: str) -> str:
-    """Leave out what is said of cross-entropy and accuracy as such, without any amount."""
+    """Leave out sentences on cross-entropy and accuracy that give no amount."""
     return re.sub(r"In test [a-z-]+(?: and [a-z-]+)?, though, [^.\d]*\.", "", told)
 
 

@@ -138,3 +138,21 @@ def round_values(low: float, high: float, about: int = 4) -> list[float]:
 def thinning_note(shown: int, of: int, what: str, rule: str = "spread by number") -> str:
     """Return a sentence where not all is drawn, else nothing."""
     return "" if shown >= of else f" {shown:,} of {of:,} {what} are drawn, evenly {rule}."
+
+
+def annotation(x: float, y: float, words: str, colour: str, size: float) -> dict[str, Any]:
+    """Return words that begin at x, a share of the paper's width, below y, a value of the axis."""
+    return {
+        "xref": "paper",
+        "x": x,
+        "xanchor": "left",
+        "yref": "y",
+        "y": y,
+        "yanchor": "top",
+        "text": words,
+        "showarrow": False,
+        "align": "left",
+        "borderpad": 0,
+        "bgcolor": PAPER,
+        "font": {"color": colour, "size": size},
+    }

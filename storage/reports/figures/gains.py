@@ -7,7 +7,7 @@ from typing import Any
 
 from storage.reports import formats
 from storage.reports.conclusion import Conclusion, FinalistResult, Gain
-from storage.reports.figures.figure import BEST, INK, MUTED, PAPER, PLAIN, Figure, axis, layout, rounded, text
+from storage.reports.figures.figure import BEST, INK, MUTED, PLAIN, Figure, annotation, axis, layout, rounded, text
 from studies.statistics import Interval
 
 _LINE, _FIGURES, _BAR, _SPACE = 16, 16, 18, 14  # pixels: a label's line, the figures, the interval, between two rows
@@ -52,11 +52,11 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     for result in rows[: shape.most_rows]:
         is_winner = result.finalist.index == conclusion.winner.finalist.index
         label = _label(result, best if is_winner else "", shape.label)
-        annotations.append(_annotation(0, top, "<br>".join(label), INK, 12.5))
+        annotations.append(annotation(0, top, "<br>".join(label), INK, 12.5))
         height = _LINE * len(label)
         begin = top + height if shape.is_above else top
         for panel, (interval, digits) in enumerate(_intervals(result.gain)):
-            annotations.append(_annotation(shape.panels[panel][0], begin, _told(interval, digits), MUTED, 11))
+            annotations.append(annotation(shape.panels[panel][0], begin, _told(interval, digits), MUTED, 11))
             data.append(_bar(panel, interval, digits, begin + _FIGURES + _BAR / 2, is_winner))
         top = max(top + height, begin + _FIGURES + _BAR) + _SPACE
     level = formats.level(max(interval.level for result in rows for interval, _ in _intervals(result.gain)))
@@ -153,20 +153,3 @@ def _no_gain(xref: str) -> dict[str, Any]:
     line = {"color": MUTED, "width": 1.5, "dash": "4px,4px"}
     ends = {"x0": 0, "x1": 0, "y0": 0, "y1": 1}
     return {"type": "line", "xref": xref, "yref": "paper", **ends, "line": line, "layer": "between"}
-
-
-def _annotation(x: float, y: float, words: str, colour: str, size: float) -> dict[str, Any]:
-    return {
-        "xref": "paper",
-        "x": x,
-        "xanchor": "left",
-        "yref": "y",
-        "y": y,
-        "yanchor": "top",
-        "text": words,
-        "showarrow": False,
-        "align": "left",
-        "borderpad": 0,
-        "bgcolor": PAPER,
-        "font": {"color": colour, "size": size},
-    }

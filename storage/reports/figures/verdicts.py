@@ -11,10 +11,10 @@ from storage.reports.figures.figure import (
     GOOD,
     INK,
     MUTED,
-    PAPER,
     PLAIN,
     PLAIN_FILL,
     Figure,
+    annotation,
     axis,
     layout,
     rounded,
@@ -74,7 +74,7 @@ def verdicts(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     for row, interval in zip(rows, intervals, strict=True):
         words = _words(row, rows, measure)
         annotations += [
-            _annotation(top + i * _LINE, line, INK if i == 0 else MUTED, 13 if i == 0 else 11.5)
+            annotation(0, top + i * _LINE, line, INK if i == 0 else MUTED, 13 if i == 0 else 11.5)
             for i, line in enumerate(words)
         ]
         height = _LINE * len(words)
@@ -221,20 +221,3 @@ def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict], *, is_cut
 
 def _said(rows: Sequence[TechniqueVerdict]) -> str:
     return ", ".join(f"{row.technique} {row.verdict}" for row in rows)
-
-
-def _annotation(y: float, words: str, colour: str, size: float) -> dict[str, Any]:
-    return {
-        "xref": "paper",
-        "x": 0,
-        "xanchor": "left",
-        "yref": "y",
-        "y": y,
-        "yanchor": "top",
-        "text": words,
-        "showarrow": False,
-        "align": "left",
-        "borderpad": 0,
-        "bgcolor": PAPER,
-        "font": {"color": colour, "size": size},
-    }
