@@ -6,6 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# mypy finds the package by its name: the repository's folder may have any other.
+PACKAGE := build/package/regsearch
+PARTS := __init__.py __main__.py py.typed search storage studies
+
 BENCH_LOCK := tests/benchmarks/bench-requirements.lock
 BENCH_INSTALLED := $(VENV)/.bench-installed
 
@@ -26,16 +30,17 @@ test: $(INSTALLED)         ## run all tests, a process for each core
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large study, a server, a cluster: an hour and more, then a table of figures
-	$(BIN)/python tests/drill.py
+	$(BIN)/python tests/programs/drill.py
 
 mutants: $(INSTALLED)      ## remove one guard at a time, and see that a test notices; some minutes
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python tests/programs/mutants.py
 
 honesty: $(INSTALLED)      ## studies whose truth is known: how often a claim is wrong; ten minutes, then a table
-	$(BIN)/python tests/honesty.py
+	$(BIN)/python tests/programs/honesty.py
 
 lint: $(INSTALLED)         ## style, imports and types
 	$(BIN)/ruff check .
+	@mkdir -p $(PACKAGE) && for part in $(PARTS); do ln -sfn ../../../$$part $(PACKAGE)/$$part; done
 	$(BIN)/mypy
 
 bench: $(BENCH_INSTALLED)  ## regsearch beside what a user would use instead; a quarter of an hour

@@ -9,21 +9,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from search.engines.base import Engine
-from search.progress import Progress, progress_here
-from search.result import RunResult, StudyResult
-from search.session import RunOptions, search_study
-from search.study_export import Export, export_study
-from storage import lock
-from storage.backup import back_up
-from storage.compared import read_comparison
-from storage.confirmed import read_conclusion
-from storage.contents import read_content, read_status
-from storage.database import Database
-from storage.enqueued import params_to_enqueue
-from storage.location import command, location_of, usual_storage
-from storage.opening import open_for_reading, open_for_writing
-from storage.queries import (
+from regsearch.search.export.study_export import Export, export_study
+from regsearch.search.result import RunResult, StudyResult
+from regsearch.search.run.progress import Progress, progress_here
+from regsearch.search.run.study_run import RunOptions, search_study
+from regsearch.search.workers.base import Engine
+from regsearch.storage import study_lock
+from regsearch.storage.backup import back_up
+from regsearch.storage.confirmation_results import read_conclusion
+from regsearch.storage.connect import open_for_reading, open_for_writing
+from regsearch.storage.database import Database
+from regsearch.storage.enqueue import params_to_enqueue
+from regsearch.storage.export_source import trained
+from regsearch.storage.location import command, location_of, usual_storage
+from regsearch.storage.queries import (
     Answer,
     StudyRecord,
     TrialRecord,
@@ -34,16 +33,17 @@ from storage.queries import (
     read_answer,
     study_names,
 )
-from storage.reports.comparison.value import Comparison
-from storage.reports.conclusion import Conclusion
-from storage.reports.content import ReportContent
-from storage.reports.status import Status
-from storage.store import StudyStore
-from storage.trained import trained
-from storage.upgrade import Upgrade
-from storage.upgrade import upgrade as upgrade_database
-from studies.errors import InputError, NoResultError
-from studies.study_file import given_keys, read_study, with_options
+from regsearch.storage.report_data import read_content, read_status
+from regsearch.storage.study_comparison import read_comparison
+from regsearch.storage.study_store import StudyStore
+from regsearch.storage.upgrade import Upgrade
+from regsearch.storage.upgrade import upgrade as upgrade_database
+from regsearch.studies.analysis.comparison import Comparison
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.status import Status
+from regsearch.studies.study_file import given_keys, read_study, with_options
 
 _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 
@@ -74,8 +74,9 @@ def run(
     """Begin a study, or go on with it, search until its total, and confirm the best on fresh seeds.
 
     For example:
-        >>> import search
-        >>> result = search.run("smoke", trials=4, storage="sqlite:///example.db", settings=["training.max_epochs=2"])
+        >>> import regsearch
+        >>> settings = ["training.max_epochs=2"]
+        >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db", settings=settings)
         >>> result.best.metrics["epochs"] <= 2
         True
 
@@ -90,15 +91,16 @@ def run(
         timeout: of this run, such as "30m", if not the file's.
         workers: how many trials may run at once, at least 1; one a core if not given, on a cluster all it has.
         data: auto, a data set's name, or the path of data of your own (see the README), if not the file's.
-        engine: processes, inline or ray, or an engine of your own, such as `search.engines.ray.RayEngine("auto")`.
+        engine: processes, inline or ray, or an engine that you made, such as
+            `search.workers.ray.engine.RayEngine("auto")`.
         settings: "section.key=value" each, over the file's.
         confirm: whether the best are confirmed, where the study's `confirm.seeds` isn't 0.
         progress: told what happens. If not given, it is shown in the notebook's cell, on the terminal, or elsewhere as
             lines on stderr; `Progress()` is silent but for what needs the user.
         handle_signals: whether Ctrl-C and SIGTERM stop the search in good order.
-        tensorboard: a folder in which TensorBoard's files are left, in TENSORBOARD/STUDY; see `search.event_files`.
+        tensorboard: a folder in which TensorBoard's files are left, in TENSORBOARD/STUDY; see `search.run.tensorboard`.
         checkpoints: a folder in which each epoch of each trial leaves a Keras model, in CHECKPOINTS/STUDY; see
-            `search.training.snapshots`.
+            `regsearch.search.training.snapshots`.
         trust_code: whether the code of the study's `model.hypermodel` may be run; it is never run without.
 
     Raises InputError for bad input or a study of that name that differs, StorageError where the database
@@ -144,9 +146,9 @@ def resume(
     """Go on with a study to its own total; see `run` for the arguments and what is raised.
 
     For example:
-        >>> import search
-        >>> result = search.run("smoke", trials=3, storage="sqlite:///example.db")
-        >>> search.resume("smoke", trials=5, storage="sqlite:///example.db").answer.counts.finished
+        >>> import regsearch
+        >>> result = regsearch.run("smoke", trials=3, storage="sqlite:///example.db")
+        >>> regsearch.resume("smoke", trials=5, storage="sqlite:///example.db").answer.counts.finished
         5
     """
     with reading(storage) as database:
@@ -189,9 +191,9 @@ def confirm(
     """Train a study's finalists on fresh seeds, then show them the test rows once.
 
     For example:
-        >>> import search
-        >>> result = search.run("smoke", trials=4, storage="sqlite:///example.db")
-        >>> search.confirm("smoke", seeds=3, storage="sqlite:///example.db").confirmation.seeds
+        >>> import regsearch
+        >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
+        >>> regsearch.confirm("smoke", seeds=3, storage="sqlite:///example.db").confirmation.seeds
         3
 
     Args:
@@ -232,9 +234,9 @@ def load(name: str, *, storage: str | None = None) -> StudyResult:
     """Return what is known of a stored study, without running it; another process may search it meanwhile.
 
     For example:
-        >>> import search
-        >>> result = search.run("smoke", trials=4, storage="sqlite:///example.db")
-        >>> search.load("smoke", storage="sqlite:///example.db").best == result.best
+        >>> import regsearch
+        >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
+        >>> regsearch.load("smoke", storage="sqlite:///example.db").best == result.best
         True
 
     Raises InputError where there is no such study, StorageError where the database can't be used.
@@ -295,7 +297,7 @@ def enqueue(name: str, settings: Sequence[str], *, storage: str | None = None) -
         return StudyStore.open(database, record).enqueue(params), record
 
 
-def stop(name: str, *, storage: str | None = None) -> lock.Holder | None:
+def stop(name: str, *, storage: str | None = None) -> study_lock.Holder | None:
     """Ask a study's coordinator to stop and wait for it; return who it was, None where nobody searched.
 
     Raises NoResultError where it still runs after half a minute.
@@ -324,8 +326,8 @@ def delete(name: str, *, storage: str | None = None) -> None:
         record = get_study(database, name)
         check_not_copied(database, record)
         StudyStore.open(database, record).delete()
-        lock.remove_logs(location, name)
-        for folder in (lock.data_folder(location, name), lock.trials_folder(location, name)):
+        study_lock.remove_logs(location, name)
+        for folder in (study_lock.data_folder(location, name), study_lock.trials_folder(location, name)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -371,12 +373,12 @@ def compare(*names: str, storage: str | None = None) -> Comparison:
     Studies of one size that differ in their sampler, pruner, recipes or network show which way of searching finds more.
 
     For example:
-        >>> import search
-        >>> result = search.run("smoke", trials=3, storage="sqlite:///example.db")
-        >>> result = search.run(
+        >>> import regsearch
+        >>> result = regsearch.run("smoke", trials=3, storage="sqlite:///example.db")
+        >>> result = regsearch.run(
         ...     "smoke", name="half", trials=3, storage="sqlite:///example.db", settings=["data.train_size=100"]
         ... )
-        >>> [study.train_rows for study in search.compare("smoke", "half", storage="sqlite:///example.db").studies]
+        >>> [study.train_rows for study in regsearch.compare("smoke", "half", storage="sqlite:///example.db").studies]
         [100, 200]
 
     Raises InputError for fewer than two studies, and for one that isn't there.

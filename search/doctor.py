@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search import api
-from search.data import examination, load_dataset, located, mnist, source_kind
-from search.data.arrays import Dataset, DataUnavailableError
-from search.machine import core_count, versions
-from storage.confirmation_damage import check_confirmation
-from storage.integrity import check_integrity
-from storage.location import command, location_of
-from storage.opening import is_new, open_for_reading
-from storage.place import troubles
-from storage.queries import get_study, study_names
-from storage.schema import NoStudiesError
-from storage.sqlite import journal_mode
-from studies.errors import InputError, RegsearchError, StorageError
-from studies.spec import StudySpec
-from studies.study_file import read_study, with_options
+from regsearch.search import api
+from regsearch.search.data import examination, load_dataset, located, mnist, source_kind
+from regsearch.search.data.arrays import Dataset, DataUnavailableError
+from regsearch.search.machine import core_count, versions
+from regsearch.storage.checks.confirmation import check_confirmation
+from regsearch.storage.checks.filesystem import troubles
+from regsearch.storage.checks.integrity import check_integrity
+from regsearch.storage.connect import is_new, open_for_reading
+from regsearch.storage.location import command, location_of
+from regsearch.storage.queries import get_study, study_names
+from regsearch.storage.schema import NoStudiesError
+from regsearch.storage.sqlite import journal_mode
+from regsearch.studies.errors import InputError, RegsearchError, StorageError
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.study_file import read_study, with_options
 
 _NO_MNIST = "MNIST is not here; Keras fetches it with the first study, and without a network digits stand in"
 
@@ -44,8 +44,8 @@ def examine(storage: str | None, data: str | None = None, settings: Sequence[str
     """Examine everything; what is wrong is a finding, not an error.
 
     Args:
-        storage: see `search.api.storage_url`.
-        data: as of `search.api.run`; examined more closely than MNIST is where it isn't given.
+        storage: see `regsearch.search.api.storage_url`.
+        data: as of `regsearch.search.api.run`; examined more closely than MNIST is where it isn't given.
         settings: "section.key=value" each, over the study `mnist`, such as "data.image_size=[32, 32]".
 
     Raises InputError for settings that can't be.

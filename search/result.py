@@ -5,22 +5,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.files import save_report
-from storage.contents import read_content
-from storage.database import Database
-from storage.location import Location
-from storage.opening import open_for_reading
-from storage.queries import Answer, StudyRecord, TrialRecord, get_study, list_trials
-from storage.reports.conclusion import Conclusion
-from storage.reports.content import ReportContent
-from storage.reports.summary import headline
-from studies.errors import InputError
+from regsearch.storage.connect import open_for_reading
+from regsearch.storage.database import Database
+from regsearch.storage.location import Location
+from regsearch.storage.queries import Answer, StudyRecord, TrialRecord, get_study, list_trials
+from regsearch.storage.report_data import read_content
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.errors import InputError
+from regsearch.studies.files import save_report
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.summary import headline
 
 if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
 
-    from search.coordinator import StopReason
+    from regsearch.search.run.coordinator import StopReason
 
 _WIDTH = 100  # columns
 
@@ -32,8 +32,8 @@ class StudyResult:
     Trials, figures and the report are read from the database when they are asked for.
 
     For example:
-        >>> import search
-        >>> result = search.run("smoke", trials=4, storage="sqlite:///example.db")
+        >>> import regsearch
+        >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
         >>> result.answer.counts.finished
         4
         >>> result.best.value == min(trial.value for trial in result.trials() if trial.state == "complete")
@@ -72,7 +72,7 @@ class StudyResult:
             from pandas import DataFrame
         except ImportError as error:
             raise InputError("to_frame needs pandas, which is not installed: pip install pandas") from error
-        from storage.reports.trials import as_rows, columns
+        from regsearch.studies.reports.trials import as_rows, columns
 
         study, trials = self.answer.study, self.trials()
         return DataFrame(list(as_rows(study, trials)), columns=list(columns(study, trials)))
@@ -85,8 +85,8 @@ class StudyResult:
 
         Raises InputError, with the names there are, for one that this study's report hasn't.
         """
-        from storage.reports.figures.light import as_plotly
-        from storage.reports.page import titled_figures
+        from regsearch.studies.reports.figures.plotly_export import as_plotly
+        from regsearch.studies.reports.page import titled_figures
 
         found = titled_figures(self._content)
         if name not in found:
@@ -96,7 +96,7 @@ class StudyResult:
 
     def report(self) -> str:
         """Return the report as text."""
-        from storage.reports.text import as_text
+        from regsearch.studies.reports.terminal import as_text
 
         return as_text(self._content, _WIDTH)
 
@@ -105,7 +105,7 @@ class StudyResult:
 
         Raises InputError where it can't be written.
         """
-        from storage.reports.page import as_html
+        from regsearch.studies.reports.page import as_html
 
         return save_report(path, as_html(self._content))
 
@@ -122,7 +122,7 @@ class StudyResult:
 
     def __str__(self) -> str:
         """Return the answer as the command line prints it."""
-        from storage.reports.text import answer_as_text
+        from regsearch.studies.reports.terminal import answer_as_text
 
         return answer_as_text(self.answer, self.confirmation, _WIDTH)
 
@@ -131,7 +131,7 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         """Return the answer as a notebook's cell shows it."""
-        from storage.reports.inline import as_inline_html
+        from regsearch.studies.reports.notebook import as_inline_html
 
         return as_inline_html(self.answer, self.confirmation)
 

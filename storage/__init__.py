@@ -1,1 +1,1 @@
-"""Everything that touches a database: Optuna's tables and our own, in one database and one transaction."""
+"""Persistence: Optuna's tables and our own, in one database and one transaction."""

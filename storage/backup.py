@@ -10,12 +10,12 @@ from pathlib import Path
 import sqlalchemy
 from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
 
-from storage import sqlite
-from storage.location import Location, Server
-from storage.opening import open_for_reading
-from storage.tables import Base
-from storage.translation import RESTORE, first_line, translated_errors
-from studies.errors import InputError, StorageError
+from regsearch.storage import sqlite
+from regsearch.storage.connect import open_for_reading
+from regsearch.storage.errors import RESTORE, first_line, translated_errors
+from regsearch.storage.location import Location, Server
+from regsearch.storage.tables import Base
+from regsearch.studies.errors import InputError, StorageError
 
 _PAGE = 1000  # rows
 _VERSIONS = "version_info"

@@ -13,11 +13,11 @@ import optuna
 import sqlalchemy
 from optuna.storages import get_storage as cached
 
-from storage.lean import LeanStorage
-from storage.location import Location
-from storage.lock import Holder
-from storage.translation import RESTORE, first_line, translated_errors
-from studies.errors import StorageError
+from regsearch.storage.errors import RESTORE, first_line, translated_errors
+from regsearch.storage.location import Location
+from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.study_lock import Holder
+from regsearch.studies.errors import StorageError
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def connection_of(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
 class Database(ABC):
     """One open database: Optuna's storage and an engine for our own tables.
 
-    Make one with `storage.opening`, and close it. `storage/sqlite.py` and `storage/postgres.py` have the two kinds.
+    Make one with `storage.connect`, and close it. `storage/sqlite.py` and `storage/postgres.py` have the two kinds.
     """
 
     def __init__(self, location: Location, rdb: LeanStorage) -> None:
@@ -109,7 +109,7 @@ class Database(ABC):
         return connection.begin()
 
     def look_back(self, begin: int) -> None:
-        """Let `storage` hold only a part of the trials below a number; it only grows (`storage/history.py`)."""
+        """Let `storage` hold only a part of the trials below a number; it only grows (`storage/optuna/lookback.py`)."""
         if begin > self._rdb.history_begin:
             self._rdb.history_begin = begin
             self.storage = cached(self._rdb)

@@ -23,10 +23,10 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import column, text
 
-from storage.location import Server, command
-from storage.lock import Holder, held_error
-from storage.translation import translated_errors
-from studies.errors import InDoubtError, StorageError, UnavailableError
+from regsearch.storage.errors import translated_errors
+from regsearch.storage.location import Server, command
+from regsearch.storage.study_lock import Holder, held_error
+from regsearch.studies.errors import InDoubtError, StorageError, UnavailableError
 
 TABLE, STEPS = "regsearch_leases", "regsearch_steps"
 LEASE_SECONDS = 15

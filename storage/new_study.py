@@ -10,12 +10,12 @@ import optuna
 from optuna.study import StudyDirection
 from sqlalchemy import insert
 
-from storage.database import Database
-from storage.queries import UUID_ATTR, DatasetInfo
-from storage.tables import StudyRow
-from studies.errors import InputError
-from studies.objectives import OURS, metric_of
-from studies.spec import StudySpec
+from regsearch.storage.database import Database
+from regsearch.storage.queries import UUID_ATTR, DatasetInfo
+from regsearch.storage.tables import StudyRow
+from regsearch.studies.errors import InputError
+from regsearch.studies.objectives import OURS, metric_of
+from regsearch.studies.spec import StudySpec
 
 
 def utc_now() -> datetime:

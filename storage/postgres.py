@@ -11,15 +11,15 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import column, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from storage import lease, schema
-from storage.database import Database, connection_of
-from storage.lean import LeanStorage
-from storage.lease import Lease
-from storage.location import Server, command, files_folder
-from storage.lock import Holder
-from storage.queries import UUID_ATTR
-from storage.translation import translated_errors
-from studies.errors import InputError, StorageError
+from regsearch.storage import lease, schema
+from regsearch.storage.database import Database, connection_of
+from regsearch.storage.errors import translated_errors
+from regsearch.storage.lease import Lease
+from regsearch.storage.location import Server, command, files_folder
+from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.queries import UUID_ATTR
+from regsearch.storage.study_lock import Holder
+from regsearch.studies.errors import InputError, StorageError
 
 _DIALECT = "postgresql+psycopg://"
 _OF_CLIENT = {  # libpq's; what a URL says goes before
@@ -153,7 +153,7 @@ def open_for_writing(server: Server) -> ServerDatabase:
 
 
 def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDatabase:
-    """Open a database for transactions that only read; see `storage.opening`."""
+    """Open a database for transactions that only read; see `regsearch.storage.connect`."""
     with translated_errors(server):
         with checking(server) as connection:
             if not _is_optunas(connection):

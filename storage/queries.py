@@ -13,13 +13,13 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from sqlalchemy import select, text
 
-from storage.database import Database
-from storage.location import command
-from storage.lock import weights_file
-from storage.tables import EpochRow, RunRow, StudyRow
-from studies.errors import InputError, StorageError
-from studies.spec import StudySpec
-from studies.trial import EpochMetrics
+from regsearch.storage.database import Database
+from regsearch.storage.location import command
+from regsearch.storage.study_lock import weights_file
+from regsearch.storage.tables import EpochRow, RunRow, StudyRow
+from regsearch.studies.errors import InputError, StorageError
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import EpochMetrics
 
 UUID_ATTR = "regsearch:study"
 """The user attribute that says which of our rows belong to an Optuna study; ids are reused, names change."""
@@ -135,7 +135,7 @@ class TrialRecord:
     Attributes:
         state: complete, pruned, failed, running or waiting.
         value: the objective; of a complete trial only, since a pruned one's is no result.
-        metrics: what it gave, by the names of `studies.trial.TrialOutcome`, as far as it got.
+        metrics: what it gave, by the names of `regsearch.studies.trial.TrialOutcome`, as far as it got.
         reason: why it failed.
         weights_sha256: of the file with its weights, where one was written.
         started_at, ended_at: UTC.

@@ -13,14 +13,14 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import insert, select
 
-from storage.finalists import ALONE, BASELINES, STOPPING_ALONE, Finalist
-from storage.new_study import utc_now
-from storage.tables import ConfirmationRow, RoundRow
-from studies import objectives
-from studies.race import Contender, Drop, Part, decide, round_ends
-from studies.spec import StudySpec
-from studies.statistics import Interval
-from studies.verdicts import smallest_gain
+from regsearch.storage.new_study import utc_now
+from regsearch.storage.tables import ConfirmationRow, RoundRow
+from regsearch.studies import objectives
+from regsearch.studies.analysis.finalists import ALONE, BASELINES, STOPPING_ALONE, Finalist
+from regsearch.studies.analysis.race import Contender, Drop, Part, decide, round_ends
+from regsearch.studies.analysis.statistics import Interval
+from regsearch.studies.analysis.verdicts import smallest_gain
+from regsearch.studies.spec import StudySpec
 
 _rounds: Any = RoundRow.__table__
 _table: Any = ConfirmationRow.__table__

@@ -6,9 +6,9 @@ from pathlib import Path
 import optuna
 import sqlalchemy
 
-from storage.location import Location, Server, command
-from storage.tables import Base
-from studies.errors import StorageError
+from regsearch.storage.location import Location, Server, command
+from regsearch.storage.tables import Base
+from regsearch.studies.errors import StorageError
 
 OPTUNA_SCHEMA = "v3.2.0.a"
 """The schema of Optuna 5's tables, and the revision in its table `alembic_version`."""

@@ -11,12 +11,13 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import event
 
-from storage import lock, schema, statements
-from storage.database import Database, connection_of
-from storage.lean import LeanStorage
-from storage.location import command, files_folder
-from storage.translation import translated_errors
-from studies.errors import InputError, StorageError
+from regsearch.storage import schema, study_lock, study_sql
+from regsearch.storage.database import Database, connection_of
+from regsearch.storage.errors import translated_errors
+from regsearch.storage.location import command, files_folder
+from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.study_lock import Holder
+from regsearch.studies.errors import InputError, StorageError
 
 LOCK_SECONDS = 60
 _TRY_MILLISECONDS = 250
@@ -33,11 +34,11 @@ class FileDatabase(Database):
 
     def study_lock(self, study: str) -> AbstractContextManager[object]:
         """Return the lock on the study's file."""
-        return lock.StudyLock(self._path, study)
+        return study_lock.StudyLock(self._path, study)
 
-    def holder(self, study: str) -> lock.Holder | None:
+    def holder(self, study: str) -> Holder | None:
         """Return who has the lock of a study's file."""
-        return lock.holder(self._path, study)
+        return study_lock.holder(self._path, study)
 
     def described(self) -> str:
         """Return the file's size, its journal mode, and what the next search makes of that."""
@@ -48,7 +49,7 @@ class FileDatabase(Database):
 
     def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
         """Return a study's UUID; a transaction that writes has the whole file to itself."""
-        return statements.uuid_of(connection, study_id)
+        return study_sql.uuid_of(connection, study_id)
 
 
 def open_for_writing(path: Path) -> FileDatabase:

@@ -138,7 +138,7 @@ class ConfirmationRow(Base):
     near_zero_share: Mapped[float | None]
     seconds: Mapped[float | None]
     weights_sha256: Mapped[str | None]
-    select_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/rows.py
+    select_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/example_scores.py
     objective: Mapped[float | None]  # on the select rows, if it is a metric of a HyperModel's
 
 
@@ -193,7 +193,7 @@ class LookRow(Base):
     ended_at: Mapped[datetime | None]
     cross_entropy: Mapped[float | None]
     accuracy: Mapped[float | None]
-    test_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/rows.py
+    test_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/example_scores.py
     objective: Mapped[float | None]  # on the test rows, if it is a metric of a HyperModel's
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from storage import lock, opening, schema
-from storage.backup import write_copy
-from storage.location import Location, Server, files_folder
-from storage.sqlite import check_is_there, checking, connector, make_engine, no_other_opens, open_for_reading
-from storage.translation import translated_errors
-from studies.errors import InputError
+from regsearch.storage import connect, schema, study_lock
+from regsearch.storage.backup import write_copy
+from regsearch.storage.errors import translated_errors
+from regsearch.storage.location import Location, Server, files_folder
+from regsearch.storage.sqlite import check_is_there, checking, connector, make_engine, no_other_opens, open_for_reading
+from regsearch.studies.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def upgrade(location: Location) -> Upgrade:
 
 
 def _upgrade_on_server(server: Server) -> Upgrade:
-    postgres = opening.of_kind(server)
+    postgres = connect.of_kind(server)
     with translated_errors(server), postgres.alone(server) as (engine, searched):
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).get_table_names():
@@ -66,7 +66,7 @@ def _upgrade_on_server(server: Server) -> Upgrade:
             raise _searched_error(server, *next(iter(searched.items())))
         if steps:
             schema.migrate(engine)
-    opening.open_for_reading(server, needs_studies=False).close()  # it may lack a table all the same
+    connect.open_for_reading(server, needs_studies=False).close()  # it may lack a table all the same
     return Upgrade(location=server, steps=steps)
 
 
@@ -136,13 +136,13 @@ def _no_search(path: Path) -> Iterator[None]:
         for file in sorted(files_folder(path).glob(f"{prefix}*.lock")):
             study = file.stem.removeprefix(prefix)
             try:
-                stack.enter_context(lock.StudyLock(path, study))
+                stack.enter_context(study_lock.StudyLock(path, study))
             except InputError as error:
-                raise _searched_error(path, study, lock.holder(path, study)) from error
+                raise _searched_error(path, study, study_lock.holder(path, study)) from error
         yield
 
 
-def _searched_error(location: Location, study: str, holder: lock.Holder | None) -> InputError:
+def _searched_error(location: Location, study: str, holder: study_lock.Holder | None) -> InputError:
     return InputError(
         f"{location} can't be upgraded while the study {study} is searched by "
         f"{holder or 'another process'}: end that search, then try again"

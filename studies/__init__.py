@@ -1,1 +1,1 @@
-"""What is searched: study files, the search space, and the values that describe one trial."""
+"""The domain: what is asked (study files, search spaces) and what was answered (records, analysis, reports)."""

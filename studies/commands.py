@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the command line names it, and `--help` needs no pydantic
-    from studies.spec import StudySpec
+    from regsearch.studies.spec import StudySpec
 
 
 def to_go_on(spec: "StudySpec", command: str = "resume", *options: str) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studies.contest import Contest
-from studies.contestants import USUAL, contestant_name
-from studies.errors import InputError
-from studies.settings import is_regularization
-from studies.space import (
+from regsearch.studies.configuration import is_regularization
+from regsearch.studies.contest.contestants import USUAL, contestant_name
+from regsearch.studies.contest.proposals import Contest
+from regsearch.studies.errors import InputError
+from regsearch.studies.search_space import (
     LEARNING_RATE,
     PARAMETERS,
     Regularization,
@@ -16,10 +16,10 @@ from studies.space import (
     settings_to_enqueue,
     untuned_learning_rate,
 )
-from studies.spec import CONTEST, SpaceSpec, StudySpec
-from studies.techniques import TECHNIQUES
-from studies.trial import Params
-from studies.validation import check_choices
+from regsearch.studies.spec import CONTEST, SpaceSpec, StudySpec
+from regsearch.studies.techniques import TECHNIQUES
+from regsearch.studies.trial import Params
+from regsearch.studies.validation import check_choices
 
 _PATIENCE = 2  # the course's
 

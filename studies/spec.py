@@ -15,10 +15,10 @@ from pydantic import (
     model_validator,
 )
 
-from studies import objectives
-from studies.techniques import TECHNIQUES
-from studies.techniques.ranges import LearningRateRange, Section
-from studies.validation import (
+from regsearch.studies import objectives
+from regsearch.studies.techniques import TECHNIQUES
+from regsearch.studies.techniques.ranges import LearningRateRange, Section
+from regsearch.studies.validation import (
     canonical,
     check_choices,
     check_duration,

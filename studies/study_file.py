@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from studies.errors import InputError
-from studies.spec import StudySpec
+from regsearch.studies.errors import InputError
+from regsearch.studies.spec import StudySpec
 
 CATALOG = Path(__file__).parent / "catalog"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from studies.objectives import OURS, is_accuracy
-from studies.rows import RowFigures
-from studies.spec import SEEDS_AT_MOST
+from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.objectives import OURS, is_accuracy
+from regsearch.studies.spec import SEEDS_AT_MOST
 
 Value = str | bool | int | float
 """A parameter's value."""
@@ -119,7 +119,7 @@ class TrialOutcome:
             layer has a kernel.
         seconds: wall time of its training, as far as the result stands on it.
         weights_sha256: of the file with its weights; None where none was written.
-        select_rows: of a finalist, the select rows' figures, as `studies.rows.RowFigures.to_text` returns them.
+        select_rows: of a finalist, the select rows' figures, as `RowFigures.to_text` returns them.
         objective: the study's, where it is a metric of a HyperModel's.
     """
 
@@ -160,7 +160,7 @@ class LookOutcome:
     """What a finalist's network did on the test rows; raises ValueError where a loss is NaN or infinite.
 
     Attributes:
-        rows: each row's figures, as `studies.rows.RowFigures.to_text` returns them.
+        rows: each row's figures, as `regsearch.studies.example_scores.RowFigures.to_text` returns them.
         objective: the study's, on the test rows, where it is a metric of a HyperModel's.
     """
 

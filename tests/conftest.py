@@ -14,13 +14,13 @@ from typing import Any
 import fakes
 import pytest
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.engines.processes import ProcessEngine
-from search.progress import FinishedTrial, Progress
-from search.result import RunResult
-from studies.spec import StudySpec
-from studies.study_file import read_study
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.run.progress import FinishedTrial, Progress
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.study_file import read_study
 
 ROOT = Path(__file__).parent.parent
 _MEMORY, _LEAST_MEMORY = Path("/dev/shm"), 4e9  # bytes
@@ -149,7 +149,7 @@ class Command:
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "search", *arguments],
+            [sys.executable, "-m", "regsearch", *arguments],
             cwd=self.folder,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,

@@ -7,10 +7,10 @@ import pkgutil
 from pathlib import Path
 from typing import Literal
 
-from search.data.arrays import Dataset, read_npz
-from search.data.idx import is_idx_name, read_idx
-from search.data.images import has_parts, read_images
-from studies.errors import InputError
+from regsearch.search.data.arrays import Dataset, read_npz
+from regsearch.search.data.idx import is_idx_name, read_idx
+from regsearch.search.data.images import has_parts, read_images
+from regsearch.studies.errors import InputError
 
 SourceKind = Literal["built-in", "npz", "idx", "classes", "parts"]
 """What a source is: a built-in data set, an .npz file, IDX files, or a folder of images: of a sub-folder for each

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from search.machine import memory_bytes
-from studies.errors import InputError
+from regsearch.search.machine import memory_bytes
+from regsearch.studies.errors import InputError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 _LARGEST_BYTES = 8_000_000_000  # of all arrays of a data set; more is a mistake or a zip bomb

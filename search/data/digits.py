@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.arrays import Dataset
-from search.data.splits import stratified_split
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import stratified_split
 
 _TEST_ROWS = 360
 _TEST_SEED = 1797

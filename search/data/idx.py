@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.arrays import Dataset, check_size
-from studies.errors import InputError
+from regsearch.search.data.arrays import Dataset, check_size
+from regsearch.studies.errors import InputError
 
 _NAME = re.compile(r"(?:train|t10k)-(?:images[-.]idx3|labels[-.]idx1)-ubyte(?:\.gz)?")
 _GZIP = b"\x1f\x8b"

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.data.arrays import KEYS, Dataset, check_size, read_arrays
-from search.data.splits import stratified_split
-from studies.errors import InputError
+from regsearch.search.data.arrays import KEYS, Dataset, check_size, read_arrays
+from regsearch.search.data.splits import stratified_split
+from regsearch.studies.errors import InputError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 

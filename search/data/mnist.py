@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from search.data.arrays import Dataset, DataUnavailableError, read_npz
-from studies.errors import InputError
+from regsearch.search.data.arrays import Dataset, DataUnavailableError, read_npz
+from regsearch.studies.errors import InputError
 
 KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 """Of Keras's mnist.npz, as `keras.datasets.mnist` checks it."""

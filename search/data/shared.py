@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from search.data.arrays import KEYS, Dataset
+from regsearch.search.data.arrays import KEYS, Dataset
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from search.files import DamagedError, sealed, unsealed, write_durably
-from search.training.early_stopping import EarlyStopping
-from search.trial_files import TrialFiles
-from studies.trial import EpochMetrics
+from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.storage.trial_files import TrialFiles
+from regsearch.studies.files import DamagedError, sealed, unsealed, write_durably
+from regsearch.studies.trial import EpochMetrics
 
 KEPT_STATES = 2
 

@@ -3,12 +3,12 @@
 import keras
 import keras_tuner
 
-from search.training import applied
-from search.training.hyperparameters import AskedHyperParameters
-from search.training.model import HyperParametersSuggester, with_batch_norm
-from studies.batch_norm import KERAS_MOMENTUM
-from studies.space import Regularization, of_layers, suggest
-from studies.spec import SpaceSpec
+from regsearch.search.training import applied_techniques
+from regsearch.search.training.builtin.network import HyperParametersSuggester, with_batch_norm
+from regsearch.search.training.hypermodel.hyperparameters import AskedHyperParameters
+from regsearch.studies.batch_norm import KERAS_MOMENTUM
+from regsearch.studies.search_space import Regularization, of_layers, suggest
+from regsearch.studies.spec import SpaceSpec
 
 _REGULARIZERS = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regularizer")
 
@@ -44,18 +44,18 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
     if own is not None:
         raise ValueError(f"{layer.name} has a {own} of its own: leave it out, it is what is searched")
     for name in kernels:
-        setattr(layer, name, applied.penalty(regularization))
+        setattr(layer, name, applied_techniques.penalty(regularization))
     _constrain(layer, kernels, regularization)
     activation = keras.layers.Activation(layer.activation)
     layer.activation = keras.activations.linear
     layers = with_batch_norm(layer, activation, regularization.batch_norm_placement, momentum)
-    layers += applied.layers_after(regularization, lambda technique: None)
+    layers += applied_techniques.layers_after(regularization, lambda technique: None)
     return keras.Sequential(layers, name=f"regularized_{layer.name}")
 
 
 def _constrain(layer: keras.layers.Layer, regularizers: list[str], regularization: Regularization) -> None:
     """Put a constraint on each kernel that has a regularizer of those names; raises ValueError for a second one."""
-    constraint = applied.constraint(regularization)
+    constraint = applied_techniques.constraint(regularization)
     for name in (name.replace("regularizer", "constraint") for name in regularizers):
         if constraint is None:
             return

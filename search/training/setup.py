@@ -5,14 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.data import load_dataset
-from search.data.arrays import Dataset
-from search.data.shared import read_shared
-from search.data.splits import make_splits
-from search.hypermodel_code import is_ours, read_code
-from search.training.trainer import Trainer
-from studies.errors import InputError
-from studies.spec import StudySpec
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.shared import read_shared
+from regsearch.search.data.splits import make_splits
+from regsearch.search.training.hypermodel.code import is_ours, read_code
+from regsearch.search.training.trainer import Trainer
+from regsearch.studies.errors import InputError
+from regsearch.studies.spec import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,8 @@ class TrainerSetup:
         spec: the study.
         source: a built-in data set's name, or the absolute path of the user's own.
         sha256: the fingerprint that the data must have.
-        shared: a folder with the machine's one copy of them, see `search.data.shared`; None: there is none.
-        files: the folder in which trials keep their states, see `search.trial_files`; None: they keep none.
+        shared: a folder with the machine's one copy of them, see `regsearch.search.data.shared`; None: there is none.
+        files: the folder in which trials keep their states, see `regsearch.storage.trial_files`; None: they keep none.
         study_uuid: tells the study from others, of the same name too.
         trusts_code: whether a HyperModel of the study's may be run.
         snapshots: the folder in which each epoch leaves a Keras model, see `search.training.snapshots`; None: none.
@@ -56,8 +56,8 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     # with them comes Keras, which must find the threads set
     if setup.spec.model.hypermodel is not None:
         return _make_hypermodel_trainer(setup, setup.spec.model.hypermodel, dataset)
-    from search.training.compiled_trainer import CompiledTrainer
-    from search.training.keras_trainer import KerasTrainer
+    from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+    from regsearch.search.training.builtin.keras_trainer import KerasTrainer
 
     kinds: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
     return kinds[setup.spec.training.trainer](
@@ -66,7 +66,7 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
 
 
 def _make_hypermodel_trainer(setup: TrainerSetup, reference: str, dataset: Dataset) -> Trainer:
-    from search.training.hypermodel_trainer import HyperModelTrainer
+    from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
 
     if not setup.trusts_code and not is_ours(reference):
         raise InputError(f"the code of {reference} is not trusted")

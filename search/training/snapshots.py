@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from search.training.checkpoints import Arrays, Checkpoints, TrialState
-from studies.trial import EpochMetrics
+from regsearch.search.training.checkpoints import Arrays, Checkpoints, TrialState
+from regsearch.studies.trial import EpochMetrics
 
 SaveModel = Callable[[TrialState, Path], None]
 """Writes the network of a state as a Keras model to a path that ends in .keras."""

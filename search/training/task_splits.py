@@ -1,9 +1,9 @@
 """Which rows a task trains, stops and selects on: the study's split, or the one that a finalist's fresh seed draws."""
 
-from search.data.arrays import Dataset
-from search.data.splits import Splits, make_splits, split_seed
-from studies.spec import StudySpec
-from studies.trial import TrialTask
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import Splits, make_splits, split_seed
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import TrialTask
 
 
 class TaskSplits:

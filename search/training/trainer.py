@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
-from studies.rows import RowFigures
-from studies.trial import DIVERGED, EpochMetrics, Params, TrialOutcome, TrialTask, Value
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
+from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.trial import DIVERGED, EpochMetrics, Params, TrialOutcome, TrialTask, Value
 
 OnEpoch = Callable[[EpochMetrics], bool]
 """Told the figures of each epoch; answers whether to go on."""

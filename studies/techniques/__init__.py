@@ -8,8 +8,8 @@ import importlib
 import itertools
 import pkgutil
 
-from studies.techniques.technique import Technique
-from studies.techniques.ways import PAIRS
+from regsearch.studies.techniques.technique import Technique
+from regsearch.studies.techniques.ways import PAIRS
 
 
 def _found() -> tuple[Technique, ...]:

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
-from studies.techniques.ranges import GatedRange
-from studies.techniques.technique import Technique
-from studies.techniques.ways import Code
+from regsearch.studies.techniques.ranges import GatedRange
+from regsearch.studies.techniques.technique import Technique
+from regsearch.studies.techniques.ways import Code
 
 
 class PatienceRange(GatedRange):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from studies.techniques.penalty import KernelPenalty
+from regsearch.studies.techniques.penalty import KernelPenalty
 
 
 class L1(KernelPenalty):

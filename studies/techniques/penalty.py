@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
-from studies.techniques.dimension import Dimension
-from studies.techniques.ranges import Range
-from studies.techniques.technique import Technique
-from studies.techniques.ways import Code
-from studies.validation import check_choices
+from regsearch.studies.techniques.dimension import Dimension
+from regsearch.studies.techniques.ranges import Range
+from regsearch.studies.techniques.technique import Technique
+from regsearch.studies.techniques.ways import Code
+from regsearch.studies.validation import check_choices
 
 REGULARIZER = "regularizer"
 """The parameter that they share."""

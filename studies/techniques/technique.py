@@ -5,10 +5,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from studies.errors import InputError
-from studies.techniques.dimension import Dimension, switch
-from studies.techniques.ranges import GatedRange, Range
-from studies.techniques.ways import Ways
+from regsearch.studies.errors import InputError
+from regsearch.studies.techniques.dimension import Dimension, switch
+from regsearch.studies.techniques.ranges import GatedRange, Range
+from regsearch.studies.techniques.ways import Ways
 
 
 class Technique(Ways):
@@ -69,7 +69,7 @@ class Technique(Ways):
         """Return type and default of each of its keys in [space]."""
         kind = self.among | Literal["off"]
         if self.is_added_later:
-            extra: dict[str, Any] | None = {"addedLater": "off"}  # see studies.spec.added_later
+            extra: dict[str, Any] | None = {"addedLater": "off"}  # see regsearch.studies.spec.added_later
         else:
             extra = None
         return {self.key: (kind, Field(self.default_range(), description=self.description, json_schema_extra=extra))}

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from replay import TECHNIQUES, TOLERANCE, TRIALS_BEFORE, Replay
 
-import search
-from search.data import load_dataset
-from search.progress import FinishedTrial, Progress
-from storage.reports.conclusion import Conclusion
-from studies.contestants import contestant_of
-from studies.space import Regularization
-from studies.trial import Purpose, TrialTask
+import regsearch
+from regsearch.search.data import load_dataset
+from regsearch.search.run.progress import FinishedTrial, Progress
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.contest.contestants import contestant_of
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.trial import Purpose, TrialTask
 
 BEFORE = (
     *("search.sampler=tpe", "search.pruner=median", "search.rules=1", "model.batch_norm_momentum=0.99"),
@@ -65,9 +65,9 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         storage = f"sqlite:///{Path(folder) / 'study.db'}"
         given = [f"search.seed={seed}", *settings]
-        result = search.run(study, storage=storage, settings=given, progress=watch, workers=workers)
+        result = regsearch.run(study, storage=storage, settings=given, progress=watch, workers=workers)
         seconds = time.perf_counter() - (watch.began or 0.0)
-        with search.api.trials(study, storage=storage) as (_, listed):
+        with regsearch.api.trials(study, storage=storage) as (_, listed):
             recipes = {trial.number for trial in listed if trial.recipe is not None}
     is_before = settings[: len(BEFORE)] == BEFORE
     proposals = [t for t in watch.trials if not is_before or t.task.number not in recipes]
@@ -119,7 +119,9 @@ def noisy(seeds: int, workers: int) -> None:
         for seed in range(seeds):
             given = [f"search.seed={seed}", "data.train_size=8000", "search.objective=accuracy"]
             storage = f"sqlite:///{Path(folder) / f'{seed}.db'}"
-            result = search.run("mnist", storage=storage, data=path, settings=given, progress=Watch(), workers=workers)
+            result = regsearch.run(
+                "mnist", storage=storage, data=path, settings=given, progress=Watch(), workers=workers
+            )
             conclusion = result.confirmation
             assert conclusion is not None
             gain = conclusion.winner.gain

@@ -40,7 +40,7 @@ from typing import Any
 from comparison import PEERS, Answer, best_value, compare, seconds_per_epoch, table
 from rich.console import Console
 
-from search.machine import core_count, versions
+from regsearch.search.machine import core_count, versions
 
 TESTS = Path(__file__).resolve().parent.parent
 

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.machine import core_count
+from regsearch.search.machine import core_count
 
 BASE = {
     "training.max_epochs": 12,
@@ -48,15 +48,16 @@ RESULTS = Path(__file__).with_name("defaults.json")
 
 def search_and_confirm(candidate: str, seed: int, seconds: float) -> dict[str, Any]:
     """Run one study, then train its winner on fresh seeds; return both figures."""
-    from search import api, phases
-    from search.coordinator import Coordinator
-    from search.data import load_dataset
-    from search.data.splits import make_splits
-    from search.engines.inline import InlineEngine
-    from search.seeds import derive_seed
-    from search.training.setup import TrainerSetup, make_trainer
-    from studies.study_file import read_study
-    from studies.trial import TrialTask
+    from regsearch.search import api
+    from regsearch.search.data import load_dataset
+    from regsearch.search.data.splits import make_splits
+    from regsearch.search.run import phases
+    from regsearch.search.run.coordinator import Coordinator
+    from regsearch.search.seeds import derive_seed
+    from regsearch.search.training.setup import TrainerSetup, make_trainer
+    from regsearch.search.workers.inline import InlineEngine
+    from regsearch.studies.study_file import read_study
+    from regsearch.studies.trial import TrialTask
 
     settings = [f"{key}={value}" for key, value in {**BASE, "search.seed": seed, **CANDIDATES[candidate]}.items()]
     dataset = load_dataset("mnist")
@@ -78,7 +79,7 @@ def search_and_confirm(candidate: str, seed: int, seconds: float) -> dict[str, A
             confirm=False,
         ).answer
     assert answer.best is not None
-    from search.training.compiled_trainer import CompiledTrainer
+    from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
 
     splits = make_splits(dataset, spec.data, spec.search.seed)
     confirmed = []

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # for `python tests/benchmarks/figures.py`
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python tests/benchmarks/figures.py`
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import optuna
 import postgres
@@ -24,24 +25,24 @@ import psutil
 import sqlalchemy
 from sqlalchemy import insert, update
 
-from search import api
-from search.data import load_dataset
-from search.engines.base import Handler
-from search.engines.processes import ProcessEngine
-from search.events import EpochFinished, Event
-from search.machine import core_count, versions
-from search.pruners import make_pruner
-from search.samplers import sampler_factory
-from search.training.setup import TrainerSetup
-from storage.location import location_of
-from storage.opening import open_for_writing
-from storage.queries import DatasetInfo, get_study
-from storage.store import StudyStore
-from storage.tables import EpochRow, TrialRow
-from studies.space import suggest
-from studies.spec import StudySpec
-from studies.study_file import read_study
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from regsearch.search import api
+from regsearch.search.data import load_dataset
+from regsearch.search.machine import core_count, versions
+from regsearch.search.samplers.pruners import make_pruner
+from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.base import Handler
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.search.workers.protocol import EpochFinished, Event
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.location import location_of
+from regsearch.storage.queries import DatasetInfo, get_study
+from regsearch.storage.study_store import StudyStore
+from regsearch.storage.tables import EpochRow, TrialRow
+from regsearch.studies.search_space import suggest
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.study_file import read_study
+from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 EPOCHS = 12
 METRICS = {"train_loss": 0.1, "stop_loss": 0.1, "stop_cross_entropy": 0.1, "stop_accuracy": 0.9, "seconds": 1.0}
@@ -67,7 +68,7 @@ def startup() -> None:
             ["best", "smoke", "--storage", storage],
             ["status", "smoke", "--storage", storage],
         ):
-            command = [sys.executable, "-m", "search", *arguments]
+            command = [sys.executable, "-m", "regsearch", *arguments]
             seconds = []
             for _ in range(11):
                 started = time.perf_counter()

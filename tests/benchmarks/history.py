@@ -2,7 +2,7 @@
 
     python tests/benchmarks/history.py [SEEDS [TRIALS [MOST BLOCK]]]
 
-MOST and BLOCK stand for those of `storage/history.py`. It prints, for each seed, with all trials and with a part, the
+MOST and BLOCK are those of `storage/optuna/lookback.py`. It prints, for each seed, with all trials and with a part, the
 true value of the configuration chosen, the mean true value of the last fifth of the trials, lower is better, and the
 seconds of the study.
 """
@@ -17,14 +17,14 @@ from unittest import mock
 import numpy as np
 from sampler_forms import NOISE, true_value
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.progress import Progress
-from search.training.setup import TrainerSetup
-from search.training.trainer import OnEpoch
-from storage import history
-from studies.space import Regularization
-from studies.trial import TrialOutcome, TrialTask
+from regsearch.search import api
+from regsearch.search.run.progress import Progress
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.training.trainer import OnEpoch
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.optuna import lookback
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.trial import TrialOutcome, TrialTask
 
 SETTINGS = ["search.pruner=none", "search.pruner_options={}", "search.sampler_options={}"]
 SPACE = ["space.l1={low=1e-7, high=1e-2}", "space.l2={low=1e-7, high=1e-2}"]
@@ -57,8 +57,8 @@ def study(seed: int, trials: int, most: int, block: int) -> tuple[float, float, 
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
         tempfile.TemporaryDirectory(dir=memory) as folder,
-        mock.patch.object(history, "MOST", most),
-        mock.patch.object(history, "BLOCK", block),
+        mock.patch.object(lookback, "MOST", most),
+        mock.patch.object(lookback, "BLOCK", block),
     ):
         storage, began = f"sqlite:///{Path(folder)}/study.db", time.perf_counter()
         settings = [*SETTINGS, *SPACE, f"search.seed={seed}"]
@@ -75,7 +75,7 @@ def study(seed: int, trials: int, most: int, block: int) -> tuple[float, float, 
 def main() -> None:
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 8
     trials = int(sys.argv[2]) if len(sys.argv) > 2 else 2500
-    limits = (int(sys.argv[3]), int(sys.argv[4])) if len(sys.argv) > 4 else (history.MOST, history.BLOCK)
+    limits = (int(sys.argv[3]), int(sys.argv[4])) if len(sys.argv) > 4 else (lookback.MOST, lookback.BLOCK)
     print(f"{'seed':>4} {'trials seen':>12} {'chosen':>9} {'last fifth':>11} {'seconds':>8}")
     for seed in range(seeds):
         for name, most, block in (("all", trials, trials), ("a part", *limits)):

@@ -15,17 +15,17 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 
-from search import api
-from search.hypermodel_code import read_code, with_code
-from search.machine import versions
-from search.progress import FinishedTrial, Progress
-from search.pruners import make_pruner
-from search.samplers import sampler_factory
-from storage.opening import open_for_writing
-from storage.queries import DatasetInfo
-from storage.store import StudyStore
-from studies.study_file import read_study
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from regsearch.search import api
+from regsearch.search.machine import versions
+from regsearch.search.run.progress import FinishedTrial, Progress
+from regsearch.search.samplers.pruners import make_pruner
+from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.search.training.hypermodel.code import read_code, with_code
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.queries import DatasetInfo
+from regsearch.storage.study_store import StudyStore
+from regsearch.studies.study_file import read_study
+from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 ROWS, EPOCHS, TURNS = 20_000, 4, 3
 TRIALS = 60
@@ -161,10 +161,10 @@ def fit_alone(reference: str, spec: Any) -> float:
     import keras_tuner
     import numpy as np
 
-    from search.data import load_dataset
-    from search.data.splits import make_splits
-    from search.training.hypermodel import load
-    from search.training.hypermodel_trainer import Images
+    from regsearch.search.data import load_dataset
+    from regsearch.search.data.splits import make_splits
+    from regsearch.search.training.hypermodel.loader import load
+    from regsearch.search.training.hypermodel.trainer import Images
 
     dataset = load_dataset("mnist")
     splits = make_splits(dataset, spec.data, 0)

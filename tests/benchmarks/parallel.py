@@ -21,7 +21,7 @@ from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 from sampler_forms import NOISE, SPACE, true_value
 
-from studies.space import Regularization, suggest
+from regsearch.studies.search_space import Regularization, suggest
 
 NEAR = 0.05
 WAYS: dict[str, Mapping[str, Any]] = {

@@ -13,9 +13,9 @@ import numpy as np
 from recorded import Curves
 from replay import TECHNIQUES
 
-from search.training.early_stopping import EarlyStopping
-from studies.contestants import contestant_of
-from studies.space import Regularization
+from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.studies.contest.contestants import contestant_of
+from regsearch.studies.search_space import Regularization
 
 PATIENCES = (1, 2, 3, 4, 6, 8, 12, 20)
 
@@ -64,13 +64,13 @@ def by_patience(name: str) -> None:
 
 def cost(name: str) -> None:
     """Print how long the selection examples take to evaluate, as a share of an epoch of training."""
-    from search.data import load_dataset
-    from search.data.splits import make_splits
-    from search.training import setup
-    from studies.study_file import read_study
+    from regsearch.search.data import load_dataset
+    from regsearch.search.data.splits import make_splits
+    from regsearch.search.training import setup
+    from regsearch.studies.study_file import read_study
 
     setup.import_quietly()
-    from search.training.compiled_trainer import CompiledTrainer
+    from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
 
     spec, dataset = read_study(name), load_dataset(name, None)
     trainer = CompiledTrainer(spec, dataset, make_splits(dataset, spec.data, 0))

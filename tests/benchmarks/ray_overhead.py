@@ -21,7 +21,7 @@ _VALUES = (
 
 def _run(engine: str, trials: int, workers: int, folder: Path) -> tuple[float, dict[str, float]]:
     """Return the seconds of one run, and what each of its settings gave."""
-    command = [sys.executable, "-m", "search", "run", "mnist", "--quiet", "--engine", engine]
+    command = [sys.executable, "-m", "regsearch", "run", "mnist", "--quiet", "--engine", engine]
     database = folder / f"{engine}-{time.monotonic_ns()}.db"
     command += ["--trials", str(trials), "--workers", str(workers), "--storage", f"sqlite:///{database}"]
     began = time.monotonic()

@@ -90,10 +90,10 @@ class _Recorder:
     """Trains in one process; a trainer for each seed, since a seed draws the split too."""
 
     def __init__(self, study: str) -> None:
-        from search.data import load_dataset
-        from search.training import setup
-        from studies.batch_norm import batch_norm_momentum
-        from studies.study_file import read_study
+        from regsearch.search.data import load_dataset
+        from regsearch.search.training import setup
+        from regsearch.studies.batch_norm import batch_norm_momentum
+        from regsearch.studies.study_file import read_study
 
         setup.import_quietly()
         setup._start_tensorflow()
@@ -113,10 +113,10 @@ class _Recorder:
 
     def record(self, settings: Settings, seed: int) -> np.ndarray:
         """Return the curve, (epochs, figures); NaN from the epoch on at which it diverged."""
-        from search.data.splits import make_splits
-        from search.training.compiled_trainer import CompiledTrainer
-        from search.training.trial import epoch_order
-        from studies.space import Regularization
+        from regsearch.search.data.splits import make_splits
+        from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+        from regsearch.search.training.loop import epoch_order
+        from regsearch.studies.search_space import Regularization
 
         if seed not in self.trainers:
             splits = make_splits(self.dataset, self.spec.data, seed)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.space import Regularization
+from regsearch.studies.search_space import Regularization
 
 Curve = NDArray[np.float64]
 """(epochs, figures), as `Curves.figures` names them."""

@@ -18,13 +18,13 @@ import optuna
 from numpy.typing import NDArray
 from recorded import Curves
 
-from search.pruners import PEERS, WARM_UP_EPOCHS
-from studies import contestants
-from studies.contest import Contest, Entry
-from studies.contestants import contestant_of, is_out
-from studies.recipes import contest_of, fitting
-from studies.space import Regularization, suggest
-from studies.study_file import read_study
+from regsearch.search.samplers.pruners import PEERS, WARM_UP_EPOCHS
+from regsearch.studies.contest import contestants
+from regsearch.studies.contest.contestants import contestant_of, is_out
+from regsearch.studies.contest.proposals import Contest, Entry
+from regsearch.studies.recipes import contest_of, fitting
+from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.study_file import read_study
 
 TECHNIQUES = ("l1", "l2", "l1+l2", "dropout", "batch_norm")
 TOLERANCE = 0.003  # nats
@@ -40,7 +40,7 @@ class Stopped:
 
 
 def stop(losses: NDArray[np.float64], patience: int | None) -> Stopped:
-    """Apply early stopping to the stopping split's losses, as `search.training.early_stopping` does."""
+    """Apply early stopping to the stopping split's losses, as `regsearch.search.training.early_stopping` does."""
     if patience is None:
         return Stopped(len(losses) - 1, len(losses) - 1)
     best, wait = 0, 0
@@ -216,7 +216,7 @@ def among_equals(warm_up: int, fewest: int, slack: float = 1.0, *, best: bool = 
 
 
 def as_product(settings: Regularization, curve: list[float], others: list[Replayed]) -> bool:
-    """Prune as `search.pruners.ContestPruner` does by default."""
+    """Prune as `regsearch.search.samplers.pruners.ContestPruner` does by default."""
     own = contestant_of(settings)
     peers = [min(o.curve[: len(curve)]) for o in others if contestant_of(o.settings) == own]
     return len(curve) >= WARM_UP_EPOCHS and is_out(min(curve), peers, PEERS)

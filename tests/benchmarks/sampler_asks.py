@@ -13,9 +13,9 @@ import numpy as np
 import optuna
 from sampler_forms import NOISE, SPACE, true_value
 
-from search.samplers import KERAS_TUNER, sampler_factory
-from studies.space import Regularization, suggest
-from studies.spec import StudySpec
+from regsearch.search.samplers.samplers import KERAS_TUNER, sampler_factory
+from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.spec import StudySpec
 
 TRIALS = (30, 100, 250, 500)
 ASKS = 5

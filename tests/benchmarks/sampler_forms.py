@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from studies.space import Regularization, suggest
-from studies.spec import StudySpec
+from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.spec import StudySpec
 
 FORMS: dict[str, dict[str, Any]] = {
     "independent": {"multivariate": False, "group": False, "constant_liar": True},

@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # for `python tests/benchmarks/scale.py`
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python tests/benchmarks/scale.py`
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import numpy as np
 import postgres
@@ -37,11 +38,12 @@ import sqlalchemy
 from scale_history import fill
 from simulated import Clock, SimulatedEngine
 
-from search import api, phases
-from search.coordinator import Coordinator
-from search.progress import Progress
-from storage.store import StudyStore
-from studies.study_file import read_study
+from regsearch.search import api
+from regsearch.search.run import phases
+from regsearch.search.run.coordinator import Coordinator
+from regsearch.search.run.progress import Progress
+from regsearch.storage.study_store import StudyStore
+from regsearch.studies.study_file import read_study
 
 SETTINGS = ["data.source=digits", "search.recipes=[]"]
 STARTS_AFTER = 3.0  # seconds: a worker's, which are TensorFlow's

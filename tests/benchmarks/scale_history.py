@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 from simulated import curve
 from sqlalchemy import insert
 
-from storage.tables import EpochRow, TrialRow
-from studies.space import suggest
-from studies.spec import StudySpec
+from regsearch.storage.tables import EpochRow, TrialRow
+from regsearch.studies.search_space import suggest
+from regsearch.studies.spec import StudySpec
 
 _AT_ONCE = 1000
 _JUDGED = 500  # of the latest trials, for the median

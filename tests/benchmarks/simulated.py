@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from sampler_forms import NOISE, true_value
 
-from search.engines.base import Handler
-from search.events import EpochFinished, TrialFinished, answer_to_line, from_line, to_line
-from search.training.early_stopping import EarlyStopping
-from search.training.setup import TrainerSetup
-from search.trial_files import TrialFiles
-from search.worker import task_to_line
-from studies.space import Regularization
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.base import Handler
+from regsearch.search.workers.protocol import EpochFinished, TrialFinished, answer_to_line, from_line, to_line
+from regsearch.search.workers.worker import task_to_line
+from regsearch.storage.trial_files import TrialFiles
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 EVALUATION = 0.3  # of an epoch: what follows a trial's last one
 # how much longer a training step takes than without regularization (tests/benchmarks/README.md)

@@ -9,10 +9,10 @@ import os
 import sys
 import time
 
-from search.data import load_dataset
-from search.training.setup import TrainerSetup, make_trainer
-from studies.space import Regularization
-from studies.spec import StudySpec
+from regsearch.search.data import load_dataset
+from regsearch.search.training.setup import TrainerSetup, make_trainer
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
 
 BOTH = {"l1": 1e-5, "l2": 1e-5}
 SETTINGS = {

@@ -15,17 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import keras_early_stopping
 
-from search.data import load_dataset
-from search.data.arrays import Dataset, read_npz
-from search.data.shared import read_shared, shared
-from search.data.splits import Rows, Splits, make_splits
-from search.training.compiled_network import dropout_mask
-from search.training.compiled_trainer import CompiledTrainer
-from search.training.keras_trainer import KerasTrainer
-from search.training.trial import epoch_order
-from studies.space import LEARNING_RATE, Regularization, suggest
-from studies.spec import StudySpec
-from studies.trial import EpochMetrics, TrialOutcome
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset, read_npz
+from regsearch.search.data.shared import read_shared, shared
+from regsearch.search.data.splits import Rows, Splits, make_splits
+from regsearch.search.training.builtin.compiled_network import dropout_mask
+from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+from regsearch.search.training.builtin.keras_trainer import KerasTrainer
+from regsearch.search.training.loop import epoch_order
+from regsearch.studies.search_space import LEARNING_RATE, Regularization, suggest
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import EpochMetrics, TrialOutcome
 
 REGULARIZERS = {
     "none": {},

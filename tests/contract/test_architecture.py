@@ -181,7 +181,7 @@ def test_an_audit_that_could_not_be_made_does_not_pass(
 def test_what_needs_no_tensorflow_does_not_import_it(command: list[str], tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from search.cli import main\n"
+        "from regsearch.search.cli.commands import main\n"
         f"sys.argv = ['regsearch', *{command!r}]\n"
         "try: main()\n"
         "finally: assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
@@ -192,7 +192,10 @@ def test_what_needs_no_tensorflow_does_not_import_it(command: list[str], tmp_pat
 
 
 def test_on_windows_there_is_one_clear_line(tmp_path: Path) -> None:
-    script = "import signal, sys\ndel signal.SIGHUP\nfrom search.cli import main\nsys.platform = 'win32'\nmain()\n"
+    script = (
+        "import signal, sys\ndel signal.SIGHUP\n"
+        "from regsearch.search.cli.commands import main\nsys.platform = 'win32'\nmain()\n"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "regsearch runs on Linux and macOS; on Windows, use it inside WSL\n"
@@ -201,7 +204,7 @@ def test_on_windows_there_is_one_clear_line(tmp_path: Path) -> None:
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from search.cli import main\n"
+        "from regsearch.search.cli.commands import main\n"
         "sys.argv = ['regsearch', '--help']\n"
         "try: main()\n"
         "finally: assert not {'optuna', 'sqlalchemy', 'numpy', 'pydantic'} & set(sys.modules), 'heavy'\n"
@@ -211,7 +214,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def commands() -> list[str]:
-    done = subprocess.run([sys.executable, "-m", "search", "--help"], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "regsearch", "--help"], capture_output=True, text=True, check=True)
     return re.findall(r"^  ([a-z]+)  +[A-Z]", done.stdout, re.MULTILINE)
 
 
@@ -229,13 +232,13 @@ def test_options_named_in_the_readme_exist() -> None:
         named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", rest.split("#")[0]))
     for command, options in named.items():
         shown = subprocess.run(
-            [sys.executable, "-m", "search", command, "--help"], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "regsearch", command, "--help"], capture_output=True, text=True, check=True
         ).stdout
         assert options <= set(re.findall(r"--[a-z-]+", shown)), command
 
 
 def test_the_readme_names_every_key_of_a_study_file() -> None:
-    from studies.spec import StudySpec
+    from regsearch.studies.spec import StudySpec
 
     readme = (ROOT / "README.md").read_text()
     for name, field in StudySpec.model_fields.items():

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from optuna.trial import FrozenTrial
 
-from search.pruners import make_pruner
-from search.samplers import sampler_factory
-from search.session import _needs_all_trials
-from storage import lean
-from storage.database import Database
-from storage.lean import LeanStorage
-from storage.opening import open_for_writing
-from storage.optuna_study import OptunaStudy
-from storage.queries import DatasetInfo
-from storage.store import StudyStore
-from studies.spec import StudySpec
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask, Verdict
+from regsearch.search.run.study_run import _needs_all_trials
+from regsearch.search.samplers.pruners import make_pruner
+from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.database import Database
+from regsearch.storage.optuna import storage as optuna_storage
+from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.optuna.study import OptunaStudy
+from regsearch.storage.queries import DatasetInfo
+from regsearch.storage.study_store import StudyStore
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask, Verdict
 
 DATASET = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
 OUTCOME = {"train_cross_entropy": 0.1, "train_accuracy": 0.9, "near_zero_share": 0.1, "seconds": 1.0}
@@ -111,7 +111,7 @@ def test_for_an_epoch_no_other_trial_that_runs_is_read_whole_and_the_verdicts_ar
     tmp_path: Path, smoke: StudySpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = smoke.changed(budget={"trials": 100}, search={"pruner_options": {"n_startup_trials": 1}})
-    frozen, whole = lean._frozen, []
+    frozen, whole = optuna_storage._frozen, []
 
     def counted(*given: Any) -> list[FrozenTrial]:
         found = frozen(*given)
@@ -133,7 +133,7 @@ def test_for_an_epoch_no_other_trial_that_runs_is_read_whole_and_the_verdicts_ar
             return judged(tmp_path / f"{name}.db", spec, 12)
 
     most: list[int] = []
-    monkeypatch.setattr(lean, "_frozen", counted)
+    monkeypatch.setattr(optuna_storage, "_frozen", counted)
     verdicts = judged_and_counted("one")
     assert max(most) == 1
     assert {Verdict.RECORDED, Verdict.PRUNED} == {verdict for _, verdict in verdicts}

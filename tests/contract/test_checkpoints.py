@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from helpers import wait_for_each_checkpoint
 
-from search.data import load_dataset
-from search.data.arrays import Dataset
-from search.data.splits import make_splits
-from search.training import checkpoints as checkpoints_module
-from search.training.checkpoints import FileCheckpoints, TrialState
-from search.training.compiled_trainer import CompiledTrainer
-from search.training.early_stopping import EarlyStopping
-from search.training.keras_trainer import KerasTrainer
-from search.training.setup import TrainerSetup
-from search.trial_files import TrialFiles
-from studies.space import Regularization
-from studies.study_file import read_study
-from studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import make_splits
+from regsearch.search.training import checkpoints as checkpoints_module
+from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+from regsearch.search.training.builtin.keras_trainer import KerasTrainer
+from regsearch.search.training.checkpoints import FileCheckpoints, TrialState
+from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.storage.trial_files import TrialFiles
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.study_file import read_study
+from regsearch.studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
 
 SPEC = read_study("smoke").changed(training={"max_epochs": 4, "learning_rate": 0.02})
 TRAINERS: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
@@ -146,10 +146,10 @@ def test_a_finalist_goes_on_with_the_split_that_its_seed_drew(
 def test_no_epoch_is_trained_again(make: Callable[..., Any], disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.interrupt(make(), EVERYTHING, 2)
     trained: list[int] = []
-    from search.training import trial
+    from regsearch.search.training import loop
 
-    order = trial.epoch_order
-    monkeypatch.setattr(trial, "epoch_order", lambda *a: trained.append(a[2]) or order(*a))
+    order = loop.epoch_order
+    monkeypatch.setattr(loop, "epoch_order", lambda *a: trained.append(a[2]) or order(*a))
     _, epochs = disk.train(make(), EVERYTHING)
     assert [metrics.epoch for metrics in epochs] == list(range(len(epochs)))
     assert trained == list(range(3, len(epochs)))

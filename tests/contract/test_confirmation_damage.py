@@ -11,9 +11,9 @@ import asking
 import fakes
 import pytest
 
-from search import api, doctor
-from search.engines.inline import InlineEngine
-from studies.errors import StorageError
+from regsearch.search import api, doctor
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.studies.errors import StorageError
 
 READERS: dict[str, Callable[[str], Any]] = {
     "best": lambda storage: api.conclusion("smoke", storage=storage),

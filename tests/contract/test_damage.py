@@ -9,12 +9,13 @@ import pytest
 import sqlalchemy
 from databases.restore import restore
 
-from search.result import RunResult
-from storage import damage, schema
-from storage.database import Database
-from storage.location import location_of
-from storage.opening import open_for_writing
-from studies.errors import StorageError
+from regsearch.search.result import RunResult
+from regsearch.storage import schema
+from regsearch.storage.checks import trials
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.database import Database
+from regsearch.storage.location import location_of
+from regsearch.studies.errors import StorageError
 
 Search = Callable[..., RunResult]
 
@@ -82,12 +83,12 @@ class _RolledBack(Exception):
 
 
 def test_of_a_sound_study_no_trial_is_read(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(damage, "_read_trials")
+    monkeypatch.delattr(trials, "_read_trials")
     with database.transaction() as connection:
         study_id, name = ids(connection)
         states = connection.exec_driver_sql("select distinct state from trials").scalars()
         assert {"COMPLETE", "PRUNED", "FAIL", "RUNNING", "WAITING"} <= set(states)
-        damage.check_trials(database, connection, study_id, name)
+        trials.check_trials(database, connection, study_id, name)
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -112,10 +113,10 @@ def _is_noticed(database: Database, connection: Any, table: str, change: str, wh
     except sqlalchemy.exc.IntegrityError:
         return False
     try:
-        damage._read_trials(database, study_id, study)
+        trials._read_trials(database, study_id, study)
     except (StorageError, sqlalchemy.exc.OperationalError):  # the latter: bytes that are no UTF-8
         with suppress(sqlalchemy.exc.OperationalError):
-            assert not damage._is_ordinary(connection, study_id), change
+            assert not trials._is_ordinary(connection, study_id), change
         return True
     return False
 
@@ -148,7 +149,7 @@ def test_infinite_values_are_no_damage_but_read_one_by_one(
         infinite = "intermediate_value = null, intermediate_value_type = 'INF_POS'"
         connection.execute(f"update trial_intermediate_values set {infinite}")
     connection.close()
-    read, really = [], damage._read_trials
-    monkeypatch.setattr(damage, "_read_trials", lambda *study: (read.append(study[-1]), really(*study)))
+    read, really = [], trials._read_trials
+    monkeypatch.setattr(trials, "_read_trials", lambda *study: (read.append(study[-1]), really(*study)))
     search(trials=5, settings=["search.pruner=none", "search.pruner_options={}"])
     assert read == ["smoke"]

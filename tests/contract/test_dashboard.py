@@ -25,13 +25,13 @@ import optuna_dashboard
 import pytest
 from conftest import ROOT, Command
 
-from search import api
-from search.engines.inline import InlineEngine
-from storage import dashboard
-from storage.dashboard import make_dashboard
-from storage.database import Database
-from storage.opening import open_for_reading, open_for_writing
-from studies.errors import InputError
+from regsearch.search import api
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import dashboard_server
+from regsearch.storage.connect import open_for_reading, open_for_writing
+from regsearch.storage.dashboard_server import make_dashboard
+from regsearch.storage.database import Database
+from regsearch.studies.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Some regimes for parameter")  # of so few trials, says Optuna
 
@@ -285,7 +285,7 @@ def test_at_port_80_the_port_may_be_left_out() -> None:
             start("200 OK", [])
             return []
 
-        dashboard.ReadOnly(application)(environ, lambda status, *_, seen=seen: seen.append(status))
+        dashboard_server.ReadOnly(application)(environ, lambda status, *_, seen=seen: seen.append(status))
         assert int(seen[0][:3]) == status, host
 
 
@@ -368,10 +368,10 @@ def test_every_answer_has_the_security_headers_once(
 def test_a_bug_of_ours_is_answered_with_the_security_headers_and_told_on_stderr_only(
     server: WSGIServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(dashboard, "_without_formulas", lambda _: 1 / 0)
+    monkeypatch.setattr(dashboard_server, "_without_formulas", lambda _: 1 / 0)
     status, headers, body = ask(server, "/csv/1")
     assert status == 500
-    assert {name.lower() for name, _ in dashboard._HEADERS} <= {name.lower() for name in headers}
+    assert {name.lower() for name, _ in dashboard_server._HEADERS} <= {name.lower() for name in headers}
     assert b"ZeroDivisionError" not in body
     assert "ZeroDivisionError" in capfd.readouterr().err
 
@@ -383,7 +383,7 @@ def test_the_policy_allows_what_the_page_itself_asks_for(database: Database) -> 
     page = optuna_dashboard.wsgi(database.storage)(environ, lambda _, headers, *__: seen.append(dict(headers)))
     page.close()
     theirs = {part.strip() for part in seen[0]["Content-Security-Policy"].split(";")}
-    assert theirs <= set(dict(dashboard._HEADERS)["Content-Security-Policy"].split("; "))
+    assert theirs <= set(dict(dashboard_server._HEADERS)["Content-Security-Policy"].split("; "))
 
 
 def test_head_gives_the_headers_of_get_and_no_body(server: WSGIServer) -> None:
@@ -440,8 +440,8 @@ def ended(server: WSGIServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[], b
         real(request)
         event.set()
 
-    assert 0 < dashboard._Handler.timeout <= 60
-    monkeypatch.setattr(dashboard._Handler, "timeout", 0.05)
+    assert 0 < dashboard_server._Handler.timeout <= 60
+    monkeypatch.setattr(dashboard_server._Handler, "timeout", 0.05)
     monkeypatch.setattr(server, "shutdown_request", shutdown_request)
     return lambda: event.wait(20)
 

@@ -18,15 +18,15 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from storage import schema, sqlite
-from storage.database import Database
-from storage.location import location_of
-from storage.opening import open_for_reading, open_for_writing
-from storage.queries import DatasetInfo, _decode
-from storage.sqlite import journal_mode
-from storage.tables import PREFIX, Base
-from studies.errors import InputError, StorageError
-from studies.study_file import read_study
+from regsearch.storage import schema, sqlite
+from regsearch.storage.connect import open_for_reading, open_for_writing
+from regsearch.storage.database import Database
+from regsearch.storage.location import location_of
+from regsearch.storage.queries import DatasetInfo, _decode
+from regsearch.storage.sqlite import journal_mode
+from regsearch.storage.tables import PREFIX, Base
+from regsearch.studies.errors import InputError, StorageError
+from regsearch.studies.study_file import read_study
 
 
 @pytest.fixture
@@ -400,8 +400,8 @@ def test_random_damage_is_found_or_harmless(path: Path) -> None:
     """Whatever bytes are overwritten: an answer or one storage error, never anything else."""
     import random
 
-    from storage.queries import get_study, list_trials, read_answer
-    from storage.store import StudyStore
+    from regsearch.storage.queries import get_study, list_trials, read_answer
+    from regsearch.storage.study_store import StudyStore
 
     with open_for_writing(path) as db:
         info = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)

@@ -13,18 +13,19 @@ import fakes
 import pytest
 from ray_cluster import RayCluster, a_cluster, needs_ray
 
-from search.engines import engine_names, make_engine, worker_process
-from search.engines.base import Engine
-from search.engines.inline import InlineEngine
-from search.engines.processes import ProcessEngine
-from search.engines.ray import RayEngine
-from search.events import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
-from search.training.setup import TrainerSetup
-from studies.errors import InputError, NoResultError
-from studies.spec import StudySpec
-from studies.trial import TrialTask
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers import worker_process
+from regsearch.search.workers.base import Engine
+from regsearch.search.workers.engines import engine_names, make_engine
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.search.workers.protocol import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
+from regsearch.search.workers.ray.engine import RayEngine
+from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import TrialTask
 
-FAKE_WORKER = [sys.executable, str(Path(__file__).parents[1] / "fakes.py")]
+FAKE_WORKER = [sys.executable, str(Path(__file__).parents[1] / "support" / "fakes.py")]
 FAKES: dict[str, Callable[[str], Engine]] = {  # what a new engine must be given to run without training
     "inline": lambda _: InlineEngine(fakes.FakeTrainer),
     "processes": lambda _: ProcessEngine(FAKE_WORKER),

@@ -9,12 +9,12 @@ import pytest
 from helpers import rows
 from optuna.samplers._tpe.sampler import default_gamma  # undocumented; how many trials TPE takes as good
 
-from search.result import RunResult
-from search.session import _needs_all_trials
-from storage import history
-from storage.database import Database
-from storage.opening import open_for_writing
-from studies.spec import StudySpec
+from regsearch.search.result import RunResult
+from regsearch.search.run.study_run import _needs_all_trials
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.database import Database
+from regsearch.storage.optuna import lookback
+from regsearch.studies.spec import StudySpec
 
 Search = Callable[..., RunResult]
 
@@ -25,18 +25,18 @@ MOST, BLOCK, BEST = 12, 4, 5
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let studies be long from 16 trials on."""
     for name, value in (("MOST", MOST), ("BLOCK", BLOCK), ("_BEST", BEST)):
-        monkeypatch.setattr(history, name, value)
+        monkeypatch.setattr(lookback, name, value)
 
 
 @pytest.mark.parametrize(
     ("number", "begin"), [(0, 0), (1000, 0), (1499, 0), (1500, 1500), (1999, 1500), (2000, 2000), (100_000, 100_000)]
 )
 def test_up_to_trial_1499_all_are_seen(number: int, begin: int) -> None:
-    assert history.begins_at(number) == begin
+    assert lookback.begins_at(number) == begin
 
 
 def test_what_tpe_takes_as_good_is_among_the_best() -> None:
-    assert default_gamma(10**9) < history._BEST
+    assert default_gamma(10**9) < lookback._BEST
 
 
 @pytest.fixture(params=["minimize", "maximize"])
@@ -81,8 +81,8 @@ def test_a_long_study_that_was_stopped_goes_on_as_if_it_had_not(
     search: Search, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    condition = history.condition
-    monkeypatch.setattr(history, "condition", lambda *args: (seen.append(args[-1]), condition(*args))[1])
+    condition = lookback.condition
+    monkeypatch.setattr(lookback, "condition", lambda *args: (seen.append(args[-1]), condition(*args))[1])
     other = f"sqlite:///{tmp_path}/other.db"
     search(trials=40, workers=1, storage=other)
     assert seen == list(range(16, 40, BLOCK))
@@ -121,9 +121,9 @@ def test_a_grid_is_visited_once_however_long_it_is(search: Search, storage: str)
         ({"sampler": "keras-tuner:grid", "sampler_options": {}}, True),
         ({"sampler": "BruteForceSampler", "sampler_options": {}}, True),
         ({"pruner": "WilcoxonPruner", "pruner_options": {}}, True),
-        ({"pruner_options": {"n_startup_trials": history._BEST}}, False),  # so many complete ones are always seen
-        ({"sampler_options": {"n_startup_trials": history._BEST + 1}}, True),
-        ({"pruner_options": {"n_startup_trials": history._BEST + 1}}, True),
+        ({"pruner_options": {"n_startup_trials": lookback._BEST}}, False),  # so many complete ones are always seen
+        ({"sampler_options": {"n_startup_trials": lookback._BEST + 1}}, True),
+        ({"pruner_options": {"n_startup_trials": lookback._BEST + 1}}, True),
     ],
 )
 def test_only_what_compares_trials_makes_do_with_a_part(smoke: StudySpec, changes: dict[str, Any], needs: bool) -> None:

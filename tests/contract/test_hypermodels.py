@@ -10,13 +10,13 @@ import pytest
 from helpers import train
 from hypermodels import GUIDE, LOOP, TUNED_FIT, custom_fit, network
 
-from search.data import load_dataset
-from search.data.arrays import Dataset
-from search.training.checkpoints import FileCheckpoints
-from search.training.snapshots import Snapshots
-from search.trial_files import TrialFiles
-from studies.study_file import read_study
-from studies.trial import EpochMetrics, Purpose, TrialTask
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.training.checkpoints import FileCheckpoints
+from regsearch.search.training.snapshots import Snapshots
+from regsearch.storage.trial_files import TrialFiles
+from regsearch.studies.study_file import read_study
+from regsearch.studies.trial import EpochMetrics, Purpose, TrialTask
 
 SPEC = read_study("smoke")
 GUIDES = {"units": 32, "activation": "relu", "dropout": True, "lr": 0.005}
@@ -315,7 +315,7 @@ def test_a_finalist_that_asks_for_more_than_in_the_search_fails(make: Callable[.
 def test_a_saved_model_is_the_trial_as_it_was(make: Callable[..., Any], tmp_path: Path, digits: Dataset) -> None:
     import keras
 
-    from search.training.hypermodel_trainer import Images
+    from regsearch.search.training.hypermodel.trainer import Images
 
     trainer = make(GUIDE, "build_model")
     states = []

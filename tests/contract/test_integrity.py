@@ -10,11 +10,12 @@ import optuna
 import pytest
 from databases.restore import restore
 
-from search import doctor
-from search.doctor import Check
-from storage import integrity, place, schema
-from storage.opening import open_for_reading
-from storage.tables import Base
+from regsearch.search import doctor
+from regsearch.search.doctor import Check
+from regsearch.storage import schema
+from regsearch.storage.checks import filesystem, integrity
+from regsearch.storage.connect import open_for_reading
+from regsearch.storage.tables import Base
 
 
 @pytest.fixture
@@ -148,13 +149,13 @@ def test_the_file_system_of_a_path_is_that_of_the_innermost_mount(
     database: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mounts").write_text(MOUNTS)
-    monkeypatch.setattr(place, "_MOUNTS", tmp_path / "mounts")
-    assert place._file_system(Path(database)) == kind
+    monkeypatch.setattr(filesystem, "_MOUNTS", tmp_path / "mounts")
+    assert filesystem._file_system(Path(database)) == kind
 
 
 def test_a_network_is_warned_of(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mounts").write_text(f"server:/x {tmp_path.resolve()} nfs4 rw 0 0\n")
-    monkeypatch.setattr(place, "_MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(filesystem, "_MOUNTS", tmp_path / "mounts")
     warned = examined(path)["place"]
     assert (warned.mark, warned.exit_code) == ("WARN", 0)
     assert "lies on a network (nfs4)" in warned.finding
@@ -162,8 +163,8 @@ def test_a_network_is_warned_of(path: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_where_mounts_cannot_be_read_nothing_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(place, "_MOUNTS", path.parent / "absent")
-    assert place.troubles(path) == []
+    monkeypatch.setattr(filesystem, "_MOUNTS", path.parent / "absent")
+    assert filesystem.troubles(path) == []
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])

@@ -8,10 +8,10 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from storage import lean
-from storage.database import Database
-from storage.lean import LeanStorage
-from storage.opening import open_for_writing
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.database import Database
+from regsearch.storage.optuna import storage as optuna_storage
+from regsearch.storage.optuna.storage import LeanStorage
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_they_are_what_optuna_reads(
     named: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lean, "_NAMED", named)
+    monkeypatch.setattr(optuna_storage, "_NAMED", named)
     storage = database._rdb
     assert isinstance(storage, LeanStorage)
     study_id = storage.get_study_id_from_name("mine")

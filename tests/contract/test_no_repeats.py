@@ -10,15 +10,15 @@ import optuna
 import pytest
 from optuna.pruners import NopPruner
 
-from search.samplers import KERAS_TUNER, SamplerFactory, sampler_factory
-from storage.opening import open_for_writing
-from storage.queries import DatasetInfo, find_study, list_trials
-from storage.store import StudyStore
-from studies.canonical_settings import canonical
-from studies.errors import InputError, SpaceExhaustedError
-from studies.space import suggest
-from studies.spec import StudySpec
-from studies.trial import TrialOutcome, TrialTask
+from regsearch.search.samplers.samplers import KERAS_TUNER, SamplerFactory, sampler_factory
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.queries import DatasetInfo, find_study, list_trials
+from regsearch.storage.study_store import StudyStore
+from regsearch.studies.canonical_configuration import canonical
+from regsearch.studies.errors import InputError, SpaceExhaustedError
+from regsearch.studies.search_space import suggest
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import TrialOutcome, TrialTask
 
 DATASET = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
 OUTCOME = {"train_cross_entropy": 0.1, "train_accuracy": 0.9, "near_zero_share": 0.1, "seconds": 1.0}

@@ -10,8 +10,8 @@ import sqlalchemy
 from optuna.storages import BaseStorage
 from optuna.testing.pytest_storages import StorageTestCase
 
-from storage.database import Database
-from storage.opening import open_for_writing
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.database import Database
 
 
 @pytest.fixture(scope="module")

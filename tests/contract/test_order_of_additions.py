@@ -6,10 +6,10 @@ from pathlib import Path
 
 _SCRIPT = """
 import sys
-from search.data import load_dataset
-from search.training.setup import TrainerSetup, make_trainer
-from studies.spec import StudySpec
-from studies.trial import TrialTask
+from regsearch.search.data import load_dataset
+from regsearch.search.training.setup import TrainerSetup, make_trainer
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import TrialTask
 
 spec = StudySpec().changed(
     model={"hidden": [16, 16], "apply_to": "all"}, data={"train_size": 301}, training={"max_epochs": 1}

@@ -18,22 +18,23 @@ from postgres import folder_of_files, needs_postgres, new_database
 from sqlalchemy import Connection, TextClause
 from sqlalchemy.sql.selectable import TextualSelect
 
-import storage
-from search.result import RunResult
-from storage import history, statements
-from storage.compared import read_comparison
-from storage.contents import read_content, read_status
-from storage.database import Database
-from storage.enqueued import _recorded_space
-from storage.lean import LeanStorage
-from storage.location import location_of
-from storage.opening import open_for_reading, open_for_writing
-from storage.queries import UUID_ATTR, get_study, study_names
-from storage.sqlite import make_engine
-from storage.tables import EpochRow, RunRow, StudyRow, TrialRow
-from storage.trained import trained
-from storage.tried import BY_SETTINGS
-from studies.trial import EPOCH_COLUMNS
+import regsearch.storage
+from regsearch.search.result import RunResult
+from regsearch.storage import study_sql
+from regsearch.storage.connect import open_for_reading, open_for_writing
+from regsearch.storage.database import Database
+from regsearch.storage.enqueue import _recorded_space
+from regsearch.storage.export_source import trained
+from regsearch.storage.location import location_of
+from regsearch.storage.optuna import lookback
+from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.queries import UUID_ATTR, get_study, study_names
+from regsearch.storage.report_data import read_content, read_status
+from regsearch.storage.sqlite import make_engine
+from regsearch.storage.study_comparison import read_comparison
+from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
+from regsearch.storage.tried_configurations import BY_SETTINGS
+from regsearch.studies.trial import EPOCH_COLUMNS
 
 OF_SQLITE_ALONE = {"damage.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
 OF_POSTGRESQL_ALONE = {"lease", "postgres"}
@@ -67,9 +68,9 @@ BOUND: dict[str, Any] = {
 def plain_statements() -> dict[str, Any]:
     """Return every statement of plain SQL that a module of ours has, by the module and its name there."""
     found: dict[str, Any] = {}
-    for module in pkgutil.walk_packages(storage.__path__, "storage."):
+    for module in pkgutil.walk_packages(regsearch.storage.__path__, "regsearch.storage."):
         of_both = module.name.removeprefix("storage.") not in OF_POSTGRESQL_ALONE
-        if of_both and not module.name.startswith("storage.migrations"):
+        if of_both and not module.name.startswith("regsearch.storage.migrations"):
             there = vars(importlib.import_module(module.name))
             kinds = (TextClause, TextualSelect)
             found |= {f"{module.name}.{name}": value for name, value in there.items() if isinstance(value, kinds)}
@@ -169,7 +170,7 @@ def without_times(found: Any) -> Any:
 
 def test_all_plain_sql_is_among_the_statements() -> None:
     assert len(STATEMENTS) >= 25
-    for path in Path(str(storage.__file__)).parent.rglob("*.py"):
+    for path in Path(str(regsearch.storage.__file__)).parent.rglob("*.py"):
         tree = ast.parse(path.read_text())
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "sqlalchemy"]
         if any(alias.name == "text" for node in imports for alias in node.names):
@@ -200,9 +201,9 @@ def test_a_part_of_the_trials_is_the_same_on_both(
     best: int, sqlite: sqlalchemy.Engine, postgres: sqlalchemy.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("MOST", 12), ("BLOCK", 4), ("_BEST", best)):
-        monkeypatch.setattr(history, name, value)
+        monkeypatch.setattr(lookback, name, value)
     with sqlite.connect() as there, postgres.connect() as here:
-        conditions = [history.condition(connection, 1, 24) for connection in (here, there)]
+        conditions = [lookback.condition(connection, 1, 24) for connection in (here, there)]
         assert conditions[0] == conditions[1]
         query = sqlalchemy.text(f"select number from trials where {conditions[0]} order by number")
         assert here.execute(query).all() == there.execute(query).all()
@@ -222,14 +223,14 @@ def test_trials_are_read_from_postgresql_as_optuna_reads_them(postgres_url: str)
 def test_what_a_coordinator_writes_goes_into_postgresql(postgres: sqlalchemy.Engine) -> None:
     with postgres.connect() as connection:
         for value in (0.25, 0.75):
-            statements.report(connection, 8, 1, value)
+            study_sql.report(connection, 8, 1, value)
         for text in ("a", "é"):
-            statements.set_user_attrs(connection, 8, {"one": text, "two": 2})
-        counts = statements.count(connection, UUID, 1)
+            study_sql.set_user_attrs(connection, 8, {"one": text, "two": 2})
+        counts = study_sql.count(connection, UUID, 1)
         assert (counts.all, counts.finished, counts.running, counts.first_waiting) == (41, 39, 1, 40)
-        assert statements.running_trials(connection, UUID, 1) == [(8, 0)]
-        assert statements.best_trials(connection, 1, largest=False, limit=3) == [13, 14, 11]
-        assert statements.recipes_tried(connection, UUID) == {"none"}
+        assert study_sql.running_trials(connection, UUID, 1) == [(8, 0)]
+        assert study_sql.best_trials(connection, 1, largest=False, limit=3) == [13, 14, 11]
+        assert study_sql.recipes_tried(connection, UUID) == {"none"}
         connection.rollback()
 
 

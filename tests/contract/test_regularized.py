@@ -8,16 +8,16 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from search import regularized
-from search.data.arrays import Dataset
-from search.data.splits import make_splits
-from search.hypermodel_code import is_ours, read_code, with_code
-from search.training.hypermodel_trainer import HyperModelTrainer
-from search.training.hyperparameters import AskedHyperParameters
-from studies.errors import InputError
-from studies.spec import SpaceSpec
-from studies.study_file import read_study
-from studies.trial import TrialTask
+from regsearch import regularized
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import make_splits
+from regsearch.search.training.hypermodel.code import is_ours, read_code, with_code
+from regsearch.search.training.hypermodel.hyperparameters import AskedHyperParameters
+from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
+from regsearch.studies.errors import InputError
+from regsearch.studies.spec import SpaceSpec
+from regsearch.studies.study_file import read_study
+from regsearch.studies.trial import TrialTask
 
 EVERYTHING = {
     "regularizer": "l1_l2", "l1": 1e-4, "l2": 1e-3, "use_dropout": True, "dropout": 0.25, "early_stopping": False,

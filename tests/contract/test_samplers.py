@@ -9,12 +9,12 @@ import optuna
 import pytest
 from helpers import rows
 
-from search.engines.inline import InlineEngine
-from search.result import RunResult
-from search.samplers import KERAS_TUNER, sampler_factory
-from storage import asking
-from studies.errors import InputError
-from studies.spec import StudySpec
+from regsearch.search.result import RunResult
+from regsearch.search.samplers.samplers import KERAS_TUNER, sampler_factory
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import study_proposals
+from regsearch.studies.errors import InputError
+from regsearch.studies.spec import StudySpec
 
 Search = Callable[..., RunResult]
 
@@ -96,10 +96,10 @@ def test_a_crash_after_an_ask_leaves_no_orphan_and_no_gap(
         suggest(*arguments)
         raise _KilledError
 
-    suggest = asking.suggest
+    suggest = study_proposals.suggest
     search(settings=settings(name), trials=3, workers=1)
     with monkeypatch.context() as patch, pytest.raises(_KilledError):  # before the ask is committed
-        patch.setattr(asking, "suggest", suggested_and_killed)
+        patch.setattr(study_proposals, "suggest", suggested_and_killed)
         search(settings=settings(name), trials=TOTAL, workers=1)
     assert states(storage) == ["finished"] * 3
     with pytest.raises(_KilledError):  # and after it

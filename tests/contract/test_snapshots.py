@@ -10,16 +10,16 @@ import keras
 import numpy as np
 import pytest
 
-from search.data import load_dataset
-from search.data.arrays import Dataset
-from search.data.splits import make_splits
-from search.training.checkpoints import Arrays, TrialState
-from search.training.compiled_trainer import CompiledTrainer
-from search.training.early_stopping import EarlyStopping
-from search.training.keras_trainer import KerasTrainer
-from search.training.snapshots import Snapshots, snapshot_name
-from studies.study_file import read_study
-from studies.trial import EpochMetrics, TrialTask
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import make_splits
+from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+from regsearch.search.training.builtin.keras_trainer import KerasTrainer
+from regsearch.search.training.checkpoints import Arrays, TrialState
+from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.search.training.snapshots import Snapshots, snapshot_name
+from regsearch.studies.study_file import read_study
+from regsearch.studies.trial import EpochMetrics, TrialTask
 
 TRAINERS: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
 SETTINGS = [

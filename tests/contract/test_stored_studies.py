@@ -21,9 +21,9 @@ from databases.recorded import recorded
 from databases.restore import INTERRUPTED, interrupted, restore_ended, restore_interrupted
 from helpers import assert_whole
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.progress import Progress
+from regsearch.search import api
+from regsearch.search.run.progress import Progress
+from regsearch.search.workers.inline import InlineEngine
 
 Rows = dict[str, list[dict[str, Any]]]
 

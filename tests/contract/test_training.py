@@ -13,21 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import keras_early_stopping
 
-from search.data import load_dataset
-from search.data.arrays import Dataset
-from search.data.splits import make_splits
-from search.training import task_splits
-from search.training.compiled_trainer import CompiledTrainer
-from search.training.early_stopping import EarlyStopping
-from search.training.keras_trainer import KerasTrainer
-from search.training.model import RegularizedNetwork
-from search.training.trainer import DivergedError
-from search.training.trial import evaluated_parts
-from studies.batch_norm import steps_per_epoch
-from studies.space import LEARNING_RATE, Regularization
-from studies.spec import StudySpec, TrainingSpec
-from studies.study_file import read_study
-from studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import make_splits
+from regsearch.search.training import task_splits
+from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+from regsearch.search.training.builtin.keras_trainer import KerasTrainer
+from regsearch.search.training.builtin.network import RegularizedNetwork
+from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.search.training.loop import evaluated_parts
+from regsearch.search.training.trainer import DivergedError
+from regsearch.studies.batch_norm import steps_per_epoch
+from regsearch.studies.search_space import LEARNING_RATE, Regularization
+from regsearch.studies.spec import StudySpec, TrainingSpec
+from regsearch.studies.study_file import read_study
+from regsearch.studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
 
 SPEC = read_study("smoke")
 
@@ -328,7 +328,7 @@ def test_long_rows_are_evaluated_fewer_at_once_to_the_same_figures(
     kind: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, _ = train(make(kind, digits))
-    monkeypatch.setattr("search.training.trial._VALUES_AT_ONCE", 50 * 784)
+    monkeypatch.setattr("regsearch.search.training.loop._VALUES_AT_ONCE", 50 * 784)
     other, _ = train(make(kind, digits))
     assert other.select_cross_entropy == pytest.approx(one.select_cross_entropy, rel=1e-5)
 

@@ -18,13 +18,13 @@ from conftest import Command
 from databases.restore import FOLDER, contents, restore, schemas
 from helpers import assert_whole, finished
 
-from search import api
-from search.engines.inline import InlineEngine
-from storage import opening, schema
-from storage import upgrade as upgrading
-from storage.location import files_folder
-from storage.lock import StudyLock
-from studies.errors import InputError, StorageError
+from regsearch.search import api
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import connect, schema
+from regsearch.storage import upgrade as upgrading
+from regsearch.storage.location import files_folder
+from regsearch.storage.study_lock import StudyLock
+from regsearch.studies.errors import InputError, StorageError
 
 OLD = "0001"
 
@@ -71,7 +71,7 @@ def test_every_earlier_database_upgrades_with_all_its_rows_and_goes_on(dump: str
         assert api.upgrade(storage=storage).steps == ()
         assert list(path.parent.iterdir()) == [path]
     else:
-        for open_it in (opening.open_for_writing, opening.open_for_reading):
+        for open_it in (connect.open_for_writing, connect.open_for_reading):
             with pytest.raises(StorageError, match=f"has regsearch's schema {dump}, .* `regsearch upgrade --storage "):
                 open_it(path)
         assert path.read_bytes() == content
@@ -97,11 +97,11 @@ def test_the_command_that_is_named_upgrades_this_very_file(name: str, tmp_path: 
     downgrade_optuna(restore(OLD, downgrade), "v3.0.0.d")
     downgrade.rename(path)
     with pytest.raises(StorageError) as error:
-        opening.open_for_reading(path)
+        connect.open_for_reading(path)
     named = shlex.split(str(error.value).split("`")[1])
     assert named[:3] == ["regsearch", "upgrade", "--storage"]
     assert len(api.upgrade(storage=named[3]).steps) == 2
-    opening.open_for_reading(path).close()
+    connect.open_for_reading(path).close()
 
 
 @pytest.mark.parametrize(("dump", "revision"), [(OLD, "v3.0.0.c"), (schema.SCHEMA, "v3.0.0.d")])
@@ -110,12 +110,12 @@ def test_optunas_tables_are_upgraded_too(dump: str, revision: str, path: Path, s
     downgrade_optuna(path, revision)
     before = contents(path)
     with pytest.raises(StorageError, match=f"has Optuna's schema {revision}, .* `regsearch upgrade"):
-        opening.open_for_reading(path)
+        connect.open_for_reading(path)
     done = api.upgrade(storage=storage)
     assert done.backup is not None
     assert done.steps[0] == f"Optuna's schema {revision} → {schema.OPTUNA_SCHEMA}"
     assert contents(done.backup) == before
-    opening.open_for_writing(path).close()
+    connect.open_for_writing(path).close()
     assert contents(path).keys() >= before.keys()
 
 
@@ -193,7 +193,7 @@ def test_nobody_gets_in_between_copy_and_upgrade(
     assert api.upgrade(storage=storage).steps
     assert execute(names) == [("smoke",)]
     assert execute("pragma journal_mode") == [(mode,)]
-    opening.open_for_writing(path).close()
+    connect.open_for_writing(path).close()
 
 
 def test_of_two_upgrades_at_once_one_finds_nothing_to_do(

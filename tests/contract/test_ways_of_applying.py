@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from search.data import load_dataset
-from search.data.arrays import Dataset
-from search.data.splits import Splits, make_splits
-from search.training import applied
-from search.training.averages import Averages
-from search.training.compiled_trainer import CompiledTrainer
-from search.training.keras_trainer import KerasNetwork, KerasTrainer
-from search.training.model import RegularizedNetwork
-from studies.keras_script import ScriptData, keras_script
-from studies.space import Regularization
-from studies.spec import StudySpec
-from studies.techniques.technique import Technique
-from studies.techniques.ways import Code
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import Splits, make_splits
+from regsearch.search.export.keras_script import ScriptData, keras_script
+from regsearch.search.training import applied_techniques
+from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+from regsearch.search.training.builtin.keras_trainer import KerasNetwork, KerasTrainer
+from regsearch.search.training.builtin.network import RegularizedNetwork
+from regsearch.search.training.moving_averages import Averages
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.techniques.technique import Technique
+from regsearch.studies.techniques.ways import Code
 
 SPEC = StudySpec().changed(
     model={"hidden": [12]}, data={"train_size": 200}, training={"optimizer": "sgd", "learning_rate": 0.1}
@@ -206,8 +206,8 @@ def test_a_constraint_holds_after_every_step(networks: Networks, splits: Splits)
 def test_penalties_add_up_and_constraints_follow_one_another() -> None:
     two = SimpleNamespace(in_use=((Cubes(), 1.0), (Cubes(), 2.0), (MaxNorm(), 1.0), (MaxNorm(), 0.5)))
     kernel = keras.ops.ones((4, 1))
-    assert float(applied.penalty(two)(kernel)) == 12
-    assert np.linalg.norm(keras.ops.convert_to_numpy(applied.constraint(two)(kernel))) == pytest.approx(0.5)
+    assert float(applied_techniques.penalty(two)(kernel)) == 12
+    assert np.linalg.norm(keras.ops.convert_to_numpy(applied_techniques.constraint(two)(kernel))) == pytest.approx(0.5)
 
 
 def test_batch_normalization_stands_where_a_technique_places_it(networks: Networks) -> None:
@@ -253,7 +253,7 @@ def test_another_value_needs_no_new_trace(networks: Networks, splits: Splits) ->
 @pytest.mark.parametrize("technique", [NoisyInput(), Cubes(), MaxNorm(), NoisyActivations(), Smoothed(), Clipped()])
 def test_an_exported_model_holds_nothing_of_ours(technique: Technique, data: Dataset, tmp_path: Path) -> None:
     builder = RegularizedNetwork.of(SPEC, data, 0)
-    model = applied.leave_keras_alone(builder.network(using(technique)))
+    model = applied_techniques.leave_keras_alone(builder.network(using(technique)))
     model.save(tmp_path / "model.keras")
     config = keras.saving.load_model(tmp_path / "model.keras").get_config()
     assert "studies" not in str(config)

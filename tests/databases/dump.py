@@ -11,12 +11,12 @@ from typing import Any
 
 import fakes
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.progress import Progress
-from storage.location import location_of
-from storage.schema import SCHEMA
-from studies.trial import TrialTask
+from regsearch.search import api
+from regsearch.search.run.progress import Progress
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.location import location_of
+from regsearch.storage.schema import SCHEMA
+from regsearch.studies.trial import TrialTask
 
 FOLDER = Path(__file__).parent
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
-from search.training.setup import TrainerSetup
-from search.training.trainer import DivergedError, OnEpoch, Suggest
-from studies.rows import RowFigures
-from studies.spec import SEEDS_AT_MOST
-from studies.trial import EPOCH_COLUMNS, EpochMetrics, Params, Purpose, TrialOutcome, TrialTask
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.training.trainer import DivergedError, OnEpoch, Suggest
+from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.spec import SEEDS_AT_MOST
+from regsearch.studies.trial import EPOCH_COLUMNS, EpochMetrics, Params, Purpose, TrialOutcome, TrialTask
 
 _OUTCOME = (
     *("best_epoch", "epochs", "select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy"),

@@ -5,8 +5,8 @@ import lzma
 import sqlite3
 from pathlib import Path
 
-from search.machine import versions
-from storage.lock import trials_folder
+from regsearch.search.machine import versions
+from regsearch.storage.study_lock import trials_folder
 
 FOLDER = Path(__file__).parent
 INTERRUPTED = FOLDER / "interrupted"

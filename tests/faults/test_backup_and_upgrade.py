@@ -16,10 +16,10 @@ from databases.restore import contents, restore, schemas
 from faults.test_kills import count_finished, start, wait_for
 from helpers import assert_whole, finished
 
-from search import api
-from search.engines.inline import InlineEngine
-from storage import backup, schema, sqlite
-from studies.errors import InputError, StorageError
+from regsearch.search import api
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import backup, schema, sqlite
+from regsearch.studies.errors import InputError, StorageError
 
 
 def test_an_upgrade_killed_anywhere_leaves_the_old_database_or_the_new(tmp_path: Path) -> None:

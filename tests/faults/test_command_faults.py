@@ -18,12 +18,12 @@ import pytest
 import sklearn.datasets  # noqa: F401 - it writes to shared memory when it is imported, which a test here forbids
 from databases.restore import restore, schemas
 
-import search.engines
-from search import cli
-from search.engines.inline import InlineEngine
-from storage import schema, sqlite
-from storage.location import files_folder
-from storage.tables import Base
+import regsearch.search.workers.engines
+from regsearch.search.cli import commands
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import schema, sqlite
+from regsearch.storage.location import files_folder
+from regsearch.storage.tables import Base
 
 READING = {
     "list": ["list"],
@@ -84,14 +84,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     """The command line in this process, on the database `test.db`, with fake trials and a dashboard that ends."""
     monkeypatch.delenv("REGSEARCH_MNIST", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(search.engines, "make_engine", lambda _: InlineEngine(fakes.FakeTrainer))
+    monkeypatch.setattr(regsearch.search.workers.engines, "make_engine", lambda _: InlineEngine(fakes.FakeTrainer))
     monkeypatch.setattr(socketserver.BaseServer, "serve_forever", lambda _: None)
     monkeypatch.setattr("time.sleep", lambda _: None)  # Optuna pauses before it tries again
 
     def call(name: str, storage: str = "sqlite:///test.db") -> Answer:
         monkeypatch.setattr(sys, "argv", ["regsearch", *COMMANDS[name], "--storage", storage])
         with pytest.raises(SystemExit) as exited:
-            cli.main()
+            commands.main()
         out, err = capsys.readouterr()
         assert isinstance(exited.value.code, int)
         return Answer(exited.value.code, out, err)

@@ -1,6 +1,6 @@
 """A one-worker study killed at any commit, write, fsync, rename or removal equals one that ran through, bit for bit.
 
-These are a sample; `python tests/drill.py crashes` takes every one.
+These are a sample; `python tests/programs/drill.py crashes` takes every one.
 """
 
 import random

@@ -13,11 +13,11 @@ import psutil
 import pytest
 from helpers import rows
 
-from search.engines.inline import InlineEngine
-from search.events import EpochFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
-from search.result import RunResult
-from storage import asking as asking_module
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from regsearch.search.result import RunResult
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.protocol import EpochFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
+from regsearch.storage import study_proposals as asking_module
+from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 Search = Callable[..., RunResult]
 
@@ -126,10 +126,10 @@ def test_a_worker_ends_when_its_coordinator_is_gone(tmp_path: Path) -> None:
     """Whatever it does: here it trains for ten minutes an epoch."""
     script = (
         "import sys, time\n"
-        "from search.engines.processes import ProcessEngine\n"
-        "from search.training.setup import TrainerSetup\n"
-        "from studies.study_file import read_study\n"
-        "from studies.trial import TrialTask\n"
+        "from regsearch.search.workers.processes import ProcessEngine\n"
+        "from regsearch.search.training.setup import TrainerSetup\n"
+        "from regsearch.studies.study_file import read_study\n"
+        "from regsearch.studies.trial import TrialTask\n"
         "from pathlib import Path\n"
         f"engine = ProcessEngine([sys.executable, {str(Path(fakes.__file__))!r}])\n"
         "engine.start(TrainerSetup(spec=read_study('smoke'), source='digits', sha256='0' * 64), 1, Path('worker-'))\n"

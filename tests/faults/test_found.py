@@ -14,17 +14,17 @@ import pytest
 from conftest import Command
 from helpers import raw_study
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.files import sealed
-from search.result import RunResult
-from search.worker import _read_ended
-from storage import lock
-from storage.location import location_of
-from studies.errors import InputError, RegsearchError, StorageError, one_line
-from studies.study_file import read_study
-from studies.trial import TrialTask
-from studies.validation import parse_duration
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.worker import _read_ended
+from regsearch.storage import study_lock
+from regsearch.storage.location import location_of
+from regsearch.studies.errors import InputError, RegsearchError, StorageError, one_line
+from regsearch.studies.files import sealed
+from regsearch.studies.study_file import read_study
+from regsearch.studies.trial import TrialTask
+from regsearch.studies.validation import parse_duration
 
 Search = Callable[..., RunResult]
 
@@ -201,7 +201,7 @@ def test_a_result_that_another_version_wrote_is_said_and_passed_over(tmp_path: P
 @pytest.mark.parametrize("name", ["trial-1.x.checkpoint", "trial-1..checkpoint", "trial-1.2.bak.checkpoint"])
 def test_a_strange_file_among_those_of_trials_does_no_harm(search: Search, storage: str, name: str) -> None:
     search(trials=1)
-    folder = lock.trials_folder(location_of(storage), "smoke")
+    folder = study_lock.trials_folder(location_of(storage), "smoke")
 
     class Strange(InlineEngine):
         def submit(self, task: TrialTask) -> None:
@@ -214,7 +214,7 @@ def test_a_strange_file_among_those_of_trials_does_no_harm(search: Search, stora
 
 def test_what_a_kill_at_the_very_end_leaves_goes_with_the_next_run(search: Search, storage: str) -> None:
     search(trials=1)
-    folder = lock.trials_folder(location_of(storage), "smoke")
+    folder = study_lock.trials_folder(location_of(storage), "smoke")
     for name in ("trial-0.ended", "trial-0.3.checkpoint", "trial-0.ended.1.tmp"):
         (folder / name).touch()
     search(trials=1)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from faults.fuzz import KINDS, World, fuzz, made_world
+from fuzz import KINDS, World, fuzz, made_world
 
 COUNTS = {"study_files": 90, "options": 120, "urls": 60, "data_files": 40, "databases": 10, "trial_files": 8}
 

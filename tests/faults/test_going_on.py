@@ -15,21 +15,22 @@ import invariants
 import pytest
 from helpers import finished, rows, wait_for_each_checkpoint
 
-from search import api, phases
-from search.coordinator import Coordinator, StopReason
-from search.engines.inline import InlineEngine
-from search.engines.processes import ProcessEngine
-from search.progress import Progress
-from search.result import RunResult
-from search.training.trainer import OnEpoch
-from search.trial_files import TrialFiles
-from storage import lock
-from storage.confirmation import ConfirmationStore
-from storage.location import location_of
-from storage.reports.answer import as_text
-from storage.store import StudyStore
-from studies.errors import StorageError, UnavailableError
-from studies.trial import Purpose, TrialOutcome, TrialTask
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.run import phases
+from regsearch.search.run.coordinator import Coordinator, StopReason
+from regsearch.search.run.progress import Progress
+from regsearch.search.training.trainer import OnEpoch
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.storage import study_lock
+from regsearch.storage.confirmation_store import ConfirmationStore
+from regsearch.storage.location import location_of
+from regsearch.storage.study_store import StudyStore
+from regsearch.storage.trial_files import TrialFiles
+from regsearch.studies.errors import StorageError, UnavailableError
+from regsearch.studies.reports.answer import as_text
+from regsearch.studies.trial import Purpose, TrialOutcome, TrialTask
 
 Search = Callable[..., RunResult]
 
@@ -48,7 +49,7 @@ def whole(search: Search, tmp_path: Path) -> list[dict[str, Any]]:
 
 def files(storage: str) -> set[str]:
     """The names of what the study's trials have on disk."""
-    return {path.name for path in lock.trials_folder(location_of(storage), "smoke").iterdir()}
+    return {path.name for path in study_lock.trials_folder(location_of(storage), "smoke").iterdir()}
 
 
 class CountingTrainer(fakes.FakeTrainer):
@@ -105,7 +106,7 @@ def test_a_result_of_another_study_of_that_name_is_not_adopted(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(StudyStore, "finish", die)
         search(settings=["search.seed=5", "training.max_epochs=2"])
-    folder = lock.trials_folder(location_of(storage), "smoke")
+    folder = study_lock.trials_folder(location_of(storage), "smoke")
     kept = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert any(name.endswith(".ended") for name in kept)
     api.delete("smoke", storage=storage)
@@ -131,7 +132,7 @@ def test_a_damaged_result_is_said_and_its_end_trained_again(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(StudyStore, "finish", die)
         search()
-    (path,) = lock.trials_folder(location_of(storage), "smoke").glob("*.ended")
+    (path,) = study_lock.trials_folder(location_of(storage), "smoke").glob("*.ended")
     path.write_bytes(path.read_bytes()[:-1])
     search()
     assert any(f"{path.name} is damaged" in message for message in progress.messages)
@@ -174,10 +175,10 @@ def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, st
         known = dict(connection.execute("select number, weights_sha256 from regsearch_trials"))
     connection.close()
     for number in best:
-        path = lock.trials_folder(location_of(storage), "smoke") / f"trial-{number}.weights.npz"
+        path = study_lock.trials_folder(location_of(storage), "smoke") / f"trial-{number}.weights.npz"
         assert hashlib.sha256(path.read_bytes()).hexdigest() == known[number]
     weights = api.answer("smoke", storage=storage).weights
-    assert weights == lock.trials_folder(location_of(storage), "smoke") / f"trial-{best[0]}.weights.npz"
+    assert weights == study_lock.trials_folder(location_of(storage), "smoke") / f"trial-{best[0]}.weights.npz"
     assert f"its weights: {weights}" in as_text(api.answer("smoke", storage=storage))
     weights.write_bytes(b"something else")
     assert api.answer("smoke", storage=storage).weights is None
@@ -342,7 +343,7 @@ def test_who_was_overtaken_writes_and_removes_nothing_more(
     """The lock's file is gone, and another coordinator has taken over; a signal comes before the next step or not."""
     runs, run = [], phases.Phases.run
     monkeypatch.setattr(phases.Phases, "run", lambda this: (runs.append(this), run(this))[1])
-    its_file = TrialFiles(lock.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)
+    its_file = TrialFiles(study_lock.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)
 
     class Overtaken(InlineEngine):
         def submit(self, task: TrialTask) -> None:

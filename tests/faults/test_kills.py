@@ -16,8 +16,8 @@ from conftest import Command
 from drills import kills
 from helpers import FAKE_SEARCH, count_finished, finished, rows, start, wait_for
 
-from search import api
-from storage.reports import status
+from regsearch.search import api
+from regsearch.studies.reports import status
 
 
 def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:

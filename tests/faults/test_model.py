@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # for `python tests/faults/test_model.py`
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `python tests/faults/test_model.py`
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import fakes
 import numpy as np
 import pytest
-from faults.in_process import spared_disk
 from helpers import raw_study
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -42,17 +42,19 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from in_process import spared_disk
 from killing import Killed, KillSwitch, kill_at
 
-from search import api, pruners, samplers
-from search.coordinator import StopReason
-from search.engines.inline import InlineEngine
-from search.progress import FinishedTrial, Progress
-from search.training.checkpoints import NO_CHECKPOINTS, Checkpoints
-from search.training.trainer import DivergedError, OnEpoch
-from storage import sqlite
-from studies.errors import InputError, NoResultError
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from regsearch.search import api
+from regsearch.search.run.coordinator import StopReason
+from regsearch.search.run.progress import FinishedTrial, Progress
+from regsearch.search.samplers import pruners, samplers
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Checkpoints
+from regsearch.search.training.trainer import DivergedError, OnEpoch
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import sqlite
+from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 LARGEST_TOTAL = 9
 FILE_TOTAL = 3

@@ -8,8 +8,8 @@ import invariants
 from conftest import Command
 from helpers import finished, rows
 
-from search import api
-from studies.errors import RegsearchError
+from regsearch.search import api
+from regsearch.studies.errors import RegsearchError
 
 TRIALS = ["--trials", "8", "--workers", "1", "--quiet"]
 SLOWER = ["--set", "training.max_epochs=30", "--set", "training.batch_size=8"]  # so that a stop comes between trials

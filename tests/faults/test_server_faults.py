@@ -22,17 +22,18 @@ from conftest import RecordingProgress
 from helpers import confirmation, count_finished, finished, rows, start, wait_for
 from postgres import Line, OwnServer, needs_postgres
 
-from search import api, patience
-from search.engines.inline import InlineEngine
-from search.progress import FinishedTrial
-from search.result import RunResult
-from search.signals import StoppedBySignal
-from storage import lease
-from storage import postgres as product
-from storage.location import location_of
-from storage.opening import open_for_writing
-from storage.store import StudyStore
-from studies.errors import InDoubtError, InputError, StorageError, UnavailableError
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.run import retry
+from regsearch.search.run.progress import FinishedTrial
+from regsearch.search.run.signals import StoppedBySignal
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import lease
+from regsearch.storage import postgres as product
+from regsearch.storage.connect import open_for_writing
+from regsearch.storage.location import location_of
+from regsearch.storage.study_store import StudyStore
+from regsearch.studies.errors import InDoubtError, InputError, StorageError, UnavailableError
 
 Search = Callable[..., RunResult]
 IN_DOUBT = "asked whether it has what was written last"
@@ -60,7 +61,7 @@ def storage() -> Iterator[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(retry, "POLL_SECONDS", 0.05)
 
 
 def kill_before_a_commit(server: OwnServer, storage: str) -> None:
@@ -234,7 +235,7 @@ def test_a_commit_in_doubt_before_or_after_the_trials_is_told_with_a_command(
     progress = RecordingProgress()
     with monkeypatch.context() as patch, Line(storage, lose) as line, pytest.raises(StorageError) as told:
         patch.setattr(lease, "ANSWER_SECONDS", 0.5)
-        patch.setattr(patience, "PATIENCE_SECONDS", 0.5)
+        patch.setattr(retry, "PATIENCE_SECONDS", 0.5)
         patch.setattr(StudyStore, step, staticmethod(arm) if step == "create" else arm)
         search(storage=line.url, trials=3, confirm=False, progress=progress)
     verb = "resume" if step == "end_run" else "status"

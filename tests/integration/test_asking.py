@@ -12,17 +12,17 @@ from asking import Ask, AskingTrainer, write_code
 from helpers import rows
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search import api
-from search.coordinator import Coordinator, StopReason
-from search.engines.inline import InlineEngine
-from search.engines.processes import ProcessEngine
-from search.result import RunResult
-from storage.location import location_of
-from storage.store import StudyStore
-from storage.tried import BY_SETTINGS
-from studies.errors import InputError, NoResultError
-from studies.settings import settings_of
-from studies.trial import TrialTask
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.run.coordinator import Coordinator, StopReason
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.storage.location import location_of
+from regsearch.storage.study_store import StudyStore
+from regsearch.storage.tried_configurations import BY_SETTINGS
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.trial import TrialTask
 
 Search = Callable[..., RunResult]
 DEFAULTS_FIRST = ['search.recipes=["course"]']
@@ -209,9 +209,9 @@ def test_code_that_reads_stdin_finds_nothing_there_and_takes_no_answer_of_the_co
 ) -> None:
     script = tmp_path / "curious.py"
     script.write_text(f"""import sys
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
 import asking
-from search import worker
+from regsearch.search.workers import worker
 
 class Curious(asking.AskingTrainer):
     @staticmethod
@@ -241,7 +241,7 @@ def test_a_lost_workers_trial_is_given_the_same_values_again(
     asking(trials=6)
     monkeypatch.setenv("FAKE_FAULTS", '{"1": "die once", "3": "die once"}')
     other = f"sqlite:///{location_of(storage).parent}/other.db"
-    engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "asking.py")])
+    engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "support" / "asking.py")])
     asking(storage=other, engine=engine, workers=1, trials=6)
     assert rows(other) == rows(storage)
 
@@ -275,7 +275,7 @@ def test_a_stop_is_heard_between_two_suggestions(asking: Search, storage: str, m
 
 
 def test_several_workers_ask_at_once(asking: Search, storage: str) -> None:
-    engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "asking.py")])
+    engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "support" / "asking.py")])
     asking(DEFAULTS_FIRST, engine=engine, workers=3, trials=9)
     found = rows(storage)
     assert [row["number"] for row in found] == list(range(9))

@@ -21,14 +21,15 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.list_session_groups import Handler
 from tensorboard.util import tensor_util
 
-from search import api, event_files
-from search.coordinator import Coordinator
-from search.engines.inline import InlineEngine
-from search.engines.processes import ProcessEngine
-from search.result import RunResult
-from studies.errors import InputError
-from studies.space import Regularization
-from studies.trial import EpochMetrics, TrialTask
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.run import tensorboard
+from regsearch.search.run.coordinator import Coordinator
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.studies.errors import InputError
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.trial import EpochMetrics, TrialTask
 
 Search = Callable[..., RunResult]
 
@@ -162,7 +163,7 @@ def test_a_full_disk_is_said_once_and_the_next_run_writes_what_is_missing(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(event_files, "write_durably", full)
+        patch.setattr(tensorboard, "write_durably", full)
         assert search(trials=4, tensorboard=out).answer.counts.finished == 4
     assert [text for text in progress.messages if "No space left" in text] == [
         "TensorBoard's files can't be written now (No space left on device); the next run writes them"
@@ -174,10 +175,10 @@ def test_a_full_disk_is_said_once_and_the_next_run_writes_what_is_missing(
 def test_who_does_not_ask_for_it_imports_no_tensorboard(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        f"sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
+        f"sys.path.insert(0, {str(ROOT / 'tests' / 'support')!r})\n"
         "import fakes\n"
-        "from search import api\n"
-        "from search.engines.inline import InlineEngine\n"
+        "from regsearch.search import api\n"
+        "from regsearch.search.workers.inline import InlineEngine\n"
         "api.run('smoke', engine=InlineEngine(fakes.FakeTrainer))\n"
         "assert not {'tensorboard', 'tensorflow'} & set(sys.modules)\n"
         "api.resume('smoke', engine=InlineEngine(fakes.FakeTrainer), tensorboard='.')\n"

@@ -19,8 +19,9 @@ import pytest
 from conftest import ROOT, Command
 from helpers import rows
 
-from search import api, cli
-from studies.study_file import json_schema
+from regsearch.search import api
+from regsearch.search.cli import commands
+from regsearch.studies.study_file import json_schema
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["regsearch", *arguments])
     with pytest.raises(SystemExit) as exited:
-        cli.main()
+        commands.main()
     out, err = capfd.readouterr()
     assert exited.value.code == code, err
     assert message in err
@@ -207,7 +208,7 @@ def test_ctrl_c_before_a_search_is_under_way_is_one_line(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(sys, "argv", ["regsearch", "run", "smoke"])
     with pytest.raises(SystemExit) as exited:
-        cli.main()
+        commands.main()
     assert exited.value.code == 130
     assert capsys.readouterr().err == "stopped; the same command begins again, or goes on\n"
 
@@ -248,15 +249,15 @@ def test_an_answer_that_nobody_reads_ends_well(command: Command, arguments: str)
 
 def test_an_answer_into_a_closed_pipe_is_no_traceback(command: Command) -> None:
     done = subprocess.run(
-        f"{sys.executable} -m search schema | head -1", shell=True, cwd=command.folder, capture_output=True, text=True,
-        check=False,
+        f"{sys.executable} -m regsearch schema | head -1", shell=True, cwd=command.folder, capture_output=True,
+        text=True, check=False,
     )  # fmt: skip
     assert done.stderr == ""
 
 
 def test_a_folder_called_search_in_the_way_does_not_matter(regsearch: Command) -> None:
     (regsearch.folder / "search").mkdir()
-    (regsearch.folder / "search" / "worker.py").write_text("raise SystemExit('the wrong one')")
+    (regsearch.folder / "search" / "__init__.py").write_text("raise SystemExit('the wrong one')")
     done = subprocess.run(
         [Path(sys.executable).parent / "regsearch", "run", "smoke", "--trials", "1", "--quiet"],
         cwd=regsearch.folder,
@@ -344,8 +345,8 @@ def test_in_ci_real_mnist_is_not_skipped() -> None:
 
 def test_the_library_runs_from_a_plain_script(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
-        "import search\n"
-        "result = search.run('smoke', storage='sqlite:///my.db', trials=2, workers=2)\n"
+        "import regsearch\n"
+        "result = regsearch.run('smoke', storage='sqlite:///my.db', trials=2, workers=2)\n"
         "print(result.best.number, result.reason.name)\n"
     )
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)

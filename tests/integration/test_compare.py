@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
-from search import api
-from search.result import RunResult
-from studies.errors import InputError
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.studies.errors import InputError
 
 Search = Callable[..., RunResult]
 
@@ -98,7 +98,7 @@ def test_a_comparison_needs_no_tensorflow(search: Search, storage: str) -> None:
     search(name="two", trials=2)
     script = (
         "import sys\n"
-        "from search.cli import main\n"
+        "from regsearch.search.cli.commands import main\n"
         f"sys.argv = ['regsearch', 'compare', 'one', 'two', '--storage', {storage!r}]\n"
         "try: main()\n"
         "finally: assert not {'tensorflow', 'keras', 'plotly.graph_objects', 'pandas'} & set(sys.modules)\n"

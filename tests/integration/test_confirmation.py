@@ -27,22 +27,23 @@ from helpers import confirmation, folder_in_memory, start, wait_for
 from row_trainer import RowTrainer, of_rows
 from scipy.stats import t as student
 
-from search import api, patience, phases
-from search.coordinator import Coordinator, StopReason
-from search.engines.inline import InlineEngine
-from search.output import rendered_report
-from search.result import RunResult
-from storage import lock
-from storage.confirmation import ConfirmationStore
-from storage.location import location_of
-from storage.reports import status, studies
-from storage.store import StudyStore
-from storage.tables import Base
-from storage.trained import trained
-from studies.errors import InputError, UnavailableError
-from studies.rows import RowFigures
-from studies.space import Regularization
-from studies.trial import Purpose, TrialTask, confirmation_number
+from regsearch.search import api
+from regsearch.search.cli.output import rendered_report
+from regsearch.search.result import RunResult
+from regsearch.search.run import phases, retry
+from regsearch.search.run.coordinator import Coordinator, StopReason
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import study_lock
+from regsearch.storage.confirmation_store import ConfirmationStore
+from regsearch.storage.export_source import trained
+from regsearch.storage.location import location_of
+from regsearch.storage.study_store import StudyStore
+from regsearch.storage.tables import Base
+from regsearch.studies.errors import InputError, UnavailableError
+from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.reports import status, study_list
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.trial import Purpose, TrialTask, confirmation_number
 
 Search = Callable[..., RunResult]
 
@@ -69,7 +70,7 @@ def tasks_of(engine: InlineEngine) -> list[TrialTask]:
 
 
 def folder_of(storage: str) -> Path:
-    return lock.trials_folder(location_of(storage), "smoke")
+    return study_lock.trials_folder(location_of(storage), "smoke")
 
 
 def query(storage: str, sql: str) -> list[tuple[Any, ...]]:
@@ -518,7 +519,7 @@ def test_a_database_that_is_away_before_or_after_the_trainings_is_waited_for(
         return real(*arguments)
 
     monkeypatch.setattr(owner, what, failing)
-    monkeypatch.setattr(patience, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "POLL_SECONDS", 0.01)
     result = api.confirm("smoke", storage=storage, engine=of_rows(), progress=progress)
     assert result.confirmation is not None
     assert len(failures) == 3
@@ -560,7 +561,7 @@ def test_after_a_kill_in_a_confirmation_status_and_list_say_how_to_go_on(
 
     def told() -> tuple[str, str]:
         found = api.status("smoke", storage=storage)
-        (listed,) = studies.as_json([found])["studies"]
+        (listed,) = study_list.as_json([found])["studies"]
         return status.as_text(found).splitlines()[2], listed["state"]
 
     resume = "regsearch resume smoke --storage sqlite:///test.db"
@@ -670,7 +671,7 @@ def test_deleting_a_study_deletes_all_its_rows_and_no_others(search: Search, sto
 
 
 def interval(differences: np.ndarray[Any, Any], level: float) -> tuple[float, float, float]:
-    """Mean, low and high end for seeds × rows: the formula in studies/statistics.py's words, written anew in loops."""
+    """Mean, low and high end for seeds × rows: the formula of `studies.analysis.statistics`, written anew in loops."""
     n_seeds, n_rows = differences.shape
     mean = math.fsum(differences.ravel()) / differences.size
     of_seed = [math.fsum(row) / n_rows for row in differences]

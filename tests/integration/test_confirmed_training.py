@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from helpers import confirmation, rows
 
-from search import api
-from search.data import load_dataset
-from search.data.arrays import Dataset, read_npz
-from search.data.splits import make_splits
-from search.engines.inline import InlineEngine
-from search.seeds import fresh_seed
-from search.training.checkpoints import NoCheckpoints
-from search.training.compiled_trainer import CompiledTrainer
-from search.training.keras_trainer import KerasTrainer
-from search.training.setup import TrainerSetup
-from studies.rows import RowFigures
-from studies.spec import StudySpec
-from studies.trial import TrialTask, confirmation_number
+from regsearch.search import api
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset, read_npz
+from regsearch.search.data.splits import make_splits
+from regsearch.search.seeds import fresh_seed
+from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+from regsearch.search.training.builtin.keras_trainer import KerasTrainer
+from regsearch.search.training.checkpoints import NoCheckpoints
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import TrialTask, confirmation_number
 
 TRAINERS: dict[str, Any] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
 SETTINGS = [

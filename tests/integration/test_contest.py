@@ -8,11 +8,11 @@ import optuna
 import pytest
 from helpers import rows
 
-from search import api
-from search.result import RunResult
-from studies.contestants import USUAL, contestant_of, fewest_trials
-from studies.errors import InputError
-from studies.space import Regularization
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.studies.contest.contestants import USUAL, contestant_of, fewest_trials
+from regsearch.studies.errors import InputError
+from regsearch.studies.search_space import Regularization
 
 Search = Callable[..., RunResult]
 

@@ -16,15 +16,15 @@ from helpers import rows
 from own_data import NAMES, idx, save, write_idx
 from PIL import Image
 
-from search.data import load_dataset
+from regsearch.search.data import load_dataset
 
 SEARCH = """
 import json, sys
-import search
+import regsearch
 for source in json.loads(sys.argv[1]):
     for trainer in ("compiled", "keras"):
-        search.run("smoke", data=source, name=f"{source}-{trainer}", trials=1, engine="inline", confirm=False,
-                   checkpoints="snapshots", progress=search.Progress(), settings=[
+        regsearch.run("smoke", data=source, name=f"{source}-{trainer}", trials=1, engine="inline", confirm=False,
+                   checkpoints="snapshots", progress=regsearch.Progress(), settings=[
                        f"training.trainer={trainer}", "training.max_epochs=2", 'search.recipes=["course"]',
                        "data.train_size=40", "data.stop_fraction=0.2", "data.select_fraction=0.2"])
 """

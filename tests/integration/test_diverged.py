@@ -9,13 +9,13 @@ from fakes import FakeTrainer
 from helpers import raw_study, rows
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from search.coordinator import StopReason
-from search.engines.inline import InlineEngine
-from search.result import RunResult
-from search.training.trainer import DivergedError
-from storage.location import location_of
-from studies.errors import NoResultError
-from studies.trial import TrialOutcome, TrialTask
+from regsearch.search.result import RunResult
+from regsearch.search.run.coordinator import StopReason
+from regsearch.search.training.trainer import DivergedError
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.location import location_of
+from regsearch.studies.errors import NoResultError
+from regsearch.studies.trial import TrialOutcome, TrialTask
 
 Search = Callable[..., RunResult]
 HALF = [  # of the strengths on their log scale, as SGD with a large learning rate diverges by L2

@@ -8,11 +8,11 @@ import pytest
 from asking import AskingTrainer, write_code
 from helpers import rows
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.output import how_to_resume
-from search.result import RunResult
-from studies.errors import InputError
+from regsearch.search import api
+from regsearch.search.cli.output import how_to_resume
+from regsearch.search.result import RunResult
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.studies.errors import InputError
 
 Search = Callable[..., RunResult]
 Own = Callable[[int], RunResult]

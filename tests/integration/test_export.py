@@ -20,23 +20,24 @@ from conftest import Command
 from helpers import rows
 from own_data import save, write_idx, write_images
 
-from search import api, export
-from search.data import load_dataset
-from search.data.arrays import Dataset
-from search.data.splits import make_splits
-from search.engines.inline import InlineEngine
-from search.export import export_configuration
-from search.result import RunResult
-from search.training.model import RegularizedNetwork
-from storage.queries import DatasetInfo, get_study, kept_weights, list_trials
-from storage.reports.conclusion import Conclusion, Finalist, FinalistResult, Gain
-from studies.errors import InputError, NoResultError
-from studies.hypermodel_script import hypermodel_script
-from studies.keras_script import ScriptData, keras_script
-from studies.space import LEARNING_RATE, Regularization
-from studies.spec import StudySpec
-from studies.statistics import Interval
-from studies.study_file import read_study
+from regsearch.search import api
+from regsearch.search.data import load_dataset
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import make_splits
+from regsearch.search.export import folder as export_folder
+from regsearch.search.export.folder import export_configuration
+from regsearch.search.export.hypermodel_script import hypermodel_script
+from regsearch.search.export.keras_script import ScriptData, keras_script
+from regsearch.search.result import RunResult
+from regsearch.search.training.builtin.network import RegularizedNetwork
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.queries import DatasetInfo, get_study, kept_weights, list_trials
+from regsearch.studies.analysis.conclusion import Conclusion, Finalist, FinalistResult, Gain
+from regsearch.studies.analysis.statistics import Interval
+from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.search_space import LEARNING_RATE, Regularization
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.study_file import read_study
 
 OURS = ["configuration.json", "model-card.md", "model.keras", "model.py"]
 LEARNS = [
@@ -257,8 +258,8 @@ def test_an_export_that_is_cut_off_does_not_look_whole(
 
         return call
 
-    monkeypatch.setattr(export.os, "replace", counted(replace))
-    monkeypatch.setattr(export.os, "rename", counted(rename))
+    monkeypatch.setattr(export_folder.os, "replace", counted(replace))
+    monkeypatch.setattr(export_folder.os, "rename", counted(rename))
     try:
         export_configuration(out, **given, force=is_there)
     except KeyboardInterrupt:
@@ -505,10 +506,15 @@ def test_the_library_says_that_it_trains_again(search: Search, tmp_path: Path, s
     search(trials=1, engine=InlineEngine(fakes.FakeTrainer))
     for path in tmp_path.rglob("*.weights.npz"):
         path.unlink()
-    script = f"import keras, search.api; keras.ops.zeros(1); search.api.export('smoke', 'new', storage={storage!r})"
+    script = (
+        "import keras; from regsearch.search import api; keras.ops.zeros(1); "
+        f"api.export('smoke', 'new', storage={storage!r})"
+    )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert "the weights of trial 0 are not kept: it is trained again" in done.stderr
     error = done.stderr.splitlines()[-1]
-    assert error.startswith("studies.errors.NoResultError: trial 0 can't be trained again in this process: Int")
+    assert error.startswith(
+        "regsearch.studies.errors.NoResultError: trial 0 can't be trained again in this process: Int"
+    )
     assert not (tmp_path / "new").exists()

@@ -16,15 +16,15 @@ from asking import AskingTrainer, write_code
 from conftest import Command
 from helpers import count_finished, rows, wait_for
 
-from search import api
-from search.data import load_dataset
-from search.data.splits import make_splits
-from search.engines.inline import InlineEngine
-from search.result import RunResult
-from storage.location import location_of
-from storage.queries import get_study
-from studies.errors import InputError
-from studies.spec import StudySpec
+from regsearch.search import api
+from regsearch.search.data import load_dataset
+from regsearch.search.data.splits import make_splits
+from regsearch.search.result import RunResult
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.location import location_of
+from regsearch.storage.queries import get_study
+from regsearch.studies.errors import InputError
+from regsearch.studies.spec import StudySpec
 
 Search = Callable[..., RunResult]
 SMALL = [
@@ -104,7 +104,7 @@ def test_what_a_resume_prints_is_the_answer(folder: Path) -> None:
 def test_the_exported_model_predicts_as_the_winner_did(folder: Path, database: str) -> None:
     import keras
 
-    from search.training.hypermodel_trainer import Images
+    from regsearch.search.training.hypermodel.trainer import Images
 
     digits = load_dataset("digits")
     with api.reading(database) as opened:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from asking import MeasuringTrainer, write_code
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.result import RunResult
-from storage.reports.comparison import document, page, searches, words
-from storage.reports.figures.ways import ways_figure
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.studies.analysis import search_methods
+from regsearch.studies.reports.comparison import json_report, page, wording
+from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
 
 Search = Callable[..., RunResult]
 Own = Callable[..., RunResult]
@@ -41,10 +42,10 @@ def test_samplers_are_compared_on_a_hypermodel(own: Own, storage: str) -> None:
             names.append(f"{sampler}-{seed}")
             own(names[-1], f"search.sampler={sampler}", "search.sampler_options={}", f"search.seed={seed}")
     comparison = api.compare(*names, storage=storage)
-    assert {way.label: way.seeds for way in searches.ways(comparison)} == {"tpe": (0, 1, 2), "random": (0, 1, 2)}
-    assert "After 4 trials each, the best select cross-entropy (nats per row): " in str(words.sentence(comparison))
+    assert {way.label: way.seeds for way in search_methods.ways(comparison)} == {"tpe": (0, 1, 2), "random": (0, 1, 2)}
+    assert "After 4 trials each, the best select cross-entropy (nats per row): " in str(wording.sentence(comparison))
     own("elsewhere", "search.sampler=random", "search.sampler_options={}", "space.dropout=off")
-    against = searches.obstacles(api.compare("tpe-0", "elsewhere", storage=storage))
+    against = search_methods.obstacles(api.compare("tpe-0", "elsewhere", storage=storage))
     assert against == ["they differ in space.dropout"]
 
 
@@ -60,22 +61,22 @@ def test_a_hypermodel_is_compared_with_another_one_and_with_the_built_in_network
     search(name="wide", settings=[*settings, "model.hidden=[64]"], trials=4, workers=1, confirm=False)
     comparison = api.compare("one", "two", "ours", storage=storage)
     assert not comparison.obstacles
-    assert not searches.obstacles(comparison)
-    labels = {way.studies[0].name: way.label for way in searches.ways(comparison)}
+    assert not search_methods.obstacles(comparison)
+    labels = {way.studies[0].name: way.label for way in search_methods.ways(comparison)}
     assert labels["one"].startswith("mine.py:build (")
     assert labels["two"].startswith("mine.py:build (")
     assert labels["one"] != labels["two"]
     assert labels["ours"] == "the built-in network"
 
-    overview = {row[0]: row[1:] for row in words.overview(comparison)}
+    overview = {row[0]: row[1:] for row in wording.overview(comparison)}
     names = [study.name for study in comparison.studies]
     assert overview["best L2 alone"][names.index("one")] == "", "a parameter of its own may be called so"
     assert "test cross-entropy of the defaults or without regularization" in overview
-    assert document.as_json(comparison)["is_comparable"]
-    four = {way.label for way in searches.ways(api.compare("one", "two", "ours", "wide", storage=storage))}
+    assert json_report.as_json(comparison)["is_comparable"]
+    four = {way.label for way in search_methods.ways(api.compare("one", "two", "ours", "wide", storage=storage))}
     assert {"hidden [32], the built-in network", "hidden [64], the built-in network"} < four
     assert "mine.py:build" in page.as_html(comparison)
-    json.dumps(document.as_json(comparison), allow_nan=False)
+    json.dumps(json_report.as_json(comparison), allow_nan=False)
 
 
 def test_the_same_code_in_another_folder_is_no_difference(own: Own, storage: str) -> None:
@@ -101,9 +102,9 @@ def test_other_metrics_are_compared_in_their_direction(own: Own, storage: str) -
             with api.trials(study.name, storage=storage) as (_, trials):
                 values = [trial.value for trial in trials if trial.value is not None]
             assert study.best_after(6) == pick(values)
-        (lead,) = searches.leads(comparison)
+        (lead,) = search_methods.leads(comparison)
         assert pick(lead.best.best_after(6) + lead.other.best_after(6)) == lead.best.best_after(6)[0]
-        assert title in {row[0] for row in words.overview(comparison)}
+        assert title in {row[0] for row in wording.overview(comparison)}
         figure = ways_figure(comparison, "trials")
         assert figure is not None
         assert figure.layout["yaxis"]["title"]["text"].startswith(title)
@@ -113,6 +114,6 @@ def test_sizes_of_a_hypermodel_ask_nothing_of_regularization(own: Own, storage: 
     own("few", "data.train_size=100")
     own("many")
     comparison = api.compare("few", "many", storage=storage)
-    assert words.headline(comparison) == "2 studies of different sizes"
-    assert words.sentence(comparison) is None
-    assert document.as_json(comparison)["more_rows"] is None
+    assert wording.headline(comparison) == "2 studies of different sizes"
+    assert wording.sentence(comparison) is None
+    assert json_report.as_json(comparison)["more_rows"] is None

@@ -1,4 +1,4 @@
-"""The library as scripts and notebooks use it: `import search`, what a run gives, and how it shows what it does."""
+"""The library as scripts and notebooks use it: `import regsearch`, what a run gives, and how it shows what it does."""
 
 import builtins
 import csv
@@ -18,14 +18,21 @@ import pytest
 from asking import MeasuringTrainer
 from conftest import ROOT, RecordingProgress
 
-import search as library
-from search import api
-from search.engines.inline import InlineEngine
-from search.progress import FinishedTrial, LineProgress, LiveProgress, NotebookProgress, Progress, progress_here
-from search.result import RunResult, StudyResult
-from storage.reports import trials
-from studies.errors import InputError
-from studies.trial import EpochMetrics, Purpose, TrialTask
+import regsearch as library
+from regsearch.search import api
+from regsearch.search.result import RunResult, StudyResult
+from regsearch.search.run.progress import (
+    FinishedTrial,
+    LineProgress,
+    LiveProgress,
+    NotebookProgress,
+    Progress,
+    progress_here,
+)
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.studies.errors import InputError
+from regsearch.studies.reports import trials
+from regsearch.studies.trial import EpochMetrics, Purpose, TrialTask
 
 Search = Callable[..., RunResult]
 
@@ -34,7 +41,7 @@ DOCUMENTED = [library, api.run, api.resume, api.confirm, api.load, api.compare, 
 
 @pytest.mark.parametrize("documented", DOCUMENTED, ids=lambda one: one.__name__)
 def test_every_example_runs_as_it_is_written(documented: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.engines.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
+    monkeypatch.setattr("regsearch.search.workers.engines.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
     finder = doctest.DocTestFinder(recurse=False)
     (example,) = finder.find(documented, documented.__name__, globs={})
     assert example.examples
@@ -47,7 +54,7 @@ def readme(section: str) -> str:
 
 
 def test_the_readmes_examples_run_as_they_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("search.engines.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
+    monkeypatch.setattr("regsearch.search.workers.engines.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
     section = readme("From Python")
     cell, small = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(cell.splitlines()) <= 10
@@ -62,7 +69,7 @@ def test_the_readmes_examples_run_as_they_are_written(monkeypatch: pytest.Monkey
 
 def test_three_changed_lines_bring_a_kerastuner_script_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The README's, around its own HyperModel, which isn't built here."""
-    monkeypatch.setattr("search.engines.make_engine", lambda name: InlineEngine(MeasuringTrainer))
+    monkeypatch.setattr("regsearch.search.workers.engines.make_engine", lambda name: InlineEngine(MeasuringTrainer))
     own, lines, *_ = re.findall(r"```python\n(.*?)```", readme("A HyperModel of your own"), re.DOTALL)
     before, after = (re.findall(pattern, lines, re.MULTILINE) for pattern in ("^# .*", "^[^#].*"))
     assert len(before) == len(after) == 3
@@ -73,12 +80,12 @@ def test_three_changed_lines_bring_a_kerastuner_script_here(monkeypatch: pytest.
     assert found["result"].answer.study.spec.search.objective == "val_accuracy"
 
 
-def test_import_search_loads_nothing_until_it_is_used(tmp_path: Path) -> None:
+def test_import_regsearch_loads_nothing_until_it_is_used(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "import search\n"
+        "import regsearch\n"
         "assert not {'optuna', 'sqlalchemy', 'numpy', 'pydantic', 'rich'} & set(sys.modules), 'heavy'\n"
-        "search.run, search.load\n"
+        "regsearch.run, regsearch.load\n"
         "assert not {'tensorflow', 'keras', 'plotly', 'pandas', 'IPython'} & set(sys.modules), 'heavier'\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)

@@ -11,18 +11,18 @@ import pytest
 from asking import Ask, MeasuringTrainer, write_code
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.result import RunResult
-from search.training.checkpoints import Arrays
-from storage.location import location_of
-from storage.reports.conclusion import Conclusion
-from storage.reports.summary import sentences
-from studies.space import suggest
-from studies.spec import SpaceSpec
-from studies.statistics import shared_level
-from studies.trial import TrialTask, Value
-from studies.verdicts import SMALLEST_GAIN_SHARE, Judgement, judge_means
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.training.checkpoints import Arrays
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.location import location_of
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.analysis.statistics import shared_level
+from regsearch.studies.analysis.verdicts import SMALLEST_GAIN_SHARE, Judgement, judge_means
+from regsearch.studies.reports.summary import sentences
+from regsearch.studies.search_space import suggest
+from regsearch.studies.spec import SpaceSpec
+from regsearch.studies.trial import TrialTask, Value
 
 Search = Callable[..., RunResult]
 Figures = dict[tuple[int, int], float | None]

@@ -9,12 +9,12 @@ import optuna
 import pytest
 from helpers import rows
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.result import RunResult
-from storage.location import location_of
-from storage.reports.answer import as_text
-from studies.errors import InputError, StorageError
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.location import location_of
+from regsearch.studies.errors import InputError, StorageError
+from regsearch.studies.reports.answer import as_text
 
 Search = Callable[..., RunResult]
 
@@ -97,17 +97,17 @@ def test_settings_that_change_while_the_data_load_are_refused(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another start may begin the study between our first look and our lock."""
-    from search import session
+    from regsearch.search.run import study_run
 
-    examine = session._examine
+    examine = study_run._examine
 
     def overtaken(*arguments: Any) -> Any:
         info = examine(*arguments)
-        monkeypatch.setattr(session, "_examine", examine)
+        monkeypatch.setattr(study_run, "_examine", examine)
         search(trials=2, settings=["search.seed=7"])
         return info
 
-    monkeypatch.setattr(session, "_examine", overtaken)
+    monkeypatch.setattr(study_run, "_examine", overtaken)
     with pytest.raises(InputError, match=r"search\.seed: 7 → 0"):
         search(trials=2)
 

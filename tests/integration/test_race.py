@@ -13,15 +13,15 @@ from conftest import RecordingProgress
 from helpers import assert_whole, confirmation, plain
 from row_trainer import of_rows
 
-from search import api
-from search.engines.processes import ProcessEngine
-from search.result import RunResult
-from storage.confirmation import ConfirmationStore
-from storage.finalists import choose
-from storage.location import location_of
-from studies.errors import StorageError
-from studies.race import Contender, Part, decide, round_ends
-from studies.trial import TrialTask, confirmation_number
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.storage.confirmation_store import ConfirmationStore
+from regsearch.storage.location import location_of
+from regsearch.studies.analysis.finalists import choose
+from regsearch.studies.analysis.race import Contender, Part, decide, round_ends
+from regsearch.studies.errors import StorageError
+from regsearch.studies.trial import TrialTask, confirmation_number
 
 Search = Callable[..., RunResult]
 
@@ -117,7 +117,7 @@ def test_the_number_of_workers_changes_nothing(searched: str, tmp_path: Path) ->
     other.mkdir()
     shutil.copy(location_of(searched), other / "test.db")
     race(searched)
-    engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "row_trainer.py")])
+    engine = ProcessEngine([sys.executable, str(Path(__file__).parents[1] / "support" / "row_trainer.py")])
     race(f"sqlite:///{other / 'test.db'}", engine=engine, workers=3)
     assert confirmation(f"sqlite:///{other / 'test.db'}") == confirmation(searched)
 

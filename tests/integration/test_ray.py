@@ -20,16 +20,16 @@ from helpers import confirmation, rows
 from postgres import OwnServer, execute, needs_postgres, new_database
 from ray_cluster import RayCluster, a_cluster, needs_ray, of_session
 
-from search import api
-from search.data import load_dataset
-from search.engines.inline import InlineEngine
-from search.engines.processes import ProcessEngine
-from search.engines.ray import RayEngine
-from search.events import EpochFinished, Event, TrialFinished, WorkerLost
-from search.training.setup import TrainerSetup
-from studies.errors import InputError, UnavailableError
-from studies.spec import StudySpec
-from studies.trial import TrialTask
+from regsearch.search import api
+from regsearch.search.data import load_dataset
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.search.workers.protocol import EpochFinished, Event, TrialFinished, WorkerLost
+from regsearch.search.workers.ray.engine import RayEngine
+from regsearch.studies.errors import InputError, UnavailableError
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import TrialTask
 
 pytestmark = needs_ray
 
@@ -294,7 +294,7 @@ def test_an_address_that_is_none_is_bad_input_and_not_repeated(address: str) -> 
 
 
 def test_what_is_no_ray_and_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.engines.ray._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("regsearch.search.workers.ray.engine._ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         engine = RayEngine(address)

@@ -8,13 +8,13 @@ import optuna
 import pytest
 from helpers import rows
 
-from search import api
-from search.engines.inline import InlineEngine
-from search.result import RunResult
-from storage.store import StudyStore
-from studies.recipes import chosen
-from studies.space import LEARNING_RATE
-from studies.trial import TrialTask
+from regsearch.search import api
+from regsearch.search.result import RunResult
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.study_store import StudyStore
+from regsearch.studies.recipes import chosen
+from regsearch.studies.search_space import LEARNING_RATE
+from regsearch.studies.trial import TrialTask
 
 Search = Callable[..., RunResult]
 

@@ -12,15 +12,16 @@ import optuna
 import pytest
 from helpers import rows
 
-from search import api, session
-from search.coordinator import StopReason
-from search.engines.inline import InlineEngine
-from search.engines.processes import ProcessEngine
-from search.output import print_result, rendered_report
-from search.result import RunResult
-from storage.location import location_of
-from storage.lock import StudyLock
-from studies.errors import InputError, NoResultError
+from regsearch.search import api
+from regsearch.search.cli.output import print_result, rendered_report
+from regsearch.search.result import RunResult
+from regsearch.search.run import study_run
+from regsearch.search.run.coordinator import StopReason
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.storage.location import location_of
+from regsearch.storage.study_lock import StudyLock
+from regsearch.studies.errors import InputError, NoResultError
 
 Search = Callable[..., RunResult]
 
@@ -271,7 +272,7 @@ def test_a_study_made_before_keeps_its_trainer(search: Search, storage: str) -> 
 def test_other_data_are_refused_with_both_fingerprints(search: Search, storage: str, tmp_path: Path) -> None:
     import numpy as np
 
-    from search.data import load_dataset
+    from regsearch.search.data import load_dataset
 
     digits = load_dataset("digits")
     search(trials=2)
@@ -285,7 +286,7 @@ def test_other_data_are_refused_with_both_fingerprints(search: Search, storage: 
 def test_the_same_data_may_have_moved(search: Search, storage: str, tmp_path: Path) -> None:
     import numpy as np
 
-    from search.data import load_dataset
+    from regsearch.search.data import load_dataset
 
     digits = load_dataset("digits")
     parts = {key: getattr(digits, key) for key in ("x_train", "y_train", "x_test", "y_test")}
@@ -299,8 +300,8 @@ def test_the_same_data_may_have_moved(search: Search, storage: str, tmp_path: Pa
 def test_auto_takes_digits_where_mnist_cannot_be_had_and_keeps_them(
     search: Search, progress: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from search.data import mnist
-    from search.data.arrays import DataUnavailableError
+    from regsearch.search.data import mnist
+    from regsearch.search.data.arrays import DataUnavailableError
 
     def unavailable() -> None:
         raise DataUnavailableError("no network")
@@ -348,7 +349,7 @@ def test_the_trials_of_a_long_study_are_read_in_pages(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that pauses (a pager, say) must not hold up the search's commits."""
-    from storage import queries
+    from regsearch.storage import queries
 
     monkeypatch.setattr(queries, "_PAGE", 2)
     search(trials=5)
@@ -403,7 +404,7 @@ def test_a_study_that_was_killed_before_its_first_run_has_a_status(search: Searc
 def test_a_network_that_cannot_fit_is_refused_and_leaves_no_study(
     hidden: str, memory: int | None, fits: bool, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "memory_bytes", lambda: memory)
+    monkeypatch.setattr(study_run, "memory_bytes", lambda: memory)
     if fits:  # 28 × 28 pixels and 10 classes: 8 bytes for each of 79,500 weights
         search(settings=[f"model.hidden={hidden}"], trials=1)
         return

@@ -10,10 +10,11 @@ import pytest
 from conftest import Command
 from databases.restore import restore
 
-from search import api, cli
-from storage import schema
-from storage.location import location_of
-from studies.errors import InputError
+from regsearch.search import api
+from regsearch.search.cli import commands
+from regsearch.storage import schema
+from regsearch.storage.location import location_of
+from regsearch.studies.errors import InputError
 
 SECRET = "S3NT1NEL"
 URLS = [
@@ -73,7 +74,7 @@ def said(
         caplog.clear()
         monkeypatch.setattr(sys, "argv", ["regsearch", *arguments])
         with pytest.raises(SystemExit) as exited:
-            cli.main()
+            commands.main()
         written = [f"{path} {path.read_bytes()!r}" for path in tmp_path.rglob("*") if path.is_file()]
         assert isinstance(exited.value.code, int)
         return exited.value.code, "\n".join([*capfd.readouterr(), caplog.text, *written])
@@ -84,7 +85,7 @@ def said(
 def test_every_command_is_tried() -> None:
     without_database = {"schema"}
     assert {
-        command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
+        command.name or command.callback.__name__ for command in commands.app.registered_commands if command.callback
     } == {arguments[0] for arguments in COMMANDS} | without_database
 
 

@@ -22,13 +22,15 @@ from helpers import confirmation, plain, raw_study, rows
 from optuna.storages import RDBStorage
 from postgres import needs_postgres
 
-from search import api, cli, engines
-from search.engines.inline import InlineEngine
-from search.result import RunResult
-from storage.integrity import check_integrity
-from storage.location import Server, as_option, command, files_folder, location_of
-from storage.opening import open_for_reading, open_for_writing
-from studies.errors import InputError, StorageError, UnavailableError
+from regsearch.search import api
+from regsearch.search.cli import commands
+from regsearch.search.result import RunResult
+from regsearch.search.workers import engines
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.checks.integrity import check_integrity
+from regsearch.storage.connect import open_for_reading, open_for_writing
+from regsearch.storage.location import Server, as_option, command, files_folder, location_of
+from regsearch.studies.errors import InputError, StorageError, UnavailableError
 
 SECRET = "S3NT1NEL"
 
@@ -79,7 +81,7 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     def say(*arguments: str, code: int = 0) -> str:
         monkeypatch.setattr(sys, "argv", ["regsearch", *arguments])
         with pytest.raises(SystemExit) as exited:
-            cli.main()
+            commands.main()
         out, err = capsys.readouterr()
         assert exited.value.code == code, err
         return f"{out}{err}"
@@ -207,7 +209,7 @@ def test_writers_of_a_study_come_one_after_the_other(search: Search, storage: st
 
 @needs_postgres
 def test_many_that_open_a_new_database_at_once_make_its_tables_once(storage: str) -> None:
-    opens = "import sys; from storage.opening import *; from storage.location import *; "
+    opens = "import sys; from regsearch.storage.connect import *; from regsearch.storage.location import *; "
     command = [sys.executable, "-c", f"{opens} open_for_writing(location_of(sys.argv[1])).close()", storage]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
     assert [(process.communicate()[1], process.returncode) for process in processes] == [("", 0)] * 6
@@ -373,8 +375,8 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
 
 @needs_postgres
 def test_without_its_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, storage: str) -> None:
-    monkeypatch.delitem(sys.modules, "storage.postgres", raising=False)
-    monkeypatch.delattr(sys.modules["storage"], "postgres", raising=False)
+    monkeypatch.delitem(sys.modules, "regsearch.storage.postgres", raising=False)
+    monkeypatch.delattr(sys.modules["regsearch.storage"], "postgres", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(InputError, match=r"needs psycopg: pip install 'regsearch\[postgres\]'"):
         api.statuses(storage=storage)

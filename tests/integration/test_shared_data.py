@@ -9,14 +9,14 @@ import fakes
 import numpy as np
 import pytest
 
-from search import api
-from search.data import load_dataset
-from search.data.shared import read_shared, shared
-from search.engines.inline import InlineEngine
-from search.training.setup import TrainerSetup, load_data
-from storage.location import location_of
-from storage.lock import data_folder
-from studies.study_file import read_study
+from regsearch.search import api
+from regsearch.search.data import load_dataset
+from regsearch.search.data.shared import read_shared, shared
+from regsearch.search.training.setup import TrainerSetup, load_data
+from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage.location import location_of
+from regsearch.storage.study_lock import data_folder
+from regsearch.studies.study_file import read_study
 
 DIGITS = load_dataset("digits")
 
@@ -54,7 +54,7 @@ def test_where_no_copy_can_be_written_each_worker_reads_the_source(
         raise OSError(28, "No space left on device")
         yield
 
-    monkeypatch.setattr("search.session.shared", full)
+    monkeypatch.setattr("regsearch.search.run.study_run.shared", full)
     result = api.run("smoke", storage=storage, engine=engine, trials=2)
     assert result.answer.counts.finished == 2
     assert [setup.shared for setup, _ in seen] == [None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studies.spec import StudySpec
+from regsearch.studies.spec import StudySpec
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,9 +16,9 @@ MAX_NORM = '''
 
 from pydantic import Field
 
-from studies.techniques.ranges import GatedRange
-from studies.techniques.technique import Technique
-from studies.techniques.ways import Code
+from regsearch.studies.techniques.ranges import GatedRange
+from regsearch.studies.techniques.technique import Technique
+from regsearch.studies.techniques.ways import Code
 
 
 class MaxNormRange(GatedRange):
@@ -51,9 +51,9 @@ SMOOTHING = '''
 
 from pydantic import Field
 
-from studies.techniques.ranges import GatedRange
-from studies.techniques.technique import Technique
-from studies.techniques.ways import Code
+from regsearch.studies.techniques.ranges import GatedRange
+from regsearch.studies.techniques.technique import Technique
+from regsearch.studies.techniques.ways import Code
 
 
 class ShareRange(GatedRange):
@@ -95,17 +95,17 @@ import json
 import optuna
 import pytest
 
-from search.data import load_dataset
-from search.data.splits import make_splits
-from search.keras_tuner_samplers import hyperparameters
-from search.training.compiled_trainer import CompiledTrainer
-from search.training.exported import write_keras_model
-from search.training.keras_trainer import KerasTrainer
-from studies.keras_script import ScriptData, keras_script
-from studies.recipes import contest_of, fitting
-from studies.space import LABELS, PARAMETERS, Regularization, settings_to_enqueue, suggest
-from studies.spec import StudySpec, differing_keys
-from studies.trial import TrialTask
+from regsearch.search.data import load_dataset
+from regsearch.search.data.splits import make_splits
+from regsearch.search.samplers.keras_tuner import hyperparameters
+from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
+from regsearch.search.export.keras_model import write_keras_model
+from regsearch.search.training.builtin.keras_trainer import KerasTrainer
+from regsearch.search.export.keras_script import ScriptData, keras_script
+from regsearch.studies.recipes import contest_of, fitting
+from regsearch.studies.search_space import LABELS, PARAMETERS, Regularization, settings_to_enqueue, suggest
+from regsearch.studies.spec import StudySpec, differing_keys
+from regsearch.studies.trial import TrialTask
 
 # named
 assert LABELS[-3:] == ("max-norm", "label smoothing", "combination")
@@ -168,14 +168,15 @@ print("tried")
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """The product's packages by links, and the two files beside those of the techniques."""
-    techniques = tmp_path / "studies" / "techniques"
+    package = tmp_path / "regsearch"
+    techniques = package / "studies" / "techniques"
     techniques.mkdir(parents=True)
-    for package in ("search", "storage"):
-        (tmp_path / package).symlink_to(ROOT / package)
+    for name in ("__init__.py", "search", "storage"):
+        (package / name).symlink_to(ROOT / name)
     for folder in ("studies", "studies/techniques"):
         for path in (ROOT / folder).iterdir():
             if path.name not in ("techniques", "__pycache__"):
-                (tmp_path / folder / path.name).symlink_to(path)
+                (package / folder / path.name).symlink_to(path)
     (techniques / "max_norm.py").write_text(MAX_NORM)
     (techniques / "smoothing.py").write_text(SMOOTHING)
     return tmp_path

@@ -10,17 +10,19 @@ import pytest
 import report_contents as made
 from report_contents import confirmed, l1, many, trial
 
-from storage.queries import Answer
-from storage.reports import document, formats, model_card, note, page, summary
-from storage.reports.conclusion import Conclusion, FinalistResult, TechniqueRow
-from storage.reports.content import ReportContent
-from storage.reports.inline import as_inline_html
-from storage.reports.technique_verdicts import technique_verdicts
-from storage.reports.text import answer_as_text, as_text
-from studies.race import Drop
-from studies.statistics import Interval
-from studies.tuning import tunings
-from studies.verdicts import Judgement, Verdict
+from regsearch.search.export import model_card
+from regsearch.storage.queries import Answer
+from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
+from regsearch.studies.analysis.race import Drop
+from regsearch.studies.analysis.statistics import Interval
+from regsearch.studies.analysis.technique_verdicts import technique_verdicts
+from regsearch.studies.analysis.tuning import tunings
+from regsearch.studies.analysis.verdicts import Judgement, Verdict
+from regsearch.studies.reports import dashboard_note, json_report, page, summary
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.notebook import as_inline_html
+from regsearch.studies.reports.terminal import answer_as_text, as_text
 
 
 def row_of(conclusion: Conclusion, technique: str) -> TechniqueRow:
@@ -260,7 +262,7 @@ def test_a_race_and_drawn_splits_are_said_where_they_matter() -> None:
         assert told in " ".join(shown.split())
         assert "+0.00660 [+0.00460, +0.00860] above that of early stopping (patience 2)" in " ".join(shown.split())
     assert "dropped after 3</span>" in page.as_html(content)
-    found = document.as_json(content)["confirmation"]
+    found = json_report.as_json(content)["confirmation"]
     (dropped,) = (one for one in found["finalists"] if one["dropped"])
     assert dropped["seeds"] == 3
     assert dropped["dropped"] == {
@@ -308,13 +310,13 @@ def test_every_report_has_the_same_sentences() -> None:
         "end of a run": answer_as_text(content.answer, conclusion, 200),
         "page": page.as_html(content).replace("<code>", "`").replace("</code>", "`"),
         "notebook": as_inline_html(content.answer, conclusion),
-        "note": note.as_markdown(content).replace("\\", ""),
+        "note": dashboard_note.as_markdown(content).replace("\\", ""),
         "model card": card.replace("\\", ""),
     }
     for sentence in said_of(conclusion):
         for name, shown in reports.items():
             assert sentence in " ".join(shown.split()), name
-    found = document.as_json(content)
+    found = json_report.as_json(content)
     assert tuple(found["sentences"]) == said_of(conclusion)
     assert found["answer"] == " ".join(found["sentences"])
 
@@ -327,7 +329,7 @@ def test_the_words_come_before_every_table() -> None:
 
 
 def test_json_has_each_verdict_for_a_program() -> None:
-    found = json.loads(json.dumps(document.as_json(made.rich()), allow_nan=False))["confirmation"]
+    found = json.loads(json.dumps(json_report.as_json(made.rich()), allow_nan=False))["confirmation"]
     rows: dict[str, Any] = {row["technique"]: row for row in found["techniques"]}
     assert (found["smallest_gain"], found["smallest_gain_share"], found["is_race"]) == (0.004, 0.05, False)
     assert {name: row["verdict"] for name, row in rows.items()} == {
@@ -354,7 +356,7 @@ def test_json_has_each_verdict_for_a_program() -> None:
 
 
 def test_a_technique_that_was_not_tuned_has_no_verdict_for_a_program() -> None:
-    found = document.as_json(confirmed(many()))["confirmation"]
+    found = json_report.as_json(confirmed(many()))["confirmation"]
     (row,) = (one for one in found["techniques"] if one["technique"] == "L2")
     assert (row["verdict"], row["no_verdict"]) == (None, "not tuned: no trial")
     assert row["seeds_needed"] is None

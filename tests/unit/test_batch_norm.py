@@ -8,13 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import studies.batch_norm
-from studies.batch_norm import KERAS_MOMENTUM, batch_norm_momentum, momentum_for, momentum_in_words, steps_per_epoch
-from studies.spec import StudySpec
+import regsearch.studies.batch_norm
+from regsearch.studies.batch_norm import (
+    KERAS_MOMENTUM,
+    batch_norm_momentum,
+    momentum_for,
+    momentum_in_words,
+    steps_per_epoch,
+)
+from regsearch.studies.spec import StudySpec
 
 
 def test_the_examples_of_its_functions_hold() -> None:
-    assert doctest.testmod(studies.batch_norm).failed == 0
+    assert doctest.testmod(regsearch.studies.batch_norm).failed == 0
 
 
 @given(st.integers(1, 10**7))

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.training.early_stopping import EarlyStopping
-from studies.canonical_settings import canonical, effective_patience
-from studies.finite_space import count_points, is_finite, points
-from studies.spec import SpaceSpec, StudySpec
+from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.studies.canonical_configuration import canonical, effective_patience
+from regsearch.studies.finite_space import count_points, is_finite, points
+from regsearch.studies.spec import SpaceSpec, StudySpec
 
 OFF = {"regularizer": "none", "use_dropout": False, "batch_norm": "none", "early_stopping": False}
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import report_contents as made
 
-from storage.reports.command import command
-from storage.reports.text import as_text
-from studies.spec import StudySpec
-from studies.study_file import catalog_names, read_study, with_options
+from regsearch.studies.reports.rerun_command import command
+from regsearch.studies.reports.terminal import as_text
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.study_file import catalog_names, read_study, with_options
 
 
 def asked_for(words: str) -> StudySpec:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import report_contents as made
 
-from storage.reports import formats
-from storage.reports.comparison import document, need, page, text, words
-from storage.reports.comparison.value import ComparedStudy, Comparison, compared, side_by_side
-from storage.reports.conclusion import Conclusion, Gain
-from storage.reports.figures.best_so_far import best_so_far_figure
-from studies.statistics import Interval, crossed_interval, difference
+from regsearch.studies import formats
+from regsearch.studies.analysis import size_effect
+from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
+from regsearch.studies.analysis.conclusion import Conclusion, Gain
+from regsearch.studies.analysis.statistics import Interval, crossed_interval, difference
+from regsearch.studies.reports.comparison import json_report, page, terminal, wording
+from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
 
 
 def a_study(
@@ -65,12 +66,14 @@ def test_what_makes_studies_incomparable_is_named(
         return  # of one size, networks are what is compared: test_searches_compared.py
     comparison = side_by_side([a_study("a", rows=rows), a_study("b", **sections)])
     assert [(one.key, one.values) for one in comparison.obstacles] == [(key, values)]
-    assert f"Not comparable, since {key} differs (a: {values[0]}, b: {values[1]})." in words.notices(comparison)
-    assert key in need.headline(comparison)
-    assert need.change(comparison) is None
-    assert need.differ_in_size(comparison) is (rows is not None)
+    assert f"Not comparable, since {key} differs (a: {values[0]}, b: {values[1]})." in wording.notices(comparison)
+    assert key in size_effect.headline(comparison)
+    assert size_effect.change(comparison) is None
+    assert size_effect.differ_in_size(comparison) is (rows is not None)
     if rows is not None:
-        assert f"can't tell, since they differ in more than their rows: in {key}." in str(need.sentence(comparison))
+        assert f"can't tell, since they differ in more than their rows: in {key}." in str(
+            size_effect.sentence(comparison)
+        )
 
 
 def test_other_data_are_another_question_and_another_space_or_seed_is_not() -> None:
@@ -80,12 +83,14 @@ def test_other_data_are_another_question_and_another_space_or_seed_is_not() -> N
         ("search.seed", "search"),
         ("space.batch_norm", "search"),
     }
-    assert all(notice.startswith("Comparable, though") for notice in words.notices(comparison))
+    assert all(notice.startswith("Comparable, though") for notice in wording.notices(comparison))
     study = replace(other.answer.study, dataset=replace(other.answer.study.dataset, sha256="1" * 64))
     comparison = side_by_side([one, replace(other, answer=replace(other.answer, study=study))])
     assert [d.key for d in comparison.obstacles] == ["data"]
     same = side_by_side([a_study("a"), a_study("b")])
-    assert words.notices(same) == ["These studies are comparable: what decides their results is the same in all keys."]
+    assert wording.notices(same) == [
+        "These studies are comparable: what decides their results is the same in all keys."
+    ]
 
 
 def test_a_difference_of_two_means_has_the_ends_of_both() -> None:
@@ -120,12 +125,12 @@ def test_a_difference_covers_the_truth_as_often_as_it_says() -> None:
 )
 def test_more_rows_gain_less_only_beyond_noise(gains: tuple[float, float], verdict: str, said: str) -> None:
     comparison = sizes(*gains)
-    found = need.change(comparison)
+    found = size_effect.change(comparison)
     assert found is not None
     half = math.hypot(0.0031, 0.0031)  # of the two intervals
     assert (found.less.low, found.less.high) == pytest.approx((gains[0] - gains[1] - half, gains[0] - gains[1] + half))
     assert found.verdict == verdict
-    sentence = str(need.sentence(comparison))
+    sentence = str(size_effect.sentence(comparison))
     assert said in sentence
     assert "From 1,000 to 5,000 training rows" in sentence
     assert {"gains less": "so yes", "gains more": "so no", "not settled": "so this is not settled"}[verdict] in sentence
@@ -136,21 +141,21 @@ def test_more_rows_gain_less_only_beyond_noise(gains: tuple[float, float], verdi
 
 
 def test_the_sentence_says_each_step_and_the_share_of_what_there_was_to_gain() -> None:
-    sentence = str(need.sentence(sizes(0.08, 0.04, 0.05, 0.0142)))
+    sentence = str(size_effect.sentence(sizes(0.08, 0.04, 0.05, 0.0142)))
     assert "From 1,000 to 48,000 training rows" in sentence
     assert "Of the 3 steps between the sizes it falls in 2." in sentence
     assert "As a share of the test cross-entropy without regularization that is 99 % and 17 %." in sentence
-    assert "falls in every one" in str(need.sentence(sizes(0.08, 0.06, 0.0142)))
-    assert "falls in none" in str(need.sentence(sizes(0.01, 0.02, 0.03)))
+    assert "falls in every one" in str(size_effect.sentence(sizes(0.08, 0.06, 0.0142)))
+    assert "falls in none" in str(size_effect.sentence(sizes(0.01, 0.02, 0.03)))
 
 
 def test_nothing_is_said_of_sizes_where_they_are_the_same_or_not_confirmed() -> None:
-    assert need.sentence(side_by_side([a_study("a"), a_study("b")])) is None
-    assert document.as_json(side_by_side([a_study("a"), a_study("b")]))["more_rows"] is None
-    said = str(need.sentence(sizes(0.08, None)))
+    assert size_effect.sentence(side_by_side([a_study("a"), a_study("b")])) is None
+    assert json_report.as_json(side_by_side([a_study("a"), a_study("b")]))["more_rows"] is None
+    said = str(size_effect.sentence(sizes(0.08, None)))
     assert said.endswith("Not known yet: rows-1 has no confirmed gain over no regularization.")
-    assert "is not known yet" in need.headline(sizes(0.08, None))
-    assert "rows-0 and rows-1 have no" in str(need.sentence(sizes(None, None)))
+    assert "is not known yet" in size_effect.headline(sizes(0.08, None))
+    assert "rows-0 and rows-1 have no" in str(size_effect.sentence(sizes(None, None)))
 
 
 def test_where_none_wins_the_best_other_finalist_shows_what_regularization_gains() -> None:
@@ -162,7 +167,7 @@ def test_where_none_wins_the_best_other_finalist_shows_what_regularization_gains
     assert other is not None
     regularized = [result for result in conclusion.results if result.gain is not None]
     assert other.select_cross_entropy == min(result.select_cross_entropy for result in regularized)
-    cells = {row[0]: row[1] for row in words.overview(side_by_side([none_wins, a_study("b")]))}
+    cells = {row[0]: row[1] for row in wording.overview(side_by_side([none_wins, a_study("b")]))}
     assert cells["gain in test cross-entropy (nats per row)"] == "the winner is none"
     assert cells["confirmed winner"] == "no regularization"
 
@@ -170,10 +175,10 @@ def test_where_none_wins_the_best_other_finalist_shows_what_regularization_gains
 def test_studies_ranked_by_accuracy_are_compared_by_accuracy() -> None:
     by_accuracy = {"search": {"objective": "accuracy"}}
     comparison = side_by_side([a_study("few", 0.08, 1_000, **by_accuracy), a_study("all", **by_accuracy)])
-    found = need.change(comparison)
+    found = size_effect.change(comparison)
     assert found is not None
     assert found.fewest.mean == pytest.approx(0.2 * 0.08)
-    assert "from 1.60 to 0.28 percentage points of test accuracy" in str(need.sentence(comparison))
+    assert "from 1.60 to 0.28 percentage points of test accuracy" in str(size_effect.sentence(comparison))
     figure = best_so_far_figure(comparison)
     assert figure is not None
     assert figure.layout["yaxis"]["title"]["text"] == "best select accuracy (%)"
@@ -195,7 +200,7 @@ def test_best_strengths_are_those_of_techniques_alone() -> None:
     best = min(alone, key=lambda trial: trial.value or 0.0)
     assert searched.strengths["dropout"].value == best.params["dropout"]
     assert not searched.strengths["dropout"].is_confirmed
-    cells = {row[0]: row[1:] for row in words.overview(side_by_side([confirmed, searched]))}
+    cells = {row[0]: row[1:] for row in wording.overview(side_by_side([confirmed, searched]))}
     assert cells["best dropout alone"][1] == f"~{best.params['dropout']:.3g}"
     assert cells["best L2 alone"][0] == f"{confirmed.strengths['L2'].value:.3g}"
 
@@ -214,21 +219,21 @@ def test_a_technique_that_nobody_tried_is_not_one_that_is_not_known() -> None:
         for row in conclusion.techniques
     )
     others = [replace(study, conclusion=untried), replace(study, conclusion=replace(conclusion, techniques=unknown))]
-    cells = {row[0]: row[1:] for row in words.techniques(side_by_side([*others, replace(study, conclusion=None)]))}
+    cells = {row[0]: row[1:] for row in wording.techniques(side_by_side([*others, replace(study, conclusion=None)]))}
     assert cells["L2"] == ["not tried alone", "nothing to compare it with", "not confirmed"]
 
 
 def test_a_comparison_judges_techniques_over_early_stopping_alone() -> None:
     comparison = side_by_side([a_study("a"), a_study("b", 0.0011)])
-    cells = {row[0]: row[1:] for row in words.techniques(comparison)}
+    cells = {row[0]: row[1:] for row in wording.techniques(comparison)}
     assert cells["L1"] == [
         f"helps\n{formats.cross_entropy_gain(made.interval(0.44 * 0.0142, 0.0031))}",
         f"makes no difference\n{formats.cross_entropy_gain(made.interval(0.44 * 0.0011, 0.0031))}",
     ]
-    for shown in (text.as_text(comparison, 100), page.as_html(comparison)):
+    for shown in (terminal.as_text(comparison, 100), page.as_html(comparison)):
         assert "Verdicts go by the gain over early stopping alone; early stopping itself" in " ".join(shown.split())
         assert "No difference means less than ±0.004 nats." in " ".join(shown.split())
-    assert "The verdict on each technique alone, and its gain in" in " ".join(text.as_text(comparison, 100).split())
+    assert "The verdict on each technique alone, and its gain in" in " ".join(terminal.as_text(comparison, 100).split())
 
 
 def test_the_size_question_has_the_four_verdicts() -> None:
@@ -239,22 +244,22 @@ def test_the_size_question_has_the_four_verdicts() -> None:
         return replace(study, conclusion=replace(conclusion_of(study), winner=replace(winner, gain=gained)))
 
     same = side_by_side([with_gains(0.01, 0.0005, "few", 1_000), with_gains(0.0105, 0.0005, "all", None)])
-    found = need.change(same)
+    found = size_effect.change(same)
     assert found is not None
     assert found.verdict == "makes no difference"
-    assert need.headline(same) == "The number of rows makes no difference to what regularization gains"
-    sentence = str(need.sentence(same))
+    assert size_effect.headline(same) == "The number of rows makes no difference to what regularization gains"
+    sentence = str(size_effect.sentence(same))
     assert "which makes no difference (less than ±0.004 nats), so no." in sentence
     assert "It helps with 1,000 rows and with 48,000 rows alike." in sentence
     less = side_by_side([with_gains(0.01, 0.0005, "few", 1_000), with_gains(0.001, 0.0005, "all", None)])
-    assert "and with 48,000 rows it makes no difference (less than ±0.004 nats)." in str(need.sentence(less))
+    assert "and with 48,000 rows it makes no difference (less than ±0.004 nats)." in str(size_effect.sentence(less))
     unsettled = side_by_side([with_gains(0.01, 0.02, "few", 1_000), with_gains(0.001, 0.0005, "all", None)])
-    assert need.headline(unsettled) == "Whether more rows need less regularization is not settled"
-    assert "With 1,000 rows whether it helps is not settled" in str(need.sentence(unsettled))
-    of_technique = need.change(sizes(0.08, 0.0142), "L1")
+    assert size_effect.headline(unsettled) == "Whether more rows need less regularization is not settled"
+    assert "With 1,000 rows whether it helps is not settled" in str(size_effect.sentence(unsettled))
+    of_technique = size_effect.change(sizes(0.08, 0.0142), "L1")
     assert of_technique is not None
     assert of_technique.fewest.mean == pytest.approx(0.44 * 0.08), "over early stopping alone, as its verdict"
-    harmful = need.change(sizes(0.08, 0.0142), "BatchNorm")
+    harmful = size_effect.change(sizes(0.08, 0.0142), "BatchNorm")
     assert (str(of_technique), str(harmful)) == ("gains less", "harms less")
     assert harmful is not None
     assert harmful.verdict == "gains more", "as programs have it"
@@ -272,7 +277,7 @@ def test_best_so_far_is_drawn_and_told_by_the_number_of_trials() -> None:
         assert trace["y"] == sorted(trace["y"], reverse=True)
         assert trace["x"][-1] == (study.last or 0) + 1
         assert trace["y"][-1] == pytest.approx(study.best_so_far[-1][1], rel=1e-5)
-    cells = {row[0]: row[1:] for row in words.overview(comparison)}
+    cells = {row[0]: row[1:] for row in wording.overview(comparison)}
     names = [study.name for study in comparison.studies]
     assert cells["best after 50 trials"][names.index("short")] == ""
     before = [value for number, value in comparison.studies[names.index("longer")].best_so_far if number < 10]
@@ -282,10 +287,10 @@ def test_best_so_far_is_drawn_and_told_by_the_number_of_trials() -> None:
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_text_has_every_study_and_every_technique(width: int) -> None:
     comparison = sizes(0.08, 0.04, 0.0142)
-    shown = text.as_text(comparison, width)
+    shown = terminal.as_text(comparison, width)
     assert max(map(len, shown.splitlines())) <= width
     assert "sha256 9a67364004874c84" in " ".join(shown.split())
-    assert need.headline(comparison) in " ".join(shown.split())
+    assert size_effect.headline(comparison) in " ".join(shown.split())
     assert "…" not in shown.replace("9a67364004874c84…", "")
     for technique in ("L1", "dropout"):
         assert technique in shown
@@ -295,7 +300,7 @@ def test_text_has_every_study_and_every_technique(width: int) -> None:
 
 
 def test_json_holds_figures_and_differences() -> None:
-    found = json.loads(json.dumps(document.as_json(sizes(0.08, 0.0142)), allow_nan=False))
+    found = json.loads(json.dumps(json_report.as_json(sizes(0.08, 0.0142)), allow_nan=False))
     assert found["is_comparable"]
     assert found["differences"] == [
         {"key": "data.train_size", "kind": "size", "values": {"rows-0": "1000", "rows-1": "5000"}}

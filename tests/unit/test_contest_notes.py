@@ -2,9 +2,9 @@
 
 import pytest
 
-from studies.contest_notes import FEW_EXAMPLES, in_words, notes, race_notes, too_few
-from studies.recipes import contest_of
-from studies.spec import StudySpec
+from regsearch.studies.contest.notes import FEW_EXAMPLES, in_words, notes, race_notes, too_few
+from regsearch.studies.recipes import contest_of
+from regsearch.studies.spec import StudySpec
 
 
 def test_a_budget_that_is_enough_needs_no_word() -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from search.data import dataset_names, digits, load_dataset, mnist
-from search.data.arrays import Dataset, DataUnavailableError, read_npz
-from search.data.shared import read_shared, shared
-from search.data.splits import make_splits, stratified_split
-from studies.errors import InputError
-from studies.spec import DataSpec
+from regsearch.search.data import dataset_names, digits, load_dataset, mnist
+from regsearch.search.data.arrays import Dataset, DataUnavailableError, read_npz
+from regsearch.search.data.shared import read_shared, shared
+from regsearch.search.data.splits import make_splits, stratified_split
+from regsearch.studies.errors import InputError
+from regsearch.studies.spec import DataSpec
 
 
 def arrays(**changes: Any) -> dict[str, Any]:
@@ -195,9 +195,9 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
 def test_what_is_larger_than_the_machine_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "own.npz", **arrays())
     unpacked = sum(member.file_size for member in zipfile.ZipFile(tmp_path / "own.npz").infolist())
-    monkeypatch.setattr("search.data.arrays.memory_bytes", lambda: unpacked)
+    monkeypatch.setattr("regsearch.search.data.arrays.memory_bytes", lambda: unpacked)
     read_npz(tmp_path / "own.npz")
-    monkeypatch.setattr("search.data.arrays.memory_bytes", lambda: unpacked - 1)
+    monkeypatch.setattr("regsearch.search.data.arrays.memory_bytes", lambda: unpacked - 1)
     with pytest.raises(InputError, match=rf"own.npz unpacks to {unpacked:,} bytes; at most {unpacked - 1:,} fit"):
         read_npz(tmp_path / "own.npz")
 

@@ -8,8 +8,8 @@ import invariants
 import pytest
 from drills.size import fill
 
-from search import api
-from search.doctor import examine
+from regsearch.search import api
+from regsearch.search.doctor import examine
 
 
 def test_the_large_study_is_as_a_search_leaves_it(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from storage.reports.edges import Edge, edges
-from studies.space import Regularization
-from studies.spec import StudySpec
-from studies.study_file import read_study
+from regsearch.studies.analysis.range_limits import Edge, edges
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.study_file import read_study
 
 SPEC = StudySpec()
 

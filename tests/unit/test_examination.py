@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.data import examination, load_dataset
-from search.data.arrays import Dataset
-from studies.errors import InputError
-from studies.study_file import read_study
+from regsearch.search.data import examination, load_dataset
+from regsearch.search.data.arrays import Dataset
+from regsearch.studies.errors import InputError
+from regsearch.studies.study_file import read_study
 
 MNIST = read_study("mnist")
 

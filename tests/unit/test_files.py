@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from search.files import DamagedError, sealed, unsealed, write_durably
-from search.trial_files import TrialFiles
+from regsearch.storage.trial_files import TrialFiles
+from regsearch.studies.files import DamagedError, sealed, unsealed, write_durably
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from search.forecast import Forecast, in_words
-from studies.spec import StudySpec
+from regsearch.search.run.forecast import Forecast, in_words
+from regsearch.studies.spec import StudySpec
 
 
 def forecast(told: list[str], *, confirms: bool = True, workers: int = 2, trials: int = 40) -> Forecast:

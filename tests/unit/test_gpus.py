@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from search.engines import described, make_engine
-from search.engines.gpus import gpus_of, visible_gpus
-from search.engines.processes import ProcessEngine
-from search.engines.ray_gateway import capacity
-from search.training import setup
-from studies.errors import InputError
+from regsearch.search.training import setup
+from regsearch.search.workers.engines import described, make_engine
+from regsearch.search.workers.gpus import gpus_of, visible_gpus
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.search.workers.ray.gateway import capacity
+from regsearch.studies.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_where_nothing_is_named_cuda_has_all(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / "gpus" / name).mkdir(parents=True)
-    monkeypatch.setattr("search.engines.gpus._DEVICES", tmp_path / "gpus")
+    monkeypatch.setattr("regsearch.search.workers.gpus._DEVICES", tmp_path / "gpus")
     assert visible_gpus() == ["0", "1"]
 
 
@@ -106,8 +106,8 @@ def test_memory_grows_on_each_gpu_and_without_one_nothing_is_changed(
 
 
 def test_a_worker_of_ours_sees_its_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from search.training.setup import TrainerSetup
-    from studies.spec import StudySpec
+    from regsearch.search.training.setup import TrainerSetup
+    from regsearch.studies.spec import StudySpec
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
     says = "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], file=sys.stderr); sys.stdin.read()"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from keras_tuner.engine.hyperparameters import Choice, Float, Int
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, json_to_distribution
 
-from search.training.hyperparameters import AskedHyperParameters, as_parameter, known
-from studies.trial import Value
+from regsearch.search.training.hypermodel.hyperparameters import AskedHyperParameters, as_parameter, known
+from regsearch.studies.trial import Value
 
 Declare = Callable[[Any], Any]
 

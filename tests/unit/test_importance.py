@@ -8,10 +8,17 @@ import numpy as np
 import optuna
 import pytest
 
-from storage.queries import TrialRecord
-from storage.reports.importance import BEST_PART, FEWEST_COMPLETE, FEWEST_TRIALS, Importances, divergences, importances
-from studies.space import suggest
-from studies.spec import StudySpec
+from regsearch.storage.queries import TrialRecord
+from regsearch.studies.analysis.importance import (
+    BEST_PART,
+    FEWEST_COMPLETE,
+    FEWEST_TRIALS,
+    Importances,
+    divergences,
+    importances,
+)
+from regsearch.studies.search_space import suggest
+from regsearch.studies.spec import StudySpec
 
 SPEC = StudySpec()
 

@@ -5,10 +5,11 @@ import re
 import pytest
 import report_contents as made
 
-from storage.reports import formats, page
-from storage.reports.figures import light
-from storage.reports.inline import as_inline_html
-from storage.reports.summary import headline
+from regsearch.studies import formats
+from regsearch.studies.reports import page
+from regsearch.studies.reports.figures import plotly_export
+from regsearch.studies.reports.notebook import as_inline_html
+from regsearch.studies.reports.summary import headline
 
 
 @pytest.mark.parametrize("name", made.CONTENTS)
@@ -36,7 +37,7 @@ def test_a_cell_shows_headline_and_each_technique() -> None:
 def test_the_colours_of_figures_elsewhere_are_the_pages_when_it_is_light() -> None:
     style = page._resource("page.css").split("@media")[0]
     named = dict(re.findall(r"(--[a-z-]+): ([^;]+);", style))
-    assert {name: named[name] for name in light._LIGHT} == light._LIGHT
+    assert {name: named[name] for name in plotly_export._LIGHT} == plotly_export._LIGHT
 
 
 @pytest.mark.parametrize("name", ["rich", "unconfirmed", "hostile"])
@@ -45,6 +46,6 @@ def test_every_figure_of_a_report_can_be_had_alone(name: str) -> None:
     assert {"history", "curves", "strength-l1"} <= figures.keys()
     assert not any("narrow" in figure for figure in figures)
     for title, figure in figures.values():
-        drawn = light.as_plotly(title, figure)
+        drawn = plotly_export.as_plotly(title, figure)
         assert '"--' not in drawn.to_json()
         assert drawn.layout.title.text == title

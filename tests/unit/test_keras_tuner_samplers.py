@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-from search.keras_tuner_samplers import (
+from regsearch.search.samplers.keras_tuner import (
     MOST_MODELLED,
     BayesianOracleSampler,
     GridOracleSampler,
@@ -22,10 +22,10 @@ from search.keras_tuner_samplers import (
     _QuickRegressor,
     hyperparameters,
 )
-from search.samplers import sampler_factory
-from studies.errors import InputError, SpaceExhaustedError
-from studies.space import suggest
-from studies.spec import SpaceSpec, StudySpec
+from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.studies.errors import InputError, SpaceExhaustedError
+from regsearch.studies.search_space import suggest
+from regsearch.studies.spec import SpaceSpec, StudySpec
 
 SPACES = {
     "all of it": SpaceSpec(),

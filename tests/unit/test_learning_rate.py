@@ -7,15 +7,22 @@ import optuna
 import pytest
 from pydantic import ValidationError
 
-from search.keras_tuner_samplers import hyperparameters
-from storage.finalists import choose
-from storage.queries import TrialRecord
-from storage.reports.importance import importances
-from studies.errors import InputError
-from studies.recipes import RECIPES, tried_first
-from studies.settings import NamedSettings, settings_of
-from studies.space import LEARNING_RATE, PARAMETERS, Regularization, enumerate_points, settings_to_enqueue, suggest
-from studies.spec import StudySpec
+from regsearch.search.samplers.keras_tuner import hyperparameters
+from regsearch.storage.queries import TrialRecord
+from regsearch.studies.analysis.finalists import choose
+from regsearch.studies.analysis.importance import importances
+from regsearch.studies.configuration import NamedSettings, settings_of
+from regsearch.studies.errors import InputError
+from regsearch.studies.recipes import RECIPES, tried_first
+from regsearch.studies.search_space import (
+    LEARNING_RATE,
+    PARAMETERS,
+    Regularization,
+    enumerate_points,
+    settings_to_enqueue,
+    suggest,
+)
+from regsearch.studies.spec import StudySpec
 
 RANGE = {"low": 1e-4, "high": 1e-2}
 SPEC = StudySpec().changed(space={"learning_rate": RANGE})

@@ -8,25 +8,25 @@ from typing import Any
 import pytest
 import report_contents as made
 
-from storage.finalists import Finalist
-from storage.reports import document, summary
-from storage.reports.comparison import document as compared_document
-from storage.reports.comparison import page as compared_page
-from storage.reports.comparison import text as compared_text
-from storage.reports.comparison import words
-from storage.reports.comparison.value import Comparison, compared, side_by_side
-from storage.reports.conclusion import Conclusion, Gain
-from storage.reports.content import ReportContent
-from storage.reports.figures.verdicts import verdicts
-from storage.reports.inline import as_inline_html
-from storage.reports.measure import ACCURACY, CROSS_ENTROPY, of_metric
-from storage.reports.sections import answer, techniques
-from storage.reports.technique_verdicts import technique_verdicts
-from storage.reports.text import rendered
-from storage.reports.text import techniques as techniques_text
-from storage.reports.verdict_notes import dropped_in_words, measure_in_words, verdicts_note
-from studies.race import Drop
-from studies.verdicts import Verdict
+from regsearch.studies.analysis.comparison import Comparison, compared, side_by_side
+from regsearch.studies.analysis.conclusion import Conclusion, Gain
+from regsearch.studies.analysis.finalists import Finalist
+from regsearch.studies.analysis.race import Drop
+from regsearch.studies.analysis.technique_verdicts import technique_verdicts
+from regsearch.studies.analysis.verdicts import Verdict
+from regsearch.studies.measure import ACCURACY, CROSS_ENTROPY, of_metric
+from regsearch.studies.reports import json_report, summary
+from regsearch.studies.reports.comparison import json_report as compared_document
+from regsearch.studies.reports.comparison import page as compared_page
+from regsearch.studies.reports.comparison import terminal as compared_text
+from regsearch.studies.reports.comparison import wording
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.figures.verdicts import verdicts
+from regsearch.studies.reports.notebook import as_inline_html
+from regsearch.studies.reports.sections import answer, techniques
+from regsearch.studies.reports.terminal import rendered
+from regsearch.studies.reports.terminal import techniques as techniques_text
+from regsearch.studies.reports.verdict_notes import dropped_in_words, measure_in_words, verdicts_note
 
 FALSE_UNITS = re.compile(r"\bnats\b|percentage points|\bpp\b|cross-entropy|accuracy")
 ONLY_SEEDS = (
@@ -121,7 +121,7 @@ def test_a_reservation_and_the_note_say_what_the_intervals_leave_out(name: str) 
 
 
 def test_json_names_the_metric_and_what_each_interval_covers() -> None:
-    found: dict[str, Any] = document.as_json(content_of(USUAL))
+    found: dict[str, Any] = json_report.as_json(content_of(USUAL))
     told = json.loads(json.dumps(found, allow_nan=False))["confirmation"]
     assert told["metric"] == "val_auc"
     assert told["winner_over_baseline"]["is_over_seeds_only"] is True
@@ -135,7 +135,7 @@ def test_json_names_the_metric_and_what_each_interval_covers() -> None:
     assert baseline["gain_in_metric"] is None
     words_told = " ".join([found["headline"], found["answer"], *found["sentences"]])
     assert not FALSE_UNITS.search(without_figures_beside(words_told))
-    usual = document.as_json(made.rich())["confirmation"]
+    usual = json_report.as_json(made.rich())["confirmation"]
     assert usual["metric"] is None
     assert usual["winner_over_baseline"]["is_over_seeds_only"] is False
     assert usual["finalists"][0]["gain_in_metric"] is None
@@ -224,7 +224,7 @@ def comparison_of(*conclusions: Conclusion | None) -> Comparison:
 def test_a_comparison_is_told_in_the_metric() -> None:
     comparison = comparison_of(made.by_metric(made.make_conclusion(0.03)), USUAL)
     assert comparison.measure == of_metric("val_auc")
-    sentence = str(words.sentence(comparison))
+    sentence = str(wording.sentence(comparison))
     assert "falls from 0.01000 to 0.00473 in test auc, by 0.00527 " in sentence
     assert not FALSE_UNITS.search(sentence)
     shown = compared_text.as_text(comparison, 300)
@@ -239,9 +239,9 @@ def test_a_comparison_is_told_in_the_metric() -> None:
 def test_gains_in_different_figures_are_not_held_against_each_other() -> None:
     comparison = comparison_of(made.make_conclusion(0.03), USUAL)
     assert comparison.measure == CROSS_ENTROPY
-    assert str(words.sentence(comparison)).endswith("since their verdicts go by different figures.")
+    assert str(wording.sentence(comparison)).endswith("since their verdicts go by different figures.")
     assert compared_document.as_json(comparison)["more_rows"]["all"] is None
-    cells = [row[2] for row in words.techniques(comparison) if "[" in row[2]]
+    cells = [row[2] for row in wording.techniques(comparison) if "[" in row[2]]
     assert cells
     assert all("] in auc" in cell for cell in cells)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.engines.node_folders import NodeFolder
+from regsearch.search.workers.ray.shared_folder import NodeFolder
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_what_a_killed_process_left_goes_with_the_next_and_what_is_used_stays(no
     script = (
         "import os, tempfile\n"
         f"tempfile.tempdir = {str(node)!r}\n"
-        "from search.engines.node_folders import NodeFolder\n"
+        "from regsearch.search.workers.ray.shared_folder import NodeFolder\n"
         "print(NodeFolder().path, NodeFolder('data').path, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )

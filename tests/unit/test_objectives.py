@@ -3,8 +3,8 @@
 import keras_tuner
 import pytest
 
-from studies import objectives
-from studies.objectives import check, is_accuracy, maximizes, metric_of
+from regsearch.studies import objectives
+from regsearch.studies.objectives import check, is_accuracy, maximizes, metric_of
 
 
 @pytest.mark.parametrize("name", sorted(objectives._LARGER_IS_BETTER | objectives._SMALLER_IS_BETTER))

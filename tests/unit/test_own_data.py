@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from own_data import NAMES, arrays, idx, save, write_idx, write_images
 from PIL import Image
 
-from search.data import images, load_dataset, located, source_kind
-from search.data.arrays import Dataset
-from search.data.idx import read_idx
-from studies.errors import InputError
+from regsearch.search.data import images, load_dataset, located, source_kind
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.idx import read_idx
+from regsearch.studies.errors import InputError
 
 EXPECTED = Dataset(name="any", **arrays()).sha256
 

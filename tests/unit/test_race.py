@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-import studies.race
-from studies.race import TECHNIQUE_SEEDS, Contender, Decision, Part, decide, round_ends
+import regsearch.studies.analysis.race
+from regsearch.studies.analysis.race import TECHNIQUE_SEEDS, Contender, Decision, Part, decide, round_ends
 
 REFERENCE, TECHNIQUE, CONFIGURATION = Part.REFERENCE, Part.TECHNIQUE, Part.CONFIGURATION
 
@@ -29,7 +29,7 @@ def reasons(decision: Decision) -> dict[int, str]:
 
 
 def test_the_examples_hold() -> None:
-    assert doctest.testmod(studies.race).failed == 0
+    assert doctest.testmod(regsearch.studies.analysis.race).failed == 0
 
 
 @pytest.mark.parametrize(

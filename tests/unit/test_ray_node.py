@@ -8,13 +8,13 @@ from pathlib import Path
 import fakes
 import pytest
 
-from search.engines.ray_node import Heard, NodeSetup, NodeWorker
-from search.events import EpochFinished, TrialFinished, from_line
-from search.hypermodel_code import read_code
-from search.training.setup import TrainerSetup
-from search.worker import READY_LINE
-from studies.spec import StudySpec
-from studies.trial import TrialTask
+from regsearch.search.training.hypermodel.code import read_code
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.protocol import EpochFinished, TrialFinished, from_line
+from regsearch.search.workers.ray.node import Heard, NodeSetup, NodeWorker
+from regsearch.search.workers.worker import READY_LINE
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import TrialTask
 
 SPEC = StudySpec().changed(training={"max_epochs": 3})
 TASK = TrialTask(number=7, attempt=0, params={"regularizer": "none"})

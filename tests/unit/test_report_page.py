@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects
@@ -16,28 +17,29 @@ import plotly.offline
 import pytest
 import report_contents as made
 
-from storage.reports import formats, note, page, summary
-from storage.reports.conclusion import Conclusion, Gain, TechniqueRow
-from storage.reports.content import Curve, ReportContent
-from storage.reports.document import as_json
-from storage.reports.figures import verdicts as verdicts_figure
-from storage.reports.figures.curves import curves, mean_curve
-from storage.reports.figures.early_stopping import by_patience, early_stopping
-from storage.reports.figures.figure import round_values, shown_range, thinned
-from storage.reports.figures.gains import NARROW, gains, in_order
-from storage.reports.figures.history import MOST_POINTS, best_so_far, history
-from storage.reports.figures.importance import importance
-from storage.reports.figures.parallel import parallel
-from storage.reports.figures.pruning import pruned_after, pruning
-from storage.reports.inline import as_inline_html
-from storage.reports.sections import again, techniques
-from storage.reports.sections.again import as_toml
-from storage.reports.sections.cost import saved_epochs
-from storage.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
-from storage.reports.technique_verdicts import technique_verdicts
-from storage.reports.text import answer_as_text, as_text
-from studies.spec import StudySpec
-from studies.verdicts import Verdict
+from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion, Gain, TechniqueRow
+from regsearch.studies.analysis.technique_verdicts import technique_verdicts
+from regsearch.studies.analysis.verdicts import Verdict
+from regsearch.studies.reports import dashboard_note, page, summary
+from regsearch.studies.reports.data import Curve, ReportContent
+from regsearch.studies.reports.figures import verdicts as verdicts_figure
+from regsearch.studies.reports.figures.curves import curves, mean_curve
+from regsearch.studies.reports.figures.early_stopping import by_patience, early_stopping
+from regsearch.studies.reports.figures.figure import round_values, shown_range, thinned
+from regsearch.studies.reports.figures.gains import NARROW, gains, in_order
+from regsearch.studies.reports.figures.history import MOST_POINTS, best_so_far, history
+from regsearch.studies.reports.figures.importance import importance
+from regsearch.studies.reports.figures.parallel import parallel
+from regsearch.studies.reports.figures.pruning import pruned_after, pruning
+from regsearch.studies.reports.json_report import as_json
+from regsearch.studies.reports.notebook import as_inline_html
+from regsearch.studies.reports.sections import reproduce, techniques
+from regsearch.studies.reports.sections.cost import saved_epochs
+from regsearch.studies.reports.sections.reproduce import as_toml
+from regsearch.studies.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
+from regsearch.studies.reports.terminal import answer_as_text, as_text
+from regsearch.studies.spec import StudySpec
 
 ALL = [
     "answer",
@@ -211,14 +213,14 @@ def test_ten_thousand_trials_make_a_page_of_six_megabytes_in_three_seconds_witho
         "import report_contents\n"
         "content = report_contents.large()\n"
         "begin = time.process_time()\n"
-        "from storage.reports import page\n"
+        "from regsearch.studies.reports import page\n"
         "text = page.as_html(content)\n"
         "print(len(text.encode()), time.process_time() - begin, hashlib.sha256(text.encode()).hexdigest())\n"
         "assert not {'tensorflow', 'keras', 'plotly.graph_objects', 'pandas'} & set(sys.modules)\n"
     )
-    root = made.__file__.rsplit("/tests/", 1)[0]
+    support = str(Path(made.__file__).parent)
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = [{root!r}, {root + '/tests'!r}]\n{script}"],
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {support!r})\n{script}"],
         capture_output=True,
         text=True,
         check=True,
@@ -654,20 +656,20 @@ def test_axes_have_round_values_and_leave_bad_values_at_the_edge() -> None:
 
 
 def test_a_note_of_the_dashboard_says_the_answer_and_has_no_markup_of_others() -> None:
-    said = note.as_markdown(made.rich())
+    said = dashboard_note.as_markdown(made.rich())
     assert said.startswith("# L2 9.7e-05, dropout 0.24")
     assert said.count("\n| ") == 10
-    for line in note.as_markdown(made.hostile()).splitlines():
+    for line in dashboard_note.as_markdown(made.hostile()).splitlines():
         assert not re.search(r"(?<!\\)[<>\[\]`]", line)
     linked = replace(made.rich(), command="see https://a.b, www.a.b, c@a.b, [a](b)")
-    assert not re.search(r"://|www\.|\w@|(?<!\\)\[", note.as_markdown(linked))
-    assert "its gain over early stopping alone is not settled" in note.as_markdown(made.nothing_gained())
-    assert note.as_markdown(made.nothing_yet()).startswith("# No trial has finished yet")
+    assert not re.search(r"://|www\.|\w@|(?<!\\)\[", dashboard_note.as_markdown(linked))
+    assert "its gain over early stopping alone is not settled" in dashboard_note.as_markdown(made.nothing_gained())
+    assert dashboard_note.as_markdown(made.nothing_yet()).startswith("# No trial has finished yet")
 
 
 def test_figures_of_the_dashboard_are_small_and_have_colours_of_their_own() -> None:
     for content in (made.large(), made.rich()):
-        figures = note.dashboard_figures(content)
+        figures = dashboard_note.dashboard_figures(content)
         assert list(figures) == [
             "regsearch-verdicts",
             "regsearch-gains",
@@ -678,19 +680,19 @@ def test_figures_of_the_dashboard_are_small_and_have_colours_of_their_own() -> N
             stored = figure.to_json()
             assert len(stored) < 80_000
             assert '"--' not in stored
-    assert note.dashboard_figures(made.nothing_yet()) == {}
+    assert dashboard_note.dashboard_figures(made.nothing_yet()) == {}
 
 
 @pytest.mark.parametrize(("model", "is_said"), [({}, True), ({"batch_norm_momentum": 0.99}, False)])
 def test_the_page_names_a_momentum_that_is_not_that_of_keras(model: dict[str, Any], is_said: bool) -> None:
     study_spec = made.spec(model=model, data={"train_size": 1149})
-    shown = again.section(made.make_content(made.make_trials(5), spec=study_spec)).body
+    shown = reproduce.section(made.make_content(made.make_trials(5), spec=study_spec)).body
     assert ("0.92, derived from 36 steps an epoch" in shown) is is_said
 
 
 def test_the_page_names_no_momentum_where_batch_norm_is_not_searched() -> None:
     study_spec = made.spec(space={"batch_norm": ["none"]}, data={"train_size": 1149})
-    assert "averages" not in again.section(made.make_content(made.make_trials(5), spec=study_spec)).body
+    assert "averages" not in reproduce.section(made.make_content(made.make_trials(5), spec=study_spec)).body
 
 
 def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: ReportContent) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import report_contents as made
 
-from storage.queries import TrialRecord
-from storage.reports import document, page, text
-from storage.reports.content import ReportContent
-from storage.reports.figures.rungs import rung_figures
-from storage.reports.rungs import ladders, level, sentences
-from storage.reports.sections.rungs import section
-from studies.recipes import fitting
+from regsearch.storage.queries import TrialRecord
+from regsearch.studies.analysis.ladder import ladders, level, sentences
+from regsearch.studies.recipes import fitting
+from regsearch.studies.reports import json_report, page, terminal
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.figures.ladder import rung_figures
+from regsearch.studies.reports.sections.ladder import section
 
 _DECADES = ("1e-06", "1e-05", "0.0001", "0.001", "0.01")
 LOSSES = {
@@ -94,7 +94,7 @@ def test_the_sentences_say_how_much_is_too_much(whole: ReportContent) -> None:
     assert l2.endswith("its strongest rung, 0.01, is not too much yet.")
     assert dropout.endswith("every rung is worse than without.")
     for sentence in (l1, l2, dropout):
-        assert sentence in " ".join(text.as_text(whole, 100).split())
+        assert sentence in " ".join(terminal.as_text(whole, 100).split())
         assert sentence in page.as_html(whole)
 
 
@@ -136,6 +136,6 @@ def test_a_figure_shows_every_rung_and_the_level(whole: ReportContent) -> None:
 
 
 def test_programs_get_the_rungs_too(whole: ReportContent) -> None:
-    rungs = document.as_json(whole)["rungs"]
+    rungs = json_report.as_json(whole)["rungs"]
     assert rungs["L1"][1] == {"strength": 1e-5, "cross_entropy": 0.08, "trial": 1}
-    assert document.as_json(made.rich())["rungs"] == {}
+    assert json_report.as_json(made.rich())["rungs"] == {}

@@ -6,11 +6,11 @@ from typing import Any
 import optuna
 import pytest
 
-from search.pruners import make_pruner, warm_up_epochs
-from search.samplers import sampler_factory
-from studies.errors import InputError, SpaceExhaustedError
-from studies.space import suggest
-from studies.spec import StudySpec
+from regsearch.search.samplers.pruners import make_pruner, warm_up_epochs
+from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.studies.errors import InputError, SpaceExhaustedError
+from regsearch.studies.search_space import suggest
+from regsearch.studies.spec import StudySpec
 
 SMOKE = StudySpec().changed(training={"max_epochs": 3})
 GRID = {

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import report_contents as made
 
-from storage.reports.comparison import document, need, page, searches, text, words
-from storage.reports.comparison.value import ComparedStudy, Comparison, compared, side_by_side
-from storage.reports.figures.ways import ways_figure
-from studies.statistics import mean_interval
+from regsearch.studies.analysis import search_methods, size_effect
+from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
+from regsearch.studies.analysis.statistics import mean_interval
+from regsearch.studies.reports.comparison import json_report, page, terminal, wording
+from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
 
 TRIALS = 20
 
@@ -46,11 +47,11 @@ def several(*ways: tuple[str, float], seeds: int = 4, **sections: Mapping[str, A
 
 def test_studies_of_other_samplers_are_grouped_with_their_seeds() -> None:
     comparison = several(("tpe", 0.0), ("random", -0.01))
-    found = searches.ways(comparison)
+    found = search_methods.ways(comparison)
     assert {way.label: way.seeds for way in found} == {"tpe": (0, 1, 2, 3), "random": (0, 1, 2, 3)}
     assert not comparison.obstacles
     assert [one.key for one in comparison.differences if one.kind == "way"] == ["search.sampler"]
-    assert "What is compared is search.sampler (" in words.notices(comparison)[0]
+    assert "What is compared is search.sampler (" in wording.notices(comparison)[0]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +74,8 @@ def test_a_way_is_better_only_beyond_noise(
     ways: tuple[tuple[str, float], ...], seeds: int, headline: str, said: str
 ) -> None:
     comparison = several(*ways, seeds=seeds)
-    assert words.headline(comparison).startswith(headline)
-    sentence = str(words.sentence(comparison))
+    assert wording.headline(comparison).startswith(headline)
+    sentence = str(wording.sentence(comparison))
     assert sentence.startswith("Which way of searching finds more? After 20 trials each, the best select cross-entropy")
     assert said in sentence
 
@@ -82,8 +83,8 @@ def test_a_way_is_better_only_beyond_noise(
 def test_the_lead_is_that_of_the_values_after_as_many_trials() -> None:
     studies = [a_study("tpe", seed, 0.01) for seed in range(3)] + [a_study("random", s, trials=30) for s in range(3)]
     comparison = side_by_side(studies)
-    assert searches.common_trials(comparison) == TRIALS
-    (lead,) = searches.leads(comparison)
+    assert search_methods.common_trials(comparison) == TRIALS
+    (lead,) = search_methods.leads(comparison)
     values = {
         sampler: [study.best_after(TRIALS) or 0.0 for study in studies if study.samplers == (sampler,)]
         for sampler in ("tpe", "random")
@@ -92,14 +93,14 @@ def test_the_lead_is_that_of_the_values_after_as_many_trials() -> None:
     assert lead.by is not None
     assert (lead.by.mean, lead.by.low) == pytest.approx((expected.mean, expected.low))
     assert lead.is_paired
-    budget = [notice for notice in words.notices(comparison) if "budget.trials" in notice]
+    budget = [notice for notice in wording.notices(comparison) if "budget.trials" in notice]
     assert len(budget) == 1
     assert budget[0].startswith("Comparable after 20 trials, and not at their ends, since budget.trials differs")
 
 
 def test_other_seeds_are_not_paired() -> None:
     studies = [a_study("tpe", seed, 0.01) for seed in range(3)] + [a_study("random", seed) for seed in range(3, 7)]
-    (lead,) = searches.leads(side_by_side(studies))
+    (lead,) = search_methods.leads(side_by_side(studies))
     assert not lead.is_paired
     assert lead.by is not None
 
@@ -109,8 +110,8 @@ def test_accuracy_is_better_where_it_is_higher() -> None:
     studies = [a_study("tpe", seed, -0.01, search=by_accuracy) for seed in range(3)]
     studies += [a_study("random", seed, search=by_accuracy) for seed in range(3)]
     comparison = side_by_side(studies)
-    assert words.headline(comparison) == "tpe found better settings than random"
-    assert "is better than random by 1.00 (95 % interval 1.00 to 1.00" in str(words.sentence(comparison))
+    assert wording.headline(comparison) == "tpe found better settings than random"
+    assert "is better than random by 1.00 (95 % interval 1.00 to 1.00" in str(wording.sentence(comparison))
 
 
 @pytest.mark.parametrize(
@@ -132,12 +133,12 @@ def test_accuracy_is_better_where_it_is_higher() -> None:
 )
 def test_a_label_says_what_differs_and_no_more(one: dict[str, Any], other: dict[str, Any], labels: set[str]) -> None:
     studies = [a_study("tpe", 0, search=one), a_study("tpe", 1, search=other)]
-    assert {way.label for way in searches.ways(side_by_side(studies))} == labels
+    assert {way.label for way in search_methods.ways(side_by_side(studies))} == labels
 
 
 def test_networks_of_as_many_rows_are_compared() -> None:
     comparison = side_by_side([a_study("tpe"), a_study("tpe", model={"hidden": [32]})])
-    assert {way.label for way in searches.ways(comparison)} == {"hidden [140]", "hidden [32]"}
+    assert {way.label for way in search_methods.ways(comparison)} == {"hidden [140]", "hidden [32]"}
 
 
 @pytest.mark.parametrize(
@@ -150,31 +151,31 @@ def test_networks_of_as_many_rows_are_compared() -> None:
 )
 def test_what_cannot_be_compared_is_said_in_one_line(sections: dict[str, Any], key: str) -> None:
     comparison = side_by_side([a_study("tpe"), a_study("random", **sections)])
-    assert searches.ways(comparison) == []
+    assert search_methods.ways(comparison) == []
     sentence = f"Which way of searching finds more? These studies can't tell, since they differ in {key}."
-    assert words.sentence(comparison) == sentence
-    assert sentence.split("? ")[1] in " ".join(text.as_text(comparison, 200).split())
+    assert wording.sentence(comparison) == sentence
+    assert sentence.split("? ")[1] in " ".join(terminal.as_text(comparison, 200).split())
 
 
 def test_other_data_cannot_be_compared() -> None:
     other = a_study("random")
     study = replace(other.answer.study, dataset=replace(other.answer.study.dataset, sha256="1" * 64))
     comparison = side_by_side([a_study("tpe"), replace(other, answer=replace(other.answer, study=study))])
-    assert "can't tell, since they differ in data." in str(words.sentence(comparison))
+    assert "can't tell, since they differ in data." in str(wording.sentence(comparison))
 
 
 def test_a_study_of_several_samplers_shows_none_of_them() -> None:
     comparison = side_by_side([a_study("tpe"), replace(a_study("random"), samplers=("tpe", "random"))])
-    assert searches.ways(comparison) == []
-    assert "random-0 was searched by tpe and random." in str(words.sentence(comparison))
+    assert search_methods.ways(comparison) == []
+    assert "random-0 was searched by tpe and random." in str(wording.sentence(comparison))
 
 
 def test_sizes_are_compared_as_ever() -> None:
     comparison = side_by_side([a_study("tpe", data={"train_size": 1000}), a_study("random")])
-    assert searches.ways(comparison) == []
-    assert searches.sentences(comparison) is None
-    assert words.sentence(comparison) == need.sentence(comparison)
-    assert words.headline(comparison) == need.headline(comparison)
+    assert search_methods.ways(comparison) == []
+    assert search_methods.sentences(comparison) is None
+    assert wording.sentence(comparison) == size_effect.sentence(comparison)
+    assert wording.headline(comparison) == size_effect.headline(comparison)
     assert [one.key for one in comparison.differences] == ["data.train_size"]
 
 
@@ -183,8 +184,8 @@ def test_nothing_complete_is_not_known_yet() -> None:
     content = made.nothing_yet()
     empty = replace(compared(study.answer, None, content.trials), samplers=("random",))
     comparison = side_by_side([a_study("tpe"), empty])
-    assert "is not known yet" in words.headline(comparison)
-    assert "Not known yet" in str(words.sentence(comparison))
+    assert "is not known yet" in wording.headline(comparison)
+    assert "Not known yet" in str(wording.sentence(comparison))
     page.as_html(comparison)
 
 
@@ -197,7 +198,7 @@ def test_curves_are_means_of_seeds_with_a_band_from_the_worst_to_the_best(spent:
     assert set(lines) == {"tpe (3 seeds)", "random (3 seeds)"}
     bands = [trace for trace in figure.data if trace.get("fill") == "toself"]
     assert len(bands) == 2
-    way = next(way for way in searches.ways(comparison) if way.label == "tpe")
+    way = next(way for way in search_methods.ways(comparison) if way.label == "tpe")
     line = lines["tpe (3 seeds)"]
     assert line["y"] == sorted(line["y"], reverse=True)
     assert line["y"][-1] == pytest.approx(np.mean([study.best_so_far[-1][1] for study in way.studies]), rel=1e-5)
@@ -212,19 +213,19 @@ def test_curves_are_means_of_seeds_with_a_band_from_the_worst_to_the_best(spent:
 
 def test_many_searches_stand_one_below_the_other() -> None:
     comparison = several(("tpe", 0.01), ("random", 0.0), seeds=4)
-    header, *rows = words.overview_table(comparison)
+    header, *rows = wording.overview_table(comparison)
     assert header[:2] == ["", "search.sampler"]
     assert "confirmed winner" in header
     assert [row[0] for row in rows] == [study.name for study in comparison.studies]
     assert {row[1] for row in rows} == {"tpe", "random"}
-    techniques = words.techniques_table(comparison)
+    techniques = wording.techniques_table(comparison)
     assert "L2" in techniques[0]
     assert len(techniques) == 9
-    notice = words.notices(comparison)[0]
+    notice = wording.notices(comparison)[0]
     assert notice.startswith('What is compared is search.sampler ("random": random-0, random-1, random-2, random-3; ')
-    assert max(map(len, text.as_text(comparison, 120).splitlines())) <= 120
+    assert max(map(len, terminal.as_text(comparison, 120).splitlines())) <= 120
     few = several(("tpe", 0.01), ("random", 0.0), seeds=3)
-    assert words.overview_table(few)[0] == ["", *(study.name for study in few.studies)]
+    assert wording.overview_table(few)[0] == ["", *(study.name for study in few.studies)]
     assert "L2" in page.as_html(comparison)
 
 
@@ -246,7 +247,7 @@ def test_epochs_count_those_of_every_finished_trial() -> None:
 
 def test_json_page_and_text_hold_all_of_it() -> None:
     comparison = several(("tpe", 0.01), ("keras-tuner:random", 0.0), seeds=3)
-    found = json.loads(json.dumps(document.as_json(comparison), allow_nan=False))
+    found = json.loads(json.dumps(json_report.as_json(comparison), allow_nan=False))
     assert found["headline"] == "tpe found better settings than keras-tuner:random"
     assert found["more_rows"] is None
     assert found["searches"]["after_trials"] == TRIALS
@@ -257,8 +258,8 @@ def test_json_page_and_text_hold_all_of_it() -> None:
     assert 'id="figure-ways-by-trials"' in shown
     assert 'id="figure-ways-by-epochs"' in shown
     assert found["searches"]["sentence"] in shown
-    cells = {row[0]: row[1:] for row in words.overview(comparison)}
+    cells = {row[0]: row[1:] for row in wording.overview(comparison)}
     assert set(cells["search.sampler"]) == {"tpe", "keras-tuner:random"}
     assert cells["its test cross-entropy (nats per row)"][0].count("\n") == 1
     assert all(int(cell.replace(",", "")) > 0 for cell in cells["epochs trained"])
-    assert "Side by side, by name" in text.as_text(comparison, 300)
+    assert "Side by side, by name" in terminal.as_text(comparison, 300)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.errors import InputError
-from studies.space import PARAMETERS, Regularization, enumerate_points, settings_to_enqueue, suggest
-from studies.spec import SpaceSpec, StudySpec
+from regsearch.studies.errors import InputError
+from regsearch.studies.search_space import PARAMETERS, Regularization, enumerate_points, settings_to_enqueue, suggest
+from regsearch.studies.spec import SpaceSpec, StudySpec
 
 SPACE = SpaceSpec()
 

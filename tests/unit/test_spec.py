@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from search.hypermodel_code import with_code
-from studies.contest import Entry
-from studies.contest_notes import notes
-from studies.errors import InputError
-from studies.recipes import contest_of, recipe_names
-from studies.spec import KEPT_KEYS, StudySpec, TrainingSpec, added_later, differing_keys
-from studies.study_file import CATALOG, catalog_names, given_keys, json_schema, read_study
-from studies.validation import check_name, parse_duration
+from regsearch.search.training.hypermodel.code import with_code
+from regsearch.studies.contest.notes import notes
+from regsearch.studies.contest.proposals import Entry
+from regsearch.studies.errors import InputError
+from regsearch.studies.recipes import contest_of, recipe_names
+from regsearch.studies.spec import KEPT_KEYS, StudySpec, TrainingSpec, added_later, differing_keys
+from regsearch.studies.study_file import CATALOG, catalog_names, given_keys, json_schema, read_study
+from regsearch.studies.validation import check_name, parse_duration
 
 
 @pytest.mark.parametrize("name", catalog_names())

@@ -11,20 +11,23 @@ import report_contents as made
 from databases.restore import restore
 from report_contents import confirmed, few, many, trial
 
-from search import api
-from storage.queries import TrialRecord
-from storage.reports import formats, model_card, note, page, summary
-from storage.reports.comparison import document as comparison_document
-from storage.reports.comparison import need, words
-from storage.reports.comparison.value import compared, side_by_side
-from storage.reports.content import ReportContent
-from storage.reports.document import as_json
-from storage.reports.figures.figure import Figure
-from storage.reports.figures.strengths import strengths
-from storage.reports.inline import as_inline_html
-from storage.reports.sections import strength_curves, techniques
-from storage.reports.strength_curves import sentence
-from storage.reports.text import answer_as_text, as_text
+from regsearch.search import api
+from regsearch.search.export import model_card
+from regsearch.storage.queries import TrialRecord
+from regsearch.studies import formats
+from regsearch.studies.analysis import size_effect
+from regsearch.studies.analysis.comparison import compared, side_by_side
+from regsearch.studies.reports import dashboard_note, page, summary
+from regsearch.studies.reports.comparison import json_report as comparison_document
+from regsearch.studies.reports.comparison import wording
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.figures.figure import Figure
+from regsearch.studies.reports.figures.strengths import strengths
+from regsearch.studies.reports.json_report import as_json
+from regsearch.studies.reports.notebook import as_inline_html
+from regsearch.studies.reports.sections import strength_curves, techniques
+from regsearch.studies.reports.terminal import answer_as_text, as_text
+from regsearch.studies.reports.tuned_strengths import sentence
 
 JUDGED = re.compile(r">(helps|harms|makes no difference|not settled)<")
 
@@ -64,7 +67,7 @@ def test_every_answer_says_which_techniques_were_not_tuned() -> None:
     for shown in (html, as_inline_html(answer, conclusion)):
         assert said in shown
         assert "not tuned: 1 trial at 0.01" in shown
-    assert said in note.as_markdown(content).replace("\\", "")
+    assert said in dashboard_note.as_markdown(content).replace("\\", "")
     assert "Not tuned" not in summary.paragraph(answer, made.make_conclusion())
 
 
@@ -117,14 +120,14 @@ def test_a_comparison_judges_no_technique_that_was_not_tuned() -> None:
         answer = replace(content.answer, study=replace(content.answer.study, name=name, spec=spec))
         studies.append(compared(answer, content.conclusion, trials))
     comparison = side_by_side(studies)
-    cells = {row[0]: row[1:] for row in words.techniques(comparison)}
+    cells = {row[0]: row[1:] for row in wording.techniques(comparison)}
     assert cells["L1"][0] == "not tuned: 1 trial at 0.01"
     assert cells["L1"][1].startswith("helps\n+0.")
     assert cells["dropout"] == ["not tuned: no trial"] * 2
-    assert need.change(comparison, "L1") is None
-    assert need.change(comparison, "early stopping") is not None
+    assert size_effect.change(comparison, "L1") is None
+    assert size_effect.change(comparison, "early stopping") is not None
     assert comparison_document.as_json(comparison)["more_rows"]["techniques"]["L1"] is None
-    overview = {row[0]: row[1:] for row in words.overview(comparison)}
+    overview = {row[0]: row[1:] for row in wording.overview(comparison)}
     assert overview["best L1 alone"] == ["1.3e-05\nnot tuned", "1.3e-05"]
 
 

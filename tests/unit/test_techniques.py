@@ -7,22 +7,24 @@ from typing import Any
 
 import pytest
 
-from studies.recipes import RECIPES
-from studies.space import LABELS, LEARNING_RATE, PARAMETERS, Regularization, dimensions
-from studies.spec import SpaceSpec, StudySpec
-from studies.techniques import TECHNIQUES, check
-from studies.techniques.early_stopping import EarlyStopping
-from studies.techniques.l1 import L1
-from studies.techniques.ranges import GatedRange
-from studies.techniques.technique import Technique
-from studies.techniques.ways import PAIRS, Ways
+from regsearch.studies.recipes import RECIPES
+from regsearch.studies.search_space import LABELS, LEARNING_RATE, PARAMETERS, Regularization, dimensions
+from regsearch.studies.spec import SpaceSpec, StudySpec
+from regsearch.studies.techniques import TECHNIQUES, check
+from regsearch.studies.techniques.early_stopping import EarlyStopping
+from regsearch.studies.techniques.l1 import L1
+from regsearch.studies.techniques.ranges import GatedRange
+from regsearch.studies.techniques.technique import Technique
+from regsearch.studies.techniques.ways import PAIRS, Ways
 
 
-@pytest.mark.parametrize("module", ["studies", "studies.techniques", "studies.space", "studies.keras_script"])
+@pytest.mark.parametrize(
+    "module", ["studies", "studies.techniques", "studies.search_space", "search.export.keras_script"]
+)
 def test_importing_studies_loads_no_tensorflow(module: str) -> None:
-    code = f"import sys, json, {module}; print(json.dumps([*sys.modules]))"
+    code = f"import sys, json, regsearch.{module}; print(json.dumps([*sys.modules]))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-    assert module in loaded
+    assert f"regsearch.{module}" in loaded
     assert not {"tensorflow", "keras", "keras_tuner", "optuna", "sqlalchemy"} & {name.split(".")[0] for name in loaded}
 
 

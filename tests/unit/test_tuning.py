@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from studies.spec import SpaceSpec
-from studies.strength_curve import Baseline, Regions, StrengthCurve
-from studies.tuning import ALONE, FEWEST_TRIALS, Tuning, points_alone, position_of, spanned, tunings
+from regsearch.studies.analysis.strength_curve import Baseline, Regions, StrengthCurve
+from regsearch.studies.analysis.tuning import ALONE, FEWEST_TRIALS, Tuning, points_alone, position_of, spanned, tunings
+from regsearch.studies.spec import SpaceSpec
 
 NONE: dict[str, Any] = {"regularizer": "none", "use_dropout": False, "batch_norm": "none", "early_stopping": False}
 STOPPED = {"early_stopping": True, "patience": 2}

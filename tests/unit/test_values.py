@@ -5,13 +5,13 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.events import EpochFinished, TrialFailed, TrialFinished, from_line, to_line
-from search.progress import FinishedTrial, LineProgress, LiveProgress
-from search.seeds import derive_seed
-from search.training.setup import TrainerSetup
-from search.worker import setup_from_line, setup_to_line
-from studies.spec import StudySpec
-from studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from regsearch.search.run.progress import FinishedTrial, LineProgress, LiveProgress
+from regsearch.search.seeds import derive_seed
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.protocol import EpochFinished, TrialFailed, TrialFinished, from_line, to_line
+from regsearch.search.workers.worker import setup_from_line, setup_to_line
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 metrics = st.builds(

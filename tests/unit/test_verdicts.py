@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-import studies.verdicts
-from studies.statistics import Interval, crossed_interval, projected_interval
-from studies.verdicts import ALIKE_LEVEL, Verdict, judge, settle, verdict_of
+import regsearch.studies.analysis.verdicts
+from regsearch.studies.analysis.statistics import Interval, crossed_interval, projected_interval
+from regsearch.studies.analysis.verdicts import ALIKE_LEVEL, Verdict, judge, settle, verdict_of
 
 D = 0.01
 
@@ -31,7 +31,7 @@ def interval(low: float, high: float, level: float = 0.95) -> Interval:
 
 
 def test_the_examples_hold() -> None:
-    assert doctest.testmod(studies.verdicts).failed == 0
+    assert doctest.testmod(regsearch.studies.analysis.verdicts).failed == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """A worker that hangs is noticed; one that was asleep with us is not."""
 
-from search.watch import Watch
+from regsearch.search.run.hang_detector import Watch
 
 
 def stuck(watch: Watch, start: float, seconds: float, step: float = 1.0) -> list[tuple[int, float]]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from search.training.setup import TrainerSetup
-from search.worker import READY_LINE, serve, setup_to_line
-from studies.spec import StudySpec
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.worker import READY_LINE, serve, setup_to_line
+from regsearch.studies.spec import StudySpec
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import tensorflow as tf
 from benchmarks.peers.common import Recording, Request, Workers, serve
 from benchmarks.peers.network import load_arrays
 
-from search.machine import core_count
+from regsearch.search.machine import core_count
 
 
 def prepare(request: Request, process: int) -> Callable[[], Recording]:

@@ -8,11 +8,11 @@ import numpy as np
 from benchmarks.peers.common import Recording, WindowOverError
 from numpy.typing import NDArray
 
-from search.data import load_dataset
-from search.data.splits import make_splits
-from studies.space import Regularization
-from studies.spec import StudySpec
-from studies.study_file import read_study
+from regsearch.search.data import load_dataset
+from regsearch.search.data.splits import make_splits
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.study_file import read_study
 
 SPACE = StudySpec().space
 

@@ -28,8 +28,8 @@ from ray.tune.schedulers import MedianStoppingRule
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from search.machine import core_count
-from studies.space import Regularization, suggest
+from regsearch.search.machine import core_count
+from regsearch.studies.search_space import Regularization, suggest
 
 
 class _Clock(keras.callbacks.Callback):

@@ -6,11 +6,11 @@ import time
 
 from benchmarks.peers.common import Recording, Request, serve
 
-from search import api
-from search.engines.base import Handler
-from search.engines.processes import ProcessEngine
-from search.events import EpochFinished, Event, TrialFinished
-from search.progress import LineProgress
+from regsearch.search import api
+from regsearch.search.run.progress import LineProgress
+from regsearch.search.workers.base import Handler
+from regsearch.search.workers.processes import ProcessEngine
+from regsearch.search.workers.protocol import EpochFinished, Event, TrialFinished
 
 
 class _WatchedEngine(ProcessEngine):

@@ -1,0 +1,56 @@
+"""Search the regularization of Keras networks: the functions and classes for scripts and notebooks.
+
+They are loaded when they are first used, so that importing this package is quick.
+
+For example:
+    >>> import regsearch
+    >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
+    >>> result.best.state
+    'complete'
+    >>> regsearch.load("smoke", storage="sqlite:///example.db").answer.counts.finished
+    4
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from regsearch.search.api import compare, confirm, load, resume, run
+    from regsearch.search.result import RunResult, StudyResult
+    from regsearch.search.run.progress import Progress
+    from regsearch.search.training.regularized import regularized
+    from regsearch.studies.errors import RegsearchError
+
+__all__ = [
+    "Progress",
+    "RegsearchError",
+    "RunResult",
+    "StudyResult",
+    "compare",
+    "confirm",
+    "load",
+    "regularized",
+    "resume",
+    "run",
+]
+
+_API = "regsearch.search.api"
+_MODULES = {
+    "Progress": "regsearch.search.run.progress",
+    "RegsearchError": "regsearch.studies.errors",
+    "RunResult": "regsearch.search.result",
+    "StudyResult": "regsearch.search.result",
+    "regularized": "regsearch.search.training.regularized",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `--help` needs none of them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_MODULES.get(name, _API)), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

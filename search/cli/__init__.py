@@ -1,0 +1,1 @@
+"""The command `regsearch`: commands, options and output."""

@@ -1,0 +1,412 @@
+"""The command line: each command parses, makes one call, and prints; answers to stdout, talk to stderr."""
+
+import gc
+import io
+import json
+import os
+import re
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from regsearch.search.cli.options import (
+    Address,
+    AsJson,
+    Checkpoints,
+    CpusPerWorker,
+    Data,
+    Engine,
+    GpusPerWorker,
+    Name,
+    NoConfirm,
+    Quiet,
+    Settings,
+    Storage,
+    TensorBoard,
+    Timeout,
+    Trials,
+    TrustCode,
+    Workers,
+    made,
+)
+from regsearch.search.cli.output import (
+    print_,
+    print_best,
+    print_enqueued,
+    print_export,
+    print_or_save,
+    print_result,
+    progress_for,
+    rendered_comparison,
+    rendered_report,
+    write,
+)
+from regsearch.search.run.signals import Interrupted, StoppedBySignal, raise_interrupted
+from regsearch.studies.errors import InputError, RegsearchError, one_line
+
+_ALLOCATIONS = 50_000  # before garbage is looked for: of a short command's time that took a seventh
+_PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL that stands where it shouldn't, and so in a message
+
+_UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # typer's own copy
+
+app = typer.Typer(
+    name="regsearch",
+    help="Which regularization does my network need, and how sure can I be?",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(metavar="[STUDY]", help="A ready study or a .toml file.")] = "mnist",
+    name: Annotated[str | None, typer.Option(metavar="N", help="Its name in the database.")] = None,
+    trials: Trials = None,
+    timeout: Timeout = None,
+    workers: Workers = None,
+    data: Data = None,
+    engine: Engine = "processes",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    settings: Settings = None,
+    tensorboard: TensorBoard = None,
+    checkpoints: Checkpoints = None,
+    no_confirm: NoConfirm = False,
+    trust_code: TrustCode = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    storage: Storage = None,
+) -> None:
+    """Begin a study, or go on with it, and print the best configuration."""
+    from regsearch.search import api
+
+    result = api.run(
+        study,
+        storage=storage,
+        name=name,
+        trials=trials,
+        timeout=timeout,
+        workers=workers,
+        data=data,
+        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
+        settings=settings or [],
+        confirm=not no_confirm,
+        progress=progress_for(quiet),
+        handle_signals=True,
+        tensorboard=tensorboard,
+        checkpoints=checkpoints,
+        trust_code=trust_code,
+    )
+    print_result(result, as_json)
+
+
+@app.command()
+def resume(
+    name: Name,
+    trials: Trials = None,
+    timeout: Timeout = None,
+    workers: Workers = None,
+    data: Data = None,
+    engine: Engine = "processes",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    tensorboard: TensorBoard = None,
+    checkpoints: Checkpoints = None,
+    no_confirm: NoConfirm = False,
+    trust_code: TrustCode = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    storage: Storage = None,
+) -> None:
+    """Go on with an interrupted study to its own total."""
+    from regsearch.search import api
+
+    result = api.resume(
+        name,
+        storage=storage,
+        trials=trials,
+        timeout=timeout,
+        workers=workers,
+        data=data,
+        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
+        confirm=not no_confirm,
+        progress=progress_for(quiet),
+        handle_signals=True,
+        tensorboard=tensorboard,
+        checkpoints=checkpoints,
+        trust_code=trust_code,
+    )
+    print_result(result, as_json)
+
+
+@app.command()
+def confirm(
+    name: Name,
+    top: Annotated[int | None, typer.Option(metavar="K", help="How many of the best configurations.")] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="S", help="On how many fresh seeds, at least 3.")] = None,
+    timeout: Timeout = None,
+    workers: Workers = None,
+    data: Data = None,
+    engine: Engine = "processes",
+    address: Address = None,
+    cpus_per_worker: CpusPerWorker = None,
+    gpus_per_worker: GpusPerWorker = None,
+    trust_code: TrustCode = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    storage: Storage = None,
+) -> None:
+    """Train the finalists on fresh seeds, then show them the test rows once."""
+    from regsearch.search import api
+
+    result = api.confirm(
+        name,
+        storage=storage,
+        top=top,
+        seeds=seeds,
+        timeout=timeout,
+        workers=workers,
+        data=data,
+        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
+        progress=progress_for(quiet),
+        handle_signals=True,
+        trust_code=trust_code,
+    )
+    print_result(result, as_json)
+
+
+@app.command()
+def stop(name: Name, storage: Storage = None) -> None:
+    """Ask the coordinator of a study to stop, and wait until it has."""
+    from regsearch.search import api
+
+    holder = api.stop(name, storage=storage)
+    print(f"nobody searches {name}; nothing to stop" if holder is None else f"stopped {name}: {holder}")
+
+
+@app.command(name="list")
+def list_(as_json: AsJson = False, storage: Storage = None) -> None:
+    """List all studies."""
+    from regsearch.search import api
+    from regsearch.studies.reports import study_list
+
+    print_(api.statuses(storage=storage), as_json, study_list.as_text, study_list.as_json)
+
+
+@app.command()
+def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
+    """Show a study's counts, pace and time left."""
+    from regsearch.search import api
+    from regsearch.studies.reports import status
+
+    print_(api.status(name, storage=storage), as_json, status.as_text, status.as_json)
+
+
+@app.command()
+def trials(
+    name: Name,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: AsJson = False,
+    storage: Storage = None,
+) -> None:
+    """Show every trial of a study."""
+    from regsearch.search import api
+    from regsearch.studies.reports import trials
+
+    if as_csv and as_json:
+        raise InputError("--csv and --json exclude each other: give one of them")
+    with api.trials(name, storage=storage) as (study, records):
+        if as_csv:
+            write(trials.as_csv(study, records))
+        else:
+            print_(records, as_json, lambda r: trials.as_text(study, r), lambda r: trials.as_json(study, r))
+
+
+@app.command()
+def best(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
+    """Show the answer so far: the confirmed one, or the best trial."""
+    from regsearch.search import api
+
+    print_best(api.answer(name, storage=storage), api.conclusion(name, storage=storage), as_json, storage)
+
+
+@app.command()
+def report(
+    name: Name,
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="text, json or html  [default: text; of a file, html]"),
+    ] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it to a file, such as report.html.")] = None,
+    storage: Storage = None,
+) -> None:
+    """Report on a study: the answer, finalists, techniques, curves, importance, cost."""
+    from regsearch.search import api
+
+    kind = kind or ("text" if output is None else "html")
+    print_or_save(rendered_report(api.report(name, storage=storage), kind), output)
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two studies or more.", show_default=False)],
+    as_json: AsJson = False,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as a page, FILE.html.")] = None,
+    storage: Storage = None,
+) -> None:
+    """Show studies side by side: what more training rows change, or which sampler finds more."""
+    from regsearch.search import api
+
+    if as_json and output is not None:
+        raise InputError("--json and --output exclude each other: give one of them")
+    kind = "json" if as_json else "text" if output is None else "html"
+    print_or_save(rendered_comparison(api.compare(*names, storage=storage), kind), output)
+
+
+@app.command()
+def export(
+    name: Name,
+    output: Annotated[
+        str, typer.Option(metavar="DIR", help="The folder; not there yet, or empty.", show_default=False)
+    ],
+    trial: Annotated[
+        int | None, typer.Option(metavar="N", help="A trial's number  [default: the confirmed winner, else the best]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of an export in DIR.")] = False,
+    trust_code: TrustCode = False,
+    storage: Storage = None,
+) -> None:
+    """Write the winner as a Keras model, with a script, its settings and a card."""
+    from regsearch.search import api
+    from regsearch.search.run.signals import exit_on_signal
+
+    exit_on_signal()
+    print_export(api.export(name, output, trial=trial, force=force, storage=storage, trust_code=trust_code))
+
+
+@app.command()
+def enqueue(
+    name: Name,
+    params: Annotated[
+        list[str],
+        typer.Option("--param", metavar="NAME=VALUE", help="A setting to try, such as l2=1e-4 or dropout=off."),
+    ],
+    storage: Storage = None,
+) -> None:
+    """Try settings of your own next; the sampler chooses what you leave open."""
+    from regsearch.search import api
+
+    number, study = api.enqueue(name, params, storage=storage)
+    print_enqueued(number, study, params, storage)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine; 0: any that is free.")] = 8080,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Answer to this host name too, for a proxy in front; may be repeated."),
+    ] = None,
+    storage: Storage = None,
+) -> None:
+    """Serve optuna-dashboard for the database, read-only, on this machine."""
+    from regsearch.search import api
+    from regsearch.search.run.signals import exit_on_signal
+    from regsearch.storage.dashboard_server import HOST, make_dashboard
+
+    exit_on_signal()
+    with api.reading(storage) as database, make_dashboard(database, port, allow_host or ()) as server:
+        print(f"optuna-dashboard of {database.location} on http://{HOST}:{server.server_port}/", flush=True)
+        print("Ctrl-C ends it", file=sys.stderr)
+        server.serve_forever()
+
+
+@app.command()
+def doctor(data: Data = None, settings: Settings = None, as_json: AsJson = False, storage: Storage = None) -> None:
+    """Check data, database, versions and machine."""
+    from regsearch.search import doctor
+
+    checks = doctor.examine(storage, data, settings or [])
+    print_(checks, as_json, doctor.as_text, doctor.as_json)
+    raise typer.Exit(max(check.exit_code for check in checks))
+
+
+@app.command()
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy; it mustn't be there yet.")],
+    storage: Storage = None,
+) -> None:
+    """Copy the database to a file, also while a search runs."""
+    from regsearch.search import api
+
+    print(f"copied the database to {api.backup(file, storage=storage)}")
+
+
+@app.command()
+def upgrade(storage: Storage = None) -> None:
+    """Bring a database of an earlier version to this one's schema."""
+    from regsearch.search import api
+
+    done = api.upgrade(storage=storage)
+    if not done.steps:
+        print(f"{done.location} is up to date; nothing to do")
+    else:
+        kept = "" if done.backup is None else f"; as it was before, it is in {done.backup}"
+        print(f"upgraded {done.location} ({', '.join(done.steps)}){kept}")
+
+
+@app.command()
+def delete(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask on a terminal.")] = False,
+    storage: Storage = None,
+) -> None:
+    """Delete a study with all its trials and logs."""
+    from regsearch.search import api
+
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete the study {name} with all its trials?", abort=True, err=True)
+    api.delete(name, storage=storage)
+    print(f"deleted {name}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a study file, for editors."""
+    from regsearch.studies.study_file import json_schema
+
+    write([json.dumps(json_schema(), indent=2), "\n"])
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    if sys.platform == "win32":
+        _exit_with("regsearch runs on Linux and macOS; on Windows, use it inside WSL", 2)
+    gc.set_threshold(_ALLOCATIONS)
+    raise_interrupted()
+    try:
+        if sys.stdout is None:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - `>&-`: nobody wants the answer
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that are no text, a terminal lack a sign
+            sys.stdout.reconfigure(errors="backslashreplace")
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except RegsearchError as error:
+        _exit_with(f"regsearch: {error}", error.exit_code)
+    except typer.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except _UsageError as error:
+        _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
+    except StoppedBySignal as stopped:
+        _exit_with(f"go on with: {stopped.to_go_on}", 128 + stopped.number)
+    except (typer.Abort, KeyboardInterrupt, Interrupted):
+        _exit_with("stopped; the same command begins again, or goes on", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _exit_with(line: str, code: int) -> NoReturn:
+    print(_PASSWORD.sub(r"\1***@", line), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,170 @@
+"""What the command line prints: answers to stdout, as text or one JSON document, and how to go on to stderr."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from regsearch.studies.commands import to_go_on
+from regsearch.studies.errors import InputError, NoResultError, StorageError
+from regsearch.studies.files import save_report
+
+if TYPE_CHECKING:
+    from regsearch.search.export.study_export import Export
+    from regsearch.search.result import RunResult
+    from regsearch.search.run.progress import Progress
+    from regsearch.storage.location import Location
+    from regsearch.storage.queries import Answer, StudyRecord
+    from regsearch.studies.analysis.comparison import Comparison
+    from regsearch.studies.analysis.conclusion import Conclusion
+    from regsearch.studies.reports.data import ReportContent
+    from regsearch.studies.spec import StudySpec
+
+T = TypeVar("T")
+
+_WIDTH_ELSEWHERE = 100  # columns, where stdout is no terminal
+
+
+def print_(value: T, as_json: bool, text: Callable[[T], str], document: Callable[[T], dict[str, Any]]) -> None:
+    """Print an answer, for a person or for a program."""
+    write([json.dumps(document(value), indent=2) if as_json else text(value), "\n"])
+
+
+def write(parts: Iterable[str]) -> None:
+    """Write an answer to stdout; who stops reading it ends the command well."""
+    try:
+        for part in parts:
+            sys.stdout.write(part)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python would complain of it at exit
+        raise typer.Exit(0) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise StorageError(f"the answer can't be written to stdout: {error.strerror}") from error
+
+
+def print_result(result: "RunResult", as_json: bool) -> None:
+    """Print what a run ended with, and exit with the code of what stopped it."""
+    from regsearch.search.run.coordinator import StopReason
+    from regsearch.storage.location import command
+    from regsearch.studies.reports.json_report import answer_json
+
+    name, answer, conclusion = result.answer.study.name, result.answer, result.confirmation
+    is_over = result.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
+    if is_over and answer.best is None and not answer.counts.running:
+        see = command(result.location, "trials", name)
+        raise NoResultError(f"no trial of {name} is complete; see `{see}` for the reasons")
+    print_(
+        answer,
+        as_json,
+        lambda a: f"{_as_text(a, conclusion, result.location)}\nThe search ended: {result.ended}.",
+        lambda a: {**answer_json(a, conclusion), "ended": result.ended},
+    )
+    if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
+        print(how_to_resume(answer.study.spec, result.location), file=sys.stderr)
+    if result.reason is StopReason.STOPPED:
+        raise typer.Exit(128 + (result.signal or signal.SIGTERM))
+
+
+def width() -> int:
+    """Return how many columns an answer may have."""
+    return shutil.get_terminal_size((_WIDTH_ELSEWHERE, 24)).columns if sys.stdout.isatty() else _WIDTH_ELSEWHERE
+
+
+def how_to_resume(spec: "StudySpec", location: "Location") -> str:
+    """Return the line that says how to go on with a study."""
+    from regsearch.storage.location import as_option
+
+    return f"go on with: {to_go_on(spec, 'resume', *as_option(location))}"
+
+
+def progress_for(quiet: bool) -> "Progress":
+    """Return what shows a user how a search goes."""
+    from regsearch.search.run.progress import Progress, progress_here
+
+    return Progress() if quiet else progress_here()
+
+
+def rendered_report(content: "ReportContent", kind: str) -> str:
+    """Return a report as text, json or html; raises InputError for another kind."""
+    from regsearch.studies.reports import json_report, page, terminal
+
+    if kind == "html":
+        return page.as_html(content)
+    if kind == "json":
+        return json.dumps(json_report.as_json(content), indent=2) + "\n"
+    if kind == "text":
+        return terminal.as_text(content, width()) + "\n"
+    raise InputError(f"--format is text, json or html; given was {kind!r}")
+
+
+def rendered_comparison(comparison: "Comparison", kind: str) -> str:
+    """Return a comparison as text, json or html."""
+    from regsearch.studies.reports.comparison import json_report, page, terminal
+
+    if kind == "html":
+        return page.as_html(comparison)
+    if kind == "json":
+        return json.dumps(json_report.as_json(comparison), indent=2) + "\n"
+    return terminal.as_text(comparison, width()) + "\n"
+
+
+def print_export(done: "Export") -> None:
+    """Print which files were written."""
+    from regsearch.studies.reports.answer import dataset_line
+
+    lines = [f"{file.path}  sha256 {file.sha256}" for file in done.files]
+    exported = f"Exported {done.training.origin} of {done.study.name}:"
+    write("\n".join([dataset_line(done.study.dataset), exported, *lines, ""]))
+
+
+def print_best(answer: "Answer", conclusion: "Conclusion | None", as_json: bool, storage: str | None) -> None:
+    """Print the answer so far; raises NoResultError where no trial is complete."""
+    from regsearch.search.api import storage_url
+    from regsearch.storage.location import command, location_of
+    from regsearch.studies.reports.json_report import answer_json
+
+    location = location_of(storage_url(storage))
+    if answer.best is None:
+        name = answer.study.name
+        see = command(location, "status", name)
+        raise NoResultError(f"no trial of {name} is complete yet; see `{see}`")
+    print_(answer, as_json, lambda a: _as_text(a, conclusion, location), lambda a: answer_json(a, conclusion))
+
+
+def _as_text(answer: "Answer", conclusion: "Conclusion | None", location: "Location") -> str:
+    from regsearch.storage.location import command
+    from regsearch.studies.reports.terminal import answer_as_text
+
+    text = answer_as_text(answer, conclusion, width())
+    report = command(location, "report", answer.study.name)  # in one line, however long, as a shell takes it
+    return text if conclusion is None else f"{text}\nAll of it: {report} (with --output FILE.html, as a page)"
+
+
+def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:
+    """Print which trial will try settings, and whether the study gets so far."""
+    from regsearch.search.api import storage_url
+    from regsearch.storage.location import as_option, location_of
+
+    print(f"trial {number} of {study.name} will try {', '.join(params)}")
+    total = study.spec.budget.trials
+    if number >= total:
+        options = ("--trials", str(number + 1), *as_option(location_of(storage_url(storage))))
+        print(
+            f"it lies beyond the study's total of {total}: raise it with `{to_go_on(study.spec, 'resume', *options)}`",
+            file=sys.stderr,
+        )
+
+
+def print_or_save(rendered: str, output: str | None) -> None:
+    """Print an answer, or write it to the file that was asked for."""
+    if output is None:
+        write([rendered])
+    else:
+        print(f"wrote {save_report(output, rendered)}")

@@ -1,0 +1,55 @@
+"""A HyperModel's configuration as a script: it builds the network that the settings stand for."""
+
+from collections.abc import Mapping
+
+from regsearch.studies.batch_norm import KERAS_MOMENTUM
+from regsearch.studies.errors import one_line
+from regsearch.studies.trial import Value
+
+
+def hypermodel_script(
+    title: str,
+    module: str,
+    name: str,
+    values: Mapping[str, Value],
+    input_shape: tuple[int, ...],
+    momentum: float | None = None,
+) -> str:
+    """Return the script; it needs Keras, KerasTuner and the HyperModel's file beside it, and nothing of regsearch.
+
+    Args:
+        title: any text, for its first line.
+        module, name: of the HyperModel, as it is imported.
+        values: KerasTuner's hyperparameters by name.
+        input_shape: of one row, as the HyperModel got it.
+        momentum: of the BatchNormalization that `search.regularized` places; None where it places none.
+    """
+    quotable = one_line(title).replace("\\", "/").replace('"', "'")
+    settings = "".join(f"    {key!a}: {value!a},\n" for key, value in values.items())
+    has_momentum = momentum not in (None, KERAS_MOMENTUM)
+    averages = f"hp.batch_norm_momentum = {momentum!r}  # for search.regularized\n" if has_momentum else ""
+    return f'''\
+"""{quotable}"""
+
+import inspect
+
+import keras_tuner
+from {module} import {name} as hypermodel
+
+hp = keras_tuner.HyperParameters()
+hp.values = {{
+{settings}}}
+{averages}
+
+def build_model():
+    """Return the network of these settings, not trained, compiled as its HyperModel does it."""
+    made = hypermodel() if inspect.isclass(hypermodel) else hypermodel
+    return made.build(hp) if isinstance(made, keras_tuner.HyperModel) else made(hp)
+
+
+if __name__ == "__main__":
+    model = build_model()
+    if not model.built:
+        model.build((None, {", ".join(map(str, input_shape))}))
+    model.summary()
+'''

@@ -1,0 +1,224 @@
+"""A configuration as the Keras script that one would write by hand: it builds, fits and evaluates its network."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from regsearch.studies.batch_norm import KERAS_MOMENTUM, batch_norm_momentum
+from regsearch.studies.errors import one_line
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import ModelSpec, StudySpec
+from regsearch.studies.techniques.ways import Code
+
+_OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop"}
+
+_MNIST = """\
+if file := os.environ.get("REGSEARCH_MNIST"):  # where Keras can't fetch its own
+    with np.load(file) as data:
+        x_train, y_train, x_test, y_test = (data[key] for key in ("x_train", "y_train", "x_test", "y_test"))
+else:
+    (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()"""
+_DIGITS = """\
+digits = sklearn.datasets.load_digits()
+images = keras.ops.convert_to_numpy(keras.ops.image.resize(digits.images[..., None] * (255 / 16), (28, 28)))[..., 0]
+x_train, x_test, y_train, y_test = sklearn.model_selection.train_test_split(
+    images, digits.target, test_size=360, stratify=digits.target, random_state=0
+)"""
+_FILE = """\
+with np.load({path}) as data:
+    x_train, y_train, x_test, y_test = (data[key] for key in ("x_train", "y_train", "x_test", "y_test"))"""
+
+_IDX = """\
+def idx(name, header):
+    path = sorted(pathlib.Path({path}).glob(name))[0]
+    content = path.read_bytes()
+    content = gzip.decompress(content) if content[:2] == b"\\x1f\\x8b" else content
+    return np.frombuffer(content, np.uint8, offset=header)
+
+
+x_train = idx("train-images?idx3-ubyte*", 16).reshape({rows})
+y_train = idx("train-labels?idx1-ubyte*", 8)
+x_test = idx("t10k-images?idx3-ubyte*", 16).reshape({rows})
+y_test = idx("t10k-labels?idx1-ubyte*", 8)"""
+_IMAGES = """\
+def images(folder):
+    x, y = [], []
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for label, name in enumerate(classes):
+        for place, folders, files in os.walk(folder / name):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for file in sorted(name for name in files if not name.startswith(".")):
+                if file.lower().endswith((".bmp", ".gif", ".jpeg", ".jpg", ".png")):
+                    options = dict(target_size={size}, interpolation="bilinear")
+                    image = keras.utils.load_img(os.path.join(place, file), {color}, **options)
+                    x.append(np.reshape(image, {shape}))
+                    y.append(label)
+    return np.array(x), np.array(y)
+
+
+folder = pathlib.Path({path})
+"""
+_PARTS = """\
+x_train, y_train = images(folder / "train")
+x_test, y_test = images(folder / "test")"""
+_CLASSES = """\
+x, y = images(folder)
+# a fifth is held out, of each class in proportion; what is left over goes to the largest remainders
+sizes, held_out = np.bincount(y), round(0.2 * len(y))
+counts, remainders = np.divmod(held_out * sizes, len(y))
+counts[np.argsort(-remainders, kind="stable")[: held_out - counts.sum()]] += 1
+random = np.random.default_rng(0)
+rows = [random.permutation(np.flatnonzero(y == label)) for label in range(len(sizes))]
+test = np.sort(np.concatenate([of_class[:count] for of_class, count in zip(rows, counts)]))
+x_train, y_train, x_test, y_test = np.delete(x, test, axis=0), np.delete(y, test), x[test], y[test]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptData:
+    """What a script must know of its data.
+
+    Attributes:
+        source: mnist, digits, or the path of data of the user's own.
+        kind: what lies at a path: npz: an .npz file with Keras's keys, idx: MNIST's files (of which it is the folder),
+            classes: images in a folder for each class, parts: those in `train` and `test`.
+        input_shape: of one row: (features,), (height, width), (height, width, channels).
+        class_count: at least 2.
+        has_bytes: whether values are 0…255 and to be scaled; else they are taken as they are.
+        train_rows, stop_rows: how many rows to train on, and to stop on.
+    """
+
+    source: str
+    kind: Literal["npz", "idx", "classes", "parts"] = "npz"
+    input_shape: tuple[int, ...]
+    class_count: int
+    has_bytes: bool
+    train_rows: int
+    stop_rows: int
+
+
+def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: Regularization, seed: int) -> str:
+    """Return the script; it needs Keras and the data, and nothing of regsearch.
+
+    Args:
+        title: any text, for its first line.
+        spec, regularization: what it builds and how it trains.
+        data: what it trains on.
+        seed: at least 0.
+    """
+    imports, loading = _loading(data)
+    seed %= 2**32  # more is no seed of Keras's
+    training = spec.training
+    codes = _codes(regularization)
+    fit = [f"batch_size={training.batch_size}", f"epochs={training.max_epochs}"]
+    if callbacks := [callback for code in codes for callback in code.callbacks]:
+        fit.append(f"callbacks=[{', '.join(callbacks)}]")
+    optimizer = {name: argument for code in codes for name, argument in code.optimizer.items()}
+    arguments = [
+        repr(regularization.rate_in(training)),
+        *(f"{name}={argument}" for name, argument in optimizer.items()),
+    ]
+    definitions = "".join(f"\n\n{code.definitions.strip()}\n" for code in codes if code.definitions)
+    return f'''\
+"""{_quotable(title)}"""
+
+{imports}
+
+{loading}
+keras.utils.set_random_seed({seed})
+rows = np.random.default_rng({seed}).permutation(len(x_train))
+train, stop = np.split(rows[:{data.train_rows + data.stop_rows}], [{data.train_rows}])
+{definitions and definitions + chr(10)}
+model = keras.Sequential(
+    [
+{"".join(f"        {layer}," + chr(10) for layer in _layers(spec, data, regularization))}    ]
+)
+model.compile(
+    optimizer=keras.optimizers.{_OPTIMIZERS[training.optimizer]}({", ".join(arguments)}),
+    loss={_loss(codes)},
+    metrics=["accuracy"],
+)
+model.fit(
+    x_train[train],
+    y_train[train],
+    validation_data=(x_train[stop], y_train[stop]),
+{"".join(f"    {argument}," + chr(10) for argument in fit)})
+loss, accuracy = model.evaluate(x_test, y_test)
+print(f"test accuracy {{accuracy:.4f}}")
+'''
+
+
+def _loading(data: ScriptData) -> tuple[str, str]:
+    """Return the script's imports, and the lines that load its data."""
+    standard, others, path = "", "", ascii(data.source)
+    if data.source == "mnist":
+        standard, loading = "import os\n\n", _MNIST
+    elif data.source == "digits":
+        others, loading = "import sklearn.datasets\nimport sklearn.model_selection\n", _DIGITS
+    elif data.kind == "npz":
+        loading = _FILE.format(path=path if data.source.endswith(".npz") else ascii(f"{data.source}.npz"))
+    elif data.kind == "idx":
+        standard, loading = "import gzip\nimport pathlib\n\n", _IDX.format(path=path, rows=(-1, *data.input_shape))
+    else:
+        color = "rgb" if len(data.input_shape) == 3 else "grayscale"
+        standard = "import os\nimport pathlib\n\n"
+        loading = _IMAGES.format(
+            path=path, color=f'color_mode="{color}"', size=data.input_shape[:2], shape=data.input_shape
+        ) + (_PARTS if data.kind == "parts" else _CLASSES)
+    gap = "\n" if loading.startswith("def ") else ""
+    return f"{standard}import keras\nimport numpy as np\n{others}{gap}".removesuffix("\n"), loading
+
+
+def _codes(regularization: Regularization) -> list[Code]:
+    return [technique.code(vars(regularization)) for technique, _ in regularization.in_use]
+
+
+def _loss(codes: Sequence[Code]) -> str:
+    """Return the loss: the cross-entropy, changed by each technique that changes it."""
+    plain = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
+    return functools.reduce(lambda loss, code: code.loss.replace("{loss}", loss) if code.loss else loss, codes, plain)
+
+
+def _layers(spec: StudySpec, data: ScriptData, regularization: Regularization) -> list[str]:
+    """Return the network's layers, each an expression."""
+    layers = [f"keras.layers.Input({data.input_shape})"]
+    layers += ["keras.layers.Rescaling(1 / 255)"] if data.has_bytes else []
+    layers += [layer for code in _codes(regularization) for layer in code.input_layers]
+    layers.append("keras.layers.Flatten()")
+    momentum = batch_norm_momentum(spec, data.train_rows)
+    for index in range(len(spec.model.hidden)):
+        layers += _hidden_layer(spec.model, index, regularization, momentum)
+    return [*layers, f"keras.layers.Dense({data.class_count})"]
+
+
+def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization, momentum: float) -> list[str]:
+    if not model.is_regularized(index):
+        regularization = Regularization()
+    codes = _codes(regularization)
+    units, activation, kernel = model.hidden[index], model.activation, _kernel_arguments(codes)
+    batch_norm = "BatchNormalization()" if momentum == KERAS_MOMENTUM else f"BatchNormalization(momentum={momentum!r})"
+    layers = {
+        "none": [f'Dense({units}, activation="{activation}"{kernel})'],
+        "before_activation": [f"Dense({units}{kernel})", batch_norm, f'Activation("{activation}")'],
+        "after_activation": [f'Dense({units}, activation="{activation}"{kernel})', batch_norm],
+    }[regularization.batch_norm_placement]
+    return [*(f"keras.layers.{layer}" for layer in layers), *(layer for code in codes for layer in code.layers_after)]
+
+
+def _kernel_arguments(codes: Sequence[Code]) -> str:
+    """Return the arguments of a Dense layer for its kernel's penalties, which add up, and constraints, one by one."""
+    penalties = [code.kernel_penalty for code in codes if code.kernel_penalty]
+    constraints = [code.kernel_constraint for code in codes if code.kernel_constraint]
+    arguments = ""
+    if penalties:
+        added = " + ".join(f"{penalty}(kernel)" for penalty in penalties)
+        arguments += f", kernel_regularizer={penalties[0] if len(penalties) == 1 else f'lambda kernel: {added}'}"
+    if constraints:
+        nested = functools.reduce(lambda inner, constraint: f"{constraint}({inner})", constraints, "kernel")
+        arguments += f", kernel_constraint={constraints[0] if len(constraints) == 1 else f'lambda kernel: {nested}'}"
+    return arguments
+
+
+def _quotable(text: str) -> str:
+    """Return a text that ends neither a docstring nor its line."""
+    return one_line(text).replace("\\", "/").replace('"', "'")

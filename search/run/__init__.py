@@ -1,0 +1,1 @@
+"""One run of a study: prepare it, hand out trials, record results, stop and retry."""

@@ -1,0 +1,371 @@
+"""The one process that asks, tells and writes: it hands tasks to an engine and records what comes back."""
+
+import enum
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from regsearch.search.run.forecast import Forecast
+from regsearch.search.run.hang_detector import Watch
+from regsearch.search.run.progress import FinishedTrial, Progress
+from regsearch.search.run.retry import POLL_SECONDS, Patience
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.base import Engine
+from regsearch.search.workers.protocol import (
+    Answer,
+    EngineRemark,
+    EpochFinished,
+    Event,
+    LookFinished,
+    Suggest,
+    Suggestion,
+    TrialFailed,
+    TrialFinished,
+    TrialRemark,
+    WorkerLost,
+)
+from regsearch.storage.trial_files import TrialFiles
+from regsearch.studies.configuration import technique_of
+from regsearch.studies.errors import NoResultError, RefusedError, SpaceExhaustedError
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import EpochMetrics, Outcome, Purpose, Standing, Tally, TrialTask, Value, Verdict
+
+_MOST_FAILURES_IN_A_ROW = 10
+
+
+class StopReason(enum.Enum):
+    """Why a run ended."""
+
+    TOTAL = "the study's total is reached"
+    EXHAUSTED = "every point of the space was tried"
+    TIMEOUT = "its time was over"
+    STOPPED = "it was stopped"
+
+
+class Store(Protocol):
+    """What the coordinator needs of a study's records; `storage.study_store.StudyStore` says what each does."""
+
+    @property
+    def exhausted(self) -> bool: ...
+
+    @property
+    def waits(self) -> bool: ...
+
+    def standing(self) -> Standing: ...
+
+    def unfinished(self) -> list[TrialTask]: ...
+
+    def ask(self) -> TrialTask | None: ...
+
+    def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None: ...
+
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict: ...
+
+    def finish(self, task: TrialTask, outcome: Outcome) -> bool: ...
+
+    def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool: ...
+
+    def lose(self, task: TrialTask) -> TrialTask | None: ...
+
+    def keepers(self) -> list[int]: ...
+
+    def news(self) -> list[str]: ...
+
+    def stop_requested(self) -> bool: ...
+
+
+@dataclass(kw_only=True)
+class Coordinator:
+    """Runs one study until its total, its time, or a stop.
+
+    Attributes:
+        spec: the study.
+        what: what the user sees that is going on.
+        store: its records; nothing else writes them meanwhile.
+        engine: where its trials train.
+        setup: what workers must know.
+        workers: how many trials may run at once.
+        log_prefix: what the paths of the workers' logs begin with.
+        files: what its trials keep on disk.
+        progress: what the user sees.
+        timeout_seconds: after which no further trial is begun; None: never.
+        forecast: says how long the run will take; None: nothing does.
+        clock: seconds on a clock that never goes back.
+        sleep: lets so many of its seconds go by.
+    """
+
+    spec: StudySpec
+    what: str
+    store: Store
+    engine: Engine
+    setup: TrainerSetup
+    workers: int
+    log_prefix: Path
+    files: TrialFiles
+    progress: Progress
+    timeout_seconds: float | None = None
+    forecast: Forecast | None = None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def __post_init__(self) -> None:
+        self._stop_requested = False
+        self._running: dict[int, TrialTask] = {}
+        self._began: dict[int, float] = {}
+        self._asked: dict[int, dict[str, Value]] = {}
+        self._waiting: deque[TrialTask] = deque()
+        self._ending: StopReason | None = None
+        self._failures_in_a_row = 0
+        self._best: float | None = None
+        self._techniques: dict[str, Tally] = {}
+        self._watch = Watch(self.spec.budget.epoch_timeout)
+        self._patiently = Patience(
+            is_stopping=lambda: self._stop_requested,
+            message=self.progress.message,
+            clock=self.clock,
+            sleep=self.sleep,
+        )
+
+    def stop(self) -> None:
+        """Ask for a stop within a second; may be called from a signal handler."""
+        self._stop_requested = True
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._stop_requested
+
+    def run(self) -> StopReason:
+        """Search, and return why the search ended; no worker has a task.
+
+        Raises NoResultError where ten trials in a row failed or workers can't start, UnavailableError where the
+        database stayed away.
+        """
+        try:
+            standing = self._patiently(self.store.standing)
+            self._best = standing.best
+            self._techniques = dict(standing.techniques)
+            self.progress.begin(self.what, standing.finished, standing.total, standing.best)
+            self.progress.techniques_changed(self._techniques)
+            left = standing.total - standing.finished
+            if self.forecast is not None and self.forecast.trials is None:
+                self.forecast.trials = left
+            self._waiting.extend(self._patiently(self.store.unfinished))
+            self._tidy()
+            # TensorFlow needn't start for nothing
+            return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
+        finally:
+            self.progress.end()
+
+    def _train(self, workers: int) -> StopReason:
+        self._started = self._polled = self.clock()
+        try:
+            self.engine.start(self.setup, workers, self.log_prefix)
+            return self._search()
+        finally:
+            self.engine.stop()
+
+    def clean_up(self) -> None:
+        """Remove the states of trials that have ended, once no worker is left: one may have been writing till then."""
+        self.files.clean([*self._running, *(task.number for task in self._waiting)])
+
+    def _tidy(self) -> None:
+        """Remove the files that a killed run had no more time to remove."""
+        under_way = [task.number for task in self._waiting]
+        self.files.clean(under_way)
+        self.files.keep_weights({*self._patiently(self.store.keepers), *under_way})
+
+    def _search(self) -> StopReason:
+        while not self._stop_requested:
+            self._look_round()
+            self._fill_workers()
+            if self._ending is not None and not self._running and not self._may_begin_again():
+                return self._ending
+            self.engine.wait(self._handle, POLL_SECONDS)
+        return StopReason.STOPPED
+
+    def _may_begin_again(self) -> bool:
+        """Return whether a trial whose worker was lost waits for another worker."""
+        return bool(self._waiting) and self._ending is not StopReason.TIMEOUT
+
+    def _look_round(self) -> None:
+        """See whether the time is over, and once a second whether somebody asked for a stop."""
+        now = self.clock()
+        if self.timeout_seconds is not None and now - self._started >= self.timeout_seconds:
+            if self._ending is None and self._running:
+                self.progress.message(f"the time is over; it ends with the {len(self._running)} trials that run")
+            self._ending = self._ending or StopReason.TIMEOUT
+        if now - self._polled >= POLL_SECONDS:
+            self._polled = now
+            self._stop_requested |= self._patiently(self.store.stop_requested)
+        for number, silence in self._watch.stuck(now, self.engine.starting()):
+            reason = f"its worker was stuck: no epoch in {silence:.0f} s"
+            self.engine.give_up(self._running[number], reason)
+
+    def _fill_workers(self) -> None:
+        while self.engine.free_workers():
+            task = self._next_task()
+            if task is None:
+                return
+            self._running[task.number] = task
+            self._watch.heard(task.number, None)
+            self._began.setdefault(task.number, self.clock())
+            self.progress.trial_began(task)
+            self.engine.submit(task)
+
+    def _next_task(self) -> TrialTask | None:
+        if self._ending is StopReason.TIMEOUT:
+            return None
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._ending is not None:
+            return None
+        try:
+            task = self._patiently(self.store.ask)
+        except SpaceExhaustedError:
+            self._ending = StopReason.EXHAUSTED
+            return None
+        if task is None and not self.store.waits:
+            self._ending = StopReason.EXHAUSTED if self.store.exhausted else StopReason.TOTAL
+        return task
+
+    def _handle(self, event: Event) -> Answer:
+        """Record an event; return whether its trial goes on, and with which value where it asked for one."""
+        if isinstance(event, EngineRemark):
+            self.progress.message(event.text)
+            return False
+        task = self._running.get(event.number)
+        if task is None or task.attempt != event.attempt:
+            return False  # of an attempt that was given up
+        match event:
+            case EpochFinished():
+                return self._record(task, event.metrics)
+            case Suggest():
+                return self._suggest(task, event)
+            case TrialFinished() | LookFinished():
+                self._completed(task, event.outcome)
+            case TrialFailed():
+                remark = f"{event.reason}; its log is {event.log}"
+                self._failed(task, event.reason, remark, by_settings=event.by_settings)
+            case TrialRemark():
+                self.progress.message(f"{task}: {event.text}")
+            case WorkerLost():
+                self._lost(task, event.reason)
+        return False
+
+    def _suggest(self, task: TrialTask, event: Suggest) -> Answer:
+        self._watch.heard(task.number, None)
+        if self._stop_requested:
+            return False
+        try:
+            value = self._patiently(self.store.suggest, task, event.name, event.distribution, event.default)
+        except RefusedError as error:
+            return Suggestion(refusal=str(error))
+        if value is None:
+            self._ended_elsewhere(task)
+            return False
+        self._asked.setdefault(task.number, {})[event.name] = value
+        self.progress.trial_began(self._known(task))
+        return Suggestion(value=value)
+
+    def _known(self, task: TrialTask) -> TrialTask:
+        """Return a task with all parameters that are known of it by now."""
+        asked = self._asked.get(task.number)
+        return task if asked is None else replace(task, params={**task.params, **asked})
+
+    def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
+        self._watch.heard(task.number, metrics.seconds)
+        verdict = self._patiently(self.store.record_epoch, task, metrics)
+        if verdict is Verdict.PRUNED:
+            self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
+            return False
+        if verdict is Verdict.TRIED:
+            self._finished(task, "FAIL", None, "an earlier trial had the same settings")
+            return False
+        if verdict is Verdict.ENDED:
+            self._ended_elsewhere(task)
+            return False
+        if verdict is Verdict.DIFFERS:
+            self.progress.message(
+                f"{task}, epoch {metrics.epoch + 1}: other figures than before the interruption "
+                "(another processor or other library versions?); the first ones are kept"
+            )
+        self.progress.epoch_finished(self._known(task), metrics)
+        if self.forecast is not None:
+            self.forecast.add_epoch(metrics.seconds)
+        self._look_round()
+        return not self._stop_requested
+
+    def _completed(self, task: TrialTask, outcome: Outcome) -> None:
+        value = outcome.value(self.spec.search.objective)
+        if not self._patiently(self.store.finish, task, outcome):
+            self._ended_elsewhere(task)
+            return
+        if self._best is None or (value > self._best) == self.spec.search.maximizes:
+            self._best = value
+        self._finished(task, "COMPLETE", value, "")
+        # a trial that runs may have written its weights a moment ago
+        self.files.keep_weights({*self._patiently(self.store.keepers), *self._running})
+
+    def _lost(self, task: TrialTask, reason: str) -> None:
+        again = self._patiently(self.store.lose, task)
+        if again is None:
+            self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
+            return
+        self.progress.message(f"{task}: {reason}; it is tried again")
+        del self._running[task.number]
+        self._watch.forget(task.number)
+        self._waiting.appendleft(again)
+
+    def _failed(self, task: TrialTask, reason: str, remark: str, *, by_settings: bool = False) -> None:
+        if not self._patiently(self.store.fail, task, reason, by_settings=by_settings):
+            self._ended_elsewhere(task)
+            return
+        self._finished(task, "FAIL", None, remark)
+        is_search = task.purpose == Purpose.SEARCH
+        if by_settings and is_search and self.spec.search.rules >= 2 and self._best is not None:
+            return  # other settings are fine: it teaches the sampler, and is no reason to end
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
+            raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {remark}")
+
+    def _ended_elsewhere(self, task: TrialTask) -> None:
+        self._forget(task)
+        del self._began[task.number]
+        self.progress.message(f"{task} was ended by something else (the dashboard?); it stays as it is")
+
+    def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
+        self._forget(task)
+        if state != "FAIL":
+            self._failures_in_a_row = 0
+        seconds = self.clock() - self._began.pop(task.number)
+        known = self._known(task)
+        self._asked.pop(task.number, None)
+        finished = FinishedTrial(task=known, state=state, value=value, remark=remark, seconds=seconds)
+        self._tally(known, value)
+        self.progress.trial_finished(finished, self._best)
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        """Tell what the store decided by what ended; there may be more to do, or less."""
+        news = self.store.news()
+        for text in news:
+            self.progress.note(text)
+        if news:
+            self.progress.total_changed(self._patiently(self.store.standing).total)
+
+    def _tally(self, task: TrialTask, value: float | None) -> None:
+        technique = technique_of(task.params) if task.purpose == Purpose.SEARCH else None
+        if technique is not None:
+            tally = self._techniques.get(technique, Tally())
+            self._techniques[technique] = tally.after(value, maximizes=self.spec.search.maximizes)
+            self.progress.techniques_changed(self._techniques)
+
+    def _forget(self, task: TrialTask) -> None:
+        """Forget a finished trial, whose records are in the database."""
+        del self._running[task.number]
+        self._watch.forget(task.number)
+        self.files.forget(task.number)

@@ -1,0 +1,84 @@
+"""How long a run will take, told once its first epochs have shown their pace; afterwards held against what it took."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import median
+
+from regsearch.studies.recipes import contest_of
+from regsearch.studies.spec import StudySpec
+
+SHARE_OF_EPOCHS = 0.7
+"""Of `training.max_epochs`, what a trial of a search trains on average, by pruning and early stopping; measured."""
+
+SHARE_OF_TRAININGS = 0.75
+"""Of all finalists on all seeds, what a race trains on average; measured."""
+
+_LEAST_EPOCHS = 6  # with each worker's first, which compiles the network
+
+
+@dataclass(kw_only=True)
+class Forecast:
+    """Forecasts one run.
+
+    Attributes:
+        spec: the study.
+        workers: how many trainings run at once.
+        confirms: whether a confirmation follows.
+        message: prints a line.
+        trials: how many trials are left of the search; None before it has begun.
+    """
+
+    spec: StudySpec
+    workers: int
+    confirms: bool
+    message: Callable[[str], None]
+    trials: int | None = None
+    _seconds: list[float] = field(default_factory=list)
+    _expected: float | None = None
+
+    @property
+    def trainings(self) -> int:
+        """About how many trainings of finalists follow the search."""
+        if not self.confirms:
+            return 0
+        share = SHARE_OF_TRAININGS if self.spec.confirm.method == "race" else 1.0
+        return round(share * self._finalists * self.spec.confirm.seeds)
+
+    @property
+    def _finalists(self) -> int:
+        """About how many finalists there will be: baselines, each technique alone, and the best."""
+        baselines = 1 if self.spec.space.patience == "off" or self.spec.model.hypermodel is not None else 2
+        techniques = 0 if self.spec.model.hypermodel is not None else len(contest_of(self.spec).contestants)
+        return baselines + techniques + self.spec.confirm.top
+
+    @property
+    def epochs(self) -> float:
+        """About how many epochs are trained."""
+        return self.spec.training.max_epochs * (SHARE_OF_EPOCHS * (self.trials or 0) + self.trainings)
+
+    def add_epoch(self, seconds: float) -> None:
+        """Take the seconds of an epoch; once there are enough of them, say how long all will take."""
+        if self._expected is not None or not self.trials:
+            return
+        self._seconds.append(seconds)
+        if len(self._seconds) < max(_LEAST_EPOCHS, 3 * self.workers):
+            return
+        pace = median(self._seconds)
+        self._expected = self.epochs * pace / self.workers
+        then = f", then about {self.trainings} trainings of finalists" if self.trainings else ""
+        self.message(f"expected: {in_words(self._expected)} for {self.trials} trials{then} ({pace:.2g} s an epoch)")
+
+    def compare(self, seconds: float) -> None:
+        """Hold what was expected against what the run took, if it is worth a word."""
+        if self._expected is not None and max(seconds, self._expected) >= 60:
+            self.message(f"the run took {in_words(seconds)}; the forecast was {in_words(self._expected)}")
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration roughly: "less than a minute", "about 7 minutes", "about 3.5 hours"."""
+    minutes = seconds / 60
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 90:
+        return f"about {minutes:.0f} minute{'' if round(minutes) == 1 else 's'}"
+    return f"about {minutes / 60:.1f} hours"

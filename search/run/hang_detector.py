@@ -1,0 +1,61 @@
+"""Notices workers that hang: those that said nothing for longer than an epoch can take."""
+
+from collections.abc import Iterable, Iterator
+
+from regsearch.studies.validation import parse_duration
+
+_MOST_COUNTED_SECONDS = 5.0  # between two looks; what is more, this process was itself stopped, or the machine asleep
+_FIRST_SECONDS = 30 * 60.0  # TensorFlow's start, the data and an epoch of unknown length
+_LEAST_SECONDS = 60.0
+_TIMES_THE_SLOWEST = 20.0
+
+
+class Watch:
+    """How long each running trial was silent, in seconds that this process was awake.
+
+    Args:
+        epoch_timeout: how long a worker may be silent; None: 20 times the slowest epoch seen and at least a
+            minute, or half an hour before the first. A worker's own start has half an hour in any case.
+    """
+
+    def __init__(self, epoch_timeout: str | None) -> None:
+        self._limit = None if epoch_timeout is None else parse_duration(epoch_timeout)
+        self._slowest: float | None = None
+        self._silence: dict[int, float] = {}
+        self._starting: frozenset[int] = frozenset()
+        self._looked: float | None = None
+
+    def heard(self, number: int, epoch_seconds: float | None) -> None:
+        """A trial began, or has trained an epoch of so many seconds."""
+        self._silence[number] = 0.0
+        if epoch_seconds is not None:
+            self._slowest = max(epoch_seconds, self._slowest or 0.0)
+
+    def forget(self, number: int) -> None:
+        """A trial runs no more."""
+        self._silence.pop(number, None)
+
+    def stuck(self, now: float, starting: Iterable[int] = ()) -> Iterator[tuple[int, float]]:
+        """Give each trial that has been silent for too long, once, and the limit in seconds.
+
+        Args:
+            now: seconds on a clock that never goes back.
+            starting: the trials whose workers still start.
+        """
+        before, self._starting = self._starting, frozenset(starting)
+        passed = 0.0 if self._looked is None else min(now - self._looked, _MOST_COUNTED_SECONDS)
+        self._looked = now
+        for number in list(self._silence):
+            has_begun = number in before - self._starting
+            self._silence[number] = 0.0 if has_begun else self._silence[number] + passed
+            limit = _FIRST_SECONDS if number in self._starting else self._limit_seconds()
+            if self._silence[number] > limit:
+                self.forget(number)
+                yield number, limit
+
+    def _limit_seconds(self) -> float:
+        if self._limit is not None:
+            return self._limit
+        if self._slowest is None:
+            return _FIRST_SECONDS
+        return max(_TIMES_THE_SLOWEST * self._slowest, _LEAST_SECONDS)

@@ -1,0 +1,163 @@
+"""What one run does with a study that is open: it searches until the total, then it confirms the best."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from regsearch.search.run.coordinator import Coordinator, StopReason, Store
+from regsearch.search.run.forecast import Forecast
+from regsearch.search.run.progress import Progress
+from regsearch.search.run.retry import Patience
+from regsearch.search.seeds import fresh_seed
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.kept import KeptEngine
+from regsearch.storage import study_lock
+from regsearch.storage.confirmation_results import read_conclusion
+from regsearch.storage.confirmation_store import ConfirmationStore
+from regsearch.storage.dashboard_note import show_answer
+from regsearch.storage.database import Database
+from regsearch.storage.location import Location
+from regsearch.storage.queries import get_study, list_trials
+from regsearch.storage.study_store import StudyStore
+from regsearch.storage.trial_files import TrialFiles
+from regsearch.studies.analysis.finalists import choose
+from regsearch.studies.errors import InDoubtError, UnavailableError
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import Purpose
+
+
+@dataclass(kw_only=True)
+class Phases:
+    """What a run does, one after the other: it searches, then it confirms.
+
+    Attributes:
+        spec: the study.
+        location: of the database.
+        progress: what the user sees.
+        searches, confirms: what is done.
+        database, store: the study's, opened for writing.
+        engine, setup, workers: where it is trained, and what with.
+        events: progress that leaves TensorBoard's files of the search's trials, if they are asked for.
+        timeout_seconds: after which nothing more is begun; None: never.
+        is_stopping: whether a stop was asked for.
+    """
+
+    spec: StudySpec
+    location: Location
+    progress: Progress
+    searches: bool
+    confirms: bool
+    database: Database
+    store: StudyStore
+    engine: KeptEngine
+    setup: TrainerSetup
+    workers: int
+    events: Progress | None
+    timeout_seconds: float | None
+    is_stopping: bool = False
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+        self._coordinators: list[Coordinator] = []
+        self._forecast: Forecast | None = None
+        self._patiently = Patience(is_stopping=lambda: self.is_stopping, message=self.progress.message)
+
+    def stop(self) -> None:
+        """Ask for a stop within a second; may be called from a signal handler."""
+        self.is_stopping = True
+        for coordinator in self._coordinators:
+            coordinator.stop()
+
+    def run(self) -> StopReason:
+        """Return why the run ended.
+
+        Raises UnavailableError or InDoubtError where the database stays away, StorageError where another coordinator
+        took over.
+        """
+        try:
+            reason = self._run()
+            # the next lines remove files: they may be another's by now, which a step of the store tells
+            self._patiently(self.store.stop_requested)
+        except (UnavailableError, InDoubtError):
+            if self.is_stopping:  # it gave up waiting for the database
+                return StopReason.STOPPED
+            raise
+        self.engine.close()
+        for coordinator in self._coordinators:
+            coordinator.clean_up()
+        return reason
+
+    def _run(self) -> StopReason:
+        name, reason = self.spec.study.name, StopReason.TOTAL
+        if self.searches:
+            self._forecast = Forecast(
+                spec=self.spec,
+                workers=self.workers,
+                confirms=self.confirms and self.spec.confirm.seeds > 0,
+                message=self.progress.note,
+            )
+            reason = self._coordinate(f"study {name}", self.store, Purpose.SEARCH)
+        is_over = reason in (StopReason.TOTAL, StopReason.EXHAUSTED) and not self.is_stopping
+        if is_over and self.confirms and self.spec.confirm.seeds:
+            ended = self._confirm()
+            if ended is StopReason.TOTAL and self._forecast is not None:
+                self._forecast.compare(time.monotonic() - self._began)
+            return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
+        if not self.is_stopping and self._is_shown():  # its counts are others now
+            self._patiently(show_answer, self.database, self.store)
+        return StopReason.STOPPED if self.is_stopping else reason
+
+    def _confirm(self) -> StopReason:
+        study = self._patiently(get_study, self.database, self.spec.study.name)
+        finalists = choose(self._patiently(list_trials, self.database, study), self.spec)
+        if not finalists:
+            return StopReason.TOTAL
+        seeds = self.spec.confirm.seeds
+        confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
+        conclusion = self._patiently(read_conclusion, self.database, study)
+        unsettled = () if conclusion is None else conclusion.unsettled
+        look = self._patiently(confirmation.plan, finalists, seeds, unsettled)
+        standing = self._patiently(confirmation.standing)
+        if standing.finished == standing.total and conclusion is not None and conclusion.seeds < seeds:
+            self.progress.note(
+                f"nothing is left to train: the race of up to {seeds} seeds was over after {conclusion.seeds}. Another "
+                "number of seeds lets it go on"
+            )
+        elif look > 1 and standing.finished < standing.total:
+            self.progress.message(
+                f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known. "
+                "All looks share the risk, so the intervals are wider"
+            )
+        what = f"confirming {study.name} on {seeds} fresh seeds"
+        if self.spec.confirm.method == "race":
+            what = f"confirming {study.name} on up to {seeds} fresh seeds, round by round"
+        reason = self._coordinate(what, confirmation, Purpose.CONFIRM)
+        if reason is StopReason.TOTAL:
+            self._patiently(show_answer, self.database, self.store)
+        return reason
+
+    def _is_shown(self) -> bool:
+        study = self._patiently(get_study, self.database, self.spec.study.name)
+        return self._patiently(read_conclusion, self.database, study) is not None
+
+    def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
+        left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)
+        assert self.setup.files is not None
+        coordinator = Coordinator(
+            spec=self.spec,
+            what=what,
+            store=store,
+            engine=self.engine,
+            setup=self.setup,
+            workers=self.workers,
+            log_prefix=study_lock.log_prefix(self.location, self.spec.study.name),
+            files=TrialFiles.of(Path(self.setup.files), purpose),
+            progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
+            timeout_seconds=left,
+            forecast=self._forecast,
+        )
+        self._coordinators.append(coordinator)
+        if self.is_stopping:  # asked for a moment ago
+            self._coordinators.pop()  # it doesn't know which trials are under way
+            return StopReason.STOPPED
+        return coordinator.run()

@@ -1,0 +1,1 @@
+"""The built-in network and its two trainers: compiled, and plain Keras."""

@@ -1,0 +1,87 @@
+"""Former import names: a user's code may import `search`, `studies` and `storage`, as it did before `regsearch`.
+
+While such code is loaded or called, these names stand for the modules of `regsearch` themselves, so that no module
+is loaded twice. A module of the user's own with such a name, beside the code, is left alone.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+FORMER_NAMES = ("search", "storage", "studies")
+
+
+class _Alias(importlib.abc.Loader):
+    """Loads a module by handing out one that exists."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module = importlib.import_module(self._name)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__spec__ = self._spec  # the import system has replaced it with the alias's
+
+
+class _AliasFinder(importlib.abc.MetaPathFinder):
+    """Finds the former names that the user's own folder does not have."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package = name.partition(".")[0]
+        if package not in FORMER_NAMES or self._is_users_own(package):
+            return None
+        present = f"regsearch.{name}"
+        try:
+            if importlib.util.find_spec(present) is None:
+                return None
+        except ModuleNotFoundError:  # its package is not there either
+            return None
+        return importlib.machinery.ModuleSpec(name, _Alias(present), is_package=True)
+
+    def _is_users_own(self, package: str) -> bool:
+        if self._folder is None or self._folder == PACKAGE:
+            return False
+        return (self._folder / f"{package}.py").exists() or (self._folder / package / "__init__.py").exists()
+
+
+PACKAGE = Path(__file__).parents[3]
+"""The folder of the package `regsearch`."""
+
+
+@contextmanager
+def former_names(folder: Path | None = None) -> Iterator[None]:
+    """Let `search`, `studies` and `storage` be imported while the block runs.
+
+    Args:
+        folder: that the user's code lies in; its own modules of such names are preferred.
+
+    Example:
+        >>> with former_names():
+        ...     from search import regularized
+        >>> import regsearch
+        >>> regularized is regsearch.regularized
+        True
+    """
+    finder = _AliasFinder(folder)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] in FORMER_NAMES and sys.modules.get(f"regsearch.{name}") is module:
+                del sys.modules[name]

@@ -1,0 +1,306 @@
+"""The trainer of a user's KerasTuner HyperModel: what it asks for is suggested, what it builds is trained.
+
+A trial is a pure function of the study, the data and the parameters as far as the HyperModel is one: its code is run
+anew for each trial, after all of Keras's, NumPy's and Python's random numbers are seeded.
+"""
+
+import math
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+from numpy.typing import NDArray
+
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import Rows, Splits
+from regsearch.search.seeds import derive_seed
+from regsearch.search.training.builtin.keras_trainer import KerasNetwork
+from regsearch.search.training.builtin.network import OPTIMIZERS
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
+from regsearch.search.training.hypermodel.code import HyperModelCode
+from regsearch.search.training.hypermodel.custom_fit import fit_by_itself
+from regsearch.search.training.hypermodel.hyperparameters import AskedHyperParameters, known
+from regsearch.search.training.hypermodel.loader import build, load, overrides_fit
+from regsearch.search.training.hypermodel.model_io import check_output, gives_logits, judge, labels_for
+from regsearch.search.training.loop import Measure, Weights, evaluated_parts, train_trial
+from regsearch.search.training.task_splits import TaskSplits
+from regsearch.search.training.trainer import OnEpoch, Suggest
+from regsearch.studies.batch_norm import batch_norm_momentum
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.objectives import OURS, metric_of
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask, Value
+
+_EVALUATED_AT_ONCE = 1000  # rows; of more, a convolution's output could fill the memory
+
+
+class Images:
+    """Rows as a HyperModel gets them, images as (n, height, width, channels); made when asked for.
+
+    They are float32; bytes become numbers in [0, 1].
+
+    Args:
+        x: (n, height, width) of one channel, or with what other axes the data have; bytes, or floats, which stay as
+            they are.
+    """
+
+    def __init__(self, x: NDArray[Any]) -> None:
+        self._x = x
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all of them, (n, …); a channel axis that is added is not in it."""
+        return self._x.shape
+
+    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
+        part = self._x[rows]
+        images = np.asarray(part, dtype=np.float32)
+        if part.dtype == np.uint8:
+            images /= np.float32(255)
+        return images[..., np.newaxis] if self._x.ndim == 3 else images
+
+
+class HyperModelTrainer:
+    """Trains trials of one study whose network is a HyperModel's.
+
+    Args:
+        spec: the study.
+        dataset: its data.
+        splits: which rows are for what in the search.
+        code: of the HyperModel; it is run with the first trial.
+    """
+
+    def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, code: HyperModelCode) -> None:
+        self.spec, self.dataset, self.splits, self.code = spec, dataset, splits, code
+        self.task_splits = TaskSplits(spec, dataset, splits)
+        self.momentum = batch_norm_momentum(spec, spec.data.train_rows(dataset.n_train))
+        self._network: HyperModelNetwork | None = None  # of the trial that trains, or did last
+
+    def train(
+        self,
+        task: TrialTask,
+        on_epoch: OnEpoch,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        suggest: Suggest | None = None,
+    ) -> TrialOutcome | None:
+        """Train one trial; see `Trainer`.
+
+        A HyperModel that overrides `fit` trains from the beginning after an interruption, to the same bits.
+        """
+        seed = self.spec.search.seed if task.seed is None else task.seed
+        params: dict[str, Value] = {}
+        source = known(task.params) if suggest is None else suggest
+
+        def ask(name: str, distribution: str, default: Value) -> Value:
+            params[name] = source(name, distribution, default)
+            return params[name]
+
+        self._network = None
+        hypermodel, hp, network = self._built(ask, seed)
+        self._network = network
+        shared: dict[str, Any] = {
+            "splits": self.task_splits.of(task),
+            "on_epoch": on_epoch,
+            "checkpoints": checkpoints,
+            "keeps_rows": task.purpose == Purpose.CONFIRM,
+        }
+        settings = settings_of(params)
+        patience = settings.patience if isinstance(settings, Regularization) else None
+        if overrides_fit(hypermodel):
+            return fit_by_itself(
+                hypermodel,
+                hp,
+                network,
+                training=self.spec.training,
+                patience=patience,
+                seed=seed,
+                objective=self.spec.search.objective,
+                **shared,
+            )
+        self._compile(network.model)
+        objective = self.spec.search.objective
+        return train_trial(
+            network,
+            patience=patience,
+            max_epochs=self.spec.training.max_epochs,
+            seed=seed,
+            measure=None if objective in OURS else network.measures(metric_of(objective)),
+            **shared,
+        )
+
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+        """Evaluate on the test rows; see `Trainer`."""
+        return self._on_test(task, weights).evaluate(np.arange(self.dataset.n_test))
+
+    def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
+        """Measure the metric on the test rows; see `Trainer`.
+
+        Returns None as well if a HyperModel overrides `fit`: it alone knows how its metric is measured.
+        """
+        objective = self.spec.search.objective
+        if objective in OURS or overrides_fit(load(self.code)):
+            return None
+        network = self._on_test(task, weights)
+        return network.measures(metric_of(objective))(np.arange(self.dataset.n_test))
+
+    def _on_test(self, task: TrialTask, weights: Arrays) -> "HyperModelNetwork":
+        model, _ = self.model(task.params, self.spec.search.seed)
+        model.set_weights(weights)
+        return HyperModelNetwork(model, self.dataset.x_test, self.dataset.y_test, self.dataset.class_count)
+
+    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+        """Write a trial's model, its optimizer's state with it; see `Trainer`."""
+        if self._network is not None and self._network.is_in(state):
+            self._network.model.save(path)  # another one, built meanwhile, would draw from the same random numbers
+            return
+        hypermodel, _, network = self._built(known(params), self.spec.search.seed)
+        if overrides_fit(hypermodel):  # which optimizer it had, it alone knows
+            for variable, value in zip(network.model.variables, state.network, strict=False):
+                variable.assign(value)
+        else:
+            self._compile(network.model)
+            network.set_state(state.network)
+        network.model.save(path)
+
+    def model(self, params: Params, seed: int) -> tuple[keras.Model, dict[str, Value]]:
+        """Return the untrained model of known parameters, compiled, and KerasTuner's hyperparameters by name.
+
+        Those that only `fit` asks for are as they are drawn.
+        """
+        asked: set[str] = set()
+
+        def ask(name: str, distribution: str, default: Value) -> Value:
+            asked.add(name)
+            return known(params)(name, distribution, default)
+
+        hypermodel, hp, network = self._built(ask, seed)
+        if not overrides_fit(hypermodel):
+            self._compile(network.model)
+        return network.model, {**{name: params[name] for name in params if name not in asked}, **hp.values}
+
+    def _built(
+        self, suggest: Suggest, seed: int
+    ) -> tuple[keras_tuner.HyperModel, keras_tuner.HyperParameters, "HyperModelNetwork"]:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(derive_seed(seed, "hypermodel"))
+        hypermodel, hp = load(self.code), AskedHyperParameters(suggest, self.spec.space, self.momentum)
+        model = build(hypermodel, hp)
+        network = HyperModelNetwork(
+            model,
+            self.dataset.x_train,
+            self.dataset.y_train,
+            self.dataset.class_count,
+            batch_size=self.spec.training.batch_size,
+            seed=seed,
+        )
+        return hypermodel, hp, network
+
+    def _compile(self, model: keras.Model) -> None:
+        """Compile a model that its HyperModel didn't, as the study says."""
+        if not model.compiled:
+            training = self.spec.training
+            model.compile(
+                optimizer=OPTIMIZERS[training.optimizer](training.learning_rate),
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model)),
+                metrics=["accuracy"],
+            )
+
+
+class HyperModelNetwork(KerasNetwork):
+    """A HyperModel's model on the rows of a data set; see `Network`.
+
+    Args:
+        model: is built here, where it is not; raises ValueError where its output doesn't suit the classes.
+        x, y: (n, …) images and (n,) labels.
+        class_count: of the data.
+        batch_size: rows per training step.
+        seed: of what is random in an epoch.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        class_count: int,
+        *,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
+        images = Images(x)
+        check_output(model, images[:1], class_count)  # one without an Input layer is built by that
+        super().__init__(model, images, y, batch_size)
+        self.class_count = class_count
+        self.seed = seed
+        self.epochs = 0
+
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """The labels as the model's loss takes them."""
+        return labels_for(self.model, self.y, self.class_count)
+
+    def train_epoch(self, order: Rows) -> float:
+        """Call `fit` for one epoch."""
+        # whatever a layer or a loss draws beside its own generator's state, another process draws too
+        keras.utils.set_random_seed(derive_seed(self.seed, "epoch", self.epochs))
+        self.epochs += 1
+        history = self.model.fit(
+            self.x[order], self.labels[order], batch_size=self.batch_size, epochs=1, shuffle=False, verbose=0
+        )
+        return float(history.history["loss"][-1])
+
+    def evaluate(self, rows: Rows) -> RowFigures:
+        """Apply the model without dropout."""
+        parts = evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(self.x.shape[1:]))
+        judged = [judge(self.model, self.x[part], self.y[part], self.class_count) for part in parts]
+        return RowFigures(
+            losses=np.concatenate([figures.losses for figures in judged]),
+            hits=np.concatenate([figures.hits for figures in judged]),
+        )
+
+    def measures(self, metric: str) -> Measure:
+        """Return what measures a metric that the model is compiled with, by its name with "val_".
+
+        It raises ValueError where there is none of that name.
+        """
+
+        def measure(rows: Rows) -> float:
+            figures = self.model.evaluate(
+                self.x[rows], self.labels[rows], batch_size=_EVALUATED_AT_ONCE, return_dict=True, verbose=0
+            )
+            name = metric.removeprefix("val_")
+            if name not in figures or name == metric:
+                there = ", ".join(f"val_{figure}" for figure in figures)
+                raise ValueError(f"the objective {metric} is none of the model's metrics: there are {there}")
+            return float(figures[name])
+
+        return measure
+
+    def penalty(self) -> float:
+        """Add up what the model's regularizers give for its weights."""
+        regularized = (weight for weight in self.model.trainable_variables if weight.regularizer is not None)
+        return float(sum(float(weight.regularizer(weight)) for weight in regularized))
+
+    def _variables(self) -> list[keras.Variable]:
+        optimizer = self.model.optimizer if self.model.compiled else None
+        return [*self.model.variables, *(optimizer.variables if optimizer is not None else ())]
+
+    def get_state(self) -> Weights:
+        """Return all variables of the model and of its optimizer, and how many epochs it has trained."""
+        return [*super().get_state(), np.array(self.epochs)]
+
+    def is_in(self, state: TrialState) -> bool:
+        """Return whether it is now as it was in a state."""
+        here = self.get_state()
+        return len(here) == len(state.network) and all(map(np.array_equal, here, state.network))
+
+    def set_state(self, state: Arrays) -> None:
+        """Set all variables."""
+        *variables, epochs = state
+        self.epochs = int(epochs)
+        super().set_state(variables)

@@ -1,0 +1,87 @@
+"""Trains in this very process, one trial at a time: for debugging, and where no process may be started."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from regsearch.search.machine import core_count
+from regsearch.search.training.setup import ThreadsError, TrainerSetup, make_trainer
+from regsearch.search.training.trainer import Trainer
+from regsearch.search.workers.base import Handler
+from regsearch.search.workers.protocol import TrialFailed
+from regsearch.search.workers.worker import train_and_say
+from regsearch.studies.errors import NoResultError
+from regsearch.studies.trial import TrialTask
+
+
+class InlineEngine:
+    """The engine `inline`; `workers` has no effect: there is one."""
+
+    def __init__(self, make: Callable[[TrainerSetup], Trainer] = make_trainer) -> None:
+        self._make = make
+        self._setup: TrainerSetup | None = None
+        self._log_path = Path(os.devnull)
+        self._trainer: Trainer | None = None
+        self._task: TrialTask | None = None
+
+    def planned_workers(self, asked: int | None) -> int:
+        """Return what was asked for, one a core if nothing was: it has no effect."""
+        return core_count() if asked is None else asked
+
+    def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
+        """Remember the setup; TensorFlow starts with the first trial."""
+        self._setup = setup
+        self._log_path = Path(f"{log_prefix}0.log")
+
+    def free_workers(self) -> int:
+        """Return 1 while nothing is submitted, else 0."""
+        return int(self._task is None)
+
+    def starting(self) -> list[int]:
+        """Return none: who could ask is the one that trains."""
+        return []
+
+    def is_busy(self) -> bool:
+        """Return whether a task waits to be trained."""
+        return self._task is not None
+
+    def submit(self, task: TrialTask) -> None:
+        """Take a task for the next wait."""
+        assert self._task is None
+        self._task = task
+
+    def wait(self, handler: Handler, timeout_seconds: float) -> None:
+        """Train the submitted task to its end; the handler is told after each epoch."""
+        if self._task is None:
+            return
+        task, self._task = self._task, None
+        assert self._setup is not None
+        with self._log_path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            ended = train_and_say(self._started_trainer(), self._setup, task, handler, log)
+        if isinstance(ended, TrialFailed):
+            ended = dataclasses.replace(ended, log=str(self._log_path))
+        if ended is not None:
+            handler(ended)
+
+    def give_up(self, task: TrialTask, reason: str) -> None:
+        """Do nothing: who could ask is the one that trains."""
+
+    def stop(self) -> None:
+        """Forget what was submitted."""
+        self._task = None
+
+    def _started_trainer(self) -> Trainer:
+        if self._trainer is None:
+            assert self._setup is not None
+            try:
+                self._trainer = self._make(self._setup)
+            except ThreadsError as error:
+                raise NoResultError(
+                    "the inline engine needs a process in which TensorFlow has not run yet, since its threads "
+                    "must be set first: restart it, or take the engine `processes`"
+                ) from error
+        return self._trainer
+
+
+ENGINE = InlineEngine

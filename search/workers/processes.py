@@ -1,0 +1,202 @@
+"""Workers as subprocesses of this machine, `python -m regsearch.search.workers.worker`, spoken to through pipes.
+
+A worker's death is known at once from the end of its pipe. Workers have a session of their own, so a
+Ctrl-C in the terminal reaches the coordinator alone; they end by themselves when it is gone.
+"""
+
+import dataclasses
+import os
+import selectors
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from regsearch.search.machine import core_count
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.base import Handler
+from regsearch.search.workers.gpus import check_share, gpus_of
+from regsearch.search.workers.protocol import (
+    EpochFinished,
+    Suggest,
+    TrialFailed,
+    TrialRemark,
+    WorkerLost,
+    answer_to_line,
+    from_line,
+)
+from regsearch.search.workers.worker import READY_LINE, task_to_line
+from regsearch.search.workers.worker_process import (
+    GRACE_SECONDS,
+    KERAS_TRIALS_PER_PROCESS,
+    START_TRIES,
+    WORKER_COMMAND,
+    WorkerProcess,
+    is_worn_out,
+    last_line,
+)
+from regsearch.studies.errors import NoResultError
+from regsearch.studies.trial import TrialTask
+
+
+class ProcessEngine:
+    """The engine `processes`.
+
+    Args:
+        command: starts a worker.
+        keras_trials_per_process: after so many trials of Keras a worker is replaced.
+        gpus_per_worker: how many GPUs, or which part of one, a worker has; None: all workers share all of them.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str] = WORKER_COMMAND,
+        keras_trials_per_process: int = KERAS_TRIALS_PER_PROCESS,
+        gpus_per_worker: float | None = None,
+    ) -> None:
+        self._command = command
+        self._keras_trials_per_process = keras_trials_per_process
+        self.options = {} if gpus_per_worker is None else {"gpus_per_worker": gpus_per_worker}
+        self._gpus_per_worker = None
+        if gpus_per_worker is not None:
+            self._gpus_per_worker = check_share("--gpus-per-worker", gpus_per_worker, "0")
+        self._setup: TrainerSetup | None = None
+        self._workers: list[WorkerProcess] = []
+        self._selector = selectors.DefaultSelector()
+
+    def planned_workers(self, asked: int | None) -> int:
+        """Return how many workers there will be, one a core if not asked; raises InputError for too few GPUs."""
+        workers = core_count() if asked is None else asked
+        if self._gpus_per_worker is not None:
+            gpus_of(workers, self._gpus_per_worker)
+        return workers
+
+    def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
+        """Start the processes; each loads TensorFlow and the data while the first trials are asked for."""
+        self._setup = setup
+        environments = [dict(os.environ) for _ in range(workers)]
+        if self._gpus_per_worker is not None:
+            for environment, gpus in zip(environments, gpus_of(workers, self._gpus_per_worker), strict=True):
+                environment["CUDA_VISIBLE_DEVICES"] = gpus
+        try:
+            for slot, environment in enumerate(environments):
+                self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log"), environment))
+        except OSError as error:
+            if error.filename is not None:  # of its log; another user's folder, as a rule
+                raise NoResultError(f"workers can't be started: {error.filename}: {error.strerror}") from error
+            raise NoResultError(
+                f"{workers} workers can't be started ({error.strerror}): try fewer --workers"
+            ) from error
+
+    def free_workers(self) -> int:
+        """Return how many workers have no task; one that still starts will find its task waiting."""
+        return sum(worker.task is None for worker in self._workers)
+
+    def starting(self) -> list[int]:
+        """Return the numbers of the tasks whose workers have not said yet that they are ready."""
+        return [worker.task.number for worker in self._workers if worker.task is not None and not worker.is_ready]
+
+    def is_busy(self) -> bool:
+        """Return whether a worker has a task."""
+        return any(worker.task is not None for worker in self._workers)
+
+    def submit(self, task: TrialTask) -> None:
+        """Send the task to a worker that has none."""
+        assert self._setup is not None
+        slot = next(slot for slot, worker in enumerate(self._workers) if worker.task is None)
+        if is_worn_out(self._workers[slot].trials, self._setup.spec, self._keras_trials_per_process):
+            self._retire(slot)
+        worker = self._workers[slot]
+        worker.task = task
+        worker.trials += 1
+        worker.send(task_to_line(task))
+
+    def wait(self, handler: Handler, timeout_seconds: float) -> None:
+        """Hand on what workers say, and the loss of one that died; a new one takes its place."""
+        for key, _ in self._selector.select(timeout_seconds):
+            worker = next((worker for worker in self._workers if worker is key.fileobj), None)
+            if worker is None:  # it was replaced while an earlier one of these was heard
+                continue
+            lines = worker.read_lines()
+            if lines is None:
+                self._replace_dead(worker, handler)
+            else:
+                for line in lines:
+                    self._hear(worker, line, handler)
+
+    def give_up(self, task: TrialTask, reason: str) -> None:
+        """Kill the worker that has this task; one that hangs hears nothing else."""
+        for worker in self._workers:
+            if worker.task == task:
+                worker.given_up = reason
+                worker.process.kill()
+
+    def stop(self) -> None:
+        """Terminate all workers, then wait for them."""
+        for worker in self._workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self._workers:
+            worker = self._workers.pop()
+            self._selector.unregister(worker)
+            worker.end(deadline)
+
+    def processes(self) -> list[int]:
+        """Return the workers' process ids."""
+        return [worker.process.pid for worker in self._workers]
+
+    def _new_worker(self, log: Path, environment: Mapping[str, str]) -> WorkerProcess:
+        assert self._setup is not None
+        worker = WorkerProcess(self._command, self._setup, log, environment)
+        self._selector.register(worker, selectors.EVENT_READ)
+        return worker
+
+    def _retire(self, slot: int) -> None:
+        """Replace a worker that has no task."""
+        worker = self._workers[slot]
+        self._selector.unregister(worker)
+        worker.process.terminate()
+        worker.end(time.monotonic() + GRACE_SECONDS)
+        self._workers[slot] = self._new_worker(worker.log, worker.environment)
+
+    def _hear(self, worker: WorkerProcess, line: str, handler: Handler) -> None:
+        if line + "\n" == READY_LINE:
+            worker.is_ready, worker.failed_starts = True, 0
+            return
+        event = from_line(line)
+        if isinstance(event, TrialRemark):
+            handler(event)
+            return
+        if isinstance(event, EpochFinished | Suggest):
+            answer = handler(event)
+            if not answer:
+                worker.task = None
+            worker.send(answer_to_line(answer))
+            return
+        worker.task = None
+        if isinstance(event, TrialFailed):
+            event = dataclasses.replace(event, log=str(worker.log))
+        handler(event)
+
+    def _replace_dead(self, worker: WorkerProcess, handler: Handler) -> None:
+        """Put a new worker in a dead one's place, and say that its trial was lost."""
+        self._selector.unregister(worker)
+        self._workers.remove(worker)
+        ending = worker.end(time.monotonic() + GRACE_SECONDS)
+        ending = worker.given_up or ending
+        failed_starts = 0 if worker.is_ready else worker.failed_starts + 1
+        if failed_starts < START_TRIES:
+            successor = self._new_worker(worker.log, worker.environment)
+            successor.failed_starts = failed_starts
+            self._workers.append(successor)
+        elif not self._workers:
+            raise NoResultError(f"workers can't start ({ending}): {last_line(worker.log)}; their log is {worker.log}")
+        if worker.task is None:
+            return
+        if not worker.is_ready and failed_starts < START_TRIES:  # it never began with its task
+            self.submit(worker.task)
+        else:
+            reason = f"its worker was lost ({ending}); its log is {worker.log}"
+            handler(WorkerLost(number=worker.task.number, attempt=worker.task.attempt, reason=reason))
+
+
+ENGINE = ProcessEngine

@@ -1,0 +1,249 @@
+"""What runs on a node of a Ray cluster: one worker process, and a folder with the files of its trial.
+
+A Ray actor has it. Nothing on the node outlives it: states, results and the log go to the coordinator's machine as
+values, with what the worker says; on that machine itself only the log does.
+"""
+
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from regsearch.search.data.arrays import KEYS
+from regsearch.search.data.shared import write_arrays
+from regsearch.search.machine import processor, versions
+from regsearch.search.training.hypermodel.code import HyperModelCode, read_code
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.protocol import EpochFinished, from_line
+from regsearch.search.workers.ray.shared_folder import NodeFolder
+from regsearch.search.workers.worker import READY_LINE, task_to_line
+from regsearch.search.workers.worker_process import GRACE_SECONDS, WORKER_COMMAND, WorkerProcess, is_worn_out, last_line
+from regsearch.storage.trial_files import CHECKPOINT
+from regsearch.studies.errors import InputError
+from regsearch.studies.files import TEMPORARY
+from regsearch.studies.trial import TrialTask
+
+TRIALS, SNAPSHOTS = "trials", "snapshots"
+DECIDING = ("TF_", "XLA_", "KERAS_", "OMP_", "MKL_", "OPENBLAS_", "CUBLAS_", "NVIDIA_TF32")
+"""How the names of environment variables begin that may decide on a figure's last bits: the coordinator's hold."""
+
+_FILE_POLL_SECONDS = 0.01
+_FAMILIAR = "/proc/sys/kernel/random/boot_id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSetup:
+    """What a node must know before its worker starts.
+
+    Attributes:
+        setup: what the worker must know; its paths are of the coordinator's machine.
+        machine: which one that is, see `this_machine`.
+        command: starts a worker; None: the node's own regsearch.
+        environment: of the coordinator: what decides on figures.
+        code: the HyperModel's file, where the study has one.
+        is_here: whether the node is the coordinator's machine for sure: its worker reads and writes the files there.
+    """
+
+    setup: TrainerSetup
+    machine: str
+    command: Sequence[str] | None
+    environment: Mapping[str, str]
+    code: HyperModelCode | None
+    is_here: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a node is."""
+
+    host: str
+    processor: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What came of a worker since it was last listened to.
+
+    Attributes:
+        lines: what it said.
+        files: what is new in its folder, by the path in it.
+        log: what is new in its log.
+        ending: how its process ended, where it did.
+        last_words: of its log then.
+    """
+
+    lines: Sequence[str]
+    files: Mapping[str, bytes]
+    log: bytes
+    ending: str | None = None
+    last_words: str = ""
+
+
+def this_machine() -> str:
+    """Return what tells this machine, since it was started, from others; "" where nothing does."""
+    try:
+        return Path(_FAMILIAR).read_text().strip()
+    except OSError:
+        return ""
+
+
+class NodeWorker:
+    """One worker process on a node.
+
+    Args:
+        given: what it must know.
+        data: holds a reference to the arrays in the object store; empty where the coordinator's machine is this one.
+    """
+
+    def __init__(self, given: NodeSetup, data: Sequence[Any]) -> None:
+        self._command = WORKER_COMMAND if given.command is None else tuple(given.command)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(DECIDING)}
+        self._environment = {**kept, **given.environment}
+        self._folders = [NodeFolder()]
+        self._folder = self._folders[0].path
+        for name in (TRIALS, SNAPSHOTS):
+            (self._folder / name).mkdir()
+        self._is_here = given.is_here
+        self._setup = given.setup if given.is_here else self._at_home(given, data)
+        self._log = self._folder / "worker.log"
+        self._sent: dict[Path, tuple[int, int]] = {}
+        self._log_read = 0
+        self._due: str | None = None  # how the name of the state ends that is still being written
+        self._closing = threading.Lock()
+        self._is_closed = False
+        self._worker = self._started()
+
+    def about(self) -> About:
+        """Return what this node is."""
+        return About(host=socket.gethostname(), processor=processor(), versions=versions())
+
+    def begin(self, task: TrialTask, files: Mapping[str, bytes]) -> Heard:
+        """Train a trial, from the states on that the coordinator has of it, and listen."""
+        for path in (self._folder / TRIALS).iterdir():
+            path.unlink(missing_ok=True)
+        self._sent.clear()
+        self._due = None
+        for name, content in files.items():
+            path = self._folder / TRIALS / name
+            path.write_bytes(content)
+            self._sent[path] = _stamp(path)
+        if is_worn_out(self._worker.trials, self._setup.spec):
+            self._worker.process.terminate()
+            self._worker.end(time.monotonic() + GRACE_SECONDS)
+            self._worker = self._started()
+        self._worker.trials += 1
+        self._worker.send(task_to_line(task))
+        return self.listen()
+
+    def answer(self, line: str) -> Heard:
+        """Hand over an answer after which the trial goes on, and listen."""
+        self._worker.send(line)
+        return self.listen()
+
+    def tell(self, line: str) -> None:
+        """Hand over an answer after which the worker is free."""
+        self._worker.send(line)
+
+    def listen(self) -> Heard:
+        """Wait until the worker says something, or the state of its last epoch is on disk."""
+        while True:
+            if select.select([self._worker], [], [], None if self._due is None else _FILE_POLL_SECONDS)[0]:
+                lines = self._worker.read_lines()
+                if lines is None:
+                    ending = self._worker.end(time.monotonic() + GRACE_SECONDS)
+                    return self._heard([], ending=ending, last_words=last_line(self._log))
+                for event in (from_line(line) for line in lines if line + "\n" != READY_LINE):
+                    if isinstance(event, EpochFinished) and not self._is_here:
+                        self._due = f".{event.metrics.epoch + 1}{CHECKPOINT}"
+                if lines:
+                    return self._heard(lines)
+            elif (heard := self._heard([])).files:
+                return heard
+
+    def close(self) -> None:
+        """End the process, and leave nothing on the node."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            self._worker.process.kill()
+            self._worker.end(time.monotonic() + GRACE_SECONDS)
+            for folder in self._folders:
+                folder.leave()
+
+    def _heard(self, lines: Sequence[str], ending: str | None = None, last_words: str = "") -> Heard:
+        return Heard(lines=lines, files=self._new_files(), log=self._new_log(), ending=ending, last_words=last_words)
+
+    def _started(self) -> WorkerProcess:
+        return WorkerProcess(self._command, self._setup, self._log, self._environment)
+
+    def _at_home(self, given: NodeSetup, data: Sequence[Any]) -> TrainerSetup:
+        """Return the setup with the paths of this node."""
+        setup = replace(
+            given.setup,
+            files=None if given.setup.files is None else str(self._folder / TRIALS),
+            snapshots=None if given.setup.snapshots is None else str(self._folder / SNAPSHOTS),
+        )
+        if data and not (given.machine == this_machine() and setup.shared and Path(setup.shared).is_dir()):
+            self._folders.append(NodeFolder(f"data-{setup.sha256[:32]}", lambda folder: _write(data[0], folder)))
+            setup = replace(setup, shared=str(self._folders[-1].path))
+        if given.code is not None and not _has(setup, given.code):
+            path = self._folder / given.code.path.name
+            path.write_bytes(given.code.source)
+            spec = setup.spec.changed(model={"hypermodel": f"{path}:{given.code.name}"})
+            setup = replace(setup, spec=spec)
+        return setup
+
+    def _new_files(self) -> dict[str, bytes]:
+        """Return what was written since it was last asked for; a name that isn't temporary is of a whole file."""
+        new = {}
+        for name in (TRIALS, SNAPSHOTS):
+            for path in (self._folder / name).iterdir():
+                try:
+                    stamp = _stamp(path)
+                    if self._sent.get(path) == stamp or path.name.startswith(".") or path.name.endswith(TEMPORARY):
+                        continue
+                    new[f"{name}/{path.name}"] = path.read_bytes()
+                    if self._due is not None and path.name.endswith(self._due):
+                        self._due = None
+                except FileNotFoundError:  # a state that a newer one replaced
+                    continue
+                self._sent[path] = stamp
+                if name == SNAPSHOTS:
+                    path.unlink()
+                    del self._sent[path]
+        return new
+
+    def _new_log(self) -> bytes:
+        with self._log.open("rb") as log:
+            log.seek(self._log_read)
+            content = log.read()
+        self._log_read += len(content)
+        return content
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_ino
+
+
+def _write(reference: Any, folder: Path) -> None:
+    """Write the arrays of the object store where every worker of this node maps them."""
+    import ray
+
+    arrays: dict[str, Any] = ray.get(reference)
+    write_arrays({key: arrays[key] for key in KEYS}, folder)
+
+
+def _has(setup: TrainerSetup, code: HyperModelCode) -> bool:
+    """Return whether the HyperModel's own file is on this node, so that what lies beside it can be imported too."""
+    try:
+        return read_code(setup.spec.model.hypermodel or "").sha256 == code.sha256
+    except InputError:
+        return False

@@ -1,0 +1,105 @@
+"""A worker as a subprocess of this machine, `python -m regsearch.search.workers.worker`, spoken to through pipes."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.workers.worker import setup_to_line
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import TrialTask
+
+WORKER_COMMAND = (
+    sys.executable,
+    "-P",
+    "-m",
+    "regsearch.search.workers.worker",
+)  # -P: a folder `search` nearby is not ours
+START_TRIES = 5
+GRACE_SECONDS = 2.0
+KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow keeps some megabytes of each network that Keras compiled
+
+_ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+
+
+class WorkerProcess:
+    """One subprocess, and the task that it has.
+
+    Args:
+        command: starts it.
+        setup: what it must know before its first trial.
+        log: the file that it writes to, whatever libraries print included.
+        environment: its own.
+    """
+
+    def __init__(
+        self, command: Sequence[str], setup: TrainerSetup, log: Path, environment: Mapping[str, str] = os.environ
+    ) -> None:
+        self.log = log
+        self.environment = environment
+        self.task: TrialTask | None = None
+        self.is_ready = False
+        self.trials = 0
+        self.failed_starts = 0  # of this slot, in a row
+        self.given_up: str | None = None  # why it was killed
+        self._unread = b""
+        with log.open("ab") as log_file:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                env={**environment, **_ENVIRONMENT},
+                start_new_session=True,
+            )
+        self.send(setup_to_line(setup))
+
+    def send(self, line: str) -> None:
+        """Write a line; a worker that has died is noticed where its events are read."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(line.encode())
+            self.process.stdin.flush()
+
+    def fileno(self) -> int:
+        """Return the descriptor that its events are read from."""
+        assert self.process.stdout is not None
+        return self.process.stdout.fileno()
+
+    def read_lines(self) -> list[str] | None:
+        """Return the lines that came; None where the worker is gone."""
+        content = os.read(self.fileno(), 65536)
+        if not content:
+            return None
+        *lines, self._unread = (self._unread + content).split(b"\n")
+        return [line.decode() for line in lines]
+
+    def end(self, deadline: float) -> str:
+        """Make sure that the process is over, killed if it isn't by the deadline; return how it ended."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):  # an answer that could not be sent any more
+                pipe.close()
+        try:
+            code = self.process.wait(max(deadline - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        return f"ended by signal {-code}" if code < 0 else f"exited with code {code}"
+
+
+def is_worn_out(trials: int, spec: StudySpec, keras_trials_per_process: int = KERAS_TRIALS_PER_PROCESS) -> bool:
+    """Return whether a process that trained so many trials is to be replaced before the next."""
+    return (
+        spec.training.trainer == "keras" or spec.model.hypermodel is not None
+    ) and trials >= keras_trials_per_process
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that says something."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")

@@ -1,0 +1,1 @@
+"""Checks of a database: integrity, damaged trials and confirmations, the file system."""

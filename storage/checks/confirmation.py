@@ -1,0 +1,122 @@
+"""Rows of a confirmation that can't be read or make no sense: found before anybody concludes from them or goes on."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import select
+
+from regsearch.storage.queries import METRICS, StudyRecord
+from regsearch.storage.race_rounds import read_drops
+from regsearch.storage.tables import ConfirmationRow, FinalistRow, LookRow, RoundRow
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import SEEDS_AT_MOST
+
+STATES = ("waiting", "running", "complete", "failed")
+"""Of a training."""
+
+
+def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) -> None:
+    """Raise ValueError, which names the row, for one of a study's confirmation that is not as it is written."""
+    finalists, trainings, looks = (_rows(connection, table, study) for table in (FinalistRow, ConfirmationRow, LookRow))
+    for number, row in enumerate(finalists):
+        with _named(study, row):
+            check_types(FinalistRow.__table__, row)
+            _check_finalist(row, number, study)
+    select_counts: set[int] = set()
+    for row in trainings:
+        with _named(study, row):
+            check_types(ConfirmationRow.__table__, row)
+            _check_training(row, len(finalists), select_counts)
+    trained = {(row.finalist, row.seed) for row in trainings}
+    test_counts: set[int] = set()
+    for row in looks:
+        with _named(study, row):
+            check_types(LookRow.__table__, row)
+            if (row.finalist, row.seed) not in trained:
+                raise ValueError("what was not trained was looked at")
+            _check_whole(row, row.ended_at is not None, ("cross_entropy", "accuracy"), "test_rows", test_counts)
+    for number, row in enumerate(_rows(connection, RoundRow, study)):
+        try:
+            check_types(RoundRow.__table__, row)
+            _check_round(row, number, len(finalists))
+        except ValueError as error:
+            raise ValueError(f"{study.name}, round {row.round}: {error}") from error
+
+
+def check_types(table: Any, row: Any) -> None:
+    """Raise ValueError where a value of a row is none of its column: SQLite keeps any value in any column."""
+    for column in table.columns:
+        value, declared = row._mapping[column.name], column.type.python_type
+        if value is None and column.nullable:
+            continue
+        if not isinstance(value, declared) or (declared is float and not math.isfinite(value)):
+            raise ValueError(f"its {column.name} is {value!r:.50}")
+
+
+def _check_finalist(row: Any, number: int, study: StudyRecord) -> None:
+    if row.finalist != number:
+        raise ValueError(f"it stands where finalist {number} should")
+    if row.look < 1:
+        raise ValueError(f"its look is {row.look}")
+    params, roles = json.loads(row.params), json.loads(row.roles)
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise ValueError(f"its roles are {row.roles:.50}")
+    try:
+        settings = settings_of(params) if study.spec.model.hypermodel else Regularization.from_params(params)
+        hash(settings), str(settings)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"its params are {row.params:.50}") from error
+
+
+def _check_training(row: Any, finalists: int, counts: set[int]) -> None:
+    if not 0 <= row.finalist < finalists:
+        raise ValueError("there is no such finalist")
+    if not 0 <= row.seed < SEEDS_AT_MOST or row.look < 1:
+        raise ValueError(f"its seed is {row.seed} and its look {row.look}")
+    if row.state not in STATES:
+        raise ValueError(f"its state is {row.state!r:.50}")
+    _check_whole(row, row.state == "complete", METRICS, "select_rows", counts)
+
+
+def _check_round(row: Any, number: int, finalists: int) -> None:
+    if row.round != number:
+        raise ValueError(f"it stands where round {number} should")
+    if not 0 < row.seeds <= row.most_seeds <= SEEDS_AT_MOST or row.look < 1:
+        raise ValueError(f"it has {row.seeds} of {row.most_seeds} seeds, and its look is {row.look}")
+    for drop in read_drops(row.drops):
+        if not (0 <= drop.index < finalists and 0 <= drop.than < finalists):
+            raise ValueError("there is no such finalist")
+
+
+def _check_whole(row: Any, has_ended: bool, figures: Sequence[str], rows: str, counts: set[int]) -> None:
+    """Hold what ended against what it must have given; every one gives figures of equally many rows."""
+    missing = [name for name in (*figures, rows) if row._mapping[name] is None]
+    if has_ended and missing:
+        raise ValueError(f"it ended without {missing[0]}")
+    content = row._mapping[rows]
+    if content is not None:
+        counts.add(len(RowFigures.from_bytes(content).losses))
+    if len(counts) > 1:
+        raise ValueError(f"its {rows} are not as many as those of others")
+
+
+def _rows(connection: sqlalchemy.Connection, entity: Any, study: StudyRecord) -> Sequence[Any]:
+    table = entity.__table__
+    return connection.execute(
+        select(table).where(table.c.study_uuid == study.study_uuid).order_by(*table.primary_key.columns)
+    ).all()
+
+
+@contextmanager
+def _named(study: StudyRecord, row: Any) -> Iterator[None]:
+    seed = f", seed {row.seed}" if "seed" in row._fields else ""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{study.name}, finalist {row.finalist}{seed}: {error}") from error

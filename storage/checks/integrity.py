@@ -1,0 +1,86 @@
+"""Whether a database is whole: SQLite's own checks, and every row of every table read as what it is declared to be."""
+
+import itertools
+import json
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import Any, TypeAlias
+
+import sqlalchemy
+from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
+
+from regsearch.storage.checks.confirmation import check_types
+from regsearch.storage.database import Database
+from regsearch.storage.errors import RESTORE
+from regsearch.storage.sqlite import FileDatabase
+from regsearch.storage.tables import PREFIX, Base
+from regsearch.studies.errors import StorageError
+
+_Pages: TypeAlias = Generator[Sequence[Any], None, None]
+_PAGE = 500  # rows
+_JSON_OF_OURS = ("spec", "search", "versions", "params", "roles", "drops")
+
+
+def check_integrity(database: Database) -> None:
+    """Raise StorageError for a database that is damaged; a server does itself what is asked of a file's SQLite."""
+    if isinstance(database, FileDatabase):
+        _check_file(database)
+    with database.read() as connection:
+        there = set(sqlalchemy.inspect(connection).get_table_names())
+    for table in (*OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables):
+        if table.name in there or not table.name.startswith(PREFIX):  # a database of Optuna's lacks our tables
+            _read_every_row(database, table)
+
+
+def _check_file(database: Database) -> None:
+    with database.read() as connection:
+        found = connection.exec_driver_sql("pragma integrity_check").scalar()
+        if found != "ok":
+            raise _damaged(database, str(found).splitlines()[-1])
+        orphan = connection.exec_driver_sql("pragma foreign_key_check").first()
+        if orphan is not None:
+            raise _damaged(database, f"a row of {orphan[0]} belongs to no row of {orphan[2]}")
+
+
+def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
+    """Read times, states and JSON as what they are; raises StorageError where one is none."""
+    texts = [column for column in table.columns if column.name.endswith("_json") or column.name in _JSON_OF_OURS]
+    pages = _pages_of_file(database, table) if isinstance(database, FileDatabase) else _pages_of_server(database, table)
+    with closing(pages):
+        for row in itertools.chain.from_iterable(pages):
+            try:
+                for column in texts:
+                    json.loads(row._mapping[column])
+                if table.name.startswith(PREFIX):
+                    check_types(table, row)
+            except (ValueError, TypeError) as error:
+                key = ", ".join(f"{column.name} {row._mapping[column]}" for column in table.primary_key)
+                raise _damaged(database, f"{table.name} holds what can't be read: {error}, in {key}") from error
+
+
+def _pages_of_file(database: Database, table: sqlalchemy.Table) -> _Pages:
+    """Give the rows by page, each by a reader of its own: an open one would hold up a search's commits."""
+    rowid = sqlalchemy.literal_column("rowid", sqlalchemy.Integer).label("rowid")
+    last = -(2**63)
+    while True:
+        page_of_rows = sqlalchemy.select(table, rowid).where(rowid > last).order_by(rowid).limit(_PAGE)
+        with database.read() as connection:
+            try:
+                page = connection.execute(page_of_rows).all()
+            except TypeError as error:  # SQLite keeps a number where a text is declared
+                raise _damaged(database, f"{table.name} holds what can't be read: {error}") from error
+        if not page:
+            return
+        yield page
+        last = page[-1].rowid
+
+
+def _pages_of_server(database: Database, table: sqlalchemy.Table) -> _Pages:
+    with database.read() as connection:
+        pages = connection.execution_options(yield_per=_PAGE).execute(sqlalchemy.select(table))
+        with closing(pages):
+            yield from pages.partitions()
+
+
+def _damaged(database: Database, what: str) -> StorageError:
+    return StorageError(f"{database.location} is damaged ({what}): {RESTORE}")

@@ -1,0 +1,356 @@
+"""A study's confirmation in the database, as its coordinator writes it: finalists × fresh seeds, then the test looks.
+
+Every test look waits until all finalists are trained: nothing is chosen by figures that the test rows gave. A race
+plans round by round, see `storage/race_rounds.py`; else every training is planned before the first begins.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import func, insert, select, update
+
+from regsearch.storage import race_rounds
+from regsearch.storage.new_study import utc_now
+from regsearch.storage.study_store import MOST_ATTEMPTS, StudyStore
+from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, LookRow
+from regsearch.studies.analysis.finalists import Finalist
+from regsearch.studies.errors import RefusedError, one_line
+from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.spec import SEEDS_AT_MOST
+from regsearch.studies.trial import (
+    EpochMetrics,
+    LookOutcome,
+    Outcome,
+    Purpose,
+    Standing,
+    TrialOutcome,
+    TrialTask,
+    Value,
+    Verdict,
+    confirmation_number,
+)
+
+_FIGURES = ("train_loss", "stop_loss", "stop_cross_entropy", "stop_accuracy")
+
+_table: Any = ConfirmationRow.__table__
+_looks: Any = LookRow.__table__
+
+
+class ConfirmationStore:
+    """The confirmation of one study; a coordinator's store, as `StudyStore` is for the search.
+
+    Args:
+        study: opened by its coordinator, in a run.
+        seed_of: gives the seed that stands for the study's, for a fresh seed counted from 0.
+    """
+
+    exhausted = False
+
+    def __init__(self, study: StudyStore, seed_of: Callable[[int], int]) -> None:
+        self._study = study
+        self._uuid = study.study_uuid
+        self._seed_of = seed_of
+        self._seeds = study.spec.confirm.seeds
+        self._news: list[str] = []
+        self.waits = False
+
+    def plan(self, chosen: Sequence[Finalist], seeds: int, revived: Collection[int] = ()) -> int:
+        """Enter the finalists that aren't there yet, and the trainings that are sure by now; return the look.
+
+        In a race that is its first round, else a training of each finalist on each seed. What is new belongs to the
+        look under way; to the next one, where that one has shown test rows already.
+
+        Args:
+            chosen: the finalists, as the search stands.
+            seeds: on how many a finalist is trained at most.
+            revived: indices of finalists that a race dropped, and that go on if it goes on.
+        """
+        self._seeds = seeds
+        with self._study.transaction() as connection:
+            known = read_finalists(connection, self._uuid)
+            there = {finalist.settings for finalist in known}
+            new = [finalist for finalist in chosen if finalist.settings not in there]
+            trainings = connection.execute(self._of(_table, _table.c.finalist, _table.c.seed, _table.c.state)).all()
+            if self._is_race:
+                rounds = race_rounds.read_rounds(connection, self._uuid)
+                missing = race_rounds.first_trainings(len(known), len(new), trainings, rounds, seeds, revived)
+            else:
+                planned = {(row.finalist, row.seed) for row in trainings}
+                total = len(known) + len(new)
+                missing = [(f, s) for f in range(total) for s in range(seeds) if (f, s) not in planned]
+            look: int = connection.execute(self._of(_table, func.coalesce(func.max(_table.c.look), 1))).scalar_one()
+            if missing and self._was_shown(connection, look):
+                look += 1
+            for index, finalist in enumerate(new, start=len(known)):
+                connection.execute(insert(FinalistRow).values(_row_of(finalist, self._uuid, index, look)))
+            self._enter(connection, missing, look)
+            return look
+
+    def standing(self) -> Standing:
+        """Return how far the confirmation is; a training and a test look count one each."""
+        with self._study.transaction() as connection:
+            rows = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.state, _looks.c.ended_at).outerjoin_from(
+                    _table, _looks, self._same_key()
+                )
+            ).all()
+        out = {row.finalist for row in rows if row.state == "failed"}
+        trained = sum(row.state in ("complete", "failed") for row in rows)
+        looked = sum(row.ended_at is not None for row in rows)
+        to_train = sum(row.state in ("waiting", "running") for row in rows if row.finalist not in out)
+        to_look = sum(row.ended_at is None for row in rows if row.finalist not in out)
+        finished = trained + looked
+        return Standing(finished=finished, total=finished + to_train + to_look, best=None)
+
+    def unfinished(self) -> list[TrialTask]:
+        """Return what ran when the confirmation was interrupted."""
+        with self._study.transaction() as connection:
+            params = self._params(connection)
+            running = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.attempt).where(_table.c.state == "running")
+            )
+            tasks = [self._task(Purpose.CONFIRM, row, params) for row in running]
+            looking = connection.execute(
+                self._of(_looks, _looks.c.finalist, _looks.c.seed, _looks.c.attempt, _table.c.weights_sha256)
+                .join_from(_looks, _table, self._same_key())
+                .where(_looks.c.ended_at.is_(None), _table.c.state == "complete")
+            )
+            return [*tasks, *(self._task(Purpose.TEST, row, params) for row in looking)]
+
+    def ask(self) -> TrialTask | None:
+        """Begin one more training, seed by seed; when all are trained, one more test look; None where nothing is left.
+
+        A finalist that failed on one seed is left out of everything that follows.
+        """
+        with self._study.transaction() as connection:
+            params = self._params(connection)
+            out = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
+            to_train = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.attempt)
+                .where(_table.c.state == "waiting", _table.c.finalist.not_in(out))
+                .order_by(_table.c.seed, _table.c.finalist)
+            ).first()
+            if to_train is not None:
+                self._set(connection, _table, to_train.finalist, to_train.seed, state="running")
+                return self._task(Purpose.CONFIRM, to_train, params)
+            running = connection.execute(self._of(_table, func.count()).where(_table.c.state == "running")).scalar_one()
+            self.waits = running > 0
+            if running:
+                return None
+            to_look = connection.execute(
+                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.weights_sha256)
+                .outerjoin_from(_table, _looks, self._same_key())
+                .where(_table.c.finalist.not_in(out), _looks.c.seed.is_(None), _table.c.state == "complete")
+                .order_by(_table.c.seed, _table.c.finalist)
+            ).first()
+            if to_look is None:
+                return None
+            key = {"study_uuid": self._uuid, "finalist": to_look.finalist, "seed": to_look.seed}
+            connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
+            return self._task(Purpose.TEST, to_look, params)
+
+    def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value:
+        """Refuse: a finalist has all its settings."""
+        raise RefusedError(f"it asks for {name}, which it did not in the search")
+
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
+        """Record an epoch; nothing prunes a finalist."""
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        table: Any = ConfirmationEpochRow.__table__
+        with self._study.transaction() as connection:
+            recorded = connection.execute(
+                self._of(table, *(table.c[name] for name in _FIGURES)).where(
+                    table.c.finalist == finalist, table.c.seed == seed, table.c.epoch == metrics.epoch
+                )
+            ).one_or_none()
+            if recorded is not None:
+                same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
+                return Verdict.REPEATED if same else Verdict.DIFFERS
+            if not self._is_under_way(connection, task):
+                return Verdict.ENDED
+            key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
+            connection.execute(insert(table).values(**key, **metrics.columns()))
+            return Verdict.RECORDED
+
+    def finish(self, task: TrialTask, outcome: Outcome) -> bool:
+        """Record what a training or a test look gave; False where something else ended it before."""
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        news: list[str] = []
+        with self._study.transaction() as connection:
+            if not self._is_under_way(connection, task):
+                return False
+            if isinstance(outcome, LookOutcome):
+                figures = RowFigures.from_text(outcome.rows)
+                self._set(
+                    connection,
+                    _looks,
+                    finalist,
+                    seed,
+                    ended_at=utc_now(),
+                    cross_entropy=figures.cross_entropy,
+                    accuracy=figures.accuracy,
+                    test_rows=figures.to_bytes(),
+                    objective=outcome.objective,
+                )
+            else:
+                self._set(connection, _table, finalist, seed, state="complete", **_columns(outcome))
+                news = self._end_round(connection)
+        self._news += news
+        return True
+
+    def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
+        """Record that a finalist failed for good; False where something else ended it before.
+
+        Where the test look failed, the training's figures stay. Whether its settings are the cause makes no difference.
+        """
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        reason = one_line(f"on the test rows: {reason}" if task.purpose == Purpose.TEST else reason)
+        with self._study.transaction() as connection:
+            if not self._is_under_way(connection, task):
+                return False
+            self._set(connection, _table, finalist, seed, state="failed", reason=reason)
+            news = self._end_round(connection) if task.purpose == Purpose.CONFIRM else []
+        self._news += news
+        return True
+
+    def lose(self, task: TrialTask) -> TrialTask | None:
+        """Record that a task's worker was lost; return its next attempt, or None after the last."""
+        if task.attempt + 1 >= MOST_ATTEMPTS:
+            return None
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        table = _looks if task.purpose == Purpose.TEST else _table
+        with self._study.transaction() as connection:
+            self._set(connection, table, finalist, seed, attempt=task.attempt + 1)
+        return TrialTask(**{**vars(task), "attempt": task.attempt + 1})
+
+    def keepers(self) -> list[int]:
+        """Return the numbers whose weights are kept: all until their test look, then each finalist's median seed.
+
+        While a later look is under way, those of the looks before it stay too: they are the answer until it ends.
+        Of a finalist that failed none are kept.
+        """
+        out = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
+        columns = (_table.c.finalist, _table.c.seed, _table.c.look, _table.c.select_cross_entropy, _looks.c.ended_at)
+        with self._study.transaction() as connection:
+            rows = connection.execute(
+                self._of(_table, *columns)
+                .outerjoin_from(_table, _looks, self._same_key())
+                .where(_table.c.state == "complete", _table.c.finalist.not_in(out))
+                .order_by(_table.c.finalist, _table.c.select_cross_entropy, _table.c.seed)
+            ).all()
+        kept = {(row.finalist, row.seed) for row in rows if row.ended_at is None}
+        finalists, looks = {row.finalist for row in rows}, {row.look for row in rows}
+        for finalist, look in itertools.product(finalists, looks if kept else [max(looks, default=1)]):
+            ranked = [row for row in rows if row.finalist == finalist and row.look <= look]
+            if ranked:
+                kept.add((finalist, median_seed(ranked)))
+        return sorted(confirmation_number(finalist, seed) for finalist, seed in kept)
+
+    def stop_requested(self) -> bool:
+        """Return whether somebody asked this run to stop."""
+        return self._study.stop_requested()
+
+    def news(self) -> list[str]:
+        """Return what was decided since it was asked last, a line each."""
+        told, self._news = self._news, []
+        return told
+
+    @property
+    def _is_race(self) -> bool:
+        return self._study.spec.confirm.method == "race"
+
+    def _end_round(self, connection: sqlalchemy.Connection) -> list[str]:
+        """Decide in a race, if that was the last training of a round, and enter what follows; return it in words."""
+        if not self._is_race:
+            return []
+        finalists = read_finalists(connection, self._uuid)
+        ended, following = race_rounds.end_round(connection, self._uuid, self._study.spec, finalists, self._seeds)
+        look: int = connection.execute(self._of(_table, func.max(_table.c.look))).scalar_one()
+        self._enter(connection, following, look)
+        return race_rounds.in_words(ended, finalists, following)
+
+    def _enter(self, connection: sqlalchemy.Connection, trainings: Iterable[race_rounds.Training], look: int) -> None:
+        for finalist, seed in trainings:
+            key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
+            connection.execute(insert(_table).values(look=look, attempt=0, state="waiting", **key))
+
+    def _was_shown(self, connection: sqlalchemy.Connection, look: int) -> bool:
+        """Return whether a test look of that number has begun."""
+        shown = self._of(_looks, func.count()).join_from(_looks, _table, self._same_key()).where(_table.c.look == look)
+        return bool(connection.execute(shown).scalar_one())
+
+    def _params(self, connection: sqlalchemy.Connection) -> list[Mapping[str, Any]]:
+        return [finalist.params for finalist in read_finalists(connection, self._uuid)]
+
+    def _task(self, purpose: Purpose, row: Any, params: Sequence[Mapping[str, Any]]) -> TrialTask:
+        fields = row._mapping
+        return TrialTask(
+            number=confirmation_number(row.finalist, row.seed),
+            attempt=fields.get("attempt", 0),
+            params=params[row.finalist],
+            purpose=purpose,
+            seed=self._seed_of(row.seed),
+            weights_sha256=fields.get("weights_sha256"),
+        )
+
+    def _is_under_way(self, connection: sqlalchemy.Connection, task: TrialTask) -> bool:
+        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
+        table = _looks if task.purpose == Purpose.TEST else _table
+        under_way = _looks.c.ended_at.is_(None) if task.purpose == Purpose.TEST else _table.c.state == "running"
+        found = self._of(table, func.count()).where(table.c.finalist == finalist, table.c.seed == seed, under_way)
+        return bool(connection.execute(found).scalar_one())
+
+    def _set(self, connection: sqlalchemy.Connection, table: Any, finalist: int, seed: int, **columns: Any) -> None:
+        key = (table.c.study_uuid == self._uuid, table.c.finalist == finalist, table.c.seed == seed)
+        connection.execute(update(table).where(*key).values(**columns))
+
+    def _of(self, table: Any, *columns: Any) -> Any:
+        """Return a select of this study's rows."""
+        return select(*columns).where(table.c.study_uuid == self._uuid)
+
+    @staticmethod
+    def _same_key() -> Any:
+        return sqlalchemy.and_(*(_table.c[name] == _looks.c[name] for name in ("study_uuid", "finalist", "seed")))
+
+
+def median_seed(ranked: Sequence[Any]) -> int:
+    """Return the seed of the middle one of rows ranked by their select cross-entropy; of two, the better."""
+    seed: int = ranked[(len(ranked) - 1) // 2].seed
+    return seed
+
+
+def read_finalists(connection: sqlalchemy.Connection, uuid: str) -> list[Finalist]:
+    """Return a study's finalists by index."""
+    rows = connection.execute(
+        select(FinalistRow.__table__).where(FinalistRow.study_uuid == uuid).order_by(FinalistRow.finalist)
+    )
+    return [
+        Finalist(
+            index=row.finalist,
+            params=json.loads(row.params),
+            roles=tuple(json.loads(row.roles)),
+            trial=row.trial,
+            look=row.look,
+        )
+        for row in rows
+    ]
+
+
+def _row_of(finalist: Finalist, uuid: str, index: int, look: int) -> dict[str, Any]:
+    return {
+        "study_uuid": uuid,
+        "finalist": index,
+        "look": look,
+        "trial": finalist.trial,
+        "params": json.dumps(dict(finalist.params)),
+        "roles": json.dumps(finalist.roles),
+    }
+
+
+def _columns(outcome: TrialOutcome) -> dict[str, Any]:
+    assert outcome.select_rows is not None
+    rows = RowFigures.from_text(outcome.select_rows).to_bytes()
+    return {**outcome.columns(), "select_rows": rows, "objective": outcome.objective}

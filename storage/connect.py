@@ -1,0 +1,51 @@
+"""Opens a database, whatever its kind."""
+
+from pathlib import Path
+from typing import Any
+
+from regsearch.storage import sqlite
+from regsearch.storage.database import Database
+from regsearch.storage.location import Location
+from regsearch.studies.errors import InputError
+
+
+def open_for_writing(location: Location) -> Database:
+    """Open a database, and create it and what tables it lacks.
+
+    Raises StorageError where it can't be opened or written, is damaged, or has another schema.
+    """
+    opened: Database = of_kind(location).open_for_writing(location)
+    return opened
+
+
+def open_for_reading(location: Location, *, needs_studies: bool = True) -> Database:
+    """Open a database that must be there already; nothing can be written through it.
+
+    Args:
+        location: where it is.
+        needs_studies: whether a database of Optuna's in which regsearch has begun nothing is refused.
+
+    Raises InputError where there is no such file, StorageError where it can't be read or reached.
+    """
+    opened: Database = of_kind(location).open_for_reading(location, needs_studies=needs_studies)
+    return opened
+
+
+def is_new(location: Location) -> bool:
+    """Return whether nobody has made tables there yet; raises StorageError where that can't be seen."""
+    new: bool = of_kind(location).is_new(location)
+    return new
+
+
+def of_kind(location: Location) -> Any:
+    """Return the module of a database's kind, `regsearch.storage.sqlite` or `regsearch.storage.postgres`.
+
+    Raises InputError where its driver isn't installed.
+    """
+    if isinstance(location, Path):
+        return sqlite
+    try:
+        from regsearch.storage import postgres
+    except ImportError as error:
+        raise InputError("a PostgreSQL server needs psycopg: pip install 'regsearch[postgres]'") from error
+    return postgres

@@ -1,0 +1,116 @@
+"""Which training of a study is exported: the confirmed winner's with the median seed, else a trial's."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from regsearch.storage.confirmation_results import read_conclusion
+from regsearch.storage.confirmation_store import median_seed
+from regsearch.storage.database import Database
+from regsearch.storage.location import command
+from regsearch.storage.queries import METRICS, StudyRecord, best_trial, get_trial, kept_weights
+from regsearch.storage.study_lock import finalist_weights_file
+from regsearch.storage.tables import ConfirmationRow
+from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.trial import Params, confirmation_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """One training as it is stored.
+
+    Attributes:
+        origin: which it was, in words: "trial 7", "the winner, fresh seed 2".
+        params: that it was trained with.
+        number: of its task.
+        fresh_seed: counted from 0; None for a trial, which has the study's own.
+        weights: the file with its weights, None where they are not kept.
+        weights_sha256: that file's; None where none was written.
+        figures: that it gave, by the names of `regsearch.studies.trial.TrialOutcome`.
+        conclusion, finalist: of the confirmation that its configuration went through, if it did.
+    """
+
+    origin: str
+    params: Params
+    number: int
+    fresh_seed: int | None
+    weights: Path | None
+    weights_sha256: str | None
+    figures: Mapping[str, int | float]
+    conclusion: Conclusion | None = None
+    finalist: FinalistResult | None = None
+
+
+def trained(database: Database, study: StudyRecord, number: int | None) -> Trained:
+    """Return a complete trial's training; without a number the winner's, or before a confirmation the best trial's.
+
+    Raises InputError where that trial isn't complete or not trained by regsearch, NoResultError where none is.
+    """
+    conclusion = read_conclusion(database, study)
+    if number is None and conclusion is not None:
+        return _winner(database, study, conclusion)
+    trial = best_trial(database, study) if number is None else get_trial(database, study, number)
+    if trial is None:
+        see = command(database.location, "status", study.name)
+        raise NoResultError(f"no trial of {study.name} is complete yet; see `{see}`")
+    if trial.state != "complete":
+        raise InputError(f"trial {trial.number} of {study.name} is {trial.state}: only a complete one can be exported")
+    if trial.weights_sha256 is None and "epochs" not in trial.metrics:
+        raise InputError(f"trial {trial.number} of {study.name} can't be exported: regsearch did not train it")
+    settings = settings_of(trial.params)
+    confirmed = () if conclusion is None else conclusion.results
+    finalist = next((one for one in confirmed if one.finalist.settings == settings), None)
+    return Trained(
+        origin=f"trial {trial.number}",
+        params=trial.params,
+        number=trial.number,
+        fresh_seed=None,
+        weights=kept_weights(database, study, trial),
+        weights_sha256=trial.weights_sha256,
+        figures=trial.metrics,
+        conclusion=conclusion,
+        finalist=finalist,
+    )
+
+
+def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> Trained:
+    finalist = conclusion.winner.finalist
+    table: Any = ConfirmationRow.__table__
+    ours = (
+        table.c.study_uuid == study.study_uuid,
+        table.c.finalist == finalist.index,
+        table.c.state == "complete",
+        table.c.look <= conclusion.whole_looks,  # a later one, under way, is nothing that was concluded from
+    )
+    with database.read() as connection:
+        ranked = connection.execute(
+            select(table).where(*ours).order_by(table.c.select_cross_entropy, table.c.seed)
+        ).all()
+    seed = median_seed(ranked)
+    row = next(row for row in ranked if row.seed == seed)
+    number = confirmation_number(finalist.index, seed)
+    path = finalist_weights_file(database.location, study.name, number)
+    return Trained(
+        origin=f"the winner, fresh seed {seed}",
+        params=finalist.params,
+        number=number,
+        fresh_seed=seed,
+        weights=path if _sha256(path) == row.weights_sha256 else None,
+        weights_sha256=row.weights_sha256,
+        figures={name: row._mapping[name] for name in METRICS},
+        conclusion=conclusion,
+        finalist=conclusion.winner,
+    )
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

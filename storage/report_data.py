@@ -1,0 +1,141 @@
+"""Reads everything that a study's report, or its status, is made of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, func, select
+
+from regsearch.storage.confirmation_results import read_conclusion, read_confirmation_progress
+from regsearch.storage.database import Database
+from regsearch.storage.queries import StudyRecord, TrialRecord, list_runs, list_trials, read_answer, read_curve
+from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.analysis.finalists import NONE, Finalist, choose
+from regsearch.studies.analysis.importance import importances
+from regsearch.studies.analysis.range_limits import edges
+from regsearch.studies.configuration import Settings, settings_of
+from regsearch.studies.recipes import DEFAULTS
+from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportContent
+from regsearch.studies.reports.rerun_command import command
+from regsearch.studies.reports.status import Status
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.trial import EPOCH_COLUMNS, EpochMetrics
+
+
+def read_content(database: Database, study: StudyRecord) -> ReportContent:
+    """Return what a study's report is made of, as it is now."""
+    trials = list(list_trials(database, study))
+    answer, conclusion = read_answer(database, study), read_conclusion(database, study, trials)
+    best = None
+    if conclusion is not None:
+        best = conclusion.winner.finalist.settings
+    elif answer.best is not None:
+        best = settings_of(answer.best.params)
+    importance = importances(study.spec, trials)
+    return ReportContent(
+        answer=answer,
+        trials=trials,
+        runs=list_runs(database, study),
+        curves={} if best is None else _curves(database, study, trials, conclusion, best),
+        conclusion=conclusion,
+        confirmation_cost=_confirmation_cost(database, study),
+        importance=importance.techniques,
+        importance_missing=importance.reason,
+        edges=tuple(map(str, edges(study.spec, best))) if isinstance(best, Regularization) else (),
+        command=command(study),
+    )
+
+
+def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCost | None:
+    training, epoch = ConfirmationRow, ConfirmationEpochRow
+    key = (epoch.study_uuid == training.study_uuid, epoch.finalist == training.finalist, epoch.seed == training.seed)
+    query = (
+        select(training.seconds, func.count(epoch.epoch).label("epochs"), func.sum(epoch.seconds).label("of_epochs"))
+        .outerjoin_from(training, epoch, and_(*key))
+        .where(training.study_uuid == study.study_uuid, training.state != "waiting")
+        .group_by(training.study_uuid, training.finalist, training.seed)  # the whole key: PostgreSQL asks for it
+        .order_by(training.finalist, training.seed)
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    if not rows:
+        return None
+    return ConfirmationCost(
+        trainings=len(rows),
+        epochs=sum(row.epochs for row in rows),
+        seconds=sum((row.of_epochs or 0.0) if row.seconds is None else row.seconds for row in rows),
+    )
+
+
+def read_status(database: Database, study: StudyRecord) -> Status:
+    """Return how a study goes."""
+    return Status(
+        location=database.location,
+        answer=read_answer(database, study),
+        holder=database.holder(study.name),
+        runs=list_runs(database, study),
+        confirmation=read_confirmation_progress(database, study),
+    )
+
+
+def _curves(
+    database: Database,
+    study: StudyRecord,
+    trials: Sequence[TrialRecord],
+    conclusion: Conclusion | None,
+    best: Settings,
+) -> dict[str, Sequence[Curve]]:
+    """Return the curves of the best configuration and of the baseline: of all fresh seeds, else of one trial."""
+    found: dict[str, Sequence[Curve]] = {}
+    defaults = next((settings_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
+    without = _unregularized(study, trials, conclusion) if isinstance(best, Regularization) else defaults
+    for settings in (best, without):
+        finalists = [r.finalist for r in conclusion.results] if conclusion is not None else []
+        finalist = next((one for one in finalists if one.settings == settings), None)
+        if finalist is not None:
+            found[str(settings)] = _of_finalist(database, study, finalist)
+            continue
+        trial = next((t for t in trials if _is(t, settings)), None)
+        if trial is not None:
+            curve = read_curve(database, study, trial.number)
+            found[str(settings)] = [_curve(f"trial {trial.number}", curve, int(trial.metrics["best_epoch"]))]
+    return found
+
+
+def _unregularized(study: StudyRecord, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Settings:
+    """Return no regularization, at the learning rate that is best for it where the study searches that."""
+    if study.spec.space.learning_rate == "fixed":
+        return NONE
+    if conclusion is not None and conclusion.baseline is not None:
+        return conclusion.baseline.finalist.settings
+    chosen = choose(trials, study.spec)
+    return next((finalist.settings for finalist in chosen if finalist.is_baseline), NONE)
+
+
+def _is(trial: TrialRecord, settings: Settings | None) -> bool:
+    return trial.value is not None and "best_epoch" in trial.metrics and settings_of(trial.params) == settings
+
+
+def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> list[Curve]:
+    def of_finalist(table: Any, *columns: Any) -> Any:
+        return select(*columns).where(table.study_uuid == study.study_uuid, table.finalist == finalist.index)
+
+    trained = of_finalist(ConfirmationRow, ConfirmationRow.seed, ConfirmationRow.best_epoch)
+    epochs = of_finalist(ConfirmationEpochRow, ConfirmationEpochRow.__table__)
+    by_seed: dict[int, list[EpochMetrics]] = {}
+    with database.read() as connection:
+        found = connection.execute(trained.where(ConfirmationRow.state == "complete"))
+        best_epochs = {row.seed: row.best_epoch for row in found}
+        for row in connection.execute(epochs.order_by(ConfirmationEpochRow.seed, ConfirmationEpochRow.epoch)):
+            figures = {name: row._mapping[name] for name in EPOCH_COLUMNS}
+            by_seed.setdefault(row.seed, []).append(EpochMetrics(**figures))
+    return [_curve(f"seed {seed}", curve, best_epochs[seed]) for seed, curve in by_seed.items() if seed in best_epochs]
+
+
+def _curve(label: str, curve: Sequence[EpochMetrics], best_epoch: int) -> Curve:
+    return Curve(
+        label=label,
+        train_loss=[metrics.train_loss for metrics in curve],
+        stop_cross_entropy=[metrics.stop_cross_entropy for metrics in curve],
+        best_epoch=best_epoch,
+    )

@@ -1,0 +1,41 @@
+"""Reads what a comparison of several studies is made of."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.sql.functions import count
+
+from regsearch.storage.confirmation_results import read_conclusion
+from regsearch.storage.database import Database
+from regsearch.storage.location import command
+from regsearch.storage.queries import StudyRecord, get_study, list_trials, read_answer
+from regsearch.storage.tables import EpochRow, RunRow
+from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
+from regsearch.studies.errors import InputError
+
+
+def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
+    """Return studies side by side; raises InputError for an unknown name, and for fewer than two studies."""
+    different = list(dict.fromkeys(names))
+    if len(different) < 2:
+        given = f"given was {different[0]!r} alone" if different else "none was given"
+        shows = command(database.location, "list")
+        raise InputError(f"a comparison takes at least two studies: {given}; `{shows}` shows which there are")
+    studies = [get_study(database, name) for name in different]
+    return side_by_side([_compared(database, study) for study in studies])
+
+
+def _compared(database: Database, study: StudyRecord) -> ComparedStudy:
+    epochs = select(EpochRow.number, count()).where(EpochRow.study_uuid == study.study_uuid).group_by(EpochRow.number)
+    runs = select(RunRow.sampler).where(RunRow.study_uuid == study.study_uuid).order_by(RunRow.run_id)
+    with database.read() as connection:
+        trained = {row[0]: row[1] for row in connection.execute(epochs)}
+        samplers = dict.fromkeys(connection.execute(runs).scalars())
+    trials = list(list_trials(database, study))
+    return compared(
+        read_answer(database, study),
+        read_conclusion(database, study, trials),
+        trials,
+        trained,
+        tuple(samplers),
+    )

@@ -1,0 +1,142 @@
+"""One coordinator a study: a lock on a file, which the kernel takes away from a process that dies."""
+
+import fcntl
+import json
+import os
+import re
+import socket
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from regsearch.storage.errors import translated_errors
+from regsearch.storage.location import Location, command, files_folder
+from regsearch.studies.errors import InputError, StorageError
+
+_TRIES, _PAUSE_SECONDS = 10, 0.05  # a reader that looks who holds the lock has it for a moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who searches a study: host, process id, and since when (UTC, ISO 8601)."""
+
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host} since {self.since}"
+
+
+class StudyLock:
+    """Held by a study's coordinator from opening to the end; a context manager.
+
+    Raises InputError where another process holds it, StorageError where it can't be written.
+    """
+
+    def __init__(self, database: Path, study: str) -> None:
+        self._path = _lock_path(database, study)
+        self._database, self._study = database, study
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> "StudyLock":
+        try:
+            with translated_errors(self._path):
+                self._take()
+        except StorageError:
+            with suppress(OSError):  # what can't be written can't be flushed either
+                self.__exit__()
+            raise
+        return self
+
+    def _take(self) -> None:
+        self._file = self._path.open("a+", encoding="utf-8")
+        for _ in range(_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(_PAUSE_SECONDS)
+        else:
+            holder = _read_holder(self._file)
+            self._file.close()
+            raise held_error(self._database, self._study, holder)
+        me = Holder(host=socket.gethostname(), pid=os.getpid(), since=datetime.now(UTC).isoformat(timespec="seconds"))
+        self._file.truncate(0)
+        self._file.write(json.dumps(asdict(me)))
+        self._file.flush()
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def held_error(location: Location, study: str, holder: Holder | None) -> InputError:
+    """Return what is said to whoever comes second."""
+    return InputError(
+        f"the study {study} is being searched by {holder or 'another process'}; "
+        f"wait for it, or stop it with `{command(location, 'stop', study)}`"
+    )
+
+
+def holder(database: Path, study: str) -> Holder | None:
+    """Return who searches a study now, or None; raises StorageError where that can't be seen."""
+    with translated_errors(database):
+        try:
+            file = _lock_path(database, study).open(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read_holder(file) or Holder(host="unknown", pid=0, since="unknown")
+    return None
+
+
+def log_prefix(location: Location, study: str) -> Path:
+    """Return what the paths of a study's worker logs begin with."""
+    return files_folder(location) / f"study-{study}-worker-"
+
+
+def data_folder(location: Location, study: str) -> Path:
+    """Return the folder in which a run of a study keeps its machine's copy of the data while it lasts."""
+    return files_folder(location) / f"study-{study}-data"
+
+
+def trials_folder(location: Location, study: str) -> Path:
+    """Return the folder in which a study's trials keep their states, and the best ones their weights."""
+    return files_folder(location) / f"study-{study}-trials"
+
+
+def weights_file(location: Location, study: str, number: int) -> Path:
+    """Return where the weights of a complete trial lie, if they are kept."""
+    return trials_folder(location, study) / f"trial-{number}.weights.npz"
+
+
+def finalist_weights_file(location: Location, study: str, number: int) -> Path:
+    """Return where the weights of a finalist on one fresh seed lie, if they are kept."""
+    return trials_folder(location, study) / f"finalist-{number}.weights.npz"
+
+
+def remove_logs(location: Location, study: str) -> None:
+    """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
+    prefix = log_prefix(location, study)
+    for path in prefix.parent.glob("*.log"):
+        if path.name.startswith(prefix.name) and re.fullmatch(r"\d+|ray", path.stem.removeprefix(prefix.name)):
+            path.unlink(missing_ok=True)
+
+
+def _lock_path(database: Path, study: str) -> Path:
+    return files_folder(database) / f"study-{study}.lock"
+
+
+def _read_holder(file: TextIO) -> Holder | None:
+    file.seek(0)
+    try:
+        return Holder(**json.loads(file.read()))
+    except (ValueError, TypeError):
+        return None

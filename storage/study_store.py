@@ -1,0 +1,402 @@
+"""A study in the database, as its one coordinator writes it: each ask, epoch and tell is one transaction."""
+
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.pruners import BasePruner, NopPruner, PercentilePruner
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.trial import TrialState
+from sqlalchemy import insert, select, update
+
+from regsearch.storage import study_sql
+from regsearch.storage.checks import trials
+from regsearch.storage.database import Database
+from regsearch.storage.new_study import create_study, utc_now
+from regsearch.storage.optuna import lookback
+from regsearch.storage.optuna.study import OptunaStudy, suggested
+from regsearch.storage.queries import DatasetInfo, StudyRecord
+from regsearch.storage.study_proposals import Asking, UnusableError, same_settings
+from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
+from regsearch.storage.tried_configurations import BY_SETTINGS
+from regsearch.studies.configuration import settings_of, technique_of
+from regsearch.studies.errors import InputError, StorageError, one_line
+from regsearch.studies.recipes import DEFAULTS
+from regsearch.studies.spec import CONTEST, StudySpec
+from regsearch.studies.trial import EpochMetrics, Outcome, Standing, Tally, TrialOutcome, TrialTask, Value, Verdict
+
+_WEIGHTS_KEPT = 5  # of the best complete trials
+MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
+
+_ENTER_EPOCH = insert(EpochRow)
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+class StudyStore:
+    """One study, opened by its coordinator, which holds the study's lock.
+
+    Every method is one transaction and raises StorageError where it can't be committed, or where the
+    study was deleted in the meantime.
+    """
+
+    waits = False  # what is left to do never waits for what runs
+
+    def __init__(self, database: Database, name: str, study_uuid: str, spec: StudySpec) -> None:
+        self.name = name
+        self.spec = spec
+        self.exhausted = False
+        self._database = database
+        self.study_uuid = study_uuid
+        self._study_id = database.storage.get_study_id_from_name(name)
+        self._sampler_for: Callable[[int, int], BaseSampler] = lambda number, _: RandomSampler(number)
+        self._pruner: BasePruner = NopPruner()
+        self._asking = self._asks(spec)
+        self._needs_all_trials = True
+        self._run_id: int | None = None
+
+    @classmethod
+    def create(
+        cls, database: Database, spec: StudySpec, dataset: DatasetInfo, versions: Mapping[str, str]
+    ) -> "StudyStore":
+        """Create a study, in Optuna's tables and ours.
+
+        Raises InputError where there is a study of that name.
+        """
+        study_uuid = create_study(database, spec, dataset, versions)
+        return cls(database, spec.study.name, study_uuid, spec)
+
+    @classmethod
+    def open(cls, database: Database, record: StudyRecord) -> "StudyStore":
+        """Open a study that is there."""
+        return cls(database, record.name, record.study_uuid, record.spec)
+
+    def begin_run(
+        self,
+        spec: StudySpec,
+        *,
+        sampler_for: Callable[[int, int], BaseSampler],
+        pruner: BasePruner,
+        needs_all_trials: bool,
+        engine: str,
+        workers: int,
+        versions: Mapping[str, str],
+    ) -> None:
+        """Enter a run, and make its sampler, pruner and budget the study's own.
+
+        Args:
+            spec: the study as it is searched now.
+            sampler_for: gives the sampler for a trial's number and a retry: how often it repeated for that trial what
+                was tried before.
+            pruner: judges each epoch.
+            needs_all_trials: whether a part of a long study (`storage/optuna/lookback.py`) doesn't do for these two.
+            engine, workers, versions: what the run is entered with.
+        """
+        self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
+        self._asking = self._asks(spec)
+        self._needs_all_trials = needs_all_trials
+        with self.transaction() as connection:
+            trials.check_trials(self._database, connection, self._study_id, self.name)
+            connection.execute(
+                update(StudyRow).where(StudyRow.study_uuid == self.study_uuid).values(spec=spec.to_json())
+            )
+            entered = connection.execute(
+                insert(RunRow).values(
+                    study_uuid=self.study_uuid,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    engine=engine,
+                    workers=workers,
+                    search=spec.model_dump_json(include={"search", "confirm", "budget"}),
+                    sampler=spec.search.sampler,
+                    pruner=spec.search.pruner,
+                    versions=json.dumps(dict(versions)),
+                    started_at=utc_now(),
+                )
+            )
+            assert entered.inserted_primary_key is not None
+            self._run_id = entered.inserted_primary_key[0]
+            study_sql.forget_trials_that_are_not_there(connection, self.study_uuid, self._study_id)
+            self._ask_sampler_whether_it_is_done(connection)
+
+    def end_run(self, outcome: str) -> None:
+        """Enter how the run ended."""
+        with self.transaction() as connection:
+            connection.execute(
+                update(RunRow).where(RunRow.run_id == self._run_id).values(ended_at=utc_now(), outcome=outcome)
+            )
+
+    def stop_requested(self) -> bool:
+        """Return whether somebody asked this run to stop."""
+        with self.transaction() as connection:
+            asked = select(RunRow.stop_requested_at).where(RunRow.run_id == self._run_id)
+            return connection.execute(asked).scalar() is not None
+
+    def standing(self) -> Standing:
+        """Return how far the study is."""
+        with self.transaction() as connection:
+            finished = self._count(connection).finished
+            try:
+                best = self._database.storage.get_best_trial(self._study_id).value
+            except ValueError:  # none is complete
+                best = None
+            techniques = self._techniques()
+            return Standing(finished=finished, total=self.spec.budget.trials, best=best, techniques=techniques)
+
+    def _techniques(self) -> dict[str, Tally]:
+        """Return the tally of each technique, in the order in which they were tried first."""
+        tallies: dict[str, Tally] = {}
+        for trial in self._database.storage.get_all_trials(self._study_id, deepcopy=False):
+            technique = technique_of(trial.params) if trial.state.is_finished() else None
+            if technique is not None:
+                value = trial.value if trial.state == TrialState.COMPLETE else None
+                known = tallies.get(technique, Tally())
+                tallies[technique] = known.after(value, maximizes=self.spec.search.maximizes)
+        return tallies
+
+    def request_stop(self) -> None:
+        """Ask the run that is under way, in another process, to stop."""
+        with self.transaction() as connection:
+            connection.execute(
+                update(RunRow)
+                .where(RunRow.study_uuid == self.study_uuid, RunRow.ended_at.is_(None))
+                .values(stop_requested_at=utc_now())
+            )
+
+    def unfinished(self) -> list[TrialTask]:
+        """Return the trials that ran when the search was interrupted, by number."""
+        with self.transaction() as connection:
+            running = study_sql.running_trials(connection, self.study_uuid, self._study_id)
+            trials = [(self._database.storage.get_trial(row.trial_id), row.attempt) for row in running]
+            return [TrialTask(number=trial.number, attempt=attempt, params=trial.params) for trial, attempt in trials]
+
+    def ask(self) -> TrialTask | None:
+        """Begin one more trial: a waiting one, else one that the sampler proposes; None at the total.
+
+        Raises SpaceExhaustedError if every point of the space was tried. What the sampler raises passes through, and
+        leaves no trial.
+        """
+        while True:
+            try:
+                with self.transaction() as connection:
+                    return self._asking.ask(connection, is_exhausted=self.exhausted)
+            except UnusableError as unusable:
+                with self.transaction() as connection:
+                    self._asking.refuse(connection, unusable.number, str(unusable))
+
+    def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:
+        """Return the value of a parameter that a trial asks for; None where something else has ended the trial.
+
+        What it was given once it is given again. Raises RefusedError where Optuna can't have such a parameter here.
+        """
+        with self.transaction() as connection:
+            trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
+            if trial_id is None:
+                return None
+            fallback = default if study_sql.is_recipe(connection, self.study_uuid, task.number) else None
+            return suggested(self._study(task.number), trial_id, name, distribution, fallback)
+
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
+        """Record an epoch and let the pruner judge it, if it is no recipe's; a pruned trial is finished with that."""
+        with self.transaction() as connection:
+            recorded = study_sql.epoch(connection, self.study_uuid, task.number, metrics.epoch)
+            if recorded is not None:
+                same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
+                return Verdict.REPEATED if same else Verdict.DIFFERS
+            trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
+            if trial_id is None:
+                return Verdict.ENDED
+            if metrics.epoch == 0 and self._is_repeated(connection, task, trial_id):
+                return Verdict.TRIED
+            row = {"study_uuid": self.study_uuid, "number": task.number, **metrics.columns()}
+            connection.execute(_ENTER_EPOCH, row)
+            judged = metrics.value(self.spec.search.objective)
+            if judged is None:
+                return Verdict.RECORDED
+            study_sql.report(connection, trial_id, metrics.epoch, judged)
+            if isinstance(self._pruner, NopPruner) or self._is_spared(connection, task.number):
+                return Verdict.RECORDED
+            study = self._study(task.number)
+            # such as the median
+            compares_with_finished = isinstance(self._pruner, PercentilePruner) or self.spec.search.pruner == CONTEST
+            with self._database.reading_whole(trial_id) if compares_with_finished else nullcontext():
+                study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
+            judged_now = next(trial for trial in reversed(study.trials_now) if trial.number == task.number)
+            if not self._pruner.prune(study, judged_now):
+                return Verdict.RECORDED
+            study.trials_now = None
+            self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
+            study.tell(task.number, state=TrialState.PRUNED)
+            self.exhausted |= study.exhausted
+            return Verdict.PRUNED
+
+    def finish(self, task: TrialTask, outcome: Outcome) -> bool:
+        """Record what a trial gave; False where something else ended it before."""
+        assert isinstance(outcome, TrialOutcome)
+        shown: dict[str, Any] = {
+            "select accuracy": outcome.select_accuracy,
+            "select cross-entropy": outcome.select_cross_entropy,
+            "generalization gap": outcome.generalization_gap,
+            "best epoch": outcome.best_epoch,
+        }
+        value = outcome.value(self.spec.search.objective)
+        with self.transaction() as connection:
+            trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
+            if trial_id is not None:
+                params = self._database.storage.get_trial(trial_id).params  # a HyperModel may have asked for more
+                shown = {"regularization": str(settings_of(params)), **shown}
+            return self._end(connection, task, trial_id, TrialState.COMPLETE, value, shown, outcome.columns())
+
+    def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
+        """Record that a trial failed for good, by its settings or not; False where something else ended it before."""
+        reason = one_line(reason)  # no server takes a NUL
+        with self.transaction() as connection:
+            trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
+            if trial_id is not None and by_settings and self.spec.search.rules >= 2:
+                self._database.storage.set_trial_system_attr(trial_id, BY_SETTINGS, True)
+            return self._end(connection, task, trial_id, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
+
+    def keepers(self) -> list[int]:
+        """Return the numbers of the trials whose weights are kept: the best complete ones, the best first."""
+        largest = self.spec.search.maximizes
+        with self.transaction() as connection:
+            return study_sql.best_trials(connection, self._study_id, largest=largest, limit=_WEIGHTS_KEPT)
+
+    def news(self) -> list[str]:
+        """Return nothing: a search decides by its trials alone."""
+        return []
+
+    def lose(self, task: TrialTask) -> TrialTask | None:
+        """Record that a trial's worker was lost; return its next attempt, or None after the last."""
+        if task.attempt + 1 >= MOST_ATTEMPTS:
+            return None
+        with self.transaction() as connection:
+            self._set_trial_row(connection, task.number, attempt=task.attempt + 1)
+            trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
+            params = task.params if trial_id is None else self._database.storage.get_trial(trial_id).params
+        return TrialTask(number=task.number, attempt=task.attempt + 1, params=params)
+
+    def enqueue(self, params: Mapping[str, Any]) -> int:
+        """Let settings be tried next; return the trial's number. What isn't given is left to the sampler.
+
+        Raises InputError if they leave nothing open and a trial had them before.
+        """
+        with self.transaction() as connection:
+            earlier = self._asking.trial_with(connection, params)
+            if earlier is not None:
+                raise InputError(self._was_tried(earlier))
+            number: int = self._count(connection).all
+            self._study(number).enqueue_trial(dict(params))
+            return number
+
+    def optuna_study(self) -> optuna.Study:
+        """Return Optuna's own study, for use within a transaction."""
+        return self._study(0)
+
+    def delete(self) -> None:
+        """Delete the study, in Optuna's tables and ours."""
+        with self.transaction() as connection:
+            with trials.told(self._database, self.name):
+                self._database.storage.delete_study(self._study_id)
+            connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
+
+    def _is_spared(self, connection: sqlalchemy.Connection, number: int) -> bool:
+        """Return whether a trial is trained to its end, come what may: a recipe, in a contest the defaults alone."""
+        recipe = study_sql.recipe_of(connection, self.study_uuid, number)
+        return recipe == DEFAULTS or (recipe is not None and self.spec.search.sampler != CONTEST)
+
+    def _is_repeated(self, connection: sqlalchemy.Connection, task: TrialTask, trial_id: int) -> bool:
+        """Fail a HyperModel's trial that turns out to have an earlier one's settings; return whether it has."""
+        earlier = self._asking.repeated(connection, task.number, trial_id)
+        if earlier is None:
+            return False
+        reason = {"reason": same_settings(earlier)}
+        return self._end(connection, task, trial_id, TrialState.FAIL, None, reason, reason)
+
+    def _was_tried(self, number: int) -> str:
+        """Return what a user hears who enqueues settings that a trial had."""
+        trial_id = self._database.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        trial = self._database.storage.get_trial(trial_id)
+        if trial.state == TrialState.COMPLETE:
+            gave = f"gave {self.spec.search.objective.replace('_', '-')} {trial.value:.4g}"
+        elif trial.state == TrialState.FAIL:
+            gave = f"failed ({trial.user_attrs.get('reason')})"
+        else:
+            gave = "was pruned" if trial.state == TrialState.PRUNED else "still runs"
+        return f"nothing was enqueued: trial {number} has these settings already and {gave}. Give other settings."
+
+    def _end(
+        self,
+        connection: sqlalchemy.Connection,
+        task: TrialTask,
+        trial_id: int | None,
+        state: TrialState,
+        value: float | None,
+        shown: Mapping[str, Any],
+        columns: Mapping[str, Any],
+    ) -> bool:
+        """Finish a trial that runs; return False where it doesn't (its id is None)."""
+        if trial_id is None:
+            return False
+        study_sql.set_user_attrs(connection, trial_id, shown)  # a finished trial takes none any more
+        self._set_trial_row(connection, task.number, **columns)
+        study = self._study(task.number)
+        study.tell(task.number, value, state)
+        self.exhausted |= study.exhausted
+        return True
+
+    def _asks(self, spec: StudySpec) -> Asking:
+        return Asking(self._database, self.study_uuid, self._study_id, spec, self._study)
+
+    def _study(self, number: int, retry: int = 0) -> OptunaStudy:
+        """Return Optuna's study with the sampler of one trial, made anew: only the database has a memory."""
+        if not self._needs_all_trials:
+            self._database.look_back(lookback.begins_at(number))
+        return OptunaStudy(self.name, self._database.storage, self._sampler_for(number, retry), self._pruner)
+
+    def _ask_sampler_whether_it_is_done(self, connection: sqlalchemy.Connection) -> None:
+        """Let the sampler of a finite space say so now, as it did when the last trial was told."""
+        trial_id = study_sql.last_finished_trial(connection, self._study_id)
+        if trial_id is not None:
+            trial = self._database.storage.get_trial(trial_id)
+            study = self._study(trial.number)
+            study.sampler.after_trial(study, trial, trial.state, trial.values)
+            self.exhausted = study.exhausted
+
+    def _set_trial_row(self, connection: sqlalchemy.Connection, number: int, **columns: Any) -> None:
+        connection.execute(
+            update(TrialRow).where(TrialRow.study_uuid == self.study_uuid, TrialRow.number == number).values(**columns)
+        )
+
+    def _count(self, connection: sqlalchemy.Connection) -> Any:
+        return study_sql.count(connection, self.study_uuid, self._study_id)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlalchemy.Connection]:
+        """One transaction on this study; raises StorageError where the study isn't there any more."""
+        with self._database.transaction() as connection:
+            if self._database.uuid_of(connection, self._study_id) != self.study_uuid:
+                raise StorageError(
+                    f"the study {self.name} was deleted or renamed while it was open here; nothing more was written"
+                )
+            if self._run_id is not None and not self._database.is_fenced:
+                self._check_newest_run(connection)
+            yield connection
+
+    def _check_newest_run(self, connection: sqlalchemy.Connection) -> None:
+        """Raise StorageError where another coordinator took over: the newest run alone may write.
+
+        The lock keeps two from running at once; this holds where its file was removed or lies on a file system
+        that doesn't lock.
+        """
+        newest = study_sql.newest_run(connection, self.study_uuid)
+        if newest.run_id != self._run_id:
+            raise StorageError(
+                f"the study {self.name} was taken over by process {newest.pid} on {newest.host}; "
+                "this one stops, and wrote nothing more"
+            )

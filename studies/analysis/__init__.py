@@ -1,0 +1,1 @@
+"""Rules over records: statistics, finalists, verdicts, importance, comparison."""

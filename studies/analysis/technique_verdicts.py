@@ -1,0 +1,93 @@
+"""What a confirmation says of each technique: one of the four verdicts with its figures, or why there is none."""
+
+from dataclasses import dataclass
+
+from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
+from regsearch.studies.analysis.statistics import Interval
+from regsearch.studies.analysis.verdicts import Verdict
+from regsearch.studies.search_space import Regularization
+
+EARLY_STOPPING_ALONE = "early stopping alone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TechniqueVerdict:
+    """One technique's verdict in the study's objective.
+
+    Attributes:
+        technique: its label: "L1", "combination".
+        result: of the finalist that stands for it; None if none was confirmed.
+        verdict: one of the four; None if there is none.
+        reason: why there is none; "" if there is one.
+        gain: the interval that the verdict rests on, positive is better; None if it was not confirmed.
+        over: what that gain is over, in words.
+        over_early_stopping, over_baseline: the gain over each reference; None where it isn't known.
+        smallest_gain: the smallest gain that matters, in the same unit; 0 if the study knows none.
+        seeds: on how many fresh seeds it was trained.
+        seeds_needed: how many in all would probably settle it; None if it is settled, or if that isn't known.
+        needs_test_examples: whether it is not settled and seeds alone would not settle it.
+        is_over_seeds_only: whether the interval leaves out the luck of the test examples, as of a metric.
+    """
+
+    technique: str
+    result: FinalistResult | None
+    verdict: Verdict | None
+    reason: str
+    gain: Interval | None
+    over: str
+    over_early_stopping: Interval | None
+    over_baseline: Interval | None
+    smallest_gain: float
+    seeds: int
+    seeds_needed: int | None
+    needs_test_examples: bool
+    is_over_seeds_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """What a sentence calls it: "L1", "the best combination"."""
+        return "the best combination" if self.technique == "combination" else self.technique
+
+
+def technique_verdicts(conclusion: Conclusion) -> tuple[TechniqueVerdict, ...]:
+    """Return the verdict on each technique, in the order of the conclusion's rows."""
+    return tuple(_of_row(conclusion, row) for row in conclusion.techniques)
+
+
+def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
+    result = row.result
+    over_early_stopping, over_baseline = row.over_early_stopping, row.over_baseline
+    judgement = over_early_stopping or over_baseline
+    has_verdict = result is not None and row.is_judged and judgement is not None
+    return TechniqueVerdict(
+        technique=row.technique,
+        result=result,
+        verdict=judgement.verdict if has_verdict and judgement is not None else None,
+        reason="" if has_verdict else _reason(conclusion, row),
+        gain=None if judgement is None else judgement.gain,
+        over=conclusion.over if over_early_stopping is None else EARLY_STOPPING_ALONE,
+        over_early_stopping=None if over_early_stopping is None else over_early_stopping.gain,
+        over_baseline=None if over_baseline is None else over_baseline.gain,
+        smallest_gain=conclusion.smallest_gain if judgement is None else judgement.smallest_gain,
+        seeds=0 if result is None else result.seeds,
+        seeds_needed=judgement.seeds_needed if has_verdict and judgement is not None else None,
+        needs_test_examples=bool(has_verdict and judgement and judgement.needs_test_examples),
+        is_over_seeds_only=judgement is not None and judgement.is_over_seeds_only,
+    )
+
+
+def _reason(conclusion: Conclusion, row: TechniqueRow) -> str:
+    """Return why a technique has no verdict, in words."""
+    if row.result is not None:
+        return row.unjudged or "nothing to compare it with"
+    if row.is_judged and any(_technique(settings) == row.technique for settings in _failed(conclusion)):
+        return "its training failed"
+    return row.unconfirmed
+
+
+def _failed(conclusion: Conclusion) -> list[object]:
+    return [finalist.settings for finalist, _ in conclusion.failed]
+
+
+def _technique(settings: object) -> str | None:
+    return settings.technique if isinstance(settings, Regularization) else None

@@ -1,0 +1,206 @@
+"""The four verdicts on a technique: it helps, it harms, it makes no difference, or that is not settled."""
+
+import enum
+import math
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from regsearch.studies import objectives
+from regsearch.studies.analysis.statistics import Interval, mean_interval, projected_interval
+from regsearch.studies.spec import StudySpec
+
+SMALLEST_GAIN_SHARE = {"cross_entropy": 0.07, "accuracy": 0.09}
+"""The smallest gain that matters, as a share of the loss, or of the error rate, of the reference.
+
+The smallest with which, on MNIST and with the default number of seeds, four of five verdicts are settled if the true
+effect is twice as large (`tests/benchmarks/README.md`).
+"""
+
+ALIKE_LEVEL = 0.90
+"""The level of the interval that must lie within the smallest gain, for a technique to make no difference.
+
+Both one-sided tests of an equivalence test then err with at most 5 % (Schuirmann, A comparison of the two one-sided
+tests procedure and the power approach, 1987). A claim of a gain shares its risk with the others; this one doesn't.
+"""
+
+_MOST_SEEDS = 100
+"""If so many seeds would not settle a verdict, more test examples are needed."""
+
+_TINY = 1e-12
+
+
+class Verdict(enum.StrEnum):
+    """What a gain's interval says."""
+
+    HELPS = "helps"
+    HARMS = "harms"
+    NO_DIFFERENCE = "makes no difference"
+    NOT_SETTLED = "not settled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """A verdict, with what would settle it.
+
+    Attributes:
+        verdict: one of the four.
+        gain: the interval that it rests on, with its level; positive is better. Its level is lower if it makes no
+            difference (see `ALIKE_LEVEL`).
+        smallest_gain: the smallest gain that matters, in the unit of the gain; above 0.
+        seeds: on how many fresh seeds it rests.
+        seeds_needed: how many seeds in all would probably settle it, if the mean stays as it is; None if it is
+            settled, and if no number would do, since the test examples are too few.
+        is_over_seeds_only: whether the interval covers the luck of seeds alone, as of a metric without a figure for
+            each example, such as AUC: other test examples could give another verdict.
+    """
+
+    verdict: Verdict
+    gain: Interval
+    smallest_gain: float
+    seeds: int
+    seeds_needed: int | None = None
+    is_over_seeds_only: bool = False
+
+    @property
+    def needs_test_examples(self) -> bool:
+        """Whether it is not settled and more seeds alone would not settle it."""
+        return self.verdict is Verdict.NOT_SETTLED and self.seeds_needed is None
+
+
+def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
+    """Return the smallest gain that matters in a study, in its objective's unit; above 0.
+
+    Args:
+        spec: of the study; its `confirm.smallest_gain` counts if it is given.
+        reference_loss: mean loss of the reference: nats per example, 1 − accuracy, or a metric whose sign is such that
+            less is better.
+    """
+    if spec.confirm.smallest_gain is not None:
+        return spec.confirm.smallest_gain
+    scale = 1 + reference_loss if is_share_of_missing(spec, reference_loss) else abs(reference_loss)
+    return max(SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"] * scale, _TINY)
+
+
+def is_share_of_missing(spec: StudySpec, reference_loss: float) -> bool:
+    """Return whether the smallest gain is a share of what is missing to 1, as of AUC; see `smallest_gain`."""
+    objective = spec.search.objective
+    return objectives.maximizes(objective) and not objectives.is_accuracy(objective) and -1 <= reference_loss <= 0
+
+
+def share_of_smallest_gain(spec: StudySpec) -> float | None:
+    """Return the smallest gain that matters as a share of the reference's loss; None if the study file gives it."""
+    if spec.confirm.smallest_gain is not None:
+        return None
+    return SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"]
+
+
+def verdict_of(gain: Interval, smallest_gain: float) -> Verdict:
+    """Return the verdict on a gain; that it makes no difference goes before that it helps or harms.
+
+    Args:
+        gain: positive is better.
+        smallest_gain: above 0, in the same unit.
+
+    Example:
+        >>> verdict_of(Interval(mean=0.004, low=0.001, high=0.007, level=0.95), smallest_gain=0.003)
+        <Verdict.HELPS: 'helps'>
+    """
+    if -smallest_gain <= gain.low and gain.high <= smallest_gain:
+        return Verdict.NO_DIFFERENCE
+    if gain.low > 0:
+        return Verdict.HELPS
+    return Verdict.HARMS if gain.high < 0 else Verdict.NOT_SETTLED
+
+
+def settle(interval_at: Callable[[float], Interval], smallest_gain: float, level: float) -> tuple[Verdict, Interval]:
+    """Return the verdict on a gain, and the interval that it rests on.
+
+    Args:
+        interval_at: gives the gain's interval at a level.
+        smallest_gain: above 0, in the gain's unit.
+        level: of the interval that shows that it helps or harms, in (0, 1). That it makes no difference is shown by
+            the interval at `ALIKE_LEVEL`, or at this level if it is lower.
+    """
+    if not smallest_gain > 0:
+        raise ValueError(f"the smallest gain that matters must be above 0; given was {smallest_gain}")
+    alike = interval_at(min(level, ALIKE_LEVEL))
+    if verdict_of(alike, smallest_gain) is Verdict.NO_DIFFERENCE:
+        return Verdict.NO_DIFFERENCE, alike
+    gain = interval_at(level)
+    return verdict_of(gain, smallest_gain), gain
+
+
+def judge(differences: npt.ArrayLike, smallest_gain: float, level: float, next_level: float | None = None) -> Judgement:
+    """Judge a technique by how much lower its losses are than the reference's.
+
+    Args:
+        differences: shape (seeds, test examples), at least 2 by 2: the reference's loss less the technique's, both
+            trained on the same seed.
+        smallest_gain: above 0, in the losses' unit.
+        level: confidence of the interval that shows that it helps or harms, in (0, 1); for several techniques
+            `shared_level`.
+        next_level: the level at which more seeds would be judged; `level` if not given. A further look at the test
+            examples shares the risk with this one, so that it is higher.
+
+    Raises ValueError as `crossed_interval` does, and if the smallest gain is not above 0.
+
+    Example:
+        >>> judge([[0.5, 0.6, 0.4], [0.6, 0.5, 0.5], [0.4, 0.5, 0.6]], smallest_gain=0.1, level=0.95).verdict
+        <Verdict.HELPS: 'helps'>
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    seeds = len(values) if values.ndim else 0
+    verdict, gain = settle(partial(projected_interval, values, seeds), smallest_gain, level)
+    needed = _seeds_needed(values, smallest_gain, next_level or level) if verdict is Verdict.NOT_SETTLED else None
+    return Judgement(verdict=verdict, gain=gain, smallest_gain=smallest_gain, seeds=seeds, seeds_needed=needed)
+
+
+def judge_means(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Judgement:
+    """Judge a technique by a metric that has no figure for each example, such as AUC: by its means on each seed.
+
+    The interval is Student's over seeds. It covers the luck of seeds, not that of the test examples.
+
+    Args:
+        differences: shape (seeds,), at least 2: what the technique gains over the reference on each seed.
+        smallest_gain: above 0, in the metric's unit.
+        level: confidence of the interval that shows that it helps or harms, in (0, 1).
+
+    Raises ValueError for another shape, for a difference that is not finite, and if the smallest gain is not above 0.
+
+    Example:
+        >>> judge_means([0.05, 0.06, 0.055], smallest_gain=0.01, level=0.95).verdict
+        <Verdict.HELPS: 'helps'>
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"a verdict needs finite differences on at least 2 seeds; given was the shape {values.shape}")
+    verdict, gain = settle(partial(mean_interval, values), smallest_gain, level)
+    needed = None
+    if verdict is Verdict.NOT_SETTLED:
+        half = max(abs(float(gain.mean)), abs(smallest_gain - abs(float(gain.mean))), _TINY)
+        needed = min(max(len(values) + 1, math.ceil(len(values) * ((gain.high - gain.mean) / half) ** 2)), _MOST_SEEDS)
+    return Judgement(
+        verdict=verdict,
+        gain=gain,
+        smallest_gain=smallest_gain,
+        seeds=len(values),
+        seeds_needed=needed,
+        is_over_seeds_only=True,
+    )
+
+
+def _seeds_needed(values: npt.NDArray[np.float64], smallest_gain: float, level: float) -> int | None:
+    """Return how many seeds would settle the verdict if means and variances stayed what they are."""
+
+    def is_settled(seeds: int) -> bool:
+        interval_at = partial(projected_interval, values, seeds)
+        return settle(interval_at, smallest_gain, level)[0] is not Verdict.NOT_SETTLED
+
+    more = range(len(values) + 1, _MOST_SEEDS + 1)
+    index = bisect_left(more, True, key=is_settled)  # an interval only shrinks with more seeds
+    return more[index] if index < len(more) else None

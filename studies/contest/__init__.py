@@ -1,0 +1,1 @@
+"""The contest: which configuration of which technique is tried next."""

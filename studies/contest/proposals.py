@@ -1,0 +1,340 @@
+"""A fair contest: which settings a study tries next, so that every technique is tuned alone before any is combined.
+
+Each contestant (L1, L2, dropout, BatchNorm, L1+L2) gets the same treatment: it starts low and increases until it is
+too strong, then it is refined around its best strength. The contestants take turns, so that an early end is fair too.
+Once all of them had their fewest trials, the rest goes to combinations of what helped, and to further refinement. All
+of this was decided by replaying recorded trainings (tests/benchmarks/replay.py).
+
+Every proposal is a pure function of the study, the trial's number and the trials before.
+"""
+
+import itertools
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from regsearch.studies.canonical_configuration import effective_patience
+from regsearch.studies.contest.contestants import (
+    FEWEST,
+    FEWEST_RATES,
+    USUAL,
+    Strengths,
+    contestant_of,
+    fewest_trials,
+    strengths_of,
+)
+from regsearch.studies.contest.strength_line import Line, grid_with, smoothed
+from regsearch.studies.errors import InputError
+from regsearch.studies.search_space import Regularization, params_of
+from regsearch.studies.spec import SpaceSpec
+from regsearch.studies.techniques import TECHNIQUES
+from regsearch.studies.techniques.ranges import Range
+
+_PENALTIES = ("l1", "l2")
+_RATES = (0.15, 0.5, 0.85)  # positions in the range of learning rates, beside the usual one
+_OWN_GRID = 3  # as many recipes of one technique are its grid
+_PARTS = (0.5, 0.2, 1.0, 0.1)  # of a technique's own best strength, where several are tuned together and add up
+_PATIENCE = 0.4  # of max_epochs: less harms where an epoch has few steps, more takes time and gains nothing
+_MIDDLE = 0.4  # position of a strength before any is known
+_COMBINED = (1.0, 0.5)  # times a technique's own best strength, where it is combined
+_STEP = 0.1  # of a range: standard deviation of a step from a good combination
+_DRAWS = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A trial as the contest sees it.
+
+    Attributes:
+        settings: what it trains.
+        loss: the study's objective, turned so that less is better; inf if it was pruned or diverged; None if it runs.
+    """
+
+    settings: Regularization
+    loss: float | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has a loss to compare."""
+        return self.loss is not None and math.isfinite(self.loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """The contest of one study.
+
+    Attributes:
+        space: of the study.
+        seed: of the study.
+        max_epochs: of a trial.
+        recipes: known settings, such as the course's; their strengths belong to the grid of their contestant.
+        contestants: whom the study is about, by `contestant_name`, in the order in which they take turns.
+        learning_rate: of a trial that doesn't tune it; None if the study doesn't search the learning rate.
+
+    For example:
+        >>> contest = Contest.of(SpaceSpec(), seed=0, max_epochs=12)
+        >>> str(contest.propose(0, []))
+        'no regularization'
+    """
+
+    space: SpaceSpec
+    seed: int
+    max_epochs: int
+    recipes: Sequence[Regularization]
+    contestants: Sequence[str]
+    learning_rate: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        space: SpaceSpec,
+        *,
+        seed: int,
+        max_epochs: int,
+        recipes: Sequence[Regularization] = (),
+        contestants: Sequence[str] = USUAL,
+        learning_rate: float | None = None,
+    ) -> "Contest":
+        """Return the contest of a space: its contestants are those, and its recipes those, that the space has.
+
+        The recipes of a technique get the patience of all trials.
+        """
+        contest = cls(
+            space=space,
+            seed=seed,
+            max_epochs=max_epochs,
+            recipes=(),
+            contestants=tuple(contestants),
+            learning_rate=learning_rate,
+        )
+        known = {key for name in contestants for key in name.split("+")}
+        asked = [recipe for recipe in recipes if strengths_of(recipe).keys() <= known]
+        inside = tuple(filter(contest.is_inside, map(contest.as_tried, asked)))
+        there = tuple(name for name in contestants if any(map(contest.is_inside, contest._alone(name, {}))))
+        return replace(contest, recipes=inside, contestants=there)
+
+    @property
+    def fewest(self) -> int:
+        """How many trials a fair contest needs: the baselines, and the fewest of every contestant."""
+        baselines = sum(map(self.is_inside, set(self._baselines)))
+        rates = 0 if self.learning_rate is None else FEWEST_RATES * (1 + len(self.contestants))
+        return baselines + sum(map(self.fewest_of, self.contestants)) + rates
+
+    def fewest_of(self, name: str) -> int:
+        """Return how many trials a contestant gets before any combination; it may have fewer points than is usual."""
+        if name == "batch_norm":
+            placements = [placement for placement in self.space.batch_norm if placement != "none"]
+            return min(fewest_trials(name), len(placements))
+        line = self._lines.get(name)
+        is_point = line is not None and line.low == line.high
+        return 1 if is_point else fewest_trials(name)
+
+    @property
+    def _baselines(self) -> tuple[Regularization, Regularization]:
+        alone = Regularization(learning_rate=self.learning_rate)
+        return alone, self._with({})
+
+    @property
+    def patience(self) -> int | None:
+        """The patience of every trial but the first, as far as the space has it; None if it has no early stopping."""
+        if self.space.patience == "off":
+            return None
+        return min(max(int(_PATIENCE * self.max_epochs), int(self.space.patience.low)), int(self.space.patience.high))
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether the space has no regularization, with or without early stopping."""
+        return any(map(self.is_inside, self._baselines))
+
+    def is_inside(self, settings: Regularization) -> bool:
+        """Return whether the space has these settings."""
+        try:
+            params_of(settings, self.space)
+        except InputError:
+            return False
+        return True
+
+    def as_tried(self, recipe: Regularization) -> Regularization:
+        """Return a recipe as the contest tries it: with the patience of all trials, unless it is a patience's own."""
+        strengths = strengths_of(recipe)
+        return self._with(strengths) if strengths else recipe
+
+    def propose(self, number: int, entries: Sequence[Entry]) -> Regularization | None:
+        """Return the settings of a trial; None if the contest knows none that was not tried.
+
+        Args:
+            number: of the trial, counted from 0.
+            entries: the trials before, by number.
+        """
+        tried = {self._as_trained(entry.settings) for entry in entries}
+        candidates = self._candidates(number, entries)
+        fresh = (settings for settings in candidates if self._as_trained(settings) not in tried)
+        return next(filter(self.is_inside, fresh), None)
+
+    def _as_trained(self, settings: Regularization) -> Regularization:
+        """Return settings with the shortest patience that trains alike: they are equal if they train alike."""
+        if settings.patience is None:
+            return settings
+        return settings.changed(patience=effective_patience(settings.patience, self.max_epochs))
+
+    def _candidates(self, number: int, entries: Sequence[Entry]) -> Iterator[Regularization]:
+        """Give settings, the most wanted first; some were tried, and some lie outside the space."""
+        yield from self._baselines
+        groups: dict[str, list[Entry]] = {name: [] for name in (*self.contestants, "combination", "none")}
+        for entry in entries:
+            groups[contestant_of(entry.settings, self.contestants)].append(entry)
+        turns = sorted(self.contestants, key=lambda name: len(groups[name]) / self.fewest_of(name))
+        for name in turns:
+            if len(groups[name]) < self.fewest_of(name):
+                yield from self._alone(name, groups)
+        for name in (*turns, "none"):
+            yield from self._rates(groups[name], FEWEST_RATES, name)
+        yield from self.recipes
+        refined = sum(len(groups[name]) - self.fewest_of(name) for name in turns)
+        if len(groups["combination"]) < 2 * (refined + 1):
+            yield from self._combinations(number, groups)
+        for name in turns:
+            yield from self._alone(name, groups)
+        yield from self._combinations(number, groups)
+        yield from self._patiences()
+
+    def _with(self, strengths: Strengths) -> Regularization:
+        return Regularization(**strengths, patience=self.patience, learning_rate=self.learning_rate)
+
+    def _rates(self, entries: Sequence[Entry], fewest: int, name: str) -> Iterator[Regularization]:
+        """Give a contestant's best settings with other learning rates, until it had so many trials of them."""
+        among = self.space.learning_rate
+        best = self.best_alone(name, [entry for entry in entries if entry.settings.patience is not None])
+        others = [entry for entry in entries if entry.settings.learning_rate != self.learning_rate]
+        if among == "fixed" or best is None or len(others) >= fewest:
+            return
+        line = Line(low=among.low, high=among.high, is_log=True)
+        same = [entry for entry in entries if strengths_of(entry.settings) == strengths_of(best.settings)]
+        tried = [(float(entry.settings.learning_rate), entry.loss) for entry in same]
+        rates = line.next([line.strength(position) for position in _RATES], tried, to_the_end=True)
+        yield from (best.settings.changed(learning_rate=rate) for rate in rates)
+
+    def _alone(self, name: str, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
+        """Give settings of one contestant."""
+        recipes = [recipe for recipe in self.recipes if contestant_of(recipe, self.contestants) == name]
+        if name == "batch_norm":
+            yield from (self._with({name: placement}) for placement in self.space.batch_norm if placement != "none")
+        elif name not in FEWEST:
+            yield from recipes
+            yield from self._together(name.split("+"), groups)
+        elif name in self._lines:
+            line = self._lines[name]
+            own = sorted(float(strengths_of(recipe)[name]) for recipe in recipes)
+            is_ladder = len(own) >= _OWN_GRID
+            grid = own if is_ladder else grid_with(line, own)
+            usual = [e for e in groups.get(name, []) if e.settings.learning_rate == self.learning_rate]
+            tried = [(float(strengths_of(entry.settings)[name]), entry.loss) for entry in usual]
+            yield from (self._with({name: strength}) for strength in line.next(grid, tried, to_the_end=is_ladder))
+
+    def _together(self, keys: Sequence[str], groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
+        """Give several techniques together, each with a part of its own best strength."""
+        best = {key: self._best_strength(key, groups.get(key, [])) for key in keys}
+        if None in best.values():
+            return
+        numbers = [key for key in keys if key in self._lines]
+        by_part = sorted(itertools.product(range(len(_PARTS)), repeat=len(numbers)), key=max)
+        for parts in ([_PARTS[index] for index in indices] for indices in by_part):
+            strengths = dict(best)
+            for key, part in zip(numbers, parts, strict=True):
+                strengths[key] = self._lines[key].rounded(float(best[key] or 0.0) * part)
+            yield self._with({key: value for key, value in strengths.items() if value is not None})
+
+    def _best_strength(self, key: str, entries: Iterable[Entry]) -> float | str | None:
+        """Return the best strength of a technique alone, a middle one before any is complete; None if it has none."""
+        best = self.best_alone(key, entries)
+        if best is not None:
+            return strengths_of(best.settings)[key]
+        if key == "batch_norm":
+            return next((placement for placement in self.space.batch_norm if placement != "none"), None)
+        return self._lines[key].strength(_MIDDLE) if key in self._lines else None
+
+    def best_alone(self, name: str, entries: Iterable[Entry]) -> Entry | None:
+        """Return the best complete trial of one contestant; None if there is none.
+
+        That of a technique with a numeric strength is the best after averaging over neighbours (`smoothed`), which
+        have the same learning rate.
+        """
+        complete = sorted((e for e in entries if e.is_complete), key=lambda e: e.settings.learning_rate or 0.0)
+        losses: list[float] = []
+        for _, same_rate in itertools.groupby(complete, key=lambda entry: entry.settings.learning_rate):
+            losses += self._averaged(name, list(same_rate))
+        best = min(range(len(complete)), key=losses.__getitem__, default=None)
+        return None if best is None else complete[best]
+
+    def _averaged(self, name: str, complete: Sequence[Entry]) -> list[float]:
+        losses = [entry.loss or 0.0 for entry in complete]
+        if name not in self._lines:
+            return losses
+        positions = [self._lines[name].position(float(strengths_of(entry.settings)[name])) for entry in complete]
+        return smoothed(list(zip(positions, losses, strict=True)))
+
+    def _combinations(self, number: int, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
+        """Give combinations of what helped: of each one's best strength and half of it, then steps from the best."""
+        parts = self._parts(groups)
+        alone = [best for name in self.contestants if (best := self.best_alone(name, groups[name])) is not None]
+        rate = min(alone, key=lambda entry: entry.loss or 0.0).settings.learning_rate if alone else self.learning_rate
+        for size in range(2, len(parts) + 1):
+            for chosen in itertools.combinations(parts, size):
+                for scale in _COMBINED:
+                    strengths = self._scaled({key: part[key] for part in chosen for key in part}, scale)
+                    yield self._with(strengths).changed(learning_rate=rate)
+        several = (e for e in groups["combination"] if e.is_complete and len(strengths_of(e.settings)) > 1)
+        complete = sorted(several, key=lambda entry: entry.loss or 0.0)
+        random = np.random.default_rng((self.seed, zlib.crc32(b"combination"), number))
+        for _ in range(_DRAWS if complete else 0):
+            entry = complete[min(int(random.geometric(0.5)) - 1, len(complete) - 1)]
+            moved = self._with(self._moved(strengths_of(entry.settings), random))
+            yield moved.changed(learning_rate=entry.settings.learning_rate)
+
+    def _parts(self, groups: Mapping[str, list[Entry]]) -> list[Strengths]:
+        """Return the best strengths of what helped, the best first, all penalties as one; all if fewer than two did."""
+        found: list[tuple[float, Strengths]] = []
+        others = ((key,) for key in FEWEST if key not in _PENALTIES)
+        for names in ((*_PENALTIES, "+".join(_PENALTIES)), *others):
+            each = [best for name in names if (best := self.best_alone(name, groups.get(name, []))) is not None]
+            if each:
+                best = min(each, key=lambda entry: entry.loss or 0.0)
+                found.append((best.loss or 0.0, strengths_of(best.settings)))
+        found.sort(key=lambda part: part[0])
+        baseline = min((entry.loss for entry in groups["none"] if entry.loss is not None), default=math.inf)
+        helped = [strengths for loss, strengths in found if loss < baseline]
+        return helped if len(helped) > 1 else [strengths for _, strengths in found]
+
+    def _scaled(self, strengths: Strengths, scale: float) -> Strengths:
+        return {
+            key: value if isinstance(value, str) else self._lines[key].rounded(value * scale)
+            for key, value in strengths.items()
+        }
+
+    def _moved(self, strengths: Strengths, random: np.random.Generator) -> Strengths:
+        moved: dict[str, float | str] = {}
+        for key, value in strengths.items():
+            if isinstance(value, str):
+                moved[key] = value
+            else:
+                position = self._lines[key].position(value) + random.normal(0, _STEP)
+                moved[key] = self._lines[key].strength(min(max(position, 0.0), 1.0))
+        return moved
+
+    def _patiences(self) -> Iterator[Regularization]:
+        """Give early stopping alone with every patience: a study of nothing else tries them all."""
+        if not self.contestants and self.space.patience != "off":
+            patiences = range(int(self.space.patience.low), int(self.space.patience.high) + 1)
+            yield from (self._baselines[1].changed(patience=patience) for patience in patiences)
+
+    @property
+    def _lines(self) -> dict[str, Line]:
+        ranges = {technique: getattr(self.space, technique.key) for technique in TECHNIQUES if technique.key in FEWEST}
+        return {
+            technique.key: Line(low=among.low, high=among.high, is_log=technique.is_log)
+            for technique, among in ranges.items()
+            if isinstance(among, Range)
+        }

@@ -1,0 +1,126 @@
+"""Figures and settings as a report writes them: as many digits as mean something, always with the unit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from regsearch.storage.queries import TrialRecord
+from regsearch.studies.analysis.statistics import Interval
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.objectives import OURS, metric_of
+from regsearch.studies.spec import StudySpec
+
+_UNKNOWN = "settings that regsearch did not give"
+
+
+def cross_entropy(nats: float) -> str:
+    """Return nats per row: "0.07658"."""
+    return f"{nats:.5f}"
+
+
+def percent(share: float) -> str:
+    """Return a share as "97.60 %"."""
+    return f"{100 * share:.2f} %"
+
+
+def cross_entropy_interval(interval: Interval) -> str:
+    """Return "0.07658 [0.07400, 0.07916]"."""
+    return f"{interval.mean:.5f} [{interval.low:.5f}, {interval.high:.5f}]"
+
+
+def accuracy_interval(interval: Interval) -> str:
+    """Return "97.60 % [97.20, 98.00]"."""
+    return f"{100 * interval.mean:.2f} % [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
+
+
+def cross_entropy_gain(interval: Interval) -> str:
+    """Return a difference, always with its sign: "+0.01234 [+0.01000, +0.01468]"."""
+    return signed(f"{interval.mean:+.5f} [{interval.low:+.5f}, {interval.high:+.5f}]")
+
+
+def accuracy_gain(interval: Interval) -> str:
+    """Return a difference in percentage points: "+0.31 [+0.10, +0.52]"."""
+    return signed(f"{100 * interval.mean:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]")
+
+
+def signed(figures: str) -> str:
+    """Return figures with a minus as long as their plus."""
+    return figures.replace("-", "−")
+
+
+def level(share: float) -> str:
+    """Return an interval's level as "95 %" or "98.9 %"."""
+    return f"{100 * share:.3g} %"
+
+
+def shared_risk(share: float) -> str:
+    """Say what the intervals of several gains mean together; each column of a table has its own risk."""
+    return (
+        f"The gains in each column share their risk: with {level(share)} confidence, not one of the column's low ends "
+        "is above the truth."
+    )
+
+
+EARLY_STOPPING_BESIDE = (
+    "Where early stopping stands beside a technique, the gain over no regularization is that of both."
+)
+
+NOT_TUNED = (
+    "A technique that was not tuned has no verdict: its figures are about this one setting, and another strength may "
+    "do better."
+)
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 trial", "2,000 trials"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def duration(seconds: float) -> str:
+    """Return "42 s", "3 min 20 s" or "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def settings(params: Mapping[str, Any]) -> str:
+    """Return in words what a trial's parameters stand for, whatever something else may have written there."""
+    try:
+        return str(settings_of(params))
+    except (TypeError, ValueError, AttributeError):
+        return _UNKNOWN
+
+
+def objective(spec: StudySpec) -> str:
+    """Return what ranks trials, in words: "select cross-entropy", "select accuracy", or a HyperModel's "val_f1"."""
+    if spec.search.objective in OURS:
+        return f"select {spec.search.objective.replace('_', '-')}"
+    return metric_of(spec.search.objective)
+
+
+def number_of(params: Mapping[str, Any], name: str) -> float | None:
+    """Return a parameter's value where it is a positive number: then its technique is on."""
+    value = params.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
+
+
+def select_cross_entropy(trial: TrialRecord) -> float | None:
+    """Return what a complete trial gave on the select rows, without penalty."""
+    return trial.metrics.get("select_cross_entropy") if trial.state == "complete" else None
+
+
+def trial_seconds(trial: TrialRecord) -> float:
+    """Return the wall time of a trial: of its training where it is known, else from its start to its end."""
+    measured = trial.metrics.get("seconds")
+    if measured is not None:
+        return measured
+    if trial.started_at is None or trial.ended_at is None:
+        return 0.0
+    return max((trial.ended_at - trial.started_at).total_seconds(), 0.0)

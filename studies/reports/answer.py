@@ -1,0 +1,97 @@
+"""The best configuration so far, and what it is about."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from regsearch.storage.queries import Answer, Counts, DatasetInfo
+from regsearch.studies import formats
+from regsearch.studies.configuration import settings_of
+
+
+def dataset_line(dataset: DatasetInfo) -> str:
+    """Return the line that every answer begins with."""
+    return (
+        f"Data: {dataset.name} ({dataset.n_train:,} training and {dataset.n_test:,} test rows, "
+        f"sha256 {dataset.sha256[:16]}…)"
+    )
+
+
+def counts_line(answer: Answer) -> str:
+    """Return how far the study is."""
+    counts, total = answer.counts, answer.study.spec.budget.trials
+    parts = [f"{counts.complete} complete", f"{counts.pruned} pruned", f"{counts.failed} failed"]
+    if counts.running:
+        parts.append(f"{counts.running} begun")
+    if counts.waiting:
+        parts.append(f"{counts.waiting} waiting")
+    return f"Study {answer.study.name}: {counts.finished} of {total} trials finished ({', '.join(parts)})"
+
+
+def as_text(answer: Answer) -> str:
+    """Return it for a person."""
+    lines = [dataset_line(answer.study.dataset), counts_line(answer)]
+    best = answer.best
+    if best is None:
+        return "\n".join([*lines, "No trial is complete yet."])
+    figures = best.metrics
+    if "train_cross_entropy" not in figures:  # told by something else, such as a writing dashboard
+        return "\n".join(
+            [*lines, "", f"Best value: {best.value:.5f}, trial {best.number}, which regsearch did not train"]
+        )
+    gap = figures["select_cross_entropy"] - figures["train_cross_entropy"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Best configuration: {settings_of(best.params)}",
+            f"  trial {best.number}, {figures['seconds']:.0f} s, weights of epoch {figures['best_epoch'] + 1} "
+            f"of {figures['epochs']}",
+            f"  on the select rows: {_figures(figures, 'select')}",
+            f"  on the train rows:  {_figures(figures, 'train')} (generalization gap {gap:.5f})",
+            *([f"  its weights: {answer.weights}"] if answer.weights else []),
+            f"It has the best {formats.objective(answer.study.spec)} of "
+            f"{answer.counts.complete} complete trials: chosen for that, so a little lucky.",
+            "It is not yet confirmed on fresh seeds or on test rows.",
+        ]
+    )
+
+
+def _figures(figures: Mapping[str, Any], rows: str) -> str:
+    return f"cross-entropy {figures[f'{rows}_cross_entropy']:.5f}, accuracy {100 * figures[f'{rows}_accuracy']:.2f} %"
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    """Return it for a program."""
+    study, counts, best = answer.study, answer.counts, answer.best
+    return {
+        "study": study.name,
+        "dataset": dataset_json(study.dataset),
+        "objective": study.spec.search.objective,
+        "total": study.spec.budget.trials,
+        "trials": counts_json(counts),
+        "best": None
+        if best is None
+        else {
+            "number": best.number,
+            "value": best.value,
+            "regularization": str(settings_of(best.params)),
+            "params": dict(best.params),
+            "metrics": dict(best.metrics),
+            "weights": None if answer.weights is None else str(answer.weights),
+        },
+    }
+
+
+def dataset_json(dataset: DatasetInfo) -> dict[str, Any]:
+    """Return which data an answer is about."""
+    return {
+        "name": dataset.name,
+        "sha256": dataset.sha256,
+        "n_train": dataset.n_train,
+        "n_test": dataset.n_test,
+    }
+
+
+def counts_json(counts: Counts) -> dict[str, int]:
+    """Return how many trials are in each state."""
+    return dict(vars(counts))

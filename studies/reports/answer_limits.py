@@ -1,0 +1,125 @@
+"""Where an answer ends: what was held fixed, which techniques have no verdict, and what else limits the figures."""
+
+from collections.abc import Iterator
+
+from regsearch.storage.queries import DatasetInfo
+from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.analysis.technique_verdicts import technique_verdicts
+from regsearch.studies.analysis.tuning import Attempt, Tuning, shown
+from regsearch.studies.objectives import OURS
+from regsearch.studies.recipes import RECIPES
+from regsearch.studies.reports.verdict_notes import over_seeds_note
+from regsearch.studies.spec import StudySpec
+
+_NOT_TUNED = "not tuned: "
+_MOST_WORDS = 24  # of a list of techniques in one sentence
+_CLEARLY = 3  # smallest gains that a bad strength loses at least, since the search trains it on one seed
+_ORDERED = ("L1", "L2", "dropout", "early stopping")
+_COURSE = {recipe.name for recipe in RECIPES["course"]} | {f"course: {recipe.name}" for recipe in RECIPES["course"]}
+
+
+def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) -> str:
+    """Return for what the answer holds: what the study held fixed."""
+    training, model = spec.training, spec.model
+    examples = formats.count(spec.data.train_rows(dataset.n_train), "training example")
+    if model.hypermodel is not None:
+        name = model.hypermodel.rpartition(":")[2]
+        searched = "the settings that were searched" if conclusion.is_over_defaults else "its regularization"
+        return f"All this holds for {examples}, and for the network and training of {name} but for {searched}."
+    is_rate_fixed = spec.space.learning_rate == "fixed"
+    rate = [f"learning rate {training.learning_rate:g}"] if is_rate_fixed else []
+    parts = [
+        *rate,
+        f"at most {formats.count(training.max_epochs, 'epoch')}",
+        f"batches of {training.batch_size:,}",
+        f"{formats.listed([f'{units:,}' for units in model.hidden])} hidden units",
+        examples,
+    ]
+    return f"All this holds for {formats.listed(parts)}."
+
+
+def reservations(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
+    """Give a sentence for each further limit that applies."""
+    yield from _too_strong(spec, conclusion)
+    yield from _without_verdict(conclusion)
+    if note := over_seeds_note(conclusion):
+        yield note
+    if conclusion.still_improving:
+        epochs = spec.training.max_epochs
+        yield "Early stopping alone was mostly still improving in its last epoch: trainings may be too short."
+        yield "A training that is too short hardly needs regularization."
+        yield f"To learn more, train longer: raise `training.max_epochs`, now {epochs}, in a new study."
+    if conclusion.failed:
+        failed = [formats.settings(finalist.params) for finalist, _ in conclusion.failed]
+        yield (
+            f"One setting failed to train: {failed[0]}."
+            if len(failed) == 1
+            else f"{len(failed):,} settings failed to train."
+        )
+    yield from _looks(conclusion)
+
+
+def _too_strong(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
+    """Say of a recipe that its strength was clearly bad, where the same technique did better at another one."""
+    stopping = next((row.tuning for row in conclusion.techniques if row.technique == "early stopping"), None)
+    if stopping is None or stopping.best is None or spec.search.objective not in OURS:
+        return
+    if not conclusion.smallest_gain:
+        return
+    margin = _CLEARLY * conclusion.smallest_gain
+    for tuning in (row.tuning for row in conclusion.techniques):
+        if tuning is None or tuning.best is None or tuning.technique not in _ORDERED:
+            continue
+        for attempt in (one for one in tuning.complete if one.recipe is not None):
+            lost = tuning.loss_of(attempt) - tuning.loss_of(tuning.best)
+            behind = tuning.loss_of(attempt) - stopping.loss_of(stopping.best)
+            if lost > margin and behind > margin and attempt.position != tuning.best.position:
+                yield _bad_strength(tuning, tuning.best, attempt)
+                break
+
+
+def _bad_strength(tuning: Tuning, best: Attempt, attempt: Attempt) -> str:
+    is_over = attempt.position > best.position
+    whose = "the course's " if attempt.recipe in _COURSE else ""
+    strength = shown(attempt.strength)
+    better = shown(best.strength)
+    if tuning.technique == "early stopping":
+        told = f"Early stopping with {whose}patience {strength} is too {'long' if is_over else 'short'}"
+        return f"{told}: patience {better} did better in the search."
+    how = "strong" if is_over else "weak"
+    return f"{tuning.technique} at {whose}{strength} is too {how}: {better} did better in the search."
+
+
+def _without_verdict(conclusion: Conclusion) -> Iterator[str]:
+    """Say which techniques that the study asks about have no verdict, and why."""
+    asked = {row.technique for row in conclusion.techniques if row.tuning is not None and row.tuning.is_asked}
+    untuned: list[str] = []
+    others: list[str] = []
+    for one in technique_verdicts(conclusion):
+        if one.verdict is None and one.technique in asked:
+            reason = one.reason.removeprefix(_NOT_TUNED)
+            (others if reason == one.reason else untuned).append(f"{one.name} ({reason})")
+    for words, told in (("Not tuned, and so without a verdict", untuned), ("Without a verdict", others)):
+        for i, part in enumerate(_in_parts(told)):
+            yield f"{words if i == 0 else 'Likewise'}: {formats.listed(part)}."
+
+
+def _in_parts(words: list[str]) -> list[list[str]]:
+    """Return a list in several parts, each short enough for a sentence."""
+    parts: list[list[str]] = []
+    for word in words:
+        if parts and len(" ".join([*parts[-1], word]).split()) <= _MOST_WORDS:
+            parts[-1].append(word)
+        else:
+            parts.append([word])
+    return parts
+
+
+def _looks(conclusion: Conclusion) -> Iterator[str]:
+    if conclusion.whole_looks > 1:
+        yield f"The test examples were looked at {conclusion.whole_looks:,} times."
+        yield "All looks share the risk of a wrong claim, so the intervals are wider than after one."
+    if conclusion.unfinished_looks:
+        further = "A further look" if conclusion.unfinished_looks == 1 else "Further looks"
+        yield f"{further} at the test examples began but did not end; these figures leave it out."

@@ -1,0 +1,246 @@
+"""A confirmed answer in short sentences: what to use, what it gains, what is sure, what is not, what was fixed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+
+from regsearch.storage.queries import DatasetInfo
+from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain
+from regsearch.studies.analysis.statistics import Interval
+from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
+from regsearch.studies.analysis.verdicts import Judgement, Verdict
+from regsearch.studies.commands import to_go_on
+from regsearch.studies.measure import Measure, per_example
+from regsearch.studies.reports.answer_limits import held_fixed, reservations
+from regsearch.studies.spec import StudySpec
+
+
+def confirmed_sentences(
+    spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion, storage: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the sentences, the most important first.
+
+    The first three to five say what to use, what that gains, and which techniques help, harm, make no difference or
+    are not settled. The others say how to settle what is open, what was held fixed, and what limits the answer.
+
+    Args:
+        spec, dataset: of the study.
+        conclusion: what is told.
+        storage: the option that names the database in a command, where the answer is read beside it.
+    """
+    return (
+        *_choice(conclusion),
+        *_gains(conclusion),
+        *_settled(conclusion),
+        *_not_settled(conclusion),
+        *_how_to_settle(spec, conclusion, storage),
+        held_fixed(spec, dataset, conclusion),
+        *_contradictions(conclusion),
+        *reservations(spec, conclusion),
+    )
+
+
+def verdicts_in_words(verdicts: Sequence[TechniqueVerdict], measure: Measure) -> str:
+    """Return what is sure of several techniques: "each of L1 and dropout helps, and BatchNorm harms"."""
+    parts = []
+    for verdict in (Verdict.HELPS, Verdict.HARMS, Verdict.NO_DIFFERENCE):
+        of_verdict = [one for one in verdicts if one.verdict is verdict]
+        if of_verdict:
+            names = formats.listed([one.name for one in of_verdict])
+            told = f"{'each of ' if len(of_verdict) > 1 else ''}{names} {verdict}"
+            if verdict is Verdict.NO_DIFFERENCE:
+                told += f" ({measure.no_difference(of_verdict[0].smallest_gain)})"
+            parts.append(told)
+    return ", and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def _choice(conclusion: Conclusion) -> Iterator[str]:
+    """Say what to use, and why it was chosen."""
+    winner = conclusion.winner
+    name = formats.settings(winner.finalist.params)
+    judgement = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
+    verdict = None if judgement is None else judgement.verdict
+    simpler = EARLY_STOPPING_ALONE if conclusion.winner_over_early_stopping is not None else conclusion.over
+    if verdict is Verdict.NO_DIFFERENCE and not _is_winner(conclusion, _early_stopping(conclusion)):
+        use = f"Use {simpler}: {name} did best, but makes no difference"
+    elif verdict is Verdict.HARMS:
+        use = f"The selection examples favour {name}"
+    elif winner.finalist.is_baseline and conclusion.is_over_defaults:
+        use = f"Keep the defaults, {name}"
+    else:
+        alone = " alone" if _is_winner(conclusion, _early_stopping(conclusion)) else ""
+        use = f"Use {name}{alone}{' for now' if verdict is Verdict.NOT_SETTLED else ''}"
+    yield f"{use}."
+    if len(conclusion.results) < 2:
+        yield "No other setting trained to the end."
+        return
+    most = "up to " if any(result.dropped is not None for result in conclusion.results) else ""
+    over = f"over {most}{formats.count(conclusion.seeds, 'seed')} ({_what_a_seed_draws(conclusion)})"
+    if conclusion.winner_is_best:
+        raced = " that raced" if conclusion.is_race else ""
+        yield f"On the selection examples it was the best of {len(conclusion.results):,} settings{raced} {over}."
+        return
+    tied = sum(result.is_tied for result in conclusion.results)
+    yield f"It is the simplest of {tied:,} settings that did about equally well {over}."
+
+
+def _what_a_seed_draws(conclusion: Conclusion) -> str:
+    return "random starts and splits of the data" if conclusion.has_drawn_splits else "random starts"
+
+
+def _early_stopping(conclusion: Conclusion) -> FinalistResult | None:
+    return next((row.result for row in conclusion.techniques if row.technique == "early stopping"), None)
+
+
+def _is_winner(conclusion: Conclusion, result: FinalistResult | None) -> bool:
+    return result is not None and result.finalist.index == conclusion.winner.finalist.index
+
+
+def _gains(conclusion: Conclusion) -> Iterator[str]:
+    """Say what the winner gains over early stopping alone and over no regularization, as far as that is known."""
+    over_stopping, over_none = conclusion.winner_over_early_stopping, conclusion.winner_over_baseline
+    if _is_winner(conclusion, _early_stopping(conclusion)):
+        over_stopping = None
+    known = [
+        (judgement, over)
+        for judgement, over in ((over_stopping, EARLY_STOPPING_ALONE), (over_none, conclusion.over))
+        if judgement is not None
+    ]
+    before: Judgement | None = None
+    for judgement, over in known:
+        yield _gain(judgement, over, conclusion.measure, before)
+        before = judgement
+    if conclusion.baseline is None:
+        has_failed = any(finalist.is_baseline for finalist, _ in conclusion.failed)
+        why = "failed to train" if has_failed else "was not confirmed"
+        subject = "the defaults" if conclusion.is_over_defaults else "training without regularization"
+        if conclusion.is_over_defaults and not has_failed:
+            why = "were not confirmed"
+        yield f"What it gains over {conclusion.over} is not known, since {subject} {why}."
+
+
+def _gain(judgement: Judgement, over: str, measure: Measure, before: Judgement | None) -> str:
+    """Return a sentence; after one on another gain, it leaves out what that one said."""
+    interval, verdict = judgement.gain, judgement.verdict
+    if verdict is Verdict.HARMS:
+        interval = Interval(mean=-interval.mean, low=-interval.high, high=-interval.low, level=interval.level)
+    is_said = before is not None and formats.level(before.gain.level) == formats.level(interval.level)
+    level = "" if is_said else f", with {formats.level(interval.level)} confidence"
+    if verdict is Verdict.NO_DIFFERENCE:
+        measured = f" {'of' if measure.unit else 'in'} {measure.figure}" if before is None else ""
+        least = measure.no_difference(judgement.smallest_gain)
+        return f"Compared with {over}, it makes no difference: {least}{measured}{level}."
+    unit = f" {measure.in_sentence}" if before is None else ""
+    ends = f"{'probably ' if is_said else ''}between {measure.ends_of(interval)}"
+    if verdict is Verdict.NOT_SETTLED:
+        return f"Its gain over {over} is not settled: {ends}{unit}{level}."
+    amount = f"{measure.mean_of(interval)}{unit} ({ends}{level})"
+    is_same = before is not None and before.verdict is verdict
+    if verdict is Verdict.HELPS:
+        return f"Over {over}, it gains {amount}." if is_same else f"It helps: over {over}, it gains {amount}."
+    told = f"ompared with {over}, it loses {amount}."
+    return f"C{told}" if is_same else f"It harms: c{told}"
+
+
+def _settled(conclusion: Conclusion) -> Iterator[str]:
+    """Say which techniques help, harm and make no difference, against which reference."""
+    found = [one for one in technique_verdicts(conclusion) if one.verdict not in (None, Verdict.NOT_SETTLED)]
+    found = [one for one in found if not _is_told(conclusion, one)]
+    for over in dict.fromkeys(one.over for one in found):
+        told = verdicts_in_words([one for one in found if one.over == over], conclusion.measure)
+        yield f"Compared with {over}, {told}."
+
+
+def _is_told(conclusion: Conclusion, verdict: TechniqueVerdict) -> bool:
+    """Return whether the sentences on the winner say it already."""
+    return _is_winner(conclusion, verdict.result) and verdict.technique in ("combination", "early stopping")
+
+
+def _open(conclusion: Conclusion) -> list[TechniqueVerdict]:
+    return [one for one in technique_verdicts(conclusion) if one.verdict is Verdict.NOT_SETTLED]
+
+
+def _not_settled(conclusion: Conclusion) -> Iterator[str]:
+    """Say of which techniques nobody knows yet whether they help or harm."""
+    names = [one.name for one in _open(conclusion) if not _is_told(conclusion, one)]
+    if names:
+        yield f"Not settled: {formats.listed(names)} may help or harm."
+
+
+def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[str]) -> Iterator[str]:
+    """Say how many seeds would probably settle what is open, with the command, or that seeds alone would not."""
+    verdicts = _open(conclusion)
+    needs = {one.name: one.seeds_needed for one in verdicts}
+    scarce = [one.name for one in verdicts if one.needs_test_examples]
+    own = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
+    is_listed = any(_is_winner(conclusion, one.result) for one in verdicts)
+    if own is not None and own.verdict is Verdict.NOT_SETTLED and not is_listed:
+        needs["what the chosen setting gains"] = own.seeds_needed
+        if own.needs_test_examples:
+            scarce.append("what the chosen setting gains")
+    if scarce:
+        examples = f"{conclusion.test_rows:,} test examples"
+        yield f"The {examples} are probably too few to settle {formats.listed(scarce)}, with any number of seeds."
+    by_seeds: dict[int, list[str]] = {}
+    for name, seeds in needs.items():
+        if seeds is not None:
+            by_seeds.setdefault(seeds, []).append(name)
+    if by_seeds:
+        told = [f"{formats.listed(names)} ({seeds:,} in all)" for seeds, names in sorted(by_seeds.items())]
+        command = to_go_on(spec, "confirm", "--seeds", str(max(by_seeds)), *storage)
+        yield f"More seeds would probably settle {formats.listed(told)}: run `{command}`."
+
+
+def _contradictions(conclusion: Conclusion) -> Iterator[str]:
+    """Say where test figures speak against the choice, or a figure beside the objective against the objective."""
+    yield from _worse_beside(conclusion)
+    if conclusion.claims_gain or conclusion.baseline is None:
+        return
+    if conclusion.beating:
+        best = best_beating(conclusion)
+        gain = conclusion.gain_of(best)
+        assert gain is not None
+        yield (
+            f"On the test examples, though, {formats.settings(best.finalist.params)} gains "
+            f"{conclusion.measure.mean_of(gain)} over {conclusion.over}."
+        )
+        yield "The choice went by the selection examples alone."
+        return
+    for other, gain_in in _beside(conclusion):
+        gains = [gain_in(result.gain) for result in conclusion.results if result.gain is not None]
+        count = sum(gain.is_above(0) for gain in gains)
+        if count:
+            gain_ = "gains" if count == 1 else "gain"
+            objective = conclusion.measure.name
+            who = formats.count(count, "setting")
+            yield f"In test {other}, though, {who} {gain_} over {conclusion.over}; this study goes by {objective}."
+            return
+
+
+def _worse_beside(conclusion: Conclusion) -> Iterator[str]:
+    """Say in which figure beside the objective the winner is worse than the baseline."""
+    gain = conclusion.winner.gain
+    if gain is None:
+        return
+    worse = [(other, of(gain)) for other, of in _beside(conclusion) if of(gain).high < 0]
+    if not worse:
+        return
+    by = ""
+    if conclusion.metric is None:
+        measure = per_example(not conclusion.by_accuracy)
+        by = f", by {measure.mean_of(worse[0][1])} {measure.unit}"
+    others = formats.listed([other for other, _ in worse])
+    yield f"In test {others}, though, it is worse than {conclusion.over}{by}."
+
+
+def _beside(conclusion: Conclusion) -> list[tuple[str, Callable[[Gain], Interval]]]:
+    """Return the name of each figure that verdicts don't go by, and how to read it from a gain."""
+    if conclusion.metric is None:
+        return [(conclusion.figures[1], conclusion.beside)]
+    return [("cross-entropy", attrgetter("cross_entropy")), ("accuracy", attrgetter("accuracy"))]
+
+
+def best_beating(conclusion: Conclusion) -> FinalistResult:
+    """Return which of those that beat the baseline gains most on the test examples."""
+    gains = [(gain.mean, result) for result in conclusion.beating if (gain := conclusion.gain_of(result)) is not None]
+    return max(gains, key=lambda one: one[0])[1]

@@ -1,0 +1,134 @@
+"""A comparison as one self-contained HTML page, and as a part of a notebook's page."""
+
+from collections.abc import Sequence
+
+from regsearch.studies import formats
+from regsearch.studies.analysis import search_methods, size_effect
+from regsearch.studies.analysis.comparison import Comparison
+from regsearch.studies.reports.answer import counts_line, dataset_line
+from regsearch.studies.reports.comparison import wording
+from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
+from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
+from regsearch.studies.reports.html import Html, element, join, table, with_code
+from regsearch.studies.reports.page import page_of
+from regsearch.studies.reports.sections.section import Section, drawn
+from regsearch.studies.reports.summary import headline, sentences
+
+_CELL = (
+    "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;text-align:left;vertical-align:top"
+)
+
+
+def as_html(comparison: Comparison) -> str:
+    """Return the whole page, to be written as UTF-8."""
+    sections = [_answer(comparison), _search(comparison), _overview(comparison), _techniques(comparison)]
+    name = formats.listed([study.name for study in comparison.studies])
+    return page_of(name, "regsearch comparison", [one for one in [*sections, _answers(comparison)] if one is not None])
+
+
+def as_inline_html(comparison: Comparison) -> Html:
+    """Return headline, sentences and the table of all, in the colours of the page that it becomes a part of."""
+    sentence = wording.sentence(comparison)
+    rows = wording.overview_table(comparison)
+    return element(
+        "div",
+        element("p", element("strong", wording.headline(comparison)), style="font-size:1.2em;margin:0 0 0.4em"),
+        None if sentence is None else element("p", sentence),
+        element("ul", *(element("li", notice) for notice in wording.notices(comparison))),
+        element(
+            "table",
+            *(element("tr", *(element("td", _lines(cell), style=_CELL) for cell in row)) for row in rows),
+            style="border-collapse:collapse",
+        ),
+    )
+
+
+def _answer(comparison: Comparison) -> Section:
+    sentence = wording.sentence(comparison)
+    datasets = dict.fromkeys(f"{dataset_line(study.answer.study.dataset)}." for study in comparison.studies)
+    notices = [element("li", notice) for notice in wording.notices(comparison)]
+    return Section(
+        id="answer",
+        title="Answer",
+        body=join(
+            [
+                element("p", wording.headline(comparison), class_="headline"),
+                "" if sentence is None else element("p", sentence, class_="lead"),
+                element("ul", *notices, class_="warnings"),
+                element("p", " ".join(datasets), class_="facts"),
+            ]
+        ),
+    )
+
+
+def _search(comparison: Comparison) -> Section | None:
+    if search_methods.ways(comparison):
+        figures = [ways_figure(comparison, "trials"), ways_figure(comparison, "epochs")]
+    else:
+        figures = [best_so_far_figure(comparison)]
+    shown = [figure for figure in figures if figure is not None]
+    return Section(id="searches", title="The searches", body=join(map(drawn, shown)), figures=shown) if shown else None
+
+
+def _overview(comparison: Comparison) -> Section:
+    header, *rows = wording.overview_table(comparison)
+    order = wording.order_note(comparison).capitalize()
+    return Section(
+        id="overview",
+        title="Side by side",
+        body=join(
+            [
+                table(header, _cells(rows)),
+                element("p", f"{order}. {wording.strengths_note(comparison)}", class_="note"),
+            ]
+        ),
+    )
+
+
+def _techniques(comparison: Comparison) -> Section | None:
+    if not (whole := wording.techniques_table(comparison)):
+        return None
+    header, *rows = whole
+    changes = [size_effect.change(comparison, row[0]) for row in rows]
+    note = (
+        f"Below each verdict stands the gain that it rests on, in {wording.gain_unit(comparison)}, with its interval. "
+        f"{wording.techniques_note(comparison)}"
+    )
+    if any(changes):
+        header.append("with more rows")
+        rows = [
+            [*row, "" if one is None else f"{one}\n{wording.told(comparison, one.less)}"]
+            for row, one in zip(rows, changes, strict=True)
+        ]
+        note += (
+            " The last column is the gain with the fewest rows less that with the most, and its interval; several are "
+            "compared, so the largest is a little lucky."
+        )
+    return Section(
+        id="techniques",
+        title="Which techniques help",
+        body=join([table(header, _cells(rows)), element("p", note, class_="note")]),
+    )
+
+
+def _answers(comparison: Comparison) -> Section:
+    parts: list[object] = []
+    for study in comparison.studies:
+        question = study.answer.study.spec.study.question
+        parts += [
+            element("h3", study.name),
+            element("p", question, class_="question") if question else "",
+            element("p", element("strong", headline(study.answer, study.conclusion))),
+            element("ul", *(element("li", with_code(one)) for one in sentences(study.answer, study.conclusion))),
+            element("p", f"{counts_line(study.answer)}.", class_="facts"),
+        ]
+    return Section(id="answers", title="Each study's own answer", body=join(parts))
+
+
+def _cells(rows: Sequence[Sequence[str]]) -> list[list[object]]:
+    return [[element("strong", row[0]), *(_lines(cell) if cell else None for cell in row[1:])] for row in rows]
+
+
+def _lines(cell: str) -> object:
+    first, _, rest = cell.partition("\n")
+    return join([first, element("small", rest)]) if rest else first

@@ -1,0 +1,277 @@
+"""What a comparison says in words and cells, the same in text and on a page."""
+
+from regsearch.studies import formats
+from regsearch.studies.analysis import search_methods, size_effect
+from regsearch.studies.analysis.comparison import STRENGTHS, ComparedStudy, Comparison, Difference
+from regsearch.studies.analysis.statistics import Interval
+from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
+from regsearch.studies.analysis.verdicts import Verdict
+from regsearch.studies.measure import CROSS_ENTROPY
+from regsearch.studies.reports.verdict_notes import NOT_SETTLED, REFERENCES, over_seeds_note
+
+_MILESTONES = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000)
+_MOST_MILESTONES = 3
+_WINNERS_TEST = "its test cross-entropy (nats per row)"
+_NO_GAIN = {False: "the winner is none", True: "the winner is the defaults"}
+_WINNERS_GAIN = "gain in test cross-entropy (nats per row)"
+
+MOST_COLUMNS = 6
+"""Studies that stand side by side; more searches stand one below the other."""
+
+
+def headline(comparison: Comparison) -> str:
+    """Return the answer in a few words."""
+    return search_methods.headline(comparison) or size_effect.headline(comparison)
+
+
+def sentence(comparison: Comparison) -> str | None:
+    """Return what the studies say of the sizes, or of the ways of searching, in which they differ; None for neither."""
+    return size_effect.sentence(comparison) or search_methods.sentences(comparison)
+
+
+def order_note(comparison: Comparison) -> str:
+    """Return in which order the studies stand."""
+    return "the fewest training rows first" if size_effect.differ_in_size(comparison) else "by name"
+
+
+def notices(comparison: Comparison) -> list[str]:
+    """Return a sentence for each way in which the studies differ, the one that matters most first."""
+    said = []
+    for one in comparison.differences:
+        values = _values(comparison, one)
+        if one.kind == "question":
+            said.append(f"Not comparable, since {one.key} differs ({values}).")
+        elif one.kind == "search":
+            said.append(f"Comparable, though {one.key} differs ({values}).")
+        elif one.kind == "way":
+            said.append(f"What is compared is {one.key} ({values}).")
+        elif one.kind == "budget":
+            after = formats.count(search_methods.common_trials(comparison), "trial")
+            said.append(f"Comparable after {after}, and not at their ends, since {one.key} differs ({values}).")
+    if not said:
+        rest = "but for their training rows" if any(d.kind == "size" for d in comparison.differences) else "in all keys"
+        said.append(f"These studies are comparable: what decides their results is the same {rest}.")
+    looks = [study.name for study in comparison.studies if study.conclusion and study.conclusion.whole_looks > 1]
+    if looks:
+        said.append(f"The test rows were looked at more than once in {', '.join(looks)}: intervals are wider there.")
+    return said
+
+
+def _values(comparison: Comparison, difference: Difference) -> str:
+    """Return each study's value; of many studies, which of them have each value."""
+    names = [study.name for study in comparison.studies]
+    given = [value or "not given" for value in difference.values]
+    if len(names) <= MOST_COLUMNS:
+        return ", ".join(f"{name}: {value}" for name, value in zip(names, given, strict=True))
+    having = {value: [name for name, its in zip(names, given, strict=True) if its == value] for value in given}
+    return "; ".join(f"{value}: {', '.join(of_value)}" for value, of_value in having.items())
+
+
+def overview_table(comparison: Comparison) -> list[list[str]]:
+    """Return the overview with its header: a column for each study, or if there are many searches, a row."""
+    names = [study.name for study in comparison.studies]
+    rows = [["", *names], *overview(comparison)]
+    return _turned([row for row in rows if row[0] in _of_many(comparison)]) if _are_many(comparison) else rows
+
+
+def techniques_table(comparison: Comparison) -> list[list[str]]:
+    """Return the verdicts on techniques, with a header: a column for each study; of many searches, a row."""
+    rows = techniques(comparison)
+    if not rows:
+        return []
+    rows = [["technique", *(study.name for study in comparison.studies)], *rows]
+    return _turned([["", *rows[0][1:]], *rows[1:]]) if _are_many(comparison) else rows
+
+
+def _are_many(comparison: Comparison) -> bool:
+    return len(comparison.studies) > MOST_COLUMNS and bool(search_methods.ways(comparison))
+
+
+def _of_many(comparison: Comparison) -> set[str]:
+    titles = {"", *(one.key for one in search_methods.varied(comparison)), "finished trials", "epochs trained"}
+    return titles | {_best_title(comparison), "confirmed winner", _WINNERS_TEST, _WINNERS_GAIN}
+
+
+def _turned(rows: list[list[str]]) -> list[list[str]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def overview(comparison: Comparison) -> list[list[str]]:
+    """Return rows of a table: what it is, then a cell for each study, in which mean and interval are two lines."""
+    studies = comparison.studies
+    rows = [
+        ["data", *(study.answer.study.dataset.name for study in studies)],
+        ["training rows", *(f"{study.train_rows:,}" for study in studies)],
+        ["finished trials", *(_trials(study) for study in studies)],
+    ]
+    if ways := search_methods.varied(comparison):
+        rows[1:1] = [[one.key, *(value.strip('"') or "not given" for value in one.values)] for one in ways]
+        rows.append(["epochs trained", *(f"{study.epochs:,}" for study in studies)])
+    for count in _milestones(studies):
+        rows.append([f"best after {count:,} trials", *(_best_after(study, count) for study in studies)])
+    rows += [
+        [_best_title(comparison), *(_best_after(study, None) for study in studies)],
+        ["confirmed winner", *(_winner(study) for study in studies)],
+        [_WINNERS_TEST, *(_winner_test(study, False) for study in studies)],
+        ["its test accuracy", *(_winner_test(study, True) for study in studies)],
+        [_WINNERS_GAIN, *(_winner_gain(study, False) for study in studies)],
+        ["gain in test accuracy (pp)", *(_winner_gain(study, True) for study in studies)],
+        [f"test cross-entropy {_without(comparison)}", *(_baseline(study) for study in studies)],
+    ]
+    for technique in STRENGTHS if any(study.is_of_regularization for study in studies) else ():
+        rows.append([f"best {technique} alone", *(_strength(study, technique) for study in studies)])
+    return rows
+
+
+def techniques(comparison: Comparison) -> list[list[str]]:
+    """Return rows of a table: each technique, and the verdict on it in each study."""
+    names: list[str] = []
+    for study in comparison.studies:
+        for row in () if study.conclusion is None else study.conclusion.techniques:
+            if row.technique not in names:
+                names.append(row.technique)
+    return [[name, *(_technique_verdict(comparison, study, name) for study in comparison.studies)] for name in names]
+
+
+def gain_unit(comparison: Comparison) -> str:
+    """Return in what the techniques' gains are."""
+    return comparison.measure.titled("pp" if comparison.is_by_accuracy else "nats per row")
+
+
+def strengths_note(comparison: Comparison) -> str:
+    """Return what it takes to read the strengths, where the overview has any."""
+    if _are_many(comparison) or not any(study.is_of_regularization for study in comparison.studies):
+        return ""
+    return (
+        "A strength is that of the best configuration with that technique alone, over fresh seeds, or where that is "
+        "not confirmed (~) the best trial, of one seed."
+    )
+
+
+def _trials(study: ComparedStudy) -> str:
+    return f"{study.answer.counts.finished:,} of {study.answer.study.spec.budget.trials:,}"
+
+
+def _milestones(studies: tuple[ComparedStudy, ...]) -> list[int]:
+    most = max(study.trials for study in studies)
+    return [count for count in _MILESTONES if count < most][-_MOST_MILESTONES:]
+
+
+def _best_title(comparison: Comparison) -> str:
+    if not comparison.have_one_objective:
+        return "best on the select rows"
+    return f"best {formats.objective(comparison.studies[0].answer.study.spec)}"
+
+
+def _best_after(study: ComparedStudy, count: int | None) -> str:
+    """Return the best value of the first so many trials; empty where the study hasn't so many."""
+    if count is not None and study.trials < count:
+        return ""
+    value = study.best_after(study.trials if count is None else count)
+    if value is None:
+        return "none yet"
+    return formats.percent(value) if study.search.by_accuracy else formats.cross_entropy(value)
+
+
+def _winner(study: ComparedStudy) -> str:
+    if study.conclusion is None:
+        return "not confirmed"
+    name = formats.settings(study.conclusion.winner.finalist.params)
+    if study.conclusion.claims_gain or study.conclusion.winner is study.conclusion.baseline:
+        return name
+    judgement = study.conclusion.winner_over_baseline
+    if judgement is None:
+        return f"{name} (its gain is not known)"
+    settled = judgement.verdict is not Verdict.NOT_SETTLED
+    return f"{name} ({judgement.verdict if settled else 'its gain is not settled'})"
+
+
+def _winner_test(study: ComparedStudy, of_accuracy: bool) -> str:
+    if study.conclusion is None:
+        return ""
+    winner = study.conclusion.winner
+    if of_accuracy:
+        return _in_two_lines(formats.accuracy_interval(winner.test_accuracy))
+    return _in_two_lines(formats.cross_entropy_interval(winner.test_cross_entropy))
+
+
+def _winner_gain(study: ComparedStudy, of_accuracy: bool) -> str:
+    conclusion = study.conclusion
+    if conclusion is None:
+        return ""
+    if conclusion.winner.gain is None:
+        return _NO_GAIN[conclusion.is_over_defaults] if conclusion.winner is conclusion.baseline else "not known"
+    gain = conclusion.winner.gain
+    if of_accuracy:
+        return _in_two_lines(formats.accuracy_gain(gain.accuracy))
+    return _in_two_lines(formats.cross_entropy_gain(gain.cross_entropy))
+
+
+def _without(comparison: Comparison) -> str:
+    """Return what gains are over, in words; a HyperModel's are over its defaults."""
+    each = dict.fromkeys(one.conclusion.without for one in comparison.studies if one.conclusion is not None)
+    return " or ".join(each) or "without regularization"
+
+
+def _baseline(study: ComparedStudy) -> str:
+    baseline = None if study.conclusion is None else study.conclusion.baseline
+    return "" if baseline is None else _in_two_lines(formats.cross_entropy_interval(baseline.test_cross_entropy))
+
+
+def _strength(study: ComparedStudy, technique: str) -> str:
+    if not study.is_of_regularization:
+        return ""
+    found = study.strengths.get(technique)
+    if found is None:
+        return "not tried"
+    row = study.row_of(technique)
+    untuned = "" if row is None or row.is_judged else "\nnot tuned"
+    return f"{'' if found.is_confirmed else '~'}{found.value:.3g}{untuned}"
+
+
+def techniques_note(comparison: Comparison) -> str:
+    """Return what it takes to read the verdicts on the techniques."""
+    conclusions = [study.conclusion for study in comparison.studies if study.conclusion is not None]
+    found = [verdict for conclusion in conclusions for verdict in technique_verdicts(conclusion)]
+    parts = []
+    if any(one.over == EARLY_STOPPING_ALONE for one in found):
+        parts.append(REFERENCES)
+    measures = {
+        study.name: study.conclusion.measure.no_difference(study.conclusion.smallest_gain)
+        for study in comparison.studies
+        if study.conclusion is not None and study.conclusion.smallest_gain
+    }
+    if measures and any(one.verdict is Verdict.NO_DIFFERENCE for one in found):
+        each = dict.fromkeys(measures.values())
+        said = next(iter(each)) if len(each) == 1 else formats.listed([f"{m} in {n}" for n, m in measures.items()])
+        parts.append(f"No difference means {said}.")
+    if any(one.verdict is Verdict.NOT_SETTLED for one in found):
+        parts.append(NOT_SETTLED)
+    parts += dict.fromkeys(filter(None, map(over_seeds_note, conclusions)))
+    return " ".join(parts)
+
+
+def _technique_verdict(comparison: Comparison, study: ComparedStudy, technique: str) -> str:
+    """Return a verdict and, in a line of its own, the gain that it rests on."""
+    if study.conclusion is None:
+        return "not confirmed"
+    verdict = study.verdict_on(technique)
+    if verdict is None:
+        return "not tried"
+    if verdict.verdict is None or verdict.gain is None:
+        return verdict.reason
+    measure = study.conclusion.measure
+    gain = measure.gain(verdict.gain)
+    is_other = measure not in (comparison.measure, CROSS_ENTROPY)
+    unit = f" {measure.symbol or f'in {measure.name}'}" if is_other else ""
+    is_usual = verdict.over == EARLY_STOPPING_ALONE or technique == "early stopping"
+    return f"{verdict.verdict}\n{gain}{unit}{'' if is_usual else f' over {verdict.over}'}"
+
+
+def told(comparison: Comparison, interval: Interval) -> str:
+    """Return a gain in the unit of the techniques' table."""
+    return comparison.measure.gain(interval)
+
+
+def _in_two_lines(mean_and_interval: str) -> str:
+    return mean_and_interval.replace(" [", "\n[", 1)

@@ -1,0 +1,99 @@
+"""All that a report of one study is made of, as one value: its sections choose from it and put it in words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from regsearch.storage.queries import Answer, RunRecord, TrialRecord
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.analysis.importance import Importance
+from regsearch.studies.analysis.strength_curve import StrengthCurve
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.reports.tuned_strengths import strength_curves
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One training of one configuration.
+
+    Attributes:
+        label: which of its trainings: "trial 18", "seed 2".
+        train_loss: of each epoch, with penalty and dropout.
+        stop_cross_entropy: of each epoch, on the stop rows, in nats per row.
+        best_epoch: the epoch, counted from 0, whose weights were kept.
+    """
+
+    label: str
+    train_loss: Sequence[float]
+    stop_cross_entropy: Sequence[float]
+    best_epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationCost:
+    """What training finalists on fresh seeds cost, as far as it got.
+
+    Attributes:
+        trainings: that were begun, those that failed among them.
+        epochs: that they trained.
+        seconds: wall time of their training; of one that isn't complete, of its epochs.
+    """
+
+    trainings: int
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """What one report is made of; anything in it may come from a database that someone else wrote.
+
+    Attributes:
+        answer: the study, its counts, its best trial.
+        trials: all of them, by number, whatever their state.
+        runs: the first one first.
+        curves: by the configuration's name, the best one first, the baseline last; empty where none are kept.
+        conclusion: None before the confirmation.
+        confirmation_cost: None where no finalist was trained.
+        importance: the most important first; empty where there are too few trials to tell.
+        importance_missing: why it is empty.
+        edges: a sentence for every best value that lies on an edge of its range.
+        command: how to run the study again.
+    """
+
+    answer: Answer
+    trials: Sequence[TrialRecord]
+    runs: Sequence[RunRecord]
+    command: str
+    curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
+    conclusion: Conclusion | None = None
+    confirmation_cost: ConfirmationCost | None = None
+    importance: Sequence[Importance] = ()
+    importance_missing: str | None = None
+    edges: Sequence[str] = ()
+
+    @property
+    def has_techniques(self) -> bool:
+        """Whether the settings are regularizations, and none a HyperModel's own."""
+        return has_techniques(self.answer.study.spec, self.trials)
+
+    @cached_property
+    def strength_curves(self) -> tuple[StrengthCurve, ...]:
+        """Each technique alone by its strength; none where the settings are a HyperModel's own."""
+        if not self.has_techniques:
+            return ()
+        return strength_curves(self.answer.study.spec, self.trials, self.conclusion)
+
+    @property
+    def by_accuracy(self) -> bool:
+        """Whether trials are ranked by accuracy, the higher the better."""
+        return self.answer.study.spec.search.by_accuracy
+
+
+def has_techniques(spec: StudySpec, trials: Iterable[TrialRecord]) -> bool:
+    """Return whether a study's settings are regularizations, and none a HyperModel's own."""
+    return spec.model.hypermodel is None or all(
+        isinstance(settings_of(trial.params), Regularization) for trial in trials if trial.state == "complete"
+    )

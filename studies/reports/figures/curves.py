@@ -1,0 +1,121 @@
+"""How one configuration learns: train loss and stop cross-entropy by epoch, the gap between them shaded."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from regsearch.studies.reports.data import Curve
+from regsearch.studies.reports.figures.figure import BEST, PAPER, PLAIN, PLAIN_FILL, Figure, axis, layout, rounded
+
+_MOST_CURVES = 10
+_MOST_CONFIGURATIONS = 4
+
+
+def curves(by_configuration: Mapping[str, Sequence[Curve]]) -> list[tuple[str, Figure]]:
+    """Return a picture of each configuration by its name, all with the same axes."""
+    chosen = {
+        name: some
+        for name, those in by_configuration.items()
+        if (some := [curve for curve in those if _is_whole(curve)])
+    }
+    chosen = dict(list(chosen.items())[:_MOST_CONFIGURATIONS])
+    everything = [curve for those in chosen.values() for curve in those[:_MOST_CURVES]]
+    if not everything:
+        return []
+    values = [value for curve in everything for value in (*curve.train_loss, *curve.stop_cross_entropy)]
+    span = max(values) - min(values) or 1.0
+    y_range = [rounded(min(values) - 0.05 * span), rounded(max(values) + 0.05 * span)]
+    last = max(len(curve.train_loss) for curve in everything)
+    return [
+        (name, _figure(f"curves-{index}" if index else "curves", those, y_range, last))
+        for index, (name, those) in enumerate(chosen.items())
+    ]
+
+
+def mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
+    """Return the mean of each epoch that all of them have: a mean of other curves from epoch to epoch would jump."""
+    return [sum(values) / len(values) for values in zip(*curves, strict=False)]
+
+
+def _is_whole(curve: Curve) -> bool:
+    return 0 < len(curve.train_loss) == len(curve.stop_cross_entropy) and 0 <= curve.best_epoch < len(curve.train_loss)
+
+
+def _figure(name: str, those: Sequence[Curve], y_range: Sequence[float], last: int) -> Figure:
+    shown = those[:_MOST_CURVES]
+    train = mean_curve([curve.train_loss for curve in shown])
+    stop = mean_curve([curve.stop_cross_entropy for curve in shown])
+    data = [
+        *_mean_lines(train, stop),
+        *(line for curve in shown if len(shown) > 1 for line in _thin_lines(curve)),
+        _best_epochs(shown),
+    ]
+    several = f"Thin lines: {len(shown)} trainings; thick ones: their mean, as far as all of them go. "
+    return Figure(
+        id=name,
+        says="Train loss and stop cross-entropy by epoch.",
+        height=320,
+        caption=several if len(shown) > 1 else "",
+        data=data,
+        layout=layout(
+            showlegend=True,
+            margin={"l": 8, "r": 12, "t": 32, "b": 8},
+            xaxis=axis("epoch (from 1)", range=[0.5, last + 0.5], **({"dtick": 1} if last <= 12 else {"nticks": 8})),
+            yaxis=axis("nats per row", range=list(y_range)),
+        ),
+    )
+
+
+def _epochs(values: Sequence[float]) -> list[int]:
+    return list(range(1, len(values) + 1))
+
+
+def _mean_lines(train: Sequence[float], stop: Sequence[float]) -> list[dict[str, Any]]:
+    common = {"type": "scatter", "mode": "lines"}
+    return [
+        {
+            **common,
+            "name": "train loss",
+            "x": _epochs(train),
+            "y": [rounded(value) for value in train],
+            "line": {"color": PLAIN, "width": 2.5, "dash": "dot"},
+            "hovertemplate": "epoch %{x}, train loss: %{y}<extra></extra>",
+        },
+        {
+            **common,
+            "name": "stop cross-entropy",
+            "x": _epochs(stop),
+            "y": [rounded(value) for value in stop],
+            "fill": "tonexty",
+            "fillcolor": PLAIN_FILL,
+            "line": {"color": BEST, "width": 2.5},
+            "hovertemplate": "epoch %{x}, stop cross-entropy: %{y}<extra></extra>",
+        },
+    ]
+
+
+def _thin_lines(curve: Curve) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "showlegend": False,
+            "x": _epochs(values),
+            "y": [rounded(value) for value in values],
+            "line": {"color": colour, "width": 1, "dash": dash},
+            "opacity": 0.4,
+            "hoverinfo": "skip",
+        }
+        for values, colour, dash in ((curve.train_loss, PLAIN, "dot"), (curve.stop_cross_entropy, BEST, "solid"))
+    ]
+
+
+def _best_epochs(those: Sequence[Curve]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "kept epoch",
+        "x": [curve.best_epoch + 1 for curve in those],
+        "y": [rounded(curve.stop_cross_entropy[curve.best_epoch]) for curve in those],
+        "marker": {"size": 10, "symbol": "diamond", "color": BEST, "line": {"width": 1.5, "color": PAPER}},
+        "hovertemplate": "kept epoch %{x}, stop cross-entropy: %{y}<extra></extra>",
+    }

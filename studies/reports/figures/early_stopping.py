@@ -1,0 +1,103 @@
+"""What early stopping does: the epochs that complete trials trained, by their patience, and without it."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from regsearch.storage.queries import TrialRecord
+from regsearch.studies import formats
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.figures.figure import (
+    BEST,
+    MUTED,
+    Figure,
+    axis,
+    jitter,
+    layout,
+    rounded,
+    thinned,
+    thinning_note,
+)
+from regsearch.studies.reports.figures.off_axis import dots, strip_axes
+
+_MOST_POINTS = 800
+_SPREAD = 0.5  # epochs of patience
+
+
+def by_patience(trials: Sequence[TrialRecord]) -> dict[float | None, list[TrialRecord]]:
+    """Return the complete trials by their patience, off (None) first."""
+    complete = [trial for trial in trials if trial.state == "complete" and "epochs" in trial.metrics]
+    groups: dict[float | None, list[TrialRecord]] = {}
+    for trial in complete:
+        groups.setdefault(formats.number_of(trial.params, "patience"), []).append(trial)
+    return dict(sorted(groups.items(), key=lambda group: -1.0 if group[0] is None else group[0]))
+
+
+def early_stopping(content: ReportContent) -> Figure | None:
+    """Return the picture; None where no complete trial stopped early."""
+    groups = by_patience(content.trials)
+    if not content.has_techniques or not any(patience is not None for patience in groups):
+        return None
+    trials = sorted((trial for group in groups.values() for trial in group), key=lambda trial: trial.number)
+    shown = thinned(trials, _MOST_POINTS)
+    places = [_place(trial) for trial in shown]
+    best = content.answer.best
+    patiences = [patience for patience in groups if patience is not None]
+    note = thinning_note(len(shown), len(trials), "complete trials")
+    return Figure(
+        id="early-stopping",
+        says="Epochs trained and epoch kept of complete trials, by patience.",
+        height=320,
+        caption="Each dot is a complete trial, spread a little sideways. Bars are the median of the epochs trained, "
+        "crosses the median of the epoch whose weights were kept; the diamond is the best trial."
+        f"{note}",
+        data=[
+            *dots(
+                [trial.number for trial in shown],
+                places,
+                [float(trial.metrics["epochs"]) for trial in shown],
+                "%{y} epochs",
+                None if best is None else best.number,
+            ),
+            *_medians(groups, "epochs", 0, "line-ew-open", MUTED),
+            *_medians(groups, "best_epoch", 1, "cross-thin-open", BEST),
+        ],
+        layout=layout(
+            **strip_axes(
+                "patience (epochs without improvement)",
+                range=[min(patiences) - 0.6, max(patiences) + 0.6],
+                **({"dtick": 1} if max(patiences) - min(patiences) < 15 else {"nticks": 8}),
+            ),
+            yaxis=axis("epochs trained", rangemode="tozero"),
+        ),
+    )
+
+
+def _place(trial: TrialRecord) -> float | None:
+    patience = formats.number_of(trial.params, "patience")
+    return None if patience is None else patience + _SPREAD * jitter(trial.number)
+
+
+def _medians(
+    groups: Mapping[float | None, Sequence[TrialRecord]], metric: str, shift: int, symbol: str, colour: str
+) -> list[dict[str, Any]]:
+    traces: list[dict[str, Any]] = []
+    for is_off in (True, False):
+        medians = {
+            0.0 if patience is None else patience: statistics.median(trial.metrics[metric] for trial in group) + shift
+            for patience, group in groups.items()
+            if (patience is None) is is_off and all(metric in trial.metrics for trial in group)
+        }
+        if medians:
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "xaxis": "x" if is_off else "x2",
+                    "x": list(medians),
+                    "y": [rounded(median) for median in medians.values()],
+                    "marker": {"symbol": symbol, "size": 16, "color": colour, "line": {"width": 3, "color": colour}},
+                    "hovertemplate": f"median: %{{y}}{' (kept)' if shift else ''}<extra></extra>",
+                }
+            )
+    return traces

@@ -1,0 +1,158 @@
+"""One figure, its axes and its colours.
+
+Colours are names of the page's CSS variables (Okabe and Ito's palette, safe for colour-blind readers); what draws a
+figure looks them up. Every other text in a figure is markup to Plotly, so none goes in but through `text`.
+"""
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from regsearch.studies.objectives import metric_of
+from regsearch.studies.reports.html import clean
+from regsearch.studies.spec import SearchSpec
+
+Item = TypeVar("Item")
+
+INK = "--ink"
+MUTED = "--muted"
+FAINT = "--faint"
+GRID = "--grid"
+PAPER = "--paper"
+NONE = "rgba(0,0,0,0)"
+PLAIN = "--plain"  # most points
+BEST = "--best"  # what stands out
+GOOD = "--good"
+BAD = "--bad"
+PLAIN_FILL = "--plain-fill"
+
+_UNITS = {"cross_entropy": "select cross-entropy<br>(nats per row)", "accuracy": "select accuracy (%)"}
+_GOLDEN = 0.618033988749895
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        id: its element's, and its name in the dashboard.
+        says: what it shows, in a sentence, for who can't see it.
+        height: in pixels.
+        caption: what it takes to read it.
+        data, layout: as Plotly takes them.
+        only: "on-wide" or "on-narrow" screens, where it has a twin for the others.
+    """
+
+    id: str
+    says: str
+    height: int
+    caption: str
+    data: Sequence[dict[str, Any]]
+    layout: dict[str, Any]
+    only: str | None = None
+
+
+def objective_with_unit(search: SearchSpec) -> str:
+    """Return what ranks trials, as an axis is called by it."""
+    own = text(metric_of(search.objective), 60) + (" (%)" if search.by_accuracy else "")
+    return _UNITS.get(search.objective, own)
+
+
+def layout(**parts: Any) -> dict[str, Any]:
+    """Return a layout with what all figures have in common."""
+    return {
+        "paper_bgcolor": NONE,
+        "plot_bgcolor": NONE,
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": MUTED},
+        "hoverlabel": {"bgcolor": PAPER, "bordercolor": MUTED, "font": {"color": INK, "size": 12}, "align": "left"},
+        "hovermode": "closest",
+        "showlegend": False,
+        "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "font": {"color": INK}},
+        **parts,
+    }
+
+
+def axis(title: str, **options: Any) -> dict[str, Any]:
+    """Return an axis; its title ends with the unit."""
+    return {
+        "title": {"text": title, "standoff": 8, "font": {"size": 12, "color": INK}},
+        "gridcolor": GRID,
+        "linecolor": MUTED,
+        "showline": True,
+        "zeroline": False,
+        "automargin": True,
+        **options,
+    }
+
+
+def text(value: object, longest: int = 300) -> str:
+    """Return any text as Plotly shows it: it would take tags, entities and links for its own."""
+    return html.escape(clean(value, longest), quote=False).replace("\n", " ")
+
+
+def jitter(number: int) -> float:
+    """Return a shift in [-0.5, 0.5) that is the same for the same trial and evenly spread over trials."""
+    return rounded((number * _GOLDEN) % 1 - 0.5)
+
+
+def rounded(value: float) -> float:
+    """Return a number in the six digits that a picture can show."""
+    return float(f"{value:.6g}")
+
+
+def thinned(items: Sequence[Item], limit: int, keep: Iterable[int] = ()) -> list[Item]:
+    """Return at most `limit` items, evenly spread over all of them, and beside them those at the indices to keep."""
+    if len(items) <= limit:
+        return list(items)
+    chosen = {index * len(items) // limit for index in range(limit)} | set(keep)
+    return [items[index] for index in sorted(chosen)]
+
+
+def shown_range(values: Sequence[float], *, higher_is_better: bool = False) -> tuple[float, float]:
+    """Return the range of an axis: every good value, and bad ones up to three quartile ranges beyond the quartile."""
+    ordered = sorted(values)
+    if not ordered:
+        return 0.0, 1.0
+    low, high = ordered[0], ordered[-1]
+    first, third = ordered[(len(ordered) - 1) // 4], ordered[-1 - (len(ordered) - 1) // 4]
+    reach = 3 * (third - first)
+    if len(ordered) >= 8 and reach > 0:
+        low, high = (max(low, first - reach), high) if higher_is_better else (low, min(high, third + reach))
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    return rounded(low - margin), rounded(high + margin)
+
+
+def round_values(low: float, high: float, about: int = 4) -> list[float]:
+    """Return about so many round numbers from low to high, both included where they are round."""
+    if not low < high:
+        return [low]
+    size = 10.0 ** math.floor(math.log10((high - low) / about))
+    step = min((size * factor for factor in (1, 2, 2.5, 5, 10)), key=lambda step: abs((high - low) / step - about))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [rounded(step * index) for index in range(first, last + 1)]
+
+
+def thinning_note(shown: int, of: int, what: str, rule: str = "spread by number") -> str:
+    """Return a sentence where not all is drawn, else nothing."""
+    return "" if shown >= of else f" {shown:,} of {of:,} {what} are drawn, evenly {rule}."
+
+
+def annotation(x: float, y: float, words: str, colour: str, size: float) -> dict[str, Any]:
+    """Return words that begin at x, a share of the paper's width, below y, a value of the axis."""
+    return {
+        "xref": "paper",
+        "x": x,
+        "xanchor": "left",
+        "yref": "y",
+        "y": y,
+        "yanchor": "top",
+        "text": words,
+        "showarrow": False,
+        "align": "left",
+        "borderpad": 0,
+        "bgcolor": PAPER,
+        "font": {"color": colour, "size": size},
+    }

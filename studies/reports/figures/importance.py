@@ -1,0 +1,44 @@
+"""How much each technique matters: its share of the differences between trials, with its interval."""
+
+from collections.abc import Sequence
+
+from regsearch.studies.analysis.importance import Importance
+from regsearch.studies.reports.figures.figure import INK, PLAIN, Figure, axis, layout, rounded, text
+
+
+def importance(techniques: Sequence[Importance]) -> Figure | None:
+    """Return bars, the most important at the top; None where nothing is known."""
+    if not techniques:
+        return None
+    shares = [100 * one.share for one in techniques]
+    return Figure(
+        id="importance",
+        says="The share of the differences between trials that each technique explains, with its interval.",
+        height=80 + 34 * len(techniques),
+        caption="How much of the differences between trials each technique explains, not whether it helps: "
+        "a technique that ruins trials is important too.",
+        data=[
+            {
+                "type": "bar",
+                "orientation": "h",
+                "x": [rounded(share) for share in shares],
+                "y": [text(one.technique, 40) for one in techniques],
+                "width": 0.55,
+                "marker": {"color": PLAIN},
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [rounded(max(100 * (one.high - one.share), 0.0)) for one in techniques],
+                    "arrayminus": [rounded(max(100 * (one.share - one.low), 0.0)) for one in techniques],
+                    "color": INK,
+                    "thickness": 1.5,
+                    "width": 4,
+                },
+                "hovertemplate": "%{x:.1f} %<extra></extra>",
+            }
+        ],
+        layout=layout(
+            xaxis=axis("share of the differences between trials (%)", rangemode="tozero"),
+            yaxis=axis("", type="category", autorange="reversed", showgrid=False, tickfont={"color": INK}),
+        ),
+    )

@@ -1,0 +1,138 @@
+"""A report as one self-contained HTML page: it asks nothing of any other place, now or later.
+
+Plotly is inlined once. A strict content security policy names the two scripts by their hashes, so that nothing that
+came out of a database could run even if it were not escaped. The same content gives the same bytes.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import plotly.offline
+
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.figures.figure import Figure
+from regsearch.studies.reports.html import Html, as_json_block, element
+from regsearch.studies.reports.sections import (
+    answer,
+    cost,
+    curves,
+    early_stopping,
+    finalists,
+    history,
+    importance,
+    ladder,
+    recipes,
+    reproduce,
+    settings,
+    strength_curves,
+    techniques,
+    unfinished,
+)
+from regsearch.studies.reports.sections.section import Section
+
+_SECTIONS = (
+    answer,
+    techniques,
+    finalists,
+    strength_curves,
+    recipes,
+    ladder,
+    history,
+    curves,
+    settings,
+    importance,
+    early_stopping,
+    unfinished,
+    cost,
+    reproduce,
+)
+"""In the order in which they stand on the page."""
+
+
+def as_html(content: ReportContent) -> str:
+    """Return the whole page, to be written as UTF-8."""
+    return page_of(content.answer.study.name, "regsearch report", _sections(content))
+
+
+def titled_figures(content: ReportContent) -> dict[str, tuple[str, Figure]]:
+    """Return the page's figures by name, each with a title, in their order; those for a narrow screen are left out."""
+    return {
+        figure.id: (section.title, figure)
+        for section in _sections(content)
+        for figure in section.figures
+        if figure.only != "on-narrow"
+    }
+
+
+def _sections(content: ReportContent) -> list[Section]:
+    made = (module.section(content) for module in _SECTIONS)
+    return [section for section in made if section is not None]
+
+
+def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
+    """Return a page of sections under a name; `brand` stands above it in small letters."""
+    scripts = (str(plotly.offline.get_plotlyjs()), _resource("page.js"))
+    head = element(
+        "head",
+        _void("meta", charset="utf-8"),
+        _void("meta", http_equiv="Content-Security-Policy", content=_policy(scripts)),
+        _void("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        _void("meta", name="referrer", content="no-referrer"),
+        _void("meta", name="color-scheme", content="light dark"),
+        element("title", f"{name} – regsearch"),
+        Html(f"<style>{_resource('page.css')}</style>"),
+    )
+    body = element(
+        "body",
+        element(
+            "header",
+            element("p", brand, class_="brand"),
+            element("h1", name),
+            _contents(sections),
+        ),
+        element("main", *(_section(section) for section in sections)),
+        element(
+            "noscript", element("p", "The figures need JavaScript; all else on this page does not.", class_="note")
+        ),
+        Html(f'<script type="application/json" id="figures">{as_json_block(_figures(sections))}</script>'),
+        *(Html(f"<script>{script}</script>") for script in scripts),
+    )
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _section(section: Section) -> Html:
+    return element("section", element("h2", section.title), section.body, id=section.id)
+
+
+def _contents(sections: Sequence[Section]) -> Html:
+    links = (element("a", section.title, href=f"#{section.id}") for section in sections)
+    return element("nav", *links, aria_label="Contents")
+
+
+def _figures(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    return [
+        {"id": f"figure-{figure.id}", "data": list(figure.data), "layout": {**figure.layout, "height": figure.height}}
+        for section in sections
+        for figure in section.figures
+    ]
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{value}'" for value in hashes)
+    # Plotly writes style elements and attributes of its own
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _void(tag: str, **attributes: object) -> Html:
+    return Html(element(tag, **attributes).removesuffix(f"</{tag}>"))
+
+
+def _resource(name: str) -> str:
+    return files("regsearch.studies.reports").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,94 @@
+"""The answer: a headline, a few sentences, and the figures that matter with their intervals."""
+
+from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.reports.answer import counts_line, dataset_line
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.html import Html, element, join, with_code
+from regsearch.studies.reports.sections.section import Section
+from regsearch.studies.reports.summary import headline, sentences
+
+
+def section(content: ReportContent) -> Section:
+    """Return the first section, whatever the study's state."""
+    answer, conclusion = content.answer, content.conclusion
+    question = answer.study.spec.study.question
+    edges = [element("li", sentence) for sentence in content.edges]
+    return Section(
+        id="answer",
+        title="Answer",
+        body=join(
+            [
+                element("p", question, class_="question") if question else "",
+                element("p", headline(answer, conclusion), class_="headline"),
+                element("ul", *(element("li", with_code(one)) for one in sentences(answer, conclusion)), class_="lead"),
+                _tiles(content),
+                element("ul", *edges, class_="warnings") if edges else "",
+                element("p", f"{dataset_line(answer.study.dataset)}. {counts_line(answer)}.", class_="facts"),
+            ]
+        ),
+    )
+
+
+def _tiles(content: ReportContent) -> Html:
+    conclusion, best = content.conclusion, content.answer.best
+    tiles: list[Html] = []
+    if conclusion is not None:
+        tiles = _confirmed(conclusion)
+    elif best is not None:
+        metrics = best.metrics
+        if "select_cross_entropy" in metrics:
+            loss = formats.cross_entropy(metrics["select_cross_entropy"])
+            tiles.append(_tile("select cross-entropy", loss, "nats per row; one seed"))
+        if "select_accuracy" in metrics:
+            tiles.append(_tile("select accuracy", formats.percent(metrics["select_accuracy"]), "one seed"))
+        if "select_cross_entropy" in metrics and "train_cross_entropy" in metrics:
+            gap = metrics["select_cross_entropy"] - metrics["train_cross_entropy"]
+            tiles.append(_tile("generalization gap", formats.cross_entropy(gap), "nats per row; select less train"))
+    return element("dl", *tiles, class_="tiles") if tiles else Html("")
+
+
+def _confirmed(conclusion: Conclusion) -> list[Html]:
+    winner = conclusion.winner
+    level = f"{formats.level(conclusion.level)} interval"
+    tiles = []
+    whose = "" if conclusion.claims_gain else "chosen finalist: "
+    in_metric = conclusion.gain_of(winner)
+    if conclusion.metric is not None and in_metric is not None:
+        low, high = formats.signed(f"{in_metric.low:+.5f}"), formats.signed(f"{in_metric.high:+.5f}")
+        tiles.append(
+            _tile(
+                f"{whose}gain in {conclusion.measure.name}",
+                formats.signed(f"{in_metric.mean:+.5f}"),
+                f"{formats.level(in_metric.level)} interval {low} to {high}; luck of seeds alone",
+            )
+        )
+    if winner.gain is not None:
+        gain = winner.gain.cross_entropy
+        low, high = formats.signed(f"{gain.low:+.5f}"), formats.signed(f"{gain.high:+.5f}")
+        tiles.append(
+            _tile(
+                f"{whose}gain in cross-entropy",
+                formats.signed(f"{gain.mean:+.5f}"),
+                f"nats per row; {formats.level(gain.level)} interval {low} to {high}",
+            )
+        )
+        gain = winner.gain.accuracy
+        low, high = formats.signed(f"{100 * gain.low:+.2f}"), formats.signed(f"{100 * gain.high:+.2f}")
+        tiles.append(
+            _tile(
+                f"{whose}gain in accuracy",
+                formats.signed(f"{100 * gain.mean:+.2f}"),
+                f"percentage points; {formats.level(gain.level)} interval {low} to {high}",
+            )
+        )
+    loss, accuracy = winner.test_cross_entropy, winner.test_accuracy
+    span = f"nats per row; {level} {loss.low:.5f} to {loss.high:.5f}"
+    tiles.append(_tile(f"{whose}test cross-entropy", formats.cross_entropy(loss.mean), span))
+    span = f"{level} {100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %"
+    tiles.append(_tile(f"{whose}test accuracy", formats.percent(accuracy.mean), span))
+    return tiles
+
+
+def _tile(name: str, figure: str, detail: str) -> Html:
+    return element("div", element("dt", name), element("dd", figure), element("dd", detail, class_="detail"))

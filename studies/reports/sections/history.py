@@ -1,0 +1,13 @@
+"""How the search went."""
+
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.figures.history import history
+from regsearch.studies.reports.sections.section import Section, drawn
+
+
+def section(content: ReportContent) -> Section | None:
+    """Return it; None before anything finished."""
+    figure = history(content)
+    if figure is None:
+        return None
+    return Section(id="history", title="The search", body=drawn(figure), figures=[figure])

@@ -1,0 +1,76 @@
+"""How to run the study again: the command, the whole study file, and what else results depend on."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from regsearch.studies.batch_norm import momentum_in_words
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.html import element, join, table
+from regsearch.studies.reports.sections.section import Section
+from regsearch.studies.spec import StudySpec
+
+
+def section(content: ReportContent) -> Section:
+    """Return the last section."""
+    study = content.answer.study
+    facts = [
+        ("seed", study.spec.search.seed),
+        ("data", f"{study.dataset.name}, {study.dataset.n_train:,} training and {study.dataset.n_test:,} test rows"),
+        ("data fingerprint (SHA-256)", element("code", study.dataset.sha256)),
+        ("study fingerprint (SHA-256)", element("code", study.spec.fingerprint())),
+        *_averages(content),
+        *((f"version of {name}", element("code", version)) for name, version in sorted(study.versions.items())),
+    ]
+    return Section(
+        id="again",
+        title="How to run it again",
+        body=join(
+            [
+                element("pre", element("code", content.command)),
+                element(
+                    "p",
+                    "With one worker, the same kind of processor and the same versions, all figures come out the same.",
+                ),
+                table(("what results depend on", "value"), facts),
+                element("details", element("summary", "The study file, with every default"), _file(study.spec)),
+            ]
+        ),
+    )
+
+
+def _averages(content: ReportContent) -> list[tuple[str, str]]:
+    study = content.answer.study
+    momentum = momentum_in_words(study.spec, study.spec.data.train_rows(study.dataset.n_train))
+    if momentum is None or not content.has_techniques or study.spec.space.batch_norm == ("none",):
+        return []
+    return [("momentum of BatchNorm's averages", momentum)]
+
+
+def _file(spec: StudySpec) -> object:
+    return element("pre", element("code", as_toml(spec)))
+
+
+def as_toml(spec: StudySpec) -> str:
+    """Return the resolved study file; reading it gives the same spec."""
+    document = spec.model_dump(mode="json", exclude_none=True)
+    return "\n\n".join(
+        "\n".join([f"[{section}]", *(f"{_key(key)} = {toml_value(value)}" for key, value in keys.items())])
+        for section, keys in document.items()
+    )
+
+
+def toml_value(value: Any) -> str:
+    """Return a value of JSON as TOML, in one line; without the keys whose value is None."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items() if item is not None)
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    # a string of JSON is one of TOML, but for a raw DEL
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    is_bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if is_bare else json.dumps(key, ensure_ascii=False)

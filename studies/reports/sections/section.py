@@ -1,0 +1,52 @@
+"""One section of a report's page."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from regsearch.studies.analysis.statistics import Interval
+from regsearch.studies.reports.figures.figure import Figure
+from regsearch.studies.reports.html import Html, element, join
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One section.
+
+    Attributes:
+        id: its anchor.
+        title: its heading, and its entry in the table of contents.
+        body: what stands below the heading, with a place for each figure (`drawn`).
+        figures: what is drawn there.
+    """
+
+    id: str
+    title: str
+    body: Html
+    figures: Sequence[Figure] = ()
+
+
+def drawn(figure: Figure, heading: str | None = None) -> Html:
+    """Return the place where a figure is drawn, with its caption."""
+    place = element(
+        "div",
+        id=f"figure-{figure.id}",
+        class_="plot",
+        role="img",
+        aria_label=figure.says,
+        style=f"height:{figure.height}px",
+    )
+    return element(
+        "figure",
+        element("h3", heading) if heading else None,
+        place,
+        element("figcaption", figure.caption) if figure.caption else None,
+        class_=figure.only,
+    )
+
+
+def measured(interval: Interval | None, written: Callable[[Interval], str]) -> Html | None:
+    """Return a mean, and its interval on a line of its own."""
+    if interval is None:
+        return None
+    mean, _, ends = written(interval).rpartition(" [")
+    return join([mean, element("small", f"[{ends}")])

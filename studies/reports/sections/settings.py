@@ -1,0 +1,13 @@
+"""How well trials did by all their settings at once."""
+
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.figures.parallel import parallel
+from regsearch.studies.reports.sections.section import Section, drawn
+
+
+def section(content: ReportContent) -> Section | None:
+    """Return it; None where fewer than two trials are complete."""
+    together = parallel(content)
+    if together is None:
+        return None
+    return Section(id="settings", title="All settings together", figures=[together], body=drawn(together))

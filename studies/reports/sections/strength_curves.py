@@ -1,0 +1,119 @@
+"""Strength curves: each technique alone, from weak to strong, and how well the search tuned it."""
+
+from regsearch.studies.analysis.strength_curve import GOOD_SHARE, LUCK_SHARE, Baseline, StrengthCurve
+from regsearch.studies.analysis.tuning import Attempt, shown
+from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.figures.strengths import strengths
+from regsearch.studies.reports.html import Html, element, join, table
+from regsearch.studies.reports.sections.section import Section, drawn
+from regsearch.studies.reports.tuned_strengths import objective, sentence, value
+
+_HEADER = ("technique", "strength", "all its settings", "ended", "epochs", "on the select rows", "recipe", "trial")
+_MOST_ROWS = 200
+
+
+def section(content: ReportContent) -> Section | None:
+    """Return it; None before any trial with one technique alone has finished."""
+    curves = content.strength_curves
+    if not curves:
+        return None
+    figures, search = strengths(content), content.answer.study.spec.search
+    cells = []
+    for curve in curves:
+        figure = figures.get(curve.tuning.technique)
+        if figure is not None:
+            cells.append(drawn(figure, curve.tuning.technique))
+        else:
+            words = element("figcaption", sentence(curve, search))
+            cells.append(element("figure", element("h3", curve.tuning.technique), words))
+    return Section(
+        id="strength-curves",
+        title="Strength curves",
+        figures=list(figures.values()),
+        body=join(
+            [
+                element("p", _lead(curves)),
+                element("div", *cells, class_="grid three"),
+                element("p", _note(content), class_="note"),
+                _all(content),
+            ]
+        ),
+    )
+
+
+def _lead(curves: tuple[StrengthCurve, ...]) -> str:
+    """Return what the panels are, and which techniques have too few trials for a verdict."""
+    lead = (
+        "Start low and increase: each panel shows one technique alone, from its weakest to its strongest setting. "
+        "A technique can only be judged at its own best strength."
+    )
+    missing = [curve.tuning.technique for curve in curves if not curve.tuning.is_tuned]
+    if not missing:
+        return lead
+    return f"{lead} Too few strengths were tried of: {', '.join(missing)}."
+
+
+def _note(content: ReportContent) -> str:
+    """Return what it takes to read the panels."""
+    curves, search = content.strength_curves, content.answer.study.spec.search
+    parts = [
+        "Each dot is a complete trial, one seed; early stopping may stand beside the technique. The diamond is the "
+        "technique's best trial, and the line joins the best one at each strength.",
+        f"{'Higher' if search.maximizes else 'Lower'} is better; a triangle at the edge lies beyond the axis.",
+    ]
+    if any(curve.tuning.pruned or curve.tuning.failed for curve in curves):
+        parts.append("Pruned and failed trials have no final value, so they are marked below, at their strength.")
+    if any(curve.tuning.technique == "L1+L2" and curve.tuning.attempts for curve in curves):
+        parts.append("L1+L2 has two factors: its axis is the root of their product.")
+    if any(curve.baseline is not None for curve in curves):
+        parts.append(_of_baselines([curve.baseline for curve in curves if curve.baseline is not None]))
+    if any(curve.regions is not None for curve in curves):
+        parts.append(
+            f"Good strengths lose at most {100 * GOOD_SHARE:.0f} % of the technique's best gain over the dashed line, "
+            f"or as much as one seed's luck, but never more than {100 * LUCK_SHARE:.0f} % of it. Weaker ones are too "
+            "weak, stronger ones too strong."
+        )
+    return " ".join(parts)
+
+
+def _of_baselines(baselines: list[Baseline]) -> str:
+    told = "The dashed line is the same training without the technique: early stopping alone or no regularization, "
+    told += "whichever is better; for early stopping itself, no regularization."
+    if not all(baseline.is_of_search for baseline in baselines):
+        told += " No trial of the search had that, so it is the mean over the confirmation's fresh seeds."
+    seeds = max(baseline.seeds for baseline in baselines if baseline.spread is not None) if _has_band(baselines) else 0
+    if seeds:
+        told += f" Its band is one standard deviation over {seeds} fresh seeds: so much is one seed's luck."
+    return told
+
+
+def _has_band(baselines: list[Baseline]) -> bool:
+    return any(baseline.spread is not None for baseline in baselines)
+
+
+def _all(content: ReportContent) -> Html:
+    attempts = [
+        (curve.tuning.technique, attempt) for curve in content.strength_curves for attempt in curve.tuning.attempts
+    ]
+    best = {id(curve.tuning.best) for curve in content.strength_curves}
+    told = attempts[:_MOST_ROWS]
+    which = "All trials of one technique alone"
+    if len(attempts) > len(told):
+        which = f"The first {len(told)} of {len(attempts):,} trials of one technique alone"
+    rows = [_row(content, technique, attempt) for technique, attempt in told]
+    marked = [index for index, (_, attempt) in enumerate(told) if id(attempt) in best]
+    return element("details", element("summary", which), table(_HEADER, rows, numbers=(4, 5, 7), marked=marked))
+
+
+def _row(content: ReportContent, technique: str, attempt: Attempt) -> list[object]:
+    search = content.answer.study.spec.search
+    return [
+        technique,
+        shown(attempt.strength),
+        str(attempt.regularization),
+        "diverged" if attempt.has_diverged else attempt.state,
+        attempt.epochs,
+        None if attempt.value is None else f"{objective(search)} {value(search, attempt.value)}",
+        attempt.recipe,
+        attempt.trial,
+    ]

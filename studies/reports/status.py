@@ -1,0 +1,124 @@
+"""How a study goes: its counts, who works on it, its pace, and the time left."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from regsearch.storage.location import Location, as_option
+from regsearch.storage.queries import Answer, RunRecord
+from regsearch.storage.study_lock import Holder
+from regsearch.studies.commands import to_go_on
+from regsearch.studies.reports.answer import counts_json, counts_line, dataset_json, dataset_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationProgress:
+    """How many trainings of finalists are planned, complete and failed, and how many were shown the test rows.
+
+    Attributes:
+        left: how many are still to be trained or shown the test rows; none of a finalist that failed.
+    """
+
+    planned: int
+    trained: int
+    failed: int
+    looked: int
+    left: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What `status` says."""
+
+    location: Location
+    answer: Answer
+    holder: Holder | None
+    runs: list[RunRecord]
+    confirmation: ConfirmationProgress | None
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether the study's total is reached."""
+        return self.answer.counts.finished >= self.answer.study.spec.budget.trials
+
+    @property
+    def state(self) -> str:
+        """What it is: running, stopped or done; one whose confirmation was begun is done when that has ended too."""
+        if self.holder is not None:
+            return "running"
+        return "done" if self.is_searched and not (self.confirmation and self.confirmation.left) else "stopped"
+
+    @property
+    def trials_per_minute(self) -> float | None:
+        """The pace of the latest run, up to its last finished trial; None before its first one."""
+        run = self.runs[-1] if self.runs else None
+        if run is None or run.last_finished_at is None:
+            return None
+        return run.finished_trials / max((run.last_finished_at - run.started_at).total_seconds() / 60, 1e-9)
+
+    @property
+    def minutes_left(self) -> float | None:
+        """To the study's total at that pace; None where it isn't known, is reached, or nobody works on it."""
+        if self.holder is None or self.is_searched or self.trials_per_minute is None:
+            return None
+        return (self.answer.study.spec.budget.trials - self.answer.counts.finished) / self.trials_per_minute
+
+
+def as_text(status: Status) -> str:
+    """Return it for a person, with the commands for its storage."""
+    answer = status.answer
+    lines = [dataset_line(answer.study.dataset), counts_line(answer)]
+    lines.append(_what_now(status))
+    if status.trials_per_minute is not None:
+        left = "" if status.minutes_left is None else f", about {status.minutes_left:.0f} minutes left"
+        lines.append(f"Pace: {status.trials_per_minute:.1f} trials a minute{left}")
+    done = status.confirmation
+    if done is not None:
+        lines.append(
+            f"Confirmation: {done.trained} of {done.planned} trainings complete, {done.failed} failed; "
+            f"{done.looked} test looks"
+        )
+    if answer.best is not None:
+        lines.append(f"Best so far: trial {answer.best.number}, {answer.best.value:.5f}")
+    return "\n".join(lines)
+
+
+def _what_now(status: Status) -> str:
+    study, options = status.answer.study, as_option(status.location)
+    if status.holder is not None:
+        return f"Searched now by {status.holder}"
+    if not status.is_searched:
+        return f"Nobody works on it; go on with: {to_go_on(study.spec, 'resume', *options)}"
+    if status.state == "stopped":
+        return f"Its confirmation isn't finished; go on with: {to_go_on(study.spec, 'resume', *options)}"
+    if status.confirmation is None and study.spec.confirm.seeds and status.answer.best is not None:
+        return f"It is searched, but not confirmed: {to_go_on(study.spec, 'confirm', *options)}"
+    return "It is done."
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """Return it for a program."""
+    answer = status.answer
+    return {
+        "study": answer.study.name,
+        "dataset": dataset_json(answer.study.dataset),
+        "total": answer.study.spec.budget.trials,
+        "trials": counts_json(answer.counts),
+        "best_value": None if answer.best is None else answer.best.value,
+        "confirmation": None if status.confirmation is None else vars(status.confirmation),
+        "coordinator": None if status.holder is None else vars(status.holder),
+        "trials_per_minute": status.trials_per_minute,
+        "minutes_left": status.minutes_left,
+        "runs": [
+            {
+                "host": run.host,
+                "pid": run.pid,
+                "engine": run.engine,
+                "workers": run.workers,
+                "started_at": run.started_at.isoformat() + "Z",
+                "ended_at": None if run.ended_at is None else run.ended_at.isoformat() + "Z",
+                "outcome": run.outcome,
+                "finished_trials": run.finished_trials,
+            }
+            for run in status.runs
+        ],
+    }

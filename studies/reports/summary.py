@@ -1,0 +1,98 @@
+"""The answer of a study in words: a headline, and sentences on what to use, what it gains, and how sure that is."""
+
+from collections.abc import Sequence
+
+from regsearch.storage.queries import Answer
+from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
+from regsearch.studies.analysis.verdicts import Verdict
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.reports.answer_sentences import best_beating, confirmed_sentences
+
+
+def headline(answer: Answer, conclusion: Conclusion | None) -> str:
+    """Return the answer in a few words."""
+    if conclusion is not None:
+        return _of_confirmed(conclusion)
+    if answer.best is not None:
+        return f"Not confirmed yet: {formats.settings(answer.best.params)}"
+    return _nothing(answer)
+
+
+def sentences(answer: Answer, conclusion: Conclusion | None, storage: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the whole answer in short sentences, the most important first."""
+    if conclusion is not None:
+        return confirmed_sentences(answer.study.spec, answer.study.dataset, conclusion, storage)
+    if answer.best is not None:
+        return tuple(_unconfirmed(answer))
+    counts = answer.counts
+    if not counts.finished:
+        return (f"{_nothing(answer)}, so there is no answer yet.",)
+    if counts.failed == counts.finished:
+        return (f"{_nothing(answer)}, so there is no answer; their reasons tell why.",)
+    finished = formats.count(counts.finished, "finished trial")
+    return (
+        f"{_nothing(answer)}, so there is no answer: of {finished}, {counts.pruned:,} were pruned and "
+        f"{counts.failed:,} failed.",
+    )
+
+
+def paragraph(answer: Answer, conclusion: Conclusion | None) -> str:
+    """Return the sentences as one text."""
+    return " ".join(sentences(answer, conclusion))
+
+
+def _of_confirmed(conclusion: Conclusion) -> str:
+    winner = conclusion.winner
+    name = formats.settings(winner.finalist.params)
+    if conclusion.baseline is None:
+        return f"{name}, with nothing to compare it with"
+    if winner.gain is None and conclusion.beating:
+        best = formats.settings(best_beating(conclusion).finalist.params)
+        chosen = "The defaults were chosen" if conclusion.is_over_defaults else "No regularization was chosen"
+        return f"{chosen}, but {best} beats {'them' if conclusion.is_over_defaults else 'it'} on the test examples"
+    if winner.gain is None:
+        chosen = "The defaults" if conclusion.is_over_defaults else "No regularization"
+        helps = any(one.verdict is Verdict.HELPS for one in technique_verdicts(conclusion))
+        what = "setting" if conclusion.is_over_defaults else "technique"
+        return chosen if helps else f"{chosen}: no {what} is shown to help"
+    over_early_stopping, over_baseline = conclusion.winner_over_early_stopping, conclusion.winner_over_baseline
+    judgement, over = (
+        (over_baseline, conclusion.over) if over_early_stopping is None else (over_early_stopping, EARLY_STOPPING_ALONE)
+    )
+    if judgement is None or judgement.verdict is Verdict.HELPS:
+        return name
+    if judgement.verdict is Verdict.NO_DIFFERENCE:
+        return f"{over[0].upper()}{over[1:]}: compared with that, {name} makes no difference"
+    if judgement.verdict is Verdict.HARMS:
+        return f"{name}: compared with {over}, it harms"
+    return f"{name}: its gain over {over} is not settled"
+
+
+def _nothing(answer: Answer) -> str:
+    counts = answer.counts
+    if not counts.finished:
+        return "No trial has finished yet"
+    if counts.failed == counts.finished:
+        return f"All {counts.failed:,} trials failed" if counts.failed > 1 else "The only trial failed"
+    return "No trial is complete"
+
+
+def _unconfirmed(answer: Answer) -> list[str]:
+    best, counts = answer.best, answer.counts
+    assert best is not None
+    objective = formats.objective(answer.study.spec)
+    figures = []
+    if "select_cross_entropy" in best.metrics:
+        figures.append(f"cross-entropy {formats.cross_entropy(best.metrics['select_cross_entropy'])} nats per row")
+    if "select_accuracy" in best.metrics:
+        figures.append(f"accuracy {formats.percent(best.metrics['select_accuracy'])}")
+    measured = f" ({', '.join(figures)} on the select rows)" if figures else ""
+    return [
+        f"Not confirmed yet: of {formats.count(counts.complete, 'complete trial')}, trial {best.number} has the best "
+        f"{objective}: {formats.settings(best.params)}{measured}.",
+        "It was chosen for that figure, so it is a little lucky, and what it really gains over "
+        f"{settings_of(best.params).baseline} is not known.",
+        "Only a confirmation on fresh seeds and on the test rows can tell.",
+    ]

@@ -1,0 +1,97 @@
+"""Every trial of a study: as a table, CSV or JSON."""
+
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from regsearch.storage.queries import StudyRecord, TrialRecord
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.reports.answer import dataset_json, dataset_line
+from regsearch.studies.reports.table import as_table
+from regsearch.studies.search_space import LEARNING_RATE, PARAMETERS, short_name
+
+_METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
+_TEXTS = ("recipe", "reason", "dataset")
+_OTHERS = ("best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
+
+
+def columns(study: StudyRecord, trials: Iterable[TrialRecord]) -> tuple[str, ...]:
+    """Return the heads of the rows of `as_rows`: a HyperModel's parameters are "params_NAME", as Optuna has them."""
+    return ("number", "state", "value", *_parameters(study, trials).values(), *_OTHERS)
+
+
+def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
+    """Return a table for a person."""
+    rows = [
+        (
+            trial.number,
+            trial.state,
+            _rounded(trial.value, 5),
+            _rounded(trial.metrics.get("select_accuracy"), 4),
+            trial.metrics.get("epochs"),
+            trial.reason or (settings_of(trial.params) if trial.params else ""),
+        )
+        for trial in trials
+    ]
+    table = as_table(("trial", "state", "value", "accuracy", "epochs", "settings"), rows)
+    return f"{dataset_line(study.dataset)}\n{table}"
+
+
+def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
+    """Yield CSV, a line at a time; what does not apply is empty."""
+    if study.spec.model.hypermodel is not None:
+        trials = list(trials)  # what parameters there are, only all of them tell
+    for row in itertools.chain([columns(study, trials)], as_rows(study, trials)):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(row)
+        yield line.getvalue()
+
+
+def as_rows(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[list[Any]]:
+    """Yield a row for each trial, in the order of `columns`; what does not apply is None in it."""
+    if study.spec.model.hypermodel is not None:
+        trials = list(trials)
+    parameters = _parameters(study, trials)
+    for trial in trials:
+        texts = dict(zip(_TEXTS, (trial.recipe, trial.reason, study.dataset.name), strict=True))
+        params = {parameters.get(name, name): value for name, value in trial.params.items()}
+        known = {**params, **trial.metrics, **texts}
+        heads = (*parameters.values(), *_OTHERS)
+        yield [trial.number, trial.state, trial.value, *(known.get(head) for head in heads)]
+
+
+def _parameters(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, str]:
+    """Return the head of each parameter's column by its name."""
+    if study.spec.model.hypermodel is None:
+        is_fixed = study.spec.space.learning_rate == "fixed"
+        return {name: short_name(name) for name in PARAMETERS if name != LEARNING_RATE or not is_fixed}
+    return {name: f"params_{name}" for trial in trials for name in trial.params}
+
+
+def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]:
+    """Return them for a program."""
+    return {
+        "study": study.name,
+        "dataset": dataset_json(study.dataset),
+        "trials": [
+            {
+                "number": trial.number,
+                "state": trial.state,
+                "value": trial.value,
+                "params": dict(trial.params),
+                "metrics": dict(trial.metrics),
+                "recipe": trial.recipe,
+                "reason": trial.reason,
+                "weights_sha256": trial.weights_sha256,
+                "started_at": None if trial.started_at is None else trial.started_at.isoformat() + "Z",
+                "ended_at": None if trial.ended_at is None else trial.ended_at.isoformat() + "Z",
+            }
+            for trial in trials
+        ],
+    }
+
+
+def _rounded(figure: float | None, digits: int) -> str | None:
+    return None if figure is None else f"{figure:.{digits}f}"

@@ -1,0 +1,203 @@
+"""Each technique alone by its strength, beside what the same training gives without it: the values and their words."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from regsearch.storage.queries import TrialRecord
+from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.analysis.strength_curve import Baseline, Regions, StrengthCurve
+from regsearch.studies.analysis.tuning import Tuning, shown, tunings
+from regsearch.studies.configuration import settings_of
+from regsearch.studies.objectives import OURS, metric_of
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import SearchSpec, StudySpec
+
+_NONE = Regularization()
+_WORDS = {"early stopping": ("too short", "too long")}
+_TOO_WEAK_TOO_STRONG = ("too weak", "too strong")
+
+
+def strength_curves(
+    spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None
+) -> tuple[StrengthCurve, ...]:
+    """Return the curve of each technique alone that the study asks about; none before a trial with one has finished.
+
+    Early stopping is held against no regularization, every other technique against the better of that and early
+    stopping alone.
+    """
+    found = tunings(trials, spec.space, maximizes=spec.search.maximizes)
+    if not any(tuning.attempts for tuning in found):
+        return ()
+    none = _baseline(spec.search, trials, conclusion, _NONE)
+    stopping = next(tuning for tuning in found if tuning.technique == "early stopping")
+    known = [none, *_early_stopping_alone(spec.search, trials, conclusion, stopping)]
+    sign = -1 if spec.search.maximizes else 1
+    best = min((one for one in known if one is not None), key=lambda one: sign * one.value, default=None)
+    return tuple(
+        StrengthCurve(tuning=tuning, baseline=none if tuning is stopping else best)
+        for tuning in found
+        if tuning.is_asked
+    )
+
+
+def sentence(curve: StrengthCurve, search: SearchSpec) -> str:
+    """Return what a curve says: how many trials at which strengths, what became of them, and which was best."""
+    tuning = curve.tuning
+    told = [f"{str(tuning).capitalize() if not tuning.attempts else _tried(tuning)}."]
+    if tuning.best is not None:
+        told.append(_best(curve, search))
+    regions = curve.regions
+    if regions is not None and (words := _of_regions(tuning.technique, regions)):
+        told.append(f"{words[0].upper()}{words[1:]}.")
+    return " ".join(told)
+
+
+def region_names(technique: str) -> tuple[str, str]:
+    """Return what a strength below the good ones is called, and one above them."""
+    return _WORDS.get(technique, _TOO_WEAK_TOO_STRONG)
+
+
+def value(search: SearchSpec, figure: float) -> str:
+    """Return a value of the objective as reports write it: "0.07658", "97.60 %"."""
+    return formats.percent(figure) if search.by_accuracy else formats.cross_entropy(figure)
+
+
+def objective(search: SearchSpec) -> str:
+    """Return what the objective is called: "cross-entropy", "accuracy", or a HyperModel's "val_f1"."""
+    return search.objective.replace("_", "-") if search.objective in OURS else metric_of(search.objective)
+
+
+def curve_json(curve: StrengthCurve) -> dict[str, Any]:
+    """Return a curve for a program."""
+    regions, baseline = curve.regions, curve.baseline
+    return {
+        **tuning_json(curve.tuning),
+        "baseline": None if baseline is None else vars(baseline),
+        "gain": curve.gain,
+        "good": None if regions is None or regions.good is None else list(regions.good),
+        "too_weak_to": None if regions is None else regions.too_weak_to,
+        "too_strong_from": None if regions is None else regions.too_strong_from,
+        "attempts": [
+            {
+                "trial": attempt.trial,
+                "strength": attempt.strength,
+                "regularization": str(attempt.regularization),
+                "state": attempt.state,
+                "value": attempt.value,
+                "epochs": attempt.epochs,
+                "has_diverged": attempt.has_diverged,
+                "recipe": attempt.recipe,
+            }
+            for attempt in curve.tuning.attempts
+        ],
+    }
+
+
+def tuning_json(tuning: Tuning) -> dict[str, Any]:
+    """Return for a program how well a technique was tuned."""
+    best = tuning.best
+    return {
+        "technique": tuning.technique,
+        "is_asked": tuning.is_asked,
+        "is_tuned": tuning.is_tuned,
+        "tuning": str(tuning),
+        "fewest": tuning.fewest,
+        "trials": tuning.trials,
+        "strengths": list(tuning.strengths),
+        "complete": len(tuning.complete),
+        "pruned": len(tuning.pruned),
+        "pruned_after": list(tuning.pruned_after),
+        "failed": len(tuning.failed),
+        "diverged": sum(attempt.has_diverged for attempt in tuning.failed),
+        "best": None if best is None else {"trial": best.trial, "strength": best.strength, "value": best.value},
+    }
+
+
+def _baseline(
+    search: SearchSpec, trials: Iterable[TrialRecord], conclusion: Conclusion | None, settings: Regularization
+) -> Baseline | None:
+    """Return what a configuration gave in the search, else over the confirmation's seeds; None where in neither."""
+    results = () if conclusion is None or search.objective not in OURS else conclusion.results
+    result = next((result for result in results if result.finalist.settings == settings), None)
+    spread = None if result is None else result.select_spread(search.by_accuracy)
+    seeds = 0 if result is None or conclusion is None else conclusion.seeds
+    of_trials = [trial.value for trial in trials if trial.value is not None and _is(trial, settings)]
+    if of_trials:
+        return Baseline(name=str(settings), value=of_trials[0], spread=spread, seeds=seeds)
+    if result is None:
+        return None
+    mean = result.select_accuracy if search.by_accuracy else result.select_cross_entropy
+    return Baseline(name=str(settings), value=mean, spread=spread, seeds=seeds, is_of_search=False)
+
+
+def _early_stopping_alone(
+    search: SearchSpec, trials: Iterable[TrialRecord], conclusion: Conclusion | None, tuning: Tuning
+) -> list[Baseline | None]:
+    """Return early stopping alone at its best patience; where no trial had it, as the confirmation has it."""
+    if tuning.best is not None:
+        return [_baseline(search, trials, conclusion, tuning.best.regularization)]
+    rows = () if conclusion is None else conclusion.techniques
+    result = next((row.result for row in rows if row.technique == "early stopping"), None)
+    settings = None if result is None else result.finalist.settings
+    return [_baseline(search, (), conclusion, settings)] if isinstance(settings, Regularization) else []
+
+
+def _is(trial: TrialRecord, settings: Regularization) -> bool:
+    try:
+        return settings_of(trial.params) == settings
+    except (TypeError, ValueError, AttributeError):  # something else wrote them
+        return False
+
+
+def _tried(tuning: Tuning) -> str:
+    """Return how many trials there were at which strengths, and what became of them."""
+    parts = [f"{'Tuned' if tuning.is_tuned else 'Not tuned'}: {tuning.tried}"]
+    if not tuning.is_tuned:
+        parts[0] += f"; a verdict needs {_needed(tuning)}"
+    if tuning.pruned:
+        after = formats.listed([f"{epochs}" for epochs in tuning.pruned_after])
+        epochs = f", after {after} {'epoch' if after == '1' else 'epochs'}" if after else ""
+        parts.append(f"{_was(len(tuning.pruned))} pruned{epochs}")
+    diverged = sum(attempt.has_diverged for attempt in tuning.failed)
+    if diverged:
+        parts.append(f"{diverged:,} diverged")
+    if len(tuning.failed) > diverged:
+        parts.append(f"{len(tuning.failed) - diverged:,} failed")
+    return "; ".join(parts)
+
+
+def _needed(tuning: Tuning) -> str:
+    """Return how many strengths a verdict needs, in the technique's own word."""
+    noun = {"L1+L2": "pair", "BatchNorm": "placement", "early stopping": "patience", "dropout": "rate"}
+    return formats.count(tuning.fewest, noun.get(tuning.technique, "strength"))
+
+
+def _was(count: int) -> str:
+    return "1 was" if count == 1 else f"{count:,} were"
+
+
+def _best(curve: StrengthCurve, search: SearchSpec) -> str:
+    """Return which strength was best, and by how much it differs from the baseline on the search's one seed."""
+    best, gain, baseline = curve.tuning.best, curve.gain, curve.baseline
+    assert best is not None
+    assert best.value is not None
+    where = f"{'patience ' if curve.tuning.technique == 'early stopping' else ''}{shown(best.strength)}"
+    told = f"Best: {where}, {objective(search)} {value(search, best.value)}"
+    if gain is None or baseline is None:
+        return f"{told}."
+    by = f"{100 * abs(gain):.2f} points" if search.by_accuracy else f"{abs(gain):.5f}"
+    return f"{told}, {by} {'better' if gain > 0 else 'worse'} than {baseline.name}."
+
+
+def _of_regions(technique: str, regions: Regions) -> str:
+    weak, strong = region_names(technique)
+    parts = []
+    if regions.good is not None:
+        low, high = map(shown, regions.good)
+        parts.append(f"good at {low}" if low == high else f"good from {low} to {high}")
+    if regions.too_weak_to is not None:
+        parts.append(f"{weak} up to {shown(regions.too_weak_to)}")
+    if regions.too_strong_from is not None:
+        parts.append(f"{strong} from {shown(regions.too_strong_from)} on")
+    return ", ".join(parts)
