@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from regsearch.search.export.study_export import Export, export_study
-from regsearch.search.result import RunResult, StudyResult
+from regsearch.search.result import ComparisonResult, RunResult, StudyResult
 from regsearch.search.run.progress import Progress, progress_here
 from regsearch.search.run.study_run import RunOptions, search_study
 from regsearch.search.workers.base import Engine
@@ -22,25 +22,15 @@ from regsearch.storage.database import Database
 from regsearch.storage.enqueue import params_to_enqueue
 from regsearch.storage.export_source import trained
 from regsearch.storage.location import command, location_of, usual_storage
-from regsearch.storage.queries import (
-    Answer,
-    StudyRecord,
-    TrialRecord,
-    best_trial,
-    check_not_copied,
-    get_study,
-    list_trials,
-    read_answer,
-    study_names,
-)
+from regsearch.storage.queries import best_trial, check_not_copied, get_study, list_trials, read_answer, study_names
 from regsearch.storage.report_data import read_content, read_status
 from regsearch.storage.study_comparison import read_comparison
 from regsearch.storage.study_store import StudyStore
 from regsearch.storage.upgrade import Upgrade
 from regsearch.storage.upgrade import upgrade as upgrade_database
-from regsearch.studies.analysis.comparison import Comparison
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.records import Answer, Holder, StudyRecord, TrialRecord
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.status import Status
 from regsearch.studies.study_file import given_keys, read_study, with_options
@@ -297,7 +287,7 @@ def enqueue(name: str, settings: Sequence[str], *, storage: str | None = None) -
         return StudyStore.open(database, record).enqueue(params), record
 
 
-def stop(name: str, *, storage: str | None = None) -> study_lock.Holder | None:
+def stop(name: str, *, storage: str | None = None) -> Holder | None:
     """Ask a study's coordinator to stop and wait for it; return who it was, None where nobody searched.
 
     Raises NoResultError where it still runs after half a minute.
@@ -367,7 +357,7 @@ def report(name: str, *, storage: str | None = None) -> ReportContent:
         return read_content(database, get_study(database, name))
 
 
-def compare(*names: str, storage: str | None = None) -> Comparison:
+def compare(*names: str, storage: str | None = None) -> ComparisonResult:
     """Return studies side by side, the fewest training rows first; `print` shows it, and so does a notebook.
 
     Studies of one size that differ in their sampler, pruner, recipes or network show which way of searching finds more.
@@ -384,7 +374,8 @@ def compare(*names: str, storage: str | None = None) -> Comparison:
     Raises InputError for fewer than two studies, and for one that isn't there.
     """
     with reading(storage) as database:
-        return read_comparison(database, names)
+        comparison = read_comparison(database, names)
+    return ComparisonResult(studies=comparison.studies, differences=comparison.differences)
 
 
 def backup(file: str | Path, *, storage: str | None = None) -> Path:

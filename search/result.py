@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from regsearch.storage.connect import open_for_reading
 from regsearch.storage.database import Database
 from regsearch.storage.location import Location
-from regsearch.storage.queries import Answer, StudyRecord, TrialRecord, get_study, list_trials
+from regsearch.storage.queries import get_study, list_trials
 from regsearch.storage.report_data import read_content
+from regsearch.studies.analysis.comparison import Comparison
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.errors import InputError
 from regsearch.studies.files import save_report
+from regsearch.studies.records import Answer, StudyRecord, TrialRecord
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.summary import headline
 
@@ -149,3 +151,30 @@ class RunResult(StudyResult):
     reason: "StopReason"
     ended: str
     signal: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonResult(Comparison):
+    """Several studies side by side; `print` shows them as text, and a notebook as tables.
+
+    Example:
+        >>> import regsearch
+        >>> for name, rows in {"all": 200, "half": 100}.items():
+        ...     result = regsearch.run(
+        ...         "smoke", name=name, trials=3, storage="sqlite:///two.db", settings=[f"data.train_size={rows}"]
+        ...     )
+        >>> [study.name for study in regsearch.compare("all", "half", storage="sqlite:///two.db").studies]
+        ['half', 'all']
+    """
+
+    def __str__(self) -> str:
+        """Return it for a person."""
+        from regsearch.studies.reports.comparison.terminal import as_text
+
+        return as_text(self, 120)
+
+    def _repr_html_(self) -> str:
+        """Return it as a notebook's cell shows it."""
+        from regsearch.studies.reports.comparison.page import as_inline_html
+
+        return as_inline_html(self)

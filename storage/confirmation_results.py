@@ -8,20 +8,21 @@ from sqlalchemy import func, select
 
 from regsearch.storage.checks.confirmation import STATES, check_confirmation
 from regsearch.storage.confirmation_store import read_finalists
+from regsearch.storage.confirmed_trainings import read_trainings
 from regsearch.storage.database import Database
 from regsearch.storage.location import as_option
-from regsearch.storage.queries import StudyRecord, TrialRecord, list_trials
+from regsearch.storage.queries import list_trials
 from regsearch.storage.race_rounds import Round, read_rounds
 from regsearch.storage.tables import ConfirmationRow, LookRow
 from regsearch.studies import objectives
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
-from regsearch.studies.analysis.confirmed_finalist import Confirmed, Training, read_trainings
+from regsearch.studies.analysis.confirmed_finalist import Confirmed, Training
 from regsearch.studies.analysis.finalist_judge import LEVEL, FinalistJudge
 from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.tuning import Tuning, tunings
 from regsearch.studies.analysis.verdicts import Verdict, share_of_smallest_gain
 from regsearch.studies.configuration import NamedSettings
-from regsearch.studies.reports.status import ConfirmationProgress
+from regsearch.studies.records import ConfirmationProgress, StudyRecord, TrialRecord
 from regsearch.studies.search_space import LABELS
 from regsearch.studies.spec import StudySpec
 

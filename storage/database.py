@@ -16,8 +16,8 @@ from optuna.storages import get_storage as cached
 from regsearch.storage.errors import RESTORE, first_line, translated_errors
 from regsearch.storage.location import Location
 from regsearch.storage.optuna.storage import LeanStorage
-from regsearch.storage.study_lock import Holder
 from regsearch.studies.errors import StorageError
+from regsearch.studies.records import Holder
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from optuna.distributions import (
 from sqlalchemy import text
 
 from regsearch.storage.database import Database
-from regsearch.storage.queries import StudyRecord
 from regsearch.studies.configuration import is_regularization
 from regsearch.studies.errors import InputError
+from regsearch.studies.records import StudyRecord
 from regsearch.studies.search_space import searched_space, settings_to_enqueue
 from regsearch.studies.trial import Value
 

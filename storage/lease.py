@@ -25,8 +25,9 @@ from sqlalchemy import column, text
 
 from regsearch.storage.errors import translated_errors
 from regsearch.storage.location import Server, command
-from regsearch.storage.study_lock import Holder, held_error
+from regsearch.storage.study_lock import held_error
 from regsearch.studies.errors import InDoubtError, StorageError, UnavailableError
+from regsearch.studies.records import Holder
 
 TABLE, STEPS = "regsearch_leases", "regsearch_steps"
 LEASE_SECONDS = 15

@@ -11,10 +11,11 @@ from optuna.study import StudyDirection
 from sqlalchemy import insert
 
 from regsearch.storage.database import Database
-from regsearch.storage.queries import UUID_ATTR, DatasetInfo
+from regsearch.storage.queries import UUID_ATTR
 from regsearch.storage.tables import StudyRow
 from regsearch.studies.errors import InputError
 from regsearch.studies.objectives import OURS, metric_of
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.spec import StudySpec
 
 

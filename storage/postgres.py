@@ -18,8 +18,8 @@ from regsearch.storage.lease import Lease
 from regsearch.storage.location import Server, command, files_folder
 from regsearch.storage.optuna.storage import LeanStorage
 from regsearch.storage.queries import UUID_ATTR
-from regsearch.storage.study_lock import Holder
 from regsearch.studies.errors import InputError, StorageError
+from regsearch.studies.records import Holder
 
 _DIALECT = "postgresql+psycopg://"
 _OF_CLIENT = {  # libpq's; what a URL says goes before

@@ -6,7 +6,7 @@ training. So they depend on the losses alone, not on the number of workers or on
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,12 +15,12 @@ from sqlalchemy import insert, select
 
 from regsearch.storage.new_study import utc_now
 from regsearch.storage.tables import ConfirmationRow, RoundRow
-from regsearch.studies import objectives
+from regsearch.studies.analysis.confirmed_finalist import select_loss
 from regsearch.studies.analysis.finalists import ALONE, BASELINES, STOPPING_ALONE, Finalist
 from regsearch.studies.analysis.race import Contender, Drop, Part, decide, round_ends
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.verdicts import smallest_gain
 from regsearch.studies.spec import StudySpec
+from regsearch.studies.statistics import Interval
 
 _rounds: Any = RoundRow.__table__
 _table: Any = ConfirmationRow.__table__
@@ -211,15 +211,6 @@ def _contenders(rows: Iterable[Any], finalists: Sequence[Finalist], seeds: int, 
         for index, of_seed in sorted(losses.items())
         if len(of_seed) == seeds
     ]
-
-
-def select_loss(figures: Mapping[str, Any], objective: str) -> float:
-    """Return a training's figure on the selection examples, by the study's objective, so that less is better."""
-    if objectives.is_accuracy(objective):
-        return 1.0 - float(figures["select_accuracy"])
-    if objective not in objectives.OURS and figures["objective"] is not None:
-        return float(figures["objective"]) * (-1 if objectives.maximizes(objective) else 1)
-    return float(figures["select_cross_entropy"])
 
 
 def _part(finalist: Finalist) -> Part:

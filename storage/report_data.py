@@ -7,7 +7,8 @@ from sqlalchemy import and_, func, select
 
 from regsearch.storage.confirmation_results import read_conclusion, read_confirmation_progress
 from regsearch.storage.database import Database
-from regsearch.storage.queries import StudyRecord, TrialRecord, list_runs, list_trials, read_answer, read_curve
+from regsearch.storage.location import as_option
+from regsearch.storage.queries import list_runs, list_trials, read_answer, read_curve
 from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.finalists import NONE, Finalist, choose
@@ -15,6 +16,7 @@ from regsearch.studies.analysis.importance import importances
 from regsearch.studies.analysis.range_limits import edges
 from regsearch.studies.configuration import Settings, settings_of
 from regsearch.studies.recipes import DEFAULTS
+from regsearch.studies.records import StudyRecord, TrialRecord
 from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportContent
 from regsearch.studies.reports.rerun_command import command
 from regsearch.studies.reports.status import Status
@@ -70,7 +72,7 @@ def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCo
 def read_status(database: Database, study: StudyRecord) -> Status:
     """Return how a study goes."""
     return Status(
-        location=database.location,
+        options=as_option(database.location),
         answer=read_answer(database, study),
         holder=database.holder(study.name),
         runs=list_runs(database, study),

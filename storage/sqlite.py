@@ -16,8 +16,8 @@ from regsearch.storage.database import Database, connection_of
 from regsearch.storage.errors import translated_errors
 from regsearch.storage.location import command, files_folder
 from regsearch.storage.optuna.storage import LeanStorage
-from regsearch.storage.study_lock import Holder
 from regsearch.studies.errors import InputError, StorageError
+from regsearch.studies.records import Holder
 
 LOCK_SECONDS = 60
 _TRY_MILLISECONDS = 250

@@ -8,10 +8,11 @@ from sqlalchemy.sql.functions import count
 from regsearch.storage.confirmation_results import read_conclusion
 from regsearch.storage.database import Database
 from regsearch.storage.location import command
-from regsearch.storage.queries import StudyRecord, get_study, list_trials, read_answer
+from regsearch.storage.queries import get_study, list_trials, read_answer
 from regsearch.storage.tables import EpochRow, RunRow
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
 from regsearch.studies.errors import InputError
+from regsearch.studies.records import StudyRecord
 
 
 def read_comparison(database: Database, names: Sequence[str]) -> Comparison:

@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -15,20 +15,9 @@ from typing import TextIO
 from regsearch.storage.errors import translated_errors
 from regsearch.storage.location import Location, command, files_folder
 from regsearch.studies.errors import InputError, StorageError
+from regsearch.studies.records import Holder
 
 _TRIES, _PAUSE_SECONDS = 10, 0.05  # a reader that looks who holds the lock has it for a moment
-
-
-@dataclass(frozen=True, kw_only=True)
-class Holder:
-    """Who searches a study: host, process id, and since when (UTC, ISO 8601)."""
-
-    host: str
-    pid: int
-    since: str
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} since {self.since}"
 
 
 class StudyLock:

@@ -20,13 +20,13 @@ from regsearch.storage.database import Database
 from regsearch.storage.new_study import create_study, utc_now
 from regsearch.storage.optuna import lookback
 from regsearch.storage.optuna.study import OptunaStudy, suggested
-from regsearch.storage.queries import DatasetInfo, StudyRecord
 from regsearch.storage.study_proposals import Asking, UnusableError, same_settings
 from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from regsearch.storage.tried_configurations import BY_SETTINGS
 from regsearch.studies.configuration import settings_of, technique_of
 from regsearch.studies.errors import InputError, StorageError, one_line
 from regsearch.studies.recipes import DEFAULTS
+from regsearch.studies.records import DatasetInfo, StudyRecord
 from regsearch.studies.spec import CONTEST, StudySpec
 from regsearch.studies.trial import EpochMetrics, Outcome, Standing, Tally, TrialOutcome, TrialTask, Value, Verdict
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from regsearch.storage.database import Database
-from regsearch.storage.queries import StudyRecord, get_trial, list_trials, read_curve
+from regsearch.storage.queries import get_trial, list_trials, read_curve
+from regsearch.studies.records import StudyRecord
 from regsearch.studies.reports import tensorboard
 
 

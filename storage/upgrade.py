@@ -18,6 +18,7 @@ from regsearch.storage.errors import translated_errors
 from regsearch.storage.location import Location, Server, files_folder
 from regsearch.storage.sqlite import check_is_there, checking, connector, make_engine, no_other_opens, open_for_reading
 from regsearch.studies.errors import InputError
+from regsearch.studies.records import Holder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +143,7 @@ def _no_search(path: Path) -> Iterator[None]:
         yield
 
 
-def _searched_error(location: Location, study: str, holder: study_lock.Holder | None) -> InputError:
+def _searched_error(location: Location, study: str, holder: Holder | None) -> InputError:
     return InputError(
         f"{location} can't be upgraded while the study {study} is searched by "
         f"{holder or 'another process'}: end that search, then try again"

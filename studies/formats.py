@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regsearch.storage.queries import TrialRecord
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.configuration import settings_of
 from regsearch.studies.objectives import OURS, metric_of
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.spec import StudySpec
+from regsearch.studies.statistics import Interval
 
 _UNKNOWN = "settings that regsearch did not give"
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from regsearch.studies import formats
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.objectives import metric_of
+from regsearch.studies.statistics import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from regsearch.search.result import RunResult
     from regsearch.search.run.progress import Progress
     from regsearch.storage.location import Location
-    from regsearch.storage.queries import Answer, StudyRecord
     from regsearch.studies.analysis.comparison import Comparison
     from regsearch.studies.analysis.conclusion import Conclusion
+    from regsearch.studies.records import Answer, StudyRecord
     from regsearch.studies.reports.data import ReportContent
     from regsearch.studies.spec import StudySpec
 

@@ -29,17 +29,17 @@ from regsearch.search.training.checkpoints import Arrays, FileCheckpoints
 from regsearch.search.training.hypermodel.code import read_code
 from regsearch.search.training.setup import ThreadsError, TrainerSetup, import_quietly, make_trainer
 from regsearch.search.training.trainer import DivergedError
-from regsearch.storage.queries import DatasetInfo
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.batch_norm import batch_norm_momentum
 from regsearch.studies.configuration import Settings, settings_of
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.files import sync_folder
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.reports.answer import dataset_json
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, TrialOutcome, TrialTask
+from regsearch.studies.trial_files import TrialFiles
 
 _MODEL, _SCRIPT, _CARD, _CONFIGURATION = "model.keras", "model.py", "model-card.md", "configuration.json"
 _CODE = "hypermodel.py"

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-from regsearch.storage.queries import DatasetInfo
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.batch_norm import momentum_in_words
 from regsearch.studies.configuration import Settings
 from regsearch.studies.errors import one_line
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.reports.answer_sentences import confirmed_sentences
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
+from regsearch.studies.statistics import Interval
 
 _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|&"})
 

@@ -11,8 +11,8 @@ from regsearch.search.seeds import fresh_seed
 from regsearch.search.training.hypermodel.code import with_code
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.storage.export_source import Trained
-from regsearch.storage.queries import StudyRecord
 from regsearch.studies.errors import InputError
+from regsearch.studies.records import StudyRecord
 from regsearch.studies.trial import Purpose, TrialTask
 
 

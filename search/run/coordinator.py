@@ -27,11 +27,11 @@ from regsearch.search.workers.protocol import (
     TrialRemark,
     WorkerLost,
 )
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.configuration import technique_of
 from regsearch.studies.errors import NoResultError, RefusedError, SpaceExhaustedError
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import EpochMetrics, Outcome, Purpose, Standing, Tally, TrialTask, Value, Verdict
+from regsearch.studies.trial_files import TrialFiles
 
 _MOST_FAILURES_IN_A_ROW = 10
 

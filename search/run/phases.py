@@ -19,11 +19,11 @@ from regsearch.storage.database import Database
 from regsearch.storage.location import Location
 from regsearch.storage.queries import get_study, list_trials
 from regsearch.storage.study_store import StudyStore
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.analysis.finalists import choose
 from regsearch.studies.errors import InDoubtError, UnavailableError
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Purpose
+from regsearch.studies.trial_files import TrialFiles
 
 
 @dataclass(kw_only=True)

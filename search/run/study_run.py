@@ -32,21 +32,14 @@ from regsearch.storage.confirmation_results import count_seeds, read_conclusion
 from regsearch.storage.connect import is_new, open_for_reading, open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.location import Location, as_option
-from regsearch.storage.queries import (
-    DatasetInfo,
-    StudyRecord,
-    check_not_copied,
-    count_trials,
-    find_study,
-    get_study,
-    read_answer,
-)
+from regsearch.storage.queries import check_not_copied, count_trials, find_study, get_study, read_answer
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.commands import to_go_on
 from regsearch.studies.contest.notes import notes, race_notes
 from regsearch.studies.errors import InDoubtError, InputError, RegsearchError, UnavailableError
 from regsearch.studies.finite_space import count_points
 from regsearch.studies.recipes import chosen, contest_of, fitting
+from regsearch.studies.records import DatasetInfo, StudyRecord
 from regsearch.studies.spec import CONTEST, StudySpec, differing_keys
 from regsearch.studies.validation import parse_duration
 

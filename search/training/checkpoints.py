@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regsearch.search.training.early_stopping import EarlyStopping
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.files import DamagedError, sealed, unsealed, write_durably
 from regsearch.studies.trial import EpochMetrics
+from regsearch.studies.trial_files import TrialFiles
 
 KEPT_STATES = 2
 

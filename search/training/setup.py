@@ -24,7 +24,7 @@ class TrainerSetup:
         source: a built-in data set's name, or the absolute path of the user's own.
         sha256: the fingerprint that the data must have.
         shared: a folder with the machine's one copy of them, see `regsearch.search.data.shared`; None: there is none.
-        files: the folder in which trials keep their states, see `regsearch.storage.trial_files`; None: they keep none.
+        files: the folder in which trials keep their states, see `regsearch.studies.trial_files`; None: they keep none.
         study_uuid: tells the study from others, of the same name too.
         trusts_code: whether a HyperModel of the study's may be run.
         snapshots: the folder in which each epoch leaves a Keras model, see `search.training.snapshots`; None: none.

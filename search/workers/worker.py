@@ -45,10 +45,10 @@ from regsearch.search.workers.protocol import (
     from_line,
     to_line,
 )
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.files import DamagedError, sealed, unsealed, write_durably
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import EpochMetrics, LookOutcome, Purpose, TrialTask, Value
+from regsearch.studies.trial_files import TrialFiles
 
 _LONGEST_REASON = 300  # characters
 # what Keras and TensorFlow raise for a network that can't be built or is too large, and KerasTuner for a trial alone

@@ -9,11 +9,12 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import select
 
-from regsearch.storage.queries import METRICS, StudyRecord
+from regsearch.storage.queries import METRICS
 from regsearch.storage.race_rounds import read_drops
 from regsearch.storage.tables import ConfirmationRow, FinalistRow, LookRow, RoundRow
 from regsearch.studies.configuration import settings_of
 from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.records import StudyRecord
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SEEDS_AT_MOST
 

@@ -7,17 +7,16 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from regsearch.storage.queries import Answer, TrialRecord
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
+from regsearch.studies.analysis.trials import best_so_far, has_techniques
 from regsearch.studies.configuration import settings_of
 from regsearch.studies.measure import Measure, of_metric, per_example
-from regsearch.studies.reports.data import has_techniques
-from regsearch.studies.reports.figures.history import best_so_far
+from regsearch.studies.records import Answer, TrialRecord
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SearchSpec
+from regsearch.studies.statistics import Interval
 from regsearch.studies.techniques import TECHNIQUES
 
 STRENGTHS = tuple(technique.name for technique in TECHNIQUES if technique.strengths)
@@ -196,18 +195,6 @@ class Comparison:
         if result.gain is None:
             return None
         return result.gain.accuracy if self.is_by_accuracy else result.gain.cross_entropy
-
-    def __str__(self) -> str:
-        """Return it for a person."""
-        from regsearch.studies.reports.comparison.terminal import as_text
-
-        return as_text(self, 120)
-
-    def _repr_html_(self) -> str:
-        """Return it as a notebook's cell shows it."""
-        from regsearch.studies.reports.comparison.page import as_inline_html
-
-        return as_inline_html(self)
 
 
 def compared(

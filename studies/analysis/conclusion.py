@@ -1,7 +1,7 @@
 """What a confirmed study concludes: the winner, what it gains over none, and what each technique gains.
 
 A technique that the search did not tune has no verdict: its figures are about one setting of it. Every figure follows
-from the per-row losses that the confirmation kept, by studies/analysis/statistics.py.
+from the per-row losses that the confirmation kept, by studies/statistics.py.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from statistics import stdev
 
 from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.tuning import Tuning
 from regsearch.studies.analysis.verdicts import Judgement, Verdict
 from regsearch.studies.configuration import NamedSettings
 from regsearch.studies.measure import Measure, of_metric, per_example
 from regsearch.studies.search_space import Regularization
+from regsearch.studies.statistics import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
 
-from regsearch.storage.race_rounds import select_loss
-from regsearch.storage.tables import ConfirmationRow, LookRow
+from regsearch.studies import objectives
 from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.example_scores import RowFigures
+
+
+def select_loss(figures: Mapping[str, Any], objective: str) -> float:
+    """Return a training's figure on the selection examples, by the study's objective, so that less is better."""
+    if objectives.is_accuracy(objective):
+        return 1.0 - float(figures["select_accuracy"])
+    if objective not in objectives.OURS and figures["objective"] is not None:
+        return float(figures["objective"]) * (-1 if objectives.maximizes(objective) else 1)
+    return float(figures["select_cross_entropy"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,41 +109,3 @@ class Confirmed:
     def select_loss(self, objective: str) -> float:
         """Return the mean over seeds of the study's objective on the select rows, such that less is better."""
         return float(np.mean([select_loss(training.figures, objective) for training in self.trainings]))
-
-
-def read_trainings(connection: Connection, uuid: str, sign: int) -> list[Training]:
-    """Return a study's trainings of finalists, by finalist and seed.
-
-    Args:
-        uuid: of the study.
-        sign: -1 if the study's objective is maximized, else 1.
-    """
-    table: Any = ConfirmationRow.__table__
-    looks: Any = LookRow.__table__
-    rows = connection.execute(
-        select(table, looks.c.began_at, looks.c.ended_at, looks.c.test_rows, looks.c.objective.label("test_objective"))
-        .outerjoin_from(
-            table,
-            looks,
-            (table.c.study_uuid == looks.c.study_uuid)
-            & (table.c.finalist == looks.c.finalist)
-            & (table.c.seed == looks.c.seed),
-        )
-        .where(table.c.study_uuid == uuid)
-        .order_by(table.c.finalist, table.c.seed)
-    )
-    return [
-        Training(
-            finalist=row.finalist,
-            seed=row.seed,
-            look=row.look,
-            state=row.state,
-            reason=row.reason,
-            began_looking=row.began_at is not None,
-            figures=dict(row._mapping),
-            select=None if row.select_rows is None else RowFigures.from_bytes(row.select_rows),
-            test=None if row.test_rows is None else RowFigures.from_bytes(row.test_rows),
-            test_objective=None if row.test_objective is None else sign * row.test_objective,
-        )
-        for row in rows
-    ]

@@ -6,23 +6,22 @@ from functools import cached_property
 
 import numpy as np
 
-from regsearch.storage.race_rounds import select_loss
 from regsearch.studies import objectives
 from regsearch.studies.analysis.conclusion import FinalistResult, Gain
-from regsearch.studies.analysis.confirmed_finalist import Confirmed
+from regsearch.studies.analysis.confirmed_finalist import Confirmed, select_loss
 from regsearch.studies.analysis.finalists import STOPPING_ALONE
 from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.statistics import (
+from regsearch.studies.analysis.verdicts import Judgement, is_share_of_missing, judge, judge_means, smallest_gain
+from regsearch.studies.configuration import NamedSettings
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.statistics import (
     choose_winner,
     choose_winner_by_seeds,
     crossed_interval,
     gain,
     shared_level,
 )
-from regsearch.studies.analysis.verdicts import Judgement, is_share_of_missing, judge, judge_means, smallest_gain
-from regsearch.studies.configuration import NamedSettings
-from regsearch.studies.search_space import Regularization
-from regsearch.studies.spec import StudySpec
 
 LEVEL = 0.95
 

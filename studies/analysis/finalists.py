@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies.configuration import Settings, settings_of
 from regsearch.studies.contest.contestants import USUAL, contestant_of
 from regsearch.studies.contest.proposals import Entry
 from regsearch.studies.recipes import DEFAULTS, contest_of
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import LABELS, Regularization, searched_space, untuned_learning_rate
 from regsearch.studies.spec import CONTEST, SpaceSpec, StudySpec
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies.configuration import NamedSettings, settings_of
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SpaceSpec, StudySpec
 from regsearch.studies.techniques import TECHNIQUES

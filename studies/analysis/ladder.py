@@ -1,14 +1,15 @@
 """What each rung of the ladder gave: the recipes that raise one technique's strength step by step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.configuration import settings_of
 from regsearch.studies.recipes import RECIPES
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import Regularization, untuned_learning_rate
+from regsearch.studies.spec import StudySpec
 from regsearch.studies.techniques import TECHNIQUES
 
 _FEWEST = 3  # with two there is no "too little, right, too much"
@@ -67,11 +68,11 @@ class Ladder:
         return found
 
 
-def ladders(content: ReportContent) -> list[Ladder]:
+def ladders(trials: Iterable[TrialRecord]) -> list[Ladder]:
     """Return each technique's rungs, where at least three of them are complete."""
     names = {recipe.name: recipe for recipe in RECIPES["ladder"]}
     found: dict[str, list[Rung]] = {}
-    for trial in content.trials:
+    for trial in trials:
         recipe, loss = names.get(trial.recipe or ""), formats.select_cross_entropy(trial)
         if recipe is None or loss is None:
             continue
@@ -89,20 +90,20 @@ def ladders(content: ReportContent) -> list[Ladder]:
     ]
 
 
-def level(content: ReportContent) -> Level | None:
+def level(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Level | None:
     """Return what early stopping alone gives, as the rungs have it beside their technique, else no regularization.
 
     A trial of the search comes first, since it has the rungs' seed. None where neither is known.
     """
     patience = next(iter(RECIPES["ladder"])).settings["patience"]
-    rate = untuned_learning_rate(content.answer.study.spec)  # that all recipes have
+    rate = untuned_learning_rate(spec)  # that all recipes have
     wanted = (Regularization(patience=patience, learning_rate=rate), Regularization(learning_rate=rate))
     for regularization in wanted:
-        trial = next((trial for trial in content.trials if _is(trial, regularization)), None)
+        trial = next((trial for trial in trials if _is(trial, regularization)), None)
         if trial is not None:
             loss = float(trial.metrics["select_cross_entropy"])
             return Level(name=str(regularization), cross_entropy=loss, is_of_search=True)
-    results = () if content.conclusion is None else content.conclusion.results
+    results = () if conclusion is None else conclusion.results
     for regularization in wanted:
         for result in results:
             if result.finalist.settings == regularization:
@@ -110,10 +111,10 @@ def level(content: ReportContent) -> Level | None:
     return None
 
 
-def sentences(content: ReportContent) -> list[str]:
+def sentences(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> list[str]:
     """Return for each technique which rung is best, and from which one on it is too much."""
-    without = level(content)
-    return [_sentence(ladder, without) for ladder in ladders(content)]
+    without = level(spec, trials, conclusion)
+    return [_sentence(ladder, without) for ladder in ladders(trials)]
 
 
 def _sentence(ladder: Ladder, without: Level | None) -> str:

@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from regsearch.studies.analysis.statistics import Interval, mean_interval, shared_level
 from regsearch.studies.analysis.verdicts import Verdict, settle
+from regsearch.studies.statistics import Interval, mean_interval, shared_level
 
 FIRST_ROUND = 3
 """Seeds of the first round: an interval over fewer says next to nothing."""

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, Difference
-from regsearch.studies.analysis.statistics import Interval, difference, mean_interval
+from regsearch.studies.statistics import Interval, difference, mean_interval
 
 _FEWEST_SEEDS = 3
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison
-from regsearch.studies.analysis.statistics import Interval, difference
 from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict
 from regsearch.studies.analysis.verdicts import Verdict, verdict_of
+from regsearch.studies.statistics import Interval, difference
 
 
 @dataclass(frozen=True, kw_only=True)

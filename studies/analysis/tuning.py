@@ -29,7 +29,7 @@ _FINISHED = ("complete", "pruned", "failed")
 
 
 class Trial(Protocol):
-    """What a tuning reads of a trial, as `regsearch.storage.queries.TrialRecord` has it."""
+    """What a tuning reads of a trial, as `studies.records.TrialRecord` has it."""
 
     @property
     def number(self) -> int: ...

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from regsearch.storage.queries import Answer, Counts, DatasetInfo
 from regsearch.studies import formats
 from regsearch.studies.configuration import settings_of
+from regsearch.studies.records import Answer, Counts, DatasetInfo
 
 
 def dataset_line(dataset: DatasetInfo) -> str:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from regsearch.storage.queries import DatasetInfo
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.technique_verdicts import technique_verdicts
 from regsearch.studies.analysis.tuning import Attempt, Tuning, shown
 from regsearch.studies.objectives import OURS
 from regsearch.studies.recipes import RECIPES
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.reports.verdict_notes import over_seeds_note
 from regsearch.studies.spec import StudySpec
 

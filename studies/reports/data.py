@@ -1,17 +1,15 @@
 """All that a report of one study is made of, as one value: its sections choose from it and put it in words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from regsearch.storage.queries import Answer, RunRecord, TrialRecord
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.importance import Importance
 from regsearch.studies.analysis.strength_curve import StrengthCurve
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.analysis.trials import has_techniques
+from regsearch.studies.records import Answer, RunRecord, TrialRecord
 from regsearch.studies.reports.tuned_strengths import strength_curves
-from regsearch.studies.search_space import Regularization
-from regsearch.studies.spec import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +88,3 @@ class ReportContent:
     def by_accuracy(self) -> bool:
         """Whether trials are ranked by accuracy, the higher the better."""
         return self.answer.study.spec.search.by_accuracy
-
-
-def has_techniques(spec: StudySpec, trials: Iterable[TrialRecord]) -> bool:
-    """Return whether a study's settings are regularizations, and none a HyperModel's own."""
-    return spec.model.hypermodel is None or all(
-        isinstance(settings_of(trial.params), Regularization) for trial in trials if trial.state == "complete"
-    )

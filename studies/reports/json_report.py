@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from regsearch.storage.queries import Answer
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
 from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.ladder import ladders
 from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Judgement
+from regsearch.studies.records import Answer
 from regsearch.studies.reports import answer
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.summary import headline, paragraph, sentences
 from regsearch.studies.reports.tuned_strengths import curve_json, tuning_json
+from regsearch.studies.statistics import Interval
 
 
 def as_json(content: ReportContent) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def as_json(content: ReportContent) -> dict[str, Any]:
             for trial in trials
             if trial.recipe is not None
         ],
-        "rungs": {ladder.technique: [vars(rung) for rung in ladder.rungs] for ladder in ladders(content)},
+        "rungs": {ladder.technique: [vars(rung) for rung in ladder.rungs] for ladder in ladders(content.trials)},
         "strength_curves": [curve_json(curve) for curve in content.strength_curves],
         "importance": [vars(one) for one in content.importance],
         "importance_missing": content.importance_missing,

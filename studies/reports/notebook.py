@@ -1,16 +1,16 @@
 """A study's answer for a notebook's cell: headline, sentences and table, in the colours of the notebook's own page."""
 
-from regsearch.storage.queries import Answer
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.measure import Measure
+from regsearch.studies.records import Answer
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.html import Html, element
 from regsearch.studies.reports.summary import headline, sentences
 from regsearch.studies.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
+from regsearch.studies.statistics import Interval
 
 _LINE = "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;vertical-align:top;"
 _TEXT, _NUMBER = f"{_LINE}text-align:left", f"{_LINE}text-align:right;white-space:nowrap"

@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from regsearch.storage.queries import StudyRecord
+from regsearch.studies.records import StudyRecord
 from regsearch.studies.reports.sections.reproduce import toml_value
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import catalog_names, read_study

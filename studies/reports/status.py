@@ -3,33 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
-from regsearch.storage.location import Location, as_option
-from regsearch.storage.queries import Answer, RunRecord
-from regsearch.storage.study_lock import Holder
 from regsearch.studies.commands import to_go_on
+from regsearch.studies.records import Answer, ConfirmationProgress, Holder, RunRecord
 from regsearch.studies.reports.answer import counts_json, counts_line, dataset_json, dataset_line
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmationProgress:
-    """How many trainings of finalists are planned, complete and failed, and how many were shown the test rows.
+class Status:
+    """What `status` says.
 
     Attributes:
-        left: how many are still to be trained or shown the test rows; none of a finalist that failed.
+        options: what a command needs to find the study's storage: ("--storage", URL), or nothing for the usual one.
     """
 
-    planned: int
-    trained: int
-    failed: int
-    looked: int
-    left: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """What `status` says."""
-
-    location: Location
+    options: tuple[str, ...]
     answer: Answer
     holder: Holder | None
     runs: list[RunRecord]
@@ -83,7 +70,7 @@ def as_text(status: Status) -> str:
 
 
 def _what_now(status: Status) -> str:
-    study, options = status.answer.study, as_option(status.location)
+    study, options = status.answer.study, status.options
     if status.holder is not None:
         return f"Searched now by {status.holder}"
     if not status.is_searched:

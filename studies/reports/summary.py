@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from regsearch.storage.queries import Answer
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.configuration import settings_of
+from regsearch.studies.records import Answer
 from regsearch.studies.reports.answer_sentences import best_beating, confirmed_sentences
 
 

@@ -14,8 +14,8 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from regsearch.storage.queries import StudyRecord, TrialRecord
 from regsearch.studies.configuration import NamedSettings, settings_of
+from regsearch.studies.records import StudyRecord, TrialRecord
 from regsearch.studies.spec import SpaceSpec
 from regsearch.studies.techniques import TECHNIQUES
 from regsearch.studies.trial import EpochMetrics

@@ -8,13 +8,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from regsearch.storage.queries import Answer
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.analysis.ladder import sentences as rung_sentences
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.tuning import Tuning, shown, spanned
+from regsearch.studies.records import Answer
 from regsearch.studies.reports.answer import as_text as unconfirmed
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.data import ReportContent
@@ -22,6 +21,7 @@ from regsearch.studies.reports.sections.unfinished import grouped_reasons
 from regsearch.studies.reports.summary import headline, sentences
 from regsearch.studies.reports.tuned_strengths import objective, value
 from regsearch.studies.reports.verdict_notes import dropped_in_words, needs_in_words, verdict_in_words, verdicts_note
+from regsearch.studies.statistics import Interval
 
 _WIDEST = 120
 _GAIN_WIDTH = 20  # of "[+0.00315, +0.00935]"
@@ -47,7 +47,7 @@ def as_text(content: ReportContent, width: int) -> str:
         parts += ["", _strengths(content)]
     if any(trial.recipe for trial in content.trials):
         parts += ["", _recipes(content)]
-    rungs = rung_sentences(content)
+    rungs = rung_sentences(content.answer.study.spec, content.trials, content.conclusion)
     if rungs:
         parts += ["", Text("What each rung gives, in select cross-entropy of one seed:"), *map(Text, rungs)]
     if content.importance:

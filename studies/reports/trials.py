@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regsearch.storage.queries import StudyRecord, TrialRecord
 from regsearch.studies.configuration import settings_of
+from regsearch.studies.records import StudyRecord, TrialRecord
 from regsearch.studies.reports.answer import dataset_json, dataset_line
 from regsearch.studies.reports.table import as_table
 from regsearch.studies.search_space import LEARNING_RATE, PARAMETERS, short_name

@@ -36,9 +36,10 @@ from regsearch.search.workers.processes import ProcessEngine
 from regsearch.search.workers.protocol import EpochFinished, Event
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.location import location_of
-from regsearch.storage.queries import DatasetInfo, get_study
+from regsearch.storage.queries import get_study
 from regsearch.storage.study_store import StudyStore
 from regsearch.storage.tables import EpochRow, TrialRow
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import read_study

@@ -22,8 +22,8 @@ from regsearch.search.samplers.pruners import make_pruner
 from regsearch.search.samplers.samplers import sampler_factory
 from regsearch.search.training.hypermodel.code import read_code, with_code
 from regsearch.storage.connect import open_for_writing
-from regsearch.storage.queries import DatasetInfo
 from regsearch.storage.study_store import StudyStore
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.study_file import read_study
 from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from regsearch.studies.analysis.race import TECHNIQUE_SEEDS, Contender, Part, decide, round_ends
-from regsearch.studies.analysis.statistics import TIE_LEVEL, choose_winner_by_seeds, crossed_interval, shared_level
 from regsearch.studies.analysis.verdicts import ALIKE_LEVEL, SMALLEST_GAIN_SHARE, Verdict, judge
+from regsearch.studies.statistics import TIE_LEVEL, choose_winner_by_seeds, crossed_interval, shared_level
 
 Array = np.ndarray
 

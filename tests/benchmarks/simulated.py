@@ -20,9 +20,9 @@ from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Handler
 from regsearch.search.workers.protocol import EpochFinished, TrialFinished, answer_to_line, from_line, to_line
 from regsearch.search.workers.worker import task_to_line
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from regsearch.studies.trial_files import TrialFiles
 
 EVALUATION = 0.3  # of an epoch: what follows a trial's last one
 # how much longer a training step takes than without regularization (tests/benchmarks/README.md)

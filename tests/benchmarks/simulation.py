@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import stdtrit
 
-from regsearch.studies.analysis.statistics import TIE_LEVEL, Interval, choose_winner, gain, gains_over
+from regsearch.studies.statistics import TIE_LEVEL, Interval, choose_winner, gain, gains_over
 
 Array = np.ndarray
 

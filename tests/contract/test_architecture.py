@@ -1,6 +1,7 @@
 """The repository holds its own rules: what may import what, and what the documents claim."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -11,69 +12,88 @@ import mutants
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("studies", "search", "storage")
-_PUTS_TOGETHER = (
-    "api.py",
-    "cli.py",
-    "doctor.py",
-    "export.py",
-    "output.py",
-    "phases.py",
-    "result.py",
-    "session.py",
-    "study_export.py",
-)  # studies and storage
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-
-
-def imported(path: Path) -> set[str]:
-    """Return the top-level names of everything a module imports, anywhere in it."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            names.add((node.module or "").split(".")[0])
-    return names
-
-
-def imported_when_loaded(path: Path) -> set[str]:
-    """Return the top-level names of what a module imports outside of its functions."""
-    names: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text())]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add((node.module or "").split(".")[0])
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            waiting += ast.iter_child_nodes(node)
-    return names
+FLOORS = ("studies", "storage", "search")  # an import points to its own floor or down
+MODULES = sorted(path for package in FLOORS for path in (ROOT / package).rglob("*.py"))
+PUTS_TOGETHER = ("search/cli", "search/run", "search/export", "search/api.py", "search/doctor.py", "search/result.py")
+TRAINS = ("search/training", "search/export", "search/samplers/keras_tuner.py")
+TENSORFLOW = {"tensorflow", "keras", "keras_tuner"}
 
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def module_of(path: Path) -> str:
+    return "regsearch." + name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def imported(path: Path, *, when_loaded: bool = False) -> set[str]:
+    """Return the dotted names of what a module imports: anywhere in it, or outside of its functions."""
+    names: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif not (when_loaded and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            waiting += ast.iter_child_nodes(node)
+    return names
+
+
+def distributions(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Return which of our modules a module imports, itself aside."""
+    ours = {module_of(module) for module in MODULES}
+    found = {name if name in ours else name.rpartition(".")[0] for name in imported(path)}
+    return (found & ours) - {module_of(path)}
+
+
+def is_in(path: Path, places: tuple[str, ...]) -> bool:
+    return any(name_of(path) == place or name_of(path).startswith(f"{place}/") for place in places)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_point_downward(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    names = imported(path)
-    if path.parent.name == "techniques":  # which import Keras inside the functions that apply a technique
-        assert not imported_when_loaded(path) & {"tensorflow", "keras"}
-        names -= {"tensorflow", "keras"}
-    if package == "studies":
-        assert not names & {"search", "storage", "tensorflow", "keras", "keras_tuner", "sqlalchemy", "optuna"}
-    if package == "storage":
-        assert not names & {"search", "tensorflow", "keras", "keras_tuner"}
-    if package == "search" and path.name not in _PUTS_TOGETHER:
-        assert not names & {"storage", "sqlalchemy"}
-    if names & {"tensorflow", "keras", "keras_tuner"}:
-        assert path.parent.name == "training" or path.name == "keras_tuner_samplers.py"
-    assert "keras_tuner_samplers" not in path.read_text() or path.name == "samplers.py"  # which imports it when asked
-    assert not names & {"tests", "fakes"}
+    floor = FLOORS.index(path.relative_to(ROOT).parts[0])
+    for module in modules_imported(path):
+        assert FLOORS.index(module.split(".")[1]) <= floor, module
+        if is_in(path, ("studies/analysis", "studies/techniques", "studies/contest")):
+            assert not module.startswith("regsearch.studies.reports"), module
+        if not is_in(path, ("storage", *PUTS_TOGETHER)):
+            assert not module.startswith("regsearch.storage"), module
+    assert not distributions(imported(path)) & {"tests", "fakes"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_library_is_imported_only_where_it_belongs(path: Path) -> None:
+    names = distributions(imported(path))
+    if is_in(path, ("studies/techniques",)):  # which import Keras inside the functions that apply a technique
+        assert not distributions(imported(path, when_loaded=True)) & TENSORFLOW
+        names -= TENSORFLOW
+    if is_in(path, ("studies",)):
+        assert not names & {"sqlalchemy", "optuna"}
+    if not is_in(path, TRAINS):
+        assert not names & TENSORFLOW
+    if not is_in(path, ("storage", *PUTS_TOGETHER)):
+        assert "sqlalchemy" not in names
+    if not is_in(path, ("search/samplers/samplers.py",)):  # it imports KerasTuner's samplers when a study asks for them
+        assert "regsearch.search.samplers.keras_tuner" not in modules_imported(path)
+
+
+def test_no_module_imports_itself_in_the_end() -> None:
+    graph = {module_of(path): modules_imported(path) for path in MODULES}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the modules of a cycle
+
+
+def test_a_cycle_of_imports_would_be_found() -> None:
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -97,13 +117,14 @@ def test_the_top_level_is_fixed() -> None:
         pytest.skip("not a git checkout")
     allowed = {"pyproject.toml", "search", "studies", "storage", "tests", "README.md"}
     for_tools = {".ci", "Makefile", "requirements.lock", "LICENSE", "CHANGELOG.md", ".gitignore"}
-    assert {path.split("/")[0] for path in tracked} <= allowed | for_tools
+    of_the_package = {"__init__.py", "__main__.py", "py.typed"}  # the root is the package `regsearch`
+    assert {path.split("/")[0] for path in tracked} <= allowed | for_tools | of_the_package
 
 
 def test_every_package_is_shipped_and_tests_are_not() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {".".join(path.parent.relative_to(ROOT).parts) for path in MODULES}
-    assert set(listed) == found
+    found = {".".join(("regsearch", *path.parent.relative_to(ROOT).parts)) for path in MODULES}
+    assert set(listed) == found | {"regsearch"}
 
 
 LOCKS = ["requirements.lock", "tests/benchmarks/bench-requirements.lock", ".ci/audit-requirements.lock"]

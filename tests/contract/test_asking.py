@@ -16,8 +16,8 @@ from regsearch.storage.database import Database
 from regsearch.storage.optuna import storage as optuna_storage
 from regsearch.storage.optuna.storage import LeanStorage
 from regsearch.storage.optuna.study import OptunaStudy
-from regsearch.storage.queries import DatasetInfo
 from regsearch.storage.study_store import StudyStore
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask, Verdict
 

@@ -23,10 +23,10 @@ from regsearch.search.training.builtin.keras_trainer import KerasTrainer
 from regsearch.search.training.checkpoints import FileCheckpoints, TrialState
 from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.study_file import read_study
 from regsearch.studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
+from regsearch.studies.trial_files import TrialFiles
 
 SPEC = read_study("smoke").changed(training={"max_epochs": 4, "learning_rate": 0.02})
 TRAINERS: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}

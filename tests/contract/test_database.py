@@ -22,10 +22,11 @@ from regsearch.storage import schema, sqlite
 from regsearch.storage.connect import open_for_reading, open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.location import location_of
-from regsearch.storage.queries import DatasetInfo, _decode
+from regsearch.storage.queries import _decode
 from regsearch.storage.sqlite import journal_mode
 from regsearch.storage.tables import PREFIX, Base
 from regsearch.studies.errors import InputError, StorageError
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.study_file import read_study
 
 

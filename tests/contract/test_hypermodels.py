@@ -14,9 +14,9 @@ from regsearch.search.data import load_dataset
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.training.checkpoints import FileCheckpoints
 from regsearch.search.training.snapshots import Snapshots
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.study_file import read_study
 from regsearch.studies.trial import EpochMetrics, Purpose, TrialTask
+from regsearch.studies.trial_files import TrialFiles
 
 SPEC = read_study("smoke")
 GUIDES = {"units": 32, "activation": "relu", "dropout": True, "lr": 0.005}

@@ -12,10 +12,11 @@ from optuna.pruners import NopPruner
 
 from regsearch.search.samplers.samplers import KERAS_TUNER, SamplerFactory, sampler_factory
 from regsearch.storage.connect import open_for_writing
-from regsearch.storage.queries import DatasetInfo, find_study, list_trials
+from regsearch.storage.queries import find_study, list_trials
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.canonical_configuration import canonical
 from regsearch.studies.errors import InputError, SpaceExhaustedError
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialOutcome, TrialTask

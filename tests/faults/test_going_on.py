@@ -27,10 +27,10 @@ from regsearch.storage import study_lock
 from regsearch.storage.confirmation_store import ConfirmationStore
 from regsearch.storage.location import location_of
 from regsearch.storage.study_store import StudyStore
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.errors import StorageError, UnavailableError
 from regsearch.studies.reports.answer import as_text
 from regsearch.studies.trial import Purpose, TrialOutcome, TrialTask
+from regsearch.studies.trial_files import TrialFiles
 
 Search = Callable[..., RunResult]
 

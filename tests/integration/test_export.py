@@ -31,12 +31,13 @@ from regsearch.search.export.keras_script import ScriptData, keras_script
 from regsearch.search.result import RunResult
 from regsearch.search.training.builtin.network import RegularizedNetwork
 from regsearch.search.workers.inline import InlineEngine
-from regsearch.storage.queries import DatasetInfo, get_study, kept_weights, list_trials
+from regsearch.storage.queries import get_study, kept_weights, list_trials
 from regsearch.studies.analysis.conclusion import Conclusion, Finalist, FinalistResult, Gain
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.records import DatasetInfo
 from regsearch.studies.search_space import LEARNING_RATE, Regularization
 from regsearch.studies.spec import StudySpec
+from regsearch.studies.statistics import Interval
 from regsearch.studies.study_file import read_study
 
 OURS = ["configuration.json", "model-card.md", "model.keras", "model.py"]

@@ -17,11 +17,11 @@ from regsearch.search.training.checkpoints import Arrays
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.location import location_of
 from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.statistics import shared_level
 from regsearch.studies.analysis.verdicts import SMALLEST_GAIN_SHARE, Judgement, judge_means
 from regsearch.studies.reports.summary import sentences
 from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import SpaceSpec
+from regsearch.studies.statistics import shared_level
 from regsearch.studies.trial import TrialTask, Value
 
 Search = Callable[..., RunResult]

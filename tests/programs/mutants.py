@@ -396,7 +396,7 @@ MUTATIONS = (
     ),
     Mutation(
         "looks share the risk",
-        "studies/analysis/statistics.py",
+        "studies/statistics.py",
         "2 * (1 - level) / (comparisons * looks)",
         "2 * (1 - level) / comparisons",
         (f"{_OF_CONFIRMATION}::test_more_seeds_are_a_second_look_too",),

@@ -8,15 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from regsearch.storage.queries import Answer, Counts, DatasetInfo, RunRecord, StudyRecord, TrialRecord
 from regsearch.studies.analysis.conclusion import Conclusion, Finalist, FinalistResult, Gain, TechniqueRow
 from regsearch.studies.analysis.importance import Importance
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.tuning import tunings
 from regsearch.studies.analysis.verdicts import Judgement, Verdict, verdict_of
+from regsearch.studies.records import Answer, Counts, DatasetInfo, RunRecord, StudyRecord, TrialRecord
 from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportContent
 from regsearch.studies.search_space import Regularization, suggest
 from regsearch.studies.spec import StudySpec
+from regsearch.studies.statistics import Interval
 
 BEGIN = datetime(2026, 3, 1, 9, 0)
 MAX_EPOCHS = 12

@@ -11,18 +11,18 @@ import report_contents as made
 from report_contents import confirmed, l1, many, trial
 
 from regsearch.search.export import model_card
-from regsearch.storage.queries import Answer
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
 from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.technique_verdicts import technique_verdicts
 from regsearch.studies.analysis.tuning import tunings
 from regsearch.studies.analysis.verdicts import Judgement, Verdict
+from regsearch.studies.records import Answer
 from regsearch.studies.reports import dashboard_note, json_report, page, summary
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.terminal import answer_as_text, as_text
+from regsearch.studies.statistics import Interval
 
 
 def row_of(conclusion: Conclusion, technique: str) -> TechniqueRow:

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import report_contents as made
 
+from regsearch.search.result import ComparisonResult
 from regsearch.studies import formats
 from regsearch.studies.analysis import size_effect
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
 from regsearch.studies.analysis.conclusion import Conclusion, Gain
-from regsearch.studies.analysis.statistics import Interval, crossed_interval, difference
 from regsearch.studies.reports.comparison import json_report, page, terminal, wording
 from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
+from regsearch.studies.statistics import Interval, crossed_interval, difference
 
 
 def a_study(
@@ -296,7 +297,8 @@ def test_text_has_every_study_and_every_technique(width: int) -> None:
         assert technique in shown
     if width == 120:
         assert "gains less" in shown
-        assert shown == str(comparison)
+        result = ComparisonResult(studies=comparison.studies, differences=comparison.differences)
+        assert shown == str(result)
 
 
 def test_json_holds_figures_and_differences() -> None:
@@ -350,7 +352,10 @@ def test_a_page_holds_all_of_it_and_nothing_of_it_is_live() -> None:
 
 def test_a_notebook_shows_a_comparison_without_styles_of_a_page() -> None:
     shown = page.as_inline_html(hostile())
-    assert sizes(0.08, 0.0142)._repr_html_() == page.as_inline_html(sizes(0.08, 0.0142))
+    comparison = sizes(0.08, 0.0142)
+    result = ComparisonResult(studies=comparison.studies, differences=comparison.differences)
+    assert result._repr_html_() == page.as_inline_html(comparison)
+    assert str(result) == terminal.as_text(comparison, 120)
     assert not re.search(r"<(?!/?(?:div|p|strong|ul|li|table|tr|td|small)\b)", shown)
     assert not re.search(r"<[^>]* (?:class|id|on\w+)=", shown)
     assert len(shown) < 60_000

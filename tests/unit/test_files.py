@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.files import DamagedError, sealed, unsealed, write_durably
+from regsearch.studies.trial_files import TrialFiles
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

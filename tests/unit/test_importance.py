@@ -8,7 +8,6 @@ import numpy as np
 import optuna
 import pytest
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies.analysis.importance import (
     BEST_PART,
     FEWEST_COMPLETE,
@@ -17,6 +16,7 @@ from regsearch.studies.analysis.importance import (
     divergences,
     importances,
 )
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import StudySpec
 

@@ -8,12 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 from regsearch.search.samplers.keras_tuner import hyperparameters
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies.analysis.finalists import choose
 from regsearch.studies.analysis.importance import importances
 from regsearch.studies.configuration import NamedSettings, settings_of
 from regsearch.studies.errors import InputError
 from regsearch.studies.recipes import RECIPES, tried_first
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import (
     LEARNING_RATE,
     PARAMETERS,

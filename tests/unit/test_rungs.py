@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import report_contents as made
 
-from regsearch.storage.queries import TrialRecord
-from regsearch.studies.analysis.ladder import ladders, level, sentences
+from regsearch.studies.analysis.ladder import Level, ladders, level, sentences
 from regsearch.studies.recipes import fitting
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports import json_report, page, terminal
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.figures.ladder import rung_figures
@@ -44,13 +44,21 @@ def content_of(trials: list[TrialRecord], **parts: Any) -> ReportContent:
     return made.make_content(trials, **parts)
 
 
+def level_in(content: ReportContent) -> Level | None:
+    return level(content.answer.study.spec, content.trials, content.conclusion)
+
+
+def sentences_in(content: ReportContent) -> list[str]:
+    return sentences(content.answer.study.spec, content.trials, content.conclusion)
+
+
 @pytest.fixture
 def whole() -> ReportContent:
     return content_of(recipe_trials())
 
 
 def test_each_ladder_has_its_rungs_in_order(whole: ReportContent) -> None:
-    found = {ladder.technique: ladder for ladder in ladders(whole)}
+    found = {ladder.technique: ladder for ladder in ladders(whole.trials)}
     assert list(found) == ["L1", "L2", "dropout"]
     assert [rung.strength for rung in found["L2"].rungs] == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
     assert [rung.strength for rung in found["dropout"].rungs] == [0.1, 0.2, 0.3, 0.4, 0.5]
@@ -61,23 +69,23 @@ def test_each_ladder_has_its_rungs_in_order(whole: ReportContent) -> None:
 
 
 def test_the_level_is_that_of_the_rungs_own_training(whole: ReportContent) -> None:
-    found = level(whole)
+    found = level_in(whole)
     assert found is not None
     assert (found.name, found.cross_entropy, found.is_of_search) == ("early stopping (patience 2)", 0.088, True)
     without = content_of([trial for trial in whole.trials if trial.recipe != "early stopping"])
-    found = level(without)
+    found = level_in(without)
     assert found is not None
     assert (found.name, found.cross_entropy) == ("no regularization", 0.090)
 
 
 def test_without_a_trial_the_level_comes_from_the_confirmation_and_says_so() -> None:
     trials = recipe_trials(["ladder"])
-    assert level(content_of(trials)) is None
+    assert level_in(content_of(trials)) is None
     shown = section(content_of(trials))
     assert shown is not None
     assert "is not known" in shown.body
     confirmed = content_of(trials, conclusion=made.make_conclusion())
-    found = level(confirmed)
+    found = level_in(confirmed)
     assert found is not None
     assert not found.is_of_search
     shown = section(confirmed)
@@ -86,7 +94,7 @@ def test_without_a_trial_the_level_comes_from_the_confirmation_and_says_so() -> 
 
 
 def test_the_sentences_say_how_much_is_too_much(whole: ReportContent) -> None:
-    l1, l2, dropout = sentences(whole)
+    l1, l2, dropout = sentences_in(whole)
     assert l1 == (
         "L1 is best at 1e-05 (0.08000), −0.00800 against early stopping (patience 2); from 0.0001 on it is too much: "
         "worse than without."
@@ -107,7 +115,7 @@ def test_it_is_shown_from_three_complete_rungs_of_one_technique_on(complete: int
         trial if trial.number in kept else replace(trial, state="pruned", value=None, metrics={"epochs": 2})
         for trial in trials
     ]
-    assert [ladder.technique for ladder in ladders(content_of(trials))] == (["L2"] if is_shown else [])
+    assert [ladder.technique for ladder in ladders(trials)] == (["L2"] if is_shown else [])
     assert (section(content_of(trials)) is not None) is is_shown
     assert ('<section id="rungs"' in page.as_html(content_of(trials))) is is_shown
 

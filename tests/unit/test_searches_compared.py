@@ -11,9 +11,9 @@ import report_contents as made
 
 from regsearch.studies.analysis import search_methods, size_effect
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
-from regsearch.studies.analysis.statistics import mean_interval
 from regsearch.studies.reports.comparison import json_report, page, terminal, wording
 from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
+from regsearch.studies.statistics import mean_interval
 
 TRIALS = 20
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-import regsearch.studies.analysis.statistics
-from regsearch.studies.analysis.statistics import (
+import regsearch.studies.statistics
+from regsearch.studies.statistics import (
     Interval,
     Winner,
     choose_winner,
@@ -246,7 +246,7 @@ def test_the_interval_of_a_mean_is_students(level: float) -> None:
 
 
 def test_the_examples_hold() -> None:
-    assert doctest.testmod(regsearch.studies.analysis.statistics).failed == 0
+    assert doctest.testmod(regsearch.studies.statistics).failed == 0
 
 
 @given(DIFFERENCES, st.integers(0, 20))

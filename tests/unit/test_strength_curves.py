@@ -13,10 +13,10 @@ from report_contents import confirmed, few, many, trial
 
 from regsearch.search import api
 from regsearch.search.export import model_card
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies import formats
 from regsearch.studies.analysis import size_effect
 from regsearch.studies.analysis.comparison import compared, side_by_side
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports import dashboard_note, page, summary
 from regsearch.studies.reports.comparison import json_report as comparison_document
 from regsearch.studies.reports.comparison import wording

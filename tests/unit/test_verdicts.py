@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import regsearch.studies.analysis.verdicts
-from regsearch.studies.analysis.statistics import Interval, crossed_interval, projected_interval
 from regsearch.studies.analysis.verdicts import ALIKE_LEVEL, Verdict, judge, settle, verdict_of
+from regsearch.studies.statistics import Interval, crossed_interval, projected_interval
 
 D = 0.01
 

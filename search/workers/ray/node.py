@@ -23,10 +23,10 @@ from regsearch.search.workers.protocol import EpochFinished, from_line
 from regsearch.search.workers.ray.shared_folder import NodeFolder
 from regsearch.search.workers.worker import READY_LINE, task_to_line
 from regsearch.search.workers.worker_process import GRACE_SECONDS, WORKER_COMMAND, WorkerProcess, is_worn_out, last_line
-from regsearch.storage.trial_files import CHECKPOINT
 from regsearch.studies.errors import InputError
 from regsearch.studies.files import TEMPORARY
 from regsearch.studies.trial import TrialTask
+from regsearch.studies.trial_files import CHECKPOINT
 
 TRIALS, SNAPSHOTS = "trials", "snapshots"
 DECIDING = ("TF_", "XLA_", "KERAS_", "OMP_", "MKL_", "OPENBLAS_", "CUBLAS_", "NVIDIA_TF32")

@@ -28,10 +28,10 @@ from regsearch.search.workers.protocol import (
 from regsearch.search.workers.ray.node import SNAPSHOTS, About, Heard, NodeSetup, NodeWorker
 from regsearch.search.workers.worker import READY_LINE
 from regsearch.search.workers.worker_process import START_TRIES
-from regsearch.storage.trial_files import TrialFiles
 from regsearch.studies.errors import NoResultError, one_line
 from regsearch.studies.files import write_durably
 from regsearch.studies.trial import TrialTask
+from regsearch.studies.trial_files import TrialFiles
 
 _MOST_PLACES_LOST = 3  # by a trial that doesn't get ahead meanwhile: then it may be the trial that ends them
 _CLOSE_SECONDS = 1.0

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies import formats
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.figures.figure import (
     BEST,

@@ -7,7 +7,6 @@ from typing import Any
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.reports.figures.figure import (
     BEST,
     INK,
@@ -20,6 +19,7 @@ from regsearch.studies.reports.figures.figure import (
     rounded,
     text,
 )
+from regsearch.studies.statistics import Interval
 
 _LINE, _FIGURES, _BAR, _SPACE = 16, 16, 18, 14  # pixels: a label's line, the figures, the interval, between two rows
 _TOP, _BOTTOM = 8, 58

@@ -1,10 +1,11 @@
 """How the search went: each trial's value by its number, and the best so far."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies import formats
+from regsearch.studies.analysis.trials import best_so_far
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.figures.figure import (
     BAD,
@@ -28,18 +29,6 @@ _CAPTION = (
     "Each dot is a complete trial; the line is the best value so far. Pruned and failed trials have no value; they are "
     "marked below."
 )
-
-
-def best_so_far(trials: Iterable[TrialRecord], *, maximizes: bool) -> list[TrialRecord]:
-    """Return the trials, by number, whose value is better than all before."""
-    steps: list[TrialRecord] = []
-    for trial in trials:
-        if trial.value is None:
-            continue
-        best = steps[-1].value if steps else None
-        if best is None or (trial.value > best if maximizes else trial.value < best):
-            steps.append(trial)
-    return steps
 
 
 def history(content: ReportContent, most_points: int = MOST_POINTS) -> Figure | None:

@@ -17,7 +17,7 @@ _STRETCH = 4  # of the range of the good values: a rung that is far too strong w
 
 def rung_figures(content: ReportContent) -> list[Figure]:
     """Return a picture of each ladder, all with the same height of axis."""
-    found, without = ladders(content), level(content)
+    found, without = ladders(content.trials), level(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return []
     y_range = _range(found, without)

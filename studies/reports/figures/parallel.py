@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies import formats
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.figures.figure import (
     BEST,

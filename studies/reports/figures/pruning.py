@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from regsearch.storage.queries import TrialRecord
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports.figures.figure import PLAIN, Figure, axis, layout
 
 

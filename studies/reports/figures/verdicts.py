@@ -6,7 +6,6 @@ from typing import Any
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.measure import Measure
@@ -25,6 +24,7 @@ from regsearch.studies.reports.figures.figure import (
     text,
 )
 from regsearch.studies.reports.verdict_notes import over_seeds_note
+from regsearch.studies.statistics import Interval
 
 _LINE, _BAR, _SPACE = 17, 20, 12  # pixels: a line of words, an interval, between two rows
 _TOP, _BOTTOM = 24, 58

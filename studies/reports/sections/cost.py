@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from regsearch.storage.queries import RunRecord, TrialRecord
 from regsearch.studies import formats
+from regsearch.studies.records import RunRecord, TrialRecord
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.html import Html, element, join, table
 from regsearch.studies.reports.sections.section import Section

@@ -12,7 +12,7 @@ _HEADER = ("technique", "strength", "select cross-entropy", "against without", "
 
 def section(content: ReportContent) -> Section | None:
     """Return it; None where fewer than three rungs of every technique are complete."""
-    found, without = ladders(content), level(content)
+    found, without = ladders(content.trials), level(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return None
     figures = rung_figures(content)
@@ -24,7 +24,13 @@ def section(content: ReportContent) -> Section | None:
         figures=figures,
         body=join(
             [
-                element("ul", *(element("li", sentence) for sentence in sentences(content))),
+                element(
+                    "ul",
+                    *(
+                        element("li", sentence)
+                        for sentence in sentences(content.answer.study.spec, content.trials, content.conclusion)
+                    ),
+                ),
                 element("div", *pictures, class_="grid three"),
                 element(
                     "details",

@@ -1,7 +1,7 @@
 """The known settings that the search tried, and what each gave."""
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies import formats
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section

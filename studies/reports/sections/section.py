@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from regsearch.studies.analysis.statistics import Interval
 from regsearch.studies.reports.figures.figure import Figure
 from regsearch.studies.reports.html import Html, element, join
+from regsearch.studies.statistics import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from regsearch.storage.queries import TrialRecord
 from regsearch.studies import formats
+from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports.data import ReportContent
 from regsearch.studies.reports.figures.pruning import pruning
 from regsearch.studies.reports.html import Html, clean, element, join, table

@@ -16,9 +16,9 @@ def checkpoints(pairs: int = 12, epochs: int = 5) -> list[Figure]:
     from regsearch.search.data.arrays import DataUnavailableError
     from regsearch.search.training.checkpoints import NO_CHECKPOINTS, FileCheckpoints
     from regsearch.search.training.setup import TrainerSetup, make_trainer
-    from regsearch.storage.trial_files import TrialFiles
     from regsearch.studies.study_file import read_study
     from regsearch.studies.trial import TrialTask
+    from regsearch.studies.trial_files import TrialFiles
 
     source = "mnist"
     try:
