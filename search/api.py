@@ -12,7 +12,7 @@ from pathlib import Path
 from regsearch.search.export.study_export import Export, export_study
 from regsearch.search.result import ComparisonResult, RunResult, StudyResult
 from regsearch.search.run.progress import Progress, progress_here
-from regsearch.search.run.study_run import RunOptions, search_study
+from regsearch.search.run.study_run import RunOptions, run_study
 from regsearch.search.workers.base import Engine
 from regsearch.storage import study_lock
 from regsearch.storage.backup import back_up
@@ -20,18 +20,18 @@ from regsearch.storage.confirmation_results import read_conclusion
 from regsearch.storage.connect import open_for_reading, open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.enqueue import params_to_enqueue
-from regsearch.storage.export_source import trained
+from regsearch.storage.export_source import find_export_source
 from regsearch.storage.location import command, location_of, usual_storage
 from regsearch.storage.queries import best_trial, check_not_copied, get_study, list_trials, read_answer, study_names
-from regsearch.storage.report_data import read_content, read_status
+from regsearch.storage.report_data import read_report_data, read_status
 from regsearch.storage.study_comparison import read_comparison
 from regsearch.storage.study_store import StudyStore
 from regsearch.storage.upgrade import Upgrade
 from regsearch.storage.upgrade import upgrade as upgrade_database
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.errors import InputError, NoResultError
-from regsearch.studies.records import Answer, Holder, StudyRecord, TrialRecord
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.records import Holder, StudyRecord, StudySummary, TrialRecord
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.status import Status
 from regsearch.studies.study_file import given_keys, read_study, with_options
 
@@ -98,7 +98,7 @@ def run(
     """
     spec = with_options(read_study(study, settings), name=name, trials=trials, data=data)
     total = ["budget.trials"] if trials is not None else []
-    return search_study(
+    return run_study(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
@@ -145,7 +145,7 @@ def resume(
         record = get_study(database, name)
     spec = with_options(record.spec, trials=trials, data=data or record.dataset.source)
     total = ["budget.trials"] if trials is not None else []
-    return search_study(
+    return run_study(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
@@ -201,7 +201,7 @@ def confirm(
     spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
     if not spec.confirm.seeds:
         raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 3")
-    return search_study(
+    return run_study(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
@@ -239,7 +239,7 @@ def load(name: str, *, storage: str | None = None) -> StudyResult:
         )
 
 
-def answer(name: str, *, storage: str | None = None) -> Answer:
+def answer(name: str, *, storage: str | None = None) -> StudySummary:
     """Return a study's counts and its best configuration so far."""
     with reading(storage) as database:
         return read_answer(database, get_study(database, name))
@@ -346,15 +346,15 @@ def export(
     """
     with reading(storage) as database:
         study = get_study(database, name)
-        training = trained(database, study, trial)
+        training = find_export_source(database, study, trial)
     target = Path(folder).absolute()
     return export_study(study, training, target, force=force, progress=progress or Progress(), trusts_code=trust_code)
 
 
-def report(name: str, *, storage: str | None = None) -> ReportContent:
+def report(name: str, *, storage: str | None = None) -> ReportData:
     """Return everything that a study's report is made of, as the study is now."""
     with reading(storage) as database:
-        return read_content(database, get_study(database, name))
+        return read_report_data(database, get_study(database, name))
 
 
 def compare(*names: str, storage: str | None = None) -> ComparisonResult:

@@ -11,7 +11,7 @@ from regsearch.search.data import examination, load_dataset, located, mnist, sou
 from regsearch.search.data.arrays import Dataset, DataUnavailableError
 from regsearch.search.machine import core_count, versions
 from regsearch.storage.checks.confirmation import check_confirmation
-from regsearch.storage.checks.filesystem import troubles
+from regsearch.storage.checks.filesystem import filesystem_warnings
 from regsearch.storage.checks.integrity import check_integrity
 from regsearch.storage.connect import is_new, open_for_reading
 from regsearch.storage.location import command, location_of
@@ -108,7 +108,7 @@ def _examine_place(storage: str | None) -> list[Check]:
     """Warn of where the database lies; say nothing where it lies well, or nowhere."""
     try:
         location = location_of(api.storage_url(storage))
-        found = troubles(location) if isinstance(location, Path) else []
+        found = filesystem_warnings(location) if isinstance(location, Path) else []
     except (RegsearchError, OSError):  # the check of the database says so
         return []
     return [Check(subject="place", finding="; ".join(found), is_well=False)] if found else []

@@ -9,13 +9,13 @@ from regsearch.storage.connect import open_for_reading
 from regsearch.storage.database import Database
 from regsearch.storage.location import Location
 from regsearch.storage.queries import get_study, list_trials
-from regsearch.storage.report_data import read_content
+from regsearch.storage.report_data import read_report_data
 from regsearch.studies.analysis.comparison import Comparison
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.errors import InputError
 from regsearch.studies.files import save_report
-from regsearch.studies.records import Answer, StudyRecord, TrialRecord
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.records import StudyRecord, StudySummary, TrialRecord
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.summary import headline
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class StudyResult:
         location: of the database: the path of a file, or a server.
     """
 
-    answer: Answer
+    answer: StudySummary
     confirmation: Conclusion | None
     location: Location
 
@@ -112,9 +112,9 @@ class StudyResult:
         return save_report(path, as_html(self._content))
 
     @cached_property
-    def _content(self) -> ReportContent:
+    def _content(self) -> ReportData:
         with open_for_reading(self.location) as database:
-            return read_content(database, self._study(database))
+            return read_report_data(database, self._study(database))
 
     def _study(self, database: Database) -> StudyRecord:
         study = get_study(database, self.answer.study.name)

@@ -12,7 +12,7 @@ from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumente
 
 from regsearch.storage import sqlite
 from regsearch.storage.connect import open_for_reading
-from regsearch.storage.errors import RESTORE, first_line, translated_errors
+from regsearch.storage.errors import RESTORE, first_line, translate_errors
 from regsearch.storage.location import Location, Server
 from regsearch.storage.tables import Base
 from regsearch.studies.errors import InputError, StorageError
@@ -33,7 +33,7 @@ def back_up(location: Location, target: Path) -> None:
         return
     open_for_reading(location, needs_studies=False).close()
     # query_only forbids `vacuum`
-    with translated_errors(location), closing(sqlite.connector(location, writing=True)()) as source:
+    with translate_errors(location), closing(sqlite.connector(location, writing=True)()) as source:
         write_copy(source, location, target)
 
 

@@ -13,15 +13,15 @@ from regsearch.storage.database import Database
 from regsearch.storage.location import as_option
 from regsearch.storage.queries import list_trials
 from regsearch.storage.race_rounds import Round, read_rounds
-from regsearch.storage.tables import ConfirmationRow, LookRow
+from regsearch.storage.tables import ConfirmationRow, TestEvaluationRow
 from regsearch.studies import objectives
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain, TechniqueRow
-from regsearch.studies.analysis.confirmed_finalist import Confirmed, Training
+from regsearch.studies.analysis.confirmed_finalist import ConfirmedFinalist, Training
 from regsearch.studies.analysis.finalist_judge import LEVEL, FinalistJudge
 from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.tuning import Tuning, tunings
 from regsearch.studies.analysis.verdicts import Verdict, share_of_smallest_gain
-from regsearch.studies.configuration import NamedSettings
+from regsearch.studies.configuration import HyperparameterValues
 from regsearch.studies.records import ConfirmationProgress, StudyRecord, TrialRecord
 from regsearch.studies.search_space import LABELS
 from regsearch.studies.spec import StudySpec
@@ -66,7 +66,7 @@ def count_seeds(database: Database, study: StudyRecord) -> int:
 def read_confirmation_progress(database: Database, study: StudyRecord) -> ConfirmationProgress | None:
     """Return how far the confirmation is; None where none was begun."""
     table: Any = ConfirmationRow.__table__
-    looks: Any = LookRow.__table__
+    looks: Any = TestEvaluationRow.__table__
     with database.read() as connection:
         trainings = connection.execute(
             select(table.c.finalist, table.c.state, looks.c.ended_at)
@@ -107,7 +107,7 @@ def _conclude(
 ) -> Conclusion | None:
     failed = {t.finalist: f"seed {t.seed}: {t.reason}" for t in reversed(trainings) if t.state == "failed"}
     confirmed = [
-        Confirmed(finalist=finalist, trainings=[t for t in trainings if t.finalist == finalist.index])
+        ConfirmedFinalist(finalist=finalist, trainings=[t for t in trainings if t.finalist == finalist.index])
         for finalist in finalists
         if finalist.index not in failed
     ]
@@ -161,7 +161,7 @@ def _judged_techniques(judge: FinalistJudge, results: Mapping[int, FinalistResul
         one = by_index[row.result.finalist.index]
         return replace(
             row,
-            over_early_stopping=judge.judgement(one, judge.stopping),
+            gain_over_early_stopping=judge.judgement(one, judge.stopping),
             over_baseline=judge.judgement(one, judge.baseline),
         )
 
@@ -194,7 +194,7 @@ def _techniques(results: Sequence[FinalistResult], by_accuracy: bool) -> tuple[T
     of_technique: dict[str | None, list[FinalistResult]] = {}
     for result in results:
         settings = result.finalist.settings
-        if isinstance(settings, NamedSettings):
+        if isinstance(settings, HyperparameterValues):
             return ()
         of_technique.setdefault(settings.technique, []).append(result)
     best = {

@@ -15,28 +15,28 @@ from sqlalchemy import func, insert, select, update
 from regsearch.storage import race_rounds
 from regsearch.storage.new_study import utc_now
 from regsearch.storage.study_store import MOST_ATTEMPTS, StudyStore
-from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, LookRow
+from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, TestEvaluationRow
 from regsearch.studies.analysis.finalists import Finalist
-from regsearch.studies.errors import RefusedError, one_line
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.errors import SearchSpaceChangedError, one_line
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.spec import SEEDS_AT_MOST
 from regsearch.studies.trial import (
+    EpochDecision,
     EpochMetrics,
-    LookOutcome,
     Outcome,
     Purpose,
-    Standing,
+    StudyProgress,
+    TestEvaluation,
     TrialOutcome,
     TrialTask,
     Value,
-    Verdict,
     confirmation_number,
 )
 
 _FIGURES = ("train_loss", "stop_loss", "stop_cross_entropy", "stop_accuracy")
 
 _table: Any = ConfirmationRow.__table__
-_looks: Any = LookRow.__table__
+_looks: Any = TestEvaluationRow.__table__
 
 
 class ConfirmationStore:
@@ -89,7 +89,7 @@ class ConfirmationStore:
             self._enter(connection, missing, look)
             return look
 
-    def standing(self) -> Standing:
+    def progress(self) -> StudyProgress:
         """Return how far the confirmation is; a training and a test look count one each."""
         with self._study.transaction() as connection:
             rows = connection.execute(
@@ -103,7 +103,7 @@ class ConfirmationStore:
         to_train = sum(row.state in ("waiting", "running") for row in rows if row.finalist not in out)
         to_look = sum(row.ended_at is None for row in rows if row.finalist not in out)
         finished = trained + looked
-        return Standing(finished=finished, total=finished + to_train + to_look, best=None)
+        return StudyProgress(finished=finished, total=finished + to_train + to_look, best=None)
 
     def unfinished(self) -> list[TrialTask]:
         """Return what ran when the confirmation was interrupted."""
@@ -154,9 +154,9 @@ class ConfirmationStore:
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value:
         """Refuse: a finalist has all its settings."""
-        raise RefusedError(f"it asks for {name}, which it did not in the search")
+        raise SearchSpaceChangedError(f"it asks for {name}, which it did not in the search")
 
-    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision:
         """Record an epoch; nothing prunes a finalist."""
         finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         table: Any = ConfirmationEpochRow.__table__
@@ -168,12 +168,12 @@ class ConfirmationStore:
             ).one_or_none()
             if recorded is not None:
                 same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
-                return Verdict.REPEATED if same else Verdict.DIFFERS
+                return EpochDecision.REPEATED if same else EpochDecision.DIFFERS
             if not self._is_under_way(connection, task):
-                return Verdict.ENDED
+                return EpochDecision.ENDED
             key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
             connection.execute(insert(table).values(**key, **metrics.columns()))
-            return Verdict.RECORDED
+            return EpochDecision.RECORDED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
         """Record what a training or a test look gave; False where something else ended it before."""
@@ -182,8 +182,8 @@ class ConfirmationStore:
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False
-            if isinstance(outcome, LookOutcome):
-                figures = RowFigures.from_text(outcome.rows)
+            if isinstance(outcome, TestEvaluation):
+                figures = PerExampleScores.from_text(outcome.rows)
                 self._set(
                     connection,
                     _looks,
@@ -216,7 +216,7 @@ class ConfirmationStore:
         self._news += news
         return True
 
-    def lose(self, task: TrialTask) -> TrialTask | None:
+    def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
         """Record that a task's worker was lost; return its next attempt, or None after the last."""
         if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
@@ -226,7 +226,7 @@ class ConfirmationStore:
             self._set(connection, table, finalist, seed, attempt=task.attempt + 1)
         return TrialTask(**{**vars(task), "attempt": task.attempt + 1})
 
-    def keepers(self) -> list[int]:
+    def trials_with_kept_weights(self) -> list[int]:
         """Return the numbers whose weights are kept: all until their test look, then each finalist's median seed.
 
         While a later look is under way, those of the looks before it stay too: they are the answer until it ends.
@@ -352,5 +352,5 @@ def _row_of(finalist: Finalist, uuid: str, index: int, look: int) -> dict[str, A
 
 def _columns(outcome: TrialOutcome) -> dict[str, Any]:
     assert outcome.select_rows is not None
-    rows = RowFigures.from_text(outcome.select_rows).to_bytes()
+    rows = PerExampleScores.from_text(outcome.select_rows).to_bytes()
     return {**outcome.columns(), "select_rows": rows, "objective": outcome.objective}

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from regsearch.storage.tables import ConfirmationRow, LookRow
+from regsearch.storage.tables import ConfirmationRow, TestEvaluationRow
 from regsearch.studies.analysis.confirmed_finalist import Training
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 
 
 def read_trainings(connection: Connection, uuid: str, sign: int) -> list[Training]:
@@ -17,7 +17,7 @@ def read_trainings(connection: Connection, uuid: str, sign: int) -> list[Trainin
         sign: -1 if the study's objective is maximized, else 1.
     """
     table: Any = ConfirmationRow.__table__
-    looks: Any = LookRow.__table__
+    looks: Any = TestEvaluationRow.__table__
     rows = connection.execute(
         select(table, looks.c.began_at, looks.c.ended_at, looks.c.test_rows, looks.c.objective.label("test_objective"))
         .outerjoin_from(
@@ -39,8 +39,8 @@ def read_trainings(connection: Connection, uuid: str, sign: int) -> list[Trainin
             reason=row.reason,
             began_looking=row.began_at is not None,
             figures=dict(row._mapping),
-            select=None if row.select_rows is None else RowFigures.from_bytes(row.select_rows),
-            test=None if row.test_rows is None else RowFigures.from_bytes(row.test_rows),
+            select=None if row.select_rows is None else PerExampleScores.from_bytes(row.select_rows),
+            test=None if row.test_rows is None else PerExampleScores.from_bytes(row.test_rows),
             test_objective=None if row.test_objective is None else sign * row.test_objective,
         )
         for row in rows

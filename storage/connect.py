@@ -14,7 +14,7 @@ def open_for_writing(location: Location) -> Database:
 
     Raises StorageError where it can't be opened or written, is damaged, or has another schema.
     """
-    opened: Database = of_kind(location).open_for_writing(location)
+    opened: Database = backend_for(location).open_for_writing(location)
     return opened
 
 
@@ -27,17 +27,17 @@ def open_for_reading(location: Location, *, needs_studies: bool = True) -> Datab
 
     Raises InputError where there is no such file, StorageError where it can't be read or reached.
     """
-    opened: Database = of_kind(location).open_for_reading(location, needs_studies=needs_studies)
+    opened: Database = backend_for(location).open_for_reading(location, needs_studies=needs_studies)
     return opened
 
 
 def is_new(location: Location) -> bool:
     """Return whether nobody has made tables there yet; raises StorageError where that can't be seen."""
-    new: bool = of_kind(location).is_new(location)
+    new: bool = backend_for(location).is_new(location)
     return new
 
 
-def of_kind(location: Location) -> Any:
+def backend_for(location: Location) -> Any:
     """Return the module of a database's kind, `regsearch.storage.sqlite` or `regsearch.storage.postgres`.
 
     Raises InputError where its driver isn't installed.

@@ -100,13 +100,13 @@ class ReadOnly:
     def _refuse(self, environ: "WSGIEnvironment") -> _Answer | None:
         port = int(environ["SERVER_PORT"])
         # a missing Host is "", and two of them arrive joined by a comma: neither is ours
-        if not self._is_ours(environ.get("HTTP_HOST", ""), port):
+        if not self._is_allowed_host(environ.get("HTTP_HOST", ""), port):
             return _refusal(
                 HTTPStatus.FORBIDDEN,
                 "this dashboard has another Host; `regsearch dashboard --allow-host NAME` would allow a name",
             )
         origin = environ.get("HTTP_ORIGIN")
-        if origin is not None and not self._is_ours(re.sub("^https?://", "", origin), port):
+        if origin is not None and not self._is_allowed_host(re.sub("^https?://", "", origin), port):
             return _refusal(HTTPStatus.FORBIDDEN, "this dashboard answers to its own pages only")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this dashboard is read-only", ("Allow", "GET, HEAD"))
@@ -114,7 +114,7 @@ class ReadOnly:
             return _refusal(HTTPStatus.BAD_REQUEST, "the target of a request is a path")
         return None
 
-    def _is_ours(self, host: str, port: int) -> bool:
+    def _is_allowed_host(self, host: str, port: int) -> bool:
         found = _HOST_HEADER.fullmatch(host.lower())
         if found is None:
             return False

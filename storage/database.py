@@ -13,9 +13,9 @@ import optuna
 import sqlalchemy
 from optuna.storages import get_storage as cached
 
-from regsearch.storage.errors import RESTORE, first_line, translated_errors
+from regsearch.storage.errors import RESTORE, first_line, translate_errors
 from regsearch.storage.location import Location
-from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.optuna.storage import FastRDBStorage
 from regsearch.studies.errors import StorageError
 from regsearch.studies.records import Holder
 
@@ -36,14 +36,14 @@ class Database(ABC):
     Make one with `storage.connect`, and close it. `storage/sqlite.py` and `storage/postgres.py` have the two kinds.
     """
 
-    def __init__(self, location: Location, rdb: LeanStorage) -> None:
+    def __init__(self, location: Location, rdb: FastRDBStorage) -> None:
         self.location = location
         self.engine: sqlalchemy.Engine = rdb.engine
         self._rdb = rdb
         self.storage: optuna.storages.BaseStorage = cached(rdb)
         self.lock_seconds = 10.0  # for which a transaction waits for another process's
-        self.gives_up: Callable[[], bool] = lambda: False  # whether waiting has lost its sense
-        self.says: Callable[[str], None] = lambda text: None  # tells the user of a wait
+        self.should_give_up: Callable[[], bool] = lambda: False  # whether waiting has lost its sense
+        self.on_wait: Callable[[str], None] = lambda text: None  # tells the user of a wait
 
     @abstractmethod
     def study_lock(self, study: str) -> AbstractContextManager[object]:
@@ -78,7 +78,7 @@ class Database(ABC):
         """
         session = self._rdb.scoped_session  # undocumented; pinned by a contract test
         try:
-            with translated_errors(self.location), self._connected() as connection, self._committed(connection):
+            with translate_errors(self.location), self._connected() as connection, self._committed(connection):
                 session.remove()
                 session.configure(bind=connection, join_transaction_mode="create_savepoint")
                 self._rdb.joined = connection
@@ -126,7 +126,7 @@ class Database(ABC):
     @contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
         """Give a connection for reading, which sees one moment; keep it short, it can hold up a commit of SQLite's."""
-        with translated_errors(self.location), self._reading() as connection:
+        with translate_errors(self.location), self._reading() as connection:
             try:
                 yield connection
             except (ValueError, TypeError) as error:  # a text that is no UTF-8, no JSON, no time, or no text at all

@@ -9,7 +9,7 @@ import optuna
 import sqlalchemy
 
 from regsearch.storage.location import Location, Server
-from regsearch.studies.errors import InputError, RegsearchError, StorageError, UnavailableError
+from regsearch.studies.errors import InputError, RegsearchError, StorageError, StorageUnavailableError
 
 RESTORE = "move it away, or put a copy in its place, and try again"
 
@@ -40,12 +40,12 @@ _REFUSED = (  # what libpq says where it will say so again
 
 
 @contextmanager
-def translated_errors(location: Location) -> Iterator[None]:
+def translate_errors(location: Location) -> Iterator[None]:
     """Turn what a database raises into StorageError; into UnavailableError, where waiting may help."""
     try:
         yield
     except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
-        if isinstance(location, Path) or _is_ours(_state(error)):
+        if isinstance(location, Path) or _is_our_bug(_state(error)):
             raise  # a bug of ours
         raise _of_server(location, error) from error
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
@@ -80,11 +80,11 @@ def _of_server(server: Server, error: BaseException) -> RegsearchError:
         return StorageError(f"{server} can't be used as this user ({text}): ask its owner to grant it")
     for beginning, meaning in _PASSES.items():
         if state.startswith(beginning):
-            return UnavailableError(f"{server} can't be used now: {meaning} ({text})")
+            return StorageUnavailableError(f"{server} can't be used now: {meaning} ({text})")
     if _broke(error):
-        return UnavailableError(f"{server} can't be used now: the connection broke")
+        return StorageUnavailableError(f"{server} can't be used now: the connection broke")
     if isinstance(error, sqlalchemy.exc.TimeoutError):
-        return UnavailableError(f"{server} can't be used now: {text}")
+        return StorageUnavailableError(f"{server} can't be used now: {text}")
     if state or not isinstance(error, sqlalchemy.exc.DBAPIError):
         return StorageError(f"{server} can't be used: {text}")
     if "role" in text and "does not exist" in text:
@@ -95,7 +95,9 @@ def _of_server(server: Server, error: BaseException) -> RegsearchError:
         return InputError(f"{server} can't be asked for so ({text}): see the URL's options and variables PG...")
     if any(word in text for word in _REFUSED):
         return StorageError(f"{server} lets nobody in so ({text}): see the URL, PGPASSFILE and PGPASSWORD")
-    return UnavailableError(f"{server} can't be reached ({text}): see that the server runs and its name is right")
+    return StorageUnavailableError(
+        f"{server} can't be reached ({text}): see that the server runs and its name is right"
+    )
 
 
 def _broke(error: BaseException) -> bool:
@@ -128,7 +130,7 @@ def _text(error: BaseException) -> str:
     return "; ".join(dict.fromkeys(said[:3])).removeprefix(_OF_PSYCOPG) or type(error).__name__
 
 
-def _is_ours(state: str) -> bool:
+def _is_our_bug(state: str) -> bool:
     """Return whether a state of a statement's error means a bug of ours, not of the database."""
     return state.startswith(("23", "42")) and not state.startswith((*_MISSING, _FORBIDDEN))
 
@@ -136,9 +138,9 @@ def _is_ours(state: str) -> bool:
 def _of_file(path: Path, error: BaseException) -> StorageError:
     text = first_line(_first_error(error))
     if "locked" in text:
-        return UnavailableError(f"{path} is locked by another process: end that process and try again")
+        return StorageUnavailableError(f"{path} is locked by another process: end that process and try again")
     if "full" in text or "disk I/O" in text:
-        return UnavailableError(f"{path} can't be written ({text}): make room on its disk and try again")
+        return StorageUnavailableError(f"{path} can't be written ({text}): make room on its disk and try again")
     if "readonly" in text:
         return StorageError(f"{path} can't be written: the file, its folder or its disk is read-only")
     if any(word in text for word in _DAMAGED_FILE):

@@ -16,14 +16,14 @@ from regsearch.storage.queries import METRICS, best_trial, get_trial, kept_weigh
 from regsearch.storage.study_lock import finalist_weights_file
 from regsearch.storage.tables import ConfirmationRow
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.records import StudyRecord
 from regsearch.studies.trial import Params, confirmation_number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class ExportSource:
     """One training as it is stored.
 
     Attributes:
@@ -48,7 +48,7 @@ class Trained:
     finalist: FinalistResult | None = None
 
 
-def trained(database: Database, study: StudyRecord, number: int | None) -> Trained:
+def find_export_source(database: Database, study: StudyRecord, number: int | None) -> ExportSource:
     """Return a complete trial's training; without a number the winner's, or before a confirmation the best trial's.
 
     Raises InputError where that trial isn't complete or not trained by regsearch, NoResultError where none is.
@@ -64,10 +64,10 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
         raise InputError(f"trial {trial.number} of {study.name} is {trial.state}: only a complete one can be exported")
     if trial.weights_sha256 is None and "epochs" not in trial.metrics:
         raise InputError(f"trial {trial.number} of {study.name} can't be exported: regsearch did not train it")
-    settings = settings_of(trial.params)
+    settings = configuration_of(trial.params)
     confirmed = () if conclusion is None else conclusion.results
     finalist = next((one for one in confirmed if one.finalist.settings == settings), None)
-    return Trained(
+    return ExportSource(
         origin=f"trial {trial.number}",
         params=trial.params,
         number=trial.number,
@@ -80,14 +80,14 @@ def trained(database: Database, study: StudyRecord, number: int | None) -> Train
     )
 
 
-def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> Trained:
+def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> ExportSource:
     finalist = conclusion.winner.finalist
     table: Any = ConfirmationRow.__table__
     ours = (
         table.c.study_uuid == study.study_uuid,
         table.c.finalist == finalist.index,
         table.c.state == "complete",
-        table.c.look <= conclusion.whole_looks,  # a later one, under way, is nothing that was concluded from
+        table.c.look <= conclusion.completed_looks,  # a later one, under way, is nothing that was concluded from
     )
     with database.read() as connection:
         ranked = connection.execute(
@@ -97,7 +97,7 @@ def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> T
     row = next(row for row in ranked if row.seed == seed)
     number = confirmation_number(finalist.index, seed)
     path = finalist_weights_file(database.location, study.name, number)
-    return Trained(
+    return ExportSource(
         origin=f"the winner, fresh seed {seed}",
         params=finalist.params,
         number=number,

@@ -23,10 +23,10 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import column, text
 
-from regsearch.storage.errors import translated_errors
+from regsearch.storage.errors import translate_errors
 from regsearch.storage.location import Server, command
 from regsearch.storage.study_lock import held_error
-from regsearch.studies.errors import InDoubtError, StorageError, UnavailableError
+from regsearch.studies.errors import CommitInDoubtError, StorageError, StorageUnavailableError
 from regsearch.studies.records import Holder
 
 TABLE, STEPS = "regsearch_leases", "regsearch_steps"
@@ -88,8 +88,8 @@ class Lease:
         engine: of the server.
         server: for what is said.
         study: its name.
-        gives_up: whether waiting for the server has lost its sense.
-        says: tells the user of a wait.
+        should_give_up: whether waiting for the server has lost its sense.
+        on_wait: tells the user of a wait.
 
     Raises InputError where another process holds it, StorageError where the server can't be used.
     """
@@ -100,11 +100,11 @@ class Lease:
         server: Server,
         study: str,
         *,
-        gives_up: Callable[[], bool],
-        says: Callable[[str], None],
+        should_give_up: Callable[[], bool],
+        on_wait: Callable[[str], None],
     ) -> None:
         self._engine, self._server, self._study = engine, server, study
-        self._gives_up, self._says = gives_up, says
+        self._should_give_up, self._on_wait = should_give_up, on_wait
         self._mine = {"study": study, "owner": str(uuid.uuid4())}
         self._is_over = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"lease of {study}", daemon=True)
@@ -112,7 +112,7 @@ class Lease:
     def __enter__(self) -> "Lease":
         _held_here.add(self._mine["owner"])
         try:
-            with translated_errors(self._server):
+            with translate_errors(self._server):
                 self._take()
         except BaseException:
             _held_here.discard(self._mine["owner"])
@@ -143,24 +143,24 @@ class Lease:
         while True:
             try:
                 # the row's lock is the lost transaction's until that has ended, one way or the other
-                with translated_errors(self._server), self._engine.connect() as connection:
+                with translate_errors(self._server), self._engine.connect() as connection:
                     row = connection.execute(_COUNTED, {"study": self._study}).one_or_none()
                 break
-            except UnavailableError as error:
-                if self._gives_up() or time.monotonic() > deadline:
+            except StorageUnavailableError as error:
+                if self._should_give_up() or time.monotonic() > deadline:
                     raise self._in_doubt(error) from error
                 if not is_told:
                     minutes = f"{ANSWER_SECONDS / 60:.0f} minutes"
-                    self._says(f"{error}; for up to {minutes} it is asked whether it has what was written last")
+                    self._on_wait(f"{error}; for up to {minutes} it is asked whether it has what was written last")
                     is_told = True
                 time.sleep(_POLL_SECONDS)
         if row is None or row.owner != self._mine["owner"]:
             raise self._overtaken()
         return bool(row.steps >= step)
 
-    def _in_doubt(self, error: UnavailableError) -> InDoubtError:
+    def _in_doubt(self, error: StorageUnavailableError) -> CommitInDoubtError:
         see = command(self._server, "status", self._study)
-        return InDoubtError(f"{error}; what was written last may be there or not, `{see}` shows it then")
+        return CommitInDoubtError(f"{error}; what was written last may be there or not, `{see}` shows it then")
 
     def _take(self) -> None:
         seen: Any = None

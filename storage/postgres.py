@@ -13,10 +13,10 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from regsearch.storage import lease, schema
 from regsearch.storage.database import Database, connection_of
-from regsearch.storage.errors import translated_errors
+from regsearch.storage.errors import translate_errors
 from regsearch.storage.lease import Lease
 from regsearch.storage.location import Server, command, files_folder
-from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.optuna.storage import FastRDBStorage
 from regsearch.storage.queries import UUID_ATTR
 from regsearch.studies.errors import InputError, StorageError
 from regsearch.studies.records import Holder
@@ -62,7 +62,11 @@ class ServerDatabase(Database):
     def study_lock(self, study: str) -> Iterator[None]:
         """Hold a study's lease; every transaction meanwhile is a step of its holder."""
         held = Lease(
-            self.engine, self._server, study, gives_up=lambda: self.gives_up(), says=lambda text: self.says(text)
+            self.engine,
+            self._server,
+            study,
+            should_give_up=lambda: self.should_give_up(),
+            on_wait=lambda text: self.on_wait(text),
         )
         with held as self._lease:
             try:
@@ -145,17 +149,17 @@ def open_for_writing(server: Server) -> ServerDatabase:
     Raises InputError for options of the URL that libpq doesn't know, StorageError where the database can't be
     reached or written, or has another schema.
     """
-    with translated_errors(server):
+    with translate_errors(server):
         files_folder(server).mkdir(parents=True, mode=0o700, exist_ok=True)
-        with alone(server) as (engine, _):
+        with exclusive_engine(server) as (engine, _):
             _prepare(engine, server)
         return ServerDatabase(server, writing=True)
 
 
 def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDatabase:
     """Open a database for transactions that only read; see `regsearch.storage.connect`."""
-    with translated_errors(server):
-        with checking(server) as connection:
+    with translate_errors(server):
+        with read_connection(server) as connection:
             if not _is_optunas(connection):
                 raise schema.NoStudiesError(f"{server} is empty: start a study with `{command(server, 'run')}`")
             schema.check_optuna(connection, server)
@@ -166,17 +170,17 @@ def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDat
 
 def is_new(server: Server) -> bool:
     """Return whether the database has no tables of Optuna's; raises StorageError where it can't be reached."""
-    with translated_errors(server), checking(server) as connection:
+    with translate_errors(server), read_connection(server) as connection:
         return not _is_optunas(connection)
 
 
-def checking(server: Server) -> AbstractContextManager[sqlalchemy.Connection]:
+def read_connection(server: Server) -> AbstractContextManager[sqlalchemy.Connection]:
     """Return a connection of the moment, for reading, to a database of any schema."""
     return connection_of(make_engine(server, writing=False))
 
 
 @contextmanager
-def no_other_opens(engine: sqlalchemy.Engine) -> Iterator[None]:
+def opening_lock(engine: sqlalchemy.Engine) -> Iterator[None]:
     """Let no other process open the database for writing meanwhile."""
     with engine.begin() as connection:
         connection.execute(_NEVER_IDLE)
@@ -185,11 +189,11 @@ def no_other_opens(engine: sqlalchemy.Engine) -> Iterator[None]:
 
 
 @contextmanager
-def alone(server: Server) -> Iterator[tuple[sqlalchemy.Engine, dict[str, Holder]]]:
+def exclusive_engine(server: Server) -> Iterator[tuple[sqlalchemy.Engine, dict[str, Holder]]]:
     """Give an engine that writes, while nobody else opens the database for writing, and who searches which study."""
     engine = make_engine(server, writing=True)
     try:
-        with no_other_opens(engine):
+        with opening_lock(engine):
             with engine.connect() as connection:
                 searched = lease.held(connection) if _has_leases(connection) else {}
             yield engine, searched
@@ -252,14 +256,14 @@ def _has_leases(connection: sqlalchemy.Connection) -> bool:
     return there.has_table(lease.TABLE) and there.has_table(lease.STEPS)
 
 
-def _rdb_storage(server: Server, *, writing: bool, creating: bool = False) -> LeanStorage:
+def _rdb_storage(server: Server, *, writing: bool, creating: bool = False) -> FastRDBStorage:
     # one for steps, one for the lease; what only creates leaves none open, whatever happens
     pool = (
         {"poolclass": sqlalchemy.NullPool} if creating else {"pool_size": 2, "max_overflow": 3, "pool_pre_ping": True}
     )
     isolation = "READ COMMITTED" if writing else "REPEATABLE READ"
     # the URL goes to a connector of our own: Optuna would fill in braces, and keep the password
-    return LeanStorage(
+    return FastRDBStorage(
         _DIALECT,
         engine_kwargs={"creator": connector(server, writing), "isolation_level": isolation, **pool},
         skip_compatibility_check=not creating,  # schema.check has done it

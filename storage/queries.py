@@ -15,7 +15,7 @@ from regsearch.storage.location import command
 from regsearch.storage.study_lock import weights_file
 from regsearch.storage.tables import EpochRow, RunRow, StudyRow
 from regsearch.studies.errors import InputError, StorageError
-from regsearch.studies.records import Answer, Counts, DatasetInfo, RunRecord, StudyRecord, TrialRecord
+from regsearch.studies.records import Counts, DatasetInfo, RunRecord, StudyRecord, StudySummary, TrialRecord
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import EpochMetrics
 
@@ -166,11 +166,11 @@ def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
         return None if number is None else _trials(connection, study, number, number)[0]
 
 
-def read_answer(database: Database, study: StudyRecord) -> Answer:
+def read_answer(database: Database, study: StudyRecord) -> StudySummary:
     """Return what `best` and the end of a run say."""
     best = best_trial(database, study)
     weights = None if best is None else kept_weights(database, study, best)
-    return Answer(study=study, counts=count_trials(database, study), best=best, weights=weights)
+    return StudySummary(study=study, counts=count_trials(database, study), best=best, weights=weights)
 
 
 def kept_weights(database: Database, study: StudyRecord, trial: TrialRecord) -> Path | None:
@@ -225,7 +225,7 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
 
     One that was killed could not enter its end: it was over when the next one began, or nobody searches the study.
     """
-    is_searched = database.holder(study.name) is not None
+    is_held = database.holder(study.name) is not None
     records = []
     with database.read() as connection:
         rows = connection.execute(
@@ -233,7 +233,7 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
         ).all()
         for row, following in zip(rows, [*rows, None][1:], strict=True):
             end = row.ended_at or (following and following.started_at)
-            was_killed = row.ended_at is None and (following is not None or not is_searched)
+            was_killed = row.ended_at is None and (following is not None or not is_held)
             bound = {"id": study.study_id, "begin": row.started_at, "end": end}
             finished = connection.execute(_FINISHED_BETWEEN, bound).one()
             records.append(

@@ -13,18 +13,18 @@ from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.finalists import NONE, Finalist, choose
 from regsearch.studies.analysis.importance import importances
-from regsearch.studies.analysis.range_limits import edges
-from regsearch.studies.configuration import Settings, settings_of
+from regsearch.studies.analysis.range_limits import range_limits
+from regsearch.studies.configuration import Configuration, configuration_of
 from regsearch.studies.recipes import DEFAULTS
 from regsearch.studies.records import StudyRecord, TrialRecord
-from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportContent
+from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportData
 from regsearch.studies.reports.rerun_command import command
 from regsearch.studies.reports.status import Status
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import EPOCH_COLUMNS, EpochMetrics
 
 
-def read_content(database: Database, study: StudyRecord) -> ReportContent:
+def read_report_data(database: Database, study: StudyRecord) -> ReportData:
     """Return what a study's report is made of, as it is now."""
     trials = list(list_trials(database, study))
     answer, conclusion = read_answer(database, study), read_conclusion(database, study, trials)
@@ -32,9 +32,9 @@ def read_content(database: Database, study: StudyRecord) -> ReportContent:
     if conclusion is not None:
         best = conclusion.winner.finalist.settings
     elif answer.best is not None:
-        best = settings_of(answer.best.params)
+        best = configuration_of(answer.best.params)
     importance = importances(study.spec, trials)
-    return ReportContent(
+    return ReportData(
         answer=answer,
         trials=trials,
         runs=list_runs(database, study),
@@ -43,7 +43,7 @@ def read_content(database: Database, study: StudyRecord) -> ReportContent:
         confirmation_cost=_confirmation_cost(database, study),
         importance=importance.techniques,
         importance_missing=importance.reason,
-        edges=tuple(map(str, edges(study.spec, best))) if isinstance(best, Regularization) else (),
+        edges=tuple(map(str, range_limits(study.spec, best))) if isinstance(best, Regularization) else (),
         command=command(study),
     )
 
@@ -85,11 +85,11 @@ def _curves(
     study: StudyRecord,
     trials: Sequence[TrialRecord],
     conclusion: Conclusion | None,
-    best: Settings,
+    best: Configuration,
 ) -> dict[str, Sequence[Curve]]:
     """Return the curves of the best configuration and of the baseline: of all fresh seeds, else of one trial."""
     found: dict[str, Sequence[Curve]] = {}
-    defaults = next((settings_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
+    defaults = next((configuration_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
     without = _unregularized(study, trials, conclusion) if isinstance(best, Regularization) else defaults
     for settings in (best, without):
         finalists = [r.finalist for r in conclusion.results] if conclusion is not None else []
@@ -104,7 +104,7 @@ def _curves(
     return found
 
 
-def _unregularized(study: StudyRecord, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Settings:
+def _unregularized(study: StudyRecord, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Configuration:
     """Return no regularization, at the learning rate that is best for it where the study searches that."""
     if study.spec.space.learning_rate == "fixed":
         return NONE
@@ -114,8 +114,8 @@ def _unregularized(study: StudyRecord, trials: Sequence[TrialRecord], conclusion
     return next((finalist.settings for finalist in chosen if finalist.is_baseline), NONE)
 
 
-def _is(trial: TrialRecord, settings: Settings | None) -> bool:
-    return trial.value is not None and "best_epoch" in trial.metrics and settings_of(trial.params) == settings
+def _is(trial: TrialRecord, settings: Configuration | None) -> bool:
+    return trial.value is not None and "best_epoch" in trial.metrics and configuration_of(trial.params) == settings
 
 
 def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> list[Curve]:

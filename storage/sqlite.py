@@ -13,9 +13,9 @@ from sqlalchemy import event
 
 from regsearch.storage import schema, study_lock, study_sql
 from regsearch.storage.database import Database, connection_of
-from regsearch.storage.errors import translated_errors
+from regsearch.storage.errors import translate_errors
 from regsearch.storage.location import command, files_folder
-from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.optuna.storage import FastRDBStorage
 from regsearch.studies.errors import InputError, StorageError
 from regsearch.studies.records import Holder
 
@@ -30,7 +30,7 @@ class FileDatabase(Database):
         super().__init__(path, _rdb_storage(path, writing=writing))
         self._path = path
         self.lock_seconds = LOCK_SECONDS
-        _begin_immediately(self.engine, writing, lambda: self.lock_seconds, lambda: self.gives_up())
+        _begin_immediately(self.engine, writing, lambda: self.lock_seconds, lambda: self.should_give_up())
 
     def study_lock(self, study: str) -> AbstractContextManager[object]:
         """Return the lock on the study's file."""
@@ -59,9 +59,9 @@ def open_for_writing(path: Path) -> FileDatabase:
     """
     if _is_missing(path.parent) or not path.parent.is_dir():
         raise StorageError(f"{path} can't be created: there is no folder {path.parent}")
-    with translated_errors(path):
+    with translate_errors(path):
         # several processes that open a new file at once would each create Optuna's tables
-        with no_other_opens(path):
+        with opening_lock(path):
             if is_new(path):
                 _create(path)
             _prepare(path)
@@ -79,8 +79,8 @@ def open_for_reading(path: Path, *, needs_studies: bool = True) -> FileDatabase:
     journal back. Raises InputError where there is no such file, StorageError where it can't be read.
     """
     check_is_there(path)
-    with translated_errors(path):
-        with checking(path) as connection:
+    with translate_errors(path):
+        with read_connection(path) as connection:
             schema.check_optuna(connection, path)
             if needs_studies or schema.is_there(connection):
                 schema.check(connection, path)
@@ -112,13 +112,13 @@ def _is_missing(path: Path) -> bool:
         raise StorageError(f"{path} can't be used: {error.strerror}") from error
 
 
-def checking(path: Path) -> AbstractContextManager[sqlalchemy.Connection]:
+def read_connection(path: Path) -> AbstractContextManager[sqlalchemy.Connection]:
     """Return a connection of the moment, for reading, to a database of any schema."""
     return connection_of(make_engine(path, writing=False))
 
 
 @contextmanager
-def no_other_opens(path: Path) -> Iterator[None]:
+def opening_lock(path: Path) -> Iterator[None]:
     """Let no other process open the database for writing meanwhile."""
     files_folder(path).mkdir(mode=0o700, exist_ok=True)
     with (files_folder(path) / "open.lock").open("w") as lock:
@@ -181,9 +181,9 @@ def _set_journal_mode(path: Path) -> None:
                 connection.execute(f"pragma journal_mode={wanted}")
 
 
-def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> LeanStorage:
+def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> FastRDBStorage:
     # the path goes to a connector of our own: Optuna would fill in braces in a URL
-    return LeanStorage(
+    return FastRDBStorage(
         "sqlite://",
         engine_kwargs={"creator": connector(path, writing), "poolclass": sqlalchemy.QueuePool},
         skip_compatibility_check=not creating,  # schema.check has done it
@@ -220,7 +220,7 @@ def connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
 
 
 def _begin_immediately(
-    engine: sqlalchemy.Engine, writing: bool, lock_seconds: Callable[[], float], gives_up: Callable[[], bool]
+    engine: sqlalchemy.Engine, writing: bool, lock_seconds: Callable[[], float], should_give_up: Callable[[], bool]
 ) -> None:
     """Let writers take the write lock before they read: what they read is then still true when they write.
 
@@ -239,7 +239,7 @@ def _begin_immediately(
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 break
             except sqlalchemy.exc.OperationalError as error:
-                if "locked" not in str(error.orig) or time.monotonic() > deadline or gives_up():
+                if "locked" not in str(error.orig) or time.monotonic() > deadline or should_give_up():
                     raise
         connection.exec_driver_sql(f"pragma busy_timeout={1000 * LOCK_SECONDS}")
 

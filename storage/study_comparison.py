@@ -10,7 +10,7 @@ from regsearch.storage.database import Database
 from regsearch.storage.location import command
 from regsearch.storage.queries import get_study, list_trials, read_answer
 from regsearch.storage.tables import EpochRow, RunRow
-from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
+from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, side_by_side, summarize_study
 from regsearch.studies.errors import InputError
 from regsearch.studies.records import StudyRecord
 
@@ -33,7 +33,7 @@ def _compared(database: Database, study: StudyRecord) -> ComparedStudy:
         trained = {row[0]: row[1] for row in connection.execute(epochs)}
         samplers = dict.fromkeys(connection.execute(runs).scalars())
     trials = list(list_trials(database, study))
-    return compared(
+    return summarize_study(
         read_answer(database, study),
         read_conclusion(database, study, trials),
         trials,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from regsearch.storage.errors import translated_errors
+from regsearch.storage.errors import translate_errors
 from regsearch.storage.location import Location, command, files_folder
 from regsearch.studies.errors import InputError, StorageError
 from regsearch.studies.records import Holder
@@ -33,7 +33,7 @@ class StudyLock:
 
     def __enter__(self) -> "StudyLock":
         try:
-            with translated_errors(self._path):
+            with translate_errors(self._path):
                 self._take()
         except StorageError:
             with suppress(OSError):  # what can't be written can't be flushed either
@@ -73,7 +73,7 @@ def held_error(location: Location, study: str, holder: Holder | None) -> InputEr
 
 def holder(database: Path, study: str) -> Holder | None:
     """Return who searches a study now, or None; raises StorageError where that can't be seen."""
-    with translated_errors(database):
+    with translate_errors(database):
         try:
             file = _lock_path(database, study).open(encoding="utf-8")
         except FileNotFoundError:

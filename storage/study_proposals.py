@@ -14,10 +14,10 @@ from regsearch.storage import study_sql
 from regsearch.storage.database import Database
 from regsearch.storage.optuna.study import OptunaStudy
 from regsearch.storage.tables import TrialRow
-from regsearch.storage.tried_configurations import TriedSettings
+from regsearch.storage.tried_configurations import TriedConfigurations
 from regsearch.studies.errors import SpaceExhaustedError
 from regsearch.studies.finite_space import is_finite, points
-from regsearch.studies.recipes import DEFAULTS, recipe_names, tried_after_defaults, tried_first
+from regsearch.studies.recipes import DEFAULTS, initial_recipes, recipe_names, tried_after_defaults
 from regsearch.studies.search_space import Regularization, suggest
 from regsearch.studies.spec import CONTEST, StudySpec
 from regsearch.studies.trial import TrialTask
@@ -36,7 +36,7 @@ class UnusableError(Exception):
         self.number = number
 
 
-class Asking:
+class StudyProposals:
     """Begins the trials of one study; each method is part of a transaction of its caller.
 
     Args:
@@ -56,9 +56,9 @@ class Asking:
     ) -> None:
         self._database, self._uuid, self._study_id, self._spec = database, study_uuid, study_id, spec
         self._study_for = study_for
-        self._recipes = tried_first(spec)
+        self._recipes = initial_recipes(spec)
         self._recipe_names = recipe_names(spec) if spec.search.sampler == CONTEST else {}
-        self._tried = TriedSettings(study_uuid, study_id, spec)
+        self._tried = TriedConfigurations(study_uuid, study_id, spec)
 
     @property
     def _checks(self) -> bool:

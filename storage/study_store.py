@@ -19,16 +19,25 @@ from regsearch.storage.checks import trials
 from regsearch.storage.database import Database
 from regsearch.storage.new_study import create_study, utc_now
 from regsearch.storage.optuna import lookback
-from regsearch.storage.optuna.study import OptunaStudy, suggested
-from regsearch.storage.study_proposals import Asking, UnusableError, same_settings
+from regsearch.storage.optuna.study import OptunaStudy, suggest_value
+from regsearch.storage.study_proposals import StudyProposals, UnusableError, same_settings
 from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from regsearch.storage.tried_configurations import BY_SETTINGS
-from regsearch.studies.configuration import settings_of, technique_of
+from regsearch.studies.configuration import configuration_of, technique_of
 from regsearch.studies.errors import InputError, StorageError, one_line
 from regsearch.studies.recipes import DEFAULTS
 from regsearch.studies.records import DatasetInfo, StudyRecord
 from regsearch.studies.spec import CONTEST, StudySpec
-from regsearch.studies.trial import EpochMetrics, Outcome, Standing, Tally, TrialOutcome, TrialTask, Value, Verdict
+from regsearch.studies.trial import (
+    EpochDecision,
+    EpochMetrics,
+    Outcome,
+    StudyProgress,
+    Tally,
+    TrialOutcome,
+    TrialTask,
+    Value,
+)
 
 _WEIGHTS_KEPT = 5  # of the best complete trials
 MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
@@ -137,7 +146,7 @@ class StudyStore:
             asked = select(RunRow.stop_requested_at).where(RunRow.run_id == self._run_id)
             return connection.execute(asked).scalar() is not None
 
-    def standing(self) -> Standing:
+    def progress(self) -> StudyProgress:
         """Return how far the study is."""
         with self.transaction() as connection:
             finished = self._count(connection).finished
@@ -146,7 +155,7 @@ class StudyStore:
             except ValueError:  # none is complete
                 best = None
             techniques = self._techniques()
-            return Standing(finished=finished, total=self.spec.budget.trials, best=best, techniques=techniques)
+            return StudyProgress(finished=finished, total=self.spec.budget.trials, best=best, techniques=techniques)
 
     def _techniques(self) -> dict[str, Tally]:
         """Return the tally of each technique, in the order in which they were tried first."""
@@ -199,28 +208,28 @@ class StudyStore:
             if trial_id is None:
                 return None
             fallback = default if study_sql.is_recipe(connection, self.study_uuid, task.number) else None
-            return suggested(self._study(task.number), trial_id, name, distribution, fallback)
+            return suggest_value(self._study(task.number), trial_id, name, distribution, fallback)
 
-    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict:
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision:
         """Record an epoch and let the pruner judge it, if it is no recipe's; a pruned trial is finished with that."""
         with self.transaction() as connection:
             recorded = study_sql.epoch(connection, self.study_uuid, task.number, metrics.epoch)
             if recorded is not None:
                 same = all(getattr(metrics, name) == figure for name, figure in recorded._mapping.items())
-                return Verdict.REPEATED if same else Verdict.DIFFERS
+                return EpochDecision.REPEATED if same else EpochDecision.DIFFERS
             trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
             if trial_id is None:
-                return Verdict.ENDED
+                return EpochDecision.ENDED
             if metrics.epoch == 0 and self._is_repeated(connection, task, trial_id):
-                return Verdict.TRIED
+                return EpochDecision.TRIED
             row = {"study_uuid": self.study_uuid, "number": task.number, **metrics.columns()}
             connection.execute(_ENTER_EPOCH, row)
             judged = metrics.value(self.spec.search.objective)
             if judged is None:
-                return Verdict.RECORDED
+                return EpochDecision.RECORDED
             study_sql.report(connection, trial_id, metrics.epoch, judged)
             if isinstance(self._pruner, NopPruner) or self._is_spared(connection, task.number):
-                return Verdict.RECORDED
+                return EpochDecision.RECORDED
             study = self._study(task.number)
             # such as the median
             compares_with_finished = isinstance(self._pruner, PercentilePruner) or self.spec.search.pruner == CONTEST
@@ -228,12 +237,12 @@ class StudyStore:
                 study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
             judged_now = next(trial for trial in reversed(study.trials_now) if trial.number == task.number)
             if not self._pruner.prune(study, judged_now):
-                return Verdict.RECORDED
+                return EpochDecision.RECORDED
             study.trials_now = None
             self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
             study.tell(task.number, state=TrialState.PRUNED)
             self.exhausted |= study.exhausted
-            return Verdict.PRUNED
+            return EpochDecision.PRUNED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
         """Record what a trial gave; False where something else ended it before."""
@@ -249,7 +258,7 @@ class StudyStore:
             trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
             if trial_id is not None:
                 params = self._database.storage.get_trial(trial_id).params  # a HyperModel may have asked for more
-                shown = {"regularization": str(settings_of(params)), **shown}
+                shown = {"regularization": str(configuration_of(params)), **shown}
             return self._end(connection, task, trial_id, TrialState.COMPLETE, value, shown, outcome.columns())
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
@@ -261,7 +270,7 @@ class StudyStore:
                 self._database.storage.set_trial_system_attr(trial_id, BY_SETTINGS, True)
             return self._end(connection, task, trial_id, TrialState.FAIL, None, {"reason": reason}, {"reason": reason})
 
-    def keepers(self) -> list[int]:
+    def trials_with_kept_weights(self) -> list[int]:
         """Return the numbers of the trials whose weights are kept: the best complete ones, the best first."""
         largest = self.spec.search.maximizes
         with self.transaction() as connection:
@@ -271,7 +280,7 @@ class StudyStore:
         """Return nothing: a search decides by its trials alone."""
         return []
 
-    def lose(self, task: TrialTask) -> TrialTask | None:
+    def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
         """Record that a trial's worker was lost; return its next attempt, or None after the last."""
         if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
@@ -301,7 +310,7 @@ class StudyStore:
     def delete(self) -> None:
         """Delete the study, in Optuna's tables and ours."""
         with self.transaction() as connection:
-            with trials.told(self._database, self.name):
+            with trials.corruption_as_storage_error(self._database, self.name):
                 self._database.storage.delete_study(self._study_id)
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
@@ -350,13 +359,13 @@ class StudyStore:
         self.exhausted |= study.exhausted
         return True
 
-    def _asks(self, spec: StudySpec) -> Asking:
-        return Asking(self._database, self.study_uuid, self._study_id, spec, self._study)
+    def _asks(self, spec: StudySpec) -> StudyProposals:
+        return StudyProposals(self._database, self.study_uuid, self._study_id, spec, self._study)
 
     def _study(self, number: int, retry: int = 0) -> OptunaStudy:
         """Return Optuna's study with the sampler of one trial, made anew: only the database has a memory."""
         if not self._needs_all_trials:
-            self._database.look_back(lookback.begins_at(number))
+            self._database.look_back(lookback.lookback_start(number))
         return OptunaStudy(self.name, self._database.storage, self._sampler_for(number, retry), self._pruner)
 
     def _ask_sampler_whether_it_is_done(self, connection: sqlalchemy.Connection) -> None:

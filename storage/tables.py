@@ -169,7 +169,7 @@ class ConfirmationEpochRow(Base):
     seconds: Mapped[float]
 
 
-class LookRow(Base):
+class TestEvaluationRow(Base):
     """The ledger of test looks: a row is entered before the evaluation begins, and its figures when it has ended."""
 
     __tablename__ = "regsearch_test_looks"

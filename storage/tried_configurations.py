@@ -30,7 +30,7 @@ _PARAMS = text(
 _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
 
-class TriedSettings:
+class TriedConfigurations:
     """The settings of a study's trials that run, are complete or pruned, or failed because of them.
 
     A trial whose worker was lost for good is not among them. What is finished never changes, so it is read once.

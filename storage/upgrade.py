@@ -14,9 +14,16 @@ from optuna.storages import RDBStorage
 
 from regsearch.storage import connect, schema, study_lock
 from regsearch.storage.backup import write_copy
-from regsearch.storage.errors import translated_errors
+from regsearch.storage.errors import translate_errors
 from regsearch.storage.location import Location, Server, files_folder
-from regsearch.storage.sqlite import check_is_there, checking, connector, make_engine, no_other_opens, open_for_reading
+from regsearch.storage.sqlite import (
+    check_is_there,
+    connector,
+    make_engine,
+    open_for_reading,
+    opening_lock,
+    read_connection,
+)
 from regsearch.studies.errors import InputError
 from regsearch.studies.records import Holder
 
@@ -47,17 +54,17 @@ def upgrade(location: Location) -> Upgrade:
     if isinstance(location, Server):
         return _upgrade_on_server(location)
     check_is_there(location)
-    with translated_errors(location):
+    with translate_errors(location):
         if not _steps(location):
             open_for_reading(location, needs_studies=False).close()  # it may lack a table all the same
             return Upgrade(location=location)
-        with no_other_opens(location), _no_search(location):
+        with opening_lock(location), _no_search(location):
             return _upgrade_alone(location)
 
 
 def _upgrade_on_server(server: Server) -> Upgrade:
-    postgres = connect.of_kind(server)
-    with translated_errors(server), postgres.alone(server) as (engine, searched):
+    postgres = connect.backend_for(server)
+    with translate_errors(server), postgres.alone(server) as (engine, searched):
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).get_table_names():
                 raise schema.NoStudiesError(f"{server} is empty: there is nothing to upgrade")
@@ -93,7 +100,7 @@ def _upgrade_alone(path: Path) -> Upgrade:
 
 def _steps(path: Path) -> tuple[str, ...]:
     """Return what is to be done."""
-    with checking(path) as connection:
+    with read_connection(path) as connection:
         return _steps_of(connection, path)
 
 
@@ -109,7 +116,7 @@ def _steps_of(connection: sqlalchemy.Connection, location: Location) -> tuple[st
 
 def _migrate(path: Path) -> None:
     """Bring a database that nobody else knows to the present schemas."""
-    with checking(path) as connection:
+    with read_connection(path) as connection:
         optunas_too = schema.outdated_optuna(connection, path) is not None
         ours_too = schema.is_there(connection)
     if optunas_too:
@@ -122,7 +129,7 @@ def _migrate(path: Path) -> None:
         engine = make_engine(path, writing=True)
         schema.migrate(engine)
         engine.dispose()
-    with checking(path) as connection:
+    with read_connection(path) as connection:
         if ours_too:
             schema.check(connection, path)
         else:

@@ -6,7 +6,7 @@ if TYPE_CHECKING:  # the command line names it, and `--help` needs no pydantic
     from regsearch.studies.spec import StudySpec
 
 
-def to_go_on(spec: "StudySpec", command: str = "resume", *options: str) -> str:
+def resume_command(spec: "StudySpec", command: str = "resume", *options: str) -> str:
     """Return "regsearch resume NAME", with what the study needs: a HyperModel's runs its code."""
     trust = () if spec.model.hypermodel is None else ("--trust-code",)
     return " ".join(["regsearch", command, spec.study.name, *options, *trust])

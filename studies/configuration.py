@@ -10,7 +10,7 @@ _ALWAYS = {"regularizer", "batch_norm"}  # that every point of our space has
 
 
 @dataclass(frozen=True)
-class NamedSettings:
+class HyperparameterValues:
     """The settings of a HyperModel.
 
     Attributes:
@@ -22,7 +22,7 @@ class NamedSettings:
     baseline = "the defaults"
     """What a gain is over, in words."""
 
-    def distance(self, other: "NamedSettings") -> int:
+    def distance(self, other: "HyperparameterValues") -> int:
         """Return how many parameters have another value there, or none."""
         return len({name for name, _ in set(self.values) ^ set(other.values)})
 
@@ -31,14 +31,14 @@ class NamedSettings:
         return ", ".join(f"{name} {_short(value)}" for name, value in self.values) or "no settings"
 
 
-Settings = Regularization | NamedSettings
+Configuration = Regularization | HyperparameterValues
 
 
-def settings_of(params: Params) -> Settings:
+def configuration_of(params: Params) -> Configuration:
     """Return what parameters stand for: a regularization where they are those of our space and no others."""
     if is_regularization(params):
         return Regularization.from_params(params)
-    return NamedSettings(tuple(sorted(params.items())))
+    return HyperparameterValues(tuple(sorted(params.items())))
 
 
 def technique_of(params: Params) -> str | None:
@@ -48,7 +48,7 @@ def technique_of(params: Params) -> str | None:
         >>> technique_of({"regularizer": "l1", "l1": 1e-5, "batch_norm": "none"})
         'L1'
     """
-    settings = settings_of(params)
+    settings = configuration_of(params)
     return (settings.technique or settings.baseline) if isinstance(settings, Regularization) else None
 
 

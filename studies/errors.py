@@ -41,7 +41,7 @@ class InputError(RegsearchError):
     exit_code = 2
 
 
-class RefusedError(RegsearchError):
+class SearchSpaceChangedError(RegsearchError):
     """What a HyperModel asks for can't be given; that trial fails."""
 
 
@@ -51,11 +51,11 @@ class StorageError(RegsearchError):
     exit_code = 3
 
 
-class UnavailableError(StorageError):
+class StorageUnavailableError(StorageError):
     """The database can't be used now: it is locked, its disk full, or its server away; later it may."""
 
 
-class InDoubtError(StorageError):
+class CommitInDoubtError(StorageError):
     """Whether the last transaction was committed isn't known: its answer was lost, and the database stayed away."""
 
 

@@ -10,7 +10,7 @@ _COUNT_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RowFigures:
+class PerExampleScores:
     """One network's figures for each row of a split, in the rows' order, dropout off.
 
     Attributes:
@@ -40,7 +40,7 @@ class RowFigures:
         return count + self.losses.astype("<f4").tobytes() + np.packbits(self.hits).tobytes()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "RowFigures":
+    def from_bytes(cls, content: bytes) -> "PerExampleScores":
         """Read back what to_bytes returned; raises ValueError for anything else."""
         count = int.from_bytes(content[:_COUNT_BYTES], "little")
         end = _COUNT_BYTES + 4 * count
@@ -57,6 +57,6 @@ class RowFigures:
         return base64.b64encode(self.to_bytes()).decode()
 
     @classmethod
-    def from_text(cls, text: str) -> "RowFigures":
+    def from_text(cls, text: str) -> "PerExampleScores":
         """Read back what to_text returned; raises ValueError for anything else."""
         return cls.from_bytes(base64.b64decode(text, validate=True))

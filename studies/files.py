@@ -52,13 +52,13 @@ def save_report(path: str | Path, rendered: str) -> Path:
     return target
 
 
-def sealed(content: bytes) -> bytes:
+def append_checksum(content: bytes) -> bytes:
     """Return content with its SHA-256 behind it."""
     return content + hashlib.sha256(content).digest()
 
 
-def unsealed(content: bytes) -> bytes:
-    """Return what was sealed; raises DamagedError where a bit of it is another one now."""
+def strip_checksum(content: bytes) -> bytes:
+    """Return bytes without their checksum; raises DamagedError where a bit of it is another one now."""
     inner, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if hashlib.sha256(inner).digest() != digest:
         raise DamagedError("its SHA-256 is not that of its content")

@@ -26,7 +26,7 @@ def points(space: SpaceSpec, max_epochs: int, fixed: Mapping[str, Any] | None = 
         max_epochs: of a trial.
         fixed: parameters by name that have this one value.
     """
-    walk, seen = _Walk(max_epochs, fixed or {}), set()
+    walk, seen = _PointEnumerator(max_epochs, fixed or {}), set()
     while True:
         walk.depth = 0
         point = suggest(walk, space)
@@ -47,7 +47,7 @@ class _InfiniteError(Exception):
     """A parameter of the space is a range of floats."""
 
 
-class _Walk:
+class _PointEnumerator:
     """Takes each combination of values in turn, as a suggester; the turns are taken depth first."""
 
     def __init__(self, max_epochs: int, fixed: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.objectives import OURS, metric_of
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.spec import StudySpec
@@ -93,7 +93,7 @@ def duration(seconds: float) -> str:
 def settings(params: Mapping[str, Any]) -> str:
     """Return in words what a trial's parameters stand for, whatever something else may have written there."""
     try:
-        return str(settings_of(params))
+        return str(configuration_of(params))
     except (TypeError, ValueError, AttributeError):
         return _UNKNOWN
 

@@ -79,12 +79,12 @@ RECIPES = {"course": tuple(_course()), "ladder": tuple(_ladder())}
 """The recipes of each set, in the order in which they are tried."""
 
 
-def chosen(names: Sequence[str]) -> list[Recipe]:
+def recipes_named(names: Sequence[str]) -> list[Recipe]:
     """Return the recipes of some sets, in their order; one that stands in two of them once."""
     return list({recipe.name: recipe for name in names for recipe in RECIPES[name]}.values())
 
 
-def tried_first(spec: StudySpec) -> dict[str, dict[str, Any]]:
+def initial_recipes(spec: StudySpec) -> dict[str, dict[str, Any]]:
     """Return the parameters of what a study tries first, by name: its recipes, or the defaults of a HyperModel.
 
     A contest tries its recipes when it is their contestants' turn.
@@ -92,7 +92,7 @@ def tried_first(spec: StudySpec) -> dict[str, dict[str, Any]]:
     if spec.model.hypermodel is not None:
         return {DEFAULTS: {}} if spec.search.recipes or spec.search.sampler == CONTEST else {}
     rate = untuned_learning_rate(spec)
-    return {} if spec.search.sampler == CONTEST else fitting(spec.search.recipes, spec.space, rate)
+    return {} if spec.search.sampler == CONTEST else recipes_in_space(spec.search.recipes, spec.space, rate)
 
 
 def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[str, Any]]:
@@ -103,11 +103,13 @@ def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[st
     """
     if not is_regularization(defaults) or spec.search.sampler == CONTEST:
         return {}
-    recipes = fitting(spec.search.recipes, searched_space(spec))
+    recipes = recipes_in_space(spec.search.recipes, searched_space(spec))
     return {name: params for name, params in recipes.items() if params != defaults}
 
 
-def fitting(names: Sequence[str], space: SpaceSpec, learning_rate: float | None = None) -> dict[str, dict[str, Any]]:
+def recipes_in_space(
+    names: Sequence[str], space: SpaceSpec, learning_rate: float | None = None
+) -> dict[str, dict[str, Any]]:
     """Return the parameters of the chosen recipes that lie in a study's space, by name, in their order.
 
     Args:
@@ -115,7 +117,7 @@ def fitting(names: Sequence[str], space: SpaceSpec, learning_rate: float | None 
         space: of the study.
         learning_rate: what `untuned_learning_rate` gives for the study.
     """
-    params = {recipe.name: recipe.params(space, learning_rate) for recipe in chosen(names)}
+    params = {recipe.name: recipe.params(space, learning_rate) for recipe in recipes_named(names)}
     return {name: found for name, found in params.items() if found is not None}
 
 
@@ -124,7 +126,7 @@ def contest_of(spec: StudySpec) -> Contest:
 
     Raises InputError for contestants that there are not, or that the study's space doesn't have.
     """
-    fitted = fitting(spec.search.recipes, spec.space, untuned_learning_rate(spec))
+    fitted = recipes_in_space(spec.search.recipes, spec.space, untuned_learning_rate(spec))
     known = [Regularization.from_params(params) for params in fitted.values()]
     try:
         named = check_choices(tuple(map(contestant_name, spec.search.contestants or USUAL)))
@@ -149,7 +151,7 @@ def contest_of(spec: StudySpec) -> Contest:
 
 def recipe_names(spec: StudySpec) -> dict[Regularization, str]:
     """Return the names of a contest's recipes by their settings: of a recipe's strength and the contest's patience."""
-    fitted = fitting(spec.search.recipes, spec.space, untuned_learning_rate(spec))
+    fitted = recipes_in_space(spec.search.recipes, spec.space, untuned_learning_rate(spec))
     by_settings = {Regularization.from_params(params): name for name, params in fitted.items()}
     contest = contest_of(spec)
     return {contest.as_tried(settings): name for settings, name in by_settings.items()}

@@ -110,7 +110,7 @@ class RunRecord:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
-class Answer:
+class StudySummary:
     """A study's counts, and its best trial so far.
 
     Attributes:

@@ -174,7 +174,7 @@ def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, 
             )
         given[name] = value
     wanted = _with_gates(given)
-    params = suggest(_Fixed(wanted), space)
+    params = suggest(_FixedValues(wanted), space)
     for name, value in given.items():
         if name not in params and value.lower() != "off":
             raise InputError(f"{short_name(name)}={value} has no place in this study's space beside the other settings")
@@ -205,7 +205,7 @@ def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> l
     parameter has no values, a value lies outside the space, or a name is not a parameter of it.
     """
     values = {_BY_SHORT_NAME.get(name, name): options for name, options in values.items()}
-    walk = _Walk(values)
+    walk = _GridEnumerator(values)
     points = list(walk.points(space))
     unused = [name for name in values if name not in walk.seen]
     if unused:
@@ -216,7 +216,7 @@ def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> l
     return points
 
 
-class _Chooser:
+class _ValueSource:
     """A suggester that takes its values from a source and holds them against the space."""
 
     def choose(self, name: str) -> Any:
@@ -256,7 +256,7 @@ class _Chooser:
         return number
 
 
-class _Fixed(_Chooser):
+class _FixedValues(_ValueSource):
     """Takes the values that a user fixed."""
 
     def __init__(self, wanted: Mapping[str, Any]) -> None:
@@ -266,7 +266,7 @@ class _Fixed(_Chooser):
         return self.wanted.get(name)
 
 
-class _Walk(_Chooser):
+class _GridEnumerator(_ValueSource):
     """Takes, walk by walk, each combination of the values given for the parameters that are active."""
 
     def __init__(self, values: Mapping[str, Sequence[Any]]) -> None:

@@ -48,10 +48,10 @@ def added_later(meant_before: Any) -> dict[str, Any]:
 CONTEST = "contest"
 """The sampler that tunes every technique alone, and the pruner that compares a trial with those of its contestant."""
 
-Recipe = Literal["course", "ladder"]
+RecipeSet = Literal["course", "ladder"]
 
 
-class StudySection(Section):
+class StudyMetaSpec(Section):
     """What the study is called and what it asks."""
 
     name: Annotated[str, AfterValidator(check_name)] = Field(
@@ -179,7 +179,7 @@ class SearchSpec(Section):
     pruner_options: Annotated[dict[str, Any], AfterValidator(check_options)] = Field(
         {}, description="arguments of the pruner's class"
     )
-    recipes: Annotated[tuple[Recipe, ...], Strict(False)] = Field(
+    recipes: Annotated[tuple[RecipeSet, ...], Strict(False)] = Field(
         ("course",),
         description="known settings that are tried, too: course, ladder, both, or none; another sampler than contest "
         "tries them first; of a HyperModel its defaults",
@@ -255,7 +255,7 @@ class BudgetSpec(Section):
 class StudySpec(Section):
     """A whole study: everything that decides its results, and nothing of the machine it runs on."""
 
-    study: StudySection = StudySection()
+    study: StudyMetaSpec = StudyMetaSpec()
     data: DataSpec = DataSpec()
     model: ModelSpec = ModelSpec()
     training: TrainingSpec = TrainingSpec()
@@ -339,7 +339,7 @@ class StudySpec(Section):
             document[section] = {**(document.get(section) or {}), **keys}
         return StudySpec.model_validate(document)
 
-    def going_on_with(self, begun: "StudySpec", given: Collection[str]) -> "StudySpec":
+    def inheriting_from(self, begun: "StudySpec", given: Collection[str]) -> "StudySpec":
         """Return this spec for a study begun by another one, which keeps how it was begun unless the user says else.
 
         Args:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.objectives import OURS, is_accuracy
 from regsearch.studies.spec import SEEDS_AT_MOST
 
@@ -156,7 +156,7 @@ class TrialOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookOutcome:
+class TestEvaluation:
     """What a finalist's network did on the test rows; raises ValueError where a loss is NaN or infinite.
 
     Attributes:
@@ -168,7 +168,7 @@ class LookOutcome:
     objective: float | None = None
 
     def __post_init__(self) -> None:
-        RowFigures.from_text(self.rows)
+        PerExampleScores.from_text(self.rows)
         if self.objective is not None and not math.isfinite(self.objective):
             raise ValueError(f"the objective is {self.objective} on the test rows")
 
@@ -176,14 +176,14 @@ class LookOutcome:
         """Return the study's objective on the test rows."""
         if objective not in OURS and self.objective is not None:
             return self.objective
-        figures = RowFigures.from_text(self.rows)
+        figures = PerExampleScores.from_text(self.rows)
         return figures.accuracy if is_accuracy(objective) else figures.cross_entropy
 
 
-Outcome = TrialOutcome | LookOutcome
+Outcome = TrialOutcome | TestEvaluation
 
 
-class Verdict(enum.Enum):
+class EpochDecision(enum.Enum):
     """What became of an epoch that was handed in to be recorded."""
 
     RECORDED = "recorded: go on"
@@ -214,7 +214,7 @@ class Tally:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class StudyProgress:
     """How far a study, or its confirmation, is.
 
     Attributes:

@@ -28,7 +28,7 @@ from regsearch.search.cli.options import (
     Trials,
     TrustCode,
     Workers,
-    made,
+    engine_from_options,
 )
 from regsearch.search.cli.output import (
     print_,
@@ -42,7 +42,7 @@ from regsearch.search.cli.output import (
     rendered_report,
     write,
 )
-from regsearch.search.run.signals import Interrupted, StoppedBySignal, raise_interrupted
+from regsearch.search.run.signals import StartupInterrupted, StopRequested, raise_interrupted
 from regsearch.studies.errors import InputError, RegsearchError, one_line
 
 _ALLOCATIONS = 50_000  # before garbage is looked for: of a short command's time that took a seventh
@@ -91,7 +91,7 @@ def run(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
+        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
         settings=settings or [],
         confirm=not no_confirm,
         progress=progress_for(quiet),
@@ -132,7 +132,7 @@ def resume(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
+        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
         confirm=not no_confirm,
         progress=progress_for(quiet),
         handle_signals=True,
@@ -171,7 +171,7 @@ def confirm(
         timeout=timeout,
         workers=workers,
         data=data,
-        engine=made(engine, address, cpus_per_worker, gpus_per_worker),
+        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
         progress=progress_for(quiet),
         handle_signals=True,
         trust_code=trust_code,
@@ -400,9 +400,9 @@ def main() -> NoReturn:
         sys.exit(exit_.exit_code)
     except _UsageError as error:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
-    except StoppedBySignal as stopped:
+    except StopRequested as stopped:
         _exit_with(f"go on with: {stopped.to_go_on}", 128 + stopped.number)
-    except (typer.Abort, KeyboardInterrupt, Interrupted):
+    except (typer.Abort, KeyboardInterrupt, StartupInterrupted):
         _exit_with("stopped; the same command begins again, or goes on", 130)
     sys.exit(code if isinstance(code, int) else 0)
 

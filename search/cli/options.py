@@ -50,7 +50,7 @@ Checkpoints = Annotated[
 TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the code that model.hypermodel names.")]
 
 
-def made(
+def engine_from_options(
     engine: str, address: str | None, cpus_per_worker: float | None, gpus_per_worker: float | None
 ) -> "MadeEngine":
     """Return the engine that is asked for, with the options that are given; raises InputError."""

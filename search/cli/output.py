@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from regsearch.studies.commands import to_go_on
+from regsearch.studies.commands import resume_command
 from regsearch.studies.errors import InputError, NoResultError, StorageError
 from regsearch.studies.files import save_report
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from regsearch.storage.location import Location
     from regsearch.studies.analysis.comparison import Comparison
     from regsearch.studies.analysis.conclusion import Conclusion
-    from regsearch.studies.records import Answer, StudyRecord
-    from regsearch.studies.reports.data import ReportContent
+    from regsearch.studies.records import StudyRecord, StudySummary
+    from regsearch.studies.reports.data import ReportData
     from regsearch.studies.spec import StudySpec
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ def how_to_resume(spec: "StudySpec", location: "Location") -> str:
     """Return the line that says how to go on with a study."""
     from regsearch.storage.location import as_option
 
-    return f"go on with: {to_go_on(spec, 'resume', *as_option(location))}"
+    return f"go on with: {resume_command(spec, 'resume', *as_option(location))}"
 
 
 def progress_for(quiet: bool) -> "Progress":
@@ -91,7 +91,7 @@ def progress_for(quiet: bool) -> "Progress":
     return Progress() if quiet else progress_here()
 
 
-def rendered_report(content: "ReportContent", kind: str) -> str:
+def rendered_report(content: "ReportData", kind: str) -> str:
     """Return a report as text, json or html; raises InputError for another kind."""
     from regsearch.studies.reports import json_report, page, terminal
 
@@ -124,7 +124,7 @@ def print_export(done: "Export") -> None:
     write("\n".join([dataset_line(done.study.dataset), exported, *lines, ""]))
 
 
-def print_best(answer: "Answer", conclusion: "Conclusion | None", as_json: bool, storage: str | None) -> None:
+def print_best(answer: "StudySummary", conclusion: "Conclusion | None", as_json: bool, storage: str | None) -> None:
     """Print the answer so far; raises NoResultError where no trial is complete."""
     from regsearch.search.api import storage_url
     from regsearch.storage.location import command, location_of
@@ -138,7 +138,7 @@ def print_best(answer: "Answer", conclusion: "Conclusion | None", as_json: bool,
     print_(answer, as_json, lambda a: _as_text(a, conclusion, location), lambda a: answer_json(a, conclusion))
 
 
-def _as_text(answer: "Answer", conclusion: "Conclusion | None", location: "Location") -> str:
+def _as_text(answer: "StudySummary", conclusion: "Conclusion | None", location: "Location") -> str:
     from regsearch.storage.location import command
     from regsearch.studies.reports.terminal import answer_as_text
 
@@ -156,10 +156,8 @@ def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], sto
     total = study.spec.budget.trials
     if number >= total:
         options = ("--trials", str(number + 1), *as_option(location_of(storage_url(storage))))
-        print(
-            f"it lies beyond the study's total of {total}: raise it with `{to_go_on(study.spec, 'resume', *options)}`",
-            file=sys.stderr,
-        )
+        command = resume_command(study.spec, "resume", *options)
+        print(f"it lies beyond the study's total of {total}: raise it with `{command}`", file=sys.stderr)
 
 
 def print_or_save(rendered: str, output: str | None) -> None:

@@ -31,7 +31,7 @@ from regsearch.search.training.setup import ThreadsError, TrainerSetup, import_q
 from regsearch.search.training.trainer import DivergedError
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.configuration import Settings, settings_of
+from regsearch.studies.configuration import Configuration, configuration_of
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.files import sync_folder
 from regsearch.studies.records import DatasetInfo
@@ -105,7 +105,7 @@ def export_configuration(
     check_folder(folder, force)
     arrays = _read_weights(weights, weights_sha256)
     figures = figures or {}
-    settings = settings_of(params)
+    settings = configuration_of(params)
     seed_of_split = split_seed(spec, seed)
     splits = make_splits(dataset, spec.data, seed_of_split)
     kind, source = source_kind(info.source), info.source
@@ -191,7 +191,7 @@ def train_again(setup: TrainerSetup, task: TrialTask, folder: Path) -> tuple[Pat
     return files.weights(task.number), outcome
 
 
-def _momentum(spec: StudySpec, settings: Settings, train_rows: int) -> float | None:
+def _momentum(spec: StudySpec, settings: Configuration, train_rows: int) -> float | None:
     """Return the momentum of BatchNormalization's averages; None where the settings place no BatchNormalization."""
     has_averages = isinstance(settings, Regularization) and settings.batch_norm != "none"
     return batch_norm_momentum(spec, train_rows) if has_averages else None
@@ -236,7 +236,7 @@ def _write_hypermodel(
     except Exception as error:
         raise InputError(f"{code.path} can't build this model here ({_reason(error)})") from error
     (folder / _CODE).write_bytes(code.source)
-    momentum = _momentum(spec, settings_of(params), spec.data.train_rows(dataset.n_train))
+    momentum = _momentum(spec, configuration_of(params), spec.data.train_rows(dataset.n_train))
     script = hypermodel_script(title, Path(_CODE).stem, code.name, values, dataset.image_shape, momentum)
     (folder / _SCRIPT).write_text(script, encoding="utf-8")
 

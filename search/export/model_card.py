@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.batch_norm import momentum_in_words
-from regsearch.studies.configuration import Settings
+from regsearch.studies.configuration import Configuration
 from regsearch.studies.errors import one_line
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.reports.answer_sentences import confirmed_sentences
@@ -19,7 +19,7 @@ _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]
 def as_markdown(
     spec: StudySpec,
     dataset: DatasetInfo,
-    settings: Settings,
+    settings: Configuration,
     *,
     origin: str,
     seed: int,
@@ -78,7 +78,7 @@ def as_markdown(
     )
 
 
-def _network(spec: StudySpec, settings: Settings, seed: int) -> list[str]:
+def _network(spec: StudySpec, settings: Configuration, seed: int) -> list[str]:
     training = spec.training
     if spec.model.hypermodel is not None:
         name = spec.model.hypermodel.rpartition(":")[2]
@@ -99,7 +99,7 @@ def _network(spec: StudySpec, settings: Settings, seed: int) -> list[str]:
     ]
 
 
-def _averages(spec: StudySpec, settings: Settings, train_rows: int) -> list[str]:
+def _averages(spec: StudySpec, settings: Configuration, train_rows: int) -> list[str]:
     momentum = momentum_in_words(spec, train_rows)
     if momentum is None or not isinstance(settings, Regularization) or settings.batch_norm == "none":
         return []
@@ -158,8 +158,9 @@ def _result(
     if finalist.gain is not None:
         at_all = "" if conclusion.is_over_defaults else " at all"
         lines += [
-            f"- over {conclusion.over}{at_all} a gain of {formats.signed(_interval(finalist.gain.cross_entropy))} in "
-            f"cross-entropy and of {_points(finalist.gain.accuracy)} in accuracy",
+            f"- over {conclusion.baseline_name}{at_all} a gain of "
+            f"{formats.signed(_interval(finalist.gain.cross_entropy))} in cross-entropy "
+            f"and of {_points(finalist.gain.accuracy)} in accuracy",
         ]
     not_tuned = {row.technique: row for row in conclusion.not_tuned}
     settings = finalist.finalist.settings

@@ -8,9 +8,9 @@ from regsearch.search.data import load_dataset
 from regsearch.search.export.folder import ExportedFile, check_folder, export_configuration, train_again
 from regsearch.search.run.progress import Progress
 from regsearch.search.seeds import fresh_seed
-from regsearch.search.training.hypermodel.code import with_code
+from regsearch.search.training.hypermodel.code import resolve_hypermodel
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.storage.export_source import Trained
+from regsearch.storage.export_source import ExportSource
 from regsearch.studies.errors import InputError
 from regsearch.studies.records import StudyRecord
 from regsearch.studies.trial import Purpose, TrialTask
@@ -21,16 +21,16 @@ class Export:
     """A training that was exported from a study, and the files that were written."""
 
     study: StudyRecord
-    training: Trained
+    training: ExportSource
     files: tuple[ExportedFile, ...]
 
 
 def export_study(
-    study: StudyRecord, training: Trained, folder: Path, *, force: bool, progress: Progress, trusts_code: bool
+    study: StudyRecord, training: ExportSource, folder: Path, *, force: bool, progress: Progress, trusts_code: bool
 ) -> Export:
     """Write a training into a folder; see `regsearch.search.api.export` for the arguments and what is raised."""
     check_folder(folder, force)
-    source, spec = study.dataset.source, with_code(study.spec, trusts_code=trusts_code)
+    source, spec = study.dataset.source, resolve_hypermodel(study.spec, trusts_code=trusts_code)
     dataset = load_dataset(source, spec.data.image_size)
     if dataset.sha256 != study.dataset.sha256:
         raise InputError(f"{source} has the fingerprint {dataset.sha256} now, the study {study.dataset.sha256}")

@@ -9,28 +9,37 @@ from pathlib import Path
 from typing import Protocol
 
 from regsearch.search.run.forecast import Forecast
-from regsearch.search.run.hang_detector import Watch
+from regsearch.search.run.hang_detector import HangDetector
 from regsearch.search.run.progress import FinishedTrial, Progress
-from regsearch.search.run.retry import POLL_SECONDS, Patience
+from regsearch.search.run.retry import POLL_SECONDS, Retry
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Engine
 from regsearch.search.workers.protocol import (
-    Answer,
-    EngineRemark,
+    EngineNotice,
     EpochFinished,
     Event,
     LookFinished,
-    Suggest,
-    Suggestion,
+    Reply,
+    SuggestReply,
+    SuggestRequest,
     TrialFailed,
     TrialFinished,
-    TrialRemark,
+    TrialNotice,
     WorkerLost,
 )
 from regsearch.studies.configuration import technique_of
-from regsearch.studies.errors import NoResultError, RefusedError, SpaceExhaustedError
+from regsearch.studies.errors import NoResultError, SearchSpaceChangedError, SpaceExhaustedError
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import EpochMetrics, Outcome, Purpose, Standing, Tally, TrialTask, Value, Verdict
+from regsearch.studies.trial import (
+    EpochDecision,
+    EpochMetrics,
+    Outcome,
+    Purpose,
+    StudyProgress,
+    Tally,
+    TrialTask,
+    Value,
+)
 from regsearch.studies.trial_files import TrialFiles
 
 _MOST_FAILURES_IN_A_ROW = 10
@@ -54,7 +63,7 @@ class Store(Protocol):
     @property
     def waits(self) -> bool: ...
 
-    def standing(self) -> Standing: ...
+    def progress(self) -> StudyProgress: ...
 
     def unfinished(self) -> list[TrialTask]: ...
 
@@ -62,15 +71,15 @@ class Store(Protocol):
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None: ...
 
-    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> Verdict: ...
+    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision: ...
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool: ...
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool: ...
 
-    def lose(self, task: TrialTask) -> TrialTask | None: ...
+    def record_lost_worker(self, task: TrialTask) -> TrialTask | None: ...
 
-    def keepers(self) -> list[int]: ...
+    def trials_with_kept_weights(self) -> list[int]: ...
 
     def news(self) -> list[str]: ...
 
@@ -121,8 +130,8 @@ class Coordinator:
         self._failures_in_a_row = 0
         self._best: float | None = None
         self._techniques: dict[str, Tally] = {}
-        self._watch = Watch(self.spec.budget.epoch_timeout)
-        self._patiently = Patience(
+        self._watch = HangDetector(self.spec.budget.epoch_timeout)
+        self._patiently = Retry(
             is_stopping=lambda: self._stop_requested,
             message=self.progress.message,
             clock=self.clock,
@@ -145,7 +154,7 @@ class Coordinator:
         database stayed away.
         """
         try:
-            standing = self._patiently(self.store.standing)
+            standing = self._patiently(self.store.progress)
             self._best = standing.best
             self._techniques = dict(standing.techniques)
             self.progress.begin(self.what, standing.finished, standing.total, standing.best)
@@ -154,7 +163,7 @@ class Coordinator:
             if self.forecast is not None and self.forecast.trials is None:
                 self.forecast.trials = left
             self._waiting.extend(self._patiently(self.store.unfinished))
-            self._tidy()
+            self._remove_stale_files()
             # TensorFlow needn't start for nothing
             return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
         finally:
@@ -168,19 +177,19 @@ class Coordinator:
         finally:
             self.engine.stop()
 
-    def clean_up(self) -> None:
+    def remove_finished_files(self) -> None:
         """Remove the states of trials that have ended, once no worker is left: one may have been writing till then."""
         self.files.clean([*self._running, *(task.number for task in self._waiting)])
 
-    def _tidy(self) -> None:
+    def _remove_stale_files(self) -> None:
         """Remove the files that a killed run had no more time to remove."""
         under_way = [task.number for task in self._waiting]
         self.files.clean(under_way)
-        self.files.keep_weights({*self._patiently(self.store.keepers), *under_way})
+        self.files.keep_weights({*self._patiently(self.store.trials_with_kept_weights), *under_way})
 
     def _search(self) -> StopReason:
         while not self._stop_requested:
-            self._look_round()
+            self._check_deadlines_and_stop()
             self._fill_workers()
             if self._ending is not None and not self._running and not self._may_begin_again():
                 return self._ending
@@ -191,7 +200,7 @@ class Coordinator:
         """Return whether a trial whose worker was lost waits for another worker."""
         return bool(self._waiting) and self._ending is not StopReason.TIMEOUT
 
-    def _look_round(self) -> None:
+    def _check_deadlines_and_stop(self) -> None:
         """See whether the time is over, and once a second whether somebody asked for a stop."""
         now = self.clock()
         if self.timeout_seconds is not None and now - self._started >= self.timeout_seconds:
@@ -201,9 +210,9 @@ class Coordinator:
         if now - self._polled >= POLL_SECONDS:
             self._polled = now
             self._stop_requested |= self._patiently(self.store.stop_requested)
-        for number, silence in self._watch.stuck(now, self.engine.starting()):
+        for number, silence in self._watch.hung(now, self.engine.tasks_waiting_for_startup()):
             reason = f"its worker was stuck: no epoch in {silence:.0f} s"
-            self.engine.give_up(self._running[number], reason)
+            self.engine.kill_worker_of(self._running[number], reason)
 
     def _fill_workers(self) -> None:
         while self.engine.free_workers():
@@ -211,7 +220,7 @@ class Coordinator:
             if task is None:
                 return
             self._running[task.number] = task
-            self._watch.heard(task.number, None)
+            self._watch.beat(task.number, None)
             self._began.setdefault(task.number, self.clock())
             self.progress.trial_began(task)
             self.engine.submit(task)
@@ -232,9 +241,9 @@ class Coordinator:
             self._ending = StopReason.EXHAUSTED if self.store.exhausted else StopReason.TOTAL
         return task
 
-    def _handle(self, event: Event) -> Answer:
+    def _handle(self, event: Event) -> Reply:
         """Record an event; return whether its trial goes on, and with which value where it asked for one."""
-        if isinstance(event, EngineRemark):
+        if isinstance(event, EngineNotice):
             self.progress.message(event.text)
             return False
         task = self._running.get(event.number)
@@ -243,33 +252,33 @@ class Coordinator:
         match event:
             case EpochFinished():
                 return self._record(task, event.metrics)
-            case Suggest():
+            case SuggestRequest():
                 return self._suggest(task, event)
             case TrialFinished() | LookFinished():
                 self._completed(task, event.outcome)
             case TrialFailed():
                 remark = f"{event.reason}; its log is {event.log}"
                 self._failed(task, event.reason, remark, by_settings=event.by_settings)
-            case TrialRemark():
+            case TrialNotice():
                 self.progress.message(f"{task}: {event.text}")
             case WorkerLost():
                 self._lost(task, event.reason)
         return False
 
-    def _suggest(self, task: TrialTask, event: Suggest) -> Answer:
-        self._watch.heard(task.number, None)
+    def _suggest(self, task: TrialTask, event: SuggestRequest) -> Reply:
+        self._watch.beat(task.number, None)
         if self._stop_requested:
             return False
         try:
             value = self._patiently(self.store.suggest, task, event.name, event.distribution, event.default)
-        except RefusedError as error:
-            return Suggestion(refusal=str(error))
+        except SearchSpaceChangedError as error:
+            return SuggestReply(refusal=str(error))
         if value is None:
             self._ended_elsewhere(task)
             return False
         self._asked.setdefault(task.number, {})[event.name] = value
         self.progress.trial_began(self._known(task))
-        return Suggestion(value=value)
+        return SuggestReply(value=value)
 
     def _known(self, task: TrialTask) -> TrialTask:
         """Return a task with all parameters that are known of it by now."""
@@ -277,18 +286,18 @@ class Coordinator:
         return task if asked is None else replace(task, params={**task.params, **asked})
 
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
-        self._watch.heard(task.number, metrics.seconds)
+        self._watch.beat(task.number, metrics.seconds)
         verdict = self._patiently(self.store.record_epoch, task, metrics)
-        if verdict is Verdict.PRUNED:
+        if verdict is EpochDecision.PRUNED:
             self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
             return False
-        if verdict is Verdict.TRIED:
+        if verdict is EpochDecision.TRIED:
             self._finished(task, "FAIL", None, "an earlier trial had the same settings")
             return False
-        if verdict is Verdict.ENDED:
+        if verdict is EpochDecision.ENDED:
             self._ended_elsewhere(task)
             return False
-        if verdict is Verdict.DIFFERS:
+        if verdict is EpochDecision.DIFFERS:
             self.progress.message(
                 f"{task}, epoch {metrics.epoch + 1}: other figures than before the interruption "
                 "(another processor or other library versions?); the first ones are kept"
@@ -296,7 +305,7 @@ class Coordinator:
         self.progress.epoch_finished(self._known(task), metrics)
         if self.forecast is not None:
             self.forecast.add_epoch(metrics.seconds)
-        self._look_round()
+        self._check_deadlines_and_stop()
         return not self._stop_requested
 
     def _completed(self, task: TrialTask, outcome: Outcome) -> None:
@@ -308,10 +317,10 @@ class Coordinator:
             self._best = value
         self._finished(task, "COMPLETE", value, "")
         # a trial that runs may have written its weights a moment ago
-        self.files.keep_weights({*self._patiently(self.store.keepers), *self._running})
+        self.files.keep_weights({*self._patiently(self.store.trials_with_kept_weights), *self._running})
 
     def _lost(self, task: TrialTask, reason: str) -> None:
-        again = self._patiently(self.store.lose, task)
+        again = self._patiently(self.store.record_lost_worker, task)
         if again is None:
             self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
@@ -355,7 +364,7 @@ class Coordinator:
         for text in news:
             self.progress.note(text)
         if news:
-            self.progress.total_changed(self._patiently(self.store.standing).total)
+            self.progress.total_changed(self._patiently(self.store.progress).total)
 
     def _tally(self, task: TrialTask, value: float | None) -> None:
         technique = technique_of(task.params) if task.purpose == Purpose.SEARCH else None

@@ -10,7 +10,7 @@ _LEAST_SECONDS = 60.0
 _TIMES_THE_SLOWEST = 20.0
 
 
-class Watch:
+class HangDetector:
     """How long each running trial was silent, in seconds that this process was awake.
 
     Args:
@@ -25,7 +25,7 @@ class Watch:
         self._starting: frozenset[int] = frozenset()
         self._looked: float | None = None
 
-    def heard(self, number: int, epoch_seconds: float | None) -> None:
+    def beat(self, number: int, epoch_seconds: float | None = None) -> None:
         """A trial began, or has trained an epoch of so many seconds."""
         self._silence[number] = 0.0
         if epoch_seconds is not None:
@@ -35,7 +35,7 @@ class Watch:
         """A trial runs no more."""
         self._silence.pop(number, None)
 
-    def stuck(self, now: float, starting: Iterable[int] = ()) -> Iterator[tuple[int, float]]:
+    def hung(self, now: float, starting: Iterable[int] = ()) -> Iterator[tuple[int, float]]:
         """Give each trial that has been silent for too long, once, and the limit in seconds.
 
         Args:

@@ -41,7 +41,7 @@ def study_folder(given: str, option: str, study: str, study_uuid: str | None) ->
     return folder
 
 
-def claim(folder: Path, option: str, study_uuid: str) -> None:
+def claim_folder(folder: Path, option: str, study_uuid: str) -> None:
     """Make what `study_folder` returned, and mark it as that study's; raises InputError where that can't be."""
     try:
         folder.mkdir(exist_ok=True)

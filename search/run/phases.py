@@ -7,20 +7,20 @@ from pathlib import Path
 from regsearch.search.run.coordinator import Coordinator, StopReason, Store
 from regsearch.search.run.forecast import Forecast
 from regsearch.search.run.progress import Progress
-from regsearch.search.run.retry import Patience
+from regsearch.search.run.retry import Retry
 from regsearch.search.seeds import fresh_seed
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.kept import KeptEngine
 from regsearch.storage import study_lock
 from regsearch.storage.confirmation_results import read_conclusion
 from regsearch.storage.confirmation_store import ConfirmationStore
-from regsearch.storage.dashboard_note import show_answer
+from regsearch.storage.dashboard_note import publish_answer
 from regsearch.storage.database import Database
 from regsearch.storage.location import Location
 from regsearch.storage.queries import get_study, list_trials
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.analysis.finalists import choose
-from regsearch.studies.errors import InDoubtError, UnavailableError
+from regsearch.studies.errors import CommitInDoubtError, StorageUnavailableError
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Purpose
 from regsearch.studies.trial_files import TrialFiles
@@ -60,7 +60,7 @@ class Phases:
         self._began = time.monotonic()
         self._coordinators: list[Coordinator] = []
         self._forecast: Forecast | None = None
-        self._patiently = Patience(is_stopping=lambda: self.is_stopping, message=self.progress.message)
+        self._patiently = Retry(is_stopping=lambda: self.is_stopping, message=self.progress.message)
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -78,13 +78,13 @@ class Phases:
             reason = self._run()
             # the next lines remove files: they may be another's by now, which a step of the store tells
             self._patiently(self.store.stop_requested)
-        except (UnavailableError, InDoubtError):
+        except (StorageUnavailableError, CommitInDoubtError):
             if self.is_stopping:  # it gave up waiting for the database
                 return StopReason.STOPPED
             raise
         self.engine.close()
         for coordinator in self._coordinators:
-            coordinator.clean_up()
+            coordinator.remove_finished_files()
         return reason
 
     def _run(self) -> StopReason:
@@ -104,7 +104,7 @@ class Phases:
                 self._forecast.compare(time.monotonic() - self._began)
             return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
         if not self.is_stopping and self._is_shown():  # its counts are others now
-            self._patiently(show_answer, self.database, self.store)
+            self._patiently(publish_answer, self.database, self.store)
         return StopReason.STOPPED if self.is_stopping else reason
 
     def _confirm(self) -> StopReason:
@@ -117,13 +117,13 @@ class Phases:
         conclusion = self._patiently(read_conclusion, self.database, study)
         unsettled = () if conclusion is None else conclusion.unsettled
         look = self._patiently(confirmation.plan, finalists, seeds, unsettled)
-        standing = self._patiently(confirmation.standing)
-        if standing.finished == standing.total and conclusion is not None and conclusion.seeds < seeds:
+        progress = self._patiently(confirmation.progress)
+        if progress.finished == progress.total and conclusion is not None and conclusion.seeds < seeds:
             self.progress.note(
                 f"nothing is left to train: the race of up to {seeds} seeds was over after {conclusion.seeds}. Another "
                 "number of seeds lets it go on"
             )
-        elif look > 1 and standing.finished < standing.total:
+        elif look > 1 and progress.finished < progress.total:
             self.progress.message(
                 f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known. "
                 "All looks share the risk, so the intervals are wider"
@@ -133,7 +133,7 @@ class Phases:
             what = f"confirming {study.name} on up to {seeds} fresh seeds, round by round"
         reason = self._coordinate(what, confirmation, Purpose.CONFIRM)
         if reason is StopReason.TOTAL:
-            self._patiently(show_answer, self.database, self.store)
+            self._patiently(publish_answer, self.database, self.store)
         return reason
 
     def _is_shown(self) -> bool:

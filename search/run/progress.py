@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.errors import one_line
 from regsearch.studies.trial import EpochMetrics, Purpose, Tally, TrialTask
 
@@ -87,7 +87,7 @@ class LineProgress(Progress):
 
 def describe(trial: FinishedTrial) -> str:
     """Return a finished trial in one line."""
-    settings = settings_of(trial.task.params)
+    settings = configuration_of(trial.task.params)
     value = "" if trial.value is None else f" {trial.value:.5f}"
     remark = f" ({trial.remark})" if trial.remark else ""
     return f"{trial.task} {trial.state}{value}{remark}, {trial.seconds:.0f} s: {settings}"
@@ -184,7 +184,7 @@ class LiveProgress(Progress):
         running_now = dict(self._running)  # a copy: the display has a thread of its own
         for _, running in sorted(running_now.items()):
             epoch = "starting" if running.epoch is None else f"epoch {running.epoch}, {running.loss:.4f}"
-            settings = settings_of(running.task.params)
+            settings = configuration_of(running.task.params)
             table.add_row(f"  {running.task}", epoch, str(settings))
         for technique, tally in self._techniques.items():
             best = "none complete" if tally.best is None else f"best {tally.best:.5f}"

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from regsearch.studies.errors import UnavailableError
+from regsearch.studies.errors import StorageUnavailableError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 180.0
+RETRY_SECONDS = 180.0
 POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Retry:
     """Calls something of a store; while the database is away, again and again for minutes.
 
     Attributes:
@@ -32,15 +32,15 @@ class Patience:
 
     def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what the call returns; raises UnavailableError when the time, or the wish to wait, is over."""
-        deadline = self.clock() + PATIENCE_SECONDS
+        deadline = self.clock() + RETRY_SECONDS
         is_told = False
         while True:
             try:
                 return call(*args, **kwargs)
-            except UnavailableError as error:
+            except StorageUnavailableError as error:
                 if self.is_stopping() or self.clock() >= deadline:
                     raise
                 if not is_told:
-                    self.message(f"{error}; the search waits for it up to {PATIENCE_SECONDS / 60:.0f} minutes")
+                    self.message(f"{error}; the search waits for it up to {RETRY_SECONDS / 60:.0f} minutes")
                     is_told = True
                 self.sleep(POLL_SECONDS)

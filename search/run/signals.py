@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class StoppedBySignal(BaseException):
+class StopRequested(BaseException):
     """A signal ended a search whose answer can't be read, or a second one came: whatever is under way is given up."""
 
     def __init__(self, number: int, to_go_on: str) -> None:
@@ -16,11 +16,11 @@ class StoppedBySignal(BaseException):
         self.to_go_on = to_go_on  # the command
 
 
-class Interrupted(BaseException):
+class StartupInterrupted(BaseException):
     """Ctrl-C before a search is under way: a KeyboardInterrupt would be typer's, which says nothing."""
 
 
-class Received:
+class SignalState:
     """The first signal that came, or None."""
 
     number: int | None = None
@@ -28,12 +28,12 @@ class Received:
 
 
 @contextmanager
-def graceful_stop(stop: Callable[[], None], to_go_on: str) -> Iterator[Received]:
+def graceful_stop(stop: Callable[[], None], to_go_on: str) -> Iterator[SignalState]:
     """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only.
 
     Whatever comes later is ignored: the process is ending. SIGHUP keeps its meaning: `nohup` works.
     """
-    received = Received()
+    received = SignalState()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         received.count += 1
@@ -41,7 +41,7 @@ def graceful_stop(stop: Callable[[], None], to_go_on: str) -> Iterator[Received]
             received.number = number
             stop()
         elif received.count == 2:
-            raise StoppedBySignal(received.number, to_go_on)
+            raise StopRequested(received.number, to_go_on)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -56,7 +56,7 @@ def raise_interrupted() -> None:
     """Let Ctrl-C raise Interrupted, unless somebody else handles or ignores it; main thread only."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise Interrupted
+        raise StartupInterrupted
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)

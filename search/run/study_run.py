@@ -14,14 +14,14 @@ from regsearch.search.data.splits import make_splits
 from regsearch.search.machine import memory_bytes, versions
 from regsearch.search.result import RunResult
 from regsearch.search.run.coordinator import StopReason
-from regsearch.search.run.owned_folder import claim, study_folder
+from regsearch.search.run.owned_folder import claim_folder, study_folder
 from regsearch.search.run.phases import Phases
 from regsearch.search.run.progress import Progress
-from regsearch.search.run.signals import Received, StoppedBySignal, graceful_stop
+from regsearch.search.run.signals import SignalState, StopRequested, graceful_stop
 from regsearch.search.run.tensorboard import EventFiles
 from regsearch.search.samplers.pruners import make_pruner
 from regsearch.search.samplers.samplers import GRIDS, sampler_factory
-from regsearch.search.training.hypermodel.code import with_code
+from regsearch.search.training.hypermodel.code import resolve_hypermodel
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers import engines
 from regsearch.search.workers.base import Engine
@@ -34,11 +34,11 @@ from regsearch.storage.database import Database
 from regsearch.storage.location import Location, as_option
 from regsearch.storage.queries import check_not_copied, count_trials, find_study, get_study, read_answer
 from regsearch.storage.study_store import StudyStore
-from regsearch.studies.commands import to_go_on
+from regsearch.studies.commands import resume_command
 from regsearch.studies.contest.notes import notes, race_notes
-from regsearch.studies.errors import InDoubtError, InputError, RegsearchError, UnavailableError
+from regsearch.studies.errors import CommitInDoubtError, InputError, RegsearchError, StorageUnavailableError
 from regsearch.studies.finite_space import count_points
-from regsearch.studies.recipes import chosen, contest_of, fitting
+from regsearch.studies.recipes import contest_of, recipes_in_space, recipes_named
 from regsearch.studies.records import DatasetInfo, StudyRecord
 from regsearch.studies.spec import CONTEST, StudySpec, differing_keys
 from regsearch.studies.validation import parse_duration
@@ -78,12 +78,12 @@ class RunOptions:
     given: frozenset[str] = frozenset()
 
 
-def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
+def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
     """Begin a study, or go on with it, search until it ends and confirm it; see `search.api.run` for what is raised."""
     location, name = options.location, spec.study.name
-    spec = with_code(spec, trusts_code=options.trusts_code)
+    spec = resolve_hypermodel(spec, trusts_code=options.trusts_code)
     if (stored := _find(location, name)) is not None:
-        spec = spec.going_on_with(stored.spec, options.given)
+        spec = spec.inheriting_from(stored.spec, options.given)
     timeout = _checked_timeout(spec, options)
     engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     workers = engine.planned_workers(_checked_workers(options.workers))
@@ -94,14 +94,14 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
     pruner = make_pruner(spec, spec.data.train_rows(info.n_train))
     events, snapshots = _study_folders(name, options)
     with open_for_writing(location) as database, database.study_lock(name), ExitStack() as stack:
-        database.says = options.progress.message
+        database.on_wait = options.progress.message
         copy: str | None = None
         with suppress(OSError):  # without a copy for all, each worker reads its own
             copy = str(stack.enter_context(shared(dataset, study_lock.data_folder(location, name))))
         del dataset
         record = find_study(database, name)  # again: now nobody else can begin or change it
         if record is not None:
-            if stored is None and spec.going_on_with(record.spec, options.given) != spec:
+            if stored is None and spec.inheriting_from(record.spec, options.given) != spec:
                 raise InputError(f"another process began the study {name} meanwhile: run the command again")
             check_not_copied(database, record)
             with database.read() as connection:
@@ -117,14 +117,14 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             sampler_for=sampler_for,
             pruner=pruner,
             needs_all_trials=_needs_all_trials(spec),
-            engine=engines.described(engine),
+            engine=engines.describe(engine),
             workers=workers,
             versions=versions(),
         )
         folder = study_lock.trials_folder(location, name)
         for output, option in ((events, "--tensorboard"), (snapshots, "--checkpoints")):
             if output is not None:
-                claim(output, option, store.study_uuid)
+                claim_folder(output, option, store.study_uuid)
         with suppress(OSError):  # without it no trial can be saved, and each says so
             folder.mkdir(mode=0o700, exist_ok=True)
         kept = KeptEngine(engine)
@@ -152,15 +152,15 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
             events=None if events is None else _with_events(database, name, options.progress, events),
             timeout_seconds=timeout,
         )
-        database.gives_up = lambda: phases.is_stopping
+        database.should_give_up = lambda: phases.is_stopping
         database.lock_seconds = _LOCK_SECONDS
-        resume = to_go_on(spec, "resume", *as_option(location))
+        resume = resume_command(spec, "resume", *as_option(location))
         handled = graceful_stop(phases.stop, resume) if options.handle_signals else None
-        received = Received()
+        received = SignalState()
         try:
             with handled or nullcontext(received) as received:
                 reason = _run_and_record(phases, store)
-            database.gives_up = lambda: False
+            database.should_give_up = lambda: False
             study = get_study(database, name)
             return RunResult(
                 reason=reason,
@@ -170,9 +170,9 @@ def search_study(spec: StudySpec, options: RunOptions) -> RunResult:
                 confirmation=read_conclusion(database, study),
                 location=location,
             )
-        except (UnavailableError, InDoubtError) as error:
+        except (StorageUnavailableError, CommitInDoubtError) as error:
             if received.number is not None:
-                raise StoppedBySignal(received.number, resume) from None  # the answer can wait, too
+                raise StopRequested(received.number, resume) from None  # the answer can wait, too
             raise type(error)(f"{error}; nothing that was trained is lost, go on with `{resume}`") from error
 
 
@@ -273,7 +273,7 @@ def _run_and_record(phases: Phases, store: StudyStore) -> StopReason:
         reason = phases.run()
         outcome = _ended(reason, phases.spec)
         return reason
-    except (KeyboardInterrupt, StoppedBySignal):
+    except (KeyboardInterrupt, StopRequested):
         outcome = StopReason.STOPPED.value
         raise
     finally:
@@ -325,8 +325,8 @@ def _tell_of_plan(spec: StudySpec, progress: Progress) -> None:
     if spec.search.sampler == CONTEST:
         for note in notes(contest_of(spec), spec.budget.trials):
             progress.message(note)
-    inside = fitting(spec.search.recipes, spec.space)
-    left_out = [recipe.name for recipe in chosen(spec.search.recipes) if recipe.name not in inside]
+    inside = recipes_in_space(spec.search.recipes, spec.space)
+    left_out = [recipe.name for recipe in recipes_named(spec.search.recipes) if recipe.name not in inside]
     if left_out:
         progress.message(f"recipes left out, since they lie outside this study's space: {', '.join(left_out)}")
 
@@ -367,7 +367,7 @@ def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord, loca
     if different:
         raise InputError(
             f"the study {record.name} was begun with other settings ({'; '.join(different)}): go on with it by "
-            f"`{to_go_on(record.spec, 'resume', *as_option(location))}`, or begin another with --name"
+            f"`{resume_command(record.spec, 'resume', *as_option(location))}`, or begin another with --name"
         )
     if dataset.sha256 != record.dataset.sha256:
         raise InputError(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regsearch.search.training.early_stopping import EarlyStopping
-from regsearch.studies.files import DamagedError, sealed, unsealed, write_durably
+from regsearch.studies.files import DamagedError, append_checksum, strip_checksum, write_durably
 from regsearch.studies.trial import EpochMetrics
 from regsearch.studies.trial_files import TrialFiles
 
@@ -27,7 +27,7 @@ Arrays = Sequence[NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrialState:
+class TrainingCheckpoint:
     """A trial after some epochs.
 
     Attributes:
@@ -48,11 +48,11 @@ class TrialState:
 class Checkpoints(Protocol):
     """Where one trial's states are kept."""
 
-    def latest(self) -> TrialState | None:
+    def latest(self) -> TrainingCheckpoint | None:
         """Return the newest state that is whole, or None."""
         ...
 
-    def save(self, state: TrialState) -> None:
+    def save(self, state: TrainingCheckpoint) -> None:
         """Keep a state, soon; its arrays are not changed any more."""
         ...
 
@@ -71,7 +71,7 @@ class NoCheckpoints:
     def latest(self) -> None:
         """Return None."""
 
-    def save(self, state: TrialState) -> None:
+    def save(self, state: TrainingCheckpoint) -> None:
         """Forget it."""
 
     def save_weights(self, weights: Arrays) -> str | None:
@@ -99,7 +99,7 @@ class FileCheckpoints:
     def __init__(self, files: TrialFiles, number: int, identity: str, warn: Callable[[str], None]) -> None:
         self._files, self._number, self.identity, self._warn = files, number, identity, warn
         self._lock = threading.Lock()
-        self._waiting: TrialState | None = None
+        self._waiting: TrainingCheckpoint | None = None
         self._writer: threading.Thread | None = None
         self._error: Exception | None = None
 
@@ -114,11 +114,11 @@ class FileCheckpoints:
         if self._error is not None:
             self._warn(f"its state could not be saved ({_one_line(self._error)}); interrupted, it would train again")
 
-    def latest(self) -> TrialState | None:
+    def latest(self) -> TrainingCheckpoint | None:
         """Return the newest state that is whole, or None; what is damaged is said, and passed over."""
         for path in self._files.checkpoints(self._number):
             try:
-                identity, state = _unpack(unsealed(path.read_bytes()))
+                identity, state = _unpack(strip_checksum(path.read_bytes()))
             except (OSError, DamagedError) as error:
                 self._warn(f"its checkpoint {path.name} is damaged ({error}); it goes on from the one before, if any")
                 continue
@@ -126,7 +126,7 @@ class FileCheckpoints:
                 return state
         return None
 
-    def save(self, state: TrialState) -> None:
+    def save(self, state: TrainingCheckpoint) -> None:
         """Write a state in the background; what comes while one is written replaces what still waits."""
         with self._lock:
             self._waiting = state
@@ -169,14 +169,14 @@ class FileCheckpoints:
             except Exception as error:  # noqa: BLE001 - said at the trial's end: training needs no checkpoint
                 self._error = error
 
-    def _write(self, state: TrialState) -> None:
+    def _write(self, state: TrainingCheckpoint) -> None:
         epochs = len(state.curve)
-        write_durably(self._files.checkpoint(self._number, epochs), sealed(_pack(self.identity, state)))
+        write_durably(self._files.checkpoint(self._number, epochs), append_checksum(_pack(self.identity, state)))
         for old in self._files.checkpoints(self._number)[KEPT_STATES:]:
             old.unlink(missing_ok=True)
 
 
-def _pack(identity: str, state: TrialState) -> bytes:
+def _pack(identity: str, state: TrainingCheckpoint) -> bytes:
     """Return a state as the bytes of an .npz file: facts as JSON, then the network's arrays, then the best weights."""
     facts = {
         "identity": identity,
@@ -192,13 +192,13 @@ def _pack(identity: str, state: TrialState) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(content: bytes) -> tuple[str, TrialState]:
+def _unpack(content: bytes) -> tuple[str, TrainingCheckpoint]:
     """Read back what _pack returned; raises DamagedError for anything else."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             text, *arrays = (file[name] for name in file.files)
         facts = json.loads(text.tobytes())
-        return facts["identity"], TrialState(
+        return facts["identity"], TrainingCheckpoint(
             curve=tuple(EpochMetrics(**metrics) for metrics in facts["curve"]),
             stopping=EarlyStopping(**facts["stopping"]),
             network=arrays[: facts["network"]],

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from regsearch.search.data.splits import Rows, Splits
 from regsearch.search.seeds import derive_seed
-from regsearch.search.training.checkpoints import Arrays, Checkpoints, TrialState
+from regsearch.search.training.checkpoints import Arrays, Checkpoints, TrainingCheckpoint
 from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.trainer import DivergedError, OnEpoch
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.trial import EpochMetrics, TrialOutcome
 
 _NEAR_ZERO = 1e-3
@@ -31,7 +31,7 @@ class Network(Protocol):
     def train_epoch(self, order: Rows) -> float:
         """Train one epoch on the rows in that order; return the mean loss, with penalty and dropout."""
 
-    def evaluate(self, rows: Rows) -> RowFigures:
+    def evaluate(self, rows: Rows) -> PerExampleScores:
         """Apply the network to some rows, dropout off."""
 
     def penalty(self) -> float:
@@ -71,7 +71,7 @@ def train_trial(
     started = time.perf_counter()
     state = checkpoints.latest()
     if state is None:
-        state = TrialState(stopping=EarlyStopping(patience=patience))
+        state = TrainingCheckpoint(stopping=EarlyStopping(patience=patience))
     else:
         network.set_state(state.network)
         started -= state.seconds
@@ -85,7 +85,7 @@ def train_trial(
             return None
     if state.best_weights is not None:
         network.set_weights(state.best_weights)
-    return judged(
+    return evaluate_trained(
         network,
         state,
         splits=splits,
@@ -96,9 +96,9 @@ def train_trial(
     )
 
 
-def judged(
+def evaluate_trained(
     network: Network,
-    state: TrialState,
+    state: TrainingCheckpoint,
     *,
     splits: Splits,
     started: float,
@@ -148,8 +148,8 @@ def evaluated_parts(rows: Rows, at_most: int, features: int) -> Iterator[Rows]:
 
 
 def _after_epoch(
-    network: Network, state: TrialState, splits: Splits, seed: int, started: float, measure: Measure | None
-) -> TrialState:
+    network: Network, state: TrainingCheckpoint, splits: Splits, seed: int, started: float, measure: Measure | None
+) -> TrainingCheckpoint:
     """Train one more epoch; return the state after it."""
     epoch, epoch_started = len(state.curve), time.perf_counter()
     train_loss = network.train_epoch(epoch_order(splits.train, seed, epoch))
@@ -157,12 +157,14 @@ def _after_epoch(
     return state_after(network, state, metrics, time.perf_counter() - started)
 
 
-def state_after(network: Network, state: TrialState, metrics: EpochMetrics, seconds: float) -> TrialState:
+def state_after(
+    network: Network, state: TrainingCheckpoint, metrics: EpochMetrics, seconds: float
+) -> TrainingCheckpoint:
     """Return the state after one more epoch, whose figures are given."""
     epoch = metrics.epoch
     stopping = state.stopping.after(epoch, metrics.stop_loss)
     is_best = stopping.patience is not None and stopping.best_epoch == epoch
-    return TrialState(
+    return TrainingCheckpoint(
         curve=(*state.curve, metrics),
         stopping=stopping,
         network=network.get_state(),

@@ -5,7 +5,7 @@ import keras_tuner
 
 from regsearch.search.training import applied_techniques
 from regsearch.search.training.builtin.network import HyperParametersSuggester, with_batch_norm
-from regsearch.search.training.hypermodel.hyperparameters import AskedHyperParameters
+from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters
 from regsearch.studies.batch_norm import KERAS_MOMENTUM
 from regsearch.studies.search_space import Regularization, of_layers, suggest
 from regsearch.studies.spec import SpaceSpec
@@ -31,7 +31,7 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
     dropout, as one model that stands for a layer.
     Raises ValueError for a layer without a kernel, with a regularizer of its own, or that is built already.
     """
-    space = hp.regularization if isinstance(hp, AskedHyperParameters) else SpaceSpec()
+    space = hp.regularization if isinstance(hp, OptunaHyperParameters) else SpaceSpec()
     regularization = Regularization.from_params(suggest(HyperParametersSuggester(hp), of_layers(space)))
     momentum = getattr(hp, "batch_norm_momentum", KERAS_MOMENTUM)
     config = layer.get_config()

@@ -9,7 +9,7 @@ from regsearch.search.data import load_dataset
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.shared import read_shared
 from regsearch.search.data.splits import make_splits
-from regsearch.search.training.hypermodel.code import is_ours, read_code
+from regsearch.search.training.hypermodel.code import is_bundled_hypermodel, read_code
 from regsearch.search.training.trainer import Trainer
 from regsearch.studies.errors import InputError
 from regsearch.studies.spec import StudySpec
@@ -68,7 +68,7 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
 def _make_hypermodel_trainer(setup: TrainerSetup, reference: str, dataset: Dataset) -> Trainer:
     from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
 
-    if not setup.trusts_code and not is_ours(reference):
+    if not setup.trusts_code and not is_bundled_hypermodel(reference):
         raise InputError(f"the code of {reference} is not trusted")
     code = read_code(reference)
     if code.sha256 != setup.spec.model.hypermodel_sha256:

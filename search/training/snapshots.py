@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from regsearch.search.training.checkpoints import Arrays, Checkpoints, TrialState
+from regsearch.search.training.checkpoints import Arrays, Checkpoints, TrainingCheckpoint
 from regsearch.studies.trial import EpochMetrics
 
-SaveModel = Callable[[TrialState, Path], None]
+SaveModel = Callable[[TrainingCheckpoint, Path], None]
 """Writes the network of a state as a Keras model to a path that ends in .keras."""
 
 _NAME = "trial-{number}.epoch-{epoch:02d}-{val_loss:.4f}.keras"  # a `filepath` of ModelCheckpoint, but for the number
@@ -39,11 +39,11 @@ class Snapshots:
         self._folder, self._number, self._save_model, self._warn = folder, number, save_model, warn
         self._is_told = False
 
-    def latest(self) -> TrialState | None:
+    def latest(self) -> TrainingCheckpoint | None:
         """Return the newest state that is whole, or None."""
         return self._checkpoints.latest()
 
-    def save(self, state: TrialState) -> None:
+    def save(self, state: TrainingCheckpoint) -> None:
         """Write the model, then keep the state."""
         try:
             self._write(state)
@@ -61,7 +61,7 @@ class Snapshots:
         """Return the weights that are kept, if their file has that SHA-256, else None."""
         return self._checkpoints.weights(sha256)
 
-    def _write(self, state: TrialState) -> None:
+    def _write(self, state: TrainingCheckpoint) -> None:
         name = snapshot_name(self._number, state.curve[-1])
         temporary = self._folder / f".{name}"
         try:

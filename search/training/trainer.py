@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
-from regsearch.studies.example_scores import RowFigures
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.trial import DIVERGED, EpochMetrics, Params, TrialOutcome, TrialTask, Value
 
 OnEpoch = Callable[[EpochMetrics], bool]
@@ -43,7 +43,7 @@ class Trainer(Protocol):
         """
         ...
 
-    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         """Return what the network does on the test rows with weights that training gave; nothing is learned there."""
         ...
 
@@ -51,7 +51,7 @@ class Trainer(Protocol):
         """Return the study's objective on the test rows, if it is a metric of a HyperModel's; else None."""
         ...
 
-    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+    def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write the network of a trial with such parameters, as it is in a state, as a Keras model (.keras).
 
         It may be one that trains; its training is not touched. Raises OSError where the file can't be written.

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Protocol
 
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import Answer, Event
+from regsearch.search.workers.protocol import Event, Reply
 from regsearch.studies.trial import TrialTask
 
-Handler = Callable[[Event], Answer]
+Handler = Callable[[Event], Reply]
 """Told each event; its answer counts for an EpochFinished and for a Suggest."""
 
 
@@ -36,7 +36,7 @@ class Engine(Protocol):
         """Return how many tasks can be submitted now."""
         ...
 
-    def starting(self) -> list[int]:
+    def tasks_waiting_for_startup(self) -> list[int]:
         """Return the numbers of the tasks whose workers still start: they have not begun with them."""
         ...
 
@@ -56,7 +56,7 @@ class Engine(Protocol):
         """
         ...
 
-    def give_up(self, task: TrialTask, reason: str) -> None:
+    def kill_worker_of(self, task: TrialTask, reason: str) -> None:
         """End the worker that has this task; a later `wait` says that it was lost, and for what reason.
 
         Does nothing where it can't be ended, or has no such task any more.

@@ -41,7 +41,7 @@ def make_engine(name: str, **options: Any) -> Engine:
     return engine
 
 
-def described(engine: Engine) -> str:
+def describe(engine: Engine) -> str:
     """Return an engine in one line, with the options that it was made with, as a run's record has it."""
     options = getattr(engine, "options", {})
     name = type(engine).__name__

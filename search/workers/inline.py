@@ -10,7 +10,7 @@ from regsearch.search.training.setup import ThreadsError, TrainerSetup, make_tra
 from regsearch.search.training.trainer import Trainer
 from regsearch.search.workers.base import Handler
 from regsearch.search.workers.protocol import TrialFailed
-from regsearch.search.workers.worker import train_and_say
+from regsearch.search.workers.worker import run_task
 from regsearch.studies.errors import NoResultError
 from regsearch.studies.trial import TrialTask
 
@@ -38,7 +38,7 @@ class InlineEngine:
         """Return 1 while nothing is submitted, else 0."""
         return int(self._task is None)
 
-    def starting(self) -> list[int]:
+    def tasks_waiting_for_startup(self) -> list[int]:
         """Return none: who could ask is the one that trains."""
         return []
 
@@ -58,13 +58,13 @@ class InlineEngine:
         task, self._task = self._task, None
         assert self._setup is not None
         with self._log_path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            ended = train_and_say(self._started_trainer(), self._setup, task, handler, log)
+            ended = run_task(self._started_trainer(), self._setup, task, handler, log)
         if isinstance(ended, TrialFailed):
             ended = dataclasses.replace(ended, log=str(self._log_path))
         if ended is not None:
             handler(ended)
 
-    def give_up(self, task: TrialTask, reason: str) -> None:
+    def kill_worker_of(self, task: TrialTask, reason: str) -> None:
         """Do nothing: who could ask is the one that trains."""
 
     def stop(self) -> None:

@@ -30,9 +30,9 @@ class KeptEngine:
         """Return how many tasks can be submitted now."""
         return self._engine.free_workers()
 
-    def starting(self) -> list[int]:
+    def tasks_waiting_for_startup(self) -> list[int]:
         """Return the numbers of the tasks whose workers still start."""
-        return self._engine.starting()
+        return self._engine.tasks_waiting_for_startup()
 
     def is_busy(self) -> bool:
         """Return whether a submitted task has not come to its end."""
@@ -46,9 +46,9 @@ class KeptEngine:
         """Hand on what workers say."""
         self._engine.wait(handler, timeout_seconds)
 
-    def give_up(self, task: TrialTask, reason: str) -> None:
+    def kill_worker_of(self, task: TrialTask, reason: str) -> None:
         """End the worker that has this task."""
-        self._engine.give_up(task, reason)
+        self._engine.kill_worker_of(task, reason)
 
     def stop(self) -> None:
         """End all workers if one of them is busy; what is idle waits for the next coordinator."""

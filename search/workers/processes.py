@@ -17,9 +17,9 @@ from regsearch.search.workers.base import Handler
 from regsearch.search.workers.gpus import check_share, gpus_of
 from regsearch.search.workers.protocol import (
     EpochFinished,
-    Suggest,
+    SuggestRequest,
     TrialFailed,
-    TrialRemark,
+    TrialNotice,
     WorkerLost,
     answer_to_line,
     from_line,
@@ -91,7 +91,7 @@ class ProcessEngine:
         """Return how many workers have no task; one that still starts will find its task waiting."""
         return sum(worker.task is None for worker in self._workers)
 
-    def starting(self) -> list[int]:
+    def tasks_waiting_for_startup(self) -> list[int]:
         """Return the numbers of the tasks whose workers have not said yet that they are ready."""
         return [worker.task.number for worker in self._workers if worker.task is not None and not worker.is_ready]
 
@@ -123,7 +123,7 @@ class ProcessEngine:
                 for line in lines:
                     self._hear(worker, line, handler)
 
-    def give_up(self, task: TrialTask, reason: str) -> None:
+    def kill_worker_of(self, task: TrialTask, reason: str) -> None:
         """Kill the worker that has this task; one that hangs hears nothing else."""
         for worker in self._workers:
             if worker.task == task:
@@ -163,10 +163,10 @@ class ProcessEngine:
             worker.is_ready, worker.failed_starts = True, 0
             return
         event = from_line(line)
-        if isinstance(event, TrialRemark):
+        if isinstance(event, TrialNotice):
             handler(event)
             return
-        if isinstance(event, EpochFinished | Suggest):
+        if isinstance(event, EpochFinished | SuggestRequest):
             answer = handler(event)
             if not answer:
                 worker.task = None

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from regsearch.studies.trial import EpochMetrics, LookOutcome, TrialOutcome, Value
+from regsearch.studies.trial import EpochMetrics, TestEvaluation, TrialOutcome, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +18,8 @@ class EpochFinished:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suggest:
-    """A trial asks for the value of a parameter that its HyperModel has come to; the worker waits for a `Suggestion`.
+class SuggestRequest:
+    """A trial asks for the value of a parameter that its HyperModel has come to; the worker waits for a `SuggestReply`.
 
     Attributes:
         name: the parameter's.
@@ -35,14 +35,14 @@ class Suggest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suggestion:
-    """The answer to a `Suggest`: a value, or why there is none, in one line."""
+class SuggestReply:
+    """The answer to a `SuggestRequest`: a value, or why there is none, in one line."""
 
     value: Value | None = None
     refusal: str | None = None
 
 
-Answer = bool | Suggestion
+Reply = bool | SuggestReply
 """What a worker hears: whether to go on, and where it asked for a value and goes on, that."""
 
 
@@ -61,7 +61,7 @@ class LookFinished:
 
     number: int
     attempt: int
-    outcome: LookOutcome
+    outcome: TestEvaluation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRemark:
+class TrialNotice:
     """Something that a user should know of a trial that goes on; one line."""
 
     number: int
@@ -100,47 +100,47 @@ class TrialRemark:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineRemark:
+class EngineNotice:
     """Something that a user should know of the machines that train; one line."""
 
     text: str
 
 
-Ended = TrialFinished | LookFinished | TrialFailed
-SaidByWorker = EpochFinished | Suggest | Ended | TrialRemark
-Event = SaidByWorker | WorkerLost | EngineRemark
+TaskResult = TrialFinished | LookFinished | TrialFailed
+WorkerMessage = EpochFinished | SuggestRequest | TaskResult | TrialNotice
+Event = WorkerMessage | WorkerLost | EngineNotice
 
 _SAID_BY_WORKERS: dict[str, Any] = {
     "EpochFinished": (EpochFinished, {"metrics": EpochMetrics}),
-    "Suggest": (Suggest, {}),
+    "SuggestRequest": (SuggestRequest, {}),
     "TrialFinished": (TrialFinished, {"outcome": TrialOutcome}),
-    "LookFinished": (LookFinished, {"outcome": LookOutcome}),
+    "LookFinished": (LookFinished, {"outcome": TestEvaluation}),
     "TrialFailed": (TrialFailed, {}),
-    "TrialRemark": (TrialRemark, {}),
+    "TrialNotice": (TrialNotice, {}),
 }
 
 
-def to_line(event: SaidByWorker) -> str:
+def to_line(event: WorkerMessage) -> str:
     """Return an event as one line of JSON; every float comes back with the same bits."""
     return json.dumps({"event": type(event).__name__, **dataclasses.asdict(event)}) + "\n"
 
 
-def from_line(line: str) -> SaidByWorker:
+def from_line(line: str) -> WorkerMessage:
     """Read back what to_line wrote."""
     document = json.loads(line)
     event, parts = _SAID_BY_WORKERS[document.pop("event")]
     for name, part in parts.items():
         document[name] = part(**document[name])
-    said: SaidByWorker = event(**document)
+    said: WorkerMessage = event(**document)
     return said
 
 
-def answer_to_line(answer: Answer) -> str:
+def answer_to_line(answer: Reply) -> str:
     """Return an answer as one line of JSON."""
     return json.dumps(answer if isinstance(answer, bool) else dataclasses.asdict(answer)) + "\n"
 
 
-def answer_from_line(line: str) -> Answer:
+def answer_from_line(line: str) -> Reply:
     """Read back what answer_to_line wrote."""
     document = json.loads(line)
-    return document if isinstance(document, bool) else Suggestion(**document)
+    return document if isinstance(document, bool) else SuggestReply(**document)

@@ -23,31 +23,31 @@ from regsearch.search.training.checkpoints import (
     Checkpoints,
     FileCheckpoints,
     NoCheckpoints,
-    TrialState,
+    TrainingCheckpoint,
 )
 from regsearch.search.training.setup import TrainerSetup, make_trainer
 from regsearch.search.training.snapshots import Snapshots
 from regsearch.search.training.trainer import DivergedError, Trainer
 from regsearch.search.workers.protocol import (
-    Answer,
-    Ended,
-    EngineRemark,
+    EngineNotice,
     EpochFinished,
     Event,
     LookFinished,
-    Suggest,
-    Suggestion,
+    Reply,
+    SuggestReply,
+    SuggestRequest,
+    TaskResult,
     TrialFailed,
     TrialFinished,
-    TrialRemark,
+    TrialNotice,
     WorkerLost,
     answer_from_line,
     from_line,
     to_line,
 )
-from regsearch.studies.files import DamagedError, sealed, unsealed, write_durably
+from regsearch.studies.files import DamagedError, append_checksum, strip_checksum, write_durably
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import EpochMetrics, LookOutcome, Purpose, TrialTask, Value
+from regsearch.studies.trial import EpochMetrics, Purpose, TestEvaluation, TrialTask, Value
 from regsearch.studies.trial_files import TrialFiles
 
 _LONGEST_REASON = 300  # characters
@@ -91,9 +91,9 @@ class _StoppedError(BaseException):
     """Ends a trial that was told to stop, past whatever a trainer might catch."""
 
 
-def train_and_say(
-    trainer: Trainer, setup: TrainerSetup, task: TrialTask, handler: Callable[[Event], Answer], log: TextIO
-) -> Ended | None:
+def run_task(
+    trainer: Trainer, setup: TrainerSetup, task: TrialTask, handler: Callable[[Event], Reply], log: TextIO
+) -> TaskResult | None:
     """Train one trial, from where it was interrupted on, and return how it ended; None where the handler ended it.
 
     How it ended is on disk when this returns, so that it outlives whoever is told. Whatever the trainer raises is
@@ -102,7 +102,7 @@ def train_and_say(
 
     def remark(text: str) -> None:
         print(f"{task}, attempt {task.attempt}: {text}", file=log, flush=True)
-        handler(TrialRemark(number=task.number, attempt=task.attempt, text=text))
+        handler(TrialNotice(number=task.number, attempt=task.attempt, text=text))
 
     if setup.files is None:
         return _train(trainer, task, handler, NO_CHECKPOINTS, log)
@@ -113,9 +113,9 @@ def train_and_say(
     params = dict(task.params)
     with FileCheckpoints(files, task.number, _identity(setup, task), remark) as checkpoints:
 
-        def heard(event: Event) -> Answer:
+        def heard(event: Event) -> Reply:
             answer = handler(event)
-            if isinstance(event, Suggest) and isinstance(answer, Suggestion):
+            if isinstance(event, SuggestRequest) and isinstance(answer, SuggestReply):
                 params[event.name] = answer.value
                 checkpoints.identity = _identity(setup, dataclasses.replace(task, params=params))
             return answer
@@ -124,7 +124,7 @@ def train_and_say(
     if ended is not None:
         try:
             line = f"{checkpoints.identity}\n{to_line(ended)}"
-            write_durably(files.ended(task.number), sealed(line.encode()))
+            write_durably(files.ended(task.number), append_checksum(line.encode()))
         except OSError as error:
             remark(f"its result could not be saved ({error.strerror}) before the database has it")
     return ended
@@ -137,16 +137,16 @@ def _with_snapshots(
     if setup.snapshots is None or task.purpose != Purpose.SEARCH:
         return checkpoints
 
-    def save_model(state: TrialState, path: Path) -> None:
+    def save_model(state: TrainingCheckpoint, path: Path) -> None:
         trainer.save_model(task.params, state, path)
 
     return Snapshots(checkpoints, Path(setup.snapshots), task.number, save_model, remark)
 
 
 def _train(
-    trainer: Trainer, task: TrialTask, handler: Callable[[Event], Answer], checkpoints: Checkpoints, log: TextIO
-) -> Ended | None:
-    def ask(event: Event) -> Answer:
+    trainer: Trainer, task: TrialTask, handler: Callable[[Event], Reply], checkpoints: Checkpoints, log: TextIO
+) -> TaskResult | None:
+    def ask(event: Event) -> Reply:
         try:
             return handler(event)
         except BaseException as error:
@@ -159,11 +159,11 @@ def _train(
 
     def suggest(name: str, distribution: str, default: Value) -> Value:
         nonlocal is_refused
-        question = Suggest(
+        question = SuggestRequest(
             number=task.number, attempt=task.attempt, name=name, distribution=distribution, default=default
         )
         answer = ask(question)
-        if not isinstance(answer, Suggestion):
+        if not isinstance(answer, SuggestReply):
             raise _StoppedError
         if answer.value is None:
             is_refused = True
@@ -186,7 +186,7 @@ def _train(
         return None
     except DivergedError as error:
         return TrialFailed(number=task.number, attempt=task.attempt, reason=str(error), by_settings=True)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - see train_and_say
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - see `run_task`
         print(f"{task}, attempt {task.attempt}:", file=log)
         traceback.print_exc(file=log)
         log.flush()
@@ -199,20 +199,20 @@ def _train(
 
 def _look_at_test(
     trainer: Trainer, task: TrialTask, tell: Callable[[EpochMetrics], bool], checkpoints: Checkpoints
-) -> LookOutcome | None:
+) -> TestEvaluation | None:
     """Evaluate on the test rows what training gave; where its weights are gone it trains again, to the same bits."""
     weights = checkpoints.weights(task.weights_sha256)
     if weights is None:
-        kept = _Kept(checkpoints)
+        kept = _RetainWeights(checkpoints)
         if trainer.train(task, tell, kept) is None:
             return None
         weights = kept.last
         assert weights is not None
     rows = trainer.look_at_test(task, weights).to_text()
-    return LookOutcome(rows=rows, objective=trainer.test_objective(task, weights))
+    return TestEvaluation(rows=rows, objective=trainer.test_objective(task, weights))
 
 
-class _Kept(NoCheckpoints):
+class _RetainWeights(NoCheckpoints):
     """Keeps the weights at hand besides; trains from the beginning."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -232,17 +232,17 @@ def _identity(setup: TrainerSetup, task: TrialTask) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _read_ended(path: Path, identity: str, remark: Callable[[str], None]) -> Ended | None:
+def _read_ended(path: Path, identity: str, remark: Callable[[str], None]) -> TaskResult | None:
     """Return how a trial ended, if an earlier process wrote it; what is damaged is said, and passed over."""
     try:
-        written, line = unsealed(path.read_bytes()).decode().split("\n", 1)
+        written, line = strip_checksum(path.read_bytes()).decode().split("\n", 1)
         ended = from_line(line) if written == identity else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, DamagedError) as error:  # another version's may read otherwise
         remark(f"{path.name} is damaged ({error}); the trial's end is trained again")
         return None
-    assert ended is None or isinstance(ended, Ended)
+    assert ended is None or isinstance(ended, TaskResult)
     return ended
 
 
@@ -259,10 +259,10 @@ def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[Tr
         events.write(line)
         events.flush()
 
-    def ask(event: Event) -> Answer:
-        assert not isinstance(event, WorkerLost | EngineRemark)
+    def ask(event: Event) -> Reply:
+        assert not isinstance(event, WorkerLost | EngineNotice)
         say(to_line(event))
-        return isinstance(event, EpochFinished | Suggest) and answer_from_line(commands.get())
+        return isinstance(event, EpochFinished | SuggestRequest) and answer_from_line(commands.get())
 
     setup = setup_from_line(commands.get())
     gc.disable()  # all that is imported stays: looking for garbage among it takes a fifth of the start
@@ -272,7 +272,7 @@ def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[Tr
     say(READY_LINE)
     while True:
         task = TrialTask(**json.loads(commands.get()))
-        ended = train_and_say(trainer, setup, task, ask, sys.stderr)
+        ended = run_task(trainer, setup, task, ask, sys.stderr)
         if ended is not None:
             say(to_line(ended))
 

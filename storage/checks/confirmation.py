@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from regsearch.storage.queries import METRICS
 from regsearch.storage.race_rounds import read_drops
-from regsearch.storage.tables import ConfirmationRow, FinalistRow, LookRow, RoundRow
-from regsearch.studies.configuration import settings_of
-from regsearch.studies.example_scores import RowFigures
+from regsearch.storage.tables import ConfirmationRow, FinalistRow, RoundRow, TestEvaluationRow
+from regsearch.studies.configuration import configuration_of
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.records import StudyRecord
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SEEDS_AT_MOST
@@ -24,7 +24,9 @@ STATES = ("waiting", "running", "complete", "failed")
 
 def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) -> None:
     """Raise ValueError, which names the row, for one of a study's confirmation that is not as it is written."""
-    finalists, trainings, looks = (_rows(connection, table, study) for table in (FinalistRow, ConfirmationRow, LookRow))
+    finalists, trainings, looks = (
+        _rows(connection, table, study) for table in (FinalistRow, ConfirmationRow, TestEvaluationRow)
+    )
     for number, row in enumerate(finalists):
         with _named(study, row):
             check_types(FinalistRow.__table__, row)
@@ -38,7 +40,7 @@ def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) ->
     test_counts: set[int] = set()
     for row in looks:
         with _named(study, row):
-            check_types(LookRow.__table__, row)
+            check_types(TestEvaluationRow.__table__, row)
             if (row.finalist, row.seed) not in trained:
                 raise ValueError("what was not trained was looked at")
             _check_whole(row, row.ended_at is not None, ("cross_entropy", "accuracy"), "test_rows", test_counts)
@@ -69,7 +71,7 @@ def _check_finalist(row: Any, number: int, study: StudyRecord) -> None:
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise ValueError(f"its roles are {row.roles:.50}")
     try:
-        settings = settings_of(params) if study.spec.model.hypermodel else Regularization.from_params(params)
+        settings = configuration_of(params) if study.spec.model.hypermodel else Regularization.from_params(params)
         hash(settings), str(settings)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"its params are {row.params:.50}") from error
@@ -102,7 +104,7 @@ def _check_whole(row: Any, has_ended: bool, figures: Sequence[str], rows: str, c
         raise ValueError(f"it ended without {missing[0]}")
     content = row._mapping[rows]
     if content is not None:
-        counts.add(len(RowFigures.from_bytes(content).losses))
+        counts.add(len(PerExampleScores.from_bytes(content).losses))
     if len(counts) > 1:
         raise ValueError(f"its {rows} are not as many as those of others")
 

@@ -11,7 +11,7 @@ _LEAST_FREE_BYTES = 100_000_000
 _COPIES = 3  # of the database, which an upgrade has beside each other for a moment
 
 
-def troubles(path: Path) -> list[str]:
+def filesystem_warnings(path: Path) -> list[str]:
     """Return what speaks against a database's place, each with what to do; path and folder must be there."""
     return [trouble for trouble in (_network(path), _permission(path), _room(path)) if trouble]
 

@@ -58,7 +58,7 @@ def check_trials(database: Database, connection: sqlalchemy.Connection, study_id
 
 
 @contextmanager
-def told(database: Database, name: str) -> Iterator[None]:
+def corruption_as_storage_error(database: Database, name: str) -> Iterator[None]:
     """Turn what Optuna raises over rows that it can't read into StorageError."""
     try:
         yield
@@ -70,7 +70,7 @@ def told(database: Database, name: str) -> Iterator[None]:
 
 
 def _read_trials(database: Database, study_id: int, name: str) -> None:
-    with told(database, name):
+    with corruption_as_storage_error(database, name):
         for number, trial in enumerate(database.storage.get_all_trials(study_id, deepcopy=False)):
             if trial.number != number:
                 raise ValueError(f"number {trial.number} stands where {number} should")

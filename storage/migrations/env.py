@@ -6,7 +6,7 @@ from regsearch.storage.schema import VERSION_TABLE
 from regsearch.storage.tables import PREFIX, Base
 
 
-def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+def _is_our_table(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "table" or (name is not None and name.startswith(PREFIX) and name != VERSION_TABLE)
 
 
@@ -14,6 +14,6 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     version_table=VERSION_TABLE,
-    include_name=_is_ours,  # else autogenerate would drop Optuna's tables
+    include_name=_is_our_table,  # else autogenerate would drop Optuna's tables
 )
 context.run_migrations()

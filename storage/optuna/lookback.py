@@ -20,7 +20,7 @@ _SMALLEST, _LARGEST = (
 )
 
 
-def begins_at(number: int) -> int:
+def lookback_start(number: int) -> int:
     """Return the number from which on a trial's sampler and pruner see all trials, of those before only a part.
 
     It is 0 up to trial 1,499. It moves by 500 trials at once, so that a search that was stopped goes on with
@@ -30,7 +30,7 @@ def begins_at(number: int) -> int:
     return block if block > MOST else 0
 
 
-def condition(connection: Connection, study_id: int, begin: int) -> str:
+def lookback_condition(connection: Connection, study_id: int, begin: int) -> str:
     """Return the SQL condition on Optuna's table of trials that holds of those that are seen.
 
     They are those from a number on, those that are not finished, and of the others the best, each one of an even

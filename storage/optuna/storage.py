@@ -62,7 +62,7 @@ _STATES = {state.name: state for state in TrialState}
 _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
 
-class LeanStorage(RDBStorage):
+class FastRDBStorage(RDBStorage):
     """`RDBStorage`, some of whose methods are ours (two of them undocumented; pinned by a contract test).
 
     Attributes:
@@ -149,7 +149,7 @@ class LeanStorage(RDBStorage):
             where += f" and (trial_id > {int(trial_id_greater_than)} or trial_id in ({_listed(below)}))"
         with self._connection() as connection:
             if self.history_begin > 0 and trial_id_greater_than == -1:
-                where += f" and {lookback.condition(connection, study_id, self.history_begin)}"
+                where += f" and {lookback.lookback_condition(connection, study_id, self.history_begin)}"
             found = connection.exec_driver_sql(
                 f"select trial_id, number, state, datetime_start, datetime_complete from trials where {where} "
                 "order by trial_id"
@@ -160,7 +160,7 @@ class LeanStorage(RDBStorage):
             return _frozen(connection, study_id, rows, self.only_whole)
 
 
-class _Parts:
+class _RelatedRows:
     """What belongs to some trials, from each of Optuna's tables, by the trial's id."""
 
     def __init__(self, connection: Connection, study_id: int, ids: Sequence[int]) -> None:
@@ -193,7 +193,7 @@ def _frozen(
 ) -> list[FrozenTrial]:
     """Return Optuna's trials for rows of its table of trials; distributions are shared between them."""
     whole = [row.trial_id for row in rows if only_whole in (None, row.trial_id) or _STATES[row.state].is_finished()]
-    parts = _Parts(connection, study_id, whole)
+    parts = _RelatedRows(connection, study_id, whole)
     params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     distributions: defaultdict[int, dict[str, BaseDistribution]] = defaultdict(dict)
     columns = ("param_name", "param_value", "distribution_json")

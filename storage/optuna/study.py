@@ -10,7 +10,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from regsearch.storage.tried_configurations import BY_SETTINGS
-from regsearch.studies.errors import RefusedError
+from regsearch.studies.errors import SearchSpaceChangedError
 from regsearch.studies.trial import Value
 
 
@@ -52,7 +52,7 @@ def _as_seen(trial: FrozenTrial) -> FrozenTrial:
     return seen
 
 
-def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, default: Value | None) -> Value:
+def suggest_value(study: OptunaStudy, trial_id: int, name: str, distribution: str, default: Value | None) -> Value:
     """Return the value of one more parameter of a trial that runs; what it has already is given again.
 
     Args:
@@ -71,7 +71,9 @@ def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, d
     wanted = json_to_distribution(distribution)
     there = next((trial.distributions[name] for trial in reversed(trials) if name in trial.distributions), wanted)
     if there != wanted:  # of ranges, Optuna lets each trial have its own
-        raise RefusedError(f"its space is another than before: the parameter {name}: {wanted}, before {there}")
+        raise SearchSpaceChangedError(
+            f"its space is another than before: the parameter {name}: {wanted}, before {there}"
+        )
     trial = optuna.trial.Trial(study, trial_id)
     try:
         with warnings.catch_warnings():
@@ -79,7 +81,7 @@ def suggested(study: OptunaStudy, trial_id: int, name: str, distribution: str, d
             return _ask(trial, name, wanted)
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise RefusedError(f"its space is another than before: the parameter {name}: {reason}") from error
+        raise SearchSpaceChangedError(f"its space is another than before: the parameter {name}: {reason}") from error
 
 
 def _ask(trial: optuna.trial.Trial, name: str, wanted: optuna.distributions.BaseDistribution) -> Value:

@@ -11,9 +11,9 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
 from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.trials import best_so_far, has_techniques
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.measure import Measure, of_metric, per_example
-from regsearch.studies.records import Answer, TrialRecord
+from regsearch.studies.records import StudySummary, TrialRecord
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SearchSpec
 from regsearch.studies.statistics import Interval
@@ -58,7 +58,7 @@ class ComparedStudy:
         is_of_regularization: whether its settings are regularizations, and none a HyperModel's own.
     """
 
-    answer: Answer
+    answer: StudySummary
     conclusion: Conclusion | None
     best_so_far: Sequence[tuple[int, float]]
     epochs_at: Sequence[int]
@@ -197,8 +197,8 @@ class Comparison:
         return result.gain.accuracy if self.is_by_accuracy else result.gain.cross_entropy
 
 
-def compared(
-    answer: Answer,
+def summarize_study(
+    answer: StudySummary,
     conclusion: Conclusion | None,
     trials: Sequence[TrialRecord],
     epochs: Mapping[int, int] | None = None,
@@ -262,7 +262,7 @@ def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], max
 def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
     """Return the strength of a technique where it is alone in a trial's parameters."""
     try:
-        settings = settings_of(params)
+        settings = configuration_of(params)
         is_alone = isinstance(settings, Regularization) and settings.technique == technique
     except (TypeError, ValueError, AttributeError):  # something else wrote them
         return None

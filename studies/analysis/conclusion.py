@@ -11,7 +11,7 @@ from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.race import Drop
 from regsearch.studies.analysis.tuning import Tuning
 from regsearch.studies.analysis.verdicts import Judgement, Verdict
-from regsearch.studies.configuration import NamedSettings
+from regsearch.studies.configuration import HyperparameterValues
 from regsearch.studies.measure import Measure, of_metric, per_example
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.statistics import Interval
@@ -64,7 +64,7 @@ class FinalistResult:
     best_epochs: tuple[int, ...]
     epochs: tuple[int, ...]
     is_tied: bool
-    over_early_stopping: Gain | None = None
+    gain_over_early_stopping: Gain | None = None
     select_cross_entropies: tuple[float, ...] = ()
     select_accuracies: tuple[float, ...] = ()
     dropped: Drop | None = None
@@ -109,7 +109,7 @@ class TechniqueRow:
     technique: str
     result: FinalistResult | None
     tuning: Tuning | None = None
-    over_early_stopping: Judgement | None = None
+    gain_over_early_stopping: Judgement | None = None
     over_baseline: Judgement | None = None
 
     @property
@@ -118,7 +118,7 @@ class TechniqueRow:
 
         None if it was not tuned, or not confirmed.
         """
-        return (self.over_early_stopping or self.over_baseline) if self.is_judged else None
+        return (self.gain_over_early_stopping or self.over_baseline) if self.is_judged else None
 
     @property
     def is_judged(self) -> bool:
@@ -200,7 +200,7 @@ class Conclusion:
     is_share_of_missing: bool = False
 
     @property
-    def whole_looks(self) -> int:
+    def completed_looks(self) -> int:
         """The looks that its figures are from."""
         return self.looks - self.unfinished_looks
 
@@ -219,20 +219,20 @@ class Conclusion:
         )
 
     @property
-    def over(self) -> str:
+    def baseline_name(self) -> str:
         """What gains are over, in words: "no regularization", "the defaults"."""
         finalists = (*(result.finalist for result in self.results), *(finalist for finalist, _ in self.failed))
         settings = (finalist.settings for finalist in finalists)
-        own = next((one for one in settings if isinstance(one, NamedSettings)), None)
+        own = next((one for one in settings if isinstance(one, HyperparameterValues)), None)
         return Regularization.baseline if own is None else own.baseline
 
     @property
     def is_over_defaults(self) -> bool:
         """Whether gains are over a HyperModel's defaults, and not over no regularization."""
-        return self.over == NamedSettings.baseline
+        return self.baseline_name == HyperparameterValues.baseline
 
     @property
-    def without(self) -> str:
+    def baseline_phrase(self) -> str:
         """What trainings of the baseline are, in words."""
         return "of the defaults" if self.is_over_defaults else "without regularization"
 
@@ -251,7 +251,7 @@ class Conclusion:
         return self.winner.select_loss(self.by_accuracy) <= best
 
     @property
-    def beating(self) -> tuple[FinalistResult, ...]:
+    def others_beyond_noise(self) -> tuple[FinalistResult, ...]:
         """The finalists beside the winner whose gain in the study's objective is beyond noise."""
         return tuple(
             result
@@ -264,13 +264,13 @@ class Conclusion:
         if self.metric is not None:
             over = result.metric_over_baseline
             return over is not None and over.verdict is Verdict.HELPS
-        return result.gain is not None and self.judged(result.gain).is_above(0)
+        return result.gain is not None and self.objective_metric(result.gain).is_above(0)
 
     def gain_of(self, result: FinalistResult) -> Interval | None:
         """Return what a finalist gains over the baseline in what verdicts go by; None where that isn't known."""
         if self.metric is not None:
             return None if result.metric_over_baseline is None else result.metric_over_baseline.gain
-        return None if result.gain is None else self.judged(result.gain)
+        return None if result.gain is None else self.objective_metric(result.gain)
 
     @property
     def measure(self) -> Measure:
@@ -281,17 +281,17 @@ class Conclusion:
     def is_over_seeds_only(self) -> bool:
         """Whether any verdict's interval leaves out the luck of the test examples."""
         judgements = [self.winner_over_early_stopping, self.winner_over_baseline]
-        judgements += [one for row in self.techniques for one in (row.over_early_stopping, row.over_baseline)]
+        judgements += [one for row in self.techniques for one in (row.gain_over_early_stopping, row.over_baseline)]
         return any(one is not None and one.is_over_seeds_only for one in judgements)
 
-    def judged(self, gain: Gain) -> Interval:
+    def objective_metric(self, gain: Gain) -> Interval:
         """Return a gain in the study's objective, or cross-entropy where that is a metric.
 
         Claims, verdicts and orders go by it alone, unless the study has a metric.
         """
         return gain.accuracy if self.by_accuracy else gain.cross_entropy
 
-    def beside(self, gain: Gain) -> Interval:
+    def other_metric(self, gain: Gain) -> Interval:
         """Return a gain in the other figure that each example has."""
         return gain.cross_entropy if self.by_accuracy else gain.accuracy
 
@@ -303,4 +303,4 @@ class Conclusion:
     @property
     def has_early_stopping_alone(self) -> bool:
         """Whether any finalist can be held against early stopping alone."""
-        return any(result.over_early_stopping is not None for result in self.results)
+        return any(result.gain_over_early_stopping is not None for result in self.results)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from regsearch.studies import objectives
 from regsearch.studies.analysis.finalists import Finalist
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 
 
 def select_loss(figures: Mapping[str, Any], objective: str) -> float:
@@ -33,13 +33,13 @@ class Training:
     reason: str | None
     began_looking: bool
     figures: Mapping[str, Any]
-    select: RowFigures | None
-    test: RowFigures | None
+    select: PerExampleScores | None
+    test: PerExampleScores | None
     test_objective: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Confirmed:
+class ConfirmedFinalist:
     """A finalist whose seeds all trained and were shown the test rows."""
 
     finalist: Finalist
@@ -75,7 +75,7 @@ class Confirmed:
         """(seeds,), the metric on the test rows, such that less is better."""
         return np.array([training.test_objective for training in self.trainings], dtype=np.float64)
 
-    def objectives_on_seeds_of(self, other: "Confirmed") -> NDArray[np.float64]:
+    def objectives_on_seeds_of(self, other: "ConfirmedFinalist") -> NDArray[np.float64]:
         """Return the metric on the test rows, (seeds,), on the seeds that both have."""
         return self.objectives[self._common(other)]
 
@@ -83,16 +83,16 @@ class Confirmed:
         """(seeds, test rows), losses by the study's objective."""
         return self.test_errors if by_accuracy else self.test_losses
 
-    def has_seeds_of(self, other: "Confirmed") -> bool:
+    def has_seeds_of(self, other: "ConfirmedFinalist") -> bool:
         """Whether both have enough seeds in common to be compared."""
         return len(self._common(other)) > 1
 
-    def on_seeds_of(self, other: "Confirmed") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def on_seeds_of(self, other: "ConfirmedFinalist") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return losses and errors on the test rows, (seeds, test rows) each, on the seeds that both have."""
         common = self._common(other)
         return self.test_losses[common], self.test_errors[common]
 
-    def _common(self, other: "Confirmed") -> list[int]:
+    def _common(self, other: "ConfirmedFinalist") -> list[int]:
         theirs = {training.seed for training in other.trainings}
         return [i for i, training in enumerate(self.trainings) if training.seed in theirs]
 

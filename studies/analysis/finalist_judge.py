@@ -8,11 +8,11 @@ import numpy as np
 
 from regsearch.studies import objectives
 from regsearch.studies.analysis.conclusion import FinalistResult, Gain
-from regsearch.studies.analysis.confirmed_finalist import Confirmed, select_loss
+from regsearch.studies.analysis.confirmed_finalist import ConfirmedFinalist, select_loss
 from regsearch.studies.analysis.finalists import STOPPING_ALONE
 from regsearch.studies.analysis.race import Drop
 from regsearch.studies.analysis.verdicts import Judgement, is_share_of_missing, judge, judge_means, smallest_gain
-from regsearch.studies.configuration import NamedSettings
+from regsearch.studies.configuration import HyperparameterValues
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.statistics import (
@@ -38,7 +38,7 @@ class FinalistJudge:
     """
 
     spec: StudySpec
-    confirmed: Sequence[Confirmed]
+    confirmed: Sequence[ConfirmedFinalist]
     raced: int
     look: int
 
@@ -48,12 +48,12 @@ class FinalistJudge:
         return max(len(one.trainings) for one in self.confirmed)
 
     @cached_property
-    def baseline(self) -> Confirmed | None:
+    def baseline(self) -> ConfirmedFinalist | None:
         """No regularization at all, or a HyperModel's defaults."""
         return next((one for one in self.confirmed if one.finalist.is_baseline), None)
 
     @cached_property
-    def stopping(self) -> Confirmed | None:
+    def stopping(self) -> ConfirmedFinalist | None:
         """Early stopping alone, at the patience that did best."""
         return min(
             (one for one in self.confirmed if STOPPING_ALONE in one.finalist.roles),
@@ -90,7 +90,7 @@ class FinalistJudge:
         return self.has_metric and loss is not None and is_share_of_missing(self.spec, loss)
 
     @cached_property
-    def winner(self) -> tuple[Confirmed, list[Confirmed]]:
+    def winner(self) -> tuple[ConfirmedFinalist, list[ConfirmedFinalist]]:
         """The simplest of those that are the best on the select rows or tied with it, and all of those."""
         running = [one for one in self.confirmed if len(one.trainings) == self.seeds]
         complexities = _complexities(running)
@@ -104,7 +104,7 @@ class FinalistJudge:
             chosen = choose_winner(rows, complexities)
         return running[chosen.index], [running[index] for index in chosen.tied]
 
-    def judgement(self, one: Confirmed, other: Confirmed | None) -> Judgement | None:
+    def judgement(self, one: ConfirmedFinalist, other: ConfirmedFinalist | None) -> Judgement | None:
         """Return the verdict on one against another, on the seeds that both have; None against itself or nothing."""
         if self.smallest_gain is None or other is None or other is one or not one.has_seeds_of(other):
             return None
@@ -115,7 +115,7 @@ class FinalistJudge:
         ours, theirs = (pair[by_accuracy] for pair in (one.on_seeds_of(other), other.on_seeds_of(one)))
         return judge(theirs - ours, self.smallest_gain, self._level, self._level_at(self.look + 1))
 
-    def result(self, one: Confirmed, drops: Mapping[int, Drop]) -> FinalistResult:
+    def result(self, one: ConfirmedFinalist, drops: Mapping[int, Drop]) -> FinalistResult:
         """Return a finalist's figures.
 
         Args:
@@ -132,7 +132,7 @@ class FinalistJudge:
             test_cross_entropy=crossed_interval(one.test_losses, LEVEL),
             test_accuracy=crossed_interval(1 - one.test_errors, LEVEL),
             gain=self._gain(one, self.baseline),
-            over_early_stopping=None if one is self.baseline else self._gain(one, self.stopping),
+            gain_over_early_stopping=None if one is self.baseline else self._gain(one, self.stopping),
             best_epochs=tuple(training.figures["best_epoch"] for training in one.trainings),
             epochs=tuple(training.figures["epochs"] for training in one.trainings),
             is_tied=one in self.winner[1],
@@ -143,7 +143,7 @@ class FinalistJudge:
             select_objective=one.select_loss(self.spec.search.objective) if by_metric else None,
         )
 
-    def _gain(self, one: Confirmed, other: Confirmed | None) -> Gain | None:
+    def _gain(self, one: ConfirmedFinalist, other: ConfirmedFinalist | None) -> Gain | None:
         """Return what one gains over another on the seeds that both have; None over itself or nothing."""
         if other is None or other is one or not one.has_seeds_of(other):
             return None
@@ -168,14 +168,14 @@ class FinalistJudge:
         return shared_level(max(self.raced - 1, 1), look)
 
 
-def _complexities(confirmed: Sequence[Confirmed]) -> list[int]:
+def _complexities(confirmed: Sequence[ConfirmedFinalist]) -> list[int]:
     """Return how much each needs: its techniques, or of a HyperModel's own settings, how many aren't its defaults."""
     defaults = next((one.finalist.settings for one in confirmed if one.finalist.is_baseline), None)
     return [
         settings.complexity
         if isinstance(settings, Regularization)
         else settings.distance(defaults)
-        if isinstance(defaults, NamedSettings)
+        if isinstance(defaults, HyperparameterValues)
         else 0
         for settings in (one.finalist.settings for one in confirmed)
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from regsearch.studies.configuration import Settings, settings_of
+from regsearch.studies.configuration import Configuration, configuration_of
 from regsearch.studies.contest.contestants import USUAL, contestant_of
 from regsearch.studies.contest.proposals import Entry
 from regsearch.studies.recipes import DEFAULTS, contest_of
@@ -45,9 +45,9 @@ class Finalist:
     look: int
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> Configuration:
         """What its parameters stand for."""
-        return settings_of(self.params)
+        return configuration_of(self.params)
 
     @property
     def is_baseline(self) -> bool:
@@ -63,14 +63,14 @@ def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
     sign = -1 if spec.search.maximizes else 1
     complete = [trial for trial in trials if trial.value is not None and "epochs" in trial.metrics]
     ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    first: dict[Settings, TrialRecord] = {}
+    first: dict[Configuration, TrialRecord] = {}
     for trial in ranked:
-        first.setdefault(settings_of(trial.params), trial)
+        first.setdefault(configuration_of(trial.params), trial)
     if not first:
         return []
-    chosen: dict[Settings, Finalist] = {}
+    chosen: dict[Configuration, Finalist] = {}
 
-    def add(settings: Settings, role: str) -> None:
+    def add(settings: Configuration, role: str) -> None:
         trial = first.get(settings)
         known = chosen.get(settings)
         chosen[settings] = (
@@ -93,12 +93,12 @@ def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
 
 
 def _baselines_and_techniques(
-    ranked: Sequence[Settings], complete: Sequence[TrialRecord], spec: StudySpec
-) -> Iterator[tuple[Settings, str]]:
+    ranked: Sequence[Configuration], complete: Sequence[TrialRecord], spec: StudySpec
+) -> Iterator[tuple[Configuration, str]]:
     """Give what is a finalist whatever its rank, and why; of a HyperModel with settings of its own, its defaults."""
     regularizations = [settings for settings in ranked if isinstance(settings, Regularization)]
     if len(regularizations) < len(ranked) and spec.model.hypermodel is not None:
-        yield from ((settings_of(trial.params), _OF_DEFAULTS) for trial in complete if trial.recipe == DEFAULTS)
+        yield from ((configuration_of(trial.params), _OF_DEFAULTS) for trial in complete if trial.recipe == DEFAULTS)
         return
     rate = untuned_learning_rate(spec)
     none = next((one for one in regularizations if one.technique is None), Regularization(learning_rate=rate))
@@ -121,7 +121,7 @@ def _best_of_contestants(complete: Sequence[TrialRecord], spec: StudySpec) -> di
     contest, sign = contest_of(spec), -1 if spec.search.maximizes else 1
     entries: dict[str, list[Entry]] = {}
     for trial in complete:
-        settings = settings_of(trial.params)
+        settings = configuration_of(trial.params)
         if isinstance(settings, Regularization):
             entry = Entry(settings=settings, loss=sign * (trial.value or 0.0))
             entries.setdefault(contestant_of(settings), []).append(entry)
@@ -129,7 +129,7 @@ def _best_of_contestants(complete: Sequence[TrialRecord], spec: StudySpec) -> di
     return {str(entry.settings.technique): entry.settings for entry in best if entry is not None}
 
 
-def _params_of(regularization: Settings, space: SpaceSpec) -> dict[str, Any]:
+def _params_of(regularization: Configuration, space: SpaceSpec) -> dict[str, Any]:
     """Return the parameters of a baseline that no trial was."""
     assert isinstance(regularization, Regularization)
     return regularization.params(space)

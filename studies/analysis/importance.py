@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from regsearch.studies.configuration import NamedSettings, settings_of
+from regsearch.studies.configuration import HyperparameterValues, configuration_of
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SpaceSpec, StudySpec
@@ -62,7 +62,9 @@ def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int =
     Source: Watanabe, Bansal, Hutter, PED-ANOVA, IJCAI 2023, arXiv:2304.10255; `optuna.importance` has it without the
     correction and without intervals.
     """
-    if spec.model.hypermodel is not None and any(isinstance(settings_of(t.params), NamedSettings) for t in trials):
+    if spec.model.hypermodel is not None and any(
+        isinstance(configuration_of(t.params), HyperparameterValues) for t in trials
+    ):
         return Importances(techniques=())  # there are none
     ended = sorted((t for t in trials if t.state == "pruned" or _is_result(t)), key=lambda trial: trial.number)
     complete = sum(trial.state == "complete" for trial in ended)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.recipes import RECIPES
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import Regularization, untuned_learning_rate
@@ -17,7 +17,7 @@ _TECHNIQUES = {technique.name: technique.key for technique in TECHNIQUES if tech
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rung:
+class LadderStep:
     """One complete trial of a recipe: its strength, and its cross-entropy on the select rows, in nats per row."""
 
     strength: float
@@ -26,7 +26,7 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Level:
+class Reference:
     """What the same training gives without the technique.
 
     Attributes:
@@ -51,14 +51,14 @@ class Ladder:
 
     technique: str
     parameter: str
-    rungs: Sequence[Rung]
+    rungs: Sequence[LadderStep]
 
     @property
-    def best(self) -> Rung:
+    def best(self) -> LadderStep:
         """The rung with the lowest cross-entropy."""
         return min(self.rungs, key=lambda rung: rung.cross_entropy)
 
-    def too_much_from(self, level: Level) -> Rung | None:
+    def too_much_from(self, level: Reference) -> LadderStep | None:
         """Return the weakest rung from which on all are worse than without; None where the strongest is not."""
         found = None
         for rung in reversed(self.rungs):
@@ -71,14 +71,14 @@ class Ladder:
 def ladders(trials: Iterable[TrialRecord]) -> list[Ladder]:
     """Return each technique's rungs, where at least three of them are complete."""
     names = {recipe.name: recipe for recipe in RECIPES["ladder"]}
-    found: dict[str, list[Rung]] = {}
+    found: dict[str, list[LadderStep]] = {}
     for trial in trials:
         recipe, loss = names.get(trial.recipe or ""), formats.select_cross_entropy(trial)
         if recipe is None or loss is None:
             continue
         technique, _ = recipe.name.rsplit(maxsplit=1)
         strength = float(recipe.settings[_TECHNIQUES[technique]])
-        found.setdefault(technique, []).append(Rung(strength=strength, cross_entropy=loss, trial=trial.number))
+        found.setdefault(technique, []).append(LadderStep(strength=strength, cross_entropy=loss, trial=trial.number))
     return [
         Ladder(
             technique=technique,
@@ -90,7 +90,7 @@ def ladders(trials: Iterable[TrialRecord]) -> list[Ladder]:
     ]
 
 
-def level(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Level | None:
+def reference(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Reference | None:
     """Return what early stopping alone gives, as the rungs have it beside their technique, else no regularization.
 
     A trial of the search comes first, since it has the rungs' seed. None where neither is known.
@@ -102,22 +102,24 @@ def level(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion
         trial = next((trial for trial in trials if _is(trial, regularization)), None)
         if trial is not None:
             loss = float(trial.metrics["select_cross_entropy"])
-            return Level(name=str(regularization), cross_entropy=loss, is_of_search=True)
+            return Reference(name=str(regularization), cross_entropy=loss, is_of_search=True)
     results = () if conclusion is None else conclusion.results
     for regularization in wanted:
         for result in results:
             if result.finalist.settings == regularization:
-                return Level(name=str(regularization), cross_entropy=result.select_cross_entropy, is_of_search=False)
+                return Reference(
+                    name=str(regularization), cross_entropy=result.select_cross_entropy, is_of_search=False
+                )
     return None
 
 
 def sentences(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> list[str]:
     """Return for each technique which rung is best, and from which one on it is too much."""
-    without = level(spec, trials, conclusion)
+    without = reference(spec, trials, conclusion)
     return [_sentence(ladder, without) for ladder in ladders(trials)]
 
 
-def _sentence(ladder: Ladder, without: Level | None) -> str:
+def _sentence(ladder: Ladder, without: Reference | None) -> str:
     best = ladder.best
     said = f"{ladder.technique} is best at {best.strength:g} ({formats.cross_entropy(best.cross_entropy)})"
     if without is None:
@@ -136,6 +138,6 @@ def _is(trial: TrialRecord, regularization: Regularization) -> bool:
     if formats.select_cross_entropy(trial) is None:
         return False
     try:
-        return settings_of(trial.params) == regularization
+        return configuration_of(trial.params) == regularization
     except (TypeError, ValueError, AttributeError):  # something else wrote them
         return False

@@ -11,7 +11,7 @@ _STRONGEST, _HIGHEST_RATE = 1e6, 0.9  # beyond: no strength that a study takes, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edge:
+class AtRangeLimit:
     """A setting on an edge of its range.
 
     Attributes:
@@ -34,7 +34,7 @@ class Edge:
         )
 
 
-def edges(spec: StudySpec, best: Regularization) -> tuple[Edge, ...]:
+def range_limits(spec: StudySpec, best: Regularization) -> tuple[AtRangeLimit, ...]:
     """Return where the best configuration lies within 3 % of an edge that can be widened.
 
     Strengths count on their log scale. A range of one value was meant so; patience can't be below 1 epoch, and one of
@@ -74,14 +74,14 @@ def _edge(
     given: tuple[float, float],
     wider: tuple[float, float],
     off: bool | None,
-) -> Edge | None:
+) -> AtRangeLimit | None:
     """Return the edge that a value lies on; None where it lies on none, or the range can't be wider there."""
     low, high = (wider[0], given[1]) if side == "low" else (given[0], wider[1])
     if side is None or (low, high) == given:
         return None
     ends = ", ".join(f"{end} = {_number(number)}" for end, number in (("low", low), ("high", high)))
     gate = "" if off is None else f", off = {str(off).lower()}"
-    return Edge(parameter=name, value=value, side=side, setting=f"space.{name}={{ {ends}{gate} }}")
+    return AtRangeLimit(parameter=name, value=value, side=side, setting=f"space.{name}={{ {ends}{gate} }}")
 
 
 def _number(number: float) -> str:

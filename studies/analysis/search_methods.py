@@ -16,7 +16,7 @@ _FEWEST_SEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
+class SearchMethod:
     """Studies that were searched in one way.
 
     Attributes:
@@ -39,7 +39,7 @@ class Way:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lead:
+class Advantage:
     """How much better the best way is than another one, after as many trials each; above 0 is better.
 
     Attributes:
@@ -47,8 +47,8 @@ class Lead:
         is_paired: whether both ways had the same seeds, and were compared seed by seed.
     """
 
-    best: Way
-    other: Way
+    best: SearchMethod
+    other: SearchMethod
     by: Interval | None
     is_paired: bool
 
@@ -70,7 +70,7 @@ def obstacles(comparison: Comparison) -> list[str]:
     return [*([f"they differ in {formats.listed(keys)}"] if keys else []), *mixed]
 
 
-def ways(comparison: Comparison) -> list[Way]:
+def search_methods(comparison: Comparison) -> list[SearchMethod]:
     """Return the ways of searching, at least two; none where the studies don't compare any."""
     keys = _telling(varied(comparison))
     if not keys or obstacles(comparison):
@@ -79,7 +79,7 @@ def ways(comparison: Comparison) -> list[Way]:
     for index, study in enumerate(comparison.studies):
         found.setdefault(_label(keys, index), []).append(study)
     return [
-        Way(label=label, studies=tuple(sorted(studies, key=lambda study: study.answer.study.spec.search.seed)))
+        SearchMethod(label=label, studies=tuple(sorted(studies, key=lambda study: study.answer.study.spec.search.seed)))
         for label, studies in found.items()
     ]
 
@@ -89,11 +89,11 @@ def common_trials(comparison: Comparison) -> int:
     return min(study.trials for study in comparison.studies)
 
 
-def leads(comparison: Comparison) -> list[Lead]:
+def leads(comparison: Comparison) -> list[Advantage]:
     """Return the lead of the best way over each other one, the second first; none where any has no value yet."""
     trials = common_trials(comparison)
     sign = 1 if comparison.maximizes else -1
-    values = [(way, way.best_after(trials)) for way in ways(comparison)]
+    values = [(way, way.best_after(trials)) for way in search_methods(comparison)]
     if not values or any(len(found) < len(way.studies) for way, found in values):
         return []
     ordered = sorted(values, key=lambda one: -sign * fmean(one[1]))
@@ -103,7 +103,7 @@ def leads(comparison: Comparison) -> list[Lead]:
 
 def headline(comparison: Comparison) -> str | None:
     """Return the answer in a few words; None where the studies don't compare ways of searching."""
-    found = ways(comparison)
+    found = search_methods(comparison)
     if not found:
         return None
     count, lead = f"{len(found)} ways of searching", leads(comparison)
@@ -133,7 +133,7 @@ def sentences(comparison: Comparison) -> str | None:
     return " ".join([question, said, *told, *_caveats(lead)])
 
 
-def _lead(best: Way, most: Sequence[float], other: Way, values: Sequence[float]) -> Lead:
+def _lead(best: SearchMethod, most: Sequence[float], other: SearchMethod, values: Sequence[float]) -> Advantage:
     is_paired = best.seeds == other.seeds and len(set(best.seeds)) == len(best.seeds)
     by = None
     if min(len(most), len(values)) >= _FEWEST_SEEDS:
@@ -141,10 +141,10 @@ def _lead(best: Way, most: Sequence[float], other: Way, values: Sequence[float])
             by = mean_interval([one - another for one, another in zip(most, values, strict=True)])
         else:
             by = difference(mean_interval(most), mean_interval(values))
-    return Lead(best=best, other=other, by=by, is_paired=is_paired)
+    return Advantage(best=best, other=other, by=by, is_paired=is_paired)
 
 
-def _ranked(lead: Sequence[Lead]) -> list[Way]:
+def _ranked(lead: Sequence[Advantage]) -> list[SearchMethod]:
     return [lead[0].best, *(one.other for one in lead)]
 
 
@@ -200,7 +200,7 @@ def _found(comparison: Comparison, values: Sequence[float]) -> str:
     return f"{mean} (mean of {len(values)} seeds, {ends})"
 
 
-def _told(comparison: Comparison, lead: Lead) -> str:
+def _told(comparison: Comparison, lead: Advantage) -> str:
     assert lead.by is not None
     low, high = (formats.signed(_number(comparison, end)) for end in (lead.by.low, lead.by.high))
     how = f"{formats.level(lead.by.level)} interval {low} to {high}{', seed by seed' if lead.is_paired else ''}"
@@ -209,7 +209,7 @@ def _told(comparison: Comparison, lead: Lead) -> str:
     return f"{lead.best.label} is better than {lead.other.label} by {by} ({how}): {verdict}."
 
 
-def _caveats(lead: Sequence[Lead]) -> list[str]:
+def _caveats(lead: Sequence[Advantage]) -> list[str]:
     if any(one.by is None for one in lead):
         return [f"With fewer than {_FEWEST_SEEDS} seeds of each way, such an order may be luck."]
     return ["Several are compared, so the best is a little lucky."] if len(lead) > 1 else []

@@ -11,7 +11,7 @@ from regsearch.studies.statistics import Interval, difference
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class SizeEffect:
     """How much less a gain over no regularization is with the most rows than with the fewest.
 
     Attributes:
@@ -43,7 +43,7 @@ def differ_in_size(comparison: Comparison) -> bool:
     return comparison.studies[0].train_rows < comparison.studies[-1].train_rows
 
 
-def change(comparison: Comparison, technique: str | None = None) -> Change | None:
+def change(comparison: Comparison, technique: str | None = None) -> SizeEffect | None:
     """Return what more rows change in the gain of a technique alone, or if not given of regularization as a whole.
 
     Compared are the study with the fewest rows and the one with the most. None where that isn't known, or where the
@@ -60,7 +60,7 @@ def change(comparison: Comparison, technique: str | None = None) -> Change | Non
     if fewest is None or most is None:
         return None
     smallest = min(0.0 if one.conclusion is None else one.conclusion.smallest_gain for one in (first, last))
-    return Change(fewest=fewest, most=most, less=difference(fewest, most), smallest_gain=smallest)
+    return SizeEffect(fewest=fewest, most=most, less=difference(fewest, most), smallest_gain=smallest)
 
 
 def headline(comparison: Comparison) -> str:
@@ -180,8 +180,8 @@ def _over_one_reference(
     """Return two gains of a technique over the same reference: early stopping alone, or else no regularization."""
     if first is None or last is None or first.verdict is None or last.verdict is None:
         return None, None
-    if first.over_early_stopping is not None and last.over_early_stopping is not None:
-        return first.over_early_stopping, last.over_early_stopping
+    if first.gain_over_early_stopping is not None and last.gain_over_early_stopping is not None:
+        return first.gain_over_early_stopping, last.gain_over_early_stopping
     return first.over_baseline, last.over_baseline
 
 

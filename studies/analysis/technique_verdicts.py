@@ -35,7 +35,7 @@ class TechniqueVerdict:
     reason: str
     gain: Interval | None
     over: str
-    over_early_stopping: Interval | None
+    gain_over_early_stopping: Interval | None
     over_baseline: Interval | None
     smallest_gain: float
     seeds: int
@@ -56,7 +56,7 @@ def technique_verdicts(conclusion: Conclusion) -> tuple[TechniqueVerdict, ...]:
 
 def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
     result = row.result
-    over_early_stopping, over_baseline = row.over_early_stopping, row.over_baseline
+    over_early_stopping, over_baseline = row.gain_over_early_stopping, row.over_baseline
     judgement = over_early_stopping or over_baseline
     has_verdict = result is not None and row.is_judged and judgement is not None
     return TechniqueVerdict(
@@ -65,8 +65,8 @@ def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
         verdict=judgement.verdict if has_verdict and judgement is not None else None,
         reason="" if has_verdict else _reason(conclusion, row),
         gain=None if judgement is None else judgement.gain,
-        over=conclusion.over if over_early_stopping is None else EARLY_STOPPING_ALONE,
-        over_early_stopping=None if over_early_stopping is None else over_early_stopping.gain,
+        over=conclusion.baseline_name if over_early_stopping is None else EARLY_STOPPING_ALONE,
+        gain_over_early_stopping=None if over_early_stopping is None else over_early_stopping.gain,
         over_baseline=None if over_baseline is None else over_baseline.gain,
         smallest_gain=conclusion.smallest_gain if judgement is None else judgement.smallest_gain,
         seeds=0 if result is None else result.seeds,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
@@ -23,5 +23,5 @@ def best_so_far(trials: Iterable[TrialRecord], *, maximizes: bool) -> list[Trial
 def has_techniques(spec: StudySpec, trials: Iterable[TrialRecord]) -> bool:
     """Return whether a study's settings are regularizations, and none a HyperModel's own."""
     return spec.model.hypermodel is None or all(
-        isinstance(settings_of(trial.params), Regularization) for trial in trials if trial.state == "complete"
+        isinstance(configuration_of(trial.params), Regularization) for trial in trials if trial.state == "complete"
     )

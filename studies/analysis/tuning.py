@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.contest.contestants import FEWEST_TOGETHER
 from regsearch.studies.search_space import LABELS, Regularization
 from regsearch.studies.spec import SpaceSpec
@@ -267,7 +267,7 @@ def _points(low: float, high: float) -> float:
 def _alone(trial: Trial) -> tuple[str, Attempt] | None:
     """Return the technique that a trial had alone, and what it gave; None for anything else."""
     try:
-        settings = settings_of(trial.params)
+        settings = configuration_of(trial.params)
         technique = settings.technique if isinstance(settings, Regularization) else None
     except (TypeError, ValueError, AttributeError):  # something else wrote them
         return None

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from regsearch.studies import formats
-from regsearch.studies.configuration import settings_of
-from regsearch.studies.records import Answer, Counts, DatasetInfo
+from regsearch.studies.configuration import configuration_of
+from regsearch.studies.records import Counts, DatasetInfo, StudySummary
 
 
 def dataset_line(dataset: DatasetInfo) -> str:
@@ -16,7 +16,7 @@ def dataset_line(dataset: DatasetInfo) -> str:
     )
 
 
-def counts_line(answer: Answer) -> str:
+def counts_line(answer: StudySummary) -> str:
     """Return how far the study is."""
     counts, total = answer.counts, answer.study.spec.budget.trials
     parts = [f"{counts.complete} complete", f"{counts.pruned} pruned", f"{counts.failed} failed"]
@@ -27,7 +27,7 @@ def counts_line(answer: Answer) -> str:
     return f"Study {answer.study.name}: {counts.finished} of {total} trials finished ({', '.join(parts)})"
 
 
-def as_text(answer: Answer) -> str:
+def as_text(answer: StudySummary) -> str:
     """Return it for a person."""
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
     best = answer.best
@@ -43,7 +43,7 @@ def as_text(answer: Answer) -> str:
         [
             *lines,
             "",
-            f"Best configuration: {settings_of(best.params)}",
+            f"Best configuration: {configuration_of(best.params)}",
             f"  trial {best.number}, {figures['seconds']:.0f} s, weights of epoch {figures['best_epoch'] + 1} "
             f"of {figures['epochs']}",
             f"  on the select rows: {_figures(figures, 'select')}",
@@ -60,7 +60,7 @@ def _figures(figures: Mapping[str, Any], rows: str) -> str:
     return f"cross-entropy {figures[f'{rows}_cross_entropy']:.5f}, accuracy {100 * figures[f'{rows}_accuracy']:.2f} %"
 
 
-def as_json(answer: Answer) -> dict[str, Any]:
+def as_json(answer: StudySummary) -> dict[str, Any]:
     """Return it for a program."""
     study, counts, best = answer.study, answer.counts, answer.best
     return {
@@ -74,7 +74,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         else {
             "number": best.number,
             "value": best.value,
-            "regularization": str(settings_of(best.params)),
+            "regularization": str(configuration_of(best.params)),
             "params": dict(best.params),
             "metrics": dict(best.metrics),
             "weights": None if answer.weights is None else str(answer.weights),

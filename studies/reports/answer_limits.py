@@ -117,8 +117,8 @@ def _in_parts(words: list[str]) -> list[list[str]]:
 
 
 def _looks(conclusion: Conclusion) -> Iterator[str]:
-    if conclusion.whole_looks > 1:
-        yield f"The test examples were looked at {conclusion.whole_looks:,} times."
+    if conclusion.completed_looks > 1:
+        yield f"The test examples were looked at {conclusion.completed_looks:,} times."
         yield "All looks share the risk of a wrong claim, so the intervals are wider than after one."
     if conclusion.unfinished_looks:
         further = "A further look" if conclusion.unfinished_looks == 1 else "Further looks"

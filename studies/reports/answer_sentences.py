@@ -7,7 +7,7 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Judgement, Verdict
-from regsearch.studies.commands import to_go_on
+from regsearch.studies.commands import resume_command
 from regsearch.studies.measure import Measure, per_example
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.reports.answer_limits import held_fixed, reservations
@@ -60,7 +60,7 @@ def _choice(conclusion: Conclusion) -> Iterator[str]:
     name = formats.settings(winner.finalist.params)
     judgement = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
     verdict = None if judgement is None else judgement.verdict
-    simpler = EARLY_STOPPING_ALONE if conclusion.winner_over_early_stopping is not None else conclusion.over
+    simpler = EARLY_STOPPING_ALONE if conclusion.winner_over_early_stopping is not None else conclusion.baseline_name
     if verdict is Verdict.NO_DIFFERENCE and not _is_winner(conclusion, _early_stopping(conclusion)):
         use = f"Use {simpler}: {name} did best, but makes no difference"
     elif verdict is Verdict.HARMS:
@@ -103,7 +103,7 @@ def _gains(conclusion: Conclusion) -> Iterator[str]:
         over_stopping = None
     known = [
         (judgement, over)
-        for judgement, over in ((over_stopping, EARLY_STOPPING_ALONE), (over_none, conclusion.over))
+        for judgement, over in ((over_stopping, EARLY_STOPPING_ALONE), (over_none, conclusion.baseline_name))
         if judgement is not None
     ]
     before: Judgement | None = None
@@ -116,7 +116,7 @@ def _gains(conclusion: Conclusion) -> Iterator[str]:
         subject = "the defaults" if conclusion.is_over_defaults else "training without regularization"
         if conclusion.is_over_defaults and not has_failed:
             why = "were not confirmed"
-        yield f"What it gains over {conclusion.over} is not known, since {subject} {why}."
+        yield f"What it gains over {conclusion.baseline_name} is not known, since {subject} {why}."
 
 
 def _gain(judgement: Judgement, over: str, measure: Measure, before: Judgement | None) -> str:
@@ -187,7 +187,7 @@ def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[st
             by_seeds.setdefault(seeds, []).append(name)
     if by_seeds:
         told = [f"{formats.listed(names)} ({seeds:,} in all)" for seeds, names in sorted(by_seeds.items())]
-        command = to_go_on(spec, "confirm", "--seeds", str(max(by_seeds)), *storage)
+        command = resume_command(spec, "confirm", "--seeds", str(max(by_seeds)), *storage)
         yield f"More seeds would probably settle {formats.listed(told)}: run `{command}`."
 
 
@@ -196,13 +196,13 @@ def _contradictions(conclusion: Conclusion) -> Iterator[str]:
     yield from _worse_beside(conclusion)
     if conclusion.claims_gain or conclusion.baseline is None:
         return
-    if conclusion.beating:
+    if conclusion.others_beyond_noise:
         best = best_beating(conclusion)
         gain = conclusion.gain_of(best)
         assert gain is not None
         yield (
             f"On the test examples, though, {formats.settings(best.finalist.params)} gains "
-            f"{conclusion.measure.mean_of(gain)} over {conclusion.over}."
+            f"{conclusion.measure.mean_of(gain)} over {conclusion.baseline_name}."
         )
         yield "The choice went by the selection examples alone."
         return
@@ -213,7 +213,8 @@ def _contradictions(conclusion: Conclusion) -> Iterator[str]:
             gain_ = "gains" if count == 1 else "gain"
             objective = conclusion.measure.name
             who = formats.count(count, "setting")
-            yield f"In test {other}, though, {who} {gain_} over {conclusion.over}; this study goes by {objective}."
+            over = conclusion.baseline_name
+            yield f"In test {other}, though, {who} {gain_} over {over}; this study goes by {objective}."
             return
 
 
@@ -230,17 +231,21 @@ def _worse_beside(conclusion: Conclusion) -> Iterator[str]:
         measure = per_example(not conclusion.by_accuracy)
         by = f", by {measure.mean_of(worse[0][1])} {measure.unit}"
     others = formats.listed([other for other, _ in worse])
-    yield f"In test {others}, though, it is worse than {conclusion.over}{by}."
+    yield f"In test {others}, though, it is worse than {conclusion.baseline_name}{by}."
 
 
 def _beside(conclusion: Conclusion) -> list[tuple[str, Callable[[Gain], Interval]]]:
     """Return the name of each figure that verdicts don't go by, and how to read it from a gain."""
     if conclusion.metric is None:
-        return [(conclusion.figures[1], conclusion.beside)]
+        return [(conclusion.figures[1], conclusion.other_metric)]
     return [("cross-entropy", attrgetter("cross_entropy")), ("accuracy", attrgetter("accuracy"))]
 
 
 def best_beating(conclusion: Conclusion) -> FinalistResult:
     """Return which of those that beat the baseline gains most on the test examples."""
-    gains = [(gain.mean, result) for result in conclusion.beating if (gain := conclusion.gain_of(result)) is not None]
+    gains = [
+        (gain.mean, result)
+        for result in conclusion.others_beyond_noise
+        if (gain := conclusion.gain_of(result)) is not None
+    ]
     return max(gains, key=lambda one: one[0])[1]

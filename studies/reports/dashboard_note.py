@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.gains import CARD, gains, in_order
 from regsearch.studies.reports.figures.history import history
 from regsearch.studies.reports.figures.importance import importance
@@ -28,7 +28,7 @@ _MARKS = re.compile(r"([\\`*_\[\]<>!|~&$]|^[#+=-])")
 _LINKED = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 
 
-def as_markdown(content: ReportContent) -> str:
+def as_markdown(content: ReportData) -> str:
     """Return the answer as the study's note."""
     answer, conclusion = content.answer, content.conclusion
     question = answer.study.spec.study.question
@@ -45,7 +45,7 @@ def as_markdown(content: ReportContent) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def dashboard_figures(content: ReportContent) -> "dict[str, plotly.graph_objects.Figure]":
+def dashboard_figures(content: ReportData) -> "dict[str, plotly.graph_objects.Figure]":
     """Return figures by the id under which the dashboard keeps them: what there is of them."""
     found = {
         "Which techniques help": None if content.conclusion is None else verdicts(content.conclusion, VERDICTS_CARD),

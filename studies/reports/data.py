@@ -8,7 +8,7 @@ from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.importance import Importance
 from regsearch.studies.analysis.strength_curve import StrengthCurve
 from regsearch.studies.analysis.trials import has_techniques
-from regsearch.studies.records import Answer, RunRecord, TrialRecord
+from regsearch.studies.records import RunRecord, StudySummary, TrialRecord
 from regsearch.studies.reports.tuned_strengths import strength_curves
 
 
@@ -45,7 +45,7 @@ class ConfirmationCost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportContent:
+class ReportData:
     """What one report is made of; anything in it may come from a database that someone else wrote.
 
     Attributes:
@@ -61,7 +61,7 @@ class ReportContent:
         command: how to run the study again.
     """
 
-    answer: Answer
+    answer: StudySummary
     trials: Sequence[TrialRecord]
     runs: Sequence[RunRecord]
     command: str

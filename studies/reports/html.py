@@ -40,7 +40,7 @@ def element(tag: str, /, *children: object, **attributes: object) -> Html:
     return Html(f"<{tag}{written}>{inner}</{tag}>")
 
 
-def with_code(words: str) -> Html:
+def mark_code(words: str) -> Html:
     """Return a sentence; what stands between two backticks in it, such as a command, is code."""
     parts = words.split("`")
     return join(element("code", part) if i % 2 and i < len(parts) - 1 else part for i, part in enumerate(parts))

@@ -8,15 +8,15 @@ from regsearch.studies.analysis.ladder import ladders
 from regsearch.studies.analysis.race import Drop
 from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Judgement
-from regsearch.studies.records import Answer
+from regsearch.studies.records import StudySummary
 from regsearch.studies.reports import answer
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.summary import headline, paragraph, sentences
 from regsearch.studies.reports.tuned_strengths import curve_json, tuning_json
 from regsearch.studies.statistics import Interval
 
 
-def as_json(content: ReportContent) -> dict[str, Any]:
+def as_json(content: ReportData) -> dict[str, Any]:
     """Return the whole report."""
     trials = content.trials
     return {
@@ -46,7 +46,7 @@ def as_json(content: ReportContent) -> dict[str, Any]:
     }
 
 
-def answer_json(found: Answer, conclusion: Conclusion | None) -> dict[str, Any]:
+def answer_json(found: StudySummary, conclusion: Conclusion | None) -> dict[str, Any]:
     """Return the answer: the best trial, and what the confirmation says of the finalists, if there was one."""
     return {
         **answer.as_json(found),
@@ -84,7 +84,7 @@ def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
 
 
 def _result(result: FinalistResult) -> dict[str, Any]:
-    gain, over, in_metric = result.gain, result.over_early_stopping, result.metric_over_baseline
+    gain, over, in_metric = result.gain, result.gain_over_early_stopping, result.metric_over_baseline
     return {
         **_finalist(result.finalist),
         "select_cross_entropy": result.select_cross_entropy,
@@ -143,7 +143,7 @@ def _technique(row: TechniqueRow, verdict: TechniqueVerdict) -> dict[str, Any]:
         "seeds_needed": verdict.seeds_needed,
         "needs_test_examples": verdict.needs_test_examples,
         "is_over_seeds_only": verdict.is_over_seeds_only,
-        "over_early_stopping": _judgement(row.over_early_stopping),
+        "over_early_stopping": _judgement(row.gain_over_early_stopping),
         "over_baseline": _judgement(row.over_baseline),
         **({} if row.tuning is None else tuning_json(row.tuning)),
     }

@@ -5,7 +5,7 @@ from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.measure import Measure
-from regsearch.studies.records import Answer
+from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.html import Html, element
 from regsearch.studies.reports.summary import headline, sentences
@@ -17,7 +17,7 @@ _TEXT, _NUMBER = f"{_LINE}text-align:left", f"{_LINE}text-align:right;white-spac
 _MUTED = "opacity:0.7;font-size:0.9em;margin:0.4em 0 0"
 
 
-def as_inline_html(answer: Answer, conclusion: Conclusion | None) -> Html:
+def as_inline_html(answer: StudySummary, conclusion: Conclusion | None) -> Html:
     """Return a few kilobytes of HTML without scripts and classes; every text in it is escaped."""
     said = [element("div", one) for one in sentences(answer, conclusion)]
     return element(
@@ -32,7 +32,7 @@ def as_inline_html(answer: Answer, conclusion: Conclusion | None) -> Html:
 def _techniques(conclusion: Conclusion) -> Html:
     unit = conclusion.measure.symbol or conclusion.measure.name
     over = [f"gain over {EARLY_STOPPING_ALONE} ({unit})"] if conclusion.has_early_stopping_alone else []
-    header = ["technique", "verdict", *over, f"over {conclusion.over} ({unit})", "seeds", "configuration"]
+    header = ["technique", "verdict", *over, f"over {conclusion.baseline_name} ({unit})", "seeds", "configuration"]
     styles = [_TEXT, _TEXT, *[_NUMBER] * (len(over) + 2), _TEXT]
     head = element("tr", *(element("th", name, style=style) for name, style in zip(header, styles, strict=True)))
     body = [
@@ -46,7 +46,7 @@ def _techniques(conclusion: Conclusion) -> Html:
 
 
 def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
-    gains = [verdict.over_early_stopping] if conclusion.has_early_stopping_alone else []
+    gains = [verdict.gain_over_early_stopping] if conclusion.has_early_stopping_alone else []
     return [
         verdict.technique,
         _verdict(verdict),

@@ -12,7 +12,7 @@ from typing import Any
 
 import plotly.offline
 
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import Figure
 from regsearch.studies.reports.html import Html, as_json_block, element
 from regsearch.studies.reports.sections import (
@@ -52,22 +52,22 @@ _SECTIONS = (
 """In the order in which they stand on the page."""
 
 
-def as_html(content: ReportContent) -> str:
+def as_html(content: ReportData) -> str:
     """Return the whole page, to be written as UTF-8."""
     return page_of(content.answer.study.name, "regsearch report", _sections(content))
 
 
-def titled_figures(content: ReportContent) -> dict[str, tuple[str, Figure]]:
+def titled_figures(content: ReportData) -> dict[str, tuple[str, Figure]]:
     """Return the page's figures by name, each with a title, in their order; those for a narrow screen are left out."""
     return {
         figure.id: (section.title, figure)
         for section in _sections(content)
         for figure in section.figures
-        if figure.only != "on-narrow"
+        if figure.screen != "on-narrow"
     }
 
 
-def _sections(content: ReportContent) -> list[Section]:
+def _sections(content: ReportData) -> list[Section]:
     made = (module.section(content) for module in _SECTIONS)
     return [section for section in made if section is not None]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from regsearch.studies.commands import to_go_on
-from regsearch.studies.records import Answer, ConfirmationProgress, Holder, RunRecord
+from regsearch.studies.commands import resume_command
+from regsearch.studies.records import ConfirmationProgress, Holder, RunRecord, StudySummary
 from regsearch.studies.reports.answer import counts_json, counts_line, dataset_json, dataset_line
 
 
@@ -17,7 +17,7 @@ class Status:
     """
 
     options: tuple[str, ...]
-    answer: Answer
+    answer: StudySummary
     holder: Holder | None
     runs: list[RunRecord]
     confirmation: ConfirmationProgress | None
@@ -74,11 +74,11 @@ def _what_now(status: Status) -> str:
     if status.holder is not None:
         return f"Searched now by {status.holder}"
     if not status.is_searched:
-        return f"Nobody works on it; go on with: {to_go_on(study.spec, 'resume', *options)}"
+        return f"Nobody works on it; go on with: {resume_command(study.spec, 'resume', *options)}"
     if status.state == "stopped":
-        return f"Its confirmation isn't finished; go on with: {to_go_on(study.spec, 'resume', *options)}"
+        return f"Its confirmation isn't finished; go on with: {resume_command(study.spec, 'resume', *options)}"
     if status.confirmation is None and study.spec.confirm.seeds and status.answer.best is not None:
-        return f"It is searched, but not confirmed: {to_go_on(study.spec, 'confirm', *options)}"
+        return f"It is searched, but not confirmed: {resume_command(study.spec, 'confirm', *options)}"
     return "It is done."
 
 

@@ -6,12 +6,12 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.configuration import settings_of
-from regsearch.studies.records import Answer
+from regsearch.studies.configuration import configuration_of
+from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer_sentences import best_beating, confirmed_sentences
 
 
-def headline(answer: Answer, conclusion: Conclusion | None) -> str:
+def headline(answer: StudySummary, conclusion: Conclusion | None) -> str:
     """Return the answer in a few words."""
     if conclusion is not None:
         return _of_confirmed(conclusion)
@@ -20,7 +20,7 @@ def headline(answer: Answer, conclusion: Conclusion | None) -> str:
     return _nothing(answer)
 
 
-def sentences(answer: Answer, conclusion: Conclusion | None, storage: Sequence[str] = ()) -> tuple[str, ...]:
+def sentences(answer: StudySummary, conclusion: Conclusion | None, storage: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the whole answer in short sentences, the most important first."""
     if conclusion is not None:
         return confirmed_sentences(answer.study.spec, answer.study.dataset, conclusion, storage)
@@ -38,7 +38,7 @@ def sentences(answer: Answer, conclusion: Conclusion | None, storage: Sequence[s
     )
 
 
-def paragraph(answer: Answer, conclusion: Conclusion | None) -> str:
+def paragraph(answer: StudySummary, conclusion: Conclusion | None) -> str:
     """Return the sentences as one text."""
     return " ".join(sentences(answer, conclusion))
 
@@ -48,7 +48,7 @@ def _of_confirmed(conclusion: Conclusion) -> str:
     name = formats.settings(winner.finalist.params)
     if conclusion.baseline is None:
         return f"{name}, with nothing to compare it with"
-    if winner.gain is None and conclusion.beating:
+    if winner.gain is None and conclusion.others_beyond_noise:
         best = formats.settings(best_beating(conclusion).finalist.params)
         chosen = "The defaults were chosen" if conclusion.is_over_defaults else "No regularization was chosen"
         return f"{chosen}, but {best} beats {'them' if conclusion.is_over_defaults else 'it'} on the test examples"
@@ -59,7 +59,9 @@ def _of_confirmed(conclusion: Conclusion) -> str:
         return chosen if helps else f"{chosen}: no {what} is shown to help"
     over_early_stopping, over_baseline = conclusion.winner_over_early_stopping, conclusion.winner_over_baseline
     judgement, over = (
-        (over_baseline, conclusion.over) if over_early_stopping is None else (over_early_stopping, EARLY_STOPPING_ALONE)
+        (over_baseline, conclusion.baseline_name)
+        if over_early_stopping is None
+        else (over_early_stopping, EARLY_STOPPING_ALONE)
     )
     if judgement is None or judgement.verdict is Verdict.HELPS:
         return name
@@ -70,7 +72,7 @@ def _of_confirmed(conclusion: Conclusion) -> str:
     return f"{name}: its gain over {over} is not settled"
 
 
-def _nothing(answer: Answer) -> str:
+def _nothing(answer: StudySummary) -> str:
     counts = answer.counts
     if not counts.finished:
         return "No trial has finished yet"
@@ -79,7 +81,7 @@ def _nothing(answer: Answer) -> str:
     return "No trial is complete"
 
 
-def _unconfirmed(answer: Answer) -> list[str]:
+def _unconfirmed(answer: StudySummary) -> list[str]:
     best, counts = answer.best, answer.counts
     assert best is not None
     objective = formats.objective(answer.study.spec)
@@ -93,6 +95,6 @@ def _unconfirmed(answer: Answer) -> list[str]:
         f"Not confirmed yet: of {formats.count(counts.complete, 'complete trial')}, trial {best.number} has the best "
         f"{objective}: {formats.settings(best.params)}{measured}.",
         "It was chosen for that figure, so it is a little lucky, and what it really gains over "
-        f"{settings_of(best.params).baseline} is not known.",
+        f"{configuration_of(best.params).baseline} is not known.",
         "Only a confirmation on fresh seeds and on the test rows can tell.",
     ]

@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from regsearch.studies.configuration import NamedSettings, settings_of
+from regsearch.studies.configuration import HyperparameterValues, configuration_of
 from regsearch.studies.records import StudyRecord, TrialRecord
 from regsearch.studies.spec import SpaceSpec
 from regsearch.studies.techniques import TECHNIQUES
@@ -90,8 +90,8 @@ def _domains(space: SpaceSpec) -> list[hparams.HParam]:
 
 
 def _settings(params: Mapping[str, Any]) -> dict[str, str | float | int]:
-    regularization = settings_of(params)
-    if isinstance(regularization, NamedSettings):
+    regularization = configuration_of(params)
+    if isinstance(regularization, HyperparameterValues):
         return dict(regularization.values)
     rate = regularization.learning_rate
     return {

@@ -13,10 +13,10 @@ from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.analysis.ladder import sentences as rung_sentences
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.tuning import Tuning, shown, spanned
-from regsearch.studies.records import Answer
+from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer import as_text as unconfirmed
 from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.sections.unfinished import grouped_reasons
 from regsearch.studies.reports.summary import headline, sentences
 from regsearch.studies.reports.tuned_strengths import objective, value
@@ -32,7 +32,7 @@ _TIED_SPACE = "\ue000"  # a character of no other use that stands for a space wh
 _TUNED = "Tuned: a technique has a verdict where at least so many of its strengths were trained."
 
 
-def as_text(content: ReportContent, width: int) -> str:
+def as_text(content: ReportData, width: int) -> str:
     """Return the report, at most so many columns wide."""
     answer, conclusion = content.answer, content.conclusion
     parts: list[RenderableType] = [Text(dataset_line(answer.study.dataset)), Text(counts_line(answer))]
@@ -82,7 +82,7 @@ def _tied(gain: str) -> str:
     return f"{mean} [{ends.replace(' ', _TIED_SPACE)}"
 
 
-def answer_as_text(answer: Answer, conclusion: Conclusion | None, width: int) -> str:
+def answer_as_text(answer: StudySummary, conclusion: Conclusion | None, width: int) -> str:
     """Return what a run ends with: the confirmed answer where there is one, else the best trial so far."""
     if conclusion is None:
         return unconfirmed(answer)
@@ -107,7 +107,7 @@ def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
     most = _NARROW if width < _WIDEST else None
     table.add_column("technique", max_width=most)
     table.add_column("verdict", max_width=most)
-    for reference in (*over, conclusion.over):
+    for reference in (*over, conclusion.baseline_name):
         fewest = _GAIN_WIDTH if width >= _ROOMY else None
         table.add_column(f"gain over {reference}", min_width=fewest, overflow="fold")  # never "…" for digits
     table.add_column("seeds")
@@ -115,7 +115,7 @@ def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
     table.add_column("configuration", max_width=width - _OTHERS if is_tight else None, overflow="fold")
     table.caption, table.caption_justify, table.caption_style = verdicts_note(conclusion), "left", ""
     for verdict in technique_verdicts(conclusion):
-        gains = [verdict.over_early_stopping] if has_early_stopping else []
+        gains = [verdict.gain_over_early_stopping] if has_early_stopping else []
         table.add_row(
             verdict.technique,
             "\n".join(filter(None, [verdict_in_words(verdict), needs_in_words(verdict)])),
@@ -142,7 +142,9 @@ def _gains(conclusion: Conclusion) -> list[RenderableType]:
     gaining = [result for result in conclusion.ranked if result.gain is not None]
     if not gaining:
         return [""]
-    table = _table(f"Each finalist against {conclusion.over}, on the test rows; * winner, = tied with the best")
+    table = _table(
+        f"Each finalist against {conclusion.baseline_name}, on the test rows; * winner, = tied with the best"
+    )
     for heading in ("", "configuration", "gain in cross-entropy", "in accuracy (points)"):
         table.add_column(heading)
     table.caption, table.caption_justify, table.caption_style = formats.shared_risk(conclusion.level), "left", ""
@@ -178,7 +180,7 @@ def _mark(conclusion: Conclusion, result: FinalistResult) -> str:
     return "=" if result.is_tied else ""
 
 
-def _strengths(content: ReportContent) -> Table:
+def _strengths(content: ReportData) -> Table:
     """Return how each technique alone was tuned, a line each."""
     search = content.answer.study.spec.search
     table = _table("Each technique alone by its strength, on the select rows, one seed each")
@@ -209,7 +211,7 @@ def _pruned(tuning: Tuning) -> str:
     return f"{len(tuning.pruned):,}, after {'–'.join(map(str, dict.fromkeys((after[0], after[-1]))))}"
 
 
-def _recipes(content: ReportContent) -> Table:
+def _recipes(content: ReportData) -> Table:
     table = _table("Recipes, one trial each, on the select rows")
     for heading in ("recipe", "configuration", "cross-entropy", "accuracy", "epochs"):
         table.add_column(heading)
@@ -226,7 +228,7 @@ def _recipes(content: ReportContent) -> Table:
     return table
 
 
-def _importance(content: ReportContent) -> Table:
+def _importance(content: ReportData) -> Table:
     table = _table("What matters for being among the best trials, in per cent")
     for heading in ("technique", "share", "95 % interval"):
         table.add_column(heading)
@@ -235,7 +237,7 @@ def _importance(content: ReportContent) -> Table:
     return table
 
 
-def _cost(content: ReportContent) -> list[RenderableType]:
+def _cost(content: ReportData) -> list[RenderableType]:
     seconds = sum(map(formats.trial_seconds, content.trials))
     epochs = sum(trial.metrics.get("epochs", 0) for trial in content.trials)
     cost = f"Cost: {formats.duration(seconds)} of training in {len(content.trials):,} trials, {epochs:,} epochs"

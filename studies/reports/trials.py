@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.records import StudyRecord, TrialRecord
 from regsearch.studies.reports.answer import dataset_json, dataset_line
 from regsearch.studies.reports.table import as_table
@@ -31,7 +31,7 @@ def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
             _rounded(trial.value, 5),
             _rounded(trial.metrics.get("select_accuracy"), 4),
             trial.metrics.get("epochs"),
-            trial.reason or (settings_of(trial.params) if trial.params else ""),
+            trial.reason or (configuration_of(trial.params) if trial.params else ""),
         )
         for trial in trials
     ]

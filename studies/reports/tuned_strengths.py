@@ -7,7 +7,7 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.strength_curve import Baseline, Regions, StrengthCurve
 from regsearch.studies.analysis.tuning import Tuning, shown, tunings
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.objectives import OURS, metric_of
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import Regularization
@@ -145,7 +145,7 @@ def _early_stopping_alone(
 
 def _is(trial: TrialRecord, settings: Regularization) -> bool:
     try:
-        return settings_of(trial.params) == settings
+        return configuration_of(trial.params) == settings
     except (TypeError, ValueError, AttributeError):  # something else wrote them
         return False
 

@@ -39,7 +39,9 @@ def measure_in_words(conclusion: Conclusion) -> str:
 
 def _reference(conclusion: Conclusion) -> str:
     """Return of what the smallest gain is a share, in words."""
-    reference = "with early stopping alone" if conclusion.has_early_stopping_alone else f"with {conclusion.over}"
+    reference = (
+        "with early stopping alone" if conclusion.has_early_stopping_alone else f"with {conclusion.baseline_name}"
+    )
     if conclusion.metric is None:
         return f"the {'error rate' if conclusion.by_accuracy else 'loss'} {reference}"
     if conclusion.is_share_of_missing:
@@ -62,7 +64,7 @@ def verdicts_note(conclusion: Conclusion) -> str:
     """Return what it takes to read the verdicts and their intervals."""
     found = technique_verdicts(conclusion)
     parts = []
-    if any(one.over_early_stopping is not None for one in found):
+    if any(one.gain_over_early_stopping is not None for one in found):
         parts.append(REFERENCES)
         parts.append(formats.EARLY_STOPPING_BESIDE)
     parts.append(measure_in_words(conclusion))

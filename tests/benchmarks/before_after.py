@@ -93,7 +93,11 @@ def measure(
 def half_width(conclusion: Conclusion) -> float:
     """Return half the width of the winner's interval over no regularization; NaN if that won."""
     gain = conclusion.winner.gain
-    return float("nan") if gain is None else (conclusion.judged(gain).high - conclusion.judged(gain).low) / 2
+    return (
+        float("nan")
+        if gain is None
+        else (conclusion.objective_metric(gain).high - conclusion.objective_metric(gain).low) / 2
+    )
 
 
 def verdicts(conclusion: Conclusion) -> str:
@@ -125,7 +129,7 @@ def noisy(seeds: int, workers: int) -> None:
             conclusion = result.confirmation
             assert conclusion is not None
             gain = conclusion.winner.gain
-            points = float("nan") if gain is None else 100 * conclusion.judged(gain).mean
+            points = float("nan") if gain is None else 100 * conclusion.objective_metric(gain).mean
             cells = (f"{points:.2f}", f"{100 * half_width(conclusion):.2f}", verdicts(conclusion))
             print(f"| {seed} | {conclusion.winner.finalist.settings} |", " | ".join(cells), "|", flush=True)
 

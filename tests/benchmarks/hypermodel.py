@@ -20,7 +20,7 @@ from regsearch.search.machine import versions
 from regsearch.search.run.progress import FinishedTrial, Progress
 from regsearch.search.samplers.pruners import make_pruner
 from regsearch.search.samplers.samplers import sampler_factory
-from regsearch.search.training.hypermodel.code import read_code, with_code
+from regsearch.search.training.hypermodel.code import read_code, resolve_hypermodel
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.records import DatasetInfo
@@ -65,7 +65,7 @@ def suggestion() -> None:
     """Print how long a suggestion takes, its commit included, and an epoch's record, which is a commit too."""
     with tempfile.TemporaryDirectory() as folder:
         spec = read_study("mnist").changed(model={"hypermodel": write(folder)}, budget={"trials": TRIALS})
-        spec = with_code(spec, trusts_code=True)
+        spec = resolve_hypermodel(spec, trusts_code=True)
         info = DatasetInfo(name="mnist", source="mnist", sha256="0" * 64, n_train=60_000, n_test=10_000)
         with open_for_writing(Path(folder) / "test.db") as database:
             store = StudyStore.create(database, spec, info, versions())
@@ -164,11 +164,11 @@ def fit_alone(reference: str, spec: Any) -> float:
     from regsearch.search.data import load_dataset
     from regsearch.search.data.splits import make_splits
     from regsearch.search.training.hypermodel.loader import load
-    from regsearch.search.training.hypermodel.trainer import Images
+    from regsearch.search.training.hypermodel.trainer import ModelInputs
 
     dataset = load_dataset("mnist")
     splits = make_splits(dataset, spec.data, 0)
-    images, labels = Images(dataset.x_train), np.eye(10, dtype=np.float32)[dataset.y_train]
+    images, labels = ModelInputs(dataset.x_train), np.eye(10, dtype=np.float32)[dataset.y_train]
     train, stop = ((images[rows], labels[rows]) for rows in (splits.train, splits.stop))
     keras.utils.clear_session()
     hypermodel = load(read_code(reference))

@@ -22,7 +22,7 @@ from regsearch.search.samplers.pruners import PEERS, WARM_UP_EPOCHS
 from regsearch.studies.contest import contestants
 from regsearch.studies.contest.contestants import contestant_of, is_out
 from regsearch.studies.contest.proposals import Contest, Entry
-from regsearch.studies.recipes import contest_of, fitting
+from regsearch.studies.recipes import contest_of, recipes_in_space
 from regsearch.studies.search_space import Regularization, suggest
 from regsearch.studies.study_file import read_study
 
@@ -164,7 +164,7 @@ def search_jointly(study: Study, spec: Any) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seeds = np.random.SeedSequence(study.seed).generate_state(spec.budget.trials)
     found = optuna.create_study(pruner=optuna.pruners.MedianPruner())
-    recipes = list(fitting(("course",), spec.space).values())
+    recipes = list(recipes_in_space(("course",), spec.space).values())
     for number in range(spec.budget.trials):
         found.sampler = optuna.samplers.TPESampler(seed=int(seeds[number]))
         is_recipe = number < len(recipes)

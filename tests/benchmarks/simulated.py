@@ -223,7 +223,7 @@ class SimulatedEngine:
         for since, at in due:
             self._hear(since, at, handler)
 
-    def give_up(self, task: TrialTask, reason: str) -> None:
+    def kill_worker_of(self, task: TrialTask, reason: str) -> None:
         """Do nothing: none of them hangs."""
         raise AssertionError(reason)
 

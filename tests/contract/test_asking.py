@@ -14,12 +14,12 @@ from regsearch.search.samplers.samplers import sampler_factory
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.optuna import storage as optuna_storage
-from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.optuna.storage import FastRDBStorage
 from regsearch.storage.optuna.study import OptunaStudy
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask, Verdict
+from regsearch.studies.trial import EpochDecision, EpochMetrics, TrialOutcome, TrialTask
 
 DATASET = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
 OUTCOME = {"train_cross_entropy": 0.1, "train_accuracy": 0.9, "near_zero_share": 0.1, "seconds": 1.0}
@@ -61,7 +61,7 @@ def outcome(number: int) -> TrialOutcome:
     return TrialOutcome(best_epoch=0, epochs=1, **figures, **OUTCOME)
 
 
-def judged(path: Path, spec: StudySpec, running: int) -> list[tuple[int, Verdict]]:
+def judged(path: Path, spec: StudySpec, running: int) -> list[tuple[int, EpochDecision]]:
     """The verdicts on trials that train side by side, half of which are complete after two epochs."""
     verdicts = []
     with begun(path, spec, running) as store:
@@ -73,7 +73,7 @@ def judged(path: Path, spec: StudySpec, running: int) -> list[tuple[int, Verdict
                 metrics = EpochMetrics(epoch=epoch, **figures, stop_accuracy=0.5, seconds=1.0)
                 verdict = store.record_epoch(task, metrics)
                 verdicts.append((task.number, verdict))
-                if verdict is Verdict.PRUNED:
+                if verdict is EpochDecision.PRUNED:
                     tasks.remove(task)
                 elif epoch == 1 and task.number < running // 2:
                     store.finish(task, outcome(task.number))
@@ -84,9 +84,9 @@ def judged(path: Path, spec: StudySpec, running: int) -> list[tuple[int, Verdict
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     found: list[Any] = []
-    read: Callable[..., Any] = LeanStorage._get_trials
+    read: Callable[..., Any] = FastRDBStorage._get_trials
     monkeypatch.setattr(
-        LeanStorage, "_get_trials", lambda *given, **named: (found.append(given), read(*given, **named))[1]
+        FastRDBStorage, "_get_trials", lambda *given, **named: (found.append(given), read(*given, **named))[1]
     )
     return found
 
@@ -118,11 +118,11 @@ def test_for_an_epoch_no_other_trial_that_runs_is_read_whole_and_the_verdicts_ar
         whole.append(sum(bool(trial.params) and not trial.state.is_finished() for trial in found))
         return found
 
-    def judged_and_counted(name: str) -> list[tuple[int, Verdict]]:
+    def judged_and_counted(name: str) -> list[tuple[int, EpochDecision]]:
         record = StudyStore.record_epoch
         most.clear()
 
-        def recorded(store: StudyStore, *given: Any) -> Verdict:
+        def recorded(store: StudyStore, *given: Any) -> EpochDecision:
             whole.clear()
             verdict = record(store, *given)
             most.append(max(whole, default=0))
@@ -136,7 +136,7 @@ def test_for_an_epoch_no_other_trial_that_runs_is_read_whole_and_the_verdicts_ar
     monkeypatch.setattr(optuna_storage, "_frozen", counted)
     verdicts = judged_and_counted("one")
     assert max(most) == 1
-    assert {Verdict.RECORDED, Verdict.PRUNED} == {verdict for _, verdict in verdicts}
+    assert {EpochDecision.RECORDED, EpochDecision.PRUNED} == {verdict for _, verdict in verdicts}
     monkeypatch.setattr(Database, "reading_whole", lambda *_: nullcontext())
     assert judged_and_counted("all") == verdicts
     assert max(most) > 1

@@ -20,7 +20,7 @@ from regsearch.search.data.splits import make_splits
 from regsearch.search.training import checkpoints as checkpoints_module
 from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
 from regsearch.search.training.builtin.keras_trainer import KerasTrainer
-from regsearch.search.training.checkpoints import FileCheckpoints, TrialState
+from regsearch.search.training.checkpoints import FileCheckpoints, TrainingCheckpoint
 from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.studies.search_space import Regularization
@@ -274,7 +274,7 @@ def test_training_does_not_wait_for_the_disk(disk: Disk, monkeypatch: pytest.Mon
     )
     with disk.open() as checkpoints:
         for epochs in range(1, 6):
-            checkpoints.save(TrialState(curve=(figures,) * epochs, stopping=EarlyStopping(patience=None)))
+            checkpoints.save(TrainingCheckpoint(curve=(figures,) * epochs, stopping=EarlyStopping(patience=None)))
         hold.set()
     assert written[-1] == "trial-7.5.checkpoint"
     assert len(written) <= 2

@@ -32,7 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     ("number", "begin"), [(0, 0), (1000, 0), (1499, 0), (1500, 1500), (1999, 1500), (2000, 2000), (100_000, 100_000)]
 )
 def test_up_to_trial_1499_all_are_seen(number: int, begin: int) -> None:
-    assert lookback.begins_at(number) == begin
+    assert lookback.lookback_start(number) == begin
 
 
 def test_what_tpe_takes_as_good_is_among_the_best() -> None:
@@ -81,7 +81,7 @@ def test_a_long_study_that_was_stopped_goes_on_as_if_it_had_not(
     search: Search, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    condition = lookback.condition
+    condition = lookback.lookback_condition
     monkeypatch.setattr(lookback, "condition", lambda *args: (seen.append(args[-1]), condition(*args))[1])
     other = f"sqlite:///{tmp_path}/other.db"
     search(trials=40, workers=1, storage=other)

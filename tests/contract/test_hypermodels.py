@@ -315,7 +315,7 @@ def test_a_finalist_that_asks_for_more_than_in_the_search_fails(make: Callable[.
 def test_a_saved_model_is_the_trial_as_it_was(make: Callable[..., Any], tmp_path: Path, digits: Dataset) -> None:
     import keras
 
-    from regsearch.search.training.hypermodel.trainer import Images
+    from regsearch.search.training.hypermodel.trainer import ModelInputs
 
     trainer = make(GUIDE, "build_model")
     states = []
@@ -327,7 +327,7 @@ def test_a_saved_model_is_the_trial_as_it_was(make: Callable[..., Any], tmp_path
         weights = checkpoints.weights(outcome.weights_sha256)
     trainer.save_model(GUIDES, states[-1], tmp_path / "model.keras")
     model = keras.models.load_model(tmp_path / "model.keras")
-    hits = np.argmax(model.predict(Images(digits.x_train)[trainer.splits.select], verbose=0), axis=1)
+    hits = np.argmax(model.predict(ModelInputs(digits.x_train)[trainer.splits.select], verbose=0), axis=1)
     assert (hits == digits.y_train[trainer.splits.select]).mean() == pytest.approx(outcome.select_accuracy)
     looked = trainer.look_at_test(TrialTask(number=0, attempt=0, params=GUIDES), weights)
     assert looked.accuracy > 0.6

@@ -164,7 +164,7 @@ def test_a_network_is_warned_of(path: Path, tmp_path: Path, monkeypatch: pytest.
 
 def test_where_mounts_cannot_be_read_nothing_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystem, "_MOUNTS", path.parent / "absent")
-    assert filesystem.troubles(path) == []
+    assert filesystem.filesystem_warnings(path) == []
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])

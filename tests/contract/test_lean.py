@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.optuna import storage as optuna_storage
-from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.optuna.storage import FastRDBStorage
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_they_are_what_optuna_reads(
 ) -> None:
     monkeypatch.setattr(optuna_storage, "_NAMED", named)
     storage = database._rdb
-    assert isinstance(storage, LeanStorage)
+    assert isinstance(storage, FastRDBStorage)
     study_id = storage.get_study_id_from_name("mine")
     ours = storage._get_trials(study_id, states, included, above)
     theirs = RDBStorage._get_trials(storage, study_id, states, included, above)

@@ -24,12 +24,12 @@ from regsearch.storage import study_sql
 from regsearch.storage.connect import open_for_reading, open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.enqueue import _recorded_space
-from regsearch.storage.export_source import trained
+from regsearch.storage.export_source import find_export_source
 from regsearch.storage.location import location_of
 from regsearch.storage.optuna import lookback
-from regsearch.storage.optuna.storage import LeanStorage
+from regsearch.storage.optuna.storage import FastRDBStorage
 from regsearch.storage.queries import UUID_ATTR, get_study, study_names
-from regsearch.storage.report_data import read_content, read_status
+from regsearch.storage.report_data import read_report_data, read_status
 from regsearch.storage.sqlite import make_engine
 from regsearch.storage.study_comparison import read_comparison
 from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
@@ -203,7 +203,7 @@ def test_a_part_of_the_trials_is_the_same_on_both(
     for name, value in (("MOST", 12), ("BLOCK", 4), ("_BEST", best)):
         monkeypatch.setattr(lookback, name, value)
     with sqlite.connect() as there, postgres.connect() as here:
-        conditions = [lookback.condition(connection, 1, 24) for connection in (here, there)]
+        conditions = [lookback.lookback_condition(connection, 1, 24) for connection in (here, there)]
         assert conditions[0] == conditions[1]
         query = sqlalchemy.text(f"select number from trials where {conditions[0]} order by number")
         assert here.execute(query).all() == there.execute(query).all()
@@ -211,7 +211,7 @@ def test_a_part_of_the_trials_is_the_same_on_both(
 
 @needs_postgres
 def test_trials_are_read_from_postgresql_as_optuna_reads_them(postgres_url: str) -> None:
-    with closing_storage(RDBStorage(postgres_url)) as optunas, closing_storage(LeanStorage(postgres_url)) as ours:
+    with closing_storage(RDBStorage(postgres_url)) as optunas, closing_storage(FastRDBStorage(postgres_url)) as ours:
         every = optunas.get_all_trials(1)
         assert ours.get_all_trials(1) == every
         assert ours._get_trials(1, None, set(), 30) == [trial for trial in every if trial._trial_id > 30]
@@ -239,15 +239,15 @@ def answers(database: Database) -> Any:
     found: list[Any] = []
     for name in study_names(database):
         study = get_study(database, name)
-        content = read_content(database, study)
+        content = read_report_data(database, study)
         assert content.conclusion is not None
         assert content.confirmation_cost is not None
         found += [(t.number, t.state, t.value, t.params, t.reason, t.recipe, t.metrics) for t in content.trials]
         found += [(result.finalist, result.select_cross_entropy) for result in content.conclusion.results]
         found += [content.answer.counts, [(run.outcome, run.finished_trials) for run in content.runs]]
         found += [content.confirmation_cost.trainings, content.confirmation_cost.epochs, list(content.curves)]
-        found += [read_status(database, study).confirmation, trained(database, study, None).origin]
-        found += [trained(database, study, 0).params, _recorded_space(database, study)]
+        found += [read_status(database, study).confirmation, find_export_source(database, study, None).origin]
+        found += [find_export_source(database, study, 0).params, _recorded_space(database, study)]
     return found, read_comparison(database, study_names(database)).differences
 
 

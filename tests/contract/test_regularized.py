@@ -11,8 +11,8 @@ import pytest
 from regsearch import regularized
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import make_splits
-from regsearch.search.training.hypermodel.code import is_ours, read_code, with_code
-from regsearch.search.training.hypermodel.hyperparameters import AskedHyperParameters
+from regsearch.search.training.hypermodel.code import is_bundled_hypermodel, read_code, resolve_hypermodel
+from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters
 from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
 from regsearch.studies.errors import InputError
 from regsearch.studies.spec import SpaceSpec
@@ -92,7 +92,7 @@ def test_the_studys_space_is_asked_for_once_for_all_layers() -> None:
         asked.append((name, distribution))
         return default
 
-    hp = AskedHyperParameters(
+    hp = OptunaHyperParameters(
         suggest, SpaceSpec.model_validate({"regularizer": ["l2"], "dropout": "off", "patience": "off"})
     )
     for units in (3, 4):
@@ -125,7 +125,7 @@ def test_a_layer_that_can_not_be_regularized_is_refused(layer: Any, message: str
 
 
 def test_the_ready_convolutional_network_trains_without_being_trusted() -> None:
-    spec = with_code(read_study("cnn"), trusts_code=False).changed(
+    spec = resolve_hypermodel(read_study("cnn"), trusts_code=False).changed(
         data={"train_size": 40}, training={"max_epochs": 1, "batch_size": 20}
     )
     random = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def test_the_ready_convolutional_network_trains_without_being_trusted() -> None:
 
 @pytest.mark.parametrize(("given", "momentum"), [("derived", 0.224), (0.7, 0.7)])
 def test_the_averages_of_a_study_have_its_momentum(given: Any, momentum: float) -> None:
-    spec = with_code(read_study("cnn"), trusts_code=False).changed(
+    spec = resolve_hypermodel(read_study("cnn"), trusts_code=False).changed(
         data={"train_size": 40}, training={"batch_size": 20}, model={"batch_norm_momentum": given}
     )
     images, labels = np.zeros((100, 28, 28), dtype=np.uint8), np.arange(100) % 10
@@ -171,9 +171,9 @@ def momenta(model: keras.Model) -> list[float]:
 
 
 def test_a_module_that_only_looks_like_ours_is_not_trusted(tmp_path: Path) -> None:
-    assert is_ours("search.training.cnn:build")
+    assert is_bundled_hypermodel("search.training.cnn:build")
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "__init__.py").touch()
     (tmp_path / "search" / "evil.py").write_text("def build(hp): ...")
     with pytest.raises(InputError, match="is code, which would run here with your rights"):
-        with_code(read_study("cnn").changed(model={"hypermodel": "search.evil:build"}), trusts_code=False)
+        resolve_hypermodel(read_study("cnn").changed(model={"hypermodel": "search.evil:build"}), trusts_code=False)

@@ -15,7 +15,7 @@ from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import make_splits
 from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
 from regsearch.search.training.builtin.keras_trainer import KerasTrainer
-from regsearch.search.training.checkpoints import Arrays, TrialState
+from regsearch.search.training.checkpoints import Arrays, TrainingCheckpoint
 from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.snapshots import Snapshots, snapshot_name
 from regsearch.studies.study_file import read_study
@@ -40,14 +40,14 @@ def digits() -> Dataset:
 class Kept:
     """Checkpoints that keep every state in memory."""
 
-    def __init__(self, latest: TrialState | None = None) -> None:
-        self.states: list[TrialState] = []
+    def __init__(self, latest: TrainingCheckpoint | None = None) -> None:
+        self.states: list[TrainingCheckpoint] = []
         self._latest = latest
 
-    def latest(self) -> TrialState | None:
+    def latest(self) -> TrainingCheckpoint | None:
         return self._latest
 
-    def save(self, state: TrialState) -> None:
+    def save(self, state: TrainingCheckpoint) -> None:
         self.states.append(state)
 
     def save_weights(self, weights: Arrays) -> str | None:
@@ -99,7 +99,7 @@ def test_each_epoch_leaves_a_model_that_predicts_as_the_trial_did(
 def test_it_loads_without_regsearch(digits: Dataset, tmp_path: Path) -> None:
     spec = read_study("smoke").changed(training={"max_epochs": 1})
     trainer = CompiledTrainer(spec, digits, make_splits(digits, spec.data, 0))
-    save: Callable[[TrialState, Path], None] = lambda state, path: trainer.save_model(SETTINGS[0], state, path)  # noqa: E731
+    save: Callable[[TrainingCheckpoint, Path], None] = lambda state, path: trainer.save_model(SETTINGS[0], state, path)  # noqa: E731
     trainer.train(
         TrialTask(number=0, attempt=0, params=SETTINGS[0]),
         lambda metrics: True,
@@ -115,14 +115,14 @@ def test_a_model_is_whole_before_its_state_is_kept_and_a_failure_is_told_once(tm
     seen: list[list[str]] = []
 
     class Watching(Kept):
-        def save(self, state: TrialState) -> None:
+        def save(self, state: TrainingCheckpoint) -> None:
             seen.append(sorted(path.name for path in tmp_path.iterdir()))
 
-    def half(state: TrialState, path: Path) -> None:
+    def half(state: TrainingCheckpoint, path: Path) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    state = TrialState(curve=(METRICS,), stopping=EarlyStopping(patience=None))
+    state = TrainingCheckpoint(curve=(METRICS,), stopping=EarlyStopping(patience=None))
     told: list[str] = []
     broken = Snapshots(Watching(), tmp_path, 7, half, told.append)
     broken.save(state)

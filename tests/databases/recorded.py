@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.training.trainer import DivergedError, OnEpoch, Suggest
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.spec import SEEDS_AT_MOST
 from regsearch.studies.trial import EPOCH_COLUMNS, EpochMetrics, Params, Purpose, TrialOutcome, TrialTask
 
@@ -68,18 +68,18 @@ class RecordedTrainer:
         return TrialOutcome(
             **{name: row[name] for name in _OUTCOME},
             weights_sha256=checkpoints.save_weights([np.zeros(1)]),
-            select_rows=None if rows is None else RowFigures.from_bytes(rows).to_text(),
+            select_rows=None if rows is None else PerExampleScores.from_bytes(rows).to_text(),
         )
 
-    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         """Return the recorded figures."""
-        return RowFigures.from_bytes(self._looks[divmod(task.number, SEEDS_AT_MOST)]["test_rows"])
+        return PerExampleScores.from_bytes(self._looks[divmod(task.number, SEEDS_AT_MOST)]["test_rows"])
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
         """Return None: the stored studies go by cross-entropy or accuracy."""
         return None
 
-    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+    def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write nothing."""
 
 

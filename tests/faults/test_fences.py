@@ -15,7 +15,7 @@ from helpers import rows
 
 from regsearch.search.result import RunResult
 from regsearch.search.workers.inline import InlineEngine
-from regsearch.search.workers.protocol import EpochFinished, TrialFailed, TrialFinished, TrialRemark, WorkerLost
+from regsearch.search.workers.protocol import EpochFinished, TrialFailed, TrialFinished, TrialNotice, WorkerLost
 from regsearch.storage import study_proposals as asking_module
 from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 
@@ -51,7 +51,7 @@ class Revenant(InlineEngine):
         )
         for event in (
             EpochFinished(number=1, attempt=0, metrics=figures),
-            TrialRemark(number=1, attempt=0, text="from the grave"),
+            TrialNotice(number=1, attempt=0, text="from the grave"),
             TrialFinished(number=1, attempt=0, outcome=outcome),
             TrialFailed(number=1, attempt=0, reason="from the grave"),
             WorkerLost(number=1, attempt=0, reason="from the grave"),

@@ -21,7 +21,7 @@ from regsearch.search.workers.worker import _read_ended
 from regsearch.storage import study_lock
 from regsearch.storage.location import location_of
 from regsearch.studies.errors import InputError, RegsearchError, StorageError, one_line
-from regsearch.studies.files import sealed
+from regsearch.studies.files import append_checksum
 from regsearch.studies.study_file import read_study
 from regsearch.studies.trial import TrialTask
 from regsearch.studies.validation import parse_duration
@@ -193,7 +193,7 @@ INFINITE = base64.b64encode(b"\1\0\0\0\0\0\x80\x7f\x80").decode()  # one row: in
 def test_a_result_that_another_version_wrote_is_said_and_passed_over(tmp_path: Path, line: str) -> None:
     identity = hashlib.sha256(b"trial").hexdigest()
     path, remarks = tmp_path / "trial-0.ended", []
-    path.write_bytes(sealed(f"{identity}\n{line}".encode()))
+    path.write_bytes(append_checksum(f"{identity}\n{line}".encode()))
     assert _read_ended(path, identity, remarks.append) is None
     assert "is damaged" in remarks[0]
 

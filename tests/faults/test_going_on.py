@@ -27,7 +27,7 @@ from regsearch.storage import study_lock
 from regsearch.storage.confirmation_store import ConfirmationStore
 from regsearch.storage.location import location_of
 from regsearch.storage.study_store import StudyStore
-from regsearch.studies.errors import StorageError, UnavailableError
+from regsearch.studies.errors import StorageError, StorageUnavailableError
 from regsearch.studies.reports.answer import as_text
 from regsearch.studies.trial import Purpose, TrialOutcome, TrialTask
 from regsearch.studies.trial_files import TrialFiles
@@ -293,7 +293,7 @@ def fail_until(monkeypatch: pytest.MonkeyPatch, method: str, is_well: Callable[[
     def failing(self: StudyStore, *arguments: Any) -> Any:
         if not is_well():
             failures.append(1)
-            raise UnavailableError("test.db can't be written (database or disk is full)")
+            raise StorageUnavailableError("test.db can't be written (database or disk is full)")
         return real(self, *arguments)
 
     monkeypatch.setattr(StudyStore, method, failing)
@@ -327,7 +327,9 @@ def test_a_database_that_stays_away_pauses_the_search_and_nothing_is_lost(
     search(storage=other)
     with monkeypatch.context() as patch:
         fail_until(patch, method, lambda: False)
-        with pytest.raises(UnavailableError, match="nothing that was trained is lost, go on with `regsearch resume"):
+        with pytest.raises(
+            StorageUnavailableError, match="nothing that was trained is lost, go on with `regsearch resume"
+        ):
             search(engine=InlineEngine(CountingTrainer))
     assert 180 <= clock.now < 200
     search(engine=InlineEngine(CountingTrainer))

@@ -26,14 +26,14 @@ from regsearch.search import api
 from regsearch.search.result import RunResult
 from regsearch.search.run import retry
 from regsearch.search.run.progress import FinishedTrial
-from regsearch.search.run.signals import StoppedBySignal
+from regsearch.search.run.signals import StopRequested
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage import lease
 from regsearch.storage import postgres as product
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.location import location_of
 from regsearch.storage.study_store import StudyStore
-from regsearch.studies.errors import InDoubtError, InputError, StorageError, UnavailableError
+from regsearch.studies.errors import CommitInDoubtError, InputError, StorageError, StorageUnavailableError
 
 Search = Callable[..., RunResult]
 IN_DOUBT = "asked whether it has what was written last"
@@ -186,7 +186,7 @@ def test_a_server_that_does_not_answer_any_more_pauses_the_search(
     search(storage=other, trials=6)
     progress = Armed(last=5)
     line = line_that_ends(storage, progress)
-    with line, pytest.raises(InDoubtError, match=r"what was written last may be there or not") as told:
+    with line, pytest.raises(CommitInDoubtError, match=r"what was written last may be there or not") as told:
         search(storage=line.url, trials=6, progress=progress)
     assert "go on with `regsearch resume smoke --storage postgresql" in str(told.value)
     assert line.lost
@@ -207,7 +207,7 @@ def test_a_signal_while_a_commit_is_in_doubt_stops_the_search(
                 signal.raise_signal(signal.SIGINT)
 
     progress = Impatient(last=5)
-    with line_that_ends(storage, progress) as line, pytest.raises(StoppedBySignal) as stopped:
+    with line_that_ends(storage, progress) as line, pytest.raises(StopRequested) as stopped:
         search(storage=line.url, trials=6, progress=progress, handle_signals=True)
     assert stopped.value.number == signal.SIGINT
     assert [text for text in progress.messages if IN_DOUBT in text]
@@ -235,7 +235,7 @@ def test_a_commit_in_doubt_before_or_after_the_trials_is_told_with_a_command(
     progress = RecordingProgress()
     with monkeypatch.context() as patch, Line(storage, lose) as line, pytest.raises(StorageError) as told:
         patch.setattr(lease, "ANSWER_SECONDS", 0.5)
-        patch.setattr(retry, "PATIENCE_SECONDS", 0.5)
+        patch.setattr(retry, "RETRY_SECONDS", 0.5)
         patch.setattr(StudyStore, step, staticmethod(arm) if step == "create" else arm)
         search(storage=line.url, trials=3, confirm=False, progress=progress)
     verb = "resume" if step == "end_run" else "status"
@@ -630,7 +630,7 @@ def test_a_connection_that_breaks_at_any_statement_is_waited_for(
             try:
                 task = store.ask()
                 break
-            except UnavailableError:
+            except StorageUnavailableError:
                 broken += 1
         assert broken == at - 1 > 20
         assert task is not None

@@ -20,7 +20,7 @@ from regsearch.search.workers.processes import ProcessEngine
 from regsearch.storage.location import location_of
 from regsearch.storage.study_store import StudyStore
 from regsearch.storage.tried_configurations import BY_SETTINGS
-from regsearch.studies.configuration import settings_of
+from regsearch.studies.configuration import configuration_of
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.trial import TrialTask
 
@@ -133,7 +133,7 @@ def test_one_that_asks_for_our_space_has_our_recipes_after_its_defaults(asking: 
         trials = list(found)
     course = ["early stopping", "L1 0.01", "L2 0.01", "L1+L2", "dropout 0.1", "BatchNorm"]
     assert [trial.recipe for trial in trials] == ["defaults", *course, None, None]
-    texts = [str(settings_of(trial.params)) for trial in trials[:7]]
+    texts = [str(configuration_of(trial.params)) for trial in trials[:7]]
     assert texts[0] == "no regularization"
     assert texts[4:6] == [
         "L1 1e-05, L2 0.0001, early stopping (patience 2)",
@@ -153,7 +153,7 @@ def test_a_recipe_that_was_begun_stays_what_it_is_whatever_the_next_run_tries(
     with api.trials("smoke", storage=storage) as (_, found):
         recipes = [trial.recipe for trial in found]
     assert recipes[:2] == ["defaults", "early stopping"]
-    assert str(settings_of(row["params"])) == "early stopping (patience 2)"
+    assert str(configuration_of(row["params"])) == "early stopping (patience 2)"
 
 
 def test_a_default_outside_its_range_is_tried_all_the_same(asking: Search, storage: str) -> None:

@@ -35,12 +35,12 @@ from regsearch.search.run.coordinator import Coordinator, StopReason
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage import study_lock
 from regsearch.storage.confirmation_store import ConfirmationStore
-from regsearch.storage.export_source import trained
+from regsearch.storage.export_source import find_export_source
 from regsearch.storage.location import location_of
 from regsearch.storage.study_store import StudyStore
 from regsearch.storage.tables import Base
-from regsearch.studies.errors import InputError, UnavailableError
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.errors import InputError, StorageUnavailableError
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.reports import status, study_list
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import Purpose, TrialTask, confirmation_number
@@ -212,7 +212,7 @@ def test_the_ledger_has_a_row_for_each_evaluation(search: Search, storage: str, 
     assert [confirmation_number(row["finalist"], row["seed"]) for row in looks] == evaluated
     assert len(set(evaluated)) == len(evaluated) == 3 * len(confirmation(storage)["finalists"])
     for row in looks:
-        figures = RowFigures.from_bytes(row["test_rows"])
+        figures = PerExampleScores.from_bytes(row["test_rows"])
         assert row["cross_entropy"] == pytest.approx(float(np.mean(figures.losses, dtype=np.float64)), abs=1e-12)
         assert row["accuracy"] == np.mean(figures.hits)
 
@@ -221,7 +221,7 @@ def test_a_look_is_in_the_ledger_before_it_begins(search: Search, storage: str) 
     seen: list[list[tuple[Any, ...]]] = []
 
     class Looking(fakes.FakeTrainer):
-        def look_at_test(self, task: TrialTask, weights: Any) -> RowFigures:
+        def look_at_test(self, task: TrialTask, weights: Any) -> PerExampleScores:
             finalist, seed = divmod(task.number, confirmation_number(1, 0))
             sql = "select began_at is not null, ended_at is null from regsearch_test_looks where finalist = "
             seen.append(query(storage, f"{sql}{finalist} and seed = {seed}"))
@@ -258,7 +258,7 @@ def test_a_finalist_whose_test_look_fails_is_left_out_with_the_reason_and_keeps_
     search(settings=SMALL, confirm=False)
     look = RowTrainer.look_at_test
 
-    def failing(self: RowTrainer, task: TrialTask, weights: Any) -> RowFigures:
+    def failing(self: RowTrainer, task: TrialTask, weights: Any) -> PerExampleScores:
         if task.number == confirmation_number(2, 1):
             raise ValueError("out of memory")
         return look(self, task, weights)
@@ -378,7 +378,7 @@ def test_a_look_that_has_begun_and_not_ended_is_counted_and_said(search: Search,
     assert conclusion is not None
     ((entries,),) = query(storage, "select count(*) from regsearch_test_looks")
     assert entries == first.evaluations + 2
-    assert (conclusion.looks, conclusion.whole_looks, conclusion.evaluations) == (2, 1, entries)
+    assert (conclusion.looks, conclusion.completed_looks, conclusion.evaluations) == (2, 1, entries)
     assert (conclusion.seeds, conclusion.winner) == (first.seeds, first.winner), "its figures wait for its end"
     said = " ".join(rendered_report(content, "text").split())
     assert "A further look at the test examples began but did not end; these figures leave it out." in said
@@ -515,7 +515,7 @@ def test_a_database_that_is_away_before_or_after_the_trainings_is_waited_for(
     def failing(*arguments: Any) -> Any:
         if len(failures) < 3:
             failures.append(1)
-            raise UnavailableError("test.db is locked by another process")
+            raise StorageUnavailableError("test.db is locked by another process")
         return real(*arguments)
 
     monkeypatch.setattr(owner, what, failing)
@@ -602,7 +602,7 @@ def test_the_winner_is_exported_as_it_was_trained_on_its_median_seed(search: Sea
     trainings = [row for row in confirmation(storage)["confirmations"] if row["finalist"] == winner.index]
     median = sorted(trainings, key=lambda row: row["select_cross_entropy"])[1]
     with api.reading(storage) as database:
-        exported = trained(database, result.answer.study, None)
+        exported = find_export_source(database, result.answer.study, None)
     assert (exported.fresh_seed, exported.params) == (median["seed"], winner.params)
     assert exported.weights is not None
     assert hashlib.sha256(exported.weights.read_bytes()).hexdigest() == median["weights_sha256"]
@@ -616,7 +616,7 @@ def test_while_a_second_look_is_under_way_the_winner_of_the_first_is_exported(
     result = search(settings=[*SMALL, "confirm.method=all"], trials=3, engine=of_rows())
     finalists = len(confirmation(storage)["finalists"])
     with api.reading(storage) as database:
-        first = trained(database, result.answer.study, None)
+        first = find_export_source(database, result.answer.study, None)
     kept = set(files(storage))
     finish = ConfirmationStore.finish
 
@@ -630,14 +630,14 @@ def test_while_a_second_look_is_under_way_the_winner_of_the_first_is_exported(
         api.confirm("smoke", storage=storage, seeds=8, engine=of_rows())
     assert kept <= set(files(storage))
     with api.reading(storage) as database:
-        found = trained(database, result.answer.study, None)
+        found = find_export_source(database, result.answer.study, None)
     assert replace(found, conclusion=first.conclusion) == first  # the conclusion counts the looks that have begun
     api.confirm("smoke", storage=storage, engine=of_rows())
     left = [re.match(r"finalist-(\d+)\d{3}\.", name) for name in files(storage)]
     numbers = [match[1] for match in left if match]
     assert sorted(set(numbers)) == sorted(numbers)  # of the first look's, the others are gone
     with api.reading(storage) as database:
-        assert trained(database, result.answer.study, None).fresh_seed != first.fresh_seed
+        assert find_export_source(database, result.answer.study, None).fresh_seed != first.fresh_seed
 
 
 def test_a_trial_whose_configuration_was_confirmed_is_exported_with_its_test_figures(
@@ -648,7 +648,7 @@ def test_a_trial_whose_configuration_was_confirmed_is_exported_with_its_test_fig
         study = api.get_study(database, "smoke")
         numbers = {row["trial"]: row["finalist"] for row in confirmation(storage)["finalists"]}
         for number, _, params in complete(storage):
-            found = trained(database, study, number)
+            found = find_export_source(database, study, number)
             assert found.origin == f"trial {number}"
             if number in numbers:
                 assert found.conclusion is not None
@@ -735,11 +735,11 @@ def assert_concludes(storage: str, result: RunResult, by_accuracy: bool = False)
         ours = [row for row in found["confirmations"] if row["finalist"] == f and row["seed"] in common]
         assert one.select_cross_entropy == pytest.approx(np.mean([row["select_cross_entropy"] for row in ours]))
         if stopped is None or f in (stopped, baseline):
-            assert one.over_early_stopping is None
+            assert one.gain_over_early_stopping is None
         else:
-            assert one.over_early_stopping is not None
-            assert_interval(one.over_early_stopping.cross_entropy, interval(losses[stopped] - losses[f], level))
-            assert_interval(one.over_early_stopping.accuracy, interval(errors[stopped] - errors[f], level))
+            assert one.gain_over_early_stopping is not None
+            assert_interval(one.gain_over_early_stopping.cross_entropy, interval(losses[stopped] - losses[f], level))
+            assert_interval(one.gain_over_early_stopping.accuracy, interval(errors[stopped] - errors[f], level))
         if baseline is None or f == baseline:
             assert one.gain is None
             continue

@@ -19,7 +19,7 @@ from regsearch.search.training.builtin.keras_trainer import KerasTrainer
 from regsearch.search.training.checkpoints import NoCheckpoints
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.inline import InlineEngine
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialTask, confirmation_number
 
@@ -104,7 +104,7 @@ def test_a_confirmed_training_is_what_a_trainer_with_that_seed_gives_alone(studi
         row = trained[finalist.index, 2]
         for name in ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "near_zero_share", "best_epoch"):
             assert getattr(outcome, name) == row[name], name
-        select = RowFigures.from_bytes(row["select_rows"])
+        select = PerExampleScores.from_bytes(row["select_rows"])
         assert (select.cross_entropy, select.accuracy) == (row["select_cross_entropy"], row["select_accuracy"])
         assert len(select.losses) == len(splits.select)
 
@@ -126,7 +126,9 @@ def test_test_figures_are_those_of_the_plain_keras_model_with_the_kept_weights(s
             logits = model.predict(studies.dataset.x_test, verbose=0).astype(np.float64)
             of_rows = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)
             of_rows -= logits[np.arange(len(logits)), studies.dataset.y_test]
-            np.testing.assert_allclose(RowFigures.from_bytes(look["test_rows"]).losses, of_rows, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                PerExampleScores.from_bytes(look["test_rows"]).losses, of_rows, rtol=1e-4, atol=1e-5
+            )
             checked.add(finalist.settings.batch_norm)
     assert checked == {"none", "before_activation"}
 

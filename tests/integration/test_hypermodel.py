@@ -72,7 +72,7 @@ def test_the_defaults_are_trial_0_and_what_gains_are_over(folder: Path, database
     assert conclusion is not None
     assert conclusion.baseline is not None
     assert conclusion.baseline.finalist.roles == ("baseline: defaults",)
-    assert (conclusion.over, conclusion.techniques) == ("the defaults", ())
+    assert (conclusion.baseline_name, conclusion.techniques) == ("the defaults", ())
     assert conclusion.claims_gain  # a learning rate of 1e-4 learns next to nothing in three epochs
 
 
@@ -104,7 +104,7 @@ def test_what_a_resume_prints_is_the_answer(folder: Path) -> None:
 def test_the_exported_model_predicts_as_the_winner_did(folder: Path, database: str) -> None:
     import keras
 
-    from regsearch.search.training.hypermodel.trainer import Images
+    from regsearch.search.training.hypermodel.trainer import ModelInputs
 
     digits = load_dataset("digits")
     with api.reading(database) as opened:
@@ -113,7 +113,7 @@ def test_the_exported_model_predicts_as_the_winner_did(folder: Path, database: s
     assert configuration["split_seed"] == configuration["seed"] != spec.search.seed
     select = make_splits(digits, spec.data, configuration["split_seed"]).select
     model = keras.models.load_model(folder / "out" / "model.keras")
-    hits = np.argmax(model.predict(Images(digits.x_train)[select], verbose=0), axis=1) == digits.y_train[select]
+    hits = np.argmax(model.predict(ModelInputs(digits.x_train)[select], verbose=0), axis=1) == digits.y_train[select]
     assert hits.mean() == pytest.approx(configuration["figures"]["select_accuracy"])
     assert configuration["regularization"].startswith("activation ")
 

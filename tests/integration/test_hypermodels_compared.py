@@ -42,7 +42,10 @@ def test_samplers_are_compared_on_a_hypermodel(own: Own, storage: str) -> None:
             names.append(f"{sampler}-{seed}")
             own(names[-1], f"search.sampler={sampler}", "search.sampler_options={}", f"search.seed={seed}")
     comparison = api.compare(*names, storage=storage)
-    assert {way.label: way.seeds for way in search_methods.ways(comparison)} == {"tpe": (0, 1, 2), "random": (0, 1, 2)}
+    assert {way.label: way.seeds for way in search_methods.search_methods(comparison)} == {
+        "tpe": (0, 1, 2),
+        "random": (0, 1, 2),
+    }
     assert "After 4 trials each, the best select cross-entropy (nats per row): " in str(wording.sentence(comparison))
     own("elsewhere", "search.sampler=random", "search.sampler_options={}", "space.dropout=off")
     against = search_methods.obstacles(api.compare("tpe-0", "elsewhere", storage=storage))
@@ -62,7 +65,7 @@ def test_a_hypermodel_is_compared_with_another_one_and_with_the_built_in_network
     comparison = api.compare("one", "two", "ours", storage=storage)
     assert not comparison.obstacles
     assert not search_methods.obstacles(comparison)
-    labels = {way.studies[0].name: way.label for way in search_methods.ways(comparison)}
+    labels = {way.studies[0].name: way.label for way in search_methods.search_methods(comparison)}
     assert labels["one"].startswith("mine.py:build (")
     assert labels["two"].startswith("mine.py:build (")
     assert labels["one"] != labels["two"]
@@ -73,7 +76,9 @@ def test_a_hypermodel_is_compared_with_another_one_and_with_the_built_in_network
     assert overview["best L2 alone"][names.index("one")] == "", "a parameter of its own may be called so"
     assert "test cross-entropy of the defaults or without regularization" in overview
     assert json_report.as_json(comparison)["is_comparable"]
-    four = {way.label for way in search_methods.ways(api.compare("one", "two", "ours", "wide", storage=storage))}
+    four = {
+        way.label for way in search_methods.search_methods(api.compare("one", "two", "ours", "wide", storage=storage))
+    }
     assert {"hidden [32], the built-in network", "hidden [64], the built-in network"} < four
     assert "mine.py:build" in page.as_html(comparison)
     json.dumps(json_report.as_json(comparison), allow_nan=False)

@@ -27,7 +27,7 @@ from regsearch.search.workers.inline import InlineEngine
 from regsearch.search.workers.processes import ProcessEngine
 from regsearch.search.workers.protocol import EpochFinished, Event, TrialFinished, WorkerLost
 from regsearch.search.workers.ray.engine import RayEngine
-from regsearch.studies.errors import InputError, UnavailableError
+from regsearch.studies.errors import InputError, StorageUnavailableError
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialTask
 
@@ -253,8 +253,8 @@ def test_a_worker_that_dies_is_told_with_its_log_and_one_that_hangs_is_given_up(
             if len(lost) == 1 and not engine.is_busy():
                 hanging = dataclasses.replace(TASK, number=1)
                 engine.submit(hanging)
-            if len(lost) == 1 and 1 not in engine.starting():
-                engine.give_up(hanging, "it was stuck")
+            if len(lost) == 1 and 1 not in engine.tasks_waiting_for_startup():
+                engine.kill_worker_of(hanging, "it was stuck")
             if len(lost) == 2:
                 break
     finally:
@@ -301,7 +301,7 @@ def test_what_is_no_ray_and_says_nothing_is_given_up(tmp_path: Path, monkeypatch
         engine.start(TrainerSetup(spec=SPEC, source="digits", sha256="0" * 64), 1, tmp_path / "w-")
         try:
             says = f"what is at {address} took a connection, but let nobody in for 0.5 s: see that it is"
-            with pytest.raises(UnavailableError, match=says):
+            with pytest.raises(StorageUnavailableError, match=says):
                 for _ in range(300):
                     engine.wait(lambda event: False, 0.1)
         finally:
@@ -318,7 +318,7 @@ def test_what_ends_the_process_that_speaks_with_ray_is_said(cluster: RayCluster,
     engine._cpus = "many"  # type: ignore[assignment]  # a bug
     engine.start(TrainerSetup(spec=SPEC, source="digits", sha256=load_dataset("digits").sha256), 1, tmp_path / "w-")
     try:
-        with pytest.raises(UnavailableError, match=r"is gone \(TypeError: .*; its log is .*w-ray.log"):
+        with pytest.raises(StorageUnavailableError, match=r"is gone \(TypeError: .*; its log is .*w-ray.log"):
             for _ in range(300):
                 engine.wait(lambda event: False, 0.1)
     finally:
@@ -358,7 +358,7 @@ def test_a_head_that_is_gone_is_one_message_and_the_study_goes_on_here(
     with a_cluster(nodes=1) as alone, monkeypatch.context() as patch:  # of its own: no other test can use it any more
         for name, value in alone.environment.items():
             patch.setenv(name, value)
-        with pytest.raises(UnavailableError, match=gone) as told:
+        with pytest.raises(StorageUnavailableError, match=gone) as told:
             api.run("smoke", storage=storage, engine=fake_engine(alone), trials=40, progress=Beheading())
     assert told.value.exit_code == 3
     options: dict[str, Any] = {"engine": InlineEngine(fakes.FakeTrainer), "progress": RecordingProgress()}

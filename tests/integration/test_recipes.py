@@ -12,7 +12,7 @@ from regsearch.search import api
 from regsearch.search.result import RunResult
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.study_store import StudyStore
-from regsearch.studies.recipes import chosen
+from regsearch.studies.recipes import recipes_named
 from regsearch.studies.search_space import LEARNING_RATE
 from regsearch.studies.trial import TrialTask
 
@@ -88,7 +88,7 @@ def test_recipes_count_to_the_total(search: Search, storage: str) -> None:
 def test_each_recipe_is_asked_once_over_resumes_and_kills(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [recipe.name for recipe in chosen(["course", "ladder"])]
+    names = [recipe.name for recipe in recipes_named(["course", "ladder"])]
     settings, total = ['search.recipes=["course", "ladder"]'], len(names) + 2
     ask, asks = StudyStore.ask, 0
 

@@ -30,7 +30,7 @@ from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.checks.integrity import check_integrity
 from regsearch.storage.connect import open_for_reading, open_for_writing
 from regsearch.storage.location import Server, as_option, command, files_folder, location_of
-from regsearch.studies.errors import InputError, StorageError, UnavailableError
+from regsearch.studies.errors import InputError, StorageError, StorageUnavailableError
 
 SECRET = "S3NT1NEL"
 
@@ -480,7 +480,7 @@ def test_a_wrong_password_is_told_without_it(server: str) -> None:
     ) as told:
         api.statuses(storage=url.render_as_string(hide_password=False))
     assert SECRET not in str(told.value)
-    assert not isinstance(told.value, UnavailableError)
+    assert not isinstance(told.value, StorageUnavailableError)
 
 
 def test_the_file_with_a_url_is_looked_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

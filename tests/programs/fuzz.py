@@ -53,7 +53,7 @@ from own_data import write_idx, write_images
 
 from regsearch.search.samplers import pruners, samplers
 from regsearch.storage.study_store import StudyStore
-from regsearch.studies.files import TEMPORARY, sealed
+from regsearch.studies.files import TEMPORARY, append_checksum
 from regsearch.studies.trial import TrialTask
 
 
@@ -381,7 +381,7 @@ def trial_files(world: World, generator: random.Random) -> tuple[str, Outcome, l
             what = "a file in the folder's place"
         case 4:
             inner = mutated_bytes(path.read_bytes()[:-32], generator)
-            path.write_bytes(sealed(inner))
+            path.write_bytes(append_checksum(inner))
             must_equal = False
             what += " changed and sealed again"
         case _:

@@ -36,7 +36,7 @@ from regsearch.search.training.setup import TrainerSetup, make_trainer
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import TrialTask
 
@@ -138,9 +138,9 @@ class Watched:
         self.train, self.test_objective = trainer.train, trainer.test_objective
         self.losses: dict[tuple[Regularization, int | None], float] = {}
 
-    def look_at_test(self, task: TrialTask, weights: Any) -> RowFigures:
+    def look_at_test(self, task: TrialTask, weights: Any) -> PerExampleScores:
         self.look_at_others(task, weights)
-        figures: RowFigures = self._trainer.look_at_test(task, weights)
+        figures: PerExampleScores = self._trainer.look_at_test(task, weights)
         return figures
 
     def look_at_others(self, task: TrialTask, weights: Any) -> None:
@@ -225,7 +225,7 @@ def _said(conclusion: Conclusion, watched: Watched | None) -> tuple[Said, ...]:
             row.judgement.smallest_gain,
         )
         for row in conclusion.techniques
-        if row.result is not None and row.over_early_stopping is not None and row.judgement is not None
+        if row.result is not None and row.gain_over_early_stopping is not None and row.judgement is not None
     )
 
 

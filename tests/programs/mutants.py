@@ -173,7 +173,7 @@ MUTATIONS = (
     Mutation(
         "a result on disk before it is told",
         _WORKER,
-        "            write_durably(files.ended(task.number), sealed(line.encode()))\n",
+        "            write_durably(files.ended(task.number), append_checksum(line.encode()))\n",
         "            pass\n",
         (f"{_GOING_ON}::test_a_result_outlives_the_coordinator_and_is_adopted",),
     ),
@@ -215,7 +215,7 @@ MUTATIONS = (
     Mutation(
         "the dashboard's Host",
         _DASHBOARD,
-        'if not self._is_ours(environ.get("HTTP_HOST", ""), port):',
+        'if not self._is_allowed_host(environ.get("HTTP_HOST", ""), port):',
         "if False:",
         (f"{_OF_DASHBOARD}::test_only_our_own_hosts_are_answered",),
     ),

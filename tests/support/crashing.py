@@ -188,7 +188,7 @@ def command(arguments: Sequence[str], patience_seconds: float = 180.0) -> None:
     from regsearch.search.workers.inline import InlineEngine
 
     regsearch.search.workers.engines.make_engine = lambda name: InlineEngine(fakes.FakeTrainer)
-    regsearch.search.run.retry.PATIENCE_SECONDS = patience_seconds
+    regsearch.search.run.retry.RETRY_SECONDS = patience_seconds
     regsearch.search.run.retry.POLL_SECONDS = min(1.0, patience_seconds / 4)
     sys.argv = ["regsearch", *arguments]
     commands.main()

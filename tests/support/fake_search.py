@@ -23,7 +23,7 @@ if __name__ == "__main__":
     tests, kind = Path(__file__).parent, os.environ.get("FAKE_WORKER")
     worker = [str(tests / "fakes.py")] if kind is None else [str(tests / "probe.py"), kind]
     regsearch.search.workers.engines.make_engine = lambda name: ProcessEngine([sys.executable, *worker])
-    regsearch.search.run.retry.PATIENCE_SECONDS = lease.ANSWER_SECONDS = float(
+    regsearch.search.run.retry.RETRY_SECONDS = lease.ANSWER_SECONDS = float(
         os.environ.get("FAKE_PATIENCE_SECONDS", "180")
     )
     lease.LEASE_SECONDS = float(os.environ.get("FAKE_LEASE_SECONDS", lease.LEASE_SECONDS))

@@ -15,11 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, FileCheckpoints, TrialState
+from regsearch.search.training.checkpoints import (
+    NO_CHECKPOINTS,
+    Arrays,
+    Checkpoints,
+    FileCheckpoints,
+    TrainingCheckpoint,
+)
 from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.training.trainer import DivergedError, OnEpoch, Suggest
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import EpochMetrics, Params, Purpose, TrialOutcome, TrialTask
 
@@ -43,7 +49,7 @@ class FakeTrainer:
         quality = int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
         base = quality / 2**32
         patience = Regularization.from_params(task.params).patience
-        state = checkpoints.latest() or TrialState(stopping=EarlyStopping(patience=patience))
+        state = checkpoints.latest() or TrainingCheckpoint(stopping=EarlyStopping(patience=patience))
         if not all(on_epoch(metrics) for metrics in state.curve):
             return None
         while len(state.curve) < self.max_epochs and not state.stopping.is_over:
@@ -60,7 +66,7 @@ class FakeTrainer:
                 stop_accuracy=1 / (1 + loss),
                 seconds=0.0,
             )
-            state = TrialState(
+            state = TrainingCheckpoint(
                 curve=(*state.curve, metrics),
                 stopping=state.stopping.after(epoch, loss),
                 network=[np.full(4, loss)],
@@ -81,19 +87,19 @@ class FakeTrainer:
             select_rows=figures(base).to_text() if task.purpose == Purpose.CONFIRM else None,
         )
 
-    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         return self.with_fault(task, figures(float(weights[0][0])))
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
         return None
 
-    def with_fault(self, task: TrialTask, rows: RowFigures) -> RowFigures:
+    def with_fault(self, task: TrialTask, rows: PerExampleScores) -> PerExampleScores:
         fault = faults().get(str(task.number))
         if fault in ("inf", "nan"):
             rows.losses[0] = float(fault)
         return rows
 
-    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+    def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         path.write_bytes(state.network[0].tobytes())
 
     def say_trained(self, task: TrialTask, epoch: int) -> None:
@@ -126,17 +132,17 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("FAKE_")}
 
 
-def figures(base: float) -> RowFigures:
+def figures(base: float) -> PerExampleScores:
     """Twenty rows whose mean loss is the quality."""
     spread = np.linspace(-0.01, 0.01, 20)
-    return RowFigures(losses=(base + spread).astype(np.float32), hits=spread < 0.01 - 0.02 * base)
+    return PerExampleScores(losses=(base + spread).astype(np.float32), hits=spread < 0.01 - 0.02 * base)
 
 
 def save_slowly() -> None:
     """Let each state take $FAKE_SAVE_SECONDS to be written."""
     seconds, write = float(os.environ.get("FAKE_SAVE_SECONDS", "0")), FileCheckpoints._write
 
-    def written(self: FileCheckpoints, state: TrialState) -> None:
+    def written(self: FileCheckpoints, state: TrainingCheckpoint) -> None:
         time.sleep(seconds)
         write(self, state)
 

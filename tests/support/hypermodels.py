@@ -5,7 +5,7 @@ from typing import Any
 
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import make_splits
-from regsearch.search.training.hypermodel.code import with_code
+from regsearch.search.training.hypermodel.code import resolve_hypermodel
 
 IMPORTS = """
 import keras
@@ -133,5 +133,5 @@ def trainer(spec: Any, reference: str, dataset: Dataset, **search: Any) -> Any:
     from regsearch.search.training.hypermodel.code import read_code
     from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
 
-    spec = with_code(spec.changed(model={"hypermodel": reference}, search=search), trusts_code=True)
+    spec = resolve_hypermodel(spec.changed(model={"hypermodel": reference}, search=search), trusts_code=True)
     return HyperModelTrainer(spec, dataset, make_splits(dataset, spec.data, spec.search.seed), read_code(reference))

@@ -11,7 +11,7 @@ from unittest import mock
 
 import sqlalchemy
 
-from regsearch.search.training.checkpoints import FileCheckpoints, TrialState
+from regsearch.search.training.checkpoints import FileCheckpoints, TrainingCheckpoint
 from regsearch.storage import sqlite
 
 _FILE_CALLS = ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")
@@ -60,7 +60,7 @@ def kill_at(at: int | None) -> Iterator[KillSwitch]:
 
         return connected
 
-    def save_at_once(checkpoints: FileCheckpoints, state: TrialState) -> None:
+    def save_at_once(checkpoints: FileCheckpoints, state: TrainingCheckpoint) -> None:
         """Wait for the thread that writes, so that a number always means the same call."""
         save(checkpoints, state)
         writer = checkpoints._writer

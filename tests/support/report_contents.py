@@ -12,8 +12,8 @@ from regsearch.studies.analysis.conclusion import Conclusion, Finalist, Finalist
 from regsearch.studies.analysis.importance import Importance
 from regsearch.studies.analysis.tuning import tunings
 from regsearch.studies.analysis.verdicts import Judgement, Verdict, verdict_of
-from regsearch.studies.records import Answer, Counts, DatasetInfo, RunRecord, StudyRecord, TrialRecord
-from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportContent
+from regsearch.studies.records import Counts, DatasetInfo, RunRecord, StudyRecord, StudySummary, TrialRecord
+from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportData
 from regsearch.studies.search_space import Regularization, suggest
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.statistics import Interval
@@ -176,15 +176,15 @@ def make_runs(trials: list[TrialRecord]) -> list[RunRecord]:
     ]
 
 
-def make_content(trials: list[TrialRecord], **parts: Any) -> ReportContent:
+def make_content(trials: list[TrialRecord], **parts: Any) -> ReportData:
     of = parts.pop("spec", None) or spec(max(len(trials), 1))
     complete = [trial for trial in trials if trial.state == "complete" and trial.value is not None]
     by_accuracy = of.search.objective == "accuracy"
     best = min(complete, key=lambda trial: (-1 if by_accuracy else 1) * (trial.value or 0.0), default=None)
     states = ("complete", "pruned", "failed", "running", "waiting")
     counts = Counts(**{state: sum(trial.state == state for trial in trials) for state in states})
-    return ReportContent(
-        answer=Answer(study=study(of), counts=counts, best=best),
+    return ReportData(
+        answer=StudySummary(study=study(of), counts=counts, best=best),
         trials=trials,
         runs=make_runs(trials),
         command="regsearch run mnist.toml --workers 1",
@@ -231,7 +231,7 @@ def make_result(
         best_epochs=(7, 8, 6, 9, 7),
         epochs=more.get("epochs", (12, 12, 11, 12, 12)),
         is_tied=more.get("is_tied", False),
-        over_early_stopping=gain_of(more["over"]) if "over" in more else None,
+        gain_over_early_stopping=gain_of(more["over"]) if "over" in more else None,
     )
 
 
@@ -260,14 +260,14 @@ def judged(conclusion: Conclusion, seeds_needed: int | None = 12) -> Conclusion:
     smallest = SMALLEST_GAIN / 5 if conclusion.by_accuracy else SMALLEST_GAIN
 
     def of(gain: Gain | None) -> Judgement | None:
-        return judgement_of(gain and conclusion.judged(gain), seeds_needed, smallest_gain=smallest)
+        return judgement_of(gain and conclusion.objective_metric(gain), seeds_needed, smallest_gain=smallest)
 
     rows = []
     for row in conclusion.techniques:
         has_reference = row.result is not None and row.technique != "early stopping"
-        over = row.result.over_early_stopping if has_reference and row.result is not None else None
+        over = row.result.gain_over_early_stopping if has_reference and row.result is not None else None
         rows.append(
-            replace(row, over_early_stopping=of(over), over_baseline=of(row.result.gain if row.result else None))
+            replace(row, gain_over_early_stopping=of(over), over_baseline=of(row.result.gain if row.result else None))
         )
     winner = conclusion.winner
     return replace(
@@ -275,7 +275,7 @@ def judged(conclusion: Conclusion, seeds_needed: int | None = 12) -> Conclusion:
         techniques=tuple(rows),
         smallest_gain=smallest,
         smallest_gain_share=0.05,
-        winner_over_early_stopping=of(winner.over_early_stopping),
+        winner_over_early_stopping=of(winner.gain_over_early_stopping),
         winner_over_baseline=of(winner.gain),
     )
 
@@ -298,8 +298,8 @@ def by_metric(conclusion: Conclusion, metric: str = "val_auc") -> Conclusion:
     rows = []
     for row in conclusion.techniques:
         result = None if row.result is None else results[row.result.finalist.index]
-        over, gain = (None, None) if result is None else (result.over_early_stopping, result.gain)
-        rows.append(replace(row, result=result, over_early_stopping=of(over), over_baseline=of(gain)))
+        over, gain = (None, None) if result is None else (result.gain_over_early_stopping, result.gain)
+        rows.append(replace(row, result=result, gain_over_early_stopping=of(over), over_baseline=of(gain)))
     winner, baseline = results[conclusion.winner.finalist.index], conclusion.baseline
     over_baseline = winner.metric_over_baseline
     return replace(
@@ -311,7 +311,7 @@ def by_metric(conclusion: Conclusion, metric: str = "val_auc") -> Conclusion:
         claims_gain=over_baseline is not None and over_baseline.verdict is Verdict.HELPS,
         smallest_gain=smallest,
         smallest_gain_share=0.07,
-        winner_over_early_stopping=of(winner.over_early_stopping),
+        winner_over_early_stopping=of(winner.gain_over_early_stopping),
         winner_over_baseline=over_baseline,
         metric=metric,
         select_metric=metric,
@@ -402,7 +402,7 @@ def make_conclusion(gain: float = 0.0142, *, claims_gain: bool = True, looks: in
     return judged(conclusion)
 
 
-def rich() -> ReportContent:
+def rich() -> ReportData:
     """A confirmed study with everything a report can show."""
     conclusion = make_conclusion()
     return make_content(
@@ -426,12 +426,12 @@ def rich() -> ReportContent:
     )
 
 
-def nothing_gained() -> ReportContent:
+def nothing_gained() -> ReportData:
     """A confirmed study in which nothing beats no regularization."""
     return make_content(make_trials(40), conclusion=make_conclusion(0.0011, claims_gain=False, looks=2))
 
 
-def unconfirmed() -> ReportContent:
+def unconfirmed() -> ReportData:
     """A search that is still running."""
     trials = make_trials(25, seed=3)
     running = replace(trials[-1], state="running", value=None, metrics={"epochs": 2}, reason=None, ended_at=None)
@@ -444,18 +444,18 @@ def unconfirmed() -> ReportContent:
     )
 
 
-def all_failed() -> ReportContent:
+def all_failed() -> ReportData:
     """A study of which nothing is complete."""
     return make_content(make_trials(30, pruned=0.0, failed=1.1, recipes=False))
 
 
-def nothing_yet() -> ReportContent:
+def nothing_yet() -> ReportData:
     """A study that has not begun."""
     return make_content([])
 
 
 @functools.cache
-def large(count: int = 10_000) -> ReportContent:
+def large(count: int = 10_000) -> ReportData:
     """A confirmed study of very many trials."""
     return replace(
         rich(),
@@ -496,7 +496,7 @@ def many() -> list[TrialRecord]:
     return [*few()[:2], *(trial(2 + i, l1(strength), loss) for i, (strength, loss) in enumerate(losses.items()))]
 
 
-def confirmed(trials: list[TrialRecord], **more: Any) -> ReportContent:
+def confirmed(trials: list[TrialRecord], **more: Any) -> ReportData:
     """A confirmed study of these trials, each technique with its tuning."""
     content = make_content(trials, conclusion=make_conclusion(**more))
     conclusion = content.conclusion
@@ -509,7 +509,7 @@ def confirmed(trials: list[TrialRecord], **more: Any) -> ReportContent:
 HOSTILE = '</script><img src=x onerror=alert(1)><a href="javascript:alert(2)">&amp;--ink %{x} \'"\x00\ud800\u202e'
 
 
-def hostile() -> ReportContent:
+def hostile() -> ReportData:
     """A study whose every text tries to be markup."""
     content = rich()
     assert content.conclusion is not None
@@ -565,7 +565,7 @@ def hostile() -> ReportContent:
     )
 
 
-CONTENTS: dict[str, Callable[[], ReportContent]] = {
+CONTENTS: dict[str, Callable[[], ReportData]] = {
     "rich": rich,
     "nothing-gained": nothing_gained,
     "unconfirmed": unconfirmed,

@@ -8,7 +8,7 @@ import fakes
 import numpy as np
 
 from regsearch.search.workers.inline import InlineEngine
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import Purpose, TrialOutcome, TrialTask
 
@@ -30,11 +30,11 @@ class RowTrainer(fakes.FakeTrainer):
             select_accuracy=figures.accuracy,
         )
 
-    def look_at_test(self, task: TrialTask, weights: Any) -> RowFigures:
+    def look_at_test(self, task: TrialTask, weights: Any) -> PerExampleScores:
         return self.with_fault(task, self.rows_of(task, "test", self.TEST))
 
     @staticmethod
-    def rows_of(task: TrialTask, split: str, count: int) -> RowFigures:
+    def rows_of(task: TrialTask, split: str, count: int) -> PerExampleScores:
         regularization = Regularization.from_params(task.params)
 
         def random(*facts: object) -> np.random.Generator:
@@ -44,7 +44,7 @@ class RowTrainer(fakes.FakeTrainer):
         losses = 0.9 - better + 0.03 * random(str(regularization), task.seed).standard_normal()
         losses = losses + 0.2 * random(split).random(count) + 0.05 * random(split, str(regularization)).random(count)
         losses = losses + 0.05 * random(split, str(regularization), task.seed).random(count)
-        return RowFigures(losses=losses.astype(np.float32), hits=losses < 0.8)
+        return PerExampleScores(losses=losses.astype(np.float32), hits=losses < 0.8)
 
 
 def of_rows() -> InlineEngine:

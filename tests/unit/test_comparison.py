@@ -15,7 +15,7 @@ import report_contents as made
 from regsearch.search.result import ComparisonResult
 from regsearch.studies import formats
 from regsearch.studies.analysis import size_effect
-from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
+from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, side_by_side, summarize_study
 from regsearch.studies.analysis.conclusion import Conclusion, Gain
 from regsearch.studies.reports.comparison import json_report, page, terminal, wording
 from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
@@ -29,7 +29,7 @@ def a_study(
     spec = made.spec(trials).changed(study={"name": name}, data={"train_size": rows}).changed(**sections)
     content = made.make_content(made.make_trials(trials, seed=len(name)), spec=spec)
     answer = replace(content.answer, study=replace(content.answer.study, name=name))
-    return compared(answer, None if gain is None else made.make_conclusion(gain), content.trials)
+    return summarize_study(answer, None if gain is None else made.make_conclusion(gain), content.trials)
 
 
 def sizes(*gains: float | None) -> Comparison:
@@ -213,8 +213,8 @@ def test_a_technique_that_nobody_tried_is_not_one_that_is_not_known() -> None:
     unknown = tuple(
         replace(
             row,
-            result=row.result and replace(row.result, gain=None, over_early_stopping=None),
-            over_early_stopping=None,
+            result=row.result and replace(row.result, gain=None, gain_over_early_stopping=None),
+            gain_over_early_stopping=None,
             over_baseline=None,
         )
         for row in conclusion.techniques
@@ -316,7 +316,7 @@ def test_json_holds_figures_and_differences() -> None:
 
 def hostile() -> Comparison:
     content = made.hostile()
-    spoiled = compared(content.answer, content.conclusion, content.trials)
+    spoiled = summarize_study(content.answer, content.conclusion, content.trials)
     return side_by_side([spoiled, a_study("b", 0.08, 1_000), a_study("c", None)])
 
 

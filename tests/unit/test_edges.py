@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from regsearch.studies.analysis.range_limits import Edge, edges
+from regsearch.studies.analysis.range_limits import AtRangeLimit, range_limits
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import read_study
@@ -12,8 +12,8 @@ from regsearch.studies.study_file import read_study
 SPEC = StudySpec()
 
 
-def only(spec: StudySpec, **best: Any) -> Edge:
-    (edge,) = edges(spec, Regularization(**best))
+def only(spec: StudySpec, **best: Any) -> AtRangeLimit:
+    (edge,) = range_limits(spec, Regularization(**best))
     return edge
 
 
@@ -31,7 +31,7 @@ def only(spec: StudySpec, **best: Any) -> Edge:
 def test_a_setting_near_an_edge_comes_with_what_widens_it(best: dict[str, Any], side: str, setting: str) -> None:
     edge = only(SPEC, **best)
     ((name, value),) = best.items()
-    assert edge == Edge(parameter=name, value=value, side=side, setting=setting)
+    assert edge == AtRangeLimit(parameter=name, value=value, side=side, setting=setting)
     assert f"lies on the {side} edge" in str(edge)
     assert f"--set '{setting}'" in str(edge)
 
@@ -62,7 +62,7 @@ def test_a_gate_that_was_closed_stays_closed() -> None:
     ],
 )
 def test_elsewhere_there_is_no_warning(best: dict[str, Any]) -> None:
-    assert edges(SPEC, Regularization(**best)) == ()
+    assert range_limits(SPEC, Regularization(**best)) == ()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_elsewhere_there_is_no_warning(best: dict[str, Any]) -> None:
     ],
 )
 def test_a_natural_limit_and_a_fixed_value_are_no_edges(space: dict[str, Any], best: dict[str, Any]) -> None:
-    assert edges(SPEC.changed(space=space), Regularization(**best)) == ()
+    assert range_limits(SPEC.changed(space=space), Regularization(**best)) == ()
 
 
 def test_patience_goes_no_further_than_training_does() -> None:
@@ -90,7 +90,7 @@ def test_patience_goes_no_further_than_training_does() -> None:
 
 
 def test_each_setting_on_an_edge_is_named() -> None:
-    found = edges(SPEC, Regularization(l1=1e-2, l2=1e-7, dropout=0.6, patience=8))
+    found = range_limits(SPEC, Regularization(l1=1e-2, l2=1e-7, dropout=0.6, patience=8))
     assert [(edge.parameter, edge.side) for edge in found] == [
         *(("l1", "high"), ("l2", "low"), ("dropout", "high"), ("patience", "high"))
     ]

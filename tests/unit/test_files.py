@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regsearch.studies.files import DamagedError, sealed, unsealed, write_durably
+from regsearch.studies.files import DamagedError, append_checksum, strip_checksum, write_durably
 from regsearch.studies.trial_files import TrialFiles
 
 
@@ -52,11 +52,11 @@ def test_content_is_on_disk_before_its_name_and_the_name_before_the_return(
 
 @pytest.mark.parametrize("position", [0, 3, 7, 20, 39])
 def test_one_changed_bit_is_noticed(position: int) -> None:
-    content = bytearray(sealed(b"content!"))
-    assert unsealed(bytes(content)) == b"content!"
+    content = bytearray(append_checksum(b"content!"))
+    assert strip_checksum(bytes(content)) == b"content!"
     content[position] ^= 1
     with pytest.raises(DamagedError):
-        unsealed(bytes(content))
+        strip_checksum(bytes(content))
 
 
 def test_a_folder_is_cleaned_of_what_no_running_trial_needs(tmp_path: Path) -> None:

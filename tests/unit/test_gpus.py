@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from regsearch.search.training import setup
-from regsearch.search.workers.engines import described, make_engine
+from regsearch.search.workers.engines import describe, make_engine
 from regsearch.search.workers.gpus import gpus_of, visible_gpus
 from regsearch.search.workers.processes import ProcessEngine
 from regsearch.search.workers.ray.gateway import capacity
@@ -59,8 +59,8 @@ def test_where_nothing_is_named_cuda_has_all(monkeypatch: pytest.MonkeyPatch, tm
 def test_an_option_of_another_engine_is_refused_and_those_given_are_recorded() -> None:
     with pytest.raises(InputError, match="--address is nothing that the engine processes knows; give --engine ray"):
         make_engine("processes", address="auto")
-    assert described(ProcessEngine()) == "ProcessEngine"
-    assert described(ProcessEngine(gpus_per_worker=0.5)) == "ProcessEngine(gpus_per_worker=0.5)"
+    assert describe(ProcessEngine()) == "ProcessEngine"
+    assert describe(ProcessEngine(gpus_per_worker=0.5)) == "ProcessEngine(gpus_per_worker=0.5)"
 
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from keras_tuner.engine.hyperparameters import Choice, Float, Int
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, json_to_distribution
 
-from regsearch.search.training.hypermodel.hyperparameters import AskedHyperParameters, as_parameter, known
+from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters, as_parameter, known
 from regsearch.studies.trial import Value
 
 Declare = Callable[[Any], Any]
 
 
-def asked(declare: Declare, seed: int) -> tuple[AskedHyperParameters, optuna.Trial]:
+def asked(declare: Declare, seed: int) -> tuple[OptunaHyperParameters, optuna.Trial]:
     """What a HyperModel gets from a random sampler."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
     trial = study.ask()
@@ -29,7 +29,7 @@ def asked(declare: Declare, seed: int) -> tuple[AskedHyperParameters, optuna.Tri
             value: Value = trial._suggest(name, json_to_distribution(distribution))
             return value
 
-    hp = AskedHyperParameters(suggest)
+    hp = OptunaHyperParameters(suggest)
     declare(hp)
     return hp, trial
 
@@ -112,7 +112,7 @@ def test_names_values_and_what_is_active_are_as_in_kerastuner(declare: Declare, 
 @settings(max_examples=50, deadline=None)
 def test_a_trials_parameters_give_the_same_values_again(declare: Declare, seed: int) -> None:
     hp, trial = asked(declare, seed)
-    again = AskedHyperParameters(known(trial.params))
+    again = OptunaHyperParameters(known(trial.params))
     declare(again)
     assert again.values == hp.values
 
@@ -175,5 +175,5 @@ def test_a_hypermodel_that_is_not_tunable_has_its_defaults() -> None:
         def build(self, hp: Any) -> Any:
             return hp.Int("units", 8, 64, default=16)
 
-    hp = AskedHyperParameters(known({}))
+    hp = OptunaHyperParameters(known({}))
     assert Mine(tunable=False).build(hp) == 16

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from regsearch.search.samplers.keras_tuner import hyperparameters
 from regsearch.studies.analysis.finalists import choose
 from regsearch.studies.analysis.importance import importances
-from regsearch.studies.configuration import NamedSettings, settings_of
+from regsearch.studies.configuration import HyperparameterValues, configuration_of
 from regsearch.studies.errors import InputError
-from regsearch.studies.recipes import RECIPES, tried_first
+from regsearch.studies.recipes import RECIPES, initial_recipes
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.search_space import (
     LEARNING_RATE,
@@ -96,8 +96,8 @@ def test_it_is_no_technique_but_other_settings() -> None:
 
 
 def test_parameters_say_it_and_a_learning_rate_of_a_hypermodels_own_is_another_thing() -> None:
-    assert settings_of({**NONE, LEARNING_RATE: 2e-3}) == Regularization(learning_rate=2e-3)
-    assert isinstance(settings_of({**NONE, "learning_rate": 2e-3}), NamedSettings)
+    assert configuration_of({**NONE, LEARNING_RATE: 2e-3}) == Regularization(learning_rate=2e-3)
+    assert isinstance(configuration_of({**NONE, "learning_rate": 2e-3}), HyperparameterValues)
 
 
 def test_a_user_fixes_it_by_its_short_name() -> None:
@@ -118,10 +118,10 @@ def test_a_user_fixes_it_by_its_short_name() -> None:
 @pytest.mark.parametrize(("own", "expected"), [(1e-3, 1e-3), (0.5, 1e-2), (1e-6, 1e-4)])
 def test_a_recipe_takes_the_learning_rate_of_the_study_as_far_as_the_range_goes(own: float, expected: float) -> None:
     spec = SPEC.changed(training={"learning_rate": own}, search={"sampler": "tpe", "recipes": ["course", "ladder"]})
-    found = tried_first(spec)
+    found = initial_recipes(spec)
     assert len(found) == len({recipe.name for recipes in RECIPES.values() for recipe in recipes})
     assert {params[LEARNING_RATE] for params in found.values()} == {expected}
-    without = tried_first(spec.changed(space={"learning_rate": "fixed"}))
+    without = initial_recipes(spec.changed(space={"learning_rate": "fixed"}))
     assert {name: {**params, LEARNING_RATE: expected} for name, params in without.items()} == found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import report_contents as made
 
-from regsearch.studies.analysis.comparison import Comparison, compared, side_by_side
+from regsearch.studies.analysis.comparison import Comparison, side_by_side, summarize_study
 from regsearch.studies.analysis.conclusion import Conclusion, Gain
 from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.race import Drop
@@ -20,7 +20,7 @@ from regsearch.studies.reports.comparison import json_report as compared_documen
 from regsearch.studies.reports.comparison import page as compared_page
 from regsearch.studies.reports.comparison import terminal as compared_text
 from regsearch.studies.reports.comparison import wording
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.verdicts import verdicts
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.sections import answer, techniques
@@ -52,7 +52,7 @@ CASES = cases()
 USUAL = CASES["a combination helps"]
 
 
-def content_of(conclusion: Conclusion) -> ReportContent:
+def content_of(conclusion: Conclusion) -> ReportData:
     return made.make_content(made.make_trials(30), conclusion=conclusion)
 
 
@@ -104,7 +104,7 @@ def test_the_figures_axis_and_caption_name_the_metric(name: str) -> None:
     assert figure is not None
     assert figure.layout["xaxis"]["title"]["text"] == f"gain in {conclusion.measure.figure}"
     assert "other test examples could give another answer" in figure.caption
-    assert not FALSE_UNITS.search(json.dumps([figure.data, figure.layout, figure.caption, figure.says]))
+    assert not FALSE_UNITS.search(json.dumps([figure.data, figure.layout, figure.caption, figure.alt_text]))
     (first, *_) = [one.gain for one in technique_verdicts(conclusion) if one.verdict is not None]
     assert first is not None
     shown = figure.data[0]["x"][0]
@@ -165,7 +165,7 @@ def test_a_drop_is_told_in_what_the_race_went_by() -> None:
 def test_who_beats_the_baseline_is_decided_by_the_metric() -> None:
     """In cross-entropy all gain much, in the metric none does."""
     conclusion = CASES["no regularization wins"]
-    assert conclusion.beating
+    assert conclusion.others_beyond_noise
     assert summary.headline(made.rich().answer, conclusion).endswith("beats it on the test examples")
     unsettled = made.by_metric(made.make_conclusion(0.0011)).winner.metric_over_baseline
     assert unsettled is not None
@@ -173,9 +173,9 @@ def test_who_beats_the_baseline_is_decided_by_the_metric() -> None:
     results = tuple(
         replace(one, metric_over_baseline=None if one.gain is None else unsettled) for one in conclusion.results
     )
-    rows = tuple(replace(row, over_early_stopping=None, over_baseline=unsettled) for row in conclusion.techniques)
+    rows = tuple(replace(row, gain_over_early_stopping=None, over_baseline=unsettled) for row in conclusion.techniques)
     none = replace(conclusion, results=results, techniques=rows, claims_gain=False)
-    assert none.beating == ()
+    assert none.others_beyond_noise == ()
     said = said_of(none)
     assert "gains" not in " ".join(said).replace("what it gains", "")
     assert any(re.fullmatch(r"In test cross-entropy, though, \d+ settings gain over .*; this study goes by auc\.", one)
@@ -183,7 +183,7 @@ def test_who_beats_the_baseline_is_decided_by_the_metric() -> None:
 
 
 def test_a_gain_in_cross_entropy_never_stands_for_one_in_the_metric() -> None:
-    rows = tuple(replace(row, over_early_stopping=None, over_baseline=None) for row in USUAL.techniques)
+    rows = tuple(replace(row, gain_over_early_stopping=None, over_baseline=None) for row in USUAL.techniques)
     bare = replace(USUAL, techniques=rows, winner_over_early_stopping=None, winner_over_baseline=None)
     assert [one.verdict for one in technique_verdicts(bare)] == [None] * len(rows)
     assert all(one.gain is None for one in technique_verdicts(bare))
@@ -217,7 +217,7 @@ def comparison_of(*conclusions: Conclusion | None) -> Comparison:
         spec = made.spec(30).changed(study={"name": f"rows-{index}"}, data={"train_size": (1_000, 20_000)[index]})
         content = made.make_content(made.make_trials(30), spec=spec)
         found = replace(content.answer, study=replace(content.answer.study, name=f"rows-{index}"))
-        studies.append(compared(found, conclusion, content.trials))
+        studies.append(summarize_study(found, conclusion, content.trials))
     return side_by_side(studies)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regsearch.search.workers.ray.shared_folder import NodeFolder
+from regsearch.search.workers.ray.shared_folder import SharedFolder
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_users_share_what_the_first_put_there_and_the_last_removes_it(node: Path) -> None:
     filled: list[Path] = []
-    users = [NodeFolder("data", filled.append) for _ in range(3)]
+    users = [SharedFolder("data", filled.append) for _ in range(3)]
     assert filled == [users[0].path]
     for user in users:
         assert user.path.is_dir()
@@ -32,25 +32,25 @@ def test_a_folder_that_could_not_be_filled_is_filled_by_the_next(node: Path) -> 
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        NodeFolder("data", fail)
+        SharedFolder("data", fail)
     filled: list[Path] = []
-    NodeFolder("data", filled.append).leave()
+    SharedFolder("data", filled.append).leave()
     assert len(filled) == 1
 
 
 def test_what_a_killed_process_left_goes_with_the_next_and_what_is_used_stays(node: Path) -> None:
-    used = NodeFolder()
+    used = SharedFolder()
     script = (
         "import os, tempfile\n"
         f"tempfile.tempdir = {str(node)!r}\n"
-        "from regsearch.search.workers.ray.shared_folder import NodeFolder\n"
-        "print(NodeFolder().path, NodeFolder('data').path, flush=True)\n"
+        "from regsearch.search.workers.ray.shared_folder import SharedFolder\n"
+        "print(SharedFolder().path, SharedFolder('data').path, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     left = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stdout.split()
     assert len(left) == 2
     assert all(Path(path).is_dir() for path in left)
-    another = NodeFolder()
+    another = SharedFolder()
     assert set(node.iterdir()) == {used.path, another.path}
     used.leave()
     another.leave()
@@ -60,6 +60,6 @@ def test_a_folder_of_somebody_elses_name_is_not_trusted(node: Path) -> None:
     target = node / "elsewhere"
     target.mkdir()
     (node / f"regsearch-node-{os.getuid()}-data").symlink_to(target)
-    folder = NodeFolder("data")
+    folder = SharedFolder("data")
     assert folder.path.name != f"regsearch-node-{os.getuid()}-data"
     folder.leave()

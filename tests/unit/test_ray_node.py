@@ -11,7 +11,7 @@ import pytest
 from regsearch.search.training.hypermodel.code import read_code
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.protocol import EpochFinished, TrialFinished, from_line
-from regsearch.search.workers.ray.node import Heard, NodeSetup, NodeWorker
+from regsearch.search.workers.ray.node import NodeSetup, NodeWorker, WorkerOutput
 from regsearch.search.workers.worker import READY_LINE
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialTask
@@ -39,7 +39,7 @@ def worker(setup: TrainerSetup, **given: object) -> NodeWorker:
 def trained(worker: NodeWorker, files: dict[str, bytes]) -> tuple[list[int], dict[str, bytes]]:
     """The epochs that a trial said, and all files that came of it, until it ended."""
     epochs, came = [], {}
-    heard: Heard = worker.begin(TASK, files)
+    heard: WorkerOutput = worker.begin(TASK, files)
     while True:
         came.update(heard.files)
         events = [from_line(line) for line in heard.lines if line + "\n" != READY_LINE]

@@ -22,7 +22,7 @@ from regsearch.studies.analysis.conclusion import Conclusion, Gain, TechniqueRow
 from regsearch.studies.analysis.technique_verdicts import technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.reports import dashboard_note, page, summary
-from regsearch.studies.reports.data import Curve, ReportContent
+from regsearch.studies.reports.data import Curve, ReportData
 from regsearch.studies.reports.figures import verdicts as verdicts_figure
 from regsearch.studies.reports.figures.curves import curves, mean_curve
 from regsearch.studies.reports.figures.early_stopping import by_patience, early_stopping
@@ -108,7 +108,7 @@ def read(pages: dict[str, str]) -> dict[str, Page]:
 
 
 @pytest.fixture(scope="module")
-def rich() -> ReportContent:
+def rich() -> ReportData:
     return made.rich()
 
 
@@ -231,7 +231,7 @@ def test_ten_thousand_trials_make_a_page_of_six_megabytes_in_three_seconds_witho
     assert sha256 == hashlib.sha256(pages["large"].encode()).hexdigest(), "another process gives other bytes"
 
 
-def test_best_so_far_is_what_a_loop_finds(rich: ReportContent) -> None:
+def test_best_so_far_is_what_a_loop_finds(rich: ReportData) -> None:
     for by_accuracy in (False, True):
         values = {trial.number: trial.value for trial in rich.trials if trial.value is not None}
         expected = []
@@ -242,7 +242,7 @@ def test_best_so_far_is_what_a_loop_finds(rich: ReportContent) -> None:
         assert [trial.number for trial in best_so_far(rich.trials, maximizes=by_accuracy)] == expected
 
 
-def test_history_shows_every_trial_once(rich: ReportContent) -> None:
+def test_history_shows_every_trial_once(rich: ReportData) -> None:
     figure = history(rich)
     assert figure is not None
     complete, steps, pruned, failed = figure.data
@@ -283,7 +283,7 @@ def test_history_of_accuracy_rises() -> None:
     assert 90 < steps[-1] < 100
 
 
-def test_gains_are_those_of_the_conclusion(rich: ReportContent) -> None:
+def test_gains_are_those_of_the_conclusion(rich: ReportData) -> None:
     conclusion = rich.conclusion
     assert conclusion is not None
     ordered = in_order(conclusion)
@@ -317,7 +317,7 @@ def test_curves_mark_the_kept_epoch_and_average_what_all_have() -> None:
     assert curves({"best": [broken]}) == []
 
 
-def test_importance_and_early_stopping_and_pruning_show_their_figures(rich: ReportContent) -> None:
+def test_importance_and_early_stopping_and_pruning_show_their_figures(rich: ReportData) -> None:
     bars = importance(rich.importance)
     assert bars is not None
     assert bars.data[0]["x"] == [pytest.approx(100 * one.share) for one in rich.importance]
@@ -335,7 +335,7 @@ def test_importance_and_early_stopping_and_pruning_show_their_figures(rich: Repo
     assert dict(zip(picture.data[0]["x"], picture.data[0]["y"], strict=True)) == counts
 
 
-def test_parallel_lines_end_at_their_cross_entropy_and_are_bounded(rich: ReportContent) -> None:
+def test_parallel_lines_end_at_their_cross_entropy_and_are_bounded(rich: ReportData) -> None:
     figure = parallel(rich)
     assert figure is not None
     best = figure.data[-1]
@@ -397,7 +397,7 @@ def test_the_study_file_of_a_report_reads_back_as_the_same_spec() -> None:
         (made.nothing_yet(), ["No trial has finished yet"]),
     ],
 )
-def test_the_paragraph_says_how_it_stands(content: ReportContent, words: list[str]) -> None:
+def test_the_paragraph_says_how_it_stands(content: ReportData, words: list[str]) -> None:
     said = summary.paragraph(content.answer, content.conclusion)
     for expected in words:
         assert expected in said
@@ -412,7 +412,7 @@ def conclusion_with(**changes: Any) -> Conclusion:
 def test_the_sentences_never_claim_what_is_not_known() -> None:
     answer, usual = made.rich().answer, made.make_conclusion()
     without = conclusion_with(
-        winner=replace(usual.winner, gain=None, over_early_stopping=None),
+        winner=replace(usual.winner, gain=None, gain_over_early_stopping=None),
         results=tuple(replace(result, gain=None) for result in usual.results),
         baseline=None,
         claims_gain=False,
@@ -446,7 +446,7 @@ def two_finalists(winner: Gain, other: Gain, *, by_accuracy: bool) -> Conclusion
     """A conclusion in which the winner and one other finalist stand beside no regularization."""
     usual = made.make_conclusion()
     first, second = (
-        replace(usual.results[i], gain=gain, over_early_stopping=None) for i, gain in enumerate((winner, other))
+        replace(usual.results[i], gain=gain, gain_over_early_stopping=None) for i, gain in enumerate((winner, other))
     )
     judged = winner.accuracy if by_accuracy else winner.cross_entropy
     conclusion = replace(
@@ -466,7 +466,7 @@ def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is
     in_loss_alone, in_accuracy_alone = gains_of(0.01, 0.001), gains_of(0.001, 0.01)
     judged, beside = (in_accuracy_alone, in_loss_alone) if by_accuracy else (in_loss_alone, in_accuracy_alone)
     conclusion = two_finalists(beside, beside, by_accuracy=by_accuracy)
-    assert conclusion.beating == ()
+    assert conclusion.others_beyond_noise == ()
     said = summary.paragraph(content.answer, conclusion)
     assert re.search("is not settled|makes no difference", summary.headline(content.answer, conclusion))
     names = conclusion.figures
@@ -476,7 +476,9 @@ def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is
     assert "<strong>helps" not in as_inline_html(content.answer, conclusion)
 
     conclusion = two_finalists(beside, judged, by_accuracy=by_accuracy)
-    assert [result.finalist.index for result in conclusion.beating] == [1], "the winner is no other finalist"
+    assert [result.finalist.index for result in conclusion.others_beyond_noise] == [1], (
+        "the winner is no other finalist"
+    )
     assert "On the test examples, though, L1 1.13e-06" in summary.paragraph(content.answer, conclusion)
     assert re.findall(r"<td[^>]*>L1</td><td[^>]*><div><strong>helps<", as_inline_html(content.answer, conclusion))
     more = tuple(
@@ -509,7 +511,7 @@ def test_no_regularization_that_was_chosen_but_is_beaten_is_no_lucky_winner() ->
     assert "luck" not in summary.headline(answer, beaten)
 
 
-def test_every_report_shows_what_is_left_over_early_stopping_alone(rich: ReportContent) -> None:
+def test_every_report_shows_what_is_left_over_early_stopping_alone(rich: ReportData) -> None:
     conclusion = rich.conclusion
     assert conclusion is not None
     reports = [
@@ -524,12 +526,16 @@ def test_every_report_shows_what_is_left_over_early_stopping_alone(rich: ReportC
             said.split()
         )
         for row in conclusion.techniques:
-            if row.result is not None and row.result.over_early_stopping is not None:
-                mean, _, ends = formats.cross_entropy_gain(row.result.over_early_stopping.cross_entropy).partition(" ")
+            if row.result is not None and row.result.gain_over_early_stopping is not None:
+                mean, _, ends = formats.cross_entropy_gain(row.result.gain_over_early_stopping.cross_entropy).partition(
+                    " "
+                )
                 assert all(end in said for end in (mean, *ends.split())), row.technique
-    without = tuple(replace(result, over_early_stopping=None) for result in conclusion.results)
+    without = tuple(replace(result, gain_over_early_stopping=None) for result in conclusion.results)
     rows = tuple(
-        replace(row, result=row.result and replace(row.result, over_early_stopping=None), over_early_stopping=None)
+        replace(
+            row, result=row.result and replace(row.result, gain_over_early_stopping=None), gain_over_early_stopping=None
+        )
         for row in conclusion.techniques
     )
     none_tried = replace(
@@ -549,7 +555,7 @@ def test_every_report_shows_what_is_left_over_early_stopping_alone(rich: ReportC
 )
 def test_a_winner_is_held_against_early_stopping_alone(over: float, said: str) -> None:
     usual = made.make_conclusion()
-    winner = replace(usual.winner, over_early_stopping=made.gain_of(over))
+    winner = replace(usual.winner, gain_over_early_stopping=made.gain_of(over))
     paragraph = summary.paragraph(made.rich().answer, made.judged(replace(usual, winner=winner)))
     assert said in paragraph
     stopped = next(row.result for row in usual.techniques if row.technique == "early stopping" and row.result)
@@ -569,7 +575,7 @@ def test_a_winner_is_held_against_early_stopping_alone(over: float, said: str) -
     ],
 )
 def test_a_verdict_credits_no_technique_with_what_early_stopping_gains(
-    gain: float, over: float, verdict: str, rich: ReportContent
+    gain: float, over: float, verdict: str, rich: ReportData
 ) -> None:
     params = {**made.RECIPES["course: L2"], "patience": 2}
     result = made.make_result(1, params, ("best of L2 alone",), gain, over=over)
@@ -603,7 +609,7 @@ def test_only_the_best_on_the_select_rows_is_said_to_be_that(is_best: bool) -> N
     assert sum(chosen in label["text"] for label in figure.layout["annotations"]) == 1
 
 
-def test_the_cost_has_the_trainings_of_finalists_in_it(read: dict[str, Page], rich: ReportContent) -> None:
+def test_the_cost_has_the_trainings_of_finalists_in_it(read: dict[str, Page], rich: ReportData) -> None:
     assert "; 6 min 39 s in 46 trainings of finalists, 512 epochs" in " ".join(as_text(rich, 120).split())
     assert "finalists on fresh seeds465126 min 39 s" in read["rich"].text
     assert as_json(rich)["cost"]["confirmation"] == {"trainings": 46, "epochs": 512, "seconds": 399.4}
@@ -695,7 +701,7 @@ def test_the_page_names_no_momentum_where_batch_norm_is_not_searched() -> None:
     assert "averages" not in reproduce.section(made.make_content(made.make_trials(5), spec=study_spec)).body
 
 
-def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: ReportContent) -> None:
+def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: ReportData) -> None:
     conclusion = rich.conclusion
     assert conclusion is not None
     found = {one.technique: one for one in technique_verdicts(conclusion) if one.verdict is not None}
@@ -717,7 +723,7 @@ def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: Re
         assert (region["x0"], region["x1"]) == (-0.004, 0.004)
         assert region["fillcolor"] == "--plain-fill"
         assert "less than ±0.004 nats" in figure.caption
-        assert "BatchNorm harms" in figure.says
+        assert "BatchNorm harms" in figure.alt_text
     html = page.as_html(rich)
     assert 0 < html.find('id="figure-verdicts"') < html.find('id="figure-gains"')
 
@@ -725,7 +731,7 @@ def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: Re
 def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> None:
     usual = made.make_conclusion()
     rows = tuple(
-        replace(row, over_early_stopping=made.judgement_of(made.interval(-0.8, 0.01)))
+        replace(row, gain_over_early_stopping=made.judgement_of(made.interval(-0.8, 0.01)))
         if row.technique == "BatchNorm"
         else row
         for row in usual.techniques
@@ -744,6 +750,8 @@ def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> Non
 
 def test_a_study_without_verdicts_has_no_such_figure() -> None:
     usual = made.make_conclusion()
-    rows = tuple(replace(row, result=None, over_early_stopping=None, over_baseline=None) for row in usual.techniques)
+    rows = tuple(
+        replace(row, result=None, gain_over_early_stopping=None, over_baseline=None) for row in usual.techniques
+    )
     assert verdicts_figure.verdicts(replace(usual, techniques=rows)) is None
     assert page.as_html(replace(made.rich(), conclusion=replace(usual, techniques=rows)))

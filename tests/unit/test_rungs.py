@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import report_contents as made
 
-from regsearch.studies.analysis.ladder import Level, ladders, level, sentences
-from regsearch.studies.recipes import fitting
+from regsearch.studies.analysis.ladder import Reference, ladders, reference, sentences
+from regsearch.studies.recipes import recipes_in_space
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports import json_report, page, terminal
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.ladder import rung_figures
 from regsearch.studies.reports.sections.ladder import section
 
@@ -36,28 +36,28 @@ def recipe_trials(sets: Sequence[str] = ("ladder", "course")) -> list[TrialRecor
             value=LOSSES.get(name, 0.085),
             metrics={**example.metrics, "select_cross_entropy": LOSSES.get(name, 0.085)},
         )
-        for number, (name, params) in enumerate(fitting(sets, made.spec().space).items())
+        for number, (name, params) in enumerate(recipes_in_space(sets, made.spec().space).items())
     ]
 
 
-def content_of(trials: list[TrialRecord], **parts: Any) -> ReportContent:
+def content_of(trials: list[TrialRecord], **parts: Any) -> ReportData:
     return made.make_content(trials, **parts)
 
 
-def level_in(content: ReportContent) -> Level | None:
-    return level(content.answer.study.spec, content.trials, content.conclusion)
+def level_in(content: ReportData) -> Reference | None:
+    return reference(content.answer.study.spec, content.trials, content.conclusion)
 
 
-def sentences_in(content: ReportContent) -> list[str]:
+def sentences_in(content: ReportData) -> list[str]:
     return sentences(content.answer.study.spec, content.trials, content.conclusion)
 
 
 @pytest.fixture
-def whole() -> ReportContent:
+def whole() -> ReportData:
     return content_of(recipe_trials())
 
 
-def test_each_ladder_has_its_rungs_in_order(whole: ReportContent) -> None:
+def test_each_ladder_has_its_rungs_in_order(whole: ReportData) -> None:
     found = {ladder.technique: ladder for ladder in ladders(whole.trials)}
     assert list(found) == ["L1", "L2", "dropout"]
     assert [rung.strength for rung in found["L2"].rungs] == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
@@ -68,7 +68,7 @@ def test_each_ladder_has_its_rungs_in_order(whole: ReportContent) -> None:
             assert whole.trials[rung.trial].recipe == f"{technique} {rung.strength:g}"
 
 
-def test_the_level_is_that_of_the_rungs_own_training(whole: ReportContent) -> None:
+def test_the_level_is_that_of_the_rungs_own_training(whole: ReportData) -> None:
     found = level_in(whole)
     assert found is not None
     assert (found.name, found.cross_entropy, found.is_of_search) == ("early stopping (patience 2)", 0.088, True)
@@ -93,7 +93,7 @@ def test_without_a_trial_the_level_comes_from_the_confirmation_and_says_so() -> 
     assert "mean over the confirmation" in shown.body
 
 
-def test_the_sentences_say_how_much_is_too_much(whole: ReportContent) -> None:
+def test_the_sentences_say_how_much_is_too_much(whole: ReportData) -> None:
     l1, l2, dropout = sentences_in(whole)
     assert l1 == (
         "L1 is best at 1e-05 (0.08000), −0.00800 against early stopping (patience 2); from 0.0001 on it is too much: "
@@ -126,7 +126,7 @@ def test_the_courses_recipes_alone_are_no_ladder() -> None:
         assert section(made.CONTENTS[name]()) is None
 
 
-def test_a_figure_shows_every_rung_and_the_level(whole: ReportContent) -> None:
+def test_a_figure_shows_every_rung_and_the_level(whole: ReportData) -> None:
     figures = {figure.id: figure for figure in rung_figures(whole)}
     assert list(figures) == ["rungs-l1", "rungs-l2", "rungs-dropout"]
     ranges = {tuple(figure.layout["yaxis"]["range"]) for figure in figures.values()}
@@ -143,7 +143,7 @@ def test_a_figure_shows_every_rung_and_the_level(whole: ReportContent) -> None:
     assert not figures["rungs-l2"].caption
 
 
-def test_programs_get_the_rungs_too(whole: ReportContent) -> None:
+def test_programs_get_the_rungs_too(whole: ReportData) -> None:
     rungs = json_report.as_json(whole)["rungs"]
     assert rungs["L1"][1] == {"strength": 1e-5, "cross_entropy": 0.08, "trial": 1}
     assert json_report.as_json(made.rich())["rungs"] == {}

@@ -10,7 +10,7 @@ import pytest
 import report_contents as made
 
 from regsearch.studies.analysis import search_methods, size_effect
-from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, compared, side_by_side
+from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, side_by_side, summarize_study
 from regsearch.studies.reports.comparison import json_report, page, terminal, wording
 from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
 from regsearch.studies.statistics import mean_interval
@@ -31,7 +31,7 @@ def a_study(
     ]
     content = made.make_content(found, spec=spec)
     answer = replace(content.answer, study=replace(content.answer.study, name=name))
-    return compared(answer, made.make_conclusion(), content.trials, samplers=[sampler])
+    return summarize_study(answer, made.make_conclusion(), content.trials, samplers=[sampler])
 
 
 def several(*ways: tuple[str, float], seeds: int = 4, **sections: Mapping[str, Any]) -> Comparison:
@@ -47,7 +47,7 @@ def several(*ways: tuple[str, float], seeds: int = 4, **sections: Mapping[str, A
 
 def test_studies_of_other_samplers_are_grouped_with_their_seeds() -> None:
     comparison = several(("tpe", 0.0), ("random", -0.01))
-    found = search_methods.ways(comparison)
+    found = search_methods.search_methods(comparison)
     assert {way.label: way.seeds for way in found} == {"tpe": (0, 1, 2, 3), "random": (0, 1, 2, 3)}
     assert not comparison.obstacles
     assert [one.key for one in comparison.differences if one.kind == "way"] == ["search.sampler"]
@@ -133,12 +133,12 @@ def test_accuracy_is_better_where_it_is_higher() -> None:
 )
 def test_a_label_says_what_differs_and_no_more(one: dict[str, Any], other: dict[str, Any], labels: set[str]) -> None:
     studies = [a_study("tpe", 0, search=one), a_study("tpe", 1, search=other)]
-    assert {way.label for way in search_methods.ways(side_by_side(studies))} == labels
+    assert {way.label for way in search_methods.search_methods(side_by_side(studies))} == labels
 
 
 def test_networks_of_as_many_rows_are_compared() -> None:
     comparison = side_by_side([a_study("tpe"), a_study("tpe", model={"hidden": [32]})])
-    assert {way.label for way in search_methods.ways(comparison)} == {"hidden [140]", "hidden [32]"}
+    assert {way.label for way in search_methods.search_methods(comparison)} == {"hidden [140]", "hidden [32]"}
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_networks_of_as_many_rows_are_compared() -> None:
 )
 def test_what_cannot_be_compared_is_said_in_one_line(sections: dict[str, Any], key: str) -> None:
     comparison = side_by_side([a_study("tpe"), a_study("random", **sections)])
-    assert search_methods.ways(comparison) == []
+    assert search_methods.search_methods(comparison) == []
     sentence = f"Which way of searching finds more? These studies can't tell, since they differ in {key}."
     assert wording.sentence(comparison) == sentence
     assert sentence.split("? ")[1] in " ".join(terminal.as_text(comparison, 200).split())
@@ -166,13 +166,13 @@ def test_other_data_cannot_be_compared() -> None:
 
 def test_a_study_of_several_samplers_shows_none_of_them() -> None:
     comparison = side_by_side([a_study("tpe"), replace(a_study("random"), samplers=("tpe", "random"))])
-    assert search_methods.ways(comparison) == []
+    assert search_methods.search_methods(comparison) == []
     assert "random-0 was searched by tpe and random." in str(wording.sentence(comparison))
 
 
 def test_sizes_are_compared_as_ever() -> None:
     comparison = side_by_side([a_study("tpe", data={"train_size": 1000}), a_study("random")])
-    assert search_methods.ways(comparison) == []
+    assert search_methods.search_methods(comparison) == []
     assert search_methods.sentences(comparison) is None
     assert wording.sentence(comparison) == size_effect.sentence(comparison)
     assert wording.headline(comparison) == size_effect.headline(comparison)
@@ -182,7 +182,7 @@ def test_sizes_are_compared_as_ever() -> None:
 def test_nothing_complete_is_not_known_yet() -> None:
     study = a_study("random")
     content = made.nothing_yet()
-    empty = replace(compared(study.answer, None, content.trials), samplers=("random",))
+    empty = replace(summarize_study(study.answer, None, content.trials), samplers=("random",))
     comparison = side_by_side([a_study("tpe"), empty])
     assert "is not known yet" in wording.headline(comparison)
     assert "Not known yet" in str(wording.sentence(comparison))
@@ -198,7 +198,7 @@ def test_curves_are_means_of_seeds_with_a_band_from_the_worst_to_the_best(spent:
     assert set(lines) == {"tpe (3 seeds)", "random (3 seeds)"}
     bands = [trace for trace in figure.data if trace.get("fill") == "toself"]
     assert len(bands) == 2
-    way = next(way for way in search_methods.ways(comparison) if way.label == "tpe")
+    way = next(way for way in search_methods.search_methods(comparison) if way.label == "tpe")
     line = lines["tpe (3 seeds)"]
     assert line["y"] == sorted(line["y"], reverse=True)
     assert line["y"][-1] == pytest.approx(np.mean([study.best_so_far[-1][1] for study in way.studies]), rel=1e-5)
@@ -239,7 +239,7 @@ def test_one_seed_each_has_no_band() -> None:
 def test_epochs_count_those_of_every_finished_trial() -> None:
     study = a_study("tpe")
     content = made.make_content(made.make_trials(TRIALS, seed=0), spec=made.spec(TRIALS))
-    given = compared(content.answer, None, content.trials, {trial.number: 2 for trial in content.trials})
+    given = summarize_study(content.answer, None, content.trials, {trial.number: 2 for trial in content.trials})
     assert given.epochs == 2 * sum(trial.state in ("complete", "pruned", "failed") for trial in content.trials)
     assert list(given.epochs_at) == sorted(given.epochs_at)
     assert study.epochs == sum(int(trial.metrics.get("epochs", 0)) for trial in content.trials)

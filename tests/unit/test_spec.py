@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from regsearch.search.training.hypermodel.code import with_code
+from regsearch.search.training.hypermodel.code import resolve_hypermodel
 from regsearch.studies.contest.notes import notes
 from regsearch.studies.contest.proposals import Entry
 from regsearch.studies.errors import InputError
@@ -28,7 +28,7 @@ def test_ready_studies_are_valid_and_bear_their_own_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", catalog_names())
 def test_a_ready_study_asks_for_no_code_but_ours(name: str) -> None:
-    assert with_code(read_study(name), trusts_code=False).study.name == name
+    assert resolve_hypermodel(read_study(name), trusts_code=False).study.name == name
 
 
 def test_a_ready_studys_question_is_not_asked_of_another_network(tmp_path: Path) -> None:
@@ -221,11 +221,11 @@ def test_a_stored_study_keeps_what_the_user_does_not_give(smoke: StudySpec) -> N
             budget={"trials": 50},
         ).to_json()
     )
-    kept = smoke.going_on_with(begun, given=())
+    kept = smoke.inheriting_from(begun, given=())
     for section, key in (name.split(".") for group in KEPT_KEYS for name in group):
         assert getattr(getattr(kept, section), key) == getattr(getattr(begun, section), key), key
     asked = smoke.changed(training={"trainer": "compiled"}, search={"sampler": "random", "sampler_options": {}})
-    other = asked.going_on_with(begun, given=("training.trainer", "search.sampler"))
+    other = asked.inheriting_from(begun, given=("training.trainer", "search.sampler"))
     assert (other.training.trainer, other.search.sampler, other.search.sampler_options) == ("compiled", "random", {})
     assert (other.search.pruner, other.budget.trials) == ("hyperband", 50)
 

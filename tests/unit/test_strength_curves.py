@@ -15,12 +15,12 @@ from regsearch.search import api
 from regsearch.search.export import model_card
 from regsearch.studies import formats
 from regsearch.studies.analysis import size_effect
-from regsearch.studies.analysis.comparison import compared, side_by_side
+from regsearch.studies.analysis.comparison import side_by_side, summarize_study
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports import dashboard_note, page, summary
 from regsearch.studies.reports.comparison import json_report as comparison_document
 from regsearch.studies.reports.comparison import wording
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import Figure
 from regsearch.studies.reports.figures.strengths import strengths
 from regsearch.studies.reports.json_report import as_json
@@ -118,7 +118,7 @@ def test_a_comparison_judges_no_technique_that_was_not_tuned() -> None:
         content = confirmed(trials)
         spec = content.answer.study.spec.changed(data={"train_size": 1000 if name == "few" else None})
         answer = replace(content.answer, study=replace(content.answer.study, name=name, spec=spec))
-        studies.append(compared(answer, content.conclusion, trials))
+        studies.append(summarize_study(answer, content.conclusion, trials))
     comparison = side_by_side(studies)
     cells = {row[0]: row[1:] for row in wording.techniques(comparison)}
     assert cells["L1"][0] == "not tuned: 1 trial at 0.01"
@@ -300,20 +300,20 @@ def test_every_panel_has_a_text_in_its_place_for_who_cannot_see_it() -> None:
     found = strength_curves.section(content)
     assert found is not None
     for figure in found.figures:
-        assert sentence_of(content, figure) in figure.says
-        assert f'aria-label="{figure.says[:20]}' in found.body
+        assert sentence_of(content, figure) in figure.alt_text
+        assert f'aria-label="{figure.alt_text[:20]}' in found.body
     assert "All trials of one technique alone" in found.body
     spec = content.answer.study.spec
     assert all(one.tuning.technique in found.body for one in content.strength_curves)
     assert spec.space.regularizer
 
 
-def sentence_of(content: ReportContent, figure: Figure) -> str:
+def sentence_of(content: ReportData, figure: Figure) -> str:
     search = content.answer.study.spec.search
     return next(
         sentence(curve, search)
         for curve in content.strength_curves
-        if figure.says.startswith(f"{curve.tuning.technique} alone by")
+        if figure.alt_text.startswith(f"{curve.tuning.technique} alone by")
     )
 
 

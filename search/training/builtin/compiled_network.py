@@ -18,7 +18,7 @@ from regsearch.search.training.builtin.optimizers import OPTIMIZERS
 from regsearch.search.training.checkpoints import Arrays
 from regsearch.search.training.loop import Weights, evaluated_parts
 from regsearch.search.training.moving_averages import Averages
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import ModelSpec, TrainingSpec
 
@@ -176,7 +176,7 @@ class CompiledNetwork:
             self._steps += 1
         return float(loss) / len(order)
 
-    def evaluate(self, rows: Rows) -> RowFigures:
+    def evaluate(self, rows: Rows) -> PerExampleScores:
         """Apply the network without dropout, with BatchNormalization's moving averages."""
         losses, hits = [], []
         with self._averages.in_place():
@@ -184,7 +184,7 @@ class CompiledNetwork:
                 loss, hit = self._compiled_evaluate(tf.constant(part.astype(np.int32)))
                 losses.append(loss.numpy())
                 hits.append(hit.numpy())
-        return RowFigures(losses=np.concatenate(losses), hits=np.concatenate(hits))
+        return PerExampleScores(losses=np.concatenate(losses), hits=np.concatenate(hits))
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
         """Return what the network gives for some rows, (rows, classes), dropout off."""

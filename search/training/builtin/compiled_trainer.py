@@ -19,11 +19,11 @@ from regsearch.search.training.builtin.compiled_network import CompiledNetwork
 from regsearch.search.training.builtin.compiled_techniques import CompiledTechniques, compiled_by_methods
 from regsearch.search.training.builtin.keras_trainer import look_at_test
 from regsearch.search.training.builtin.network import RegularizedNetwork
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
 from regsearch.search.training.loop import train_trial
 from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask
@@ -79,7 +79,7 @@ class CompiledTrainer:
             keeps_rows=task.purpose == Purpose.CONFIRM,
         )
 
-    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         """Evaluate on the test rows; see `Trainer`."""
         return look_at_test(self.builder, self.dataset, task, weights)
 
@@ -87,7 +87,7 @@ class CompiledTrainer:
         """Return None: the figures of rows give it; see `Trainer`."""
         return None
 
-    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+    def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write a trial's weights in the plain Keras model; see `Trainer`."""
         model = self._keras_model(Regularization.from_params(params))
         model.set_weights(state.network[-len(model.weights) :])  # see CompiledNetwork.get_state

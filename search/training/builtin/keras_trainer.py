@@ -12,12 +12,12 @@ from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import Rows, Splits
 from regsearch.search.training.applied_techniques import leave_keras_alone
 from regsearch.search.training.builtin.network import RegularizedNetwork
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
 from regsearch.search.training.loop import Weights, evaluated_parts, train_trial
 from regsearch.search.training.moving_averages import Averages
 from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask
@@ -63,7 +63,7 @@ class KerasTrainer:
             keeps_rows=task.purpose == Purpose.CONFIRM,
         )
 
-    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         """Evaluate on the test rows; see `Trainer`."""
         return look_at_test(self.builder, self.dataset, task, weights)
 
@@ -71,7 +71,7 @@ class KerasTrainer:
         """Return None: the figures of rows give it; see `Trainer`."""
         return None
 
-    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+    def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write a trial's model, its optimizer's state with it; see `Trainer`."""
         network = self._network(params, self.seed)
         network.set_state(state.network)
@@ -138,7 +138,7 @@ class KerasNetwork:
         )
         return float(history.history["loss"][-1])
 
-    def evaluate(self, rows: Rows) -> RowFigures:
+    def evaluate(self, rows: Rows) -> PerExampleScores:
         """Apply the model without dropout."""
         with self._averages.in_place():
             return evaluate(self.model, self.x, self.y, rows)
@@ -177,14 +177,14 @@ class KerasNetwork:
         return [*self.model.variables, *self.model.optimizer.variables, *self._averages.averages]
 
 
-def look_at_test(builder: RegularizedNetwork, dataset: Dataset, task: TrialTask, weights: Arrays) -> RowFigures:
+def look_at_test(builder: RegularizedNetwork, dataset: Dataset, task: TrialTask, weights: Arrays) -> PerExampleScores:
     """Return what a task's network does on the test rows, as the plain Keras model that a user gets."""
     model = builder.network(Regularization.from_params(task.params))
     model.set_weights(weights)
     return evaluate(model, dataset.x_test, dataset.y_test, np.arange(dataset.n_test))
 
 
-def evaluate(model: keras.Model, x: Inputs, y: NDArray[Any], rows: Rows) -> RowFigures:
+def evaluate(model: keras.Model, x: Inputs, y: NDArray[Any], rows: Rows) -> PerExampleScores:
     """Apply a model that gives logits to some rows, dropout off."""
     losses, hits = [], []
     for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(x.shape[1:])):
@@ -192,4 +192,4 @@ def evaluate(model: keras.Model, x: Inputs, y: NDArray[Any], rows: Rows) -> RowF
         loss = keras.losses.sparse_categorical_crossentropy(y[part], logits, from_logits=True)
         losses.append(keras.ops.convert_to_numpy(loss))
         hits.append(np.argmax(keras.ops.convert_to_numpy(logits), axis=1) == y[part])
-    return RowFigures(losses=np.concatenate(losses), hits=np.concatenate(hits))
+    return PerExampleScores(losses=np.concatenate(losses), hits=np.concatenate(hits))

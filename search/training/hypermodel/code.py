@@ -66,7 +66,7 @@ def read_code(reference: str) -> HyperModelCode:
     return HyperModelCode(path=path, source=source, module=module, name=name, root=root)
 
 
-def with_code(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
+def resolve_hypermodel(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
     """Return a study that says where its HyperModel's code lies, and which it is; others as they are.
 
     Raises InputError where the code is not trusted, is not there, or is not the one that the study says.
@@ -76,7 +76,7 @@ def with_code(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
             raise InputError("model.hypermodel_sha256 is of model.hypermodel, which is not given")
         return spec
     reference, known = spec.model.hypermodel, spec.model.hypermodel_sha256
-    if not trusts_code and not is_ours(reference):
+    if not trusts_code and not is_bundled_hypermodel(reference):
         raise InputError(
             f"model.hypermodel = {reference!r} is code, which would run here with your rights: read it, then give "
             "--trust-code"
@@ -92,7 +92,7 @@ def with_code(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
     return spec.changed(model={"hypermodel": reference, "hypermodel_sha256": code.sha256})
 
 
-def is_ours(reference: str) -> bool:
+def is_bundled_hypermodel(reference: str) -> bool:
     """Return whether it names a module that came with regsearch, of a ready study."""
     where = reference.rpartition(":")[0]
     return not where.endswith(".py") and _bundled_file(where) is not None

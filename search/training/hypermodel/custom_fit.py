@@ -14,9 +14,9 @@ import numpy as np
 
 from regsearch.search.data.splits import Splits
 from regsearch.search.seeds import derive_seed
-from regsearch.search.training.checkpoints import Checkpoints, TrialState
+from regsearch.search.training.checkpoints import Checkpoints, TrainingCheckpoint
 from regsearch.search.training.early_stopping import EarlyStopping
-from regsearch.search.training.loop import epoch_metrics, judged, state_after
+from regsearch.search.training.loop import epoch_metrics, evaluate_trained, state_after
 from regsearch.search.training.trainer import OnEpoch
 from regsearch.studies.objectives import OURS, maximizes, metric_of
 from regsearch.studies.spec import TrainingSpec
@@ -59,7 +59,7 @@ def fit_by_itself(
     """
     started = time.perf_counter()
     metric = None if objective in OURS else metric_of(objective)
-    reporter = _Reporter(network, splits, TrialState(stopping=EarlyStopping(patience=patience)), metric)
+    reporter = _Reporter(network, splits, TrainingCheckpoint(stopping=EarlyStopping(patience=patience)), metric)
     reporter.on_epoch, reporter.checkpoints, reporter.started = on_epoch, checkpoints, started
     train, stop = ((network.x[rows], network.labels[rows]) for rows in (splits.train, splits.stop))
     given = {
@@ -88,7 +88,7 @@ def fit_by_itself(
             (epoch.epoch for epoch in state.curve if epoch.stop_cross_entropy == here), default=len(state.curve) - 1
         )
         state = replace(state, stopping=replace(state.stopping, best_epoch=kept))
-    return judged(
+    return evaluate_trained(
         network,
         state,
         splits=splits,
@@ -106,7 +106,7 @@ class _Reporter(keras.callbacks.Callback):
     checkpoints: Checkpoints
     started: float
 
-    def __init__(self, network: Any, splits: Splits, state: TrialState, metric: str | None) -> None:
+    def __init__(self, network: Any, splits: Splits, state: TrainingCheckpoint, metric: str | None) -> None:
         super().__init__()
         self._network, self._splits, self._metric = network, splits, metric
         self._epoch_started = time.perf_counter()

@@ -25,7 +25,7 @@ _MOST_CHOICES = 1000
 _LARGEST_INT = 2**53  # Optuna keeps numbers as floats
 
 
-class AskedHyperParameters(keras_tuner.HyperParameters):
+class OptunaHyperParameters(keras_tuner.HyperParameters):
     """Takes the value of every active parameter from whom it asks, once; all else is KerasTuner's own.
 
     Args:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.example_scores import PerExampleScores
 
 _OF_PROBABILITIES = {"softmax", "sigmoid", "hard_sigmoid"}
 
@@ -44,7 +44,7 @@ def check_output(model: keras.Model, x: NDArray[np.generic], class_count: int) -
         raise ValueError(f"the model's output has the shape {shape} for a row, and the data have {class_count} classes")
 
 
-def judge(model: keras.Model, x: NDArray[np.generic], y: NDArray[np.integer], class_count: int) -> RowFigures:
+def judge(model: keras.Model, x: NDArray[np.generic], y: NDArray[np.integer], class_count: int) -> PerExampleScores:
     """Apply a model to some rows, dropout off.
 
     Args:
@@ -57,7 +57,7 @@ def judge(model: keras.Model, x: NDArray[np.generic], y: NDArray[np.integer], cl
     if output.shape[1] == 1:
         output = np.hstack([np.zeros_like(output), output] if are_logits else [1 - output, output])
     losses = keras.losses.sparse_categorical_crossentropy(y, output, from_logits=are_logits)
-    return RowFigures(losses=keras.ops.convert_to_numpy(losses), hits=np.argmax(output, axis=1) == y)
+    return PerExampleScores(losses=keras.ops.convert_to_numpy(losses), hits=np.argmax(output, axis=1) == y)
 
 
 def _units(model: keras.Model) -> int | None:

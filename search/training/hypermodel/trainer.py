@@ -19,18 +19,18 @@ from regsearch.search.data.splits import Rows, Splits
 from regsearch.search.seeds import derive_seed
 from regsearch.search.training.builtin.keras_trainer import KerasNetwork
 from regsearch.search.training.builtin.network import OPTIMIZERS
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrialState
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
 from regsearch.search.training.hypermodel.code import HyperModelCode
 from regsearch.search.training.hypermodel.custom_fit import fit_by_itself
-from regsearch.search.training.hypermodel.hyperparameters import AskedHyperParameters, known
+from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters, known
 from regsearch.search.training.hypermodel.loader import build, load, overrides_fit
 from regsearch.search.training.hypermodel.model_io import check_output, gives_logits, judge, labels_for
 from regsearch.search.training.loop import Measure, Weights, evaluated_parts, train_trial
 from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
 from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.configuration import settings_of
-from regsearch.studies.example_scores import RowFigures
+from regsearch.studies.configuration import configuration_of
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.objectives import OURS, metric_of
 from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
@@ -39,7 +39,7 @@ from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask, Va
 _EVALUATED_AT_ONCE = 1000  # rows; of more, a convolution's output could fill the memory
 
 
-class Images:
+class ModelInputs:
     """Rows as a HyperModel gets them, images as (n, height, width, channels); made when asked for.
 
     They are float32; bytes become numbers in [0, 1].
@@ -109,7 +109,7 @@ class HyperModelTrainer:
             "checkpoints": checkpoints,
             "keeps_rows": task.purpose == Purpose.CONFIRM,
         }
-        settings = settings_of(params)
+        settings = configuration_of(params)
         patience = settings.patience if isinstance(settings, Regularization) else None
         if overrides_fit(hypermodel):
             return fit_by_itself(
@@ -133,7 +133,7 @@ class HyperModelTrainer:
             **shared,
         )
 
-    def look_at_test(self, task: TrialTask, weights: Arrays) -> RowFigures:
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         """Evaluate on the test rows; see `Trainer`."""
         return self._on_test(task, weights).evaluate(np.arange(self.dataset.n_test))
 
@@ -153,7 +153,7 @@ class HyperModelTrainer:
         model.set_weights(weights)
         return HyperModelNetwork(model, self.dataset.x_test, self.dataset.y_test, self.dataset.class_count)
 
-    def save_model(self, params: Params, state: TrialState, path: Path) -> None:
+    def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write a trial's model, its optimizer's state with it; see `Trainer`."""
         if self._network is not None and self._network.is_in(state):
             self._network.model.save(path)  # another one, built meanwhile, would draw from the same random numbers
@@ -188,7 +188,7 @@ class HyperModelTrainer:
     ) -> tuple[keras_tuner.HyperModel, keras_tuner.HyperParameters, "HyperModelNetwork"]:
         keras.utils.clear_session()
         keras.utils.set_random_seed(derive_seed(seed, "hypermodel"))
-        hypermodel, hp = load(self.code), AskedHyperParameters(suggest, self.spec.space, self.momentum)
+        hypermodel, hp = load(self.code), OptunaHyperParameters(suggest, self.spec.space, self.momentum)
         model = build(hypermodel, hp)
         network = HyperModelNetwork(
             model,
@@ -232,7 +232,7 @@ class HyperModelNetwork(KerasNetwork):
         batch_size: int = 32,
         seed: int = 0,
     ) -> None:
-        images = Images(x)
+        images = ModelInputs(x)
         check_output(model, images[:1], class_count)  # one without an Input layer is built by that
         super().__init__(model, images, y, batch_size)
         self.class_count = class_count
@@ -254,11 +254,11 @@ class HyperModelNetwork(KerasNetwork):
         )
         return float(history.history["loss"][-1])
 
-    def evaluate(self, rows: Rows) -> RowFigures:
+    def evaluate(self, rows: Rows) -> PerExampleScores:
         """Apply the model without dropout."""
         parts = evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(self.x.shape[1:]))
         judged = [judge(self.model, self.x[part], self.y[part], self.class_count) for part in parts]
-        return RowFigures(
+        return PerExampleScores(
             losses=np.concatenate([figures.losses for figures in judged]),
             hits=np.concatenate([figures.hits for figures in judged]),
         )
@@ -294,7 +294,7 @@ class HyperModelNetwork(KerasNetwork):
         """Return all variables of the model and of its optimizer, and how many epochs it has trained."""
         return [*super().get_state(), np.array(self.epochs)]
 
-    def is_in(self, state: TrialState) -> bool:
+    def is_in(self, state: TrainingCheckpoint) -> bool:
         """Return whether it is now as it was in a state."""
         here = self.get_state()
         return len(here) == len(state.network) and all(map(np.array_equal, here, state.network))

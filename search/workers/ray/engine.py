@@ -23,17 +23,17 @@ from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Handler
 from regsearch.search.workers.gpus import check_share, gpus_of
 from regsearch.search.workers.protocol import (
-    EngineRemark,
+    EngineNotice,
     LookFinished,
     TrialFailed,
     TrialFinished,
-    TrialRemark,
+    TrialNotice,
     WorkerLost,
 )
 from regsearch.search.workers.ray.node import DECIDING, NodeSetup, this_machine
-from regsearch.search.workers.ray.worker_pool import Begin, Places, Question
+from regsearch.search.workers.ray.worker_pool import Capacity, GatewayConfig, PendingReply
 from regsearch.search.workers.worker_process import last_line
-from regsearch.studies.errors import InputError, RegsearchError, UnavailableError
+from regsearch.studies.errors import InputError, RegsearchError, StorageUnavailableError
 from regsearch.studies.trial import TrialTask
 
 _COMMAND = (sys.executable, "-P", "-m", "regsearch.search.workers.ray.gateway")
@@ -78,7 +78,7 @@ class RayEngine:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._tasks: dict[int, TrialTask] = {}
-        self._places = Places(count=0, waiting=())
+        self._places = Capacity(count=0, waiting=())
         given = {"address": address, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
         self.options = {name: value for name, value in given.items() if value is not None}
 
@@ -114,7 +114,7 @@ class RayEngine:
             )
         self._connection = ours
         self._send(
-            Begin(
+            GatewayConfig(
                 address=self._address,
                 folder=self._folder,
                 workers=workers,
@@ -132,13 +132,13 @@ class RayEngine:
                 ),
             )
         )
-        self._places = Places(count=0 if self._address is not None else workers, waiting=())
+        self._places = Capacity(count=0 if self._address is not None else workers, waiting=())
 
     def free_workers(self) -> int:
         """Return how many more tasks there are workers for; those that still start count."""
         return max(self._places.count - len(self._tasks), 0)
 
-    def starting(self) -> list[int]:
+    def tasks_waiting_for_startup(self) -> list[int]:
         """Return the numbers of the tasks that wait for a worker."""
         return list(self._places.waiting)
 
@@ -165,7 +165,7 @@ class RayEngine:
             if self._connection is None or not self._connection.poll(0):
                 return
 
-    def give_up(self, task: TrialTask, reason: str) -> None:
+    def kill_worker_of(self, task: TrialTask, reason: str) -> None:
         """End the worker that has this task; one that waits for a worker goes on waiting."""
         self._send(("give_up", task.number, task.attempt, reason))
 
@@ -189,14 +189,14 @@ class RayEngine:
         match said:
             case RegsearchError():
                 raise said
-            case Places():
+            case Capacity():
                 self._places = said
-            case Question(event=event, number=question):
+            case PendingReply(event=event, number=question):
                 answer = handler(event)
                 if not answer:
                     self._tasks.pop(event.number, None)
                 self._send(("answer", event.number, question, answer))
-            case EngineRemark() | TrialRemark():
+            case EngineNotice() | TrialNotice():
                 handler(said)
             case TrialFinished() | LookFinished() | TrialFailed() | WorkerLost():
                 self._tasks.pop(said.number, None)
@@ -208,9 +208,11 @@ class RayEngine:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(message)
 
-    def _unavailable(self) -> UnavailableError:
+    def _unavailable(self) -> StorageUnavailableError:
         where = "of this machine" if self._address is None else f"at {self._address}"
-        return UnavailableError(f"the Ray {where} is gone ({last_line(self._log)[:300]}; its log is {self._log})")
+        return StorageUnavailableError(
+            f"the Ray {where} is gone ({last_line(self._log)[:300]}; its log is {self._log})"
+        )
 
 
 def _is_head(address: str) -> bool:

@@ -25,8 +25,8 @@ from typing import Any
 
 from regsearch.search.data.arrays import KEYS
 from regsearch.search.training.setup import load_data
-from regsearch.search.workers.ray.worker_pool import Begin, Places, RayWorkers
-from regsearch.studies.errors import InputError, RegsearchError, UnavailableError, one_line
+from regsearch.search.workers.ray.worker_pool import Capacity, GatewayConfig, RayWorkers
+from regsearch.studies.errors import InputError, RegsearchError, StorageUnavailableError, one_line
 
 _TICK_SECONDS = 1.0
 _END_SECONDS = 10.0  # after which a process whose coordinator is gone ends whatever it does
@@ -47,7 +47,7 @@ def capacity(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
 def main() -> None:
     """Serve the coordinator at the other end of the descriptor that is given."""
     connection = Connection(int(sys.argv[1]))
-    begin: Begin = connection.recv()
+    begin: GatewayConfig = connection.recv()
     happened: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -71,11 +71,11 @@ def main() -> None:
         os._exit(0)  # Ray's own handlers of the end would wait for what is gone
 
 
-def _serve(begin: Begin, connection: Connection, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+def _serve(begin: GatewayConfig, connection: Connection, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
     import ray
 
     workers = RayWorkers(begin, connection.send, lambda *what: happened.put(what))
-    said: Places | None = None
+    said: Capacity | None = None
     try:
         with _no_longer_than(begin, connection):
             _connect(begin)
@@ -87,7 +87,7 @@ def _serve(begin: Begin, connection: Connection, happened: "queue.SimpleQueue[tu
         workers.tick(capacity(ray.nodes(), begin.cpus, begin.gpus))
         threading.Thread(target=_look_round, args=(begin, happened), daemon=True).start()
         while True:
-            places = Places(count=workers.count(), waiting=workers.waiting())
+            places = Capacity(count=workers.count(), waiting=workers.waiting())
             if places != said:
                 connection.send(places)
                 said = places
@@ -102,13 +102,13 @@ def _serve(begin: Begin, connection: Connection, happened: "queue.SimpleQueue[tu
 
 
 @contextmanager
-def _no_longer_than(begin: Begin, connection: Connection) -> Iterator[None]:
+def _no_longer_than(begin: GatewayConfig, connection: Connection) -> Iterator[None]:
     """End this process, with a word to the coordinator, where a cluster doesn't let it in for so long."""
 
     def end() -> None:
         try:
             connection.send(
-                UnavailableError(
+                StorageUnavailableError(
                     f"what is at {begin.address} took a connection, but let nobody in for {begin.answer_seconds:g} s: "
                     "see that it is the address of a Ray head, and that the cluster is well"
                 )
@@ -149,14 +149,14 @@ def _of_our_session() -> list[int]:
     return found
 
 
-def _of_token(begin: Begin) -> str:
+def _of_token(begin: GatewayConfig) -> str:
     """Return what to do where a cluster may ask for a token: `ray start` lets it where there is one, `ray.init` not."""
     may_ask = begin.address is not None and "RAY_AUTH_MODE" not in os.environ
     has_token = os.path.exists(os.path.expanduser("~/.ray/auth_token"))
     return "; a cluster that asks for Ray's token needs RAY_AUTH_MODE=token here" if may_ask and has_token else ""
 
 
-def _look_round(begin: Begin, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+def _look_round(begin: GatewayConfig, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
     """Look once a second which nodes there are; where the head is gone, that call ends the process after a while."""
     import ray
 
@@ -166,7 +166,7 @@ def _look_round(begin: Begin, happened: "queue.SimpleQueue[tuple[Any, ...]]") ->
             happened.put(("tick", capacity(ray.nodes(), begin.cpus, begin.gpus)))
 
 
-def _connect(begin: Begin) -> None:
+def _connect(begin: GatewayConfig) -> None:
     """Raises InputError where this machine hasn't what is asked, UnavailableError where no cluster answers."""
     import ray
 
@@ -190,7 +190,7 @@ def _connect(begin: Begin) -> None:
         )
     except Exception as error:
         where = "Ray can't be started here" if begin.address is None else f"no Ray cluster answers at {begin.address}"
-        raise UnavailableError(f"{where} ({one_line(str(error))}){_of_token(begin)}") from error
+        raise StorageUnavailableError(f"{where} ({one_line(str(error))}){_of_token(begin)}") from error
     if capacity(ray.nodes(), begin.cpus, begin.gpus) < begin.workers:
         gpus = int(ray.cluster_resources().get("GPU", 0))
         raise InputError(

@@ -20,7 +20,7 @@ from regsearch.search.machine import processor, versions
 from regsearch.search.training.hypermodel.code import HyperModelCode, read_code
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.protocol import EpochFinished, from_line
-from regsearch.search.workers.ray.shared_folder import NodeFolder
+from regsearch.search.workers.ray.shared_folder import SharedFolder
 from regsearch.search.workers.worker import READY_LINE, task_to_line
 from regsearch.search.workers.worker_process import GRACE_SECONDS, WORKER_COMMAND, WorkerProcess, is_worn_out, last_line
 from regsearch.studies.errors import InputError
@@ -58,7 +58,7 @@ class NodeSetup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class NodeInfo:
     """What a node is."""
 
     host: str
@@ -67,7 +67,7 @@ class About:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
+class WorkerOutput:
     """What came of a worker since it was last listened to.
 
     Attributes:
@@ -105,7 +105,7 @@ class NodeWorker:
         self._command = WORKER_COMMAND if given.command is None else tuple(given.command)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(DECIDING)}
         self._environment = {**kept, **given.environment}
-        self._folders = [NodeFolder()]
+        self._folders = [SharedFolder()]
         self._folder = self._folders[0].path
         for name in (TRIALS, SNAPSHOTS):
             (self._folder / name).mkdir()
@@ -119,11 +119,11 @@ class NodeWorker:
         self._is_closed = False
         self._worker = self._started()
 
-    def about(self) -> About:
+    def about(self) -> NodeInfo:
         """Return what this node is."""
-        return About(host=socket.gethostname(), processor=processor(), versions=versions())
+        return NodeInfo(host=socket.gethostname(), processor=processor(), versions=versions())
 
-    def begin(self, task: TrialTask, files: Mapping[str, bytes]) -> Heard:
+    def begin(self, task: TrialTask, files: Mapping[str, bytes]) -> WorkerOutput:
         """Train a trial, from the states on that the coordinator has of it, and listen."""
         for path in (self._folder / TRIALS).iterdir():
             path.unlink(missing_ok=True)
@@ -141,7 +141,7 @@ class NodeWorker:
         self._worker.send(task_to_line(task))
         return self.listen()
 
-    def answer(self, line: str) -> Heard:
+    def answer(self, line: str) -> WorkerOutput:
         """Hand over an answer after which the trial goes on, and listen."""
         self._worker.send(line)
         return self.listen()
@@ -150,7 +150,7 @@ class NodeWorker:
         """Hand over an answer after which the worker is free."""
         self._worker.send(line)
 
-    def listen(self) -> Heard:
+    def listen(self) -> WorkerOutput:
         """Wait until the worker says something, or the state of its last epoch is on disk."""
         while True:
             if select.select([self._worker], [], [], None if self._due is None else _FILE_POLL_SECONDS)[0]:
@@ -177,8 +177,10 @@ class NodeWorker:
             for folder in self._folders:
                 folder.leave()
 
-    def _heard(self, lines: Sequence[str], ending: str | None = None, last_words: str = "") -> Heard:
-        return Heard(lines=lines, files=self._new_files(), log=self._new_log(), ending=ending, last_words=last_words)
+    def _heard(self, lines: Sequence[str], ending: str | None = None, last_words: str = "") -> WorkerOutput:
+        return WorkerOutput(
+            lines=lines, files=self._new_files(), log=self._new_log(), ending=ending, last_words=last_words
+        )
 
     def _started(self) -> WorkerProcess:
         return WorkerProcess(self._command, self._setup, self._log, self._environment)
@@ -191,7 +193,7 @@ class NodeWorker:
             snapshots=None if given.setup.snapshots is None else str(self._folder / SNAPSHOTS),
         )
         if data and not (given.machine == this_machine() and setup.shared and Path(setup.shared).is_dir()):
-            self._folders.append(NodeFolder(f"data-{setup.sha256[:32]}", lambda folder: _write(data[0], folder)))
+            self._folders.append(SharedFolder(f"data-{setup.sha256[:32]}", lambda folder: _write(data[0], folder)))
             setup = replace(setup, shared=str(self._folders[-1].path))
         if given.code is not None and not _has(setup, given.code):
             path = self._folder / given.code.path.name

@@ -11,7 +11,7 @@ from pathlib import Path
 _PREFIX, _LOCK, _FILLING, _WHOLE = "regsearch-node-", ".lock", ".filling", ".whole"
 
 
-class NodeFolder:
+class SharedFolder:
     """A folder in the node's temporary one, readable by its owner only; its users hold a lock on it.
 
     Args:

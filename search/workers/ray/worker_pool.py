@@ -13,19 +13,19 @@ from typing import Any
 from regsearch.search.machine import processor, versions
 from regsearch.search.training.checkpoints import KEPT_STATES
 from regsearch.search.workers.protocol import (
-    Answer,
-    EngineRemark,
+    EngineNotice,
     EpochFinished,
-    SaidByWorker,
-    Suggest,
-    Suggestion,
+    Reply,
+    SuggestReply,
+    SuggestRequest,
     TrialFailed,
-    TrialRemark,
+    TrialNotice,
     WorkerLost,
+    WorkerMessage,
     answer_to_line,
     from_line,
 )
-from regsearch.search.workers.ray.node import SNAPSHOTS, About, Heard, NodeSetup, NodeWorker
+from regsearch.search.workers.ray.node import SNAPSHOTS, NodeInfo, NodeSetup, NodeWorker, WorkerOutput
 from regsearch.search.workers.worker import READY_LINE
 from regsearch.search.workers.worker_process import START_TRIES
 from regsearch.studies.errors import NoResultError, one_line
@@ -38,7 +38,7 @@ _CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class Capacity:
     """How many trials may be submitted in all, and the numbers of those that wait for a worker."""
 
     count: int
@@ -46,7 +46,7 @@ class Places:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begin:
+class GatewayConfig:
     """What the gateway must know.
 
     Attributes:
@@ -80,7 +80,7 @@ class _Training:
 
 
 @dataclass(kw_only=True, eq=False)
-class _Place:
+class _Slot:
     """An actor, and the trial that it has."""
 
     slot: int
@@ -94,10 +94,10 @@ class _Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class PendingReply:
     """Something that a worker says and waits with, and the number that its answer must have."""
 
-    event: EpochFinished | Suggest
+    event: EpochFinished | SuggestRequest
     number: int
 
 
@@ -110,9 +110,9 @@ class RayWorkers:
         later: lets one of the methods here be called, by its name, by that thread.
     """
 
-    def __init__(self, begin: Begin, say: Callable[[Any], None], later: Callable[..., None]) -> None:
+    def __init__(self, begin: GatewayConfig, say: Callable[[Any], None], later: Callable[..., None]) -> None:
         self._begin, self._say, self._later = begin, say, later
-        self._places: list[_Place] = []
+        self._places: list[_Slot] = []
         self._closing: list[Any] = []  # actors
         self._queue: deque[_Training] = deque()
         self._questions = itertools.count()
@@ -151,7 +151,7 @@ class RayWorkers:
         self._queue.append(_Training(task=task))
         self._assign()
 
-    def answer(self, trial: int, question: int, answer: Answer) -> None:
+    def answer(self, trial: int, question: int, answer: Reply) -> None:
         """Hand over the coordinator's answer to a question of a trial's."""
         place = next((place for place in self._places if place.question and place.question[0] == question), None)
         if place is None:  # lost meanwhile, and the trial waits for another worker
@@ -160,7 +160,7 @@ class RayWorkers:
             return
         assert place.training is not None
         assert place.question is not None
-        if isinstance(answer, Suggestion) and answer.value is not None:
+        if isinstance(answer, SuggestReply) and answer.value is not None:
             task = place.training.task
             params = {**task.params, place.question[1]: answer.value}
             place.training.task = dataclasses.replace(task, params=params)
@@ -171,7 +171,7 @@ class RayWorkers:
             place.training = None
             self._call(place, "tell", answer_to_line(answer))
 
-    def give_up(self, trial: int, attempt: int, reason: str) -> None:
+    def kill_worker_of(self, trial: int, attempt: int, reason: str) -> None:
         """End the worker that has this trial, whatever it does."""
         for place in self._places:
             training = place.training
@@ -181,7 +181,7 @@ class RayWorkers:
                 self._fill()
                 return
 
-    def returned(self, place: _Place, future: Any) -> None:
+    def returned(self, place: _Slot, future: Any) -> None:
         """One of a worker's methods returned, or its actor is gone."""
         if place not in self._places:
             return
@@ -190,11 +190,11 @@ class RayWorkers:
         result = None if error is not None else future.result()
         if error is not None:
             self._gone(place, error)
-        elif isinstance(result, About):
+        elif isinstance(result, NodeInfo):
             place.is_there = True
             self._compare(result)
             self._call(place, "listen")
-        elif isinstance(result, Heard):
+        elif isinstance(result, WorkerOutput):
             self._hear(place, result)
         self._assign()
 
@@ -218,7 +218,7 @@ class RayWorkers:
         for _ in range(self._room - len(self._places)):
             self._places.append(self._new_place())
 
-    def _new_place(self) -> _Place:
+    def _new_place(self) -> _Slot:
         import ray
 
         slot = min(set(range(len(self._places) + 1)) - {place.slot for place in self._places})
@@ -226,16 +226,16 @@ class RayWorkers:
             num_cpus=self._begin.cpus, num_gpus=self._begin.gpus, max_concurrency=2, max_restarts=0
         )
         actor = actors.remote(self._begin.node, self._data)
-        place = _Place(slot=slot, actor=actor, log=Path(f"{self._begin.log_prefix}{slot}.log"))
+        place = _Slot(slot=slot, actor=actor, log=Path(f"{self._begin.log_prefix}{slot}.log"))
         self._call(place, "about")
         return place
 
-    def _call(self, place: _Place, method: str, *arguments: Any) -> None:
+    def _call(self, place: _Slot, method: str, *arguments: Any) -> None:
         place.is_called = True
         future = getattr(place.actor, method).remote(*arguments).future()
         future.add_done_callback(lambda done: self._later("returned", place, done))
 
-    def _remove(self, place: _Place) -> None:
+    def _remove(self, place: _Slot) -> None:
         """Let a worker leave nothing on its node; the next tick ends it in any case."""
         self._places.remove(place)
         if place.is_there:
@@ -252,7 +252,7 @@ class RayWorkers:
                 kept = self._files(task).of_trial(task.number) if goes_as_value else {}
                 self._call(place, "begin", task, kept)
 
-    def _hear(self, place: _Place, heard: Heard) -> None:
+    def _hear(self, place: _Slot, heard: WorkerOutput) -> None:
         if heard.log:
             with place.log.open("ab") as log:
                 log.write(heard.log)
@@ -272,20 +272,20 @@ class RayWorkers:
         if place.question is None and (place.training is not None or not place.is_ready):
             self._call(place, "listen")
 
-    def _hand_on(self, place: _Place, event: SaidByWorker) -> None:
-        if isinstance(event, TrialRemark):
+    def _hand_on(self, place: _Slot, event: WorkerMessage) -> None:
+        if isinstance(event, TrialNotice):
             self._say(event)
-        elif isinstance(event, EpochFinished | Suggest):
+        elif isinstance(event, EpochFinished | SuggestRequest):
             assert place.training is not None
             if isinstance(event, EpochFinished) and event.metrics.epoch > place.training.epochs:
                 place.training.epochs, place.training.places_lost = event.metrics.epoch, 0
-            place.question = next(self._questions), event.name if isinstance(event, Suggest) else ""
-            self._say(Question(event=event, number=place.question[0]))
+            place.question = next(self._questions), event.name if isinstance(event, SuggestRequest) else ""
+            self._say(PendingReply(event=event, number=place.question[0]))
         else:
             place.training = None
             self._say(dataclasses.replace(event, log=str(place.log)) if isinstance(event, TrialFailed) else event)
 
-    def _save(self, place: _Place, training: _Training | None, heard: Heard) -> None:
+    def _save(self, place: _Slot, training: _Training | None, heard: WorkerOutput) -> None:
         """Write what is new of a trial where a worker of this machine would have written it."""
         setup = self._begin.node.setup
         if training is None or setup.files is None or not heard.files:
@@ -305,14 +305,14 @@ class RayWorkers:
         except OSError as error:
             if not training.is_told:
                 text = f"what it saves could not be written here ({error.strerror or one_line(str(error))})"
-                self._say(TrialRemark(number=number, attempt=training.task.attempt, text=text))
+                self._say(TrialNotice(number=number, attempt=training.task.attempt, text=text))
             training.is_told = True
 
     def _files(self, task: TrialTask) -> TrialFiles:
         assert self._begin.node.setup.files is not None
         return TrialFiles.of(Path(self._begin.node.setup.files), task.purpose)
 
-    def _ended(self, place: _Place, heard: Heard, ending: str) -> None:
+    def _ended(self, place: _Slot, heard: WorkerOutput, ending: str) -> None:
         """The process of a worker ended by itself: what it trained may be the cause."""
         self._remove(place)
         if not place.is_ready:
@@ -322,7 +322,7 @@ class RayWorkers:
             self._lose(place.training, ending, place)
         self._fill()
 
-    def _gone(self, place: _Place, error: BaseException) -> None:
+    def _gone(self, place: _Slot, error: BaseException) -> None:
         """An actor is gone, with its node as a rule; its trial isn't the cause, unless that happens again and again."""
         reason = _last_line(error)
         place.is_there = False
@@ -336,11 +336,11 @@ class RayWorkers:
                 self._lose(training, reason, place)
             else:
                 text = f"the worker that had it is gone ({reason}); it goes on from its last epoch on another one"
-                self._say(TrialRemark(number=training.task.number, attempt=training.task.attempt, text=text))
+                self._say(TrialNotice(number=training.task.number, attempt=training.task.attempt, text=text))
                 self._queue.appendleft(training)
         self._fill()
 
-    def _lose(self, training: _Training, ending: str, place: _Place) -> None:
+    def _lose(self, training: _Training, ending: str, place: _Slot) -> None:
         reason = f"its worker was lost ({ending}); its log is {place.log}"
         self._say(WorkerLost(number=training.task.number, attempt=training.task.attempt, reason=reason))
 
@@ -349,7 +349,7 @@ class RayWorkers:
         if self._failed_starts >= START_TRIES and not any(place.is_ready for place in self._places):
             raise NoResultError(f"workers can't start ({how}")
 
-    def _compare(self, node: About) -> None:
+    def _compare(self, node: NodeInfo) -> None:
         """Tell where other figures must be expected; raises NoResultError where regsearch itself is another one."""
         here = versions()
         if node.versions["regsearch"] != here["regsearch"]:
@@ -368,7 +368,7 @@ class RayWorkers:
         """Tell the user something, once."""
         if text not in self._told:
             self._told.add(text)
-            self._say(EngineRemark(text=text))
+            self._say(EngineNotice(text=text))
 
 
 def _last_line(error: BaseException) -> str:

@@ -40,7 +40,7 @@ def best_so_far_figure(comparison: Comparison) -> Figure | None:
     beyond = " A line that begins beyond the axis comes from worse values."
     return Figure(
         id="best-so-far",
-        says="The best value so far of each study against the number of its trials.",
+        alt_text="The best value so far of each study against the number of its trials.",
         height=420,
         caption="Each line is a study's best value on its select rows so far, one seed each; its mark stands at the "
         "last finished trial. Colours, dashes and marks go together."

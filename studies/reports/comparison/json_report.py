@@ -46,7 +46,7 @@ def _searches(comparison: Comparison) -> dict[str, Any] | None:
                 "seeds": list(way.seeds),
                 "best": [study.best_after(trials) for study in way.studies],
             }
-            for way in search_methods.ways(comparison)
+            for way in search_methods.search_methods(comparison)
         ],
         "leads": [
             {
@@ -74,7 +74,7 @@ def _study(study: ComparedStudy) -> dict[str, Any]:
     }
 
 
-def _change(change: size_effect.Change | None) -> dict[str, Any] | None:
+def _change(change: size_effect.SizeEffect | None) -> dict[str, Any] | None:
     if change is None:
         return None
     return {

@@ -9,7 +9,7 @@ from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
 from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
-from regsearch.studies.reports.html import Html, element, join, table, with_code
+from regsearch.studies.reports.html import Html, element, join, mark_code, table
 from regsearch.studies.reports.page import page_of
 from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.reports.summary import headline, sentences
@@ -62,7 +62,7 @@ def _answer(comparison: Comparison) -> Section:
 
 
 def _search(comparison: Comparison) -> Section | None:
-    if search_methods.ways(comparison):
+    if search_methods.search_methods(comparison):
         figures = [ways_figure(comparison, "trials"), ways_figure(comparison, "epochs")]
     else:
         figures = [best_so_far_figure(comparison)]
@@ -119,7 +119,7 @@ def _answers(comparison: Comparison) -> Section:
             element("h3", study.name),
             element("p", question, class_="question") if question else "",
             element("p", element("strong", headline(study.answer, study.conclusion))),
-            element("ul", *(element("li", with_code(one)) for one in sentences(study.answer, study.conclusion))),
+            element("ul", *(element("li", mark_code(one)) for one in sentences(study.answer, study.conclusion))),
             element("p", f"{counts_line(study.answer)}.", class_="facts"),
         ]
     return Section(id="answers", title="Each study's own answer", body=join(parts))

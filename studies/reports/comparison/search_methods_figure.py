@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison
-from regsearch.studies.analysis.search_methods import Way, ways
+from regsearch.studies.analysis.search_methods import SearchMethod, search_methods
 from regsearch.studies.reports.comparison.best_so_far import COLOURS, DASHES, MOST_LINES, SYMBOLS
 from regsearch.studies.reports.figures.figure import (
     Figure,
@@ -28,7 +28,7 @@ _AXES = {
 def ways_figure(comparison: Comparison, spent: Spent) -> Figure | None:
     """Return the picture against what was spent; None where nothing is complete."""
     scale = 100 if comparison.is_by_accuracy else 1
-    found = ways(comparison)
+    found = search_methods(comparison)
     curves = [(way, curve) for way in found[:MOST_LINES] if (curve := _curve(way, spent, scale))]
     if not curves:
         return None
@@ -40,7 +40,7 @@ def ways_figure(comparison: Comparison, spent: Spent) -> Figure | None:
     band = ", its band from the worst seed to the best" if has_band else ""
     return Figure(
         id=f"ways-by-{spent}",
-        says=f"The best value so far of each way of searching against the {spent} spent.",
+        alt_text=f"The best value so far of each way of searching against the {spent} spent.",
         height=420,
         caption=f"Each line is the mean over a way's seeds of the best value on the select rows so far{band}. It "
         f"begins where every seed has a complete trial, and ends where the shortest study does.{beyond}{left_out}",
@@ -54,7 +54,7 @@ def ways_figure(comparison: Comparison, spent: Spent) -> Figure | None:
     )
 
 
-def _curve(way: Way, spent: Spent, scale: int) -> list[tuple[int, list[float]]]:
+def _curve(way: SearchMethod, spent: Spent, scale: int) -> list[tuple[int, list[float]]]:
     """Return where any seed's best changes, and there the best so far of each seed."""
     of_seeds = [_steps(study, spent) for study in way.studies]
     if not all(of_seeds):
@@ -72,7 +72,9 @@ def _steps(study: ComparedStudy, spent: Spent) -> list[tuple[int, float]]:
     return [(place, value) for place, (_, value) in zip(places, study.best_so_far, strict=True)]
 
 
-def _traces(way: Way, curve: Sequence[tuple[int, list[float]]], index: int, spent: Spent) -> list[dict[str, Any]]:
+def _traces(
+    way: SearchMethod, curve: Sequence[tuple[int, list[float]]], index: int, spent: Spent
+) -> list[dict[str, Any]]:
     colour, label = COLOURS[index % len(COLOURS)], text(way.label, 60)
     xs = [x for x, _ in curve]
     means = [rounded(fmean(of_seeds)) for _, of_seeds in curve]

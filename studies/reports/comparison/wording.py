@@ -51,7 +51,7 @@ def notices(comparison: Comparison) -> list[str]:
     if not said:
         rest = "but for their training rows" if any(d.kind == "size" for d in comparison.differences) else "in all keys"
         said.append(f"These studies are comparable: what decides their results is the same {rest}.")
-    looks = [study.name for study in comparison.studies if study.conclusion and study.conclusion.whole_looks > 1]
+    looks = [study.name for study in comparison.studies if study.conclusion and study.conclusion.completed_looks > 1]
     if looks:
         said.append(f"The test rows were looked at more than once in {', '.join(looks)}: intervals are wider there.")
     return said
@@ -84,7 +84,7 @@ def techniques_table(comparison: Comparison) -> list[list[str]]:
 
 
 def _are_many(comparison: Comparison) -> bool:
-    return len(comparison.studies) > MOST_COLUMNS and bool(search_methods.ways(comparison))
+    return len(comparison.studies) > MOST_COLUMNS and bool(search_methods.search_methods(comparison))
 
 
 def _of_many(comparison: Comparison) -> set[str]:
@@ -209,7 +209,7 @@ def _winner_gain(study: ComparedStudy, of_accuracy: bool) -> str:
 
 def _without(comparison: Comparison) -> str:
     """Return what gains are over, in words; a HyperModel's are over its defaults."""
-    each = dict.fromkeys(one.conclusion.without for one in comparison.studies if one.conclusion is not None)
+    each = dict.fromkeys(one.conclusion.baseline_phrase for one in comparison.studies if one.conclusion is not None)
     return " or ".join(each) or "without regularization"
 
 

@@ -52,7 +52,7 @@ def _figure(name: str, those: Sequence[Curve], y_range: Sequence[float], last: i
     several = f"Thin lines: {len(shown)} trainings; thick ones: their mean, as far as all of them go. "
     return Figure(
         id=name,
-        says="Train loss and stop cross-entropy by epoch.",
+        alt_text="Train loss and stop cross-entropy by epoch.",
         height=320,
         caption=several if len(shown) > 1 else "",
         data=data,

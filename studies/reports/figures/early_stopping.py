@@ -6,7 +6,7 @@ from typing import Any
 
 from regsearch.studies import formats
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import (
     BEST,
     MUTED,
@@ -33,7 +33,7 @@ def by_patience(trials: Sequence[TrialRecord]) -> dict[float | None, list[TrialR
     return dict(sorted(groups.items(), key=lambda group: -1.0 if group[0] is None else group[0]))
 
 
-def early_stopping(content: ReportContent) -> Figure | None:
+def early_stopping(content: ReportData) -> Figure | None:
     """Return the picture; None where no complete trial stopped early."""
     groups = by_patience(content.trials)
     if not content.has_techniques or not any(patience is not None for patience in groups):
@@ -46,7 +46,7 @@ def early_stopping(content: ReportContent) -> Figure | None:
     note = thinning_note(len(shown), len(trials), "complete trials")
     return Figure(
         id="early-stopping",
-        says="Epochs trained and epoch kept of complete trials, by patience.",
+        alt_text="Epochs trained and epoch kept of complete trials, by patience.",
         height=320,
         caption="Each dot is a complete trial, spread a little sideways. Bars are the median of the epochs trained, "
         "crosses the median of the epoch whose weights were kept; the diamond is the best trial."

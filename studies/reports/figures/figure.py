@@ -38,20 +38,20 @@ class Figure:
 
     Attributes:
         id: its element's, and its name in the dashboard.
-        says: what it shows, in a sentence, for who can't see it.
+        alt_text: what it shows, in a sentence, for who can't see it.
         height: in pixels.
         caption: what it takes to read it.
         data, layout: as Plotly takes them.
-        only: "on-wide" or "on-narrow" screens, where it has a twin for the others.
+        screen: "on-wide" or "on-narrow" screens, where it has a twin for the others.
     """
 
     id: str
-    says: str
+    alt_text: str
     height: int
     caption: str
     data: Sequence[dict[str, Any]]
     layout: dict[str, Any]
-    only: str | None = None
+    screen: str | None = None
 
 
 def objective_with_unit(search: SearchSpec) -> str:

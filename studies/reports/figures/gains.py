@@ -27,7 +27,7 @@ _TITLES = ("gain in test cross-entropy<br>(nats per row)", "gain in test accurac
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class PanelLayout:
     """Where labels stand: beside their interval, or on a narrow screen above it.
 
     Attributes:
@@ -37,20 +37,20 @@ class Shape:
     """
 
     id: str
-    only: str | None
+    screen: str | None
     label: int
     panels: tuple[tuple[float, float], tuple[float, float]]
     is_above: bool
     most_rows: int = 20
 
 
-WIDE = Shape(id="gains", only="on-wide", label=46, panels=((0.36, 0.66), (0.7, 1.0)), is_above=False)
-NARROW = Shape(id="gains-narrow", only="on-narrow", label=42, panels=((0.0, 0.48), (0.52, 1.0)), is_above=True)
-CARD = Shape(id="gains", only=None, label=70, panels=NARROW.panels, is_above=True, most_rows=5)
+WIDE = PanelLayout(id="gains", screen="on-wide", label=46, panels=((0.36, 0.66), (0.7, 1.0)), is_above=False)
+NARROW = PanelLayout(id="gains-narrow", screen="on-narrow", label=42, panels=((0.0, 0.48), (0.52, 1.0)), is_above=True)
+CARD = PanelLayout(id="gains", screen=None, label=70, panels=NARROW.panels, is_above=True, most_rows=5)
 """For the cards of optuna-dashboard, 600 by 450 pixels."""
 
 
-def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
+def gains(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
     """Return the forest plot, the winner first and then by what they gain; None before the test look."""
     rows = in_order(conclusion)
     if not rows:
@@ -74,10 +74,10 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     left_out = "" if len(rows) <= shape.most_rows else f" The first {shape.most_rows} of {len(rows)} rows."
     return Figure(
         id=shape.id,
-        says=f"What each finalist gains over {conclusion.over} on the test rows, with its interval.",
+        alt_text=f"What each finalist gains over {conclusion.baseline_name} on the test rows, with its interval.",
         height=round(top) + _TOP + _BOTTOM,
         caption=f"Each line is a {level} interval over {formats.count(conclusion.seeds, 'fresh seed')} and "
-        f"{formats.count(conclusion.test_rows, 'test row')}, paired with the same seeds {conclusion.without}. "
+        f"{formats.count(conclusion.test_rows, 'test row')}, paired with the same seeds {conclusion.baseline_phrase}. "
         f"Right of the dashed line is better; an interval that crosses it may be luck.{left_out}",
         data=data,
         layout=layout(
@@ -97,7 +97,7 @@ def gains(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
                 for panel, name in enumerate(("xaxis", "xaxis2"))
             },
         ),
-        only=shape.only,
+        screen=shape.screen,
     )
 
 
@@ -105,7 +105,9 @@ def in_order(conclusion: Conclusion) -> list[FinalistResult]:
     """Return the finalists that have a gain, the winner first and then the largest gain in the study's objective."""
     winner = conclusion.winner.finalist.index
     with_gain = [
-        (conclusion.judged(result.gain).mean, result) for result in conclusion.results if result.gain is not None
+        (conclusion.objective_metric(result.gain).mean, result)
+        for result in conclusion.results
+        if result.gain is not None
     ]
     with_gain.sort(key=lambda one: (one[1].finalist.index != winner, -one[0]))
     return [result for _, result in with_gain]

@@ -6,7 +6,7 @@ from typing import Any
 from regsearch.studies import formats
 from regsearch.studies.analysis.trials import best_so_far
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import (
     BAD,
     BEST,
@@ -31,7 +31,7 @@ _CAPTION = (
 )
 
 
-def history(content: ReportContent, most_points: int = MOST_POINTS) -> Figure | None:
+def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | None:
     """Return the picture; None before anything finished."""
     ended = [trial for trial in content.trials if trial.state in ("complete", "pruned", "failed")]
     if not ended:
@@ -58,7 +58,7 @@ def history(content: ReportContent, most_points: int = MOST_POINTS) -> Figure | 
         note += f" {formats.count(beyond, 'value')} beyond the axis lie at its edge, as triangles."
     return Figure(
         id="history",
-        says="The value of each trial by its number, and the best value so far.",
+        alt_text="The value of each trial by its number, and the best value so far.",
         height=380 if complete else 150,
         caption=_CAPTION + note if complete else f"No trial is complete.{note}",
         data=data,

@@ -13,7 +13,7 @@ def importance(techniques: Sequence[Importance]) -> Figure | None:
     shares = [100 * one.share for one in techniques]
     return Figure(
         id="importance",
-        says="The share of the differences between trials that each technique explains, with its interval.",
+        alt_text="The share of the differences between trials that each technique explains, with its interval.",
         height=80 + 34 * len(techniques),
         caption="How much of the differences between trials each technique explains, not whether it helps: "
         "a technique that ruins trials is important too.",

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from regsearch.studies.analysis.ladder import Ladder, Level, ladders, level
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.analysis.ladder import Ladder, Reference, ladders, reference
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import BEST, INK, MUTED, PAPER, PLAIN, Figure, axis, layout, rounded, text
 
 _TITLES = {
@@ -15,16 +15,16 @@ _TITLES = {
 _STRETCH = 4  # of the range of the good values: a rung that is far too strong would flatten all others
 
 
-def rung_figures(content: ReportContent) -> list[Figure]:
+def rung_figures(content: ReportData) -> list[Figure]:
     """Return a picture of each ladder, all with the same height of axis."""
-    found, without = ladders(content.trials), level(content.answer.study.spec, content.trials, content.conclusion)
+    found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return []
     y_range = _range(found, without)
     return [_figure(ladder, without, y_range) for ladder in found]
 
 
-def _range(found: Sequence[Ladder], without: Level | None) -> tuple[float, float]:
+def _range(found: Sequence[Ladder], without: Reference | None) -> tuple[float, float]:
     values = [rung.cross_entropy for ladder in found for rung in ladder.rungs]
     low = min(values) if without is None else min(*values, without.cross_entropy)
     good = [ladder.best.cross_entropy for ladder in found] + ([] if without is None else [without.cross_entropy])
@@ -35,7 +35,7 @@ def _range(found: Sequence[Ladder], without: Level | None) -> tuple[float, float
     return rounded(low - margin), rounded(high + margin)
 
 
-def _figure(ladder: Ladder, without: Level | None, y_range: tuple[float, float]) -> Figure:
+def _figure(ladder: Ladder, without: Reference | None, y_range: tuple[float, float]) -> Figure:
     top = y_range[1]
     beyond = [rung for rung in ladder.rungs if rung.cross_entropy > top]
     xs = [rung.strength for rung in ladder.rungs]
@@ -47,7 +47,7 @@ def _figure(ladder: Ladder, without: Level | None, y_range: tuple[float, float])
     )
     return Figure(
         id=f"rungs-{ladder.parameter}",
-        says=f"Select cross-entropy of each rung by {_TITLES[ladder.parameter]}, beside the level without.",
+        alt_text=f"Select cross-entropy of each rung by {_TITLES[ladder.parameter]}, beside the level without.",
         height=300,
         caption="" if not beyond else "A triangle at the edge: far worse than the axis shows.",
         data=[_rungs(ladder, top)],
@@ -84,13 +84,13 @@ def _rungs(ladder: Ladder, top: float) -> dict[str, Any]:
     }
 
 
-def _line(without: Level) -> dict[str, Any]:
+def _line(without: Reference) -> dict[str, Any]:
     y = rounded(without.cross_entropy)
     line = {"color": MUTED, "width": 1.5, "dash": "4px,4px"}
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": y, "y1": y, "line": line}
 
 
-def _label(without: Level) -> dict[str, Any]:
+def _label(without: Reference) -> dict[str, Any]:
     return {
         "xref": "paper",
         "x": 1,

@@ -10,7 +10,7 @@ from typing import Any
 
 from regsearch.studies import formats
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import (
     BEST,
     FAINT,
@@ -44,7 +44,7 @@ class _Row:
     place: Callable[[TrialRecord], float | None]
 
 
-def parallel(content: ReportContent) -> Figure | None:
+def parallel(content: ReportData) -> Figure | None:
     """Return the picture of complete trials; None for fewer than two."""
     trials = [trial for trial in content.trials if formats.select_cross_entropy(trial) is not None]
     if len(trials) < 2 or not content.has_techniques:
@@ -57,7 +57,7 @@ def parallel(content: ReportContent) -> Figure | None:
     styles = (others, FAINT, 1.0, 0.5), (good, PLAIN, 1.5, 0.7), (ranked[:1], BEST, 3.0, 1.0)
     return Figure(
         id="parallel",
-        says="The settings of complete trials, each a line from parameter to parameter, down to its cross-entropy.",
+        alt_text="The settings of complete trials, each a line from parameter to parameter, down to its cross-entropy.",
         height=_ROW * len(rows) + 16,
         caption="Each line is a complete trial, from its settings down to its select cross-entropy. Orange: the "
         f"lowest; blue: the best tenth; grey: the others.{note}",

@@ -22,7 +22,7 @@ def pruning(trials: Sequence[TrialRecord], max_epochs: int) -> Figure | None:
         return None
     return Figure(
         id="pruning",
-        says="How many trials were pruned after each epoch.",
+        alt_text="How many trials were pruned after each epoch.",
         height=240,
         caption=f"A trial that nothing ends trains {max_epochs} epochs.",
         data=[

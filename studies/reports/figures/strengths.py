@@ -8,7 +8,7 @@ from typing import Any
 
 from regsearch.studies.analysis.strength_curve import Baseline, StrengthCurve
 from regsearch.studies.analysis.tuning import PLACEMENTS, Attempt, position_of, shown
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import (
     BAD,
     BEST,
@@ -89,7 +89,7 @@ class Range:
         return "triangle-up" if at > self.high else "triangle-down" if at < self.low else inside
 
 
-def strengths(content: ReportContent) -> dict[str, Figure]:
+def strengths(content: ReportData) -> dict[str, Figure]:
     """Return a panel by the name of each technique that has any trial alone, all with the same height of axis."""
     spec = content.answer.study.spec
     curves = [curve for curve in content.strength_curves if curve.tuning.attempts]
@@ -115,7 +115,7 @@ def _figure(curve: StrengthCurve, spec: StudySpec, y_range: Range | None, rows: 
     data += [_strip(*of_state[state], state, row) for row, state in enumerate(rows)]
     return Figure(
         id=f"strength-{_IDS.get(tuning.technique, tuning.technique)}",
-        says=f"{tuning.technique} alone by {_title(tuning.technique)}. {sentence(curve, spec.search)}",
+        alt_text=f"{tuning.technique} alone by {_title(tuning.technique)}. {sentence(curve, spec.search)}",
         height=330 if y_range is not None else 150,
         caption=sentence(curve, spec.search) + note,
         data=data,

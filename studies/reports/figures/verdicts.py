@@ -39,7 +39,7 @@ _LOOKS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class PanelLayout:
     """Where the words stand: beside their interval, or on a narrow screen above it.
 
     Attributes:
@@ -47,18 +47,18 @@ class Shape:
     """
 
     id: str
-    only: str | None
+    screen: str | None
     panel: tuple[float, float]
     is_above: bool
 
 
-WIDE = Shape(id="verdicts", only="on-wide", panel=(0.36, 1.0), is_above=False)
-NARROW = Shape(id="verdicts-narrow", only="on-narrow", panel=(0.0, 1.0), is_above=True)
-CARD = Shape(id="verdicts", only=None, panel=(0.0, 1.0), is_above=True)
+WIDE = PanelLayout(id="verdicts", screen="on-wide", panel=(0.36, 1.0), is_above=False)
+NARROW = PanelLayout(id="verdicts-narrow", screen="on-narrow", panel=(0.0, 1.0), is_above=True)
+CARD = PanelLayout(id="verdicts", screen=None, panel=(0.0, 1.0), is_above=True)
 """For the cards of optuna-dashboard, 600 by 450 pixels."""
 
 
-def verdicts(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
+def verdicts(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
     """Return the figure; None if no technique has a verdict."""
     rows = [one for one in technique_verdicts(conclusion) if one.verdict is not None and one.gain is not None]
     if not rows:
@@ -84,7 +84,9 @@ def verdicts(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
     title = text(f"gain in {measure.titled(measure.unit)}", 80)
     return Figure(
         id=shape.id,
-        says=f"The verdict on each technique, and what it gains over {rows[0].over}, with its interval: {_said(rows)}.",
+        alt_text=(
+            f"The verdict on each technique, and what it gains over {rows[0].over}, with its interval: {_said(rows)}."
+        ),
         height=round(top) + _TOP + _BOTTOM,
         caption=_caption(conclusion, rows, is_cut=any(interval.low < low for interval in intervals)),
         data=data,
@@ -97,7 +99,7 @@ def verdicts(conclusion: Conclusion, shape: Shape = WIDE) -> Figure | None:
                 title, domain=list(shape.panel), range=[low, high], anchor="y", automargin=False, nticks=6, tickangle=0
             ),
         ),
-        only=shape.only,
+        screen=shape.screen,
     )
 
 
@@ -160,7 +162,7 @@ def _bar(
     }
 
 
-def _no_difference(smallest_gain: float, shape: Shape) -> list[dict[str, Any]]:
+def _no_difference(smallest_gain: float, shape: PanelLayout) -> list[dict[str, Any]]:
     if smallest_gain <= 0:
         return []
     ends = {"x0": rounded(-smallest_gain), "x1": rounded(smallest_gain), "y0": 0, "y1": 1}
@@ -176,7 +178,7 @@ def _no_gain() -> dict[str, Any]:
     return {"type": "line", "xref": "x", "yref": "paper", **ends, "line": line, "layer": "between"}
 
 
-def _directions(shape: Shape, low: float, high: float, smallest_gain: float) -> list[dict[str, Any]]:
+def _directions(shape: PanelLayout, low: float, high: float, smallest_gain: float) -> list[dict[str, Any]]:
     """Return which side is which, above the intervals; a side without room for its word has none."""
     left, right = shape.panel
     share_below = -low / (high - low)

@@ -3,13 +3,13 @@
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.data import ReportContent
-from regsearch.studies.reports.html import Html, element, join, with_code
+from regsearch.studies.reports.data import ReportData
+from regsearch.studies.reports.html import Html, element, join, mark_code
 from regsearch.studies.reports.sections.section import Section
 from regsearch.studies.reports.summary import headline, sentences
 
 
-def section(content: ReportContent) -> Section:
+def section(content: ReportData) -> Section:
     """Return the first section, whatever the study's state."""
     answer, conclusion = content.answer, content.conclusion
     question = answer.study.spec.study.question
@@ -21,7 +21,7 @@ def section(content: ReportContent) -> Section:
             [
                 element("p", question, class_="question") if question else "",
                 element("p", headline(answer, conclusion), class_="headline"),
-                element("ul", *(element("li", with_code(one)) for one in sentences(answer, conclusion)), class_="lead"),
+                element("ul", *(element("li", mark_code(one)) for one in sentences(answer, conclusion)), class_="lead"),
                 _tiles(content),
                 element("ul", *edges, class_="warnings") if edges else "",
                 element("p", f"{dataset_line(answer.study.dataset)}. {counts_line(answer)}.", class_="facts"),
@@ -30,7 +30,7 @@ def section(content: ReportContent) -> Section:
     )
 
 
-def _tiles(content: ReportContent) -> Html:
+def _tiles(content: ReportData) -> Html:
     conclusion, best = content.conclusion, content.answer.best
     tiles: list[Html] = []
     if conclusion is not None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from regsearch.studies import formats
 from regsearch.studies.records import RunRecord, TrialRecord
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.html import Html, element, join, table
 from regsearch.studies.reports.sections.section import Section
 
@@ -13,7 +13,7 @@ _STATES = ("complete", "pruned", "failed", "running")
 _MOST_RUNS = 20
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it; None before anything began."""
     if not content.trials and not content.runs:
         return None

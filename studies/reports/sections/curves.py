@@ -1,12 +1,12 @@
 """How the best configuration learns beside no regularization."""
 
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.curves import curves
 from regsearch.studies.reports.html import element, join
 from regsearch.studies.reports.sections.section import Section, drawn
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it; None where no curves are kept."""
     named = curves(content.curves)
     if not named:

@@ -2,7 +2,7 @@
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.gains import NARROW, WIDE, gains, in_order
 from regsearch.studies.reports.html import Html, element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn, measured
@@ -21,7 +21,7 @@ _HEADER = (
 _MOST_ROWS = 60
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it; None before the confirmation."""
     conclusion = content.conclusion
     if conclusion is None:

@@ -1,12 +1,12 @@
 """Which techniques make a difference at all."""
 
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.importance import importance
 from regsearch.studies.reports.html import element
 from regsearch.studies.reports.sections.section import Section, drawn
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it, or why nothing is known; None where that isn't known either."""
     figure = importance(content.importance)
     if figure is None:

@@ -1,8 +1,8 @@
 """How much is too much: what each rung of the ladder gave, technique by technique."""
 
 from regsearch.studies import formats
-from regsearch.studies.analysis.ladder import Ladder, Level, Rung, ladders, level, sentences
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.analysis.ladder import Ladder, LadderStep, Reference, ladders, reference, sentences
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.ladder import rung_figures
 from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
@@ -10,9 +10,9 @@ from regsearch.studies.reports.sections.section import Section, drawn
 _HEADER = ("technique", "strength", "select cross-entropy", "against without", "trial")
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it; None where fewer than three rungs of every technique are complete."""
-    found, without = ladders(content.trials), level(content.answer.study.spec, content.trials, content.conclusion)
+    found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return None
     figures = rung_figures(content)
@@ -48,13 +48,13 @@ def section(content: ReportContent) -> Section | None:
     )
 
 
-def _row(ladder: Ladder, rung: Rung, without: Level | None) -> list[object]:
+def _row(ladder: Ladder, rung: LadderStep, without: Reference | None) -> list[object]:
     against = None if without is None else formats.signed(f"{rung.cross_entropy - without.cross_entropy:+.5f}")
     loss = formats.cross_entropy(rung.cross_entropy)
     return [ladder.technique, f"{rung.strength:g}", loss, against, rung.trial]
 
 
-def _note(without: Level | None) -> str:
+def _note(without: Reference | None) -> str:
     note = (
         "Each rung is one trial, with early stopping as in the course and nothing else, on the select rows, in nats "
         "per row: one seed, so differences of a few thousandths may be luck."

@@ -2,7 +2,7 @@
 
 from regsearch.studies import formats
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section
 
@@ -10,7 +10,7 @@ _HEADER = ("recipe", "settings", "select cross-entropy", "select accuracy", "gen
 _MOST_ROWS = 60
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it; None where the study tried no recipe."""
     tried = [trial for trial in content.trials if trial.recipe is not None]
     if not tried:

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from regsearch.studies.batch_norm import momentum_in_words
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section
 from regsearch.studies.spec import StudySpec
 
 
-def section(content: ReportContent) -> Section:
+def section(content: ReportData) -> Section:
     """Return the last section."""
     study = content.answer.study
     facts = [
@@ -39,7 +39,7 @@ def section(content: ReportContent) -> Section:
     )
 
 
-def _averages(content: ReportContent) -> list[tuple[str, str]]:
+def _averages(content: ReportData) -> list[tuple[str, str]]:
     study = content.answer.study
     momentum = momentum_in_words(study.spec, study.spec.data.train_rows(study.dataset.n_train))
     if momentum is None or not content.has_techniques or study.spec.space.batch_norm == ("none",):

@@ -32,7 +32,7 @@ def drawn(figure: Figure, heading: str | None = None) -> Html:
         id=f"figure-{figure.id}",
         class_="plot",
         role="img",
-        aria_label=figure.says,
+        aria_label=figure.alt_text,
         style=f"height:{figure.height}px",
     )
     return element(
@@ -40,7 +40,7 @@ def drawn(figure: Figure, heading: str | None = None) -> Html:
         element("h3", heading) if heading else None,
         place,
         element("figcaption", figure.caption) if figure.caption else None,
-        class_=figure.only,
+        class_=figure.screen,
     )
 
 

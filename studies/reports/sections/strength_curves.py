@@ -2,7 +2,7 @@
 
 from regsearch.studies.analysis.strength_curve import GOOD_SHARE, LUCK_SHARE, Baseline, StrengthCurve
 from regsearch.studies.analysis.tuning import Attempt, shown
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.strengths import strengths
 from regsearch.studies.reports.html import Html, element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
@@ -12,7 +12,7 @@ _HEADER = ("technique", "strength", "all its settings", "ended", "epochs", "on t
 _MOST_ROWS = 200
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it; None before any trial with one technique alone has finished."""
     curves = content.strength_curves
     if not curves:
@@ -53,7 +53,7 @@ def _lead(curves: tuple[StrengthCurve, ...]) -> str:
     return f"{lead} Too few strengths were tried of: {', '.join(missing)}."
 
 
-def _note(content: ReportContent) -> str:
+def _note(content: ReportData) -> str:
     """Return what it takes to read the panels."""
     curves, search = content.strength_curves, content.answer.study.spec.search
     parts = [
@@ -91,7 +91,7 @@ def _has_band(baselines: list[Baseline]) -> bool:
     return any(baseline.spread is not None for baseline in baselines)
 
 
-def _all(content: ReportContent) -> Html:
+def _all(content: ReportData) -> Html:
     attempts = [
         (curve.tuning.technique, attempt) for curve in content.strength_curves for attempt in curve.tuning.attempts
     ]
@@ -105,7 +105,7 @@ def _all(content: ReportContent) -> Html:
     return element("details", element("summary", which), table(_HEADER, rows, numbers=(4, 5, 7), marked=marked))
 
 
-def _row(content: ReportContent, technique: str, attempt: Attempt) -> list[object]:
+def _row(content: ReportData, technique: str, attempt: Attempt) -> list[object]:
     search = content.answer.study.spec.search
     return [
         technique,

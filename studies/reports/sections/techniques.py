@@ -4,7 +4,7 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.verdicts import NARROW, WIDE, verdicts
 from regsearch.studies.reports.html import Html, element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn, measured
@@ -13,14 +13,14 @@ from regsearch.studies.reports.verdict_notes import needs_in_words, verdict_in_w
 _KINDS = {Verdict.HELPS: "badge good", Verdict.HARMS: "badge bad"}
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it; None before the confirmation."""
     conclusion = content.conclusion
     if conclusion is None or not conclusion.techniques:
         return None
     unit = ", ".join(filter(None, [conclusion.measure.name, conclusion.measure.symbol]))
     over = [f"gain over {EARLY_STOPPING_ALONE} ({unit})"] if conclusion.has_early_stopping_alone else []
-    header = ["technique", "verdict", *over, f"gain over {conclusion.over} ({unit})", "seeds", "configuration"]
+    header = ["technique", "verdict", *over, f"gain over {conclusion.baseline_name} ({unit})", "seeds", "configuration"]
     rows = [_row(conclusion, verdict) for verdict in technique_verdicts(conclusion)]
     if not over:
         rows = [[*cells[:2], *cells[3:]] for cells in rows]
@@ -48,7 +48,7 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
     return [
         name,
         _badge(verdict),
-        measured(verdict.over_early_stopping, told),
+        measured(verdict.gain_over_early_stopping, told),
         measured(verdict.over_baseline, told),
         f"{verdict.seeds:,}",
         formats.settings(result.finalist.params),

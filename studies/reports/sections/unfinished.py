@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from regsearch.studies import formats
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportContent
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.pruning import pruning
 from regsearch.studies.reports.html import Html, clean, element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
@@ -16,7 +16,7 @@ MOST_TRIALS = 20
 _LONGEST_REASON = 300
 
 
-def section(content: ReportContent) -> Section | None:
+def section(content: ReportData) -> Section | None:
     """Return it; None where every finished trial is complete."""
     counts = content.answer.counts
     if not counts.pruned and not counts.failed:
