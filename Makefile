@@ -17,17 +17,25 @@ AUDIT_VENV := .venv-audit
 AUDIT_LOCK := .ci/audit-requirements.lock
 AUDIT_INSTALLED := $(AUDIT_VENV)/.installed
 
+# A process for each core.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade
 
-.PHONY: study test drill mutants honesty lint lock audit bench bench-full scale clean
+.PHONY: study test test-slow test-all drill mutants honesty lint lock audit bench bench-full scale clean
 
 study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
 	$(BIN)/regsearch run
 
-test: $(INSTALLED)         ## run all tests, a process for each core
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+test: $(INSTALLED)         ## the fast tests, at least one for each promise; five minutes
+	$(PYTEST) -m "not slow"
+
+test-slow: $(INSTALLED)    ## the other tests: real training, Ray, servers, kills; a quarter of an hour
+	$(PYTEST) -m slow
+
+test-all: test test-slow   ## every test
 
 drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large study, a server, a cluster: an hour and more, then a table of figures
 	$(BIN)/python tests/programs/drill.py

@@ -22,6 +22,8 @@ from regsearch.search.workers.processes import ProcessEngine
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import read_study
 
+pytest_plugins = ["budget"]  # from tests/support
+
 ROOT = Path(__file__).parent.parent
 _MEMORY, _LEAST_MEMORY = Path("/dev/shm"), 4e9  # bytes
 
@@ -121,7 +123,7 @@ def inline_engine() -> InlineEngine:
 @pytest.fixture
 def process_engine() -> Iterator[ProcessEngine]:
     """Fake trials in processes of their own."""
-    engine = ProcessEngine([sys.executable, str(ROOT / "tests" / "fakes.py")])
+    engine = ProcessEngine([sys.executable, str(ROOT / "tests" / "support" / "fakes.py")])
     yield engine
     engine.stop()
 

@@ -49,7 +49,7 @@ SETTINGS = ["data.source=digits", "search.recipes=[]"]
 STARTS_AFTER = 3.0  # seconds: a worker's, which are TensorFlow's
 ENDLESS = 10_000_000  # trials
 GOES_ON = 120.0  # seconds at most, after a kill
-CALLS = ("ask", "record_epoch", "finish", "keepers")
+CALLS = ("ask", "record_epoch", "finish", "trials_with_kept_weights")
 
 
 def search_row(job: dict[str, Any]) -> None:
@@ -258,7 +258,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             f"{1000 * row['longest_waits']:,.0f} ms | {restart['first_back']:.0f}, {_or_more(restart['all_back'])} s "
             f"| {row['lost']:.1f} s |"
         )
-        finish = calls.get("finish", 0) + calls.get("keepers", 0)
+        finish = calls.get("finish", 0) + calls.get("trials_with_kept_weights", 0)
         second.append(
             f"{what}| {calls.get('ask', 0):.0f}, {calls.get('record_epoch', 0):.0f}, {finish:.0f} ms "
             f"| {row['busy']:.0%}, {row['processor']:.0%} "

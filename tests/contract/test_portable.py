@@ -36,9 +36,9 @@ from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from regsearch.storage.tried_configurations import BY_SETTINGS
 from regsearch.studies.trial import EPOCH_COLUMNS
 
-OF_SQLITE_ALONE = {"damage.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
+OF_SQLITE_ALONE = {"trials.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
 OF_POSTGRESQL_ALONE = {"lease", "postgres"}
-WITHOUT_PARAMETERS = {"lean.py"}  # lists of ids, of any length
+WITHOUT_PARAMETERS = {"storage.py"}  # lists of ids, of any length
 
 UUID = "6e4d8f4e-0000-4000-8000-000000000001"
 TIME = datetime(2026, 1, 2, 3, 4, 5)
@@ -69,7 +69,7 @@ def plain_statements() -> dict[str, Any]:
     """Return every statement of plain SQL that a module of ours has, by the module and its name there."""
     found: dict[str, Any] = {}
     for module in pkgutil.walk_packages(regsearch.storage.__path__, "regsearch.storage."):
-        of_both = module.name.removeprefix("storage.") not in OF_POSTGRESQL_ALONE
+        of_both = module.name.removeprefix("regsearch.storage.") not in OF_POSTGRESQL_ALONE
         if of_both and not module.name.startswith("regsearch.storage.migrations"):
             there = vars(importlib.import_module(module.name))
             kinds = (TextClause, TextualSelect)

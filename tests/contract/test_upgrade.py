@@ -52,7 +52,9 @@ def downgrade_optuna(path: Path, revision: str) -> None:
 def test_every_schema_has_a_dump() -> None:
     known = sorted(file.name.split("_")[0] for file in (schema.MIGRATIONS / "versions").glob("[0-9]*.py"))
     assert known[-1] == schema.SCHEMA
-    assert schemas() == known, "a new schema needs its dump: PYTHONPATH=.:tests python tests/databases/dump.py"
+    assert schemas() == known, (
+        "a new schema needs its dump: PYTHONPATH=tests:tests/support python tests/databases/dump.py"
+    )
 
 
 @pytest.mark.parametrize("dump", schemas())
@@ -200,15 +202,15 @@ def test_of_two_upgrades_at_once_one_finds_nothing_to_do(
     path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     restore(OLD, path)
-    real = upgrading.no_other_opens
+    real = upgrading.opening_lock
     quicker = []
 
     def overtaken(database: Path) -> AbstractContextManager[None]:
-        monkeypatch.setattr(upgrading, "no_other_opens", real)
+        monkeypatch.setattr(upgrading, "opening_lock", real)
         quicker.append(api.upgrade(storage=storage))
         return real(database)
 
-    monkeypatch.setattr(upgrading, "no_other_opens", overtaken)
+    monkeypatch.setattr(upgrading, "opening_lock", overtaken)
     assert api.upgrade(storage=storage).steps == ()
     assert [done.backup for done in quicker] == [path.with_name("test.db.backup-1")]
     assert not path.with_name("test.db.backup-2").exists()

@@ -1,6 +1,7 @@
 """Writes a small database of the present schema as SQL, for `tests/contract/test_upgrade.py` to open for ever.
 
-PYTHONPATH=.:tests python tests/databases/dump.py; a new schema needs it once, an older one's dump stays as it is.
+Run `PYTHONPATH=tests:tests/support python tests/databases/dump.py` once for a new schema; an older one's dump stays as
+it is.
 """
 
 import os

@@ -24,8 +24,8 @@ from regsearch.studies.errors import InputError, StorageError
 
 def test_an_upgrade_killed_anywhere_leaves_the_old_database_or_the_new(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "tests" / "faults" / "killed_upgrades.py", tmp_path],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        [sys.executable, ROOT / "tests" / "support" / "killed_upgrades.py", tmp_path],
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT / 'tests' / 'support'}"},
         capture_output=True,
         text=True,
         check=False,

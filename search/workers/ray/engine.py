@@ -167,7 +167,7 @@ class RayEngine:
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
         """End the worker that has this task; one that waits for a worker goes on waiting."""
-        self._send(("give_up", task.number, task.attempt, reason))
+        self._send(("kill_worker_of", task.number, task.attempt, reason))
 
     def stop(self) -> None:
         """End all workers, and the Ray of our own."""
