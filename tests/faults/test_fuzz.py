@@ -14,9 +14,11 @@ def world() -> Iterator[World]:
         yield world
 
 
+@pytest.mark.parametrize("share", [1 / 8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_input_ends_with_a_code_and_one_line_and_harms_nothing(kind: str, world: World) -> None:
-    figures = fuzz(world, kind, range(COUNTS[kind]), seed=1)
+def test_each_input_ends_with_a_code_and_one_line_and_harms_nothing(kind: str, share: float, world: World) -> None:
+    count = round(COUNTS[kind] * share)
+    figures = fuzz(world, kind, range(count), seed=1)
     assert figures.failures == []
-    assert figures.inputs - figures.outside >= COUNTS[kind] * 0.9
-    assert figures.codes[0] > 0
+    assert figures.inputs - figures.outside >= count * 0.8
+    assert share < 1 or figures.codes[0] > 0

@@ -531,6 +531,12 @@ def explore(examples: int, *, steps: int, is_random: bool) -> None:
     )
 
 
+def test_some_searches_hold_against_the_model() -> None:
+    explore(2, steps=8, is_random=False)
+    assert SEEN["searches"] > 0
+
+
+@pytest.mark.slow
 def test_searches_hold_against_the_model() -> None:
     explore(int(os.environ.get("REGSEARCH_MODEL_EXAMPLES", "12")), steps=15, is_random=False)
     for what in ("searches", "killed", "killed over a trial", "stopped", "ended", "compared", "refused"):
