@@ -56,8 +56,8 @@ def test_studies_side_by_side(
     assert "not comparable in model.hidden" in (tmp_path / "page.html").read_text()
 
     for arguments, message in (
-        (["few"], "a comparison takes at least two studies: given was 'few' alone"),
-        (["few", "few"], "given was 'few' alone"),
+        (["few"], "a comparison takes at least two studies: only 'few' was given"),
+        (["few", "few"], "only 'few' was given"),
         (["few", "fwe"], "holds no study called 'fwe': there are few"),
         ([], "Missing argument"),
         (["few", "many", "--json", "--output", "x.html"], "--json and --output exclude each other"),
