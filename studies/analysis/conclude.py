@@ -11,8 +11,7 @@ from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.race import Drop
 from regsearch.studies.analysis.tuning import Tuning
 from regsearch.studies.analysis.verdicts import Verdict, share_of_smallest_gain
-from regsearch.studies.configuration import HyperparameterValues
-from regsearch.studies.search_space import LABELS
+from regsearch.studies.configuration import LABELS, HyperparameterValues
 from regsearch.studies.spec import StudySpec
 
 

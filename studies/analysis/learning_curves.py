@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.finalists import NONE, Finalist, choose
-from regsearch.studies.configuration import Configuration, configuration_of
+from regsearch.studies.configuration import Configuration, Regularization, configuration_of
 from regsearch.studies.recipes import DEFAULTS
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 
 

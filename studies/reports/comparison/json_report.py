@@ -4,9 +4,9 @@ from typing import Any
 
 from regsearch.studies.analysis import search_methods, size_effect
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison
+from regsearch.studies.configuration import LABELS
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.json_report import answer_json
-from regsearch.studies.search_space import LABELS
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
