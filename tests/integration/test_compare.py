@@ -32,7 +32,7 @@ def test_studies_side_by_side(
     done = compare("many", "few", "many")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Data: digits (1,437 training and 360 test rows")
-    assert "Do larger data sets need less regularization? From 100 to 200 training rows" in " ".join(
+    assert "Do larger data sets need less regularization? From 100 to 200 training examples" in " ".join(
         done.stdout.split()
     )
     assert "what decides their results is the same but for their training rows" in " ".join(done.stdout.split())
@@ -79,7 +79,7 @@ def test_samplers_side_by_side(search: Search, storage: str, regsearch: Command,
             search(settings=settings, name=names[-1], trials=5, workers=1)
     document = json.loads(regsearch("compare", *names, "--json", "--storage", storage).stdout)
     assert [way["label"] for way in document["searches"]["ways"]] == ["keras-tuner:random", "random"]
-    assert document["searches"]["sentence"].startswith("Which way of searching finds more? After 5 trials each")
+    assert document["searches"]["sentence"].startswith("Which search method finds better settings? After 5 trials each")
     with sqlite3.connect(tmp_path / "test.db") as connection:
         (epochs,) = connection.execute("select count(*) from regsearch_epochs").fetchone()
     connection.close()
