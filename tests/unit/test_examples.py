@@ -7,7 +7,9 @@ import pytest
 
 MODULES = [
     "studies.configuration",
+    "studies.objectives",
     "studies.search_space",
+    "studies.spec",
 ]
 
 
