@@ -13,10 +13,10 @@ from optuna.distributions import (
 from sqlalchemy import text
 
 from regsearch.storage.database import Database
-from regsearch.studies.configuration import is_regularization
+from regsearch.studies.configuration import is_regularization, settings_to_enqueue
 from regsearch.studies.errors import InputError
 from regsearch.studies.records import StudyRecord
-from regsearch.studies.search_space import searched_space, settings_to_enqueue
+from regsearch.studies.search_space import searched_space
 from regsearch.studies.trial import Value
 
 _RECORDED_SPACE = text(  # of each parameter, what the trial asked for that was begun last

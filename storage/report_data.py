@@ -1,4 +1,4 @@
-"""Reads everything that a study's report, or its status, is made of."""
+"""Reads what a study's report and its status show."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,28 +11,23 @@ from regsearch.storage.location import as_option
 from regsearch.storage.queries import list_runs, list_trials, read_answer, read_curve
 from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow
 from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.finalists import NONE, Finalist, choose
+from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.importance import importances
+from regsearch.studies.analysis.learning_curves import best_configuration, trainings_to_show
 from regsearch.studies.analysis.range_limits import range_limits
-from regsearch.studies.configuration import Configuration, configuration_of
-from regsearch.studies.recipes import DEFAULTS
+from regsearch.studies.configuration import Configuration, Regularization
 from regsearch.studies.records import StudyRecord, TrialRecord
 from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportData
 from regsearch.studies.reports.rerun_command import command
 from regsearch.studies.reports.status import Status
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import EPOCH_COLUMNS, EpochMetrics
 
 
 def read_report_data(database: Database, study: StudyRecord) -> ReportData:
-    """Return what a study's report is made of, as it is now."""
+    """Return what a report shows of a study, as it is now."""
     trials = list(list_trials(database, study))
     answer, conclusion = read_answer(database, study), read_conclusion(database, study, trials)
-    best = None
-    if conclusion is not None:
-        best = conclusion.winner.finalist.settings
-    elif answer.best is not None:
-        best = configuration_of(answer.best.params)
+    best = best_configuration(answer.best, conclusion)
     importance = importances(study.spec, trials)
     return ReportData(
         answer=answer,
@@ -55,7 +50,7 @@ def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCo
         select(training.seconds, func.count(epoch.epoch).label("epochs"), func.sum(epoch.seconds).label("of_epochs"))
         .outerjoin_from(training, epoch, and_(*key))
         .where(training.study_uuid == study.study_uuid, training.state != "waiting")
-        .group_by(training.study_uuid, training.finalist, training.seed)  # the whole key: PostgreSQL asks for it
+        .group_by(training.study_uuid, training.finalist, training.seed)  # PostgreSQL needs the whole key
         .order_by(training.finalist, training.seed)
     )
     with database.read() as connection:
@@ -70,7 +65,7 @@ def _confirmation_cost(database: Database, study: StudyRecord) -> ConfirmationCo
 
 
 def read_status(database: Database, study: StudyRecord) -> Status:
-    """Return how a study goes."""
+    """Return how far a study is, and which process runs it."""
     return Status(
         options=as_option(database.location),
         answer=read_answer(database, study),
@@ -88,34 +83,18 @@ def _curves(
     best: Configuration,
 ) -> dict[str, Sequence[Curve]]:
     """Return the curves of the best configuration and of the baseline: of all fresh seeds, else of one trial."""
-    found: dict[str, Sequence[Curve]] = {}
-    defaults = next((configuration_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
-    without = _unregularized(study, trials, conclusion) if isinstance(best, Regularization) else defaults
-    for settings in (best, without):
-        finalists = [r.finalist for r in conclusion.results] if conclusion is not None else []
-        finalist = next((one for one in finalists if one.settings == settings), None)
-        if finalist is not None:
-            found[str(settings)] = _of_finalist(database, study, finalist)
-            continue
-        trial = next((t for t in trials if _is(t, settings)), None)
-        if trial is not None:
-            curve = read_curve(database, study, trial.number)
-            found[str(settings)] = [_curve(f"trial {trial.number}", curve, int(trial.metrics["best_epoch"]))]
-    return found
+    trainings = trainings_to_show(study.spec, trials, conclusion, best)
+    return {
+        configuration: _of_finalist(database, study, training)
+        if isinstance(training, Finalist)
+        else [_of_trial(database, study, training)]
+        for configuration, training in trainings.items()
+    }
 
 
-def _unregularized(study: StudyRecord, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Configuration:
-    """Return no regularization, at the learning rate that is best for it where the study searches that."""
-    if study.spec.space.learning_rate == "fixed":
-        return NONE
-    if conclusion is not None and conclusion.baseline is not None:
-        return conclusion.baseline.finalist.settings
-    chosen = choose(trials, study.spec)
-    return next((finalist.settings for finalist in chosen if finalist.is_baseline), NONE)
-
-
-def _is(trial: TrialRecord, settings: Configuration | None) -> bool:
-    return trial.value is not None and "best_epoch" in trial.metrics and configuration_of(trial.params) == settings
+def _of_trial(database: Database, study: StudyRecord, trial: TrialRecord) -> Curve:
+    curve = read_curve(database, study, trial.number)
+    return _curve(f"trial {trial.number}", curve, int(trial.metrics["best_epoch"]))
 
 
 def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> list[Curve]:
@@ -126,8 +105,8 @@ def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> 
     epochs = of_finalist(ConfirmationEpochRow, ConfirmationEpochRow.__table__)
     by_seed: dict[int, list[EpochMetrics]] = {}
     with database.read() as connection:
-        found = connection.execute(trained.where(ConfirmationRow.state == "complete"))
-        best_epochs = {row.seed: row.best_epoch for row in found}
+        complete = connection.execute(trained.where(ConfirmationRow.state == "complete"))
+        best_epochs = {row.seed: row.best_epoch for row in complete}
         for row in connection.execute(epochs.order_by(ConfirmationEpochRow.seed, ConfirmationEpochRow.epoch)):
             figures = {name: row._mapping[name] for name in EPOCH_COLUMNS}
             by_seed.setdefault(row.seed, []).append(EpochMetrics(**figures))

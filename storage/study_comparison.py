@@ -1,4 +1,4 @@
-"""Reads what a comparison of several studies is made of."""
+"""Reads several studies and puts them side by side."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,15 @@ from regsearch.studies.records import StudyRecord
 
 
 def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
-    """Return studies side by side; raises InputError for an unknown name, and for fewer than two studies."""
+    """Return studies side by side.
+
+    Raises InputError if a name is unknown, or if there are fewer than two different names.
+    """
     different = list(dict.fromkeys(names))
     if len(different) < 2:
-        given = f"given was {different[0]!r} alone" if different else "none was given"
-        shows = command(database.location, "list")
-        raise InputError(f"a comparison takes at least two studies: {given}; `{shows}` shows which there are")
+        cause = f"only {different[0]!r} was given" if different else "none was given"
+        list_studies = command(database.location, "list")
+        raise InputError(f"a comparison takes at least two studies: {cause}. `{list_studies}` shows all studies.")
     studies = [get_study(database, name) for name in different]
     return side_by_side([_compared(database, study) for study in studies])
 

@@ -15,10 +15,11 @@ from regsearch.storage.database import Database
 from regsearch.storage.optuna.study import OptunaStudy
 from regsearch.storage.tables import TrialRow
 from regsearch.storage.tried_configurations import TriedConfigurations
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.errors import SpaceExhaustedError
 from regsearch.studies.finite_space import is_finite, points
 from regsearch.studies.recipes import DEFAULTS, initial_recipes, recipe_names, tried_after_defaults
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import CONTEST, StudySpec
 from regsearch.studies.trial import TrialTask
 

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 from typing import Any
 
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.trial import Params
 
 _GATES: dict[str, tuple[str, tuple[Any, ...]]] = {  # parameter → its gate, and the values that open it

@@ -1,29 +1,144 @@
-"""What a trial's parameters stand for: a regularization, or a HyperModel's own settings by their names."""
+"""What a trial's parameters stand for: a regularization, or the hyperparameter values of a HyperModel."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, make_dataclass
+from typing import TYPE_CHECKING, Any
 
-from regsearch.studies.search_space import PARAMETERS, Regularization
+from regsearch.studies.errors import InputError
+from regsearch.studies.search_space import (
+    LEARNING_RATE,
+    PARAMETERS,
+    PARAMETERS_BY_SHORT_NAME,
+    FixedValues,
+    short_name,
+    suggest,
+)
+from regsearch.studies.spec import SpaceSpec, TrainingSpec
+from regsearch.studies.techniques import TECHNIQUES, labels
+from regsearch.studies.techniques.technique import Technique
 from regsearch.studies.trial import Params, Value
 
-_ALWAYS = {"regularizer", "batch_norm"}  # that every point of our space has
+_ALWAYS = {"regularizer", "batch_norm"}  # every point of the space of regularization has them
+
+LABELS = (*labels(), "combination")
+"""What regularizes a network: one technique alone, or a combination of several; some techniques only accompany."""
+
+if TYPE_CHECKING:
+
+    class _Values:
+        def __init__(self, **values: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    _values = [(technique.key, Any, field(default=technique.off)) for technique in TECHNIQUES]
+    _values.append(("learning_rate", Any, field(default=None)))
+    _Values = make_dataclass("_Values", _values, frozen=True, kw_only=True)
+
+
+class Regularization(_Values):
+    """The regularization of one network: a value for each technique, by its key; a technique without a value is off.
+
+    It also has the optimizer's `learning_rate`, which is not a technique; None unless the study searches it. Equal
+    values make equal regularizations, and none can be changed. Raises TypeError for a key that no technique has.
+
+    Example:
+        >>> print(Regularization(l2=1e-4, batch_norm="before_activation", patience=3))
+        L2 0.0001, BatchNorm before activation, early stopping (patience 3)
+    """
+
+    baseline = "no regularization"
+    """The name of the baseline in sentences."""
+
+    @classmethod
+    def from_params(cls, params: Params) -> "Regularization":
+        """Return what a trial's parameters stand for; a technique without a parameter is off.
+
+        Example:
+            >>> Regularization.from_params({"regularizer": "l2", "l2": 1e-4, "batch_norm": "none"}).l2
+            0.0001
+        """
+        values = {technique.key: params.get(technique.key, technique.off) for technique in TECHNIQUES}
+        return cls(**values, learning_rate=params.get(LEARNING_RATE))
+
+    def params(self, space: SpaceSpec) -> dict[str, Any]:
+        """Return the parameters of a trial of this regularization, with gates, in the order of suggestion."""
+        params: dict[str, Any] = {}
+        for technique in TECHNIQUES:
+            params |= technique.params(vars(self), space)
+        return params if self.learning_rate is None else {**params, LEARNING_RATE: self.learning_rate}
+
+    def changed(self, **values: Any) -> "Regularization":
+        """Return another regularization with some values changed, by their keys.
+
+        Example:
+            >>> print(Regularization(l2=1e-4).changed(dropout=0.25))
+            L2 0.0001, dropout 0.25
+        """
+        return Regularization(**{**vars(self), **values})
+
+    @property
+    def in_use(self) -> tuple[tuple[Technique, Any], ...]:
+        """The techniques that are on, in their order, each with its value."""
+        values = ((technique, getattr(self, technique.key)) for technique in TECHNIQUES)
+        return tuple((technique, value) for technique, value in values if technique.is_on(value))
+
+    @property
+    def batch_norm_placement(self) -> str:
+        """Where BatchNormalization stands: none, before_activation or after_activation."""
+        placements = (technique.batch_norm_placement(value) for technique, value in self.in_use)
+        return next((placement for placement in placements if placement != "none"), "none")
+
+    def rate_in(self, training: TrainingSpec) -> float:
+        """Return the learning rate to train with: its own, else the study's."""
+        return training.learning_rate if self.learning_rate is None else self.learning_rate
+
+    @property
+    def technique(self) -> str | None:
+        """Which of LABELS it is, early stopping aside; None for no regularization at all.
+
+        Example:
+            >>> Regularization(l1=1e-5, l2=1e-4, patience=3).technique
+            'L1+L2'
+        """
+        on = [technique for technique, _ in self.in_use]
+        alone = [technique for technique in on if not technique.accompanies] or on
+        if len({technique.gate or technique.key for technique in alone}) > 1:
+            return "combination"
+        return "+".join(technique.name for technique in alone) or None
+
+    @property
+    def complexity(self) -> int:
+        """How many techniques it needs; most count one each. Of equally good configurations, the simplest wins."""
+        return sum(technique.complexity(value) for technique, value in self.in_use)
+
+    def __str__(self) -> str:
+        """Return it in words: "L2 0.0001, dropout 0.25, early stopping (patience 3), learning rate 0.0005"."""
+        parts = [technique.words(value) for technique, value in self.in_use] or [self.baseline]
+        if self.learning_rate is not None:
+            parts.append(f"learning rate {self.learning_rate:.3g}")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class HyperparameterValues:
-    """The settings of a HyperModel.
+    """The hyperparameter values of a HyperModel.
 
     Attributes:
-        values: (name, value) of each parameter that it asked for, by name.
+        values: (name, value) of each hyperparameter that it asked for, by name.
+
+    Example:
+        >>> print(HyperparameterValues((("activation", "relu"), ("lr", 0.001234), ("units", 64))))
+        activation relu, lr 0.001234, units 64
     """
 
     values: tuple[tuple[str, Value], ...]
 
     baseline = "the defaults"
-    """What a gain is over, in words."""
+    """The name of the baseline in sentences."""
 
     def distance(self, other: "HyperparameterValues") -> int:
-        """Return how many parameters have another value there, or none."""
+        """Return how many hyperparameters differ: those with another value, and those that only one of them has."""
         return len({name for name, _ in set(self.values) ^ set(other.values)})
 
     def __str__(self) -> str:
@@ -32,28 +147,38 @@ class HyperparameterValues:
 
 
 Configuration = Regularization | HyperparameterValues
+"""What a trial trains with."""
 
 
 def configuration_of(params: Params) -> Configuration:
-    """Return what parameters stand for: a regularization where they are those of our space and no others."""
+    """Return what a trial's parameters stand for: a regularization if they have the names of one and no others.
+
+    Example:
+        >>> configuration_of({"regularizer": "none", "batch_norm": "none"})
+        Regularization(l1=0.0, l2=0.0, dropout=0.0, batch_norm='none', patience=None, learning_rate=None)
+        >>> configuration_of({"units": 64})
+        HyperparameterValues(values=(('units', 64),))
+    """
     if is_regularization(params):
         return Regularization.from_params(params)
     return HyperparameterValues(tuple(sorted(params.items())))
 
 
 def technique_of(params: Params) -> str | None:
-    """Return the technique of a trial in words, or "no regularization"; None for a HyperModel's own settings.
+    """Return the technique of a trial in words, or "no regularization"; None for hyperparameter values of a HyperModel.
 
-    For example:
+    Example:
         >>> technique_of({"regularizer": "l1", "l1": 1e-5, "batch_norm": "none"})
         'L1'
     """
-    settings = configuration_of(params)
-    return (settings.technique or settings.baseline) if isinstance(settings, Regularization) else None
+    configuration = configuration_of(params)
+    if isinstance(configuration, HyperparameterValues):
+        return None
+    return configuration.technique or configuration.baseline
 
 
 def is_regularization(names: Iterable[str]) -> bool:
-    """Return whether parameters of these names are those of our space and no others."""
+    """Return whether parameters of these names are those of a regularization and no others."""
     return _ALWAYS <= set(names) <= set(PARAMETERS)
 
 
@@ -61,3 +186,74 @@ def _short(value: Value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, Any]:
+    """Return the parameters that a user's NAME=VALUE settings fix, with the gates that they imply.
+
+    `l2=1e-4` implies the regularizer, `dropout=0.3` opens the gate of dropout, `dropout=off` closes it. The sampler
+    chooses all other parameters.
+
+    Raises InputError if a name or a value is outside the space.
+
+    Example:
+        >>> settings_to_enqueue(["l2=1e-4", "dropout=off"], SpaceSpec())
+        {'l2': 0.0001, 'regularizer': 'l2', 'use_dropout': False}
+    """
+    fixed = _parse(settings)
+    wanted = _with_gates(fixed)
+    params = suggest(FixedValues(wanted), space)
+    for name, value in fixed.items():
+        if name not in params and value.lower() != "off":
+            setting = f"{short_name(name)}={value}"
+            raise InputError(
+                f"{setting} has no place in this study's space beside the other settings. Leave it out, or change them."
+            )
+    for technique in TECHNIQUES:
+        if technique.gate and wanted.get(technique.gate) is False and params.get(technique.key) is not None:
+            raise InputError(
+                f"{technique.name} can't be off in this study: its range has no off = true. Give it a value instead."
+            )
+    return {name: params[name] for name in wanted if name in params}
+
+
+def params_of(regularization: Regularization, space: SpaceSpec) -> dict[str, Any]:
+    """Return the parameters of a trial that trains a regularization.
+
+    Raises InputError if the space does not have it.
+
+    Example:
+        >>> params_of(Regularization(l2=1e-4), SpaceSpec())["l2"]
+        0.0001
+    """
+    wanted: dict[str, Any] = {}
+    for technique in TECHNIQUES:
+        for name, value in technique.params(vars(regularization), space).items():
+            if value is not True and value is not False:
+                wanted[name] = value
+            elif not value and technique.is_searched(space):
+                wanted[technique.key] = "off"
+    if regularization.learning_rate is not None:
+        wanted[LEARNING_RATE] = regularization.learning_rate
+    return settings_to_enqueue([f"{name}={value}" for name, value in wanted.items()], space)
+
+
+def _parse(settings: Iterable[str]) -> dict[str, str]:
+    """Return the value of each NAME=VALUE setting, still as text, by the parameter's name."""
+    values: dict[str, str] = {}
+    for setting in settings:
+        written, equals, value = setting.partition("=")
+        name = PARAMETERS_BY_SHORT_NAME.get(written, written)
+        if not equals or name not in PARAMETERS or name in values:
+            names = ", ".join(PARAMETERS_BY_SHORT_NAME)
+            raise InputError(f"invalid --param {setting!r}. Give each NAME=VALUE once, with NAME one of {names}.")
+        values[name] = value
+    return values
+
+
+def _with_gates(fixed: Mapping[str, str]) -> dict[str, Any]:
+    """Add the gates that settings imply: a strength its regularizer, a rate or a patience its switch."""
+    wanted: dict[str, Any] = dict(fixed)
+    for technique in TECHNIQUES:
+        technique.imply(fixed, wanted)
+    return wanted

@@ -1,7 +1,7 @@
-"""What ranks trials: a figure of our own, or a metric of the HyperModel's, by the name that Keras gives it."""
+"""The objective, which ranks trials: cross-entropy, accuracy, or a metric of a HyperModel by its name in Keras."""
 
 OURS = ("cross_entropy", "accuracy")
-"""Measured on the select rows from what the network says, whatever it is compiled with."""
+"""Measured on the selection split from the network's logits, whatever the network is compiled with."""
 
 _ACCURACIES = frozenset(
     {
@@ -46,14 +46,23 @@ _SMALLER_IS_BETTER = frozenset(
 
 
 def metric_of(objective: str) -> str:
-    """Return the name of a HyperModel's metric without its direction: "val_f1" of "val_f1:max"."""
+    """Return the name of a metric without its direction.
+
+    Example:
+        >>> metric_of("val_f1:max")
+        'val_f1'
+    """
     return objective.partition(":")[0]
 
 
 def maximizes(objective: str) -> bool:
-    """Return whether the larger figure is the better one; as KerasTuner infers it, where it is not given.
+    """Return whether the larger figure is the better one; without a direction, as KerasTuner infers it.
 
-    Raises ValueError for a name of which that isn't known.
+    Raises ValueError if the name has no direction and is not one of Keras's best-known metrics.
+
+    Example:
+        >>> maximizes("val_auc"), maximizes("cross_entropy"), maximizes("val_cost:min")
+        (True, False, False)
     """
     if objective in OURS:
         return objective == "accuracy"
@@ -63,18 +72,18 @@ def maximizes(objective: str) -> bool:
     plain = name.removeprefix("val_").removeprefix("weighted_")
     if colon or plain not in _LARGER_IS_BETTER | _SMALLER_IS_BETTER:
         raise ValueError(
-            f"it is {', '.join(OURS)}, or a metric of your HyperModel, val_loss or val_accuracy; of one that is not "
-            f"among Keras's best-known say which is better, val_f1:max or val_cost:min; given was {objective!r}"
+            f"unknown objective {objective!r}. Use {', '.join(OURS)} or a metric of your HyperModel such as val_loss. "
+            "To a metric that regsearch does not know, add its direction: val_f1:max or val_cost:min."
         )
     return plain in _LARGER_IS_BETTER
 
 
 def is_accuracy(objective: str) -> bool:
-    """Return whether it is the share of rows whose class is right."""
+    """Return whether the objective is the share of examples whose class is right."""
     return metric_of(objective).removeprefix("val_") in _ACCURACIES
 
 
 def check(objective: str) -> str:
-    """Return an objective; raises ValueError as `maximizes`."""
+    """Return a valid objective; raise ValueError as `maximizes` does for another one."""
     maximizes(objective)
     return objective

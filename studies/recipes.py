@@ -4,18 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regsearch.studies.configuration import is_regularization
+from regsearch.studies.configuration import Regularization, is_regularization, settings_to_enqueue
 from regsearch.studies.contest.contestants import USUAL, contestant_name
 from regsearch.studies.contest.proposals import Contest
 from regsearch.studies.errors import InputError
-from regsearch.studies.search_space import (
-    LEARNING_RATE,
-    PARAMETERS,
-    Regularization,
-    searched_space,
-    settings_to_enqueue,
-    untuned_learning_rate,
-)
+from regsearch.studies.search_space import LEARNING_RATE, PARAMETERS, searched_space, untuned_learning_rate
 from regsearch.studies.spec import CONTEST, SpaceSpec, StudySpec
 from regsearch.studies.techniques import TECHNIQUES
 from regsearch.studies.trial import Params

@@ -1,4 +1,4 @@
-"""What a study is: every section and key of a study file, as frozen and validated values."""
+"""Every section and key of a study file, as frozen and validated values."""
 
 import hashlib
 import json
@@ -32,15 +32,17 @@ from regsearch.studies.validation import (
 SPEC_VERSION = 1
 
 SEEDS_AT_MOST = 1000
-"""On how many fresh seeds a finalist can be confirmed."""
+"""The largest number of fresh seeds on which a finalist can be confirmed."""
 
 _ADDED_LATER = "addedLater"
 
 
 def added_later(meant_before: Any) -> dict[str, Any]:
-    """Return the `json_schema_extra` of a key that older studies lack, with the value that they behave as if they had.
+    """Return the `json_schema_extra` of a key that older studies lack.
 
-    A stored study without the key is read with that value, which is no part of its fingerprint.
+    Args:
+        meant_before: the value by which those studies behave. A stored study without the key is read with this value,
+            which is not part of its fingerprint.
     """
     return {_ADDED_LATER: meant_before}
 
@@ -52,41 +54,65 @@ RecipeSet = Literal["course", "ladder"]
 
 
 class StudyMetaSpec(Section):
-    """What the study is called and what it asks."""
+    """The name of the study and its question."""
 
     name: Annotated[str, AfterValidator(check_name)] = Field(
         "study", description="its name in the database: 1 to 64 characters of A-Z a-z 0-9 . _ -"
     )
-    question: str = Field("", max_length=2000, description="the question it is meant to answer, in words")
+    question: str = Field("", max_length=2000, description="the question that the study shall answer, in words")
 
 
 class DataSpec(Section):
-    """Which data, and which parts of the training rows are held back."""
+    """Which data, and which parts of the training set are held back."""
 
     source: str = Field(
         "auto",
         min_length=1,
-        description="auto (MNIST, else digits), mnist, digits, or the path of data of your own: an .npz file, a folder "
-        "of MNIST's IDX files, or a folder of images with a sub-folder for each class",
+        description="auto (MNIST, else digits), mnist, digits, or the path of your own data: an .npz file, a directory "
+        "of MNIST's IDX files, or a directory of images with a subdirectory for each class",
     )
     image_size: Annotated[tuple[PositiveInt, PositiveInt], Strict(False)] | None = Field(
         None,
-        description="height and width to which a folder's images are resized; if not given, they must be of one size",
+        description="height and width to which images are resized; if not given, all must have the same size",
     )
     stop_fraction: float = Field(
-        0.1, gt=0, lt=0.5, description="part of the training rows that decides early stopping and pruning"
+        0.1,
+        gt=0,
+        lt=0.5,
+        description="share of the training set for the stopping split, which decides early stopping and pruning",
     )
-    select_fraction: float = Field(0.1, gt=0, lt=0.5, description="part of the training rows that gives the objective")
+    select_fraction: float = Field(
+        0.1,
+        gt=0,
+        lt=0.5,
+        description="share of the training set that becomes the selection split, which gives the objective",
+    )
     train_size: PositiveInt | None = Field(
-        None, description="use only so many of the rows left for training; all of them if not given"
+        None, description="number of examples to train on; all that are left in the training split if not given"
     )
 
     def held_back(self, n_train: int) -> tuple[int, int]:
-        """Return how many of a data set's training rows are stop rows, and how many are select rows."""
+        """Return the sizes of the stopping split and of the selection split.
+
+        Args:
+            n_train: examples of the data set's training set.
+
+        Example:
+            >>> DataSpec().held_back(60_000)
+            (6000, 6000)
+        """
         return round(self.stop_fraction * n_train), round(self.select_fraction * n_train)
 
     def train_rows(self, n_train: int) -> int:
-        """Return on how many of a data set's training rows the weights are fitted."""
+        """Return the size of the training split, on which the weights are fitted.
+
+        Args:
+            n_train: examples of the data set's training set.
+
+        Example:
+            >>> DataSpec().train_rows(60_000), DataSpec(train_size=1000).train_rows(60_000)
+            (48000, 1000)
+        """
         return self.train_size or n_train - sum(self.held_back(n_train))
 
 
@@ -98,7 +124,7 @@ class ModelSpec(Section):
     )
     activation: Literal["relu", "tanh", "elu"] = Field("relu", description="activation of the hidden layers")
     apply_to: Literal["widest", "all"] = Field(
-        "widest", description="hidden layers that are regularized: the widest (the first of equals) or all"
+        "widest", description="which hidden layers are regularized: the widest one (the first of equals) or all"
     )
     batch_norm_momentum: Literal["derived"] | Annotated[float, Field(ge=0, lt=1)] = Field(
         "derived",
@@ -108,15 +134,17 @@ class ModelSpec(Section):
     )
     hypermodel: Annotated[str, AfterValidator(check_hypermodel)] | None = Field(
         None,
-        description="a KerasTuner HyperModel of your own, in place of all this: mine.py:MyHyperModel or package.module:"
-        "function, a class, an instance or a function of hp; it runs with --trust-code alone",
+        description="your own KerasTuner HyperModel instead of this network: mine.py:MyHyperModel or package.module:"
+        "function, a class, an instance or a function of hp; it needs --trust-code",
     )
     hypermodel_sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of its file, which only then is run; filled in"
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of its file, filled in; a changed file is not run",
     )
 
     def is_regularized(self, index: int) -> bool:
-        """Return whether the settings apply to the hidden layer of that index."""
+        """Return whether the hidden layer of that index, counted from 0, is regularized."""
         return self.apply_to == "all" or index == self.hidden.index(max(self.hidden))
 
 
@@ -127,10 +155,10 @@ class TrainingSpec(Section):
         "compiled",
         description="compiled: an epoch as one compiled function; keras: model.fit, as the course does it",
     )
-    optimizer: Literal["adam", "sgd", "rmsprop"] = Field("adam", description="Keras's optimizer")
-    learning_rate: float = Field(1e-3, gt=0, le=1e6, description="its learning rate")
-    batch_size: PositiveInt = Field(32, description="rows per training step")
-    max_epochs: PositiveInt = Field(20, description="epochs of a trial that nothing ends earlier")
+    optimizer: Literal["adam", "sgd", "rmsprop"] = Field("adam", description="optimizer of Keras")
+    learning_rate: float = Field(1e-3, gt=0, le=1e6, description="learning rate of the optimizer")
+    batch_size: PositiveInt = Field(32, description="examples in a training step")
+    max_epochs: PositiveInt = Field(20, description="most epochs of a trial")
 
 
 if TYPE_CHECKING:
@@ -144,36 +172,36 @@ else:
 
 
 class SpaceSpec(_TechniqueKeys):
-    """The regularization settings that are searched."""
+    """Which regularization is searched."""
 
     learning_rate: LearningRateRange | Literal["fixed"] = Field(
         "fixed",
-        description='learning rate, log scale, tuned beside the techniques, or "fixed": training.learning_rate',
+        description='range of a learning rate that is tuned, too, on a log scale; or "fixed": training.learning_rate',
         json_schema_extra=added_later("fixed"),
     )
 
 
 class SearchSpec(Section):
-    """How settings are proposed, judged and compared."""
+    """How configurations are proposed and compared."""
 
     objective: Annotated[str, AfterValidator(objectives.check)] = Field(
         "cross_entropy",
-        description="figure on the select rows that ranks trials: cross_entropy, accuracy, or one of a HyperModel's "
-        "metrics by Keras's name, such as val_loss; of an unknown one with its direction, val_f1:max",
+        description="figure on the selection split that ranks trials: cross_entropy, accuracy, or a metric of your "
+        "HyperModel by its name in Keras, such as val_loss; an unknown metric needs its direction: val_f1:max",
     )
     sampler: str = Field(
         CONTEST,
-        description="contest: every technique is tuned alone, then combinations; tpe, random, qmc, grid, "
+        description="contest: tunes every technique alone, then combinations; tpe, random, qmc, grid, "
         "keras-tuner:random, keras-tuner:bayesian, keras-tuner:grid, or any class of optuna.samplers by its name",
         json_schema_extra=added_later("tpe"),
     )
     sampler_options: Annotated[dict[str, Any], AfterValidator(check_options)] = Field(
-        {}, description="arguments of the sampler's class; of keras-tuner:bayesian num_initial_points, alpha, beta"
+        {}, description="arguments of the sampler's class; keras-tuner:bayesian takes num_initial_points, alpha, beta"
     )
     pruner: str = Field(
         CONTEST,
-        description="contest: among trials of the same technique; median, hyperband, none, or any class of "
-        "optuna.pruners by its name",
+        description="contest: compares a trial with others of the same technique; median, hyperband, none, or any "
+        "class of optuna.pruners by its name",
         json_schema_extra=added_later("median"),
     )
     pruner_options: Annotated[dict[str, Any], AfterValidator(check_options)] = Field(
@@ -181,21 +209,21 @@ class SearchSpec(Section):
     )
     recipes: Annotated[tuple[RecipeSet, ...], Strict(False)] = Field(
         ("course",),
-        description="known settings that are tried, too: course, ladder, both, or none; another sampler than contest "
-        "tries them first; of a HyperModel its defaults",
+        description="known configurations that are tried, too: course, ladder, both, or none; a sampler other than "
+        "contest tries them first; for a HyperModel any of them means its defaults",
     )
     contestants: Annotated[tuple[str, ...], Strict(False), AfterValidator(check_choices)] | None = Field(
         None,
         description="techniques that a contest tunes: l1, l2, dropout, batch_norm, or several together, such as "
-        "l2+dropout; not given: each alone that the space has, and l1+l2",
+        "l2+dropout; if not given: each technique of the space alone, and l1+l2",
     )
     rules: Literal[1, 2] = Field(
         2,
-        description="2: no settings are trained twice, and diverged trials tell the sampler that a region is bad; "
-        "1: as before, which studies that were begun so keep",
+        description="2: no configuration is trained twice, and diverged trials tell the sampler that a region is bad; "
+        "1: the older rules, which studies that were started with them keep",
         json_schema_extra=added_later(1),
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="the one seed from which all others derive")
+    seed: int = Field(0, ge=0, lt=2**63, description="the seed from which all others are derived")
 
     @property
     def maximizes(self) -> bool:
@@ -204,24 +232,24 @@ class SearchSpec(Section):
 
     @property
     def by_accuracy(self) -> bool:
-        """Whether a confirmation compares the finalists by the rows they get right, rather than by cross-entropy."""
+        """Whether a confirmation compares finalists by accuracy, and not by cross-entropy."""
         return objectives.is_accuracy(self.objective)
 
 
 class ConfirmSpec(Section):
     """How the finalists are confirmed on fresh seeds."""
 
-    top: int = Field(3, ge=1, le=100, description="how many of the best configurations are finalists")
+    top: int = Field(3, ge=1, le=100, description="how many of the best configurations become finalists")
     seeds: Annotated[int, AfterValidator(check_seeds)] = Field(
         7,
         ge=0,
         le=SEEDS_AT_MOST,
-        description="on how many fresh seeds, at least 3; a race may end before; 0: they are not confirmed",
+        description="number of fresh seeds, at least 3, or 0 for no confirmation; a race may end with fewer",
     )
     method: Literal["race", "all"] = Field(
         "race",
-        description="race: in rounds, seeds go to the finalists that are not decided yet; all: each finalist gets all "
-        "seeds",
+        description="race: in rounds, only finalists that are not decided yet get more seeds; all: each finalist gets "
+        "all seeds",
         json_schema_extra=added_later("all"),
     )
     smallest_gain: float | None = Field(
@@ -229,13 +257,13 @@ class ConfirmSpec(Section):
         gt=0,
         allow_inf_nan=False,
         description="smallest gain that matters, in the objective's unit: nats per example, or share of examples "
-        "(0.001: 0.1 percentage points); not given: a share of the loss of early stopping alone",
+        "(0.001 is 0.1 percentage points); if not given: a share of the loss of early stopping alone",
         json_schema_extra=added_later(None),
     )
     split: Literal["drawn", "fixed"] = Field(
         "drawn",
-        description="drawn: each fresh seed also draws the rows that train, stop and select, the same for all "
-        "finalists; fixed: they are those of search.seed",
+        description="drawn: each fresh seed also draws the training, stopping and selection split, the same for all "
+        "finalists; fixed: the splits of search.seed",
         json_schema_extra=added_later("fixed"),
     )
 
@@ -243,17 +271,25 @@ class ConfirmSpec(Section):
 class BudgetSpec(Section):
     """When the search ends."""
 
-    trials: PositiveInt = Field(60, le=10_000_000, description="finished trials in all, over all runs of the study")
+    trials: PositiveInt = Field(60, le=10_000_000, description="finished trials in total, over all runs of the study")
     timeout: Annotated[str, AfterValidator(check_duration)] | None = Field(
-        None, description="length of one run, 90s, 30m or 1h30m; trials under way are finished"
+        None, description="time after which a run starts no more trials: 90s, 30m or 1h30m; those under way finish"
     )
     epoch_timeout: Annotated[str, AfterValidator(check_duration)] | None = Field(
-        None, description="a worker silent for so long is stuck, and replaced; not given: by the pace of the epochs"
+        None,
+        description="time without news after which a worker counts as hung and is replaced; if not given, it follows "
+        "from the pace of the epochs",
     )
 
 
 class StudySpec(Section):
-    """A whole study: everything that decides its results, and nothing of the machine it runs on."""
+    """A whole study: everything that decides its results, and nothing about the machine.
+
+    Example:
+        >>> spec = StudySpec().changed(budget={"trials": 12})
+        >>> spec.budget.trials, spec.fingerprint() == StudySpec().fingerprint()
+        (12, True)
+    """
 
     study: StudyMetaSpec = StudyMetaSpec()
     data: DataSpec = DataSpec()
@@ -270,22 +306,22 @@ class StudySpec(Section):
     def _suits_its_network(self) -> Self:
         if self.model.hypermodel is None and self.search.objective not in objectives.OURS:
             raise ValueError(
-                f"search.objective is {' or '.join(objectives.OURS)} where there is no model.hypermodel; given was "
-                f"{self.search.objective!r}"
+                f"invalid search.objective {self.search.objective!r}. Without model.hypermodel, use "
+                f"{' or '.join(objectives.OURS)}."
             )
         if self.model.hypermodel is not None and self.space.learning_rate != "fixed":
             raise ValueError(
-                "space.learning_rate can't be searched with model.hypermodel, which compiles its own optimizer: "
-                'leave it out, and let the HyperModel ask for hp.Float("learning_rate", …)'
+                "space.learning_rate can't be searched with model.hypermodel: it compiles its own optimizer. "
+                'Leave it out, and let the HyperModel ask for hp.Float("learning_rate", …).'
             )
         return self
 
     def identity(self) -> dict[str, Any]:
         """Return "section.key" → value for every key that a study's results depend on.
 
-        Where the data lie is not part of it: the data have a fingerprint of their own. A key that is
-        absent (None) is left out, and so is one that was added later (`added_later`) and has the value
-        that older studies behave by: neither changes an older study's fingerprint.
+        The place of the data is not part of it: data have their own fingerprint. A key that is absent (None) is left
+        out. So is a key that was added later (`added_later`) with the value by which older studies behave. Neither
+        changes the fingerprint of an older study.
         """
         document = self.model_dump(mode="json", exclude_none=True)
         keys = {
@@ -296,7 +332,7 @@ class StudySpec(Section):
         }
         keys |= {f"search.{key}": document["search"][key] for key in ("objective", "seed")}
         del keys["data.source"]
-        if self.model.hypermodel is not None:  # its code has a fingerprint too, wherever it lies
+        if self.model.hypermodel is not None:  # its code has a fingerprint, too
             keys["model.hypermodel"] = self.model.hypermodel.rpartition(":")[2]
         return keys
 
@@ -315,9 +351,9 @@ class StudySpec(Section):
 
     @classmethod
     def from_json(cls, text: str) -> "StudySpec":
-        """Read back what to_json wrote; a key that it lacks has the value that older studies behave by.
+        """Read back what `to_json` wrote; a missing key gets the value by which older studies behave.
 
-        Raises ValueError for what a later version wrote.
+        Raises ValueError if a later version of regsearch wrote it.
         """
         document = json.loads(text)
         if document.pop("spec_version") > SPEC_VERSION:
@@ -332,28 +368,28 @@ class StudySpec(Section):
     def changed(self, **sections: Mapping[str, Any]) -> "StudySpec":
         """Return another spec with some keys changed: `spec.changed(budget={"trials": 12})`.
 
-        Raises pydantic's ValidationError for values that aren't allowed.
+        Raises pydantic's ValidationError if a value is not allowed.
         """
         document = self.model_dump(mode="json", exclude_unset=True)
         for section, keys in sections.items():
             document[section] = {**(document.get(section) or {}), **keys}
         return StudySpec.model_validate(document)
 
-    def inheriting_from(self, begun: "StudySpec", given: Collection[str]) -> "StudySpec":
-        """Return this spec for a study begun by another one, which keeps how it was begun unless the user says else.
+    def inheriting_from(self, stored: "StudySpec", given: Collection[str]) -> "StudySpec":
+        """Return this spec for a stored study, which keeps the values of `KEPT_KEYS` that the user did not give.
 
         Args:
-            begun: the spec that is stored.
-            given: the keys "section.key" that the user gave; those of a ready study's file are not among them.
+            stored: the spec with which the study was started.
+            given: the keys "section.key" that the user gave; those of a ready study's file do not count.
         """
         kept: dict[str, dict[str, Any]] = {}
         for group in KEPT_KEYS:
             if not any(key in given for key in group):
                 for section, key in (name.split(".") for name in group):
-                    kept.setdefault(section, {})[key] = getattr(getattr(begun, section), key)
-        document = {section: type(getattr(begun, section))(**keys) for section, keys in kept.items()}
+                    kept.setdefault(section, {})[key] = getattr(getattr(stored, section), key)
+        sections = {section: type(getattr(stored, section))(**keys) for section, keys in kept.items()}
         return self.changed(
-            **{section: values.model_dump(mode="json", exclude_unset=True) for section, values in document.items()}
+            **{section: values.model_dump(mode="json", exclude_unset=True) for section, values in sections.items()}
         )
 
 
@@ -373,11 +409,11 @@ KEPT_KEYS = (
     ("confirm.split",),
     ("budget.trials",),
 )
-"""What a stored study keeps, whatever a ready study's file says by now; keys that belong together in one group."""
+"""What a stored study keeps even if a ready study's file has changed; keys that belong together form a group."""
 
 
 def _meant_before(section: Any) -> dict[str, Any]:
-    """Return the keys of a section that were added later, each with the value that older studies behave by."""
+    """Return the keys of a section that were added later, each with the value by which older studies behave."""
     extras = {key: field.json_schema_extra for key, field in section.model_fields.items()}
     return {
         key: extra[_ADDED_LATER] for key, extra in extras.items() if isinstance(extra, dict) and _ADDED_LATER in extra
@@ -385,10 +421,15 @@ def _meant_before(section: Any) -> dict[str, Any]:
 
 
 def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:
-    """Return a line "key: one's value → other's" for every key of the identity that differs."""
-    ours, theirs = one.identity(), other.identity()
+    """Return a line "key: one's value → other's" for every key of the identity that differs.
+
+    Example:
+        >>> differing_keys(StudySpec(), StudySpec().changed(training={"batch_size": 64}))
+        ['training.batch_size: 32 → 64']
+    """
+    before, after = one.identity(), other.identity()
     return [
-        f"{key}: {json.dumps(ours.get(key))} → {json.dumps(theirs.get(key))}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key)
+        f"{key}: {json.dumps(before.get(key))} → {json.dumps(after.get(key))}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
     ]

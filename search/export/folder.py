@@ -31,12 +31,11 @@ from regsearch.search.training.setup import ThreadsError, TrainerSetup, import_q
 from regsearch.search.training.trainer import DivergedError
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.configuration import Configuration, configuration_of
+from regsearch.studies.configuration import Configuration, Regularization, configuration_of
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.files import sync_folder
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.reports.answer import dataset_json
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, TrialOutcome, TrialTask
 from regsearch.studies.trial_files import TrialFiles

@@ -9,7 +9,7 @@ from regsearch.search.training.builtin.network import RegularizedNetwork
 from regsearch.search.training.checkpoints import Arrays
 from regsearch.search.training.hypermodel.code import HyperModelCode
 from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, Value
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from regsearch.studies.batch_norm import KERAS_MOMENTUM, batch_norm_momentum
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.errors import one_line
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import ModelSpec, StudySpec
 from regsearch.studies.techniques.ways import Code
 

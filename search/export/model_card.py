@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.batch_norm import momentum_in_words
-from regsearch.studies.configuration import Configuration
+from regsearch.studies.configuration import Configuration, Regularization
 from regsearch.studies.errors import one_line
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.reports.answer_sentences import confirmed_sentences
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.statistics import Interval
 

@@ -11,11 +11,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from regsearch.search.samplers.point_sampler import PointSampler, within
-from regsearch.studies.configuration import is_regularization
+from regsearch.studies.configuration import Regularization, is_regularization, params_of
 from regsearch.studies.contest.proposals import Contest, Entry
 from regsearch.studies.errors import SpaceExhaustedError
 from regsearch.studies.recipes import DEFAULTS
-from regsearch.studies.search_space import Regularization, params_of
 from regsearch.studies.trial import DIVERGED
 
 _POINT_ATTR = "regsearch:contest_point"

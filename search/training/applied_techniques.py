@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.techniques.technique import Technique
 
 

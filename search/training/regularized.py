@@ -7,7 +7,8 @@ from regsearch.search.training import applied_techniques
 from regsearch.search.training.builtin.network import HyperParametersSuggester, with_batch_norm
 from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters
 from regsearch.studies.batch_norm import KERAS_MOMENTUM
-from regsearch.studies.search_space import Regularization, of_layers, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import of_layers, suggest
 from regsearch.studies.spec import SpaceSpec
 
 _REGULARIZERS = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regularizer")

@@ -12,10 +12,9 @@ from sqlalchemy import select
 from regsearch.storage.queries import METRICS
 from regsearch.storage.race_rounds import read_drops
 from regsearch.storage.tables import ConfirmationRow, FinalistRow, RoundRow, TestEvaluationRow
-from regsearch.studies.configuration import configuration_of
+from regsearch.studies.configuration import Regularization, configuration_of
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.records import StudyRecord
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SEEDS_AT_MOST
 
 STATES = ("waiting", "running", "complete", "failed")

@@ -11,10 +11,9 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
 from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.trials import best_so_far, has_techniques
-from regsearch.studies.configuration import configuration_of
+from regsearch.studies.configuration import Regularization, configuration_of
 from regsearch.studies.measure import Measure, of_metric, per_example
 from regsearch.studies.records import StudySummary, TrialRecord
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SearchSpec
 from regsearch.studies.statistics import Interval
 from regsearch.studies.techniques import TECHNIQUES

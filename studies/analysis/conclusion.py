@@ -11,9 +11,8 @@ from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.race import Drop
 from regsearch.studies.analysis.tuning import Tuning
 from regsearch.studies.analysis.verdicts import Judgement, Verdict
-from regsearch.studies.configuration import HyperparameterValues
+from regsearch.studies.configuration import HyperparameterValues, Regularization
 from regsearch.studies.measure import Measure, of_metric, per_example
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.statistics import Interval
 
 

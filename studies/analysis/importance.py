@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from regsearch.studies.configuration import HyperparameterValues, configuration_of
+from regsearch.studies.configuration import HyperparameterValues, Regularization, configuration_of
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SpaceSpec, StudySpec
 from regsearch.studies.techniques import TECHNIQUES
 

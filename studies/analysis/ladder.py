@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.configuration import configuration_of
+from regsearch.studies.configuration import Regularization, configuration_of
 from regsearch.studies.recipes import RECIPES
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.search_space import Regularization, untuned_learning_rate
+from regsearch.studies.search_space import untuned_learning_rate
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.techniques import TECHNIQUES
 

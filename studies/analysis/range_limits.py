@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.spec import StudySpec
 
 _NEAR = 0.03  # of the range's length, on its scale

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
 from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.statistics import Interval
 
 EARLY_STOPPING_ALONE = "early stopping alone"

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from regsearch.studies.configuration import configuration_of
+from regsearch.studies.configuration import Regularization, configuration_of
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 
 

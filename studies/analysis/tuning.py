@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from regsearch.studies.configuration import configuration_of
+from regsearch.studies.configuration import LABELS, Regularization, configuration_of
 from regsearch.studies.contest.contestants import FEWEST_TOGETHER
-from regsearch.studies.search_space import LABELS, Regularization
 from regsearch.studies.spec import SpaceSpec
 from regsearch.studies.techniques import TECHNIQUES
 

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.techniques import TECHNIQUES
 
 Strengths = Mapping[str, float | str]

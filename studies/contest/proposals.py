@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from regsearch.studies.canonical_configuration import effective_patience
+from regsearch.studies.configuration import Regularization, params_of
 from regsearch.studies.contest.contestants import (
     FEWEST,
     FEWEST_RATES,
@@ -28,7 +29,6 @@ from regsearch.studies.contest.contestants import (
 )
 from regsearch.studies.contest.strength_line import Line, grid_with, smoothed
 from regsearch.studies.errors import InputError
-from regsearch.studies.search_space import Regularization, params_of
 from regsearch.studies.spec import SpaceSpec
 from regsearch.studies.techniques import TECHNIQUES
 from regsearch.studies.techniques.ranges import Range

@@ -7,10 +7,9 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.strength_curve import Baseline, Regions, StrengthCurve
 from regsearch.studies.analysis.tuning import Tuning, shown, tunings
-from regsearch.studies.configuration import configuration_of
+from regsearch.studies.configuration import Regularization, configuration_of
 from regsearch.studies.objectives import OURS, metric_of
 from regsearch.studies.records import TrialRecord
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import SearchSpec, StudySpec
 
 _NONE = Regularization()

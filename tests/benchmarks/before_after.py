@@ -22,8 +22,8 @@ import regsearch
 from regsearch.search.data import load_dataset
 from regsearch.search.run.progress import FinishedTrial, Progress
 from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.contest.contestants import contestant_of
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import Purpose, TrialTask
 
 BEFORE = (

@@ -23,7 +23,7 @@ from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.training.trainer import OnEpoch
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.optuna import lookback
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.trial import TrialOutcome, TrialTask
 
 SETTINGS = ["search.pruner=none", "search.pruner_options={}", "search.sampler_options={}"]

@@ -21,7 +21,8 @@ from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 from sampler_forms import NOISE, SPACE, true_value
 
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import suggest
 
 NEAR = 0.05
 WAYS: dict[str, Mapping[str, Any]] = {

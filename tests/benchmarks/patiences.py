@@ -14,8 +14,8 @@ from recorded import Curves
 from replay import TECHNIQUES
 
 from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.contest.contestants import contestant_of
-from regsearch.studies.search_space import Regularization
 
 PATIENCES = (1, 2, 3, 4, 6, 8, 12, 20)
 

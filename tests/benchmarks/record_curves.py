@@ -116,7 +116,7 @@ class _Recorder:
         from regsearch.search.data.splits import make_splits
         from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
         from regsearch.search.training.loop import epoch_order
-        from regsearch.studies.search_space import Regularization
+        from regsearch.studies.configuration import Regularization
 
         if seed not in self.trainers:
             splits = make_splits(self.dataset, self.spec.data, seed)

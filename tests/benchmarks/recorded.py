@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 
 Curve = NDArray[np.float64]
 """(epochs, figures), as `Curves.figures` names them."""

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from recorded import Curves
 
 from regsearch.search.samplers.pruners import PEERS, WARM_UP_EPOCHS
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.contest import contestants
 from regsearch.studies.contest.contestants import contestant_of, is_out
 from regsearch.studies.contest.proposals import Contest, Entry
 from regsearch.studies.recipes import contest_of, recipes_in_space
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.search_space import suggest
 from regsearch.studies.study_file import read_study
 
 TECHNIQUES = ("l1", "l2", "l1+l2", "dropout", "batch_norm")

@@ -14,7 +14,8 @@ import optuna
 from sampler_forms import NOISE, SPACE, true_value
 
 from regsearch.search.samplers.samplers import KERAS_TUNER, sampler_factory
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import StudySpec
 
 TRIALS = (30, 100, 250, 500)

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import StudySpec
 
 FORMS: dict[str, dict[str, Any]] = {

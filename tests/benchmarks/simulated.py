@@ -20,7 +20,7 @@ from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Handler
 from regsearch.search.workers.protocol import EpochFinished, TrialFinished, answer_to_line, from_line, to_line
 from regsearch.search.workers.worker import task_to_line
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 from regsearch.studies.trial_files import TrialFiles
 

@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import stdtrit
 
-from regsearch.studies.statistics import TIE_LEVEL, Interval, choose_winner, gain, gains_over
+from regsearch.studies.statistics import TIE_LEVEL, Interval, choose_winner, gain, shared_level
 
 Array = np.ndarray
 
@@ -66,6 +66,12 @@ class Setting:
         """The full gain in nats a row."""
         variance = self.seed**2 / self.seeds + (self.row**2 + self.residual**2 / self.seeds) / self.test_rows
         return 0.0 if self.gains == NOTHING else self.effect * (2 * variance) ** 0.5
+
+
+def gains_over(losses: Array, baseline: int, level: float) -> tuple[Interval, ...]:
+    """Return how much lower each finalist's losses are than the baseline's, with the risk shared."""
+    each = shared_level(len(losses) - 1, level=level)
+    return tuple(gain(finalist, losses[baseline], each) for finalist in losses)
 
 
 @dataclass(frozen=True, kw_only=True)

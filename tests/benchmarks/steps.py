@@ -11,7 +11,7 @@ import time
 
 from regsearch.search.data import load_dataset
 from regsearch.search.training.setup import TrainerSetup, make_trainer
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.spec import StudySpec
 
 BOTH = {"l1": 1e-5, "l2": 1e-5}

@@ -23,7 +23,8 @@ from regsearch.search.training.builtin.compiled_network import dropout_mask
 from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
 from regsearch.search.training.builtin.keras_trainer import KerasTrainer
 from regsearch.search.training.loop import epoch_order
-from regsearch.studies.search_space import LEARNING_RATE, Regularization, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import LEARNING_RATE, suggest
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import EpochMetrics, TrialOutcome
 

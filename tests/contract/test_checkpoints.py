@@ -23,7 +23,7 @@ from regsearch.search.training.builtin.keras_trainer import KerasTrainer
 from regsearch.search.training.checkpoints import FileCheckpoints, TrainingCheckpoint
 from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.study_file import read_study
 from regsearch.studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask
 from regsearch.studies.trial_files import TrialFiles

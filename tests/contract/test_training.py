@@ -24,7 +24,8 @@ from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.loop import evaluated_parts
 from regsearch.search.training.trainer import DivergedError
 from regsearch.studies.batch_norm import steps_per_epoch
-from regsearch.studies.search_space import LEARNING_RATE, Regularization
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import LEARNING_RATE
 from regsearch.studies.spec import StudySpec, TrainingSpec
 from regsearch.studies.study_file import read_study
 from regsearch.studies.trial import EpochMetrics, Purpose, TrialOutcome, TrialTask

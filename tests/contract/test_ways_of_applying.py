@@ -21,7 +21,7 @@ from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
 from regsearch.search.training.builtin.keras_trainer import KerasNetwork, KerasTrainer
 from regsearch.search.training.builtin.network import RegularizedNetwork
 from regsearch.search.training.moving_averages import Averages
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.techniques.technique import Technique
 from regsearch.studies.techniques.ways import Code

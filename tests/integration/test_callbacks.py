@@ -27,8 +27,8 @@ from regsearch.search.run import tensorboard
 from regsearch.search.run.coordinator import Coordinator
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.search.workers.processes import ProcessEngine
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.errors import InputError
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import EpochMetrics, TrialTask
 
 Search = Callable[..., RunResult]

@@ -32,7 +32,7 @@ def test_studies_side_by_side(
     done = compare("many", "few", "many")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Data: digits (1,437 training and 360 test rows")
-    assert "Do larger data sets need less regularization? From 100 to 200 training rows" in " ".join(
+    assert "Do larger data sets need less regularization? From 100 to 200 training examples" in " ".join(
         done.stdout.split()
     )
     assert "what decides their results is the same but for their training rows" in " ".join(done.stdout.split())
@@ -56,8 +56,8 @@ def test_studies_side_by_side(
     assert "not comparable in model.hidden" in (tmp_path / "page.html").read_text()
 
     for arguments, message in (
-        (["few"], "a comparison takes at least two studies: given was 'few' alone"),
-        (["few", "few"], "given was 'few' alone"),
+        (["few"], "a comparison takes at least two studies: only 'few' was given"),
+        (["few", "few"], "only 'few' was given"),
         (["few", "fwe"], "holds no study called 'fwe': there are few"),
         ([], "Missing argument"),
         (["few", "many", "--json", "--output", "x.html"], "--json and --output exclude each other"),
@@ -79,7 +79,7 @@ def test_samplers_side_by_side(search: Search, storage: str, regsearch: Command,
             search(settings=settings, name=names[-1], trials=5, workers=1)
     document = json.loads(regsearch("compare", *names, "--json", "--storage", storage).stdout)
     assert [way["label"] for way in document["searches"]["ways"]] == ["keras-tuner:random", "random"]
-    assert document["searches"]["sentence"].startswith("Which way of searching finds more? After 5 trials each")
+    assert document["searches"]["sentence"].startswith("Which search method finds better settings? After 5 trials each")
     with sqlite3.connect(tmp_path / "test.db") as connection:
         (epochs,) = connection.execute("select count(*) from regsearch_epochs").fetchone()
     connection.close()

@@ -39,10 +39,10 @@ from regsearch.storage.export_source import find_export_source
 from regsearch.storage.location import location_of
 from regsearch.storage.study_store import StudyStore
 from regsearch.storage.tables import Base
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.errors import InputError, StorageUnavailableError
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.reports import status, study_list
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import Purpose, TrialTask, confirmation_number
 
 Search = Callable[..., RunResult]

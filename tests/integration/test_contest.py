@@ -10,9 +10,9 @@ from helpers import rows
 
 from regsearch.search import api
 from regsearch.search.result import RunResult
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.contest.contestants import USUAL, contestant_of, fewest_trials
 from regsearch.studies.errors import InputError
-from regsearch.studies.search_space import Regularization
 
 Search = Callable[..., RunResult]
 

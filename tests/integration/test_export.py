@@ -33,9 +33,10 @@ from regsearch.search.training.builtin.network import RegularizedNetwork
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.queries import get_study, kept_weights, list_trials
 from regsearch.studies.analysis.conclusion import Conclusion, Finalist, FinalistResult, Gain
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.records import DatasetInfo
-from regsearch.studies.search_space import LEARNING_RATE, Regularization
+from regsearch.studies.search_space import LEARNING_RATE
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.statistics import Interval
 from regsearch.studies.study_file import read_study

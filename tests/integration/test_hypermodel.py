@@ -258,9 +258,9 @@ def test_a_module_of_a_package_is_found_without_importing_it(search: Search, tmp
 
 
 def test_a_metric_of_keras_needs_a_hypermodel_and_a_direction(search: Search, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cross_entropy or accuracy where there is no model.hypermodel"):
+    with pytest.raises(InputError, match=r"Without model\.hypermodel, use cross_entropy or accuracy"):
         search(settings=["search.objective=val_loss"])
-    with pytest.raises(InputError, match="say which is better, val_f1:max"):
+    with pytest.raises(InputError, match="add its direction: val_f1:max"):
         search(settings=[write_code(tmp_path), "search.objective=val_f1"], trust_code=True)
 
 

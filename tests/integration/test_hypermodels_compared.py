@@ -46,7 +46,9 @@ def test_samplers_are_compared_on_a_hypermodel(own: Own, storage: str) -> None:
         "tpe": (0, 1, 2),
         "random": (0, 1, 2),
     }
-    assert "After 4 trials each, the best select cross-entropy (nats per row): " in str(wording.sentence(comparison))
+    assert "After 4 trials each, the best select cross-entropy (nats per example): " in str(
+        wording.sentence(comparison)
+    )
     own("elsewhere", "search.sampler=random", "search.sampler_options={}", "space.dropout=off")
     against = search_methods.obstacles(api.compare("tpe-0", "elsewhere", storage=storage))
     assert against == ["they differ in space.dropout"]

@@ -36,8 +36,8 @@ from regsearch.search.training.setup import TrainerSetup, make_trainer
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.analysis.verdicts import Verdict
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import TrialTask
 
 STUDY = """

@@ -304,7 +304,7 @@ MUTATIONS = (
         (f"{_OF_ORACLES}::test_of_many_trials_the_best_and_an_even_part_are_modelled",),
     ),
     Mutation(
-        "ways of searching compared after as many trials",
+        "search methods compared after as many trials",
         _SEARCHES,
         "return min(study.trials for",
         "return max(study.trials for",
@@ -313,12 +313,12 @@ MUTATIONS = (
     Mutation(
         "a lead that is one beyond noise alone",
         _SEARCHES,
-        "return self.by is not None and self.by.is_above(0)",
-        "return self.by is not None",
+        "return self.difference is not None and self.difference.is_above(0)",
+        "return self.difference is not None",
         (f"{_OF_SEARCHES}::test_a_way_is_better_only_beyond_noise",),
     ),
     Mutation(
-        "a study of several samplers is no way of searching",
+        "a study of several samplers is not one search method",
         _SEARCHES,
         "keys else []), *mixed]",
         "keys else [])]",

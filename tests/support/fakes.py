@@ -25,8 +25,8 @@ from regsearch.search.training.checkpoints import (
 from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.training.trainer import DivergedError, OnEpoch, Suggest
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import EpochMetrics, Params, Purpose, TrialOutcome, TrialTask
 
 

@@ -12,9 +12,10 @@ from regsearch.studies.analysis.conclusion import Conclusion, Finalist, Finalist
 from regsearch.studies.analysis.importance import Importance
 from regsearch.studies.analysis.tuning import tunings
 from regsearch.studies.analysis.verdicts import Judgement, Verdict, verdict_of
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.records import Counts, DatasetInfo, RunRecord, StudyRecord, StudySummary, TrialRecord
 from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportData
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.statistics import Interval
 

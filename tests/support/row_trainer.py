@@ -8,8 +8,8 @@ import fakes
 import numpy as np
 
 from regsearch.search.workers.inline import InlineEngine
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import Purpose, TrialOutcome, TrialTask
 
 

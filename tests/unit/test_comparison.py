@@ -72,7 +72,7 @@ def test_what_makes_studies_incomparable_is_named(
     assert size_effect.change(comparison) is None
     assert size_effect.differ_in_size(comparison) is (rows is not None)
     if rows is not None:
-        assert f"can't tell, since they differ in more than their rows: in {key}." in str(
+        assert f"can't tell, since they differ in more than their size: in {key}." in str(
             size_effect.sentence(comparison)
         )
 
@@ -129,11 +129,13 @@ def test_more_rows_gain_less_only_beyond_noise(gains: tuple[float, float], verdi
     found = size_effect.change(comparison)
     assert found is not None
     half = math.hypot(0.0031, 0.0031)  # of the two intervals
-    assert (found.less.low, found.less.high) == pytest.approx((gains[0] - gains[1] - half, gains[0] - gains[1] + half))
+    assert (found.reduction.low, found.reduction.high) == pytest.approx(
+        (gains[0] - gains[1] - half, gains[0] - gains[1] + half)
+    )
     assert found.verdict == verdict
     sentence = str(size_effect.sentence(comparison))
     assert said in sentence
-    assert "From 1,000 to 5,000 training rows" in sentence
+    assert "From 1,000 to 5,000 training examples" in sentence
     assert {"gains less": "so yes", "gains more": "so no", "not settled": "so this is not settled"}[verdict] in sentence
     ends = re.search(r"by ([\d.]+) \(95 % interval (\S+) to (\S+)\)", sentence)
     assert ends is not None
@@ -143,7 +145,7 @@ def test_more_rows_gain_less_only_beyond_noise(gains: tuple[float, float], verdi
 
 def test_the_sentence_says_each_step_and_the_share_of_what_there_was_to_gain() -> None:
     sentence = str(size_effect.sentence(sizes(0.08, 0.04, 0.05, 0.0142)))
-    assert "From 1,000 to 48,000 training rows" in sentence
+    assert "From 1,000 to 48,000 training examples" in sentence
     assert "Of the 3 steps between the sizes it falls in 2." in sentence
     assert "As a share of the test cross-entropy without regularization that is 99 % and 17 %." in sentence
     assert "falls in every one" in str(size_effect.sentence(sizes(0.08, 0.06, 0.0142)))
@@ -248,15 +250,15 @@ def test_the_size_question_has_the_four_verdicts() -> None:
     found = size_effect.change(same)
     assert found is not None
     assert found.verdict == "makes no difference"
-    assert size_effect.headline(same) == "The number of rows makes no difference to what regularization gains"
+    assert size_effect.headline(same) == "The number of examples makes no difference to what regularization gains"
     sentence = str(size_effect.sentence(same))
     assert "which makes no difference (less than ±0.004 nats), so no." in sentence
-    assert "It helps with 1,000 rows and with 48,000 rows alike." in sentence
+    assert "It helps with 1,000 examples and with 48,000 examples alike." in sentence
     less = side_by_side([with_gains(0.01, 0.0005, "few", 1_000), with_gains(0.001, 0.0005, "all", None)])
-    assert "and with 48,000 rows it makes no difference (less than ±0.004 nats)." in str(size_effect.sentence(less))
+    assert "and with 48,000 examples it makes no difference (less than ±0.004 nats)." in str(size_effect.sentence(less))
     unsettled = side_by_side([with_gains(0.01, 0.02, "few", 1_000), with_gains(0.001, 0.0005, "all", None)])
-    assert size_effect.headline(unsettled) == "Whether more rows need less regularization is not settled"
-    assert "With 1,000 rows whether it helps is not settled" in str(size_effect.sentence(unsettled))
+    assert size_effect.headline(unsettled) == "Whether more examples need less regularization is not settled"
+    assert "With 1,000 examples whether it helps is not settled" in str(size_effect.sentence(unsettled))
     of_technique = size_effect.change(sizes(0.08, 0.0142), "L1")
     assert of_technique is not None
     assert of_technique.fewest.mean == pytest.approx(0.44 * 0.08), "over early stopping alone, as its verdict"
@@ -344,7 +346,7 @@ def test_a_page_holds_all_of_it_and_nothing_of_it_is_live() -> None:
     assert Page(spoiled).tags == Page(plain).tags
     assert not {"src", "action", "onerror"} & Page(spoiled).attributes
     assert made.HOSTILE[:20] not in re.sub(r"<script>.*?</script>", "", spoiled, flags=re.DOTALL)
-    assert "With more rows, regularization gains less" in plain
+    assert "With more examples, regularization gains less" in plain
     (block,) = re.findall(r'id="figures">(.*?)</script>', spoiled)
     for trace in json.loads(block)[0]["data"]:
         assert "<" not in trace["name"] + trace["hovertemplate"].replace("<extra></extra>", "")

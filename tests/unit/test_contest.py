@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.studies.configuration import Regularization, params_of
 from regsearch.studies.contest.contestants import USUAL, contestant_name, contestant_of, fewest_trials, is_out
 from regsearch.studies.contest.notes import notes
 from regsearch.studies.contest.proposals import Contest, Entry
 from regsearch.studies.contest.strength_line import Line
 from regsearch.studies.errors import InputError
 from regsearch.studies.recipes import contest_of, recipe_names
-from regsearch.studies.search_space import Regularization, params_of
 from regsearch.studies.spec import SpaceSpec, StudySpec
 from regsearch.studies.techniques.dropout import DropoutRange
 from regsearch.studies.techniques.early_stopping import PatienceRange

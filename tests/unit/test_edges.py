@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from regsearch.studies.analysis.range_limits import AtRangeLimit, range_limits
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import read_study
 

@@ -68,7 +68,7 @@ def test_the_same_seed_proposes_the_same_and_another_seed_does_not(name: str) ->
         ("CmaEsSampler", {}, "can't serve this study.*cmaes"),
         ("GPSampler", {}, "can't serve this study.*torch"),
         ("grid", {}, "the grid needs a list of values of regularizer"),
-        ("grid", {**GRID, "l2": [5.0]}, "l2 is a number from"),
+        ("grid", {**GRID, "l2": [5.0]}, "invalid l2=5.0. .* a number from"),
     ],
 )
 def test_a_sampler_that_cannot_serve_is_refused_with_the_reason(

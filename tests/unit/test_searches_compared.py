@@ -1,4 +1,4 @@
-"""Ways of searching side by side: which finds more is said beyond noise alone, and what can't be compared is named."""
+"""Search methods side by side: one is better only beyond noise, and what can't be compared is named."""
 
 import json
 from collections.abc import Mapping
@@ -59,9 +59,14 @@ def test_studies_of_other_samplers_are_grouped_with_their_seeds() -> None:
     [
         ((("tpe", 0.01), ("random", 0.0)), 4, "tpe found better settings than random", "beyond noise"),
         ((("tpe", 0.0), ("random", 0.01)), 3, "random found better settings than tpe", "seed by seed): beyond noise"),
-        ((("tpe", 0.0), ("random", 0.0)), 4, "2 ways of searching; noise hides which one finds more", "within noise"),
-        ((("tpe", 0.01), ("random", 0.0)), 2, "2 ways of searching, on too few seeds", "may be luck"),
-        ((("tpe", 0.01), ("random", 0.0)), 1, "2 ways of searching, on too few seeds", "(one seed)"),
+        (
+            (("tpe", 0.0), ("random", 0.0)),
+            4,
+            "2 search methods; noise hides which one finds better settings",
+            "within noise",
+        ),
+        ((("tpe", 0.01), ("random", 0.0)), 2, "2 search methods, on too few seeds", "may be luck"),
+        ((("tpe", 0.01), ("random", 0.0)), 1, "2 search methods, on too few seeds", "(one seed)"),
         (
             (("tpe", 0.01), ("random", 0.0), ("keras-tuner:bayesian", 0.005)),
             4,
@@ -76,7 +81,9 @@ def test_a_way_is_better_only_beyond_noise(
     comparison = several(*ways, seeds=seeds)
     assert wording.headline(comparison).startswith(headline)
     sentence = str(wording.sentence(comparison))
-    assert sentence.startswith("Which way of searching finds more? After 20 trials each, the best select cross-entropy")
+    assert sentence.startswith(
+        "Which search method finds better settings? After 20 trials each, the best select cross-entropy"
+    )
     assert said in sentence
 
 
@@ -90,8 +97,8 @@ def test_the_lead_is_that_of_the_values_after_as_many_trials() -> None:
         for sampler in ("tpe", "random")
     }
     expected = mean_interval(np.subtract(values["random"], values["tpe"]))
-    assert lead.by is not None
-    assert (lead.by.mean, lead.by.low) == pytest.approx((expected.mean, expected.low))
+    assert lead.difference is not None
+    assert (lead.difference.mean, lead.difference.low) == pytest.approx((expected.mean, expected.low))
     assert lead.is_paired
     budget = [notice for notice in wording.notices(comparison) if "budget.trials" in notice]
     assert len(budget) == 1
@@ -102,7 +109,7 @@ def test_other_seeds_are_not_paired() -> None:
     studies = [a_study("tpe", seed, 0.01) for seed in range(3)] + [a_study("random", seed) for seed in range(3, 7)]
     (lead,) = search_methods.leads(side_by_side(studies))
     assert not lead.is_paired
-    assert lead.by is not None
+    assert lead.difference is not None
 
 
 def test_accuracy_is_better_where_it_is_higher() -> None:
@@ -152,7 +159,7 @@ def test_networks_of_as_many_rows_are_compared() -> None:
 def test_what_cannot_be_compared_is_said_in_one_line(sections: dict[str, Any], key: str) -> None:
     comparison = side_by_side([a_study("tpe"), a_study("random", **sections)])
     assert search_methods.search_methods(comparison) == []
-    sentence = f"Which way of searching finds more? These studies can't tell, since they differ in {key}."
+    sentence = f"Which search method finds better settings? These studies can't tell, since they differ in {key}."
     assert wording.sentence(comparison) == sentence
     assert sentence.split("? ")[1] in " ".join(terminal.as_text(comparison, 200).split())
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regsearch.studies.configuration import Regularization, settings_to_enqueue
 from regsearch.studies.errors import InputError
-from regsearch.studies.search_space import PARAMETERS, Regularization, enumerate_points, settings_to_enqueue, suggest
+from regsearch.studies.search_space import PARAMETERS, enumerate_points, suggest
 from regsearch.studies.spec import SpaceSpec, StudySpec
 
 SPACE = SpaceSpec()
@@ -80,15 +81,15 @@ def test_settings_open_the_gates_they_need(settings: list[str], params: dict[str
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["l2=1"], "l2 is a number from 1e-07 to 0.01 in this study; given was 1"),
-        (["l2=nan"], "l2 is a number"),
+        (["l2=1"], "invalid l2=1. In this study it must be a number from 1e-07 to 0.01."),
+        (["l2=nan"], "invalid l2=nan. In this study it must be a number"),
         (["l2"], "NAME=VALUE"),
         (["momentum=1"], "NAME one of regularizer"),
         (["l2=1e-4", "l2=1e-5"], "each NAME=VALUE once"),
         (["l2=1e-4", "regularizer=none"], "l2=1e-4 has no place"),
-        (["regularizer=l3"], "regularizer is one of none, l1, l2, l1_l2 in this study; given was l3"),
-        (["patience=2.5"], "patience is a whole number from 1 to 8"),
-        (["patience=9"], "given was 9"),
+        (["regularizer=l3"], "invalid regularizer=l3. In this study it must be one of none, l1, l2, l1_l2."),
+        (["patience=2.5"], "must be a whole number from 1 to 8"),
+        (["patience=9"], "invalid patience=9"),
         (["use_dropout=maybe"], "one of false, true"),
         (["dropout=0.3", "use_dropout=false"], "contradict each other"),
         (["dropout=off", "use_dropout=true"], "contradict each other"),
@@ -130,8 +131,8 @@ def test_a_grid_has_each_distinct_point_once() -> None:
     [
         ({"l2": []}, "list of values of l2"),
         ({"l2": 1e-4}, "list of values of l2"),
-        ({"l2": [7.0]}, "l2 is a number from"),
-        ({"l1": [1e-4]}, "values of l1, which is no parameter"),
+        ({"l2": [7.0]}, "invalid l2=7.0"),
+        ({"l1": [1e-4]}, "values of l1, which is not a parameter"),
         ({"momentum": [1]}, "values of momentum"),
     ],
 )

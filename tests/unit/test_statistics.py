@@ -21,7 +21,6 @@ from regsearch.studies.statistics import (
     choose_winner_by_seeds,
     crossed_interval,
     gain,
-    gains_over,
     mean_interval,
     projected_interval,
     shared_level,
@@ -130,7 +129,7 @@ def test_an_interval_covers_the_expectation_as_often_as_it_says(n_seeds: int, se
 @pytest.mark.parametrize(
     ("differences", "level", "message"),
     [
-        (np.zeros((1, 9)), 0.95, "at least 2 seeds × 2 rows; given was the shape .1, 9."),
+        (np.zeros((1, 9)), 0.95, "at least 2 seeds × 2 examples; given was the shape .1, 9."),
         (np.zeros((3, 1)), 0.95, "at least 2 seeds"),
         (np.zeros(9), 0.95, "at least 2 seeds"),
         ([[0, 1], [math.nan, 1]], 0.95, "NaN or infinite"),
@@ -149,38 +148,30 @@ def test_a_gain_needs_the_same_seeds_and_rows() -> None:
         gain(TABLE, np.zeros((3, 1)))
 
 
-def test_gains_share_the_risk_among_the_comparisons() -> None:
+def test_a_gain_has_the_level_that_is_asked_for() -> None:
     stack = losses(0.5, 0.3, 0.4, 0.6)
-    gains = gains_over(stack, baseline=0)
-    assert [interval.level for interval in gains] == pytest.approx([1 - 2 * 0.05 / 3] * 4)
+    level = shared_level(3)
+    gains = [gain(finalist, stack[0], level) for finalist in stack]
+    assert level == pytest.approx(1 - 2 * 0.05 / 3)
+    assert shared_level(1) == pytest.approx(0.9)  # one comparison, one side
     assert ends(gains[0]) == (0, 0, 0)
     for index in (1, 2, 3):
-        assert gains[index] == crossed_interval(stack[0] - stack[index], gains[index].level)
+        assert gains[index] == crossed_interval(stack[0] - stack[index], level)
     assert [interval.is_above(0) for interval in gains] == [False, True, True, False]
-    assert gains_over(stack[[3, 2, 1, 0]], baseline=3) == gains[::-1]
-    assert gains_over(stack[:2], baseline=0)[1].level == pytest.approx(0.9)  # one comparison, one side
 
 
 def test_where_nothing_helps_few_studies_see_any_gain() -> None:
     random, studies, false = np.random.default_rng(1), 400, 0
     for _ in range(studies):
         stack = 0.02 * random.standard_normal((6, 5, 1)) + 0.1 * random.standard_normal((6, 5, 100))
-        false += any(interval.is_above(0) for interval in gains_over(stack, baseline=0))
+        false += any(gain(finalist, stack[0], shared_level(5)).is_above(0) for finalist in stack)
     assert false <= stats.binom.ppf(1 - 1e-4, studies, 0.05)
 
 
-@pytest.mark.parametrize(
-    ("stack", "level", "message"),
-    [
-        (np.zeros((1, 3, 4)), 0.95, "at least two finalists"),
-        (np.zeros((3, 4)), 0.95, "at least two finalists"),
-        (np.zeros((2, 3, 4)), 0.5, "given was 0.5"),
-        (np.zeros((2, 3, 4)), 1.0, "given was 1.0"),
-    ],
-)
-def test_what_gives_no_gains_is_refused(stack: np.ndarray, level: float, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        gains_over(stack, 0, level)
+@pytest.mark.parametrize(("comparisons", "looks", "level"), [(0, 1, 0.95), (1, 0, 0.95), (3, 1, 0.5), (3, 1, 1.0)])
+def test_what_has_no_shared_level_is_refused(comparisons: int, looks: int, level: float) -> None:
+    with pytest.raises(ValueError, match=f"{comparisons}, {looks} and {level}"):
+        shared_level(comparisons, looks, level)
 
 
 def losses(*levels: float, noise: float = 0.1, n_seeds: int = 4, n_rows: int = 200) -> np.ndarray:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from regsearch.studies.configuration import LABELS, Regularization
 from regsearch.studies.recipes import RECIPES
-from regsearch.studies.search_space import LABELS, LEARNING_RATE, PARAMETERS, Regularization, dimensions
+from regsearch.studies.search_space import LEARNING_RATE, PARAMETERS, dimensions
 from regsearch.studies.spec import SpaceSpec, StudySpec
 from regsearch.studies.techniques import TECHNIQUES, check
 from regsearch.studies.techniques.early_stopping import EarlyStopping

@@ -126,7 +126,7 @@ def test_settle_asks_for_both_levels() -> None:
         ([[0.1, 0.2]], D, 0.95, "at least 2 seeds"),
         ([0.1, 0.2], D, 0.95, "at least 2 seeds"),
         (0.1, D, 0.95, "at least 2 seeds"),
-        ([[0.1], [0.2]], D, 0.95, "2 rows"),
+        ([[0.1], [0.2]], D, 0.95, "2 examples"),
         ([[0.1, 0.2], [0.1, 0.2]], 0.0, 0.95, "above 0"),
         ([[0.1, 0.2], [0.1, 0.2]], math.nan, 0.95, "above 0"),
         ([[0.1, 0.2], [0.1, 0.2]], D, 1.0, "level"),

@@ -18,8 +18,8 @@ from regsearch.search.training.builtin.optimizers import OPTIMIZERS
 from regsearch.search.training.checkpoints import Arrays
 from regsearch.search.training.loop import Weights, evaluated_parts
 from regsearch.search.training.moving_averages import Averages
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import ModelSpec, TrainingSpec
 
 _EVALUATED_AT_ONCE = 1_000  # rows; more is no faster

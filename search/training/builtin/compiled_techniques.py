@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.techniques.technique import Technique
 
 SeedOf = Callable[[Technique, int], int]

@@ -17,8 +17,8 @@ from regsearch.search.training.loop import Weights, evaluated_parts, train_trial
 from regsearch.search.training.moving_averages import Averages
 from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask
 

@@ -15,7 +15,8 @@ from regsearch.search.data.arrays import Dataset
 from regsearch.search.seeds import derive_seed
 from regsearch.search.training import applied_techniques
 from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import ModelSpec, SpaceSpec, StudySpec, TrainingSpec
 from regsearch.studies.techniques.technique import Technique
 

@@ -29,10 +29,9 @@ from regsearch.search.training.loop import Measure, Weights, evaluated_parts, tr
 from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
 from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.configuration import configuration_of
+from regsearch.studies.configuration import Regularization, configuration_of
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.objectives import OURS, metric_of
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask, Value
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from regsearch.studies.analysis import search_methods, size_effect
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison
+from regsearch.studies.configuration import LABELS
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.json_report import answer_json
-from regsearch.studies.search_space import LABELS
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _searches(comparison: Comparison) -> dict[str, Any] | None:
             {
                 "best": lead.best.label,
                 "other": lead.other.label,
-                "by": None if lead.by is None else dict(vars(lead.by)),
+                "by": None if lead.difference is None else dict(vars(lead.difference)),
                 "is_paired": lead.is_paired,
                 "is_beyond_noise": lead.is_beyond_noise,
             }
@@ -80,6 +80,6 @@ def _change(change: size_effect.SizeEffect | None) -> dict[str, Any] | None:
     return {
         "fewest_rows": dict(vars(change.fewest)),
         "most_rows": dict(vars(change.most)),
-        "less": dict(vars(change.less)),
+        "less": dict(vars(change.reduction)),
         "verdict": change.verdict,
     }

@@ -97,7 +97,7 @@ def _techniques(comparison: Comparison) -> Section | None:
     if any(changes):
         header.append("with more rows")
         rows = [
-            [*row, "" if one is None else f"{one}\n{wording.told(comparison, one.less)}"]
+            [*row, "" if one is None else f"{one}\n{wording.told(comparison, one.reduction)}"]
             for row, one in zip(rows, changes, strict=True)
         ]
         note += (

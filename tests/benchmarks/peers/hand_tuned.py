@@ -20,7 +20,8 @@ from benchmarks.peers.network import SPACE, Watch, build, early_stopping, load_a
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import suggest
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

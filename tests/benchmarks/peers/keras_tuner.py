@@ -13,7 +13,7 @@ import keras_tuner
 from benchmarks.peers.common import Recording, Request, WindowOverError, serve
 from benchmarks.peers.network import SPACE, Arrays, Watch, build, compile_as_documented, early_stopping, load_arrays
 
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 
 
 class _CourseNetwork(keras_tuner.HyperModel):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from regsearch.search.data import load_dataset
 from regsearch.search.data.splits import make_splits
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import read_study
 

@@ -13,7 +13,8 @@ from benchmarks.peers.common import Recording, Request, WindowOverError, serve
 from benchmarks.peers.network import SPACE, Watch, build, compile_as_documented, early_stopping, load_arrays
 from optuna_integration import KerasPruningCallback
 
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import suggest
 
 
 def study(request: Request) -> Recording:

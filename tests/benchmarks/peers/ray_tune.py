@@ -29,7 +29,8 @@ from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
 from regsearch.search.machine import core_count
-from regsearch.studies.search_space import Regularization, suggest
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.search_space import suggest
 
 
 class _Clock(keras.callbacks.Callback):

@@ -1,0 +1,52 @@
+"""Chooses whose learning curves a report shows: the best configuration's and the baseline's."""
+
+from collections.abc import Sequence
+
+from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.analysis.finalists import NONE, Finalist, choose
+from regsearch.studies.configuration import Configuration, Regularization, configuration_of
+from regsearch.studies.recipes import DEFAULTS
+from regsearch.studies.records import TrialRecord
+from regsearch.studies.spec import StudySpec
+
+
+def best_configuration(best: TrialRecord | None, conclusion: Conclusion | None) -> Configuration | None:
+    """Return the winner of a confirmation, or before one the best trial's configuration; None if there is neither."""
+    if conclusion is not None:
+        return conclusion.winner.finalist.settings
+    return None if best is None else configuration_of(best.params)
+
+
+def trainings_to_show(
+    spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None, best: Configuration
+) -> dict[str, Finalist | TrialRecord]:
+    """Return the best configuration's training and the baseline's, by the configuration in words.
+
+    It is a finalist if the configuration was confirmed, else a complete trial. Without either, it is left out.
+    """
+    finalists = [] if conclusion is None else [result.finalist for result in conclusion.results]
+    trainings: dict[str, Finalist | TrialRecord] = {}
+    for configuration in (best, _baseline(spec, trials, conclusion, best)):
+        finalist = next((finalist for finalist in finalists if finalist.settings == configuration), None)
+        training = finalist or next((trial for trial in trials if _has_trained(trial, configuration)), None)
+        if training is not None:
+            trainings[str(configuration)] = training
+    return trainings
+
+
+def _baseline(
+    spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None, best: Configuration
+) -> Configuration | None:
+    """Return a HyperModel's defaults, or no regularization at the learning rate that is best for it."""
+    if not isinstance(best, Regularization):
+        return next((configuration_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
+    if spec.space.learning_rate == "fixed":
+        return NONE
+    if conclusion is not None and conclusion.baseline is not None:
+        return conclusion.baseline.finalist.settings
+    return next((finalist.settings for finalist in choose(trials, spec) if finalist.is_baseline), NONE)
+
+
+def _has_trained(trial: TrialRecord, configuration: Configuration | None) -> bool:
+    is_complete = trial.value is not None and "best_epoch" in trial.metrics
+    return is_complete and configuration_of(trial.params) == configuration
