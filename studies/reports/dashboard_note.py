@@ -10,13 +10,13 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.gains import CARD, gains, in_order
-from regsearch.studies.reports.figures.history import history
-from regsearch.studies.reports.figures.importance import importance
 from regsearch.studies.reports.figures.plotly_export import as_plotly
-from regsearch.studies.reports.figures.verdicts import CARD as VERDICTS_CARD
-from regsearch.studies.reports.figures.verdicts import verdicts
 from regsearch.studies.reports.html import clean
+from regsearch.studies.reports.sections.gains import CARD, gains, in_order
+from regsearch.studies.reports.sections.history import history
+from regsearch.studies.reports.sections.importance_shares import importance
+from regsearch.studies.reports.sections.techniques import CARD as VERDICTS_CARD
+from regsearch.studies.reports.sections.techniques import verdicts
 from regsearch.studies.reports.summary import headline, sentences
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import shlex
 from typing import Any
 
 from regsearch.studies.records import StudyRecord
-from regsearch.studies.reports.sections.reproduce import toml_value
+from regsearch.studies.reports.toml import toml_value
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import catalog_names, read_study
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
+from regsearch.studies.analysis.failures import grouped_reasons
 from regsearch.studies.analysis.ladder import sentences as rung_sentences
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.tuning import Tuning, shown, spanned
@@ -17,7 +18,6 @@ from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer import as_text as unconfirmed
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.sections.unfinished import grouped_reasons
 from regsearch.studies.reports.summary import headline, sentences
 from regsearch.studies.reports.tuned_strengths import objective, value
 from regsearch.studies.reports.verdict_notes import dropped_in_words, needs_in_words, verdict_in_words, verdicts_note

@@ -21,9 +21,9 @@ from regsearch.studies.reports.comparison import page as compared_page
 from regsearch.studies.reports.comparison import terminal as compared_text
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.verdicts import verdicts
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.sections import answer, techniques
+from regsearch.studies.reports.sections.techniques import verdicts
 from regsearch.studies.reports.terminal import rendered
 from regsearch.studies.reports.terminal import techniques as techniques_text
 from regsearch.studies.reports.verdict_notes import dropped_in_words, measure_in_words, verdicts_note

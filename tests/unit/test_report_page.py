@@ -19,26 +19,31 @@ import report_contents as made
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, Gain, TechniqueRow
+from regsearch.studies.analysis.failures import grouped_reasons
 from regsearch.studies.analysis.technique_verdicts import technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.reports import dashboard_note, page, summary
 from regsearch.studies.reports.data import Curve, ReportData
-from regsearch.studies.reports.figures import verdicts as verdicts_figure
-from regsearch.studies.reports.figures.curves import curves, mean_curve
-from regsearch.studies.reports.figures.early_stopping import by_patience, early_stopping
 from regsearch.studies.reports.figures.figure import round_values, shown_range, thinned
-from regsearch.studies.reports.figures.gains import NARROW, gains, in_order
-from regsearch.studies.reports.figures.history import MOST_POINTS, best_so_far, history
-from regsearch.studies.reports.figures.importance import importance
-from regsearch.studies.reports.figures.parallel import parallel
-from regsearch.studies.reports.figures.pruning import pruned_after, pruning
 from regsearch.studies.reports.json_report import as_json
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.sections import reproduce, techniques
 from regsearch.studies.reports.sections.cost import saved_epochs
-from regsearch.studies.reports.sections.reproduce import as_toml
-from regsearch.studies.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
+from regsearch.studies.reports.sections.epochs_by_patience import by_patience, early_stopping
+from regsearch.studies.reports.sections.gains import NARROW, gains, in_order
+from regsearch.studies.reports.sections.history import MOST_POINTS, best_so_far, history
+from regsearch.studies.reports.sections.importance_shares import importance
+from regsearch.studies.reports.sections.learning_curves import curves, mean_curve
+from regsearch.studies.reports.sections.parallel_coordinates import parallel
+from regsearch.studies.reports.sections.unfinished import (
+    MOST_REASONS,
+    MOST_TRIALS,
+    pruned_after,
+    pruning,
+    section,
+)
 from regsearch.studies.reports.terminal import answer_as_text, as_text
+from regsearch.studies.reports.toml import as_toml
 from regsearch.studies.spec import StudySpec
 
 ALL = [
@@ -705,8 +710,8 @@ def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: Re
     conclusion = rich.conclusion
     assert conclusion is not None
     found = {one.technique: one for one in technique_verdicts(conclusion) if one.verdict is not None}
-    for shape in (verdicts_figure.WIDE, verdicts_figure.NARROW):
-        figure = verdicts_figure.verdicts(conclusion, shape)
+    for shape in (techniques.WIDE, techniques.NARROW):
+        figure = techniques.verdicts(conclusion, shape)
         assert figure is not None
         texts = " ".join(annotation["text"] for annotation in figure.layout["annotations"])
         assert len(figure.data) == len(found) == 6
@@ -736,7 +741,7 @@ def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> Non
         else row
         for row in usual.techniques
     )
-    figure = verdicts_figure.verdicts(replace(usual, techniques=rows))
+    figure = techniques.verdicts(replace(usual, techniques=rows))
     assert figure is not None
     low, high = figure.layout["xaxis"]["range"]
     assert -0.05 < low < -0.004
@@ -753,5 +758,5 @@ def test_a_study_without_verdicts_has_no_such_figure() -> None:
     rows = tuple(
         replace(row, result=None, gain_over_early_stopping=None, over_baseline=None) for row in usual.techniques
     )
-    assert verdicts_figure.verdicts(replace(usual, techniques=rows)) is None
+    assert techniques.verdicts(replace(usual, techniques=rows)) is None
     assert page.as_html(replace(made.rich(), conclusion=replace(usual, techniques=rows)))

@@ -22,7 +22,7 @@ from regsearch.studies.reports.comparison import json_report as comparison_docum
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import Figure
-from regsearch.studies.reports.figures.strengths import strengths
+from regsearch.studies.reports.figures.strength_panels import strengths
 from regsearch.studies.reports.json_report import as_json
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.sections import strength_curves, techniques

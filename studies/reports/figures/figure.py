@@ -140,6 +140,13 @@ def thinning_note(shown: int, of: int, what: str, rule: str = "spread by number"
     return "" if shown >= of else f" {shown:,} of {of:,} {what} are drawn, evenly {rule}."
 
 
+def zero_line(xref: str = "x") -> dict[str, Any]:
+    """Return the dashed vertical line of no gain."""
+    line = {"color": MUTED, "width": 1.5, "dash": "4px,4px"}
+    ends = {"x0": 0, "x1": 0, "y0": 0, "y1": 1}
+    return {"type": "line", "xref": xref, "yref": "paper", **ends, "line": line, "layer": "between"}
+
+
 def annotation(x: float, y: float, words: str, colour: str, size: float) -> dict[str, Any]:
     """Return words that begin at x, a share of the paper's width, below y, a value of the axis."""
     return {

@@ -1,13 +1,10 @@
 """How to run the study again: the command, the whole study file, and what else results depend on."""
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 from regsearch.studies.batch_norm import momentum_in_words
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section
+from regsearch.studies.reports.toml import as_toml
 from regsearch.studies.spec import StudySpec
 
 
@@ -49,28 +46,3 @@ def _averages(content: ReportData) -> list[tuple[str, str]]:
 
 def _file(spec: StudySpec) -> object:
     return element("pre", element("code", as_toml(spec)))
-
-
-def as_toml(spec: StudySpec) -> str:
-    """Return the resolved study file; reading it gives the same spec."""
-    document = spec.model_dump(mode="json", exclude_none=True)
-    return "\n\n".join(
-        "\n".join([f"[{section}]", *(f"{_key(key)} = {toml_value(value)}" for key, value in keys.items())])
-        for section, keys in document.items()
-    )
-
-
-def toml_value(value: Any) -> str:
-    """Return a value of JSON as TOML, in one line; without the keys whose value is None."""
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items() if item is not None)
-        return f"{{ {inner} }}" if inner else "{}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(toml_value(item) for item in value)}]"
-    # a string of JSON is one of TOML, but for a raw DEL
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(key: str) -> str:
-    is_bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if is_bare else json.dumps(key, ensure_ascii=False)

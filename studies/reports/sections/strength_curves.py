@@ -3,7 +3,7 @@
 from regsearch.studies.analysis.strength_curve import GOOD_SHARE, LUCK_SHARE, Baseline, StrengthCurve
 from regsearch.studies.analysis.tuning import Attempt, shown
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.strengths import strengths
+from regsearch.studies.reports.figures.strength_panels import strengths
 from regsearch.studies.reports.html import Html, element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.reports.tuned_strengths import objective, sentence, value

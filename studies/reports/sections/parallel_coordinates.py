@@ -27,12 +27,21 @@ from regsearch.studies.reports.figures.figure import (
     thinned,
     thinning_note,
 )
+from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.techniques import TECHNIQUES
 
 MOST_LINES, MOST_GOOD_LINES = 160, 40
 _ROW = 64  # pixels
 _OFF_END = 0.14  # where the scale begins beside "off", of the width
 _SPREAD = 0.025  # by which equal choices are spread, of the width
+
+
+def section(content: ReportData) -> Section | None:
+    """Return it; None where fewer than two trials are complete."""
+    together = parallel(content)
+    if together is None:
+        return None
+    return Section(id="settings", title="All settings together", figures=[together], body=drawn(together))
 
 
 @dataclass(frozen=True, kw_only=True)

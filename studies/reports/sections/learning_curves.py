@@ -1,13 +1,37 @@
-"""How one configuration learns: train loss and stop cross-entropy by epoch, the gap between them shaded."""
+"""How configurations learn: train loss and stop cross-entropy by epoch, the gap between them shaded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regsearch.studies.reports.data import Curve
+from regsearch.studies.reports.data import Curve, ReportData
 from regsearch.studies.reports.figures.figure import BEST, PAPER, PLAIN, PLAIN_FILL, Figure, axis, layout, rounded
+from regsearch.studies.reports.html import element, join
+from regsearch.studies.reports.sections.section import Section, drawn
 
 _MOST_CURVES = 10
 _MOST_CONFIGURATIONS = 4
+
+
+def section(content: ReportData) -> Section | None:
+    """Return it; None where no curves are kept."""
+    named = curves(content.curves)
+    if not named:
+        return None
+    note = (
+        "The train loss has the penalty in it and is measured with dropout on, while weights still change; the stop "
+        "cross-entropy has neither. So the shaded gap shows overfitting where it grows, not how large it is."
+    )
+    return Section(
+        id="curves",
+        title="How it learns",
+        figures=[figure for _, figure in named],
+        body=join(
+            [
+                element("div", *(drawn(figure, name) for name, figure in named), class_="grid two"),
+                element("p", note, class_="note"),
+            ]
+        ),
+    )
 
 
 def curves(by_configuration: Mapping[str, Sequence[Curve]]) -> list[tuple[str, Figure]]:
