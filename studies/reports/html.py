@@ -1,21 +1,17 @@
 """HTML that can hold anything: every text becomes text, whatever it looks like."""
 
-import html
 import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import markupsafe
+from markupsafe import Markup
+
 # what no text needs: controls, halves of characters, and marks that turn the direction of what follows
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 _MOST_NARROW = 4  # columns that fit on a phone
-
-
-class Html(str):
-    """Markup that was made here, and so needs no escaping."""
-
-    __slots__ = ()
 
 
 def clean(text: object, longest: int = 2000) -> str:
@@ -24,36 +20,36 @@ def clean(text: object, longest: int = 2000) -> str:
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def escape(text: object, longest: int = 2000) -> Html:
-    """Return it as it is if it is markup of ours, else as text that shows what it is."""
-    return text if isinstance(text, Html) else Html(html.escape(clean(text, longest)))
+def escape(text: object, longest: int = 2000) -> Markup:
+    """Return markup as it is, and any other text so that a page shows what it is."""
+    return text if isinstance(text, Markup) else markupsafe.escape(clean(text, longest))
 
 
-def element(tag: str, /, *children: object, **attributes: object) -> Html:
+def element(tag: str, /, *children: object, **attributes: object) -> Markup:
     """Return an element; `class_` is its class, an underscore in a name a hyphen, and a child None is none."""
     written = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{html.escape(clean(value))}"'
+        f' {name.rstrip("_").replace("_", "-")}="{markupsafe.escape(clean(value))}"'
         for name, value in attributes.items()
         if value is not None
     )
     inner = "".join(escape(child) for child in children if child is not None)
-    return Html(f"<{tag}{written}>{inner}</{tag}>")
+    return Markup(f"<{tag}{written}>{inner}</{tag}>")
 
 
-def mark_code(words: str) -> Html:
+def mark_code(words: str) -> Markup:
     """Return a sentence; what stands between two backticks in it, such as a command, is code."""
     parts = words.split("`")
     return join(element("code", part) if i % 2 and i < len(parts) - 1 else part for i, part in enumerate(parts))
 
 
-def join(parts: Iterable[object]) -> Html:
+def join(parts: Iterable[object]) -> Markup:
     """Return parts one after another."""
-    return Html("".join(escape(part) for part in parts))
+    return Markup("".join(escape(part) for part in parts))
 
 
 def table(
     header: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = (), marked: Sequence[int] = ()
-) -> Html:
+) -> Markup:
     """Return a table; on a phone each row of a wide one becomes a block, whose cells repeat their column's name.
 
     Args:

@@ -1,5 +1,7 @@
 """A study's answer for a notebook's cell: headline, sentences and table, in the colours of the notebook's own page."""
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
@@ -7,7 +9,7 @@ from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.measure import Measure
 from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.html import Html, element
+from regsearch.studies.reports.html import element
 from regsearch.studies.reports.summary import headline, sentences
 from regsearch.studies.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
 from regsearch.studies.statistics import Interval
@@ -17,7 +19,7 @@ _TEXT, _NUMBER = f"{_LINE}text-align:left", f"{_LINE}text-align:right;white-spac
 _MUTED = "opacity:0.7;font-size:0.9em;margin:0.4em 0 0"
 
 
-def as_inline_html(answer: StudySummary, conclusion: Conclusion | None) -> Html:
+def as_inline_html(answer: StudySummary, conclusion: Conclusion | None) -> Markup:
     """Return a few kilobytes of HTML without scripts and classes; every text in it is escaped."""
     said = [element("div", one) for one in sentences(answer, conclusion)]
     return element(
@@ -29,7 +31,7 @@ def as_inline_html(answer: StudySummary, conclusion: Conclusion | None) -> Html:
     )
 
 
-def _techniques(conclusion: Conclusion) -> Html:
+def _techniques(conclusion: Conclusion) -> Markup:
     unit = conclusion.measure.symbol or conclusion.measure.name
     over = [f"gain over {EARLY_STOPPING_ALONE} ({unit})"] if conclusion.has_early_stopping_alone else []
     header = ["technique", "verdict", *over, f"over {conclusion.baseline_name} ({unit})", "seeds", "configuration"]
@@ -56,7 +58,7 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
     ]
 
 
-def _verdict(verdict: TechniqueVerdict) -> Html:
+def _verdict(verdict: TechniqueVerdict) -> Markup:
     """Return a verdict, bold if it says that the technique helps or harms."""
     is_clear = verdict.verdict in (Verdict.HELPS, Verdict.HARMS)
     told = element("strong" if is_clear else "span", verdict_in_words(verdict))
@@ -64,5 +66,5 @@ def _verdict(verdict: TechniqueVerdict) -> Html:
     return element("div", told, element("div", needs, style=_MUTED) if needs else None)
 
 
-def _told(interval: Interval | None, measure: Measure) -> Html:
+def _told(interval: Interval | None, measure: Measure) -> Markup:
     return element("span", "" if interval is None else measure.gain(interval))

@@ -11,10 +11,11 @@ from importlib.resources import files
 from typing import Any
 
 import plotly.offline
+from markupsafe import Markup
 
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import Figure
-from regsearch.studies.reports.html import Html, as_json_block, element
+from regsearch.studies.reports.html import as_json_block, element
 from regsearch.studies.reports.sections import (
     answer,
     cost,
@@ -83,7 +84,7 @@ def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
         _void("meta", name="referrer", content="no-referrer"),
         _void("meta", name="color-scheme", content="light dark"),
         element("title", f"{name} – regsearch"),
-        Html(f"<style>{_resource('page.css')}</style>"),
+        Markup(f"<style>{_resource('page.css')}</style>"),
     )
     body = element(
         "body",
@@ -97,17 +98,17 @@ def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
         element(
             "noscript", element("p", "The figures need JavaScript; all else on this page does not.", class_="note")
         ),
-        Html(f'<script type="application/json" id="figures">{as_json_block(_figures(sections))}</script>'),
-        *(Html(f"<script>{script}</script>") for script in scripts),
+        Markup(f'<script type="application/json" id="figures">{as_json_block(_figures(sections))}</script>'),
+        *(Markup(f"<script>{script}</script>") for script in scripts),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _section(section: Section) -> Html:
+def _section(section: Section) -> Markup:
     return element("section", element("h2", section.title), section.body, id=section.id)
 
 
-def _contents(sections: Sequence[Section]) -> Html:
+def _contents(sections: Sequence[Section]) -> Markup:
     links = (element("a", section.title, href=f"#{section.id}") for section in sections)
     return element("nav", *links, aria_label="Contents")
 
@@ -130,8 +131,8 @@ def _policy(scripts: Sequence[str]) -> str:
     )
 
 
-def _void(tag: str, **attributes: object) -> Html:
-    return Html(element(tag, **attributes).removesuffix(f"</{tag}>"))
+def _void(tag: str, **attributes: object) -> Markup:
+    return Markup(element(tag, **attributes).removesuffix(f"</{tag}>"))
 
 
 def _resource(name: str) -> str:

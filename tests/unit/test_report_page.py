@@ -25,6 +25,7 @@ from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.reports import dashboard_note, page, summary
 from regsearch.studies.reports.data import Curve, ReportData
 from regsearch.studies.reports.figures.figure import round_values, shown_range, thinned
+from regsearch.studies.reports.html import element
 from regsearch.studies.reports.json_report import as_json
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.sections import reproduce, techniques
@@ -166,6 +167,15 @@ def test_no_text_of_a_database_is_live(pages: dict[str, str], read: dict[str, Pa
     shown = hostile.text.count("<img src=x onerror=alert(1)>")
     assert shown > 50, "it is shown as what it is"
     assert not set("\x00\ud800\u202e") & set(pages["hostile"])
+
+
+def test_text_and_attributes_are_escaped_and_markup_is_not() -> None:
+    text = "<b title='x\">&"
+    made_element = element("p", element("i", text), text, title=text)
+    shown = Page(str(made_element))
+    assert [tag for tag, _ in shown.elements] == ["p", "i"]
+    assert shown.elements[0][1] == {"title": text}
+    assert shown.text == text + text
 
 
 def test_no_text_of_a_database_is_markup_to_plotly(read: dict[str, Page]) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.analysis import search_methods, size_effect
 from regsearch.studies.analysis.comparison import Comparison
@@ -9,7 +11,7 @@ from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
 from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
-from regsearch.studies.reports.html import Html, element, join, mark_code, table
+from regsearch.studies.reports.html import element, join, mark_code, table
 from regsearch.studies.reports.page import page_of
 from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.reports.summary import headline, sentences
@@ -26,7 +28,7 @@ def as_html(comparison: Comparison) -> str:
     return page_of(name, "regsearch comparison", [one for one in [*sections, _answers(comparison)] if one is not None])
 
 
-def as_inline_html(comparison: Comparison) -> Html:
+def as_inline_html(comparison: Comparison) -> Markup:
     """Return headline, sentences and the table of all, in the colours of the page that it becomes a part of."""
     sentence = wording.sentence(comparison)
     rows = wording.overview_table(comparison)

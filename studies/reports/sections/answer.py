@@ -1,10 +1,12 @@
 """The answer: a headline, a few sentences, and the figures that matter with their intervals."""
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.html import Html, element, join, mark_code
+from regsearch.studies.reports.html import element, join, mark_code
 from regsearch.studies.reports.sections.section import Section
 from regsearch.studies.reports.summary import headline, sentences
 
@@ -30,9 +32,9 @@ def section(content: ReportData) -> Section:
     )
 
 
-def _tiles(content: ReportData) -> Html:
+def _tiles(content: ReportData) -> Markup:
     conclusion, best = content.conclusion, content.answer.best
-    tiles: list[Html] = []
+    tiles: list[Markup] = []
     if conclusion is not None:
         tiles = _confirmed(conclusion)
     elif best is not None:
@@ -45,10 +47,10 @@ def _tiles(content: ReportData) -> Html:
         if "select_cross_entropy" in metrics and "train_cross_entropy" in metrics:
             gap = metrics["select_cross_entropy"] - metrics["train_cross_entropy"]
             tiles.append(_tile("generalization gap", formats.cross_entropy(gap), "nats per row; select less train"))
-    return element("dl", *tiles, class_="tiles") if tiles else Html("")
+    return element("dl", *tiles, class_="tiles") if tiles else Markup("")
 
 
-def _confirmed(conclusion: Conclusion) -> list[Html]:
+def _confirmed(conclusion: Conclusion) -> list[Markup]:
     winner = conclusion.winner
     level = f"{formats.level(conclusion.level)} interval"
     tiles = []
@@ -90,5 +92,5 @@ def _confirmed(conclusion: Conclusion) -> list[Html]:
     return tiles
 
 
-def _tile(name: str, figure: str, detail: str) -> Html:
+def _tile(name: str, figure: str, detail: str) -> Markup:
     return element("div", element("dt", name), element("dd", figure), element("dd", detail, class_="detail"))

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.records import RunRecord, TrialRecord
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.html import Html, element, join, table
+from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section
 
 _STATES = ("complete", "pruned", "failed", "running")
@@ -51,12 +53,12 @@ def _row(state: str, trials: Sequence[TrialRecord]) -> list[object]:
     return [f"{state} trials", f"{len(trials):,}", f"{epochs:,}", formats.duration(seconds)]
 
 
-def _savings(pruned: Sequence[TrialRecord], complete: Sequence[TrialRecord], max_epochs: int) -> Html:
+def _savings(pruned: Sequence[TrialRecord], complete: Sequence[TrialRecord], max_epochs: int) -> Markup:
     by_pruning, by_stopping = saved_epochs(pruned, max_epochs), saved_epochs(complete, max_epochs)
     trained = sum(int(trial.metrics.get("epochs", 0)) for trial in complete)
     seconds = sum(formats.trial_seconds(trial) for trial in complete)
     if not trained or not (by_pruning or by_stopping):
-        return Html("")
+        return Markup("")
     pace = seconds / trained
     return element(
         "p",
@@ -66,9 +68,9 @@ def _savings(pruned: Sequence[TrialRecord], complete: Sequence[TrialRecord], max
     )
 
 
-def _runs(runs: Sequence[RunRecord]) -> Html:
+def _runs(runs: Sequence[RunRecord]) -> Markup:
     if not runs:
-        return Html("")
+        return Markup("")
     shown = runs[-_MOST_RUNS:]
     rows = [
         [

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain
 from regsearch.studies.reports.data import ReportData
@@ -21,7 +23,7 @@ from regsearch.studies.reports.figures.figure import (
     text,
     zero_line,
 )
-from regsearch.studies.reports.html import Html, element, join, table
+from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn, measured
 from regsearch.studies.reports.verdict_notes import dropped_in_words
 from regsearch.studies.statistics import Interval
@@ -58,7 +60,7 @@ def section(content: ReportData) -> Section | None:
     )
 
 
-def _table(conclusion: Conclusion) -> Html:
+def _table(conclusion: Conclusion) -> Markup:
     first = in_order(conclusion)
     rest = [result for result in conclusion.ranked if not any(result is one for one in first)]
     results = [*first, *rest][:_MOST_ROWS]
@@ -83,7 +85,7 @@ def _row(conclusion: Conclusion, result: FinalistResult) -> list[object]:
     ]
 
 
-def _configuration(conclusion: Conclusion, result: FinalistResult) -> Html:
+def _configuration(conclusion: Conclusion, result: FinalistResult) -> Markup:
     is_winner = result.finalist.index == conclusion.winner.finalist.index
     roles = ", ".join(result.finalist.roles)
     trial = "" if result.finalist.trial is None else f"; trial {result.finalist.trial}"
@@ -112,7 +114,7 @@ def _epochs(result: FinalistResult) -> str:
     return f"{fewest}" if fewest == most else f"{fewest} to {most}"
 
 
-def _note(conclusion: Conclusion) -> Html:
+def _note(conclusion: Conclusion) -> Markup:
     unfinished = f" ({conclusion.unfinished_looks:,} not ended)" if conclusion.unfinished_looks else ""
     fewer = " but those that were dropped" if any(result.dropped for result in conclusion.results) else ""
     return element(
@@ -129,16 +131,16 @@ def _note(conclusion: Conclusion) -> Html:
     )
 
 
-def _dropped(conclusion: Conclusion) -> Html:
+def _dropped(conclusion: Conclusion) -> Markup:
     told = dropped_in_words(conclusion)[:_MOST_ROWS]
     if not told:
-        return Html("")
+        return Markup("")
     return join([element("h3", "Finalists that got fewer seeds"), element("ul", *(element("li", one) for one in told))])
 
 
-def _failed(conclusion: Conclusion) -> Html:
+def _failed(conclusion: Conclusion) -> Markup:
     if not conclusion.failed:
-        return Html("")
+        return Markup("")
     items = [
         element("li", f"{formats.settings(finalist.params)}: ", element("span", reason))
         for finalist, reason in conclusion.failed[:_MOST_ROWS]

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from regsearch.studies.reports.figures.figure import Figure
-from regsearch.studies.reports.html import Html, element, join
+from regsearch.studies.reports.html import element, join
 from regsearch.studies.statistics import Interval
 
 
@@ -21,11 +23,11 @@ class Section:
 
     id: str
     title: str
-    body: Html
+    body: Markup
     figures: Sequence[Figure] = ()
 
 
-def drawn(figure: Figure, heading: str | None = None) -> Html:
+def drawn(figure: Figure, heading: str | None = None) -> Markup:
     """Return the place where a figure is drawn, with its caption."""
     place = element(
         "div",
@@ -44,7 +46,7 @@ def drawn(figure: Figure, heading: str | None = None) -> Html:
     )
 
 
-def measured(interval: Interval | None, written: Callable[[Interval], str]) -> Html | None:
+def measured(interval: Interval | None, written: Callable[[Interval], str]) -> Markup | None:
     """Return a mean, and its interval on a line of its own."""
     if interval is None:
         return None

@@ -1,10 +1,12 @@
 """Strength curves: each technique alone, from weak to strong, and how well the search tuned it."""
 
+from markupsafe import Markup
+
 from regsearch.studies.analysis.strength_curve import GOOD_SHARE, LUCK_SHARE, Baseline, StrengthCurve
 from regsearch.studies.analysis.tuning import Attempt, shown
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.strength_panels import strengths
-from regsearch.studies.reports.html import Html, element, join, table
+from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.reports.tuned_strengths import objective, sentence, value
 
@@ -91,7 +93,7 @@ def _has_band(baselines: list[Baseline]) -> bool:
     return any(baseline.spread is not None for baseline in baselines)
 
 
-def _all(content: ReportData) -> Html:
+def _all(content: ReportData) -> Markup:
     attempts = [
         (curve.tuning.technique, attempt) for curve in content.strength_curves for attempt in curve.tuning.attempts
     ]

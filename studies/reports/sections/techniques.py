@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
@@ -25,7 +27,7 @@ from regsearch.studies.reports.figures.figure import (
     text,
     zero_line,
 )
-from regsearch.studies.reports.html import Html, element, join, table
+from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn, measured
 from regsearch.studies.reports.verdict_notes import needs_in_words, over_seeds_note, verdict_in_words, verdicts_note
 from regsearch.studies.statistics import Interval
@@ -85,7 +87,7 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
     ]
 
 
-def _badge(verdict: TechniqueVerdict) -> Html:
+def _badge(verdict: TechniqueVerdict) -> Markup:
     """Return the verdict with what would settle it; a technique that was not tuned has none, but the reason."""
     words = verdict_in_words(verdict)
     if verdict.verdict is None:

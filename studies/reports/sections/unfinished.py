@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.analysis.failures import LONGEST_REASON, NO_REASON, grouped_reasons
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import PLAIN, Figure, axis, layout
-from regsearch.studies.reports.html import Html, clean, element, join, table
+from regsearch.studies.reports.html import clean, element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
 
 MOST_REASONS = 10
@@ -37,9 +39,9 @@ def section(content: ReportData) -> Section | None:
     )
 
 
-def _reasons(failed: Sequence[TrialRecord]) -> Html:
+def _reasons(failed: Sequence[TrialRecord]) -> Markup:
     if not failed:
-        return Html("")
+        return Markup("")
     groups = grouped_reasons(failed)
     rows: list[list[object]] = [
         [clean(reason, LONGEST_REASON), f"{count:,}"] for reason, count in groups[:MOST_REASONS]
@@ -55,9 +57,9 @@ def _reasons(failed: Sequence[TrialRecord]) -> Html:
     )
 
 
-def _list(failed: Sequence[TrialRecord]) -> Html:
+def _list(failed: Sequence[TrialRecord]) -> Markup:
     if not failed:
-        return Html("")
+        return Markup("")
     rows = [
         [trial.number, formats.settings(trial.params), clean(trial.reason or NO_REASON, LONGEST_REASON)]
         for trial in failed[:MOST_TRIALS]
