@@ -12,6 +12,7 @@ from markupsafe import Markup
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 _MOST_NARROW = 4  # columns that fit on a phone
+_INLINE_CELL = "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;vertical-align:top"
 
 
 def clean(text: object, longest: int = 2000) -> str:
@@ -73,6 +74,19 @@ def table(
     ]
     inner = element("table", element("thead", head), element("tbody", *body))
     return element("div", inner, class_="table wide" if len(header) > _MOST_NARROW else "table")
+
+
+def inline_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> Markup:
+    """Return a table that needs no style sheet, for a notebook's own page; the columns `numbers` stand right."""
+    styles = [
+        f"{_INLINE_CELL};text-align:{'right;white-space:nowrap' if column in numbers else 'left'}"
+        for column in range(len(header))
+    ]
+    head, *body = (
+        element("tr", *(element(tag, cell, style=style) for cell, style in zip(row, styles, strict=True)))
+        for tag, row in (("th", header), *(("td", row) for row in rows))
+    )
+    return element("table", element("thead", head), element("tbody", *body), style="border-collapse:collapse")
 
 
 def as_json_block(document: Any) -> str:

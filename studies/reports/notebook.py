@@ -9,13 +9,11 @@ from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.measure import Measure
 from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.html import element
+from regsearch.studies.reports.html import element, inline_table
 from regsearch.studies.reports.summary import headline, sentences
 from regsearch.studies.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
 from regsearch.studies.statistics import Interval
 
-_LINE = "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;vertical-align:top;"
-_TEXT, _NUMBER = f"{_LINE}text-align:left", f"{_LINE}text-align:right;white-space:nowrap"
 _MUTED = "opacity:0.7;font-size:0.9em;margin:0.4em 0 0"
 
 
@@ -35,15 +33,8 @@ def _techniques(conclusion: Conclusion) -> Markup:
     unit = conclusion.measure.symbol or conclusion.measure.name
     over = [f"gain over {EARLY_STOPPING_ALONE} ({unit})"] if conclusion.has_early_stopping_alone else []
     header = ["technique", "verdict", *over, f"over {conclusion.baseline_name} ({unit})", "seeds", "configuration"]
-    styles = [_TEXT, _TEXT, *[_NUMBER] * (len(over) + 2), _TEXT]
-    head = element("tr", *(element("th", name, style=style) for name, style in zip(header, styles, strict=True)))
-    body = [
-        element(
-            "tr", *(element("td", cell, style=style) for cell, style in zip(_row(conclusion, one), styles, strict=True))
-        )
-        for one in technique_verdicts(conclusion)
-    ]
-    cells = element("table", element("thead", head), element("tbody", *body), style="border-collapse:collapse")
+    rows = [_row(conclusion, verdict) for verdict in technique_verdicts(conclusion)]
+    cells = inline_table(header, rows, numbers=range(2, 4 + len(over)))
     return element("div", cells, element("p", verdicts_note(conclusion), style=_MUTED))
 
 

@@ -356,6 +356,6 @@ def test_a_notebook_shows_a_comparison_without_styles_of_a_page() -> None:
     result = ComparisonResult(studies=comparison.studies, differences=comparison.differences)
     assert result._repr_html_() == page.as_inline_html(comparison)
     assert str(result) == terminal.as_text(comparison, 120)
-    assert not re.search(r"<(?!/?(?:div|p|strong|ul|li|table|tr|td|small)\b)", shown)
+    assert not re.search(r"<(?!/?(?:div|p|strong|ul|li|table|thead|tbody|tr|th|td|small)\b)", shown)
     assert not re.search(r"<[^>]* (?:class|id|on\w+)=", shown)
     assert len(shown) < 60_000

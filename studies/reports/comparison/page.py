@@ -11,14 +11,10 @@ from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
 from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
-from regsearch.studies.reports.html import element, join, mark_code, table
+from regsearch.studies.reports.html import element, inline_table, join, mark_code, table
 from regsearch.studies.reports.page import page_of
 from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.reports.summary import headline, sentences
-
-_CELL = (
-    "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;text-align:left;vertical-align:top"
-)
 
 
 def as_html(comparison: Comparison) -> str:
@@ -31,17 +27,13 @@ def as_html(comparison: Comparison) -> str:
 def as_inline_html(comparison: Comparison) -> Markup:
     """Return headline, sentences and the table of all, in the colours of the page that it becomes a part of."""
     sentence = wording.sentence(comparison)
-    rows = wording.overview_table(comparison)
+    header, *rows = wording.overview_table(comparison)
     return element(
         "div",
         element("p", element("strong", wording.headline(comparison)), style="font-size:1.2em;margin:0 0 0.4em"),
         None if sentence is None else element("p", sentence),
         element("ul", *(element("li", notice) for notice in wording.notices(comparison))),
-        element(
-            "table",
-            *(element("tr", *(element("td", _lines(cell), style=_CELL) for cell in row)) for row in rows),
-            style="border-collapse:collapse",
-        ),
+        inline_table(header, [[_lines(cell) for cell in row] for row in rows]),
     )
 
 
