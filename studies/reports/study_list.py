@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from regsearch.studies.reports.status import Status
+from regsearch.studies.analysis.study_status import Status
 from regsearch.studies.reports.table import as_table
 
 
