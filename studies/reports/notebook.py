@@ -1,4 +1,4 @@
-"""A study's answer for a notebook's cell: headline, sentences and table, in the colours of the notebook's own page."""
+"""A study's answer for a notebook's cell: headline, sentences and table, in the notebook's own colours."""
 
 from markupsafe import Markup
 
@@ -9,7 +9,7 @@ from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.measure import Measure
 from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.html import element, inline_table
+from regsearch.studies.reports.html import element, inline_table, mark_code
 from regsearch.studies.reports.summary import headline, sentences
 from regsearch.studies.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
 from regsearch.studies.statistics import Interval
@@ -18,12 +18,12 @@ _MUTED = "opacity:0.7;font-size:0.9em;margin:0.4em 0 0"
 
 
 def as_inline_html(answer: StudySummary, conclusion: Conclusion | None) -> Markup:
-    """Return a few kilobytes of HTML without scripts and classes; every text in it is escaped."""
-    said = [element("div", one) for one in sentences(answer, conclusion)]
+    """Return a few kilobytes of HTML without scripts and classes."""
+    lines = [element("div", mark_code(sentence)) for sentence in sentences(answer, conclusion)]
     return element(
         "div",
         element("p", element("strong", headline(answer, conclusion)), style="font-size:1.2em;margin:0 0 0.4em"),
-        element("div", *said, style="max-width:52em;margin:0 0 0.6em"),
+        element("div", *lines, style="max-width:52em;margin:0 0 0.6em"),
         None if conclusion is None or not conclusion.techniques else _techniques(conclusion),
         element("p", f"{dataset_line(answer.study.dataset)}. {counts_line(answer)}.", style=_MUTED),
     )
@@ -43,7 +43,7 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
     return [
         verdict.technique,
         _verdict(verdict),
-        *(_told(gain, conclusion.measure) for gain in (*gains, verdict.over_baseline)),
+        *(_gain(gain, conclusion.measure) for gain in (*gains, verdict.over_baseline)),
         f"{verdict.seeds:,}" if verdict.seeds else "",
         "" if verdict.result is None else formats.settings(verdict.result.finalist.params),
     ]
@@ -52,10 +52,10 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
 def _verdict(verdict: TechniqueVerdict) -> Markup:
     """Return a verdict, bold if it says that the technique helps or harms."""
     is_clear = verdict.verdict in (Verdict.HELPS, Verdict.HARMS)
-    told = element("strong" if is_clear else "span", verdict_in_words(verdict))
+    words = element("strong" if is_clear else "span", verdict_in_words(verdict))
     needs = needs_in_words(verdict)
-    return element("div", told, element("div", needs, style=_MUTED) if needs else None)
+    return element("div", words, element("div", needs, style=_MUTED) if needs else None)
 
 
-def _told(interval: Interval | None, measure: Measure) -> Markup:
+def _gain(interval: Interval | None, measure: Measure) -> Markup:
     return element("span", "" if interval is None else measure.gain(interval))

@@ -1,7 +1,7 @@
-"""A report as one self-contained HTML page: it asks nothing of any other place, now or later.
+"""A report as one self-contained HTML page that never loads anything from elsewhere.
 
-Plotly is inlined once. A strict content security policy names the two scripts by their hashes, so that nothing that
-came out of a database could run even if it were not escaped. The same content gives the same bytes.
+Plotly is inlined once. A strict content security policy names the two scripts by their hashes: text from a database
+could not run even if it were not escaped. The same content gives the same bytes.
 """
 
 import base64
@@ -50,7 +50,7 @@ _SECTIONS = (
     cost,
     reproduce,
 )
-"""In the order in which they stand on the page."""
+"""In their order on the page."""
 
 
 def as_html(content: ReportData) -> str:
@@ -59,7 +59,7 @@ def as_html(content: ReportData) -> str:
 
 
 def titled_figures(content: ReportData) -> dict[str, tuple[str, Figure]]:
-    """Return the page's figures by name, each with a title, in their order; those for a narrow screen are left out."""
+    """Return the page's figures by id, each with a title, in their order, without those for a narrow screen."""
     return {
         figure.id: (section.title, figure)
         for section in _sections(content)
@@ -69,12 +69,12 @@ def titled_figures(content: ReportData) -> dict[str, tuple[str, Figure]]:
 
 
 def _sections(content: ReportData) -> list[Section]:
-    made = (module.section(content) for module in _SECTIONS)
-    return [section for section in made if section is not None]
+    sections = (module.section(content) for module in _SECTIONS)
+    return [section for section in sections if section is not None]
 
 
 def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
-    """Return a page of sections under a name; `brand` stands above it in small letters."""
+    """Return a page of sections under a name, with `brand` above it in small letters."""
     scripts = (str(plotly.offline.get_plotlyjs()), _resource("page.js"))
     head = element(
         "head",
@@ -96,7 +96,7 @@ def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
         ),
         element("main", *(_section(section) for section in sections)),
         element(
-            "noscript", element("p", "The figures need JavaScript; all else on this page does not.", class_="note")
+            "noscript", element("p", "The figures need JavaScript; the rest of this page does not.", class_="note")
         ),
         Markup(f'<script type="application/json" id="figures">{as_json_block(_figures(sections))}</script>'),
         *(Markup(f"<script>{script}</script>") for script in scripts),
@@ -124,7 +124,7 @@ def _figures(sections: Sequence[Section]) -> list[dict[str, Any]]:
 def _policy(scripts: Sequence[str]) -> str:
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{value}'" for value in hashes)
-    # Plotly writes style elements and attributes of its own
+    # Plotly writes its own style elements and attributes
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

@@ -8,18 +8,18 @@ from regsearch.studies.reports.answer import counts_json, counts_line, dataset_j
 
 
 def as_text(status: Status) -> str:
-    """Return it for a person, with the commands for its storage."""
+    """Return a status as text, with the command to run next."""
     answer = status.answer
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
     lines.append(_what_now(status))
     if status.trials_per_minute is not None:
         left = "" if status.minutes_left is None else f", about {status.minutes_left:.0f} minutes left"
-        lines.append(f"Pace: {status.trials_per_minute:.1f} trials a minute{left}")
+        lines.append(f"Pace: {status.trials_per_minute:.1f} trials per minute{left}")
     done = status.confirmation
     if done is not None:
         lines.append(
             f"Confirmation: {done.trained} of {done.planned} trainings complete, {done.failed} failed; "
-            f"{done.looked} test looks"
+            f"{done.looked} evaluated on the test set"
         )
     if answer.best is not None:
         lines.append(f"Best so far: trial {answer.best.number}, {answer.best.value:.5f}")
@@ -29,18 +29,18 @@ def as_text(status: Status) -> str:
 def _what_now(status: Status) -> str:
     study, options = status.answer.study, status.options
     if status.holder is not None:
-        return f"Searched now by {status.holder}"
+        return f"Running now: {status.holder}"
     if not status.is_total_reached:
-        return f"Nobody works on it; go on with: {resume_command(study.spec, 'resume', *options)}"
+        return f"Not running. Resume with: {resume_command(study.spec, 'resume', *options)}"
     if status.state == "stopped":
-        return f"Its confirmation isn't finished; go on with: {resume_command(study.spec, 'resume', *options)}"
+        return f"The confirmation is not finished. Resume with: {resume_command(study.spec, 'resume', *options)}"
     if status.confirmation is None and study.spec.confirm.seeds and status.answer.best is not None:
-        return f"It is searched, but not confirmed: {resume_command(study.spec, 'confirm', *options)}"
-    return "It is done."
+        return f"Search complete, not confirmed yet. Confirm with: {resume_command(study.spec, 'confirm', *options)}"
+    return "Done."
 
 
 def as_json(status: Status) -> dict[str, Any]:
-    """Return it for a program."""
+    """Return a status, ready for JSON."""
     answer = status.answer
     return {
         "study": answer.study.name,

@@ -1,4 +1,4 @@
-"""The report for a terminal: the answer, then a table each of finalists, techniques, importance, and what it cost."""
+"""The report for a terminal: the answer, then tables of techniques, finalists, strengths, recipes and importance."""
 
 import io
 from collections.abc import Iterable
@@ -26,13 +26,13 @@ from regsearch.studies.statistics import Interval
 _WIDEST = 120
 _GAIN_WIDTH = 20  # of "[+0.00315, +0.00935]"
 _NARROW = 11  # of "combination"
-_OTHERS = 2 * _NARROW + 2 * _GAIN_WIDTH + 24  # of the other columns of the table of techniques, and between them
-_ROOMY = 100  # columns that it needs for intervals in one line
+_OTHERS = 2 * _NARROW + 2 * _GAIN_WIDTH + 24  # the other columns of the table of techniques and the space between them
+_ROOMY = 100  # columns that the table needs for intervals in one line
 _TECHNIQUE_WIDTH = 9  # of "BatchNorm"
 _STRENGTH_WIDTH = 8  # of "1.95e-05"
 _VALUE_WIDTH = 7  # of "0.07499"
-_TIED_SPACE = "\ue000"  # a character of no other use that stands for a space where no line may end
-_TUNED = "Tuned: a technique has a verdict where at least so many of its strengths were trained."
+_TIED_SPACE = "\ue000"  # a character without other use: a space at which no line may end
+_TUNED = "Tuned: a technique gets a verdict only if at least so many of its strengths were trained."
 
 
 def as_text(content: ReportData, width: int) -> str:
@@ -41,8 +41,8 @@ def as_text(content: ReportData, width: int) -> str:
     parts: list[RenderableType] = [Text(dataset_line(answer.study.dataset)), Text(counts_line(answer))]
     if answer.study.spec.study.question:
         parts += ["", Text(answer.study.spec.study.question)]
-    told = sentences(answer, conclusion, _storage(conclusion))
-    parts += ["", Text(headline(answer, conclusion)), "", *map(_sentence, told)]
+    shown = sentences(answer, conclusion, _storage(conclusion))
+    parts += ["", Text(headline(answer, conclusion)), "", *map(_sentence, shown)]
     parts += [Text(f"Note: {edge}") for edge in content.edges]
     if conclusion is not None:
         parts += [*techniques(conclusion, width), "", *_finalists(conclusion)]
@@ -52,13 +52,13 @@ def as_text(content: ReportData, width: int) -> str:
         parts += ["", _recipes(content)]
     rungs = rung_sentences(content.answer.study.spec, content.trials, content.conclusion)
     if rungs:
-        parts += ["", Text("What each rung gives, in select cross-entropy of one seed:"), *map(Text, rungs)]
+        parts += ["", Text("What each ladder step gives, in selection cross-entropy of one seed:"), *map(Text, rungs)]
     if content.importance:
         parts += ["", _importance(content)]
     elif content.importance_missing:
         parts += ["", Text(f"What matters is not known: {content.importance_missing}")]
     parts += ["", *_cost(content)]
-    # in one line, however long: a shell takes it as it is
+    # in one line, however long, so that it can be pasted into a shell
     return f"{rendered(parts, width)}\n\nTo run it again: {content.command}"
 
 
@@ -67,26 +67,26 @@ def _storage(conclusion: Conclusion | None) -> tuple[str, ...]:
 
 
 def rendered(parts: Iterable[RenderableType], width: int) -> str:
-    """Return what Rich makes of the parts, without colours, at most so many columns wide."""
+    """Return the parts as Rich renders them, without colours, at most so many columns wide."""
     output = io.StringIO()
     Console(file=output, width=min(width, _WIDEST), color_system=None).print(Group(*parts))
     return "\n".join(line.rstrip() for line in output.getvalue().rstrip().replace(_TIED_SPACE, " ").split("\n"))
 
 
 def _sentence(sentence: str) -> Text:
-    """Return a sentence whose command is never broken: a shell takes it in one line."""
+    """Return a sentence whose command is never broken, so that it can be pasted into a shell."""
     parts = sentence.split("`")
     return Text("`".join(part.replace(" ", _TIED_SPACE) if i % 2 else part for i, part in enumerate(parts)))
 
 
 def _tied(gain: str) -> str:
-    """Return a gain that is broken before its interval at most."""
+    """Return a gain that may be broken only before its interval."""
     mean, _, ends = gain.partition(" [")
     return f"{mean} [{ends.replace(' ', _TIED_SPACE)}"
 
 
 def answer_as_text(answer: StudySummary, conclusion: Conclusion | None, width: int) -> str:
-    """Return what a run ends with: the confirmed answer where there is one, else the best trial so far."""
+    """Return what a run prints at its end: the confirmed answer if there is one, else the best trial so far."""
     if conclusion is None:
         return unconfirmed(answer)
     parts: list[RenderableType] = [
@@ -101,7 +101,7 @@ def answer_as_text(answer: StudySummary, conclusion: Conclusion | None, width: i
 
 
 def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
-    """Return the verdict on each technique and what it gains on the test rows, if there are any techniques."""
+    """Return the verdict on each technique and its gain on the test set; empty without techniques."""
     if not conclusion.techniques:
         return []
     has_early_stopping = conclusion.has_early_stopping_alone
@@ -127,15 +127,15 @@ def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
                 _configuration(verdict),
             ]
         )
-    title = f"Each technique, on the test examples; gains in {conclusion.measure.title}, more is better"
+    title = f"Each technique on the test set; gains in {conclusion.measure.title}, higher is better"
     return ["", terminal_table(title, header, rows, note=verdicts_note(conclusion))]
 
 
 def _gain(conclusion: Conclusion, interval: Interval | None, width: int) -> str:
     if interval is None:
         return ""
-    told = conclusion.measure.gain(interval)
-    return _tied(told) if width >= _ROOMY else told
+    gain = conclusion.measure.gain(interval)
+    return _tied(gain) if width >= _ROOMY else gain
 
 
 def _configuration(verdict: TechniqueVerdict) -> str:
@@ -143,7 +143,7 @@ def _configuration(verdict: TechniqueVerdict) -> str:
 
 
 def _gains(conclusion: Conclusion) -> list[RenderableType]:
-    """Return what each finalist gains on the test rows."""
+    """Return what each finalist gains on the test set."""
     rows = [
         [
             _mark(conclusion, result),
@@ -156,7 +156,7 @@ def _gains(conclusion: Conclusion) -> list[RenderableType]:
     ]
     if not rows:
         return [""]
-    title = f"Each finalist against {conclusion.baseline_name}, on the test rows; * winner, = tied with the best"
+    title = f"Each finalist compared with {conclusion.baseline_name} on the test set; * winner, = tied with the best"
     header = ("", "configuration", "gain in cross-entropy", "in accuracy (points)")
     return ["", terminal_table(title, header, rows, note=formats.shared_risk(conclusion.level))]
 
@@ -176,7 +176,7 @@ def _finalists(conclusion: Conclusion) -> list[RenderableType]:
         for result in conclusion.ranked
     ]
     title = f"Finalists on {conclusion.seeds} fresh seeds, best first; * winner, = tied with the best"
-    header = ("", "configuration", "select", "test cross-entropy", "test accuracy", "gap")
+    header = ("", "configuration", "selection", "test cross-entropy", "test accuracy", "gap")
     failed = [Text(f"Failed: {formats.settings(finalist.params)} ({reason})") for finalist, reason in conclusion.failed]
     return [terminal_table(title, header, rows), *map(Text, dropped_in_words(conclusion)), *failed]
 
@@ -188,7 +188,7 @@ def _mark(conclusion: Conclusion, result: FinalistResult) -> str:
 
 
 def _strengths(content: ReportData) -> Table:
-    """Return how each technique alone was tuned, a line each."""
+    """Return how each technique alone was tuned, one line each."""
     search = content.answer.study.spec.search
     rows = []
     for curve in content.strength_curves:
@@ -216,12 +216,12 @@ def _strengths(content: ReportData) -> Table:
         column(objective(search).replace("-", "-\n"), min_width=_VALUE_WIDTH),
         column("good", min_width=_STRENGTH_WIDTH),
     ]
-    title = "Each technique alone by its strength, on the select rows, one seed each"
+    title = "Each technique alone by its strength, on the selection split, one seed each"
     return terminal_table(title, header, rows, note=_TUNED)
 
 
 def _pruned(tuning: Tuning) -> str:
-    """Return how many trials were pruned, and after how many epochs the first and the last of them."""
+    """Return how many trials were pruned, and after how many epochs the first and the last one."""
     after = tuning.pruned_after
     if not after:
         return f"{len(tuning.pruned):,}"
@@ -243,7 +243,7 @@ def _recipes(content: ReportData) -> Table:
                 ]
             )
     header = ("recipe", "configuration", "cross-entropy", "accuracy", "epochs")
-    return terminal_table("Recipes, one trial each, on the select rows", header, rows)
+    return terminal_table("Recipes, one trial each, on the selection split", header, rows)
 
 
 def _importance(content: ReportData) -> Table:

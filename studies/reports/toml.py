@@ -17,13 +17,13 @@ def as_toml(spec: StudySpec) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """Return a value of JSON as TOML, in one line; without the keys whose value is None."""
+    """Return a JSON value as TOML on one line, without the keys whose value is None."""
     if isinstance(value, Mapping):
         inner = ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items() if item is not None)
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(toml_value(item) for item in value)}]"
-    # a string of JSON is one of TOML, but for a raw DEL
+    # a JSON string is a TOML string, except for a raw DEL
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

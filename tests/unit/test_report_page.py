@@ -215,7 +215,7 @@ def test_every_axis_has_its_unit(read: dict[str, Page]) -> None:
         for name, axis in figure["layout"].items()
         if re.fullmatch(r"[xy]axis\d*", name) and "title" in axis
     }
-    without = {"", "trial number", "trials", "epochs trained", "epochs trained before pruning", "nats per row"}
+    without = {"", "trial number", "trials", "epochs trained", "epochs trained before pruning", "nats per example"}
     assert all("(" in title for title in titles - without)
     assert len(titles) > 10
 
@@ -294,7 +294,7 @@ def test_history_of_accuracy_rises() -> None:
     assert figure is not None
     steps = figure.data[1]["y"]
     assert steps == sorted(steps)
-    assert figure.layout["yaxis"]["title"]["text"] == "select accuracy (%)"
+    assert figure.layout["yaxis"]["title"]["text"] == "selection accuracy (%)"
     assert 90 < steps[-1] < 100
 
 
@@ -406,8 +406,8 @@ def test_the_study_file_of_a_report_reads_back_as_the_same_spec() -> None:
             ],
         ),
         (made.rich(), ["One setting failed to train", "All this holds for learning rate 0.001, at most 12 epochs"]),
-        (made.nothing_gained(), ["is not settled", "for now", "makes no difference", "looked at 2 times"]),
-        (made.unconfirmed(), ["Not confirmed yet", "a little lucky"]),
+        (made.nothing_gained(), ["is not settled", "for now", "makes no difference", "used 2 times"]),
+        (made.unconfirmed(), ["Not confirmed yet", "a little optimistic"]),
         (made.all_failed(), ["All 30 trials failed"]),
         (made.nothing_yet(), ["No trial has finished yet"]),
     ],
@@ -446,7 +446,7 @@ def test_the_sentences_never_claim_what_is_not_known() -> None:
     said = summary.paragraph(answer, worse)
     assert "It harms: compared with early stopping alone, it loses 0.0090 nats" in said
     assert "between 0.0059 and 0.0121" in said, "a loss is told without signs"
-    assert "In test accuracy, though, it is worse than no regularization" in said
+    assert "In test accuracy, however, it is worse than no regularization" in said
     assert "Use L2" not in said
     for conclusion in (without, worse):
         assert page.as_html(replace(made.rich(), conclusion=conclusion))
@@ -485,7 +485,10 @@ def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is
     said = summary.paragraph(content.answer, conclusion)
     assert re.search("is not settled|makes no difference", summary.headline(content.answer, conclusion))
     names = conclusion.figures
-    assert f"In test {names[1]}, though, 2 settings gain over no regularization; this study goes by {names[0]}." in said
+    assert (
+        f"In test {names[1]}, however, 2 settings gain over no regularization; this study decides by {names[0]}."
+        in said
+    )
     assert names == (("accuracy", "cross-entropy") if by_accuracy else ("cross-entropy", "accuracy"))
     assert ">helps<" not in page.as_html(replace(content, conclusion=conclusion))
     assert "<strong>helps" not in as_inline_html(content.answer, conclusion)
@@ -494,7 +497,7 @@ def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is
     assert [result.finalist.index for result in conclusion.others_beyond_noise] == [1], (
         "the winner is no other finalist"
     )
-    assert "On the test examples, though, L1 1.13e-06" in summary.paragraph(content.answer, conclusion)
+    assert "On the test set, however, L1 1.13e-06" in summary.paragraph(content.answer, conclusion)
     assert re.findall(r"<td[^>]*>L1</td><td[^>]*><div><strong>helps<", as_inline_html(content.answer, conclusion))
     more = tuple(
         replace(result, gain=judged if i == 3 else beside)
@@ -510,7 +513,7 @@ def test_figures_that_contradict_each_other_beyond_noise_are_said_to(by_accuracy
     conclusion = two_finalists(gain, gain, by_accuracy=by_accuracy)
     other = conclusion.figures[1]
     assert conclusion.claims_gain
-    assert f"In test {other}, though, it is worse than no regularization, by" in summary.paragraph(
+    assert f"In test {other}, however, it is worse than no regularization, by" in summary.paragraph(
         content.answer, conclusion
     )
 
@@ -522,7 +525,7 @@ def test_no_regularization_that_was_chosen_but_is_beaten_is_no_lucky_winner() ->
     assert summary.headline(answer, beaten) == f"No regularization was chosen, but {best} beats it on the test examples"
     paragraph = summary.paragraph(answer, beaten)
     assert "It is the simplest of 2 settings that did about equally well" in paragraph
-    assert f"On the test examples, though, {best} gains 0.0142 over no regularization." in paragraph
+    assert f"On the test set, however, {best} gains 0.0142 over no regularization." in paragraph
     assert "luck" not in summary.headline(answer, beaten)
 
 
@@ -615,12 +618,14 @@ def test_only_the_best_on_the_select_rows_is_said_to_be_that(is_best: bool) -> N
         assert ("it was the best of" in said) == is_best
         assert ("It is the simplest of 3 settings that did about equally well" in said) == (not is_best)
     html = page.as_html(replace(content, conclusion=conclusion))
-    assert ("best on select</span>" in html) == is_best
+    assert ("best on selection</span>" in html) == is_best
     assert ("simplest of the tied</span>" in html) == (not is_best)
-    assert "whose paired difference from it on the 6,000 select rows is within its standard error" in html
+    assert (
+        "its paired difference from the best one on the 6,000 selection examples is within its standard error" in html
+    )
     figure = gains(conclusion)
     assert figure is not None
-    chosen = "Best on the select rows: " if is_best else "Simplest of those tied: "
+    chosen = "Best on the selection split: " if is_best else "Simplest of those tied: "
     assert sum(chosen in label["text"] for label in figure.layout["annotations"]) == 1
 
 
@@ -645,7 +650,7 @@ def test_every_report_says_which_confidence_its_intervals_have(name: str, read: 
             levels[kind].add(f"{100 * row.judgement.gain.level:.3g} % confidence")
     told = " ".join(read[name].text.split())
     for level in levels["shared"]:
-        assert f"Each interval holds the true gain with {level}" in told
+        assert f"Each interval contains the true gain with {level}" in told
     for level in levels["alike"]:
         assert f"no difference rests on an interval with {level}" in told
     assert any(levels.values())
@@ -755,7 +760,7 @@ def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> Non
     assert figure is not None
     low, high = figure.layout["xaxis"]["range"]
     assert -0.05 < low < -0.004
-    assert "What reaches the left edge goes on beyond it." in figure.caption
+    assert "An interval at the left edge continues beyond it." in figure.caption
     assert high < 0.02
     beyond = figure.data[3]
     assert (beyond["x"], beyond["error_x"]["array"]) == ([low], [0.0])

@@ -1,4 +1,4 @@
-"""A comparison as one self-contained HTML page, and as a part of a notebook's page."""
+"""A comparison as one self-contained HTML page, and as HTML for a notebook."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from regsearch.studies.analysis.comparison import Comparison
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
-from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
+from regsearch.studies.reports.comparison.search_methods_figure import search_methods_figure
 from regsearch.studies.reports.html import element, inline_table, join, mark_code, table
 from regsearch.studies.reports.page import page_of
 from regsearch.studies.reports.sections.section import Section, drawn
@@ -25,7 +25,7 @@ def as_html(comparison: Comparison) -> str:
 
 
 def as_inline_html(comparison: Comparison) -> Markup:
-    """Return headline, sentences and the table of all, in the colours of the page that it becomes a part of."""
+    """Return headline, sentences and the overview, in the notebook's own colours."""
     sentence = wording.sentence(comparison)
     header, *rows = wording.overview_table(comparison)
     return element(
@@ -57,7 +57,7 @@ def _answer(comparison: Comparison) -> Section:
 
 def _search(comparison: Comparison) -> Section | None:
     if search_methods.search_methods(comparison):
-        figures = [ways_figure(comparison, "trials"), ways_figure(comparison, "epochs")]
+        figures = [search_methods_figure(comparison, "trials"), search_methods_figure(comparison, "epochs")]
     else:
         figures = [best_so_far_figure(comparison)]
     shown = [figure for figure in figures if figure is not None]
@@ -85,18 +85,18 @@ def _techniques(comparison: Comparison) -> Section | None:
     header, *rows = whole
     changes = [size_effect.change(comparison, row[0]) for row in rows]
     note = (
-        f"Below each verdict stands the gain that it rests on, in {wording.gain_unit(comparison)}, with its interval. "
+        f"Below each verdict is the gain that it is based on, in {wording.gain_unit(comparison)}, with its interval. "
         f"{wording.techniques_note(comparison)}"
     )
     if any(changes):
-        header.append("with more rows")
+        header.append("with more examples")
         rows = [
-            [*row, "" if one is None else f"{one}\n{wording.told(comparison, one.less)}"]
+            [*row, "" if one is None else f"{one}\n{wording.gain_in_unit(comparison, one.less)}"]
             for row, one in zip(rows, changes, strict=True)
         ]
         note += (
-            " The last column is the gain with the fewest rows less that with the most, and its interval; several are "
-            "compared, so the largest is a little lucky."
+            " The last column is the gain with the fewest examples minus the gain with the most, with its interval. "
+            "Several techniques are compared, so the largest difference is a little optimistic."
         )
     return Section(
         id="techniques",

@@ -12,7 +12,7 @@ from regsearch.studies.reports.terminal import rendered
 
 
 def as_text(comparison: Comparison, width: int) -> str:
-    """Return it, at most so many columns wide."""
+    """Return a comparison, at most so many columns wide."""
     datasets = dict.fromkeys(dataset_line(study.answer.study.dataset) for study in comparison.studies)
     parts: list[RenderableType] = [*(Text(line) for line in datasets), "", Text(wording.headline(comparison))]
     sentence = wording.sentence(comparison)
@@ -26,7 +26,7 @@ def as_text(comparison: Comparison, width: int) -> str:
     if whole := wording.techniques_table(comparison):
         header, *rows = whole
         if any(size_effect.change(comparison, row[0]) for row in rows):
-            header, rows = [*header, "with more rows"], [[*row, _size_effect(comparison, row[0])] for row in rows]
+            header, rows = [*header, "with more examples"], [[*row, _size_effect(comparison, row[0])] for row in rows]
         title = f"The verdict on each technique alone, and its gain in {wording.gain_unit(comparison)}"
         parts += ["", terminal_table(title, header, rows), Text(wording.techniques_note(comparison))]
     return rendered(parts, width)

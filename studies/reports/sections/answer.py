@@ -1,4 +1,4 @@
-"""The answer: a headline, a few sentences, and the figures that matter with their intervals."""
+"""The answer: a headline, a few sentences, and the most important figures with their intervals."""
 
 from markupsafe import Markup
 
@@ -12,7 +12,7 @@ from regsearch.studies.reports.summary import headline, sentences
 
 
 def section(content: ReportData) -> Section:
-    """Return the first section, whatever the study's state."""
+    """Return the first section; there always is one."""
     answer, conclusion = content.answer, content.conclusion
     question = answer.study.spec.study.question
     edges = [element("li", sentence) for sentence in content.edges]
@@ -41,12 +41,14 @@ def _tiles(content: ReportData) -> Markup:
         metrics = best.metrics
         if "select_cross_entropy" in metrics:
             loss = formats.cross_entropy(metrics["select_cross_entropy"])
-            tiles.append(_tile("select cross-entropy", loss, "nats per row; one seed"))
+            tiles.append(_tile("selection cross-entropy", loss, "nats per example; one seed"))
         if "select_accuracy" in metrics:
-            tiles.append(_tile("select accuracy", formats.percent(metrics["select_accuracy"]), "one seed"))
+            tiles.append(_tile("selection accuracy", formats.percent(metrics["select_accuracy"]), "one seed"))
         if "select_cross_entropy" in metrics and "train_cross_entropy" in metrics:
             gap = metrics["select_cross_entropy"] - metrics["train_cross_entropy"]
-            tiles.append(_tile("generalization gap", formats.cross_entropy(gap), "nats per row; select less train"))
+            tiles.append(
+                _tile("generalization gap", formats.cross_entropy(gap), "nats per example; selection minus training")
+            )
     return element("dl", *tiles, class_="tiles") if tiles else Markup("")
 
 
@@ -62,7 +64,7 @@ def _confirmed(conclusion: Conclusion) -> list[Markup]:
             _tile(
                 f"{whose}gain in {conclusion.measure.name}",
                 formats.signed(f"{in_metric.mean:+.5f}"),
-                f"{formats.level(in_metric.level)} interval {low} to {high}; luck of seeds alone",
+                f"{formats.level(in_metric.level)} interval {low} to {high}; covers the luck of the seeds only",
             )
         )
     if winner.gain is not None:
@@ -72,7 +74,7 @@ def _confirmed(conclusion: Conclusion) -> list[Markup]:
             _tile(
                 f"{whose}gain in cross-entropy",
                 formats.signed(f"{gain.mean:+.5f}"),
-                f"nats per row; {formats.level(gain.level)} interval {low} to {high}",
+                f"nats per example; {formats.level(gain.level)} interval {low} to {high}",
             )
         )
         gain = winner.gain.accuracy
@@ -85,7 +87,7 @@ def _confirmed(conclusion: Conclusion) -> list[Markup]:
             )
         )
     loss, accuracy = winner.test_cross_entropy, winner.test_accuracy
-    span = f"nats per row; {level} {loss.low:.5f} to {loss.high:.5f}"
+    span = f"nats per example; {level} {loss.low:.5f} to {loss.high:.5f}"
     tiles.append(_tile(f"{whose}test cross-entropy", formats.cross_entropy(loss.mean), span))
     span = f"{level} {100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %"
     tiles.append(_tile(f"{whose}test accuracy", formats.percent(accuracy.mean), span))

@@ -32,7 +32,7 @@ _BEST_MARKER = {"size": 12, "color": BEST, "symbol": "diamond", "line": {"width"
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None where no complete trial has a patience."""
+    """Return the section; None if no complete trial has a patience."""
     figure = early_stopping(content)
     if figure is None:
         return None
@@ -49,7 +49,7 @@ def by_patience(trials: Sequence[TrialRecord]) -> dict[float | None, list[TrialR
 
 
 def early_stopping(content: ReportData) -> Figure | None:
-    """Return the picture; None where no complete trial stopped early."""
+    """Return the figure; None if no complete trial stopped early."""
     groups = by_patience(content.trials)
     if not content.has_techniques or not any(patience is not None for patience in groups):
         return None
@@ -138,13 +138,13 @@ def strip_axes(title: str, **options: Any) -> dict[str, Any]:
 def dots(
     numbers: Sequence[int], settings: Sequence[float | None], ys: Sequence[float], hover: str, best: int | None
 ) -> list[dict[str, Any]]:
-    """Return the points of trials by a setting, None being off.
+    """Return the points of trials by a setting; None stands for off.
 
     Args:
-        numbers: of the trials.
-        settings: where each stands on the main axis.
-        ys: each one's height.
-        hover: what is said of a point's height, in Plotly's form.
+        numbers: the trials' numbers.
+        settings: each trial's place on the main axis.
+        ys: each trial's height.
+        hover: the text on a point's height, as a Plotly template.
         best: the number of the trial that stands out.
     """
     traces = []

@@ -30,7 +30,7 @@ from regsearch.studies.statistics import Interval
 
 _HEADER = (
     "configuration",
-    "select cross-entropy",
+    "selection cross-entropy",
     "test cross-entropy",
     "test accuracy",
     "gain in cross-entropy",
@@ -41,11 +41,11 @@ _HEADER = (
 _MOST_ROWS = 60
 _LINE, _FIGURES, _BAR, _SPACE = 16, 16, 18, 14  # pixels: a label's line, the figures, the interval, between two rows
 _TOP, _BOTTOM = 8, 58
-_TITLES = ("gain in test cross-entropy<br>(nats per row)", "gain in test accuracy<br>(percentage points)")
+_TITLES = ("gain in test cross-entropy<br>(nats per example)", "gain in test accuracy<br>(percentage points)")
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None before the confirmation."""
+    """Return the section; None before the confirmation."""
     conclusion = content.conclusion
     if conclusion is None:
         return None
@@ -103,10 +103,10 @@ def _configuration(conclusion: Conclusion, result: FinalistResult) -> Markup:
 
 
 def _badge(conclusion: Conclusion) -> str:
-    """Return what the winner is called; without a gain to claim, how it was chosen."""
+    """Return the winner's badge; if it has no gain to claim, how it was chosen."""
     if conclusion.claims_gain:
         return "winner"
-    return "best on select" if conclusion.winner_is_best else "simplest of the tied"
+    return "best on selection" if conclusion.winner_is_best else "simplest of the tied"
 
 
 def _epochs(result: FinalistResult) -> str:
@@ -115,27 +115,33 @@ def _epochs(result: FinalistResult) -> str:
 
 
 def _note(conclusion: Conclusion) -> Markup:
-    unfinished = f" ({conclusion.unfinished_looks:,} not ended)" if conclusion.unfinished_looks else ""
-    fewer = " but those that were dropped" if any(result.dropped for result in conclusion.results) else ""
+    exception = " except dropped ones" if any(result.dropped for result in conclusion.results) else ""
     return element(
         "p",
-        f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all{fewer}; in "
-        "brackets "
-        f"its {formats.level(conclusion.level)} interval, for the luck of the seeds and of the rows together. "
-        f"{formats.shared_risk(conclusion.level)} Cross-entropy is in nats per row; pp are percentage points. "
-        "The winner is the simplest of those tied with the best one: those whose paired difference from it on the "
-        f"{formats.count(conclusion.select_rows, 'select row')} is within its standard error. "
-        f"Test looks: {conclusion.looks:,}{unfinished}, with "
-        f"{conclusion.evaluations:,} evaluations on the {formats.count(conclusion.test_rows, 'test row')}.",
+        f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all finalists"
+        f"{exception}. Its {formats.level(conclusion.level)} interval in brackets covers the luck of the seeds and of "
+        f"the examples together. {formats.shared_risk(conclusion.level)} Cross-entropy is in nats per example; pp are "
+        "percentage points. The winner is the simplest finalist that is tied with the best one. A finalist is tied if "
+        f"its paired difference from the best one on the {formats.count(conclusion.select_rows, 'selection example')} "
+        f"is within its standard error. {_uses_of_test_set(conclusion)}",
         class_="note",
     )
 
 
+def _uses_of_test_set(conclusion: Conclusion) -> str:
+    times = "once" if conclusion.looks == 1 else f"{conclusion.looks:,} times"
+    unfinished = f" ({conclusion.unfinished_looks:,} unfinished)" if conclusion.unfinished_looks else ""
+    examples = formats.count(conclusion.test_rows, "example")
+    return f"The test set of {examples} was used {times}{unfinished}, with {conclusion.evaluations:,} evaluations."
+
+
 def _dropped(conclusion: Conclusion) -> Markup:
-    told = dropped_in_words(conclusion)[:_MOST_ROWS]
-    if not told:
+    sentences = dropped_in_words(conclusion)[:_MOST_ROWS]
+    if not sentences:
         return Markup("")
-    return join([element("h3", "Finalists that got fewer seeds"), element("ul", *(element("li", one) for one in told))])
+    return join(
+        [element("h3", "Finalists that got fewer seeds"), element("ul", *(element("li", one) for one in sentences))]
+    )
 
 
 def _failed(conclusion: Conclusion) -> Markup:
@@ -150,12 +156,12 @@ def _failed(conclusion: Conclusion) -> Markup:
 
 @dataclass(frozen=True, kw_only=True)
 class PanelLayout:
-    """Where labels stand: beside their interval, or on a narrow screen above it.
+    """Where labels stand: beside their interval, or above it on a narrow screen.
 
     Attributes:
         label: characters of a label's line.
-        panels: the part of the width that each figure has.
-        most_rows: how many finalists at most.
+        panels: the part of the width that each of the two scales has.
+        most_rows: how many finalists are shown at most.
     """
 
     id: str
@@ -173,20 +179,21 @@ CARD = PanelLayout(id="gains", screen=None, label=70, panels=NARROW.panels, is_a
 
 
 def gains(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
-    """Return the forest plot, the winner first and then by what they gain; None before the test look."""
+    """Return the forest plot, the winner first and then by what they gain; None if no finalist has a gain."""
     results = in_order(conclusion)
     if not results:
         return None
     shown = results[: shape.most_rows]
     data, annotations, height = _rows(conclusion, shown, shape)
     level = formats.level(max(interval.level for result in results for interval, _ in _intervals(result.gain)))
-    left_out = "" if len(results) <= shape.most_rows else f" The first {shape.most_rows} of {len(results)} rows."
+    left_out = "" if len(results) <= shape.most_rows else f" The first {shape.most_rows} of {len(results)} finalists."
     return Figure(
         id=shape.id,
-        alt_text=f"What each finalist gains over {conclusion.baseline_name} on the test rows, with its interval.",
+        alt_text=f"What each finalist gains over {conclusion.baseline_name} on the test set, with its interval.",
         height=round(height) + _TOP + _BOTTOM,
         caption=f"Each line is a {level} interval over {formats.count(conclusion.seeds, 'fresh seed')} and "
-        f"{formats.count(conclusion.test_rows, 'test row')}, paired with the same seeds {conclusion.baseline_phrase}. "
+        f"{formats.count(conclusion.test_rows, 'test example')}, compared with the same seeds "
+        f"{conclusion.baseline_phrase}. "
         f"Right of the dashed line is better; an interval that crosses it may be luck.{left_out}",
         data=data,
         layout=layout(
@@ -233,7 +240,7 @@ def _rows(
 def _role_of_winner(conclusion: Conclusion) -> str:
     if conclusion.claims_gain:
         return "Winner: "
-    return "Best on the select rows: " if conclusion.winner_is_best else "Simplest of those tied: "
+    return "Best on the selection split: " if conclusion.winner_is_best else "Simplest of those tied: "
 
 
 def in_order(conclusion: Conclusion) -> list[FinalistResult]:

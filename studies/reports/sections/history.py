@@ -28,13 +28,13 @@ MOST_POINTS = 1500
 _MOST_MARKS = 800
 _STRIPS = (("pruned", MUTED, "line-ns-open", 0), ("failed", BAD, "x-thin-open", 1))
 _CAPTION = (
-    "Each dot is a complete trial; the line is the best value so far. Pruned and failed trials have no value; they are "
-    "marked below."
+    "Each dot is a complete trial; the line is the best value so far. Pruned and failed trials have no final "
+    "value, so they are marked below."
 )
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None before anything finished."""
+    """Return the section; None before a trial has finished."""
     figure = history(content)
     if figure is None:
         return None
@@ -42,7 +42,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | None:
-    """Return the picture; None before anything finished."""
+    """Return the figure; None before a trial has finished."""
     ended = [trial for trial in content.trials if trial.state in ("complete", "pruned", "failed")]
     if not ended:
         return None
@@ -64,7 +64,7 @@ def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | Non
         data.append(_marks(marked, state, colour, symbol, row))
     beyond = sum(not low <= scale * (trial.value or 0.0) <= high for trial in shown)
     if beyond:
-        note += f" {formats.count(beyond, 'value')} beyond the axis lie at its edge, as triangles."
+        note += f" {formats.count(beyond, 'value')} beyond the axis are triangles at its edge."
     return Figure(
         id="history",
         alt_text="The value of each trial by its number, and the best value so far.",

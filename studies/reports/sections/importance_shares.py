@@ -10,7 +10,7 @@ from regsearch.studies.reports.sections.section import Section, drawn
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it, or why nothing is known; None where that isn't known either."""
+    """Return the section, with the reason if nothing is known; None if there is no reason either."""
     figure = importance(content.importance)
     if figure is None:
         if content.importance_missing is None:
@@ -21,7 +21,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def importance(techniques: Sequence[Importance]) -> Figure | None:
-    """Return bars, the most important at the top; None where nothing is known."""
+    """Return a bar for each technique, the most important at the top; None if nothing is known."""
     if not techniques:
         return None
     shares = [100 * one.share for one in techniques]

@@ -10,17 +10,17 @@ from regsearch.studies.reports.figures.figure import BEST, INK, MUTED, PAPER, PL
 from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
 
-_HEADER = ("technique", "strength", "select cross-entropy", "against without", "trial")
+_HEADER = ("technique", "strength", "selection cross-entropy", "difference from baseline", "trial")
 _TITLES = {
     "l1": "L1 factor (of Σ|w|, log scale)",
     "l2": "L2 factor (of Σw², log scale)",
     "dropout": "dropout rate (share of units)",
 }
-_STRETCH = 4  # of the range of the good values: a rung that is far too strong would flatten all others
+_STRETCH = 4  # of the range of the good values: a step that is far too strong would flatten all others
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None where fewer than three rungs of every technique are complete."""
+    """Return the section; None if no technique has three complete steps."""
     found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return None
@@ -29,7 +29,7 @@ def section(content: ReportData) -> Section | None:
     pictures = (drawn(figure, ladder.technique) for figure, ladder in zip(figures, found, strict=True))
     return Section(
         id="rungs",
-        title="What each rung gives",
+        title="What each ladder step gives",
         figures=figures,
         body=join(
             [
@@ -43,7 +43,7 @@ def section(content: ReportData) -> Section | None:
                 element("div", *pictures, class_="grid three"),
                 element(
                     "details",
-                    element("summary", "All rungs"),
+                    element("summary", "All ladder steps"),
                     table(
                         _HEADER,
                         [_row(ladder, rung, without) for ladder, rung in rungs],
@@ -65,18 +65,19 @@ def _row(ladder: Ladder, rung: LadderStep, without: Reference | None) -> list[ob
 
 def _note(without: Reference | None) -> str:
     note = (
-        "Each rung is one trial, with early stopping as in the course and nothing else, on the select rows, in nats "
-        "per row: one seed, so differences of a few thousandths may be luck."
+        "Each ladder step is one trial with the technique and with early stopping as in the course, and nothing else. "
+        "Values are on the selection split, in nats per example, from one seed: differences of a few thousandths may "
+        "be luck."
     )
     if without is None:
-        return f"{note} What the same training gives without any of it is not known."
+        return f"{note} What the same training gives without the technique is not known."
     if without.is_of_search:
         return f"{note} The dashed line is {without.name}, with the same seed."
     return f"{note} The dashed line is {without.name}, the mean over the confirmation's fresh seeds."
 
 
 def rung_figures(content: ReportData) -> list[Figure]:
-    """Return a picture of each ladder, all with the same height of axis."""
+    """Return a figure of each ladder, all with the same vertical axis."""
     found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return []
@@ -107,13 +108,13 @@ def _figure(ladder: Ladder, without: Reference | None, y_range: tuple[float, flo
     )
     return Figure(
         id=f"rungs-{ladder.parameter}",
-        alt_text=f"Select cross-entropy of each rung by {_TITLES[ladder.parameter]}, beside the level without.",
+        alt_text=f"Selection cross-entropy of each ladder step by {_TITLES[ladder.parameter]}, beside the baseline.",
         height=300,
-        caption="" if not beyond else "A triangle at the edge: far worse than the axis shows.",
+        caption="" if not beyond else "A triangle at the edge is far worse than the axis shows.",
         data=[_rungs(ladder, top)],
         layout=layout(
             xaxis=axis(_TITLES[ladder.parameter], **scale),
-            yaxis=axis("select cross-entropy<br>(nats per row)", range=list(y_range)),
+            yaxis=axis("selection cross-entropy<br>(nats per example)", range=list(y_range)),
             shapes=[] if without is None else [_line(without)],
             annotations=[] if without is None else [_label(without)],
         ),
@@ -137,7 +138,7 @@ def _rungs(ladder: Ladder, top: float) -> dict[str, Any]:
                 "triangle-up" if rung.cross_entropy > top else "diamond" if rung is best else "circle"
                 for rung in ladder.rungs
             ],
-            "opacity": 1,  # where sizes differ, Plotly takes points for bubbles
+            "opacity": 1,  # if sizes differ, Plotly draws points as half-transparent bubbles
             "line": {"width": 1.5, "color": PAPER},
         },
         "hovertemplate": "trial %{customdata[0]}: %{x}<br>cross-entropy %{customdata[1]}<extra></extra>",

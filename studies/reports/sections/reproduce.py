@@ -1,4 +1,4 @@
-"""How to run the study again: the command, the whole study file, and what else results depend on."""
+"""How to run the study again: the command, the whole study file, and what else the results depend on."""
 
 from regsearch.studies.batch_norm import momentum_in_words
 from regsearch.studies.reports.data import ReportData
@@ -9,11 +9,14 @@ from regsearch.studies.spec import StudySpec
 
 
 def section(content: ReportData) -> Section:
-    """Return the last section."""
+    """Return the last section; there always is one."""
     study = content.answer.study
     facts = [
         ("seed", study.spec.search.seed),
-        ("data", f"{study.dataset.name}, {study.dataset.n_train:,} training and {study.dataset.n_test:,} test rows"),
+        (
+            "data",
+            f"{study.dataset.name}, {study.dataset.n_train:,} training and {study.dataset.n_test:,} test examples",
+        ),
         ("data fingerprint (SHA-256)", element("code", study.dataset.sha256)),
         ("study fingerprint (SHA-256)", element("code", study.spec.fingerprint())),
         *_averages(content),
@@ -27,7 +30,7 @@ def section(content: ReportData) -> Section:
                 element("pre", element("code", content.command)),
                 element(
                     "p",
-                    "With one worker, the same kind of processor and the same versions, all figures come out the same.",
+                    "With one worker, the same type of processor and the same versions, all figures come out the same.",
                 ),
                 table(("what results depend on", "value"), facts),
                 element("details", element("summary", "The study file, with every default"), _file(study.spec)),

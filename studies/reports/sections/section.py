@@ -17,8 +17,8 @@ class Section:
     Attributes:
         id: its anchor.
         title: its heading, and its entry in the table of contents.
-        body: what stands below the heading, with a place for each figure (`drawn`).
-        figures: what is drawn there.
+        body: what stands below the heading, with a place for each figure (see `drawn`).
+        figures: the figures that are drawn in these places.
     """
 
     id: str
@@ -47,7 +47,7 @@ def drawn(figure: Figure, heading: str | None = None) -> Markup:
 
 
 def measured(interval: Interval | None, written: Callable[[Interval], str]) -> Markup | None:
-    """Return a mean, and its interval on a line of its own."""
+    """Return a mean, with its interval on the next line."""
     if interval is None:
         return None
     mean, _, ends = written(interval).rpartition(" [")

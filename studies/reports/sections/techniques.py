@@ -46,7 +46,7 @@ _LOOKS = {
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None before the confirmation."""
+    """Return the section; None before the confirmation."""
     conclusion = content.conclusion
     if conclusion is None or not conclusion.techniques:
         return None
@@ -72,23 +72,23 @@ def section(content: ReportData) -> Section | None:
 
 
 def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
-    """Return six cells, the third of them of the gain over early stopping alone."""
+    """Return six cells; the third one is the gain over early stopping alone."""
     name, result = element("strong", verdict.technique), verdict.result
     if result is None:
         return [name, _badge(verdict), None, None, None, None]
-    told = conclusion.measure.gain
+    write = conclusion.measure.gain
     return [
         name,
         _badge(verdict),
-        measured(verdict.gain_over_early_stopping, told),
-        measured(verdict.over_baseline, told),
+        measured(verdict.gain_over_early_stopping, write),
+        measured(verdict.over_baseline, write),
         f"{verdict.seeds:,}",
         formats.settings(result.finalist.params),
     ]
 
 
 def _badge(verdict: TechniqueVerdict) -> Markup:
-    """Return the verdict with what would settle it; a technique that was not tuned has none, but the reason."""
+    """Return the verdict with what would settle it; without a verdict, the reason."""
     words = verdict_in_words(verdict)
     if verdict.verdict is None:
         return element("span", words, class_="muted")
@@ -103,10 +103,10 @@ def _badge(verdict: TechniqueVerdict) -> Markup:
 
 @dataclass(frozen=True, kw_only=True)
 class PanelLayout:
-    """Where the words stand: beside their interval, or on a narrow screen above it.
+    """Where the words stand: beside their interval, or above it on a narrow screen.
 
     Attributes:
-        panel: the part of the width that the intervals have.
+        panel: the part of the width that the intervals have, from 0 to 1.
     """
 
     id: str
@@ -148,7 +148,7 @@ def verdicts(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None
     return Figure(
         id=shape.id,
         alt_text=(
-            f"The verdict on each technique, and what it gains over {rows[0].over}, with its interval: {_said(rows)}."
+            f"The verdict on each technique, and its gain over {rows[0].over} with its interval: {_in_words(rows)}."
         ),
         height=round(top) + _TOP + _BOTTOM,
         caption=_caption(conclusion, rows, is_cut=any(interval.low < low for interval in intervals)),
@@ -173,7 +173,7 @@ def _scaled(gain: Interval, scale: int) -> Interval:
 def _range(
     rows: Sequence[TechniqueVerdict], intervals: Sequence[Interval], smallest_gain: float
 ) -> tuple[float, float]:
-    """Return the axis's range; a technique that harms much is cut off, so that the others can be told apart."""
+    """Return the axis's range; a technique that harms much is cut off, so that the others stay readable."""
     pairs = zip(rows, intervals, strict=True)
     others = [interval for row, interval in pairs if row.verdict is not Verdict.HARMS]
     low = min([-1.5 * smallest_gain, *(interval.low for interval in others)])
@@ -188,15 +188,15 @@ def _range(
 def _words(row: TechniqueVerdict, rows: Sequence[TechniqueVerdict], measure: Measure) -> list[str]:
     """Return a row's lines: technique and verdict, and the figures."""
     assert row.gain is not None
-    told = measure.gain(row.gain)
+    gain = measure.gain(row.gain)
     over = "" if row.over == rows[0].over else f" over {row.over}"
-    return [f"<b>{text(row.technique, 40)}</b>: {row.verdict}", text(f"{told}{over}")]
+    return [f"<b>{text(row.technique, 40)}</b>: {row.verdict}", text(f"{gain}{over}")]
 
 
 def _bar(
     row: TechniqueVerdict, interval: Interval, y: float, shown: tuple[float, float], measure: Measure
 ) -> dict[str, Any]:
-    """Return an interval; of one that lies beyond the axis only an arrow at the edge is seen."""
+    """Return an interval; one beyond the axis is only an arrow at the edge."""
     assert row.verdict is not None
     assert row.gain is not None
     colour, symbol = _LOOKS[row.verdict]
@@ -236,7 +236,7 @@ def _no_difference(smallest_gain: float) -> list[dict[str, Any]]:
 
 
 def _directions(shape: PanelLayout, low: float, high: float, smallest_gain: float) -> list[dict[str, Any]]:
-    """Return which side is which, above the intervals; a side without room for its word has none."""
+    """Return what each side means, above the intervals; a side without room for its word has none."""
     left, right = shape.panel
     share_below = -low / (high - low)
     found = []
@@ -266,17 +266,21 @@ def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict], *, is_cut
     levels = " or ".join(dict.fromkeys(formats.level(row.gain.level) for row in rows if row.gain is not None))
     own = next((row for row in rows if row.over != rows[0].over), None)
     beside = "" if own is None or rows[0].over != EARLY_STOPPING_ALONE else f" (of {own.technique}: over {own.over})"
-    told = (
+    sentences = [
         f"Each line is a {levels} interval of the gain over {rows[0].over}{beside}, on "
-        f"{formats.count(conclusion.test_rows, 'test example')}."
-    )
+        f"{formats.count(conclusion.test_rows, 'test example')}.",
+    ]
     if conclusion.smallest_gain:
         measure = conclusion.measure.no_difference(conclusion.smallest_gain)
-        told += f" An interval within the shaded region makes no difference ({measure})."
-    told += " One that reaches from below 0 to above it, and out of the region, is not settled."
-    told = " ".join(filter(None, [told, over_seeds_note(conclusion)]))
-    return f"{told} What reaches the left edge goes on beyond it." if is_cut else told
+        sentences.append(f"A technique whose interval lies in the shaded region makes no difference ({measure}).")
+        sentences.append("An interval that crosses 0 and leaves the region is not settled.")
+    else:
+        sentences.append("An interval that crosses 0 is not settled.")
+    sentences.append(over_seeds_note(conclusion))
+    if is_cut:
+        sentences.append("An interval at the left edge continues beyond it.")
+    return " ".join(filter(None, sentences))
 
 
-def _said(rows: Sequence[TechniqueVerdict]) -> str:
+def _in_words(rows: Sequence[TechniqueVerdict]) -> str:
     return ", ".join(f"{row.technique} {row.verdict}" for row in rows)

@@ -18,14 +18,16 @@ MOST_TRIALS = 20
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None where every finished trial is complete."""
+    """Return the section; None if every finished trial is complete."""
     counts = content.answer.counts
     if not counts.pruned and not counts.failed:
         return None
     figure = pruning(content.trials, content.answer.study.spec.training.max_epochs)
     failed = [trial for trial in content.trials if trial.state == "failed"]
     parts = [
-        f"{counts.pruned:,} were pruned, since others were better after as many epochs" if counts.pruned else "",
+        f"{counts.pruned:,} were pruned because others were better after the same number of epochs"
+        if counts.pruned
+        else "",
         f"{counts.failed:,} failed" if counts.failed else "",
     ]
     sentence = f"Of {formats.count(counts.finished, 'finished trial')}, {', and '.join(filter(None, parts))}."
@@ -52,7 +54,7 @@ def _reasons(failed: Sequence[TrialRecord]) -> Markup:
     return join(
         [
             element("h3", "Why trials failed"),
-            table(("reason (one example, where numbers differ)", "trials"), rows, numbers=(1,)),
+            table(("reason (one example if numbers differ)", "trials"), rows, numbers=(1,)),
         ]
     )
 
@@ -67,11 +69,11 @@ def _list(failed: Sequence[TrialRecord]) -> Markup:
     which = (
         "Failed trials" if len(failed) <= MOST_TRIALS else f"The first {MOST_TRIALS} of {len(failed):,} failed trials"
     )
-    return element("details", element("summary", which), table(("trial", "settings", "reason"), rows))
+    return element("details", element("summary", which), table(("trial", "configuration", "reason"), rows))
 
 
 def pruned_after(trials: Sequence[TrialRecord]) -> dict[int, int]:
-    """Return how many trials were pruned after so many epochs, the fewest first."""
+    """Return how many trials were pruned after each number of epochs, the fewest epochs first."""
     epochs = Counter(
         int(trial.metrics["epochs"]) for trial in trials if trial.state == "pruned" and "epochs" in trial.metrics
     )
@@ -79,7 +81,7 @@ def pruned_after(trials: Sequence[TrialRecord]) -> dict[int, int]:
 
 
 def pruning(trials: Sequence[TrialRecord], max_epochs: int) -> Figure | None:
-    """Return the picture; None where nothing was pruned."""
+    """Return the figure; None if no trial was pruned."""
     counts = pruned_after(trials)
     if not counts:
         return None
@@ -87,7 +89,7 @@ def pruning(trials: Sequence[TrialRecord], max_epochs: int) -> Figure | None:
         id="pruning",
         alt_text="How many trials were pruned after each epoch.",
         height=240,
-        caption=f"A trial that nothing ends trains {max_epochs} epochs.",
+        caption=f"A trial that is not ended early trains {max_epochs} epochs.",
         data=[
             {
                 "type": "bar",
