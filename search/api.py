@@ -29,10 +29,10 @@ from regsearch.storage.study_store import StudyStore
 from regsearch.storage.upgrade import Upgrade
 from regsearch.storage.upgrade import upgrade as upgrade_database
 from regsearch.studies.analysis.conclusion import Conclusion
+from regsearch.studies.analysis.study_status import Status
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.records import Holder, StudyRecord, StudySummary, TrialRecord
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.status import Status
 from regsearch.studies.study_file import given_keys, read_study, with_options
 
 _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3

@@ -1,4 +1,4 @@
-"""Figures and settings as a report writes them: as many digits as mean something, always with the unit."""
+"""Format figures and settings for reports: with the digits that mean something, and always with the unit."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,12 +13,22 @@ _UNKNOWN = "settings that regsearch did not give"
 
 
 def cross_entropy(nats: float) -> str:
-    """Return nats per row: "0.07658"."""
+    """Return a cross-entropy in nats per example.
+
+    Example:
+        >>> cross_entropy(0.0765812)
+        '0.07658'
+    """
     return f"{nats:.5f}"
 
 
 def percent(share: float) -> str:
-    """Return a share as "97.60 %"."""
+    """Return a share in per cent.
+
+    Example:
+        >>> percent(0.976)
+        '97.60 %'
+    """
     return f"{100 * share:.2f} %"
 
 
@@ -43,45 +53,65 @@ def accuracy_gain(interval: Interval) -> str:
 
 
 def signed(figures: str) -> str:
-    """Return figures with a minus as long as their plus."""
+    """Return figures with a minus sign that is as wide as a plus."""
     return figures.replace("-", "−")
 
 
 def level(share: float) -> str:
-    """Return an interval's level as "95 %" or "98.9 %"."""
+    """Return an interval's level in per cent.
+
+    Example:
+        >>> level(0.9888)
+        '98.9 %'
+    """
     return f"{100 * share:.3g} %"
 
 
 def shared_risk(share: float) -> str:
-    """Say what the intervals of several gains mean together; each column of a table has its own risk."""
+    """Return what the intervals of several gains mean together; each column of a table has its own risk."""
     return (
-        f"The gains in each column share their risk: with {level(share)} confidence, not one of the column's low ends "
-        "is above the truth."
+        f"The gains in a column share their risk: with {level(share)} confidence, every low end in the column is below "
+        "the true gain."
     )
 
 
 EARLY_STOPPING_BESIDE = (
-    "Where early stopping stands beside a technique, the gain over no regularization is that of both."
+    "If a technique was used with early stopping, its gain over no regularization is the gain of both."
 )
 
 NOT_TUNED = (
-    "A technique that was not tuned has no verdict: its figures are about this one setting, and another strength may "
+    "A technique that was not tuned has no verdict: its figures describe this one setting, and another strength may "
     "do better."
 )
 
 
 def count(number: int, noun: str) -> str:
-    """Return "1 trial", "2,000 trials"."""
+    """Return a number with its noun.
+
+    Example:
+        >>> count(1, "trial"), count(2000, "trial")
+        ('1 trial', '2,000 trials')
+    """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def listed(words: Sequence[str]) -> str:
-    """Return "a", "a and b", "a, b and c"."""
+    """Return words as a list in a sentence.
+
+    Example:
+        >>> listed(["L1", "L2", "dropout"])
+        'L1, L2 and dropout'
+    """
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def duration(seconds: float) -> str:
-    """Return "42 s", "3 min 20 s" or "2 h 05 min"."""
+    """Return a duration in the units that fit it.
+
+    Example:
+        >>> duration(42), duration(200), duration(7500)
+        ('42 s', '3 min 20 s', '2 h 05 min')
+    """
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
@@ -91,7 +121,7 @@ def duration(seconds: float) -> str:
 
 
 def settings(params: Mapping[str, Any]) -> str:
-    """Return in words what a trial's parameters stand for, whatever something else may have written there."""
+    """Return a trial's parameters as a configuration in words, whatever another program may have written there."""
     try:
         return str(configuration_of(params))
     except (TypeError, ValueError, AttributeError):
@@ -99,25 +129,25 @@ def settings(params: Mapping[str, Any]) -> str:
 
 
 def objective(spec: StudySpec) -> str:
-    """Return what ranks trials, in words: "select cross-entropy", "select accuracy", or a HyperModel's "val_f1"."""
+    """Return what ranks trials: "selection cross-entropy", "selection accuracy", or a HyperModel's "val_f1"."""
     if spec.search.objective in OURS:
-        return f"select {spec.search.objective.replace('_', '-')}"
+        return f"selection {spec.search.objective.replace('_', '-')}"
     return metric_of(spec.search.objective)
 
 
 def number_of(params: Mapping[str, Any], name: str) -> float | None:
-    """Return a parameter's value where it is a positive number: then its technique is on."""
+    """Return a parameter's value if it is a positive number, which means that its technique is on; else None."""
     value = params.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
 
 def select_cross_entropy(trial: TrialRecord) -> float | None:
-    """Return what a complete trial gave on the select rows, without penalty."""
+    """Return a complete trial's cross-entropy on the selection split, without penalty; else None."""
     return trial.metrics.get("select_cross_entropy") if trial.state == "complete" else None
 
 
 def trial_seconds(trial: TrialRecord) -> float:
-    """Return the wall time of a trial: of its training where it is known, else from its start to its end."""
+    """Return a trial's wall time in seconds: of its training if that is known, else from its start to its end."""
     measured = trial.metrics.get("seconds")
     if measured is not None:
         return measured

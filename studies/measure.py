@@ -1,4 +1,4 @@
-"""How a gain is told in what a study's verdicts go by: cross-entropy, accuracy, or a metric of a HyperModel's."""
+"""Write gains in the figure that decides a study's verdicts: cross-entropy, accuracy, or a HyperModel's metric."""
 
 import math
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from regsearch.studies.statistics import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A figure with its unit and its digits.
+    """A figure that verdicts are based on, with its unit and its digits.
 
     Attributes:
-        name: "cross-entropy", "accuracy", or of a metric "auc".
-        unit, short_unit, symbol: of a gain, in a sentence, in a title, and where room is scarce; "" for a metric.
-        scale: what a gain is multiplied by to be in that unit.
-        fewest: digits after the point in a sentence; more where the interval is narrow.
+        name: "cross-entropy", "accuracy", or a metric's own name such as "auc".
+        unit, short_unit, symbol: the unit of a gain in a sentence, in a title, and in narrow places; "" for a metric.
+        scale: the factor that brings a gain into that unit.
+        fewest: digits after the point in a sentence; a narrow interval gets more.
         digits: after the point in a table.
     """
 
@@ -48,7 +48,12 @@ class Measure:
         return f"{self.figure} ({unit})" if self.unit else self.figure
 
     def gain(self, interval: Interval) -> str:
-        """Return a difference for a table, always with its sign: "+0.01234 [+0.01000, +0.01468]"."""
+        """Return a difference for a table, always with its sign.
+
+        Example:
+            >>> ACCURACY.gain(Interval(mean=0.0031, low=0.001, high=0.0052, level=0.95))
+            '+0.31 [+0.10, +0.52]'
+        """
         mean, low, high = (f"{self.scale * value:+.{self.digits}f}" for value in _figures(interval))
         return formats.signed(f"{mean} [{low}, {high}]")
 
@@ -61,7 +66,12 @@ class Measure:
         return f" {joined} ".join(self._number(end, interval) for end in (interval.low, interval.high))
 
     def no_difference(self, smallest_gain: float) -> str:
-        """Return how small no difference is: "less than ±0.0041 nats", "less than ±0.0021"."""
+        """Return how small no difference is.
+
+        Example:
+            >>> CROSS_ENTROPY.no_difference(0.0041)
+            'less than ±0.0041 nats'
+        """
         least = self.scale * smallest_gain
         number = f"{least:.2g}" if least < 99 else f"{least:,.0f}"
         return f"less than ±{number} {self.short_unit}".rstrip()
@@ -85,12 +95,12 @@ ACCURACY = Measure(
 
 
 def per_example(by_accuracy: bool) -> Measure:
-    """Return the measure of a figure that each example has."""
+    """Return the measure of cross-entropy or of accuracy."""
     return ACCURACY if by_accuracy else CROSS_ENTROPY
 
 
 def of_metric(metric: str) -> Measure:
-    """Return the measure of a HyperModel's metric, such as "val_auc": a plain number."""
+    """Return the measure of a HyperModel's metric, such as "val_auc": a number without a unit."""
     return Measure(name=metric_of(metric).removeprefix("val_"))
 
 

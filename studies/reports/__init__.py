@@ -1,1 +1,1 @@
-"""Sections of what a user reads: pure functions over query results."""
+"""What a user reads: pure functions from records and analysis to a page, text, JSON and figures."""

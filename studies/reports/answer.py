@@ -1,4 +1,4 @@
-"""The best configuration so far, and what it is about."""
+"""The best configuration so far, the data that it is about, and how far the study is."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ from regsearch.studies.records import Counts, DatasetInfo, StudySummary
 
 
 def dataset_line(dataset: DatasetInfo) -> str:
-    """Return the line that every answer begins with."""
+    """Return the line that every answer starts with."""
     return (
-        f"Data: {dataset.name} ({dataset.n_train:,} training and {dataset.n_test:,} test rows, "
+        f"Data: {dataset.name} ({dataset.n_train:,} training and {dataset.n_test:,} test examples, "
         f"sha256 {dataset.sha256[:16]}…)"
     )
 
@@ -21,20 +21,20 @@ def counts_line(answer: StudySummary) -> str:
     counts, total = answer.counts, answer.study.spec.budget.trials
     parts = [f"{counts.complete} complete", f"{counts.pruned} pruned", f"{counts.failed} failed"]
     if counts.running:
-        parts.append(f"{counts.running} begun")
+        parts.append(f"{counts.running} started")
     if counts.waiting:
         parts.append(f"{counts.waiting} waiting")
     return f"Study {answer.study.name}: {counts.finished} of {total} trials finished ({', '.join(parts)})"
 
 
 def as_text(answer: StudySummary) -> str:
-    """Return it for a person."""
+    """Return the best trial as text."""
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
     best = answer.best
     if best is None:
         return "\n".join([*lines, "No trial is complete yet."])
     figures = best.metrics
-    if "train_cross_entropy" not in figures:  # told by something else, such as a writing dashboard
+    if "train_cross_entropy" not in figures:  # another program reported it, such as a dashboard that writes
         return "\n".join(
             [*lines, "", f"Best value: {best.value:.5f}, trial {best.number}, which regsearch did not train"]
         )
@@ -46,22 +46,22 @@ def as_text(answer: StudySummary) -> str:
             f"Best configuration: {configuration_of(best.params)}",
             f"  trial {best.number}, {figures['seconds']:.0f} s, weights of epoch {figures['best_epoch'] + 1} "
             f"of {figures['epochs']}",
-            f"  on the select rows: {_figures(figures, 'select')}",
-            f"  on the train rows:  {_figures(figures, 'train')} (generalization gap {gap:.5f})",
+            f"  on the selection split: {_figures(figures, 'select')}",
+            f"  on the training split:  {_figures(figures, 'train')} (generalization gap {gap:.5f})",
             *([f"  its weights: {answer.weights}"] if answer.weights else []),
-            f"It has the best {formats.objective(answer.study.spec)} of "
-            f"{answer.counts.complete} complete trials: chosen for that, so a little lucky.",
-            "It is not yet confirmed on fresh seeds or on test rows.",
+            f"It was chosen because its {formats.objective(answer.study.spec)} is the best of "
+            f"{answer.counts.complete} complete trials, so that figure is a little optimistic.",
+            "It is not confirmed yet: neither on fresh seeds nor on the test set.",
         ]
     )
 
 
-def _figures(figures: Mapping[str, Any], rows: str) -> str:
-    return f"cross-entropy {figures[f'{rows}_cross_entropy']:.5f}, accuracy {100 * figures[f'{rows}_accuracy']:.2f} %"
+def _figures(figures: Mapping[str, Any], split: str) -> str:
+    return f"cross-entropy {figures[f'{split}_cross_entropy']:.5f}, accuracy {100 * figures[f'{split}_accuracy']:.2f} %"
 
 
 def as_json(answer: StudySummary) -> dict[str, Any]:
-    """Return it for a program."""
+    """Return the best trial, ready for JSON."""
     study, counts, best = answer.study, answer.counts, answer.best
     return {
         "study": study.name,

@@ -1,4 +1,4 @@
-"""Where an answer ends: what was held fixed, which techniques have no verdict, and what else limits the figures."""
+"""The limits of an answer: what was held fixed, which techniques have no verdict, and what else limits the figures."""
 
 from collections.abc import Iterator
 
@@ -13,20 +13,20 @@ from regsearch.studies.reports.verdict_notes import over_seeds_note
 from regsearch.studies.spec import StudySpec
 
 _NOT_TUNED = "not tuned: "
-_MOST_WORDS = 24  # of a list of techniques in one sentence
-_CLEARLY = 3  # smallest gains that a bad strength loses at least, since the search trains it on one seed
+_MOST_WORDS = 24  # in one sentence of a list of techniques
+_CLEARLY = 3  # a bad strength loses at least so many smallest gains, since the search trains it on one seed only
 _ORDERED = ("L1", "L2", "dropout", "early stopping")
 _COURSE = {recipe.name for recipe in RECIPES["course"]} | {f"course: {recipe.name}" for recipe in RECIPES["course"]}
 
 
 def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) -> str:
-    """Return for what the answer holds: what the study held fixed."""
+    """Return what the answer holds for: what the study held fixed."""
     training, model = spec.training, spec.model
     examples = formats.count(spec.data.train_rows(dataset.n_train), "training example")
     if model.hypermodel is not None:
         name = model.hypermodel.rpartition(":")[2]
-        searched = "the settings that were searched" if conclusion.is_over_defaults else "its regularization"
-        return f"All this holds for {examples}, and for the network and training of {name} but for {searched}."
+        searched = "the hyperparameters that were searched" if conclusion.is_over_defaults else "its regularization"
+        return f"All this holds for {examples}, with the network and training of {name}: only {searched} varied."
     is_rate_fixed = spec.space.learning_rate == "fixed"
     rate = [f"learning rate {training.learning_rate:g}"] if is_rate_fixed else []
     parts = [
@@ -40,16 +40,14 @@ def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) ->
 
 
 def reservations(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
-    """Give a sentence for each further limit that applies."""
+    """Yield a sentence for each further limit that applies."""
     yield from _too_strong(spec, conclusion)
     yield from _without_verdict(conclusion)
     if note := over_seeds_note(conclusion):
         yield note
     if conclusion.still_improving:
-        epochs = spec.training.max_epochs
-        yield "Early stopping alone was mostly still improving in its last epoch: trainings may be too short."
+        yield "Early stopping alone was mostly still improving in its last epoch."
         yield "A training that is too short hardly needs regularization."
-        yield f"To learn more, train longer: raise `training.max_epochs`, now {epochs}, in a new study."
     if conclusion.failed:
         failed = [formats.settings(finalist.params) for finalist, _ in conclusion.failed]
         yield (
@@ -61,7 +59,7 @@ def reservations(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
 
 
 def _too_strong(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
-    """Say of a recipe that its strength was clearly bad, where the same technique did better at another one."""
+    """Yield a sentence for each technique that a recipe used at a clearly bad strength."""
     stopping = next((row.tuning for row in conclusion.techniques if row.technique == "early stopping"), None)
     if stopping is None or stopping.best is None or spec.search.objective not in OURS:
         return
@@ -92,7 +90,7 @@ def _bad_strength(tuning: Tuning, best: Attempt, attempt: Attempt) -> str:
 
 
 def _without_verdict(conclusion: Conclusion) -> Iterator[str]:
-    """Say which techniques that the study asks about have no verdict, and why."""
+    """Yield which techniques that the study asks about have no verdict, and why."""
     asked = {row.technique for row in conclusion.techniques if row.tuning is not None and row.tuning.is_asked}
     untuned: list[str] = []
     others: list[str] = []
@@ -118,8 +116,8 @@ def _in_parts(words: list[str]) -> list[list[str]]:
 
 def _looks(conclusion: Conclusion) -> Iterator[str]:
     if conclusion.completed_looks > 1:
-        yield f"The test examples were looked at {conclusion.completed_looks:,} times."
-        yield "All looks share the risk of a wrong claim, so the intervals are wider than after one."
+        yield f"The test set was used {conclusion.completed_looks:,} times."
+        yield "All these uses share the risk of a wrong claim, so the intervals are wider than after one."
     if conclusion.unfinished_looks:
-        further = "A further look" if conclusion.unfinished_looks == 1 else "Further looks"
-        yield f"{further} at the test examples began but did not end; these figures leave it out."
+        uses = "Another use" if conclusion.unfinished_looks == 1 else f"{conclusion.unfinished_looks:,} other uses"
+        yield f"{uses} of the test set did not finish; these figures leave out what was evaluated there."

@@ -1,4 +1,4 @@
-"""A confirmed answer in short sentences: what to use, what it gains, what is sure, what is not, what was fixed."""
+"""A confirmed answer in short sentences: what to use, what it gains, what is settled, and what was held fixed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
@@ -25,8 +25,8 @@ def confirmed_sentences(
 
     Args:
         spec, dataset: of the study.
-        conclusion: what is told.
-        storage: the option that names the database in a command, where the answer is read beside it.
+        conclusion: what the sentences are about.
+        storage: the option that names the database in a command; empty if no command needs it.
     """
     return (
         *_choice(conclusion),
@@ -41,21 +41,21 @@ def confirmed_sentences(
 
 
 def verdicts_in_words(verdicts: Sequence[TechniqueVerdict], measure: Measure) -> str:
-    """Return what is sure of several techniques: "each of L1 and dropout helps, and BatchNorm harms"."""
+    """Return the settled verdicts in words: "each of L1 and dropout helps, and BatchNorm harms"."""
     parts = []
     for verdict in (Verdict.HELPS, Verdict.HARMS, Verdict.NO_DIFFERENCE):
         of_verdict = [one for one in verdicts if one.verdict is verdict]
         if of_verdict:
             names = formats.listed([one.name for one in of_verdict])
-            told = f"{'each of ' if len(of_verdict) > 1 else ''}{names} {verdict}"
+            part = f"{'each of ' if len(of_verdict) > 1 else ''}{names} {verdict}"
             if verdict is Verdict.NO_DIFFERENCE:
-                told += f" ({measure.no_difference(of_verdict[0].smallest_gain)})"
-            parts.append(told)
+                part += f" ({measure.no_difference(of_verdict[0].smallest_gain)})"
+            parts.append(part)
     return ", and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def _choice(conclusion: Conclusion) -> Iterator[str]:
-    """Say what to use, and why it was chosen."""
+    """Yield what to use, and why it was chosen."""
     winner = conclusion.winner
     name = formats.settings(winner.finalist.params)
     judgement = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
@@ -64,7 +64,7 @@ def _choice(conclusion: Conclusion) -> Iterator[str]:
     if verdict is Verdict.NO_DIFFERENCE and not _is_winner(conclusion, _early_stopping(conclusion)):
         use = f"Use {simpler}: {name} did best, but makes no difference"
     elif verdict is Verdict.HARMS:
-        use = f"The selection examples favour {name}"
+        use = f"The selection split favours {name}"
     elif winner.finalist.is_baseline and conclusion.is_over_defaults:
         use = f"Keep the defaults, {name}"
     else:
@@ -72,13 +72,13 @@ def _choice(conclusion: Conclusion) -> Iterator[str]:
         use = f"Use {name}{alone}{' for now' if verdict is Verdict.NOT_SETTLED else ''}"
     yield f"{use}."
     if len(conclusion.results) < 2:
-        yield "No other setting trained to the end."
+        yield "No other setting finished its training."
         return
     most = "up to " if any(result.dropped is not None for result in conclusion.results) else ""
     over = f"over {most}{formats.count(conclusion.seeds, 'seed')} ({_what_a_seed_draws(conclusion)})"
     if conclusion.winner_is_best:
-        raced = " that raced" if conclusion.is_race else ""
-        yield f"On the selection examples it was the best of {len(conclusion.results):,} settings{raced} {over}."
+        raced = " in a race" if conclusion.is_race else ""
+        yield f"On the selection split, it was the best of {len(conclusion.results):,} settings{raced} {over}."
         return
     tied = sum(result.is_tied for result in conclusion.results)
     yield f"It is the simplest of {tied:,} settings that did about equally well {over}."
@@ -97,7 +97,7 @@ def _is_winner(conclusion: Conclusion, result: FinalistResult | None) -> bool:
 
 
 def _gains(conclusion: Conclusion) -> Iterator[str]:
-    """Say what the winner gains over early stopping alone and over no regularization, as far as that is known."""
+    """Yield what the winner gains over early stopping alone and over no regularization, as far as that is known."""
     over_stopping, over_none = conclusion.winner_over_early_stopping, conclusion.winner_over_baseline
     if _is_winner(conclusion, _early_stopping(conclusion)):
         over_stopping = None
@@ -120,39 +120,39 @@ def _gains(conclusion: Conclusion) -> Iterator[str]:
 
 
 def _gain(judgement: Judgement, over: str, measure: Measure, before: Judgement | None) -> str:
-    """Return a sentence; after one on another gain, it leaves out what that one said."""
+    """Return a sentence on a gain; it leaves out what the sentence on the gain `before` contains."""
     interval, verdict = judgement.gain, judgement.verdict
     if verdict is Verdict.HARMS:
         interval = Interval(mean=-interval.mean, low=-interval.high, high=-interval.low, level=interval.level)
-    is_said = before is not None and formats.level(before.gain.level) == formats.level(interval.level)
-    level = "" if is_said else f", with {formats.level(interval.level)} confidence"
+    is_known = before is not None and formats.level(before.gain.level) == formats.level(interval.level)
+    level = "" if is_known else f", with {formats.level(interval.level)} confidence"
     if verdict is Verdict.NO_DIFFERENCE:
         measured = f" {'of' if measure.unit else 'in'} {measure.figure}" if before is None else ""
         least = measure.no_difference(judgement.smallest_gain)
         return f"Compared with {over}, it makes no difference: {least}{measured}{level}."
     unit = f" {measure.in_sentence}" if before is None else ""
-    ends = f"{'probably ' if is_said else ''}between {measure.ends_of(interval)}"
+    ends = f"{'probably ' if is_known else ''}between {measure.ends_of(interval)}"
     if verdict is Verdict.NOT_SETTLED:
         return f"Its gain over {over} is not settled: {ends}{unit}{level}."
     amount = f"{measure.mean_of(interval)}{unit} ({ends}{level})"
     is_same = before is not None and before.verdict is verdict
     if verdict is Verdict.HELPS:
         return f"Over {over}, it gains {amount}." if is_same else f"It helps: over {over}, it gains {amount}."
-    told = f"ompared with {over}, it loses {amount}."
-    return f"C{told}" if is_same else f"It harms: c{told}"
+    compared = f"ompared with {over}, it loses {amount}."
+    return f"C{compared}" if is_same else f"It harms: c{compared}"
 
 
 def _settled(conclusion: Conclusion) -> Iterator[str]:
-    """Say which techniques help, harm and make no difference, against which reference."""
-    found = [one for one in technique_verdicts(conclusion) if one.verdict not in (None, Verdict.NOT_SETTLED)]
-    found = [one for one in found if not _is_told(conclusion, one)]
-    for over in dict.fromkeys(one.over for one in found):
-        told = verdicts_in_words([one for one in found if one.over == over], conclusion.measure)
-        yield f"Compared with {over}, {told}."
+    """Yield which techniques help, harm and make no difference, and compared with what."""
+    settled = [one for one in technique_verdicts(conclusion) if one.verdict not in (None, Verdict.NOT_SETTLED)]
+    settled = [one for one in settled if not _is_of_winner(conclusion, one)]
+    for over in dict.fromkeys(one.over for one in settled):
+        verdicts = verdicts_in_words([one for one in settled if one.over == over], conclusion.measure)
+        yield f"Compared with {over}, {verdicts}."
 
 
-def _is_told(conclusion: Conclusion, verdict: TechniqueVerdict) -> bool:
-    """Return whether the sentences on the winner say it already."""
+def _is_of_winner(conclusion: Conclusion, verdict: TechniqueVerdict) -> bool:
+    """Return whether the sentences on the winner already contain a verdict."""
     return _is_winner(conclusion, verdict.result) and verdict.technique in ("combination", "early stopping")
 
 
@@ -161,38 +161,47 @@ def _open(conclusion: Conclusion) -> list[TechniqueVerdict]:
 
 
 def _not_settled(conclusion: Conclusion) -> Iterator[str]:
-    """Say of which techniques nobody knows yet whether they help or harm."""
-    names = [one.name for one in _open(conclusion) if not _is_told(conclusion, one)]
+    """Yield which techniques may help or harm."""
+    names = [one.name for one in _open(conclusion) if not _is_of_winner(conclusion, one)]
     if names:
         yield f"Not settled: {formats.listed(names)} may help or harm."
 
 
 def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[str]) -> Iterator[str]:
-    """Say how many seeds would probably settle what is open, with the command, or that seeds alone would not."""
+    """Yield how to settle what is open, the first thing to do first: longer trainings, then more seeds."""
+    needs, scarce = _needs(conclusion)
+    if scarce:
+        examples = f"{conclusion.test_rows:,} test examples"
+        yield f"The {examples} are probably too few to settle {formats.listed(scarce)}, with any number of seeds."
+    if conclusion.still_improving:
+        longer = f"raise `training.max_epochs`, now {spec.training.max_epochs}, in a new study"
+        yield f"First train longer, since these trainings may be too short: {longer}."
+    by_seeds: dict[int, list[str]] = {}
+    for name, seeds in needs.items():
+        by_seeds.setdefault(seeds, []).append(name)
+    if by_seeds:
+        parts = [f"{formats.listed(names)} ({seeds:,} in all)" for seeds, names in sorted(by_seeds.items())]
+        command = resume_command(spec, "confirm", "--seeds", str(max(by_seeds)), *storage)
+        more = "At the present length, more" if conclusion.still_improving else "More"
+        yield f"{more} seeds would probably settle {formats.listed(parts)}: run `{command}`."
+
+
+def _needs(conclusion: Conclusion) -> tuple[dict[str, int], list[str]]:
+    """Return how many seeds would settle each open verdict by its name, and which need more test examples instead."""
     verdicts = _open(conclusion)
-    needs = {one.name: one.seeds_needed for one in verdicts}
+    seeds = {one.name: one.seeds_needed for one in verdicts}
     scarce = [one.name for one in verdicts if one.needs_test_examples]
     own = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
     is_listed = any(_is_winner(conclusion, one.result) for one in verdicts)
     if own is not None and own.verdict is Verdict.NOT_SETTLED and not is_listed:
-        needs["what the chosen setting gains"] = own.seeds_needed
+        seeds["what the chosen setting gains"] = own.seeds_needed
         if own.needs_test_examples:
             scarce.append("what the chosen setting gains")
-    if scarce:
-        examples = f"{conclusion.test_rows:,} test examples"
-        yield f"The {examples} are probably too few to settle {formats.listed(scarce)}, with any number of seeds."
-    by_seeds: dict[int, list[str]] = {}
-    for name, seeds in needs.items():
-        if seeds is not None:
-            by_seeds.setdefault(seeds, []).append(name)
-    if by_seeds:
-        told = [f"{formats.listed(names)} ({seeds:,} in all)" for seeds, names in sorted(by_seeds.items())]
-        command = resume_command(spec, "confirm", "--seeds", str(max(by_seeds)), *storage)
-        yield f"More seeds would probably settle {formats.listed(told)}: run `{command}`."
+    return {name: needed for name, needed in seeds.items() if needed is not None}, scarce
 
 
 def _contradictions(conclusion: Conclusion) -> Iterator[str]:
-    """Say where test figures speak against the choice, or a figure beside the objective against the objective."""
+    """Yield what speaks against the choice: test figures, or a figure other than the study's objective."""
     yield from _worse_beside(conclusion)
     if conclusion.claims_gain or conclusion.baseline is None:
         return
@@ -201,10 +210,10 @@ def _contradictions(conclusion: Conclusion) -> Iterator[str]:
         gain = conclusion.gain_of(best)
         assert gain is not None
         yield (
-            f"On the test examples, though, {formats.settings(best.finalist.params)} gains "
+            f"On the test set, however, {formats.settings(best.finalist.params)} gains "
             f"{conclusion.measure.mean_of(gain)} over {conclusion.baseline_name}."
         )
-        yield "The choice went by the selection examples alone."
+        yield "The choice was made on the selection split alone."
         return
     for other, gain_in in _beside(conclusion):
         gains = [gain_in(result.gain) for result in conclusion.results if result.gain is not None]
@@ -212,14 +221,14 @@ def _contradictions(conclusion: Conclusion) -> Iterator[str]:
         if count:
             gain_ = "gains" if count == 1 else "gain"
             objective = conclusion.measure.name
-            who = formats.count(count, "setting")
+            settings = formats.count(count, "setting")
             over = conclusion.baseline_name
-            yield f"In test {other}, though, {who} {gain_} over {over}; this study goes by {objective}."
+            yield f"In test {other}, however, {settings} {gain_} over {over}; this study decides by {objective}."
             return
 
 
 def _worse_beside(conclusion: Conclusion) -> Iterator[str]:
-    """Say in which figure beside the objective the winner is worse than the baseline."""
+    """Yield in which figure other than the objective the winner is worse than the baseline."""
     gain = conclusion.winner.gain
     if gain is None:
         return
@@ -231,18 +240,18 @@ def _worse_beside(conclusion: Conclusion) -> Iterator[str]:
         measure = per_example(not conclusion.by_accuracy)
         by = f", by {measure.mean_of(worse[0][1])} {measure.unit}"
     others = formats.listed([other for other, _ in worse])
-    yield f"In test {others}, though, it is worse than {conclusion.baseline_name}{by}."
+    yield f"In test {others}, however, it is worse than {conclusion.baseline_name}{by}."
 
 
 def _beside(conclusion: Conclusion) -> list[tuple[str, Callable[[Gain], Interval]]]:
-    """Return the name of each figure that verdicts don't go by, and how to read it from a gain."""
+    """Return the name of each figure that verdicts are not based on, and how to read it from a gain."""
     if conclusion.metric is None:
         return [(conclusion.figures[1], conclusion.other_metric)]
     return [("cross-entropy", attrgetter("cross_entropy")), ("accuracy", attrgetter("accuracy"))]
 
 
 def best_beating(conclusion: Conclusion) -> FinalistResult:
-    """Return which of those that beat the baseline gains most on the test examples."""
+    """Return the finalist that beats the baseline with the largest gain on the test set."""
     gains = [
         (gain.mean, result)
         for result in conclusion.others_beyond_noise

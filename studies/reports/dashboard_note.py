@@ -1,6 +1,6 @@
 """A study's answer in optuna-dashboard: its note in Markdown, and a few small figures of Plotly.
 
-The dashboard keeps both in the database in pieces of 2,045 characters each, so they are small.
+The dashboard stores both in the database in pieces of 2,045 characters each, so they are small.
 """
 
 import re
@@ -10,13 +10,13 @@ from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.gains import CARD, gains, in_order
-from regsearch.studies.reports.figures.history import history
-from regsearch.studies.reports.figures.importance import importance
 from regsearch.studies.reports.figures.plotly_export import as_plotly
-from regsearch.studies.reports.figures.verdicts import CARD as VERDICTS_CARD
-from regsearch.studies.reports.figures.verdicts import verdicts
 from regsearch.studies.reports.html import clean
+from regsearch.studies.reports.sections.gains import CARD, gains, in_order
+from regsearch.studies.reports.sections.history import history
+from regsearch.studies.reports.sections.importance_shares import importance
+from regsearch.studies.reports.sections.techniques import CARD as VERDICTS_CARD
+from regsearch.studies.reports.sections.techniques import verdicts
 from regsearch.studies.reports.summary import headline, sentences
 
 if TYPE_CHECKING:
@@ -46,31 +46,34 @@ def as_markdown(content: ReportData) -> str:
 
 
 def dashboard_figures(content: ReportData) -> "dict[str, plotly.graph_objects.Figure]":
-    """Return figures by the id under which the dashboard keeps them: what there is of them."""
-    found = {
+    """Return the figures that the study has, by the id under which the dashboard stores them."""
+    figures = {
         "Which techniques help": None if content.conclusion is None else verdicts(content.conclusion, VERDICTS_CARD),
         "What the finalists gain": None if content.conclusion is None else gains(content.conclusion, CARD),
         "The search": history(content, _MOST_POINTS),
         "What matters": importance(content.importance),
     }
-    return {f"regsearch-{figure.id}": as_plotly(title, figure) for title, figure in found.items() if figure is not None}
+    return {
+        f"regsearch-{figure.id}": as_plotly(title, figure) for title, figure in figures.items() if figure is not None
+    }
 
 
 def _table(conclusion: Conclusion) -> str:
     rows = [
-        "| configuration | gain in test cross-entropy (nats per row) | gain in test accuracy (percentage points) |",
+        "| configuration | gain in test cross-entropy (nats per example) | gain in test accuracy (percentage points) |",
         "| --- | ---: | ---: |",
     ]
     for result in in_order(conclusion)[:_MOST_ROWS]:
         assert result.gain is not None
         is_winner = result.finalist.index == conclusion.winner.finalist.index
         name = _plain(formats.settings(result.finalist.params))
-        told = formats.cross_entropy_gain(result.gain.cross_entropy), formats.accuracy_gain(result.gain.accuracy)
-        rows.append(f"| {f'**{name}**' if is_winner else name} | {_plain(told[0])} | {_plain(told[1])} |")
+        in_cross_entropy = _plain(formats.cross_entropy_gain(result.gain.cross_entropy))
+        in_accuracy = _plain(formats.accuracy_gain(result.gain.accuracy))
+        rows.append(f"| {f'**{name}**' if is_winner else name} | {in_cross_entropy} | {in_accuracy} |")
     return "\n".join(rows)
 
 
 def _plain(words: str) -> str:
-    """Return text that Markdown shows as it is: no markup, no link, no line of its own."""
-    # the dashboard makes links of what looks like an address even where it is escaped: a space without width parts it
+    """Return text that Markdown shows as it is, on one line: without markup and links."""
+    # the dashboard links what looks like an address even if it is escaped; a zero-width space prevents that
     return _LINKED.sub("\u200b", _MARKS.sub(r"\\\1", " ".join(clean(words).split())))

@@ -1,4 +1,4 @@
-"""All that a report of one study is made of, as one value: its sections choose from it and put it in words."""
+"""All that a report of one study is made of, as one value; its sections choose from it and put it in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ class Curve:
     """One training of one configuration.
 
     Attributes:
-        label: which of its trainings: "trial 18", "seed 2".
-        train_loss: of each epoch, with penalty and dropout.
-        stop_cross_entropy: of each epoch, on the stop rows, in nats per row.
+        label: which of the configuration's trainings: "trial 18", "seed 2".
+        train_loss: of each epoch, in nats per example, with penalty and dropout.
+        stop_cross_entropy: of each epoch, on the stopping split, in nats per example.
         best_epoch: the epoch, counted from 0, whose weights were kept.
     """
 
@@ -31,12 +31,12 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationCost:
-    """What training finalists on fresh seeds cost, as far as it got.
+    """The cost so far of training finalists on fresh seeds.
 
     Attributes:
-        trainings: that were begun, those that failed among them.
-        epochs: that they trained.
-        seconds: wall time of their training; of one that isn't complete, of its epochs.
+        trainings: how many were started, including failed ones.
+        epochs: how many they trained.
+        seconds: wall time of their training; of an incomplete one, of its epochs.
     """
 
     trainings: int
@@ -46,19 +46,19 @@ class ConfirmationCost:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """What one report is made of; anything in it may come from a database that someone else wrote.
+    """What one report is made of; any value in it may come from a database that another program wrote.
 
     Attributes:
         answer: the study, its counts, its best trial.
-        trials: all of them, by number, whatever their state.
-        runs: the first one first.
-        curves: by the configuration's name, the best one first, the baseline last; empty where none are kept.
+        trials: all of them, by number, in any state.
+        runs: of the study, the first one first.
+        curves: by the configuration's name, the best one first, the baseline last; empty if none are stored.
         conclusion: None before the confirmation.
-        confirmation_cost: None where no finalist was trained.
-        importance: the most important first; empty where there are too few trials to tell.
+        confirmation_cost: None if no finalist was trained.
+        importance: the most important first; empty if there are too few trials.
         importance_missing: why it is empty.
-        edges: a sentence for every best value that lies on an edge of its range.
-        command: how to run the study again.
+        edges: a sentence for each best value that lies at a limit of its range.
+        command: the one that runs the study again.
     """
 
     answer: StudySummary
@@ -74,17 +74,17 @@ class ReportData:
 
     @property
     def has_techniques(self) -> bool:
-        """Whether the settings are regularizations, and none a HyperModel's own."""
+        """Whether all configurations are regularizations, and none has hyperparameters of a HyperModel."""
         return has_techniques(self.answer.study.spec, self.trials)
 
     @cached_property
     def strength_curves(self) -> tuple[StrengthCurve, ...]:
-        """Each technique alone by its strength; none where the settings are a HyperModel's own."""
+        """Each technique alone by its strength; none if a HyperModel has hyperparameters of its own."""
         if not self.has_techniques:
             return ()
         return strength_curves(self.answer.study.spec, self.trials, self.conclusion)
 
     @property
     def by_accuracy(self) -> bool:
-        """Whether trials are ranked by accuracy, the higher the better."""
+        """Whether trials are ranked by accuracy; higher is better."""
         return self.answer.study.spec.search.by_accuracy

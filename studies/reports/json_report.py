@@ -1,4 +1,4 @@
-"""A report and its conclusion for programs: plain values, ready for JSON."""
+"""A report and its conclusion as plain values, ready for JSON."""
 
 from typing import Any
 
@@ -46,19 +46,19 @@ def as_json(content: ReportData) -> dict[str, Any]:
     }
 
 
-def answer_json(found: StudySummary, conclusion: Conclusion | None) -> dict[str, Any]:
-    """Return the answer: the best trial, and what the confirmation says of the finalists, if there was one."""
+def answer_json(summary: StudySummary, conclusion: Conclusion | None) -> dict[str, Any]:
+    """Return the answer: the best trial, and the confirmation's figures of the finalists if there was one."""
     return {
-        **answer.as_json(found),
-        "headline": headline(found, conclusion),
-        "answer": paragraph(found, conclusion),
-        "sentences": list(sentences(found, conclusion)),
+        **answer.as_json(summary),
+        "headline": headline(summary, conclusion),
+        "answer": paragraph(summary, conclusion),
+        "sentences": list(sentences(summary, conclusion)),
         "confirmation": None if conclusion is None else conclusion_json(conclusion),
     }
 
 
 def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
-    """Return what a confirmation says."""
+    """Return a confirmation's figures."""
     return {
         "winner": conclusion.winner.finalist.index,
         "claims_gain": conclusion.claims_gain,
@@ -107,7 +107,7 @@ def _result(result: FinalistResult) -> dict[str, Any]:
 
 
 def _dropped(drop: Drop) -> dict[str, Any]:
-    """Return why a race gave a finalist no more seeds; `behind` is on the selection examples."""
+    """Return why a race gave a finalist no more seeds; `behind` is measured on the selection split."""
     return {"reason": drop.reason, "seeds": drop.seeds, "than": drop.than, "behind": _interval(drop.behind)}
 
 
@@ -130,7 +130,7 @@ def _techniques(conclusion: Conclusion) -> list[dict[str, Any]]:
 
 
 def _technique(row: TechniqueRow, verdict: TechniqueVerdict) -> dict[str, Any]:
-    """Return a verdict, what it rests on, and how well the technique was tuned."""
+    """Return a verdict, the figures behind it, and how well the technique was tuned."""
     return {
         "technique": row.technique,
         "finalist": None if row.result is None else row.result.finalist.index,

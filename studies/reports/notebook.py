@@ -1,4 +1,6 @@
-"""A study's answer for a notebook's cell: headline, sentences and table, in the colours of the notebook's own page."""
+"""A study's answer for a notebook's cell: headline, sentences and table, in the notebook's own colours."""
+
+from markupsafe import Markup
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
@@ -7,41 +9,32 @@ from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.measure import Measure
 from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.html import Html, element
+from regsearch.studies.reports.html import element, inline_table, mark_code
 from regsearch.studies.reports.summary import headline, sentences
 from regsearch.studies.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
 from regsearch.studies.statistics import Interval
 
-_LINE = "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;vertical-align:top;"
-_TEXT, _NUMBER = f"{_LINE}text-align:left", f"{_LINE}text-align:right;white-space:nowrap"
 _MUTED = "opacity:0.7;font-size:0.9em;margin:0.4em 0 0"
 
 
-def as_inline_html(answer: StudySummary, conclusion: Conclusion | None) -> Html:
-    """Return a few kilobytes of HTML without scripts and classes; every text in it is escaped."""
-    said = [element("div", one) for one in sentences(answer, conclusion)]
+def as_inline_html(answer: StudySummary, conclusion: Conclusion | None) -> Markup:
+    """Return a few kilobytes of HTML without scripts and classes."""
+    lines = [element("div", mark_code(sentence)) for sentence in sentences(answer, conclusion)]
     return element(
         "div",
         element("p", element("strong", headline(answer, conclusion)), style="font-size:1.2em;margin:0 0 0.4em"),
-        element("div", *said, style="max-width:52em;margin:0 0 0.6em"),
+        element("div", *lines, style="max-width:52em;margin:0 0 0.6em"),
         None if conclusion is None or not conclusion.techniques else _techniques(conclusion),
         element("p", f"{dataset_line(answer.study.dataset)}. {counts_line(answer)}.", style=_MUTED),
     )
 
 
-def _techniques(conclusion: Conclusion) -> Html:
+def _techniques(conclusion: Conclusion) -> Markup:
     unit = conclusion.measure.symbol or conclusion.measure.name
     over = [f"gain over {EARLY_STOPPING_ALONE} ({unit})"] if conclusion.has_early_stopping_alone else []
     header = ["technique", "verdict", *over, f"over {conclusion.baseline_name} ({unit})", "seeds", "configuration"]
-    styles = [_TEXT, _TEXT, *[_NUMBER] * (len(over) + 2), _TEXT]
-    head = element("tr", *(element("th", name, style=style) for name, style in zip(header, styles, strict=True)))
-    body = [
-        element(
-            "tr", *(element("td", cell, style=style) for cell, style in zip(_row(conclusion, one), styles, strict=True))
-        )
-        for one in technique_verdicts(conclusion)
-    ]
-    cells = element("table", element("thead", head), element("tbody", *body), style="border-collapse:collapse")
+    rows = [_row(conclusion, verdict) for verdict in technique_verdicts(conclusion)]
+    cells = inline_table(header, rows, numbers=range(2, 4 + len(over)))
     return element("div", cells, element("p", verdicts_note(conclusion), style=_MUTED))
 
 
@@ -50,19 +43,19 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
     return [
         verdict.technique,
         _verdict(verdict),
-        *(_told(gain, conclusion.measure) for gain in (*gains, verdict.over_baseline)),
+        *(_gain(gain, conclusion.measure) for gain in (*gains, verdict.over_baseline)),
         f"{verdict.seeds:,}" if verdict.seeds else "",
         "" if verdict.result is None else formats.settings(verdict.result.finalist.params),
     ]
 
 
-def _verdict(verdict: TechniqueVerdict) -> Html:
+def _verdict(verdict: TechniqueVerdict) -> Markup:
     """Return a verdict, bold if it says that the technique helps or harms."""
     is_clear = verdict.verdict in (Verdict.HELPS, Verdict.HARMS)
-    told = element("strong" if is_clear else "span", verdict_in_words(verdict))
+    words = element("strong" if is_clear else "span", verdict_in_words(verdict))
     needs = needs_in_words(verdict)
-    return element("div", told, element("div", needs, style=_MUTED) if needs else None)
+    return element("div", words, element("div", needs, style=_MUTED) if needs else None)
 
 
-def _told(interval: Interval | None, measure: Measure) -> Html:
+def _gain(interval: Interval | None, measure: Measure) -> Markup:
     return element("span", "" if interval is None else measure.gain(interval))

@@ -1,7 +1,7 @@
-"""A report as one self-contained HTML page: it asks nothing of any other place, now or later.
+"""A report as one self-contained HTML page that never loads anything from elsewhere.
 
-Plotly is inlined once. A strict content security policy names the two scripts by their hashes, so that nothing that
-came out of a database could run even if it were not escaped. The same content gives the same bytes.
+Plotly is inlined once. A strict content security policy names the two scripts by their hashes: text from a database
+could not run even if it were not escaped. The same content gives the same bytes.
 """
 
 import base64
@@ -11,22 +11,23 @@ from importlib.resources import files
 from typing import Any
 
 import plotly.offline
+from markupsafe import Markup
 
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import Figure
-from regsearch.studies.reports.html import Html, as_json_block, element
+from regsearch.studies.reports.html import as_json_block, element
 from regsearch.studies.reports.sections import (
     answer,
     cost,
-    curves,
-    early_stopping,
-    finalists,
+    epochs_by_patience,
+    gains,
     history,
-    importance,
-    ladder,
+    importance_shares,
+    ladder_steps,
+    learning_curves,
+    parallel_coordinates,
     recipes,
     reproduce,
-    settings,
     strength_curves,
     techniques,
     unfinished,
@@ -36,20 +37,20 @@ from regsearch.studies.reports.sections.section import Section
 _SECTIONS = (
     answer,
     techniques,
-    finalists,
+    gains,
     strength_curves,
     recipes,
-    ladder,
+    ladder_steps,
     history,
-    curves,
-    settings,
-    importance,
-    early_stopping,
+    learning_curves,
+    parallel_coordinates,
+    importance_shares,
+    epochs_by_patience,
     unfinished,
     cost,
     reproduce,
 )
-"""In the order in which they stand on the page."""
+"""In their order on the page."""
 
 
 def as_html(content: ReportData) -> str:
@@ -58,7 +59,7 @@ def as_html(content: ReportData) -> str:
 
 
 def titled_figures(content: ReportData) -> dict[str, tuple[str, Figure]]:
-    """Return the page's figures by name, each with a title, in their order; those for a narrow screen are left out."""
+    """Return the page's figures by id, each with a title, in their order, without those for a narrow screen."""
     return {
         figure.id: (section.title, figure)
         for section in _sections(content)
@@ -68,12 +69,12 @@ def titled_figures(content: ReportData) -> dict[str, tuple[str, Figure]]:
 
 
 def _sections(content: ReportData) -> list[Section]:
-    made = (module.section(content) for module in _SECTIONS)
-    return [section for section in made if section is not None]
+    sections = (module.section(content) for module in _SECTIONS)
+    return [section for section in sections if section is not None]
 
 
 def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
-    """Return a page of sections under a name; `brand` stands above it in small letters."""
+    """Return a page of sections under a name, with `brand` above it in small letters."""
     scripts = (str(plotly.offline.get_plotlyjs()), _resource("page.js"))
     head = element(
         "head",
@@ -83,7 +84,7 @@ def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
         _void("meta", name="referrer", content="no-referrer"),
         _void("meta", name="color-scheme", content="light dark"),
         element("title", f"{name} – regsearch"),
-        Html(f"<style>{_resource('page.css')}</style>"),
+        Markup(f"<style>{_resource('page.css')}</style>"),
     )
     body = element(
         "body",
@@ -95,19 +96,19 @@ def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
         ),
         element("main", *(_section(section) for section in sections)),
         element(
-            "noscript", element("p", "The figures need JavaScript; all else on this page does not.", class_="note")
+            "noscript", element("p", "The figures need JavaScript; the rest of this page does not.", class_="note")
         ),
-        Html(f'<script type="application/json" id="figures">{as_json_block(_figures(sections))}</script>'),
-        *(Html(f"<script>{script}</script>") for script in scripts),
+        Markup(f'<script type="application/json" id="figures">{as_json_block(_figures(sections))}</script>'),
+        *(Markup(f"<script>{script}</script>") for script in scripts),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _section(section: Section) -> Html:
+def _section(section: Section) -> Markup:
     return element("section", element("h2", section.title), section.body, id=section.id)
 
 
-def _contents(sections: Sequence[Section]) -> Html:
+def _contents(sections: Sequence[Section]) -> Markup:
     links = (element("a", section.title, href=f"#{section.id}") for section in sections)
     return element("nav", *links, aria_label="Contents")
 
@@ -123,15 +124,15 @@ def _figures(sections: Sequence[Section]) -> list[dict[str, Any]]:
 def _policy(scripts: Sequence[str]) -> str:
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{value}'" for value in hashes)
-    # Plotly writes style elements and attributes of its own
+    # Plotly writes its own style elements and attributes
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _void(tag: str, **attributes: object) -> Html:
-    return Html(element(tag, **attributes).removesuffix(f"</{tag}>"))
+def _void(tag: str, **attributes: object) -> Markup:
+    return Markup(element(tag, **attributes).removesuffix(f"</{tag}>"))
 
 
 def _resource(name: str) -> str:

@@ -1,68 +1,25 @@
-"""How a study goes: its counts, who works on it, its pace, and the time left."""
+"""A study's status in words and as JSON: its counts, who works on it, its pace, and the time left."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from regsearch.studies.analysis.study_status import Status
 from regsearch.studies.commands import resume_command
-from regsearch.studies.records import ConfirmationProgress, Holder, RunRecord, StudySummary
 from regsearch.studies.reports.answer import counts_json, counts_line, dataset_json, dataset_line
 
 
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """What `status` says.
-
-    Attributes:
-        options: what a command needs to find the study's storage: ("--storage", URL), or nothing for the usual one.
-    """
-
-    options: tuple[str, ...]
-    answer: StudySummary
-    holder: Holder | None
-    runs: list[RunRecord]
-    confirmation: ConfirmationProgress | None
-
-    @property
-    def is_searched(self) -> bool:
-        """Whether the study's total is reached."""
-        return self.answer.counts.finished >= self.answer.study.spec.budget.trials
-
-    @property
-    def state(self) -> str:
-        """What it is: running, stopped or done; one whose confirmation was begun is done when that has ended too."""
-        if self.holder is not None:
-            return "running"
-        return "done" if self.is_searched and not (self.confirmation and self.confirmation.left) else "stopped"
-
-    @property
-    def trials_per_minute(self) -> float | None:
-        """The pace of the latest run, up to its last finished trial; None before its first one."""
-        run = self.runs[-1] if self.runs else None
-        if run is None or run.last_finished_at is None:
-            return None
-        return run.finished_trials / max((run.last_finished_at - run.started_at).total_seconds() / 60, 1e-9)
-
-    @property
-    def minutes_left(self) -> float | None:
-        """To the study's total at that pace; None where it isn't known, is reached, or nobody works on it."""
-        if self.holder is None or self.is_searched or self.trials_per_minute is None:
-            return None
-        return (self.answer.study.spec.budget.trials - self.answer.counts.finished) / self.trials_per_minute
-
-
 def as_text(status: Status) -> str:
-    """Return it for a person, with the commands for its storage."""
+    """Return a status as text, with the command to run next."""
     answer = status.answer
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
     lines.append(_what_now(status))
     if status.trials_per_minute is not None:
         left = "" if status.minutes_left is None else f", about {status.minutes_left:.0f} minutes left"
-        lines.append(f"Pace: {status.trials_per_minute:.1f} trials a minute{left}")
+        lines.append(f"Pace: {status.trials_per_minute:.1f} trials per minute{left}")
     done = status.confirmation
     if done is not None:
         lines.append(
             f"Confirmation: {done.trained} of {done.planned} trainings complete, {done.failed} failed; "
-            f"{done.looked} test looks"
+            f"{done.looked} evaluated on the test set"
         )
     if answer.best is not None:
         lines.append(f"Best so far: trial {answer.best.number}, {answer.best.value:.5f}")
@@ -72,18 +29,18 @@ def as_text(status: Status) -> str:
 def _what_now(status: Status) -> str:
     study, options = status.answer.study, status.options
     if status.holder is not None:
-        return f"Searched now by {status.holder}"
-    if not status.is_searched:
-        return f"Nobody works on it; go on with: {resume_command(study.spec, 'resume', *options)}"
+        return f"Running now: {status.holder}"
+    if not status.is_total_reached:
+        return f"Not running. Resume with: {resume_command(study.spec, 'resume', *options)}"
     if status.state == "stopped":
-        return f"Its confirmation isn't finished; go on with: {resume_command(study.spec, 'resume', *options)}"
+        return f"The confirmation is not finished. Resume with: {resume_command(study.spec, 'resume', *options)}"
     if status.confirmation is None and study.spec.confirm.seeds and status.answer.best is not None:
-        return f"It is searched, but not confirmed: {resume_command(study.spec, 'confirm', *options)}"
-    return "It is done."
+        return f"Search complete, not confirmed yet. Confirm with: {resume_command(study.spec, 'confirm', *options)}"
+    return "Done."
 
 
 def as_json(status: Status) -> dict[str, Any]:
-    """Return it for a program."""
+    """Return a status, ready for JSON."""
     answer = status.answer
     return {
         "study": answer.study.name,

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from regsearch.studies.reports.status import Status
+from regsearch.studies.analysis.study_status import Status
 from regsearch.studies.reports.table import as_table
 
 
 def as_text(statuses: Sequence[Status]) -> str:
-    """Return a table for a person."""
+    """Return a table of studies."""
     if not statuses:
         return "no studies yet"
     rows = [
@@ -22,11 +22,11 @@ def as_text(statuses: Sequence[Status]) -> str:
         )
         for status in statuses
     ]
-    return as_table(("study", "data", "finished", "best", "state", "begun"), rows)
+    return as_table(("study", "data", "finished", "best", "state", "started"), rows)
 
 
 def as_json(statuses: Sequence[Status]) -> dict[str, Any]:
-    """Return them for a program."""
+    """Return the studies, ready for JSON."""
     return {
         "studies": [
             {

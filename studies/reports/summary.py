@@ -1,4 +1,4 @@
-"""The answer of a study in words: a headline, and sentences on what to use, what it gains, and how sure that is."""
+"""A study's answer in words: a headline, and sentences on what to use, what it gains, and how sure that is."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def sentences(answer: StudySummary, conclusion: Conclusion | None, storage: Sequ
     if not counts.finished:
         return (f"{_nothing(answer)}, so there is no answer yet.",)
     if counts.failed == counts.finished:
-        return (f"{_nothing(answer)}, so there is no answer; their reasons tell why.",)
+        return (f"{_nothing(answer)}, so there is no answer. The reasons are listed with the trials.",)
     finished = formats.count(counts.finished, "finished trial")
     return (
         f"{_nothing(answer)}, so there is no answer: of {finished}, {counts.pruned:,} were pruned and "
@@ -87,14 +87,14 @@ def _unconfirmed(answer: StudySummary) -> list[str]:
     objective = formats.objective(answer.study.spec)
     figures = []
     if "select_cross_entropy" in best.metrics:
-        figures.append(f"cross-entropy {formats.cross_entropy(best.metrics['select_cross_entropy'])} nats per row")
+        figures.append(f"cross-entropy {formats.cross_entropy(best.metrics['select_cross_entropy'])} nats per example")
     if "select_accuracy" in best.metrics:
         figures.append(f"accuracy {formats.percent(best.metrics['select_accuracy'])}")
-    measured = f" ({', '.join(figures)} on the select rows)" if figures else ""
+    measured = f" ({', '.join(figures)} on the selection split)" if figures else ""
     return [
         f"Not confirmed yet: of {formats.count(counts.complete, 'complete trial')}, trial {best.number} has the best "
         f"{objective}: {formats.settings(best.params)}{measured}.",
-        "It was chosen for that figure, so it is a little lucky, and what it really gains over "
+        "It was chosen for that figure, so the figure is a little optimistic. Its real gain over "
         f"{configuration_of(best.params).baseline} is not known.",
-        "Only a confirmation on fresh seeds and on the test rows can tell.",
+        "Only a confirmation on fresh seeds and on the test set can tell.",
     ]

@@ -1,7 +1,11 @@
-"""A plain table, as wide as it needs to be."""
+"""Tables of text: plain ones as wide as they need to be, and those that Rich fits into a terminal."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from rich import box
+from rich.table import Column, Table
+from rich.text import Text
 
 
 def as_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -11,3 +15,36 @@ def as_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def terminal_table(
+    title: str, header: Iterable[str | Column], rows: Iterable[Sequence[str]], *, note: str | None = None
+) -> Table:
+    """Return a table that Rich renders; its texts are shown as they are, and words that are too long are folded.
+
+    Args:
+        title: stands above the table.
+        header: the name of each column, or a column with its widths.
+        rows: the cells.
+        note: stands below the table.
+    """
+    table = Table(
+        *(column(name) if isinstance(name, str) else name for name in header),
+        title=Text(title),
+        title_justify="left",
+        title_style="",
+        caption=None if note is None else Text(note),
+        caption_justify="left",
+        caption_style="",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def column(name: str, *, min_width: int | None = None, max_width: int | None = None) -> Column:
+    """Return a column of a terminal's table, with its least and its greatest width in characters."""
+    # folded, since "…" must never stand in place of digits
+    return Column(Text(name), min_width=min_width, max_width=max_width, overflow="fold")

@@ -1,6 +1,6 @@
 """A study and its trials as TensorBoard's event files: curves, final figures, and the table of its HParams tab.
 
-TensorBoard's own functions make the records; those that would import TensorFlow are not used.
+TensorBoard's own functions make the records, except those that would import TensorFlow.
 """
 
 import io
@@ -21,7 +21,7 @@ from regsearch.studies.techniques import TECHNIQUES
 from regsearch.studies.trial import EpochMetrics
 
 _STATUS = {"complete": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
-_PRUNED = api_pb2.STATUS_UNKNOWN  # TensorBoard knows no such end, and a success has its final figures
+_PRUNED = api_pb2.STATUS_UNKNOWN  # TensorBoard has no status for it, and a success has final figures
 
 _CURVE = {
     "train/loss": "train_loss",
@@ -47,13 +47,13 @@ def experiment(study: StudyRecord) -> bytes:
 
 
 def trial(study: StudyRecord, trial: TrialRecord, curve: Iterable[EpochMetrics]) -> bytes:
-    """Return the event file of a finished trial: its settings, each epoch, its final figures, how it ended.
+    """Return the event file of a finished trial: its settings, each epoch, its final figures, and how it ended.
 
     A step is an epoch, counted from 0; the final figures stand at the epoch that was restored.
     """
-    now = begun = _seconds(trial.started_at or trial.ended_at or study.created_at)
-    start = hparams.hparams_pb(_settings(trial.params), trial_id=f"trial-{trial.number}", start_time_secs=begun)
-    events = [event_pb2.Event(wall_time=begun, summary=start)]
+    now = started = _seconds(trial.started_at or trial.ended_at or study.created_at)
+    start = hparams.hparams_pb(_settings(trial.params), trial_id=f"trial-{trial.number}", start_time_secs=started)
+    events = [event_pb2.Event(wall_time=started, summary=start)]
     for epoch in curve:
         now += epoch.seconds
         points = {tag: getattr(epoch, name) for tag, name in _CURVE.items()}
@@ -65,7 +65,7 @@ def trial(study: StudyRecord, trial: TrialRecord, curve: Iterable[EpochMetrics])
 
 
 def _domains(space: SpaceSpec) -> list[hparams.HParam]:
-    """Return what each setting may be; 0 stands for off."""
+    """Return the domain of each setting; 0 stands for off."""
     dropout = 0.0 if space.dropout == "off" else space.dropout.high
     patience = 0 if space.patience == "off" else space.patience.high
     off = "0: off"
@@ -118,7 +118,7 @@ def _points(wall_time: float, step: int, figures: Mapping[str, float]) -> list[e
 
 
 def _end(status: int, ended: float) -> summary_pb2.Summary:
-    """Return what `tensorboard.plugins.hparams.summary.session_end_pb` does, which imports TensorFlow."""
+    """Return the same as `tensorboard.plugins.hparams.summary.session_end_pb`, which would import TensorFlow."""
     info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended)
     value = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=info))
     summary = summary_pb2.Summary()

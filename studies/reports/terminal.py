@@ -1,15 +1,15 @@
-"""The report for a terminal: the answer, then a table each of finalists, techniques, importance, and what it cost."""
+"""The report for a terminal: the answer, then tables of techniques, finalists, strengths, recipes and importance."""
 
 import io
 from collections.abc import Iterable
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
+from regsearch.studies.analysis.failures import grouped_reasons
 from regsearch.studies.analysis.ladder import sentences as rung_sentences
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.tuning import Tuning, shown, spanned
@@ -17,8 +17,8 @@ from regsearch.studies.records import StudySummary
 from regsearch.studies.reports.answer import as_text as unconfirmed
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.sections.unfinished import grouped_reasons
 from regsearch.studies.reports.summary import headline, sentences
+from regsearch.studies.reports.table import column, terminal_table
 from regsearch.studies.reports.tuned_strengths import objective, value
 from regsearch.studies.reports.verdict_notes import dropped_in_words, needs_in_words, verdict_in_words, verdicts_note
 from regsearch.studies.statistics import Interval
@@ -26,10 +26,13 @@ from regsearch.studies.statistics import Interval
 _WIDEST = 120
 _GAIN_WIDTH = 20  # of "[+0.00315, +0.00935]"
 _NARROW = 11  # of "combination"
-_OTHERS = 2 * _NARROW + 2 * _GAIN_WIDTH + 24  # of the other columns of the table of techniques, and between them
-_ROOMY = 100  # columns that it needs for intervals in one line
-_TIED_SPACE = "\ue000"  # a character of no other use that stands for a space where no line may end
-_TUNED = "Tuned: a technique has a verdict where at least so many of its strengths were trained."
+_OTHERS = 2 * _NARROW + 2 * _GAIN_WIDTH + 24  # the other columns of the table of techniques and the space between them
+_ROOMY = 100  # columns that the table needs for intervals in one line
+_TECHNIQUE_WIDTH = 9  # of "BatchNorm"
+_STRENGTH_WIDTH = 8  # of "1.95e-05"
+_VALUE_WIDTH = 7  # of "0.07499"
+_TIED_SPACE = "\ue000"  # a character without other use: a space at which no line may end
+_TUNED = "Tuned: a technique gets a verdict only if at least so many of its strengths were trained."
 
 
 def as_text(content: ReportData, width: int) -> str:
@@ -38,8 +41,8 @@ def as_text(content: ReportData, width: int) -> str:
     parts: list[RenderableType] = [Text(dataset_line(answer.study.dataset)), Text(counts_line(answer))]
     if answer.study.spec.study.question:
         parts += ["", Text(answer.study.spec.study.question)]
-    told = sentences(answer, conclusion, _storage(conclusion))
-    parts += ["", Text(headline(answer, conclusion)), "", *map(_sentence, told)]
+    shown = sentences(answer, conclusion, _storage(conclusion))
+    parts += ["", Text(headline(answer, conclusion)), "", *map(_sentence, shown)]
     parts += [Text(f"Note: {edge}") for edge in content.edges]
     if conclusion is not None:
         parts += [*techniques(conclusion, width), "", *_finalists(conclusion)]
@@ -49,13 +52,13 @@ def as_text(content: ReportData, width: int) -> str:
         parts += ["", _recipes(content)]
     rungs = rung_sentences(content.answer.study.spec, content.trials, content.conclusion)
     if rungs:
-        parts += ["", Text("What each rung gives, in select cross-entropy of one seed:"), *map(Text, rungs)]
+        parts += ["", Text("What each ladder step gives, in selection cross-entropy of one seed:"), *map(Text, rungs)]
     if content.importance:
         parts += ["", _importance(content)]
     elif content.importance_missing:
         parts += ["", Text(f"What matters is not known: {content.importance_missing}")]
     parts += ["", *_cost(content)]
-    # in one line, however long: a shell takes it as it is
+    # in one line, however long, so that it can be pasted into a shell
     return f"{rendered(parts, width)}\n\nTo run it again: {content.command}"
 
 
@@ -64,26 +67,26 @@ def _storage(conclusion: Conclusion | None) -> tuple[str, ...]:
 
 
 def rendered(parts: Iterable[RenderableType], width: int) -> str:
-    """Return what Rich makes of the parts, without colours, at most so many columns wide."""
+    """Return the parts as Rich renders them, without colours, at most so many columns wide."""
     output = io.StringIO()
     Console(file=output, width=min(width, _WIDEST), color_system=None).print(Group(*parts))
     return "\n".join(line.rstrip() for line in output.getvalue().rstrip().replace(_TIED_SPACE, " ").split("\n"))
 
 
 def _sentence(sentence: str) -> Text:
-    """Return a sentence whose command is never broken: a shell takes it in one line."""
+    """Return a sentence whose command is never broken, so that it can be pasted into a shell."""
     parts = sentence.split("`")
     return Text("`".join(part.replace(" ", _TIED_SPACE) if i % 2 else part for i, part in enumerate(parts)))
 
 
 def _tied(gain: str) -> str:
-    """Return a gain that is broken before its interval at most."""
+    """Return a gain that may be broken only before its interval."""
     mean, _, ends = gain.partition(" [")
     return f"{mean} [{ends.replace(' ', _TIED_SPACE)}"
 
 
 def answer_as_text(answer: StudySummary, conclusion: Conclusion | None, width: int) -> str:
-    """Return what a run ends with: the confirmed answer where there is one, else the best trial so far."""
+    """Return what a run prints at its end: the confirmed answer if there is one, else the best trial so far."""
     if conclusion is None:
         return unconfirmed(answer)
     parts: list[RenderableType] = [
@@ -98,39 +101,41 @@ def answer_as_text(answer: StudySummary, conclusion: Conclusion | None, width: i
 
 
 def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
-    """Return the verdict on each technique and what it gains on the test rows, if there are any techniques."""
+    """Return the verdict on each technique and its gain on the test set; empty without techniques."""
     if not conclusion.techniques:
         return []
-    table = _table(f"Each technique, on the test examples; gains in {conclusion.measure.title}, more is better")
     has_early_stopping = conclusion.has_early_stopping_alone
-    over = [EARLY_STOPPING_ALONE] if has_early_stopping else []
+    references = [EARLY_STOPPING_ALONE] if has_early_stopping else []
     most = _NARROW if width < _WIDEST else None
-    table.add_column("technique", max_width=most)
-    table.add_column("verdict", max_width=most)
-    for reference in (*over, conclusion.baseline_name):
-        fewest = _GAIN_WIDTH if width >= _ROOMY else None
-        table.add_column(f"gain over {reference}", min_width=fewest, overflow="fold")  # never "…" for digits
-    table.add_column("seeds")
-    is_tight = _ROOMY <= width < _WIDEST
-    table.add_column("configuration", max_width=width - _OTHERS if is_tight else None, overflow="fold")
-    table.caption, table.caption_justify, table.caption_style = verdicts_note(conclusion), "left", ""
+    fewest = _GAIN_WIDTH if width >= _ROOMY else None
+    header = [
+        column("technique", max_width=most),
+        column("verdict", max_width=most),
+        *(column(f"gain over {name}", min_width=fewest) for name in (*references, conclusion.baseline_name)),
+        column("seeds"),
+        column("configuration", max_width=width - _OTHERS if _ROOMY <= width < _WIDEST else None),
+    ]
+    rows = []
     for verdict in technique_verdicts(conclusion):
         gains = [verdict.gain_over_early_stopping] if has_early_stopping else []
-        table.add_row(
-            verdict.technique,
-            "\n".join(filter(None, [verdict_in_words(verdict), needs_in_words(verdict)])),
-            *(_gain(conclusion, gain, width) for gain in (*gains, verdict.over_baseline)),
-            f"{verdict.seeds:,}" if verdict.seeds else "",
-            _configuration(verdict),
+        rows.append(
+            [
+                verdict.technique,
+                "\n".join(filter(None, [verdict_in_words(verdict), needs_in_words(verdict)])),
+                *(_gain(conclusion, gain, width) for gain in (*gains, verdict.over_baseline)),
+                f"{verdict.seeds:,}" if verdict.seeds else "",
+                _configuration(verdict),
+            ]
         )
-    return ["", table]
+    title = f"Each technique on the test set; gains in {conclusion.measure.title}, higher is better"
+    return ["", terminal_table(title, header, rows, note=verdicts_note(conclusion))]
 
 
 def _gain(conclusion: Conclusion, interval: Interval | None, width: int) -> str:
     if interval is None:
         return ""
-    told = conclusion.measure.gain(interval)
-    return _tied(told) if width >= _ROOMY else told
+    gain = conclusion.measure.gain(interval)
+    return _tied(gain) if width >= _ROOMY else gain
 
 
 def _configuration(verdict: TechniqueVerdict) -> str:
@@ -138,29 +143,27 @@ def _configuration(verdict: TechniqueVerdict) -> str:
 
 
 def _gains(conclusion: Conclusion) -> list[RenderableType]:
-    """Return what each finalist gains on the test rows."""
-    gaining = [result for result in conclusion.ranked if result.gain is not None]
-    if not gaining:
+    """Return what each finalist gains on the test set."""
+    rows = [
+        [
+            _mark(conclusion, result),
+            formats.settings(result.finalist.params),
+            formats.cross_entropy_gain(result.gain.cross_entropy),
+            formats.accuracy_gain(result.gain.accuracy),
+        ]
+        for result in conclusion.ranked
+        if result.gain is not None
+    ]
+    if not rows:
         return [""]
-    table = _table(
-        f"Each finalist against {conclusion.baseline_name}, on the test rows; * winner, = tied with the best"
-    )
-    for heading in ("", "configuration", "gain in cross-entropy", "in accuracy (points)"):
-        table.add_column(heading)
-    table.caption, table.caption_justify, table.caption_style = formats.shared_risk(conclusion.level), "left", ""
-    for result in gaining:
-        assert result.gain is not None
-        gained = formats.cross_entropy_gain(result.gain.cross_entropy), formats.accuracy_gain(result.gain.accuracy)
-        table.add_row(_mark(conclusion, result), formats.settings(result.finalist.params), *gained)
-    return ["", table]
+    title = f"Each finalist compared with {conclusion.baseline_name} on the test set; * winner, = tied with the best"
+    header = ("", "configuration", "gain in cross-entropy", "in accuracy (points)")
+    return ["", terminal_table(title, header, rows, note=formats.shared_risk(conclusion.level))]
 
 
 def _finalists(conclusion: Conclusion) -> list[RenderableType]:
-    table = _table(f"Finalists on {conclusion.seeds} fresh seeds, best first; * winner, = tied with the best")
-    for heading in ("", "configuration", "select", "test cross-entropy", "test accuracy", "gap"):
-        table.add_column(heading)
-    for result in conclusion.ranked:
-        table.add_row(
+    rows = [
+        [
             _mark(conclusion, result),
             formats.settings(result.finalist.params),
             formats.percent(result.select_accuracy)
@@ -169,9 +172,13 @@ def _finalists(conclusion: Conclusion) -> list[RenderableType]:
             formats.cross_entropy_interval(result.test_cross_entropy),
             formats.accuracy_interval(result.test_accuracy),
             formats.cross_entropy(result.generalization_gap),
-        )
+        ]
+        for result in conclusion.ranked
+    ]
+    title = f"Finalists on {conclusion.seeds} fresh seeds, best first; * winner, = tied with the best"
+    header = ("", "configuration", "selection", "test cross-entropy", "test accuracy", "gap")
     failed = [Text(f"Failed: {formats.settings(finalist.params)} ({reason})") for finalist, reason in conclusion.failed]
-    return [table, *map(Text, dropped_in_words(conclusion)), *failed]
+    return [terminal_table(title, header, rows), *map(Text, dropped_in_words(conclusion)), *failed]
 
 
 def _mark(conclusion: Conclusion, result: FinalistResult) -> str:
@@ -181,30 +188,40 @@ def _mark(conclusion: Conclusion, result: FinalistResult) -> str:
 
 
 def _strengths(content: ReportData) -> Table:
-    """Return how each technique alone was tuned, a line each."""
+    """Return how each technique alone was tuned, one line each."""
     search = content.answer.study.spec.search
-    table = _table("Each technique alone by its strength, on the select rows, one seed each")
-    for heading in ("technique", "tuned", "trials", "strengths", "pruned", "best", objective(search), "good"):
-        table.add_column(heading)
+    rows = []
     for curve in content.strength_curves:
         tuning, regions = curve.tuning, curve.regions
         best, good = tuning.best, None if regions is None else regions.good
-        table.add_row(
-            tuning.technique,
-            "yes" if tuning.is_tuned else f"no, {len(tuning.trained)} of {tuning.fewest}",
-            f"{tuning.trials:,}",
-            spanned(tuning.strengths),
-            _pruned(tuning),
-            "" if best is None else shown(best.strength),
-            "" if best is None or best.value is None else value(search, best.value),
-            "" if good is None else spanned(tuple(dict.fromkeys(good))),
+        rows.append(
+            [
+                tuning.technique,
+                "yes" if tuning.is_tuned else f"no, {len(tuning.trained)} of {tuning.fewest}",
+                f"{tuning.trials:,}",
+                spanned(tuning.strengths),
+                _pruned(tuning),
+                "" if best is None else shown(best.strength),
+                "" if best is None or best.value is None else value(search, best.value),
+                "" if good is None else spanned(tuple(dict.fromkeys(good))),
+            ]
         )
-    table.caption, table.caption_justify, table.caption_style = _TUNED, "left", ""
-    return table
+    header = [
+        column("technique", min_width=_TECHNIQUE_WIDTH),
+        column("tuned"),
+        column("trials"),
+        column("tried", min_width=_STRENGTH_WIDTH),
+        column("pruned"),
+        column("best", min_width=_STRENGTH_WIDTH),
+        column(objective(search).replace("-", "-\n"), min_width=_VALUE_WIDTH),
+        column("good", min_width=_STRENGTH_WIDTH),
+    ]
+    title = "Each technique alone by its strength, on the selection split, one seed each"
+    return terminal_table(title, header, rows, note=_TUNED)
 
 
 def _pruned(tuning: Tuning) -> str:
-    """Return how many trials were pruned, and after how many epochs the first and the last of them."""
+    """Return how many trials were pruned, and after how many epochs the first and the last one."""
     after = tuning.pruned_after
     if not after:
         return f"{len(tuning.pruned):,}"
@@ -212,29 +229,30 @@ def _pruned(tuning: Tuning) -> str:
 
 
 def _recipes(content: ReportData) -> Table:
-    table = _table("Recipes, one trial each, on the select rows")
-    for heading in ("recipe", "configuration", "cross-entropy", "accuracy", "epochs"):
-        table.add_column(heading)
+    rows = []
     for trial in content.trials:
         if trial.recipe is not None:
             loss, accuracy = formats.select_cross_entropy(trial), trial.metrics.get("select_accuracy")
-            table.add_row(
-                trial.recipe,
-                formats.settings(trial.params),
-                trial.state if loss is None else formats.cross_entropy(loss),
-                "" if accuracy is None else formats.percent(accuracy),
-                str(trial.metrics.get("epochs", "")),
+            rows.append(
+                [
+                    trial.recipe,
+                    formats.settings(trial.params),
+                    trial.state if loss is None else formats.cross_entropy(loss),
+                    "" if accuracy is None else formats.percent(accuracy),
+                    str(trial.metrics.get("epochs", "")),
+                ]
             )
-    return table
+    header = ("recipe", "configuration", "cross-entropy", "accuracy", "epochs")
+    return terminal_table("Recipes, one trial each, on the selection split", header, rows)
 
 
 def _importance(content: ReportData) -> Table:
-    table = _table("What matters for being among the best trials, in per cent")
-    for heading in ("technique", "share", "95 % interval"):
-        table.add_column(heading)
-    for one in content.importance:
-        table.add_row(one.technique, f"{100 * one.share:.0f}", f"{100 * one.low:.0f} to {100 * one.high:.0f}")
-    return table
+    rows = [
+        [one.technique, f"{100 * one.share:.0f}", f"{100 * one.low:.0f} to {100 * one.high:.0f}"]
+        for one in content.importance
+    ]
+    title = "What matters for being among the best trials, in per cent"
+    return terminal_table(title, ("technique", "share", "95 % interval"), rows)
 
 
 def _cost(content: ReportData) -> list[RenderableType]:
@@ -247,7 +265,3 @@ def _cost(content: ReportData) -> list[RenderableType]:
         cost += f"; {formats.duration(confirmed.seconds)} in {trainings} of finalists, {trained}"
     failed = [trial for trial in content.trials if trial.state == "failed"]
     return [Text(cost), *(Text(f"Failed, {count} ×: {reason}") for reason, count in grouped_reasons(failed))]
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)

@@ -18,12 +18,12 @@ _OTHERS = ("best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
 
 
 def columns(study: StudyRecord, trials: Iterable[TrialRecord]) -> tuple[str, ...]:
-    """Return the heads of the rows of `as_rows`: a HyperModel's parameters are "params_NAME", as Optuna has them."""
+    """Return the column names of `as_rows`; a HyperModel's parameters are "params_NAME", as in Optuna."""
     return ("number", "state", "value", *_parameters(study, trials).values(), *_OTHERS)
 
 
 def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
-    """Return a table for a person."""
+    """Return a table of trials."""
     rows = [
         (
             trial.number,
@@ -35,14 +35,14 @@ def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
         )
         for trial in trials
     ]
-    table = as_table(("trial", "state", "value", "accuracy", "epochs", "settings"), rows)
+    table = as_table(("trial", "state", "value", "accuracy", "epochs", "configuration"), rows)
     return f"{dataset_line(study.dataset)}\n{table}"
 
 
 def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
-    """Yield CSV, a line at a time; what does not apply is empty."""
+    """Yield CSV, one line at a time; a value that does not apply is empty."""
     if study.spec.model.hypermodel is not None:
-        trials = list(trials)  # what parameters there are, only all of them tell
+        trials = list(trials)  # only all trials together tell which parameters there are
     for row in itertools.chain([columns(study, trials)], as_rows(study, trials)):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(row)
@@ -50,7 +50,7 @@ def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
 
 
 def as_rows(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[list[Any]]:
-    """Yield a row for each trial, in the order of `columns`; what does not apply is None in it."""
+    """Yield a row for each trial, in the order of `columns`; a value that does not apply is None."""
     if study.spec.model.hypermodel is not None:
         trials = list(trials)
     parameters = _parameters(study, trials)
@@ -63,7 +63,7 @@ def as_rows(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[list[
 
 
 def _parameters(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, str]:
-    """Return the head of each parameter's column by its name."""
+    """Return the column name of each parameter by the parameter's name."""
     if study.spec.model.hypermodel is None:
         is_fixed = study.spec.space.learning_rate == "fixed"
         return {name: short_name(name) for name in PARAMETERS if name != LEARNING_RATE or not is_fixed}
@@ -71,7 +71,7 @@ def _parameters(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, 
 
 
 def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]:
-    """Return them for a program."""
+    """Return the trials, ready for JSON."""
     return {
         "study": study.name,
         "dataset": dataset_json(study.dataset),

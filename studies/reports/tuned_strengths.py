@@ -1,4 +1,4 @@
-"""Each technique alone by its strength, beside what the same training gives without it: the values and their words."""
+"""Each technique alone by its strength, compared with the same training without it: values, words and JSON."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,55 +20,55 @@ _TOO_WEAK_TOO_STRONG = ("too weak", "too strong")
 def strength_curves(
     spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None
 ) -> tuple[StrengthCurve, ...]:
-    """Return the curve of each technique alone that the study asks about; none before a trial with one has finished.
+    """Return the strength curve of each technique that the study asks about; none before a trial with one has finished.
 
-    Early stopping is held against no regularization, every other technique against the better of that and early
+    Early stopping is compared with no regularization, every other technique with the better one of that and early
     stopping alone.
     """
-    found = tunings(trials, spec.space, maximizes=spec.search.maximizes)
-    if not any(tuning.attempts for tuning in found):
+    all_tunings = tunings(trials, spec.space, maximizes=spec.search.maximizes)
+    if not any(tuning.attempts for tuning in all_tunings):
         return ()
     none = _baseline(spec.search, trials, conclusion, _NONE)
-    stopping = next(tuning for tuning in found if tuning.technique == "early stopping")
+    stopping = next(tuning for tuning in all_tunings if tuning.technique == "early stopping")
     known = [none, *_early_stopping_alone(spec.search, trials, conclusion, stopping)]
     sign = -1 if spec.search.maximizes else 1
     best = min((one for one in known if one is not None), key=lambda one: sign * one.value, default=None)
     return tuple(
         StrengthCurve(tuning=tuning, baseline=none if tuning is stopping else best)
-        for tuning in found
+        for tuning in all_tunings
         if tuning.is_asked
     )
 
 
 def sentence(curve: StrengthCurve, search: SearchSpec) -> str:
-    """Return what a curve says: how many trials at which strengths, what became of them, and which was best."""
+    """Return a curve in words: how many trials at which strengths, how they ended, and which was best."""
     tuning = curve.tuning
-    told = [f"{str(tuning).capitalize() if not tuning.attempts else _tried(tuning)}."]
+    parts = [f"{str(tuning).capitalize() if not tuning.attempts else _tried(tuning)}."]
     if tuning.best is not None:
-        told.append(_best(curve, search))
+        parts.append(_best(curve, search))
     regions = curve.regions
     if regions is not None and (words := _of_regions(tuning.technique, regions)):
-        told.append(f"{words[0].upper()}{words[1:]}.")
-    return " ".join(told)
+        parts.append(f"{words[0].upper()}{words[1:]}.")
+    return " ".join(parts)
 
 
 def region_names(technique: str) -> tuple[str, str]:
-    """Return what a strength below the good ones is called, and one above them."""
+    """Return the names of strengths below the good ones and above them."""
     return _WORDS.get(technique, _TOO_WEAK_TOO_STRONG)
 
 
 def value(search: SearchSpec, figure: float) -> str:
-    """Return a value of the objective as reports write it: "0.07658", "97.60 %"."""
+    """Return a value of the objective as text: "0.07658", "97.60 %"."""
     return formats.percent(figure) if search.by_accuracy else formats.cross_entropy(figure)
 
 
 def objective(search: SearchSpec) -> str:
-    """Return what the objective is called: "cross-entropy", "accuracy", or a HyperModel's "val_f1"."""
+    """Return the objective's name: "cross-entropy", "accuracy", or a HyperModel's "val_f1"."""
     return search.objective.replace("_", "-") if search.objective in OURS else metric_of(search.objective)
 
 
 def curve_json(curve: StrengthCurve) -> dict[str, Any]:
-    """Return a curve for a program."""
+    """Return a curve, ready for JSON."""
     regions, baseline = curve.regions, curve.baseline
     return {
         **tuning_json(curve.tuning),
@@ -94,7 +94,7 @@ def curve_json(curve: StrengthCurve) -> dict[str, Any]:
 
 
 def tuning_json(tuning: Tuning) -> dict[str, Any]:
-    """Return for a program how well a technique was tuned."""
+    """Return how well a technique was tuned, ready for JSON."""
     best = tuning.best
     return {
         "technique": tuning.technique,
@@ -116,7 +116,7 @@ def tuning_json(tuning: Tuning) -> dict[str, Any]:
 def _baseline(
     search: SearchSpec, trials: Iterable[TrialRecord], conclusion: Conclusion | None, settings: Regularization
 ) -> Baseline | None:
-    """Return what a configuration gave in the search, else over the confirmation's seeds; None where in neither."""
+    """Return what a configuration gave in the search, else in the confirmation; None if neither had it."""
     results = () if conclusion is None or search.objective not in OURS else conclusion.results
     result = next((result for result in results if result.finalist.settings == settings), None)
     spread = None if result is None else result.select_spread(search.by_accuracy)
@@ -133,7 +133,7 @@ def _baseline(
 def _early_stopping_alone(
     search: SearchSpec, trials: Iterable[TrialRecord], conclusion: Conclusion | None, tuning: Tuning
 ) -> list[Baseline | None]:
-    """Return early stopping alone at its best patience; where no trial had it, as the confirmation has it."""
+    """Return early stopping alone at its best patience; if no trial had it, from the confirmation."""
     if tuning.best is not None:
         return [_baseline(search, trials, conclusion, tuning.best.regularization)]
     rows = () if conclusion is None else conclusion.techniques
@@ -145,12 +145,12 @@ def _early_stopping_alone(
 def _is(trial: TrialRecord, settings: Regularization) -> bool:
     try:
         return configuration_of(trial.params) == settings
-    except (TypeError, ValueError, AttributeError):  # something else wrote them
+    except (TypeError, ValueError, AttributeError):  # another program wrote them
         return False
 
 
 def _tried(tuning: Tuning) -> str:
-    """Return how many trials there were at which strengths, and what became of them."""
+    """Return how many trials there were at which strengths, and how they ended."""
     parts = [f"{'Tuned' if tuning.is_tuned else 'Not tuned'}: {tuning.tried}"]
     if not tuning.is_tuned:
         parts[0] += f"; a verdict needs {_needed(tuning)}"
@@ -167,7 +167,7 @@ def _tried(tuning: Tuning) -> str:
 
 
 def _needed(tuning: Tuning) -> str:
-    """Return how many strengths a verdict needs, in the technique's own word."""
+    """Return how many strengths a verdict needs, in the technique's own word for a strength."""
     noun = {"L1+L2": "pair", "BatchNorm": "placement", "early stopping": "patience", "dropout": "rate"}
     return formats.count(tuning.fewest, noun.get(tuning.technique, "strength"))
 
@@ -182,11 +182,11 @@ def _best(curve: StrengthCurve, search: SearchSpec) -> str:
     assert best is not None
     assert best.value is not None
     where = f"{'patience ' if curve.tuning.technique == 'early stopping' else ''}{shown(best.strength)}"
-    told = f"Best: {where}, {objective(search)} {value(search, best.value)}"
+    value_in_words = f"Best: {where}, {objective(search)} {value(search, best.value)}"
     if gain is None or baseline is None:
-        return f"{told}."
+        return f"{value_in_words}."
     by = f"{100 * abs(gain):.2f} points" if search.by_accuracy else f"{abs(gain):.5f}"
-    return f"{told}, {by} {'better' if gain > 0 else 'worse'} than {baseline.name}."
+    return f"{value_in_words}, {by} {'better' if gain > 0 else 'worse'} than {baseline.name}."
 
 
 def _of_regions(technique: str, regions: Regions) -> str:

@@ -1,4 +1,4 @@
-"""What stands beside and below a table of verdicts, the same in every report."""
+"""The notes beside and below a table of verdicts, the same in every report."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,17 @@ from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.race import Drop
 from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.measure import of_metric, per_example
+from regsearch.studies.measure import CROSS_ENTROPY, of_metric, per_example
 
 REFERENCES = (
-    "Verdicts go by the gain over early stopping alone; early stopping itself is judged over no regularization."
+    "Each technique is judged by its gain over early stopping alone, and early stopping by its gain over no "
+    "regularization."
 )
-NOT_SETTLED = "Not settled means that it may help or harm, not that it does nothing."
+CROSS_ENTROPY_UNIT = (
+    "Cross-entropy is a loss in nats, and lower is better. A gain of 0.01 nats multiplies the probability of the true "
+    "class by about 1.01, on average."
+)
+NOT_SETTLED = "Not settled means that a technique may help or harm, not that it does nothing."
 
 
 def verdict_in_words(verdict: TechniqueVerdict) -> str:
@@ -28,7 +33,7 @@ def needs_in_words(verdict: TechniqueVerdict) -> str:
 
 
 def measure_in_words(conclusion: Conclusion) -> str:
-    """Say how small "no difference" is; nothing if the study knows no smallest gain that matters."""
+    """Return how small "no difference" is; "" if the study has no smallest gain that matters."""
     if not conclusion.smallest_gain:
         return ""
     measure, share = conclusion.measure, conclusion.smallest_gain_share
@@ -38,7 +43,7 @@ def measure_in_words(conclusion: Conclusion) -> str:
 
 
 def _reference(conclusion: Conclusion) -> str:
-    """Return of what the smallest gain is a share, in words."""
+    """Return what the smallest gain is a share of, in words."""
     reference = (
         "with early stopping alone" if conclusion.has_early_stopping_alone else f"with {conclusion.baseline_name}"
     )
@@ -50,20 +55,20 @@ def _reference(conclusion: Conclusion) -> str:
 
 
 def over_seeds_note(conclusion: Conclusion) -> str:
-    """Say what the intervals of a metric leave out; nothing where each example has a figure."""
+    """Return what the intervals of a metric leave out; "" if each example has a figure of its own."""
     if not conclusion.is_over_seeds_only:
         return ""
     luck = "seeds and splits" if conclusion.has_drawn_splits else "seeds"
     return (
-        f"The metric {conclusion.measure.name} has no figure for each example, so its intervals cover the luck of "
-        f"{luck}, and other test examples could give another answer."
+        f"The metric {conclusion.measure.name} has no figure for each example, so its intervals cover only the luck "
+        f"of {luck}. Other test examples could give another answer."
     )
 
 
 def verdicts_note(conclusion: Conclusion) -> str:
-    """Return what it takes to read the verdicts and their intervals."""
+    """Return how to read the verdicts and their intervals."""
     found = technique_verdicts(conclusion)
-    parts = []
+    parts = [CROSS_ENTROPY_UNIT] if conclusion.measure == CROSS_ENTROPY else []
     if any(one.gain_over_early_stopping is not None for one in found):
         parts.append(REFERENCES)
         parts.append(formats.EARLY_STOPPING_BESIDE)
@@ -78,15 +83,15 @@ def verdicts_note(conclusion: Conclusion) -> str:
 
 
 def _levels(conclusion: Conclusion, found: Sequence[TechniqueVerdict]) -> list[str]:
-    """Say which confidence the intervals have."""
+    """Return which confidence the intervals have."""
     known = [one for one in found if one.gain is not None]
     alike = {one.gain.level for one in known if one.gain and one.verdict is Verdict.NO_DIFFERENCE}
     shared = {one.gain.level for one in known if one.gain and one.verdict is not Verdict.NO_DIFFERENCE}
     told = []
     if shared:
         told.append(
-            f"Each interval holds the true gain with {formats.level(max(shared))} confidence. The level is that high "
-            "since several settings are compared: all low ends of a column are right with "
+            f"Each interval contains the true gain with {formats.level(max(shared))} confidence. The level is that "
+            "high because several settings are compared: all low ends of a column are right with "
             f"{formats.level(conclusion.level)} confidence."
         )
     if alike:
@@ -104,13 +109,13 @@ def dropped_in_words(conclusion: Conclusion) -> list[str]:
             than = names.get(drop.than, "another finalist")
             told.append(
                 f"Dropped after {formats.count(drop.seeds, 'seed')}: {names[result.finalist.index]} ({drop.reason}; "
-                f"on the selection examples {_behind(conclusion, drop, than)})."
+                f"on the selection split {_behind(conclusion, drop, than)})."
             )
     return told
 
 
 def _behind(conclusion: Conclusion, drop: Drop, than: str) -> str:
-    """Say by how much a finalist was behind another one in what the race went by."""
+    """Return by how much a finalist was behind another one in the figure that decided the race."""
     if conclusion.select_metric is None:
         return f"its loss is {per_example(conclusion.by_accuracy).gain(drop.behind)} above that of {than}"
     measure = of_metric(conclusion.select_metric)

@@ -42,7 +42,7 @@ def command(folder: Path) -> Command:
 
 def test_run_prints_data_and_best_on_stdout_and_talk_on_stderr(folder: Path) -> None:
     out, err = (folder / "out").read_text(), (folder / "err").read_text()
-    assert re.match(r"Data: digits \(1,437 training and 360 test rows, sha256 [0-9a-f]{16}…\)\n", out)
+    assert re.match(r"Data: digits \(1,437 training and 360 test examples, sha256 [0-9a-f]{16}…\)\n", out)
     assert "6 of 6 trials finished" in out
     assert "Best configuration: " in out
     assert len(re.findall(r"^\[\d/6\] trial \d (?:COMPLETE|PRUNED)", err, re.MULTILINE)) == 6

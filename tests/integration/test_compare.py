@@ -31,7 +31,7 @@ def test_studies_side_by_side(
 ) -> None:
     done = compare("many", "few", "many")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Data: digits (1,437 training and 360 test rows")
+    assert done.stdout.startswith("Data: digits (1,437 training and 360 test examples")
     assert "Do larger data sets need less regularization? From 100 to 200 training examples" in " ".join(
         done.stdout.split()
     )

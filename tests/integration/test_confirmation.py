@@ -350,7 +350,7 @@ def test_a_raised_total_adds_finalists_keeps_old_rows_and_says_that_it_is_look_2
     assert sum("look 2 at the test rows" in message for message in progress.messages) == 1
     assert result.confirmation is not None
     assert (result.confirmation.looks, result.confirmation.evaluations) == (2, len(after["test_looks"]))
-    assert "looked at 2 times" in rendered_report(api.report("smoke", storage=storage), "text")
+    assert "used 2 times" in rendered_report(api.report("smoke", storage=storage), "text")
     assert_concludes(storage, result)
 
 

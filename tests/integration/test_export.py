@@ -309,7 +309,7 @@ def test_a_confirmed_one_says_its_test_result_with_its_interval(given: dict[str,
     assert "a gain of 0.00200 (95 % interval −0.00800 to 0.01200) in cross-entropy" in card
     assert "and of 0.40 percentage points (95 % interval −0.60 to 1.40) in accuracy" in card
     assert "test accuracy 97.65 % (95 % interval 96.65 to 98.65 %)" in card
-    assert "looked at 2 times" in card
+    assert "used 2 times" in card
     assert "not confirmed" not in card
     document = json.loads((tmp_path / "out" / "configuration.json").read_text())
     assert document["confirmed"]["test_accuracy"]["low"] == pytest.approx(0.9665)

@@ -97,7 +97,7 @@ def test_the_report_speaks_of_the_hypermodels_settings_and_of_no_technique(
 def test_what_a_resume_prints_is_the_answer(folder: Path) -> None:
     said = (folder / "said").read_text()
     assert "Answer: activation " in said
-    assert "Each finalist against the defaults, on the test rows" in said
+    assert "Each finalist compared with the defaults on the test set" in said
     assert "over the defaults" in said
 
 

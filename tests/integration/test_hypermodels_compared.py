@@ -13,7 +13,7 @@ from regsearch.search.result import RunResult
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.studies.analysis import search_methods
 from regsearch.studies.reports.comparison import json_report, page, wording
-from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
+from regsearch.studies.reports.comparison.search_methods_figure import search_methods_figure
 
 Search = Callable[..., RunResult]
 Own = Callable[..., RunResult]
@@ -46,7 +46,7 @@ def test_samplers_are_compared_on_a_hypermodel(own: Own, storage: str) -> None:
         "tpe": (0, 1, 2),
         "random": (0, 1, 2),
     }
-    assert "After 4 trials each, the best select cross-entropy (nats per example): " in str(
+    assert "After 4 trials each, the best selection cross-entropy (nats per example): " in str(
         wording.sentence(comparison)
     )
     own("elsewhere", "search.sampler=random", "search.sampler_options={}", "space.dropout=off")
@@ -112,7 +112,7 @@ def test_other_metrics_are_compared_in_their_direction(own: Own, storage: str) -
         (lead,) = search_methods.leads(comparison)
         assert pick(lead.best.best_after(6) + lead.other.best_after(6)) == lead.best.best_after(6)[0]
         assert title in {row[0] for row in wording.overview(comparison)}
-        figure = ways_figure(comparison, "trials")
+        figure = search_methods_figure(comparison, "trials")
         assert figure is not None
         assert figure.layout["yaxis"]["title"]["text"].startswith(title)
 

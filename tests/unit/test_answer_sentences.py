@@ -90,7 +90,7 @@ def test_sentences_are_short_and_few(name: str) -> None:
         prose = prose.replace(str(result.finalist.settings), "X")
     assert len(prose.split()) / len(said) <= 15
     core = said[: next(i for i, sentence in enumerate(said) if sentence.startswith("All this holds for "))]
-    assert 3 <= len(core) <= 7
+    assert 3 <= len(core) <= (8 if CASES[name].still_improving else 7)
     assert all(sentence.endswith(".") and sentence[0].isupper() for sentence in said)
 
 
@@ -196,7 +196,7 @@ def test_a_command_names_what_a_hypermodel_needs_and_is_never_broken() -> None:
     answer = replace(content.answer, study=replace(content.answer.study, spec=spec))
     said = " ".join(summary.sentences(answer, content.conclusion))
     assert "regsearch confirm mnist --seeds 12 --trust-code" in said
-    assert "All this holds for 48,000 training examples, and for the network and training of Own" in said
+    assert "All this holds for 48,000 training examples, with the network and training of Own" in said
 
 
 def test_what_was_searched_is_not_said_to_be_fixed() -> None:
@@ -248,8 +248,13 @@ def test_a_patience_that_was_too_short_is_named() -> None:
 
 def test_a_training_that_was_too_short_names_the_setting_to_raise() -> None:
     said = " ".join(said_of(CASES["still improving"]))
-    assert "Early stopping alone was mostly still improving in its last epoch: trainings may be too short." in said
-    assert "raise `training.max_epochs`, now 12" in said
+    assert "Early stopping alone was mostly still improving in its last epoch." in said
+    longer = said.index(
+        "First train longer, since these trainings may be too short: raise `training.max_epochs`, now 12"
+    )
+    assert longer < said.index("At the present length, more seeds would probably settle"), (
+        "what comes first is said first"
+    )
     assert "too short" not in " ".join(said_of(made.make_conclusion()))
 
 
@@ -257,7 +262,7 @@ def test_a_race_and_drawn_splits_are_said_where_they_matter() -> None:
     conclusion = CASES["a race"]
     content = replace(made.rich(), conclusion=conclusion)
     assert "over up to 5 seeds (random starts and splits of the data)" in " ".join(said_of(conclusion))
-    told = "Dropped after 3 seeds: BatchNorm after activation (clearly harms; on the selection examples its loss is"
+    told = "Dropped after 3 seeds: BatchNorm after activation (clearly harms; on the selection split its loss is"
     for shown in (as_text(content, 300), page.as_html(content)):
         assert told in " ".join(shown.split())
         assert "+0.00660 [+0.00460, +0.00860] above that of early stopping (patience 2)" in " ".join(shown.split())
@@ -308,8 +313,8 @@ def test_every_report_has_the_same_sentences() -> None:
     reports = {
         "report": as_text(content, 200),
         "end of a run": answer_as_text(content.answer, conclusion, 200),
-        "page": page.as_html(content).replace("<code>", "`").replace("</code>", "`"),
-        "notebook": as_inline_html(content.answer, conclusion),
+        "page": re.sub("</?code>", "`", page.as_html(content)),
+        "notebook": re.sub("</?code>", "`", as_inline_html(content.answer, conclusion)),
         "note": dashboard_note.as_markdown(content).replace("\\", ""),
         "model card": card.replace("\\", ""),
     }
@@ -369,7 +374,7 @@ def test_not_settled_is_never_said_to_do_nothing() -> None:
         for row in conclusion_of(content).techniques
     )
     content = replace(content, conclusion=replace(conclusion_of(content), techniques=rows))
-    told = "Not settled means that it may help or harm, not that it does nothing."
+    told = "Not settled means that a technique may help or harm, not that it does nothing."
     for shown in (as_text(content, 120), page.as_html(content), as_inline_html(content.answer, content.conclusion)):
         assert told in " ".join(shown.split())
 

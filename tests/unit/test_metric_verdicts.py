@@ -21,17 +21,17 @@ from regsearch.studies.reports.comparison import page as compared_page
 from regsearch.studies.reports.comparison import terminal as compared_text
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.verdicts import verdicts
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.sections import answer, techniques
+from regsearch.studies.reports.sections.techniques import verdicts
 from regsearch.studies.reports.terminal import rendered
 from regsearch.studies.reports.terminal import techniques as techniques_text
 from regsearch.studies.reports.verdict_notes import dropped_in_words, measure_in_words, verdicts_note
 
 FALSE_UNITS = re.compile(r"\bnats\b|percentage points|\bpp\b|cross-entropy|accuracy")
 ONLY_SEEDS = (
-    "The metric auc has no figure for each example, so its intervals cover the luck of seeds, and other test examples "
-    "could give another answer."
+    "The metric auc has no figure for each example, so its intervals cover only the luck of seeds. Other test "
+    "examples could give another answer."
 )
 
 
@@ -62,7 +62,7 @@ def said_of(conclusion: Conclusion) -> tuple[str, ...]:
 
 def without_figures_beside(told: str) -> str:
     """Leave out sentences on cross-entropy and accuracy that give no amount."""
-    return re.sub(r"In test [a-z-]+(?: and [a-z-]+)?, though, [^.\d]*\.", "", told)
+    return re.sub(r"In test [a-z-]+(?: and [a-z-]+)?, however, [^.\d]*\.", "", told)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -103,7 +103,7 @@ def test_the_figures_axis_and_caption_name_the_metric(name: str) -> None:
     figure = verdicts(conclusion)
     assert figure is not None
     assert figure.layout["xaxis"]["title"]["text"] == f"gain in {conclusion.measure.figure}"
-    assert "other test examples could give another answer" in figure.caption
+    assert "Other test examples could give another answer" in figure.caption
     assert not FALSE_UNITS.search(json.dumps([figure.data, figure.layout, figure.caption, figure.alt_text]))
     (first, *_) = [one.gain for one in technique_verdicts(conclusion) if one.verdict is not None]
     assert first is not None
@@ -116,7 +116,7 @@ def test_a_reservation_and_the_note_say_what_the_intervals_leave_out(name: str) 
     assert ONLY_SEEDS in said_of(CASES[name])
     assert ONLY_SEEDS in verdicts_note(CASES[name])
     drawn = replace(CASES[name], has_drawn_splits=True)
-    assert ONLY_SEEDS.replace("of seeds,", "of seeds and splits,") in said_of(drawn)
+    assert ONLY_SEEDS.replace("of seeds.", "of seeds and splits.") in said_of(drawn)
     assert "no figure for each example" not in " ".join(said_of(made.make_conclusion()))
 
 
@@ -178,8 +178,8 @@ def test_who_beats_the_baseline_is_decided_by_the_metric() -> None:
     assert none.others_beyond_noise == ()
     said = said_of(none)
     assert "gains" not in " ".join(said).replace("what it gains", "")
-    assert any(re.fullmatch(r"In test cross-entropy, though, \d+ settings gain over .*; this study goes by auc\.", one)
-               for one in said)  # fmt: skip
+    pattern = r"In test cross-entropy, however, \d+ settings gain over .*; this study decides by auc\."
+    assert any(re.fullmatch(pattern, one) for one in said)
 
 
 def test_a_gain_in_cross_entropy_never_stands_for_one_in_the_metric() -> None:
@@ -192,7 +192,7 @@ def test_a_gain_in_cross_entropy_never_stands_for_one_in_the_metric() -> None:
 def test_the_winner_may_be_worse_in_both_figures_beside_the_metric() -> None:
     worse = Gain(cross_entropy=made.interval(-0.02, 0.003), accuracy=made.interval(-0.01, 0.003))
     said = said_of(replace(USUAL, winner=replace(USUAL.winner, gain=worse)))
-    assert "In test cross-entropy and accuracy, though, it is worse than no regularization." in said
+    assert "In test cross-entropy and accuracy, however, it is worse than no regularization." in said
 
 
 def test_who_is_best_on_the_select_rows_goes_by_the_metric() -> None:
@@ -232,7 +232,7 @@ def test_a_comparison_is_told_in_the_metric() -> None:
     assert table.startswith("The verdict on each technique alone, and its gain in test auc")
     assert not FALSE_UNITS.search(table)
     section = compared_page.as_html(comparison).partition('id="techniques"')[2].partition('id="answers"')[0]
-    assert "the gain that it rests on, in test auc, with its interval" in section
+    assert "the gain that it is based on, in test auc, with its interval" in section
     assert not FALSE_UNITS.search(section)
 
 

@@ -19,26 +19,32 @@ import report_contents as made
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, Gain, TechniqueRow
+from regsearch.studies.analysis.failures import grouped_reasons
 from regsearch.studies.analysis.technique_verdicts import technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.reports import dashboard_note, page, summary
 from regsearch.studies.reports.data import Curve, ReportData
-from regsearch.studies.reports.figures import verdicts as verdicts_figure
-from regsearch.studies.reports.figures.curves import curves, mean_curve
-from regsearch.studies.reports.figures.early_stopping import by_patience, early_stopping
 from regsearch.studies.reports.figures.figure import round_values, shown_range, thinned
-from regsearch.studies.reports.figures.gains import NARROW, gains, in_order
-from regsearch.studies.reports.figures.history import MOST_POINTS, best_so_far, history
-from regsearch.studies.reports.figures.importance import importance
-from regsearch.studies.reports.figures.parallel import parallel
-from regsearch.studies.reports.figures.pruning import pruned_after, pruning
+from regsearch.studies.reports.html import element
 from regsearch.studies.reports.json_report import as_json
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.sections import reproduce, techniques
 from regsearch.studies.reports.sections.cost import saved_epochs
-from regsearch.studies.reports.sections.reproduce import as_toml
-from regsearch.studies.reports.sections.unfinished import MOST_REASONS, MOST_TRIALS, grouped_reasons, section
+from regsearch.studies.reports.sections.epochs_by_patience import by_patience, early_stopping
+from regsearch.studies.reports.sections.gains import NARROW, gains, in_order
+from regsearch.studies.reports.sections.history import MOST_POINTS, best_so_far, history
+from regsearch.studies.reports.sections.importance_shares import importance
+from regsearch.studies.reports.sections.learning_curves import curves, mean_curve
+from regsearch.studies.reports.sections.parallel_coordinates import parallel
+from regsearch.studies.reports.sections.unfinished import (
+    MOST_REASONS,
+    MOST_TRIALS,
+    pruned_after,
+    pruning,
+    section,
+)
 from regsearch.studies.reports.terminal import answer_as_text, as_text
+from regsearch.studies.reports.toml import as_toml
 from regsearch.studies.spec import StudySpec
 
 ALL = [
@@ -163,6 +169,15 @@ def test_no_text_of_a_database_is_live(pages: dict[str, str], read: dict[str, Pa
     assert not set("\x00\ud800\u202e") & set(pages["hostile"])
 
 
+def test_text_and_attributes_are_escaped_and_markup_is_not() -> None:
+    text = "<b title='x\">&"
+    made_element = element("p", element("i", text), text, title=text)
+    shown = Page(str(made_element))
+    assert [tag for tag, _ in shown.elements] == ["p", "i"]
+    assert shown.elements[0][1] == {"title": text}
+    assert shown.text == text + text
+
+
 def test_no_text_of_a_database_is_markup_to_plotly(read: dict[str, Page]) -> None:
     block = read["hostile"].scripts[0]
     assert not set("<>&") & set(block)
@@ -200,7 +215,7 @@ def test_every_axis_has_its_unit(read: dict[str, Page]) -> None:
         for name, axis in figure["layout"].items()
         if re.fullmatch(r"[xy]axis\d*", name) and "title" in axis
     }
-    without = {"", "trial number", "trials", "epochs trained", "epochs trained before pruning", "nats per row"}
+    without = {"", "trial number", "trials", "epochs trained", "epochs trained before pruning", "nats per example"}
     assert all("(" in title for title in titles - without)
     assert len(titles) > 10
 
@@ -279,7 +294,7 @@ def test_history_of_accuracy_rises() -> None:
     assert figure is not None
     steps = figure.data[1]["y"]
     assert steps == sorted(steps)
-    assert figure.layout["yaxis"]["title"]["text"] == "select accuracy (%)"
+    assert figure.layout["yaxis"]["title"]["text"] == "selection accuracy (%)"
     assert 90 < steps[-1] < 100
 
 
@@ -391,8 +406,8 @@ def test_the_study_file_of_a_report_reads_back_as_the_same_spec() -> None:
             ],
         ),
         (made.rich(), ["One setting failed to train", "All this holds for learning rate 0.001, at most 12 epochs"]),
-        (made.nothing_gained(), ["is not settled", "for now", "makes no difference", "looked at 2 times"]),
-        (made.unconfirmed(), ["Not confirmed yet", "a little lucky"]),
+        (made.nothing_gained(), ["is not settled", "for now", "makes no difference", "used 2 times"]),
+        (made.unconfirmed(), ["Not confirmed yet", "a little optimistic"]),
         (made.all_failed(), ["All 30 trials failed"]),
         (made.nothing_yet(), ["No trial has finished yet"]),
     ],
@@ -431,7 +446,7 @@ def test_the_sentences_never_claim_what_is_not_known() -> None:
     said = summary.paragraph(answer, worse)
     assert "It harms: compared with early stopping alone, it loses 0.0090 nats" in said
     assert "between 0.0059 and 0.0121" in said, "a loss is told without signs"
-    assert "In test accuracy, though, it is worse than no regularization" in said
+    assert "In test accuracy, however, it is worse than no regularization" in said
     assert "Use L2" not in said
     for conclusion in (without, worse):
         assert page.as_html(replace(made.rich(), conclusion=conclusion))
@@ -470,7 +485,10 @@ def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is
     said = summary.paragraph(content.answer, conclusion)
     assert re.search("is not settled|makes no difference", summary.headline(content.answer, conclusion))
     names = conclusion.figures
-    assert f"In test {names[1]}, though, 2 settings gain over no regularization; this study goes by {names[0]}." in said
+    assert (
+        f"In test {names[1]}, however, 2 settings gain over no regularization; this study decides by {names[0]}."
+        in said
+    )
     assert names == (("accuracy", "cross-entropy") if by_accuracy else ("cross-entropy", "accuracy"))
     assert ">helps<" not in page.as_html(replace(content, conclusion=conclusion))
     assert "<strong>helps" not in as_inline_html(content.answer, conclusion)
@@ -479,7 +497,7 @@ def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is
     assert [result.finalist.index for result in conclusion.others_beyond_noise] == [1], (
         "the winner is no other finalist"
     )
-    assert "On the test examples, though, L1 1.13e-06" in summary.paragraph(content.answer, conclusion)
+    assert "On the test set, however, L1 1.13e-06" in summary.paragraph(content.answer, conclusion)
     assert re.findall(r"<td[^>]*>L1</td><td[^>]*><div><strong>helps<", as_inline_html(content.answer, conclusion))
     more = tuple(
         replace(result, gain=judged if i == 3 else beside)
@@ -495,7 +513,7 @@ def test_figures_that_contradict_each_other_beyond_noise_are_said_to(by_accuracy
     conclusion = two_finalists(gain, gain, by_accuracy=by_accuracy)
     other = conclusion.figures[1]
     assert conclusion.claims_gain
-    assert f"In test {other}, though, it is worse than no regularization, by" in summary.paragraph(
+    assert f"In test {other}, however, it is worse than no regularization, by" in summary.paragraph(
         content.answer, conclusion
     )
 
@@ -507,7 +525,7 @@ def test_no_regularization_that_was_chosen_but_is_beaten_is_no_lucky_winner() ->
     assert summary.headline(answer, beaten) == f"No regularization was chosen, but {best} beats it on the test examples"
     paragraph = summary.paragraph(answer, beaten)
     assert "It is the simplest of 2 settings that did about equally well" in paragraph
-    assert f"On the test examples, though, {best} gains 0.0142 over no regularization." in paragraph
+    assert f"On the test set, however, {best} gains 0.0142 over no regularization." in paragraph
     assert "luck" not in summary.headline(answer, beaten)
 
 
@@ -600,12 +618,14 @@ def test_only_the_best_on_the_select_rows_is_said_to_be_that(is_best: bool) -> N
         assert ("it was the best of" in said) == is_best
         assert ("It is the simplest of 3 settings that did about equally well" in said) == (not is_best)
     html = page.as_html(replace(content, conclusion=conclusion))
-    assert ("best on select</span>" in html) == is_best
+    assert ("best on selection</span>" in html) == is_best
     assert ("simplest of the tied</span>" in html) == (not is_best)
-    assert "whose paired difference from it on the 6,000 select rows is within its standard error" in html
+    assert (
+        "its paired difference from the best one on the 6,000 selection examples is within its standard error" in html
+    )
     figure = gains(conclusion)
     assert figure is not None
-    chosen = "Best on the select rows: " if is_best else "Simplest of those tied: "
+    chosen = "Best on the selection split: " if is_best else "Simplest of those tied: "
     assert sum(chosen in label["text"] for label in figure.layout["annotations"]) == 1
 
 
@@ -630,7 +650,7 @@ def test_every_report_says_which_confidence_its_intervals_have(name: str, read: 
             levels[kind].add(f"{100 * row.judgement.gain.level:.3g} % confidence")
     told = " ".join(read[name].text.split())
     for level in levels["shared"]:
-        assert f"Each interval holds the true gain with {level}" in told
+        assert f"Each interval contains the true gain with {level}" in told
     for level in levels["alike"]:
         assert f"no difference rests on an interval with {level}" in told
     assert any(levels.values())
@@ -705,8 +725,8 @@ def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: Re
     conclusion = rich.conclusion
     assert conclusion is not None
     found = {one.technique: one for one in technique_verdicts(conclusion) if one.verdict is not None}
-    for shape in (verdicts_figure.WIDE, verdicts_figure.NARROW):
-        figure = verdicts_figure.verdicts(conclusion, shape)
+    for shape in (techniques.WIDE, techniques.NARROW):
+        figure = techniques.verdicts(conclusion, shape)
         assert figure is not None
         texts = " ".join(annotation["text"] for annotation in figure.layout["annotations"])
         assert len(figure.data) == len(found) == 6
@@ -736,11 +756,11 @@ def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> Non
         else row
         for row in usual.techniques
     )
-    figure = verdicts_figure.verdicts(replace(usual, techniques=rows))
+    figure = techniques.verdicts(replace(usual, techniques=rows))
     assert figure is not None
     low, high = figure.layout["xaxis"]["range"]
     assert -0.05 < low < -0.004
-    assert "What reaches the left edge goes on beyond it." in figure.caption
+    assert "An interval at the left edge continues beyond it." in figure.caption
     assert high < 0.02
     beyond = figure.data[3]
     assert (beyond["x"], beyond["error_x"]["array"]) == ([low], [0.0])
@@ -753,5 +773,5 @@ def test_a_study_without_verdicts_has_no_such_figure() -> None:
     rows = tuple(
         replace(row, result=None, gain_over_early_stopping=None, over_baseline=None) for row in usual.techniques
     )
-    assert verdicts_figure.verdicts(replace(usual, techniques=rows)) is None
+    assert techniques.verdicts(replace(usual, techniques=rows)) is None
     assert page.as_html(replace(made.rich(), conclusion=replace(usual, techniques=rows)))

@@ -12,8 +12,7 @@ from regsearch.studies.recipes import recipes_in_space
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports import json_report, page, terminal
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.ladder import rung_figures
-from regsearch.studies.reports.sections.ladder import section
+from regsearch.studies.reports.sections.ladder_steps import rung_figures, section
 
 _DECADES = ("1e-06", "1e-05", "0.0001", "0.001", "0.01")
 LOSSES = {

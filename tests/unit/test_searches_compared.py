@@ -12,7 +12,7 @@ import report_contents as made
 from regsearch.studies.analysis import search_methods, size_effect
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, side_by_side, summarize_study
 from regsearch.studies.reports.comparison import json_report, page, terminal, wording
-from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
+from regsearch.studies.reports.comparison.search_methods_figure import search_methods_figure
 from regsearch.studies.statistics import mean_interval
 
 TRIALS = 20
@@ -51,7 +51,7 @@ def test_studies_of_other_samplers_are_grouped_with_their_seeds() -> None:
     assert {way.label: way.seeds for way in found} == {"tpe": (0, 1, 2, 3), "random": (0, 1, 2, 3)}
     assert not comparison.obstacles
     assert [one.key for one in comparison.differences if one.kind == "way"] == ["search.sampler"]
-    assert "What is compared is search.sampler (" in wording.notices(comparison)[0]
+    assert "The studies compare search.sampler (" in wording.notices(comparison)[0]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_way_is_better_only_beyond_noise(
     assert wording.headline(comparison).startswith(headline)
     sentence = str(wording.sentence(comparison))
     assert sentence.startswith(
-        "Which search method finds better settings? After 20 trials each, the best select cross-entropy"
+        "Which search method finds better settings? After 20 trials each, the best selection cross-entropy"
     )
     assert said in sentence
 
@@ -102,7 +102,7 @@ def test_the_lead_is_that_of_the_values_after_as_many_trials() -> None:
     assert lead.is_paired
     budget = [notice for notice in wording.notices(comparison) if "budget.trials" in notice]
     assert len(budget) == 1
-    assert budget[0].startswith("Comparable after 20 trials, and not at their ends, since budget.trials differs")
+    assert budget[0].startswith("Comparable after 20 trials but not at the end, because budget.trials differs")
 
 
 def test_other_seeds_are_not_paired() -> None:
@@ -199,7 +199,7 @@ def test_nothing_complete_is_not_known_yet() -> None:
 @pytest.mark.parametrize("spent", ["trials", "epochs"])
 def test_curves_are_means_of_seeds_with_a_band_from_the_worst_to_the_best(spent: Any) -> None:
     comparison = several(("tpe", 0.0), ("random", 0.0), seeds=3)
-    figure = ways_figure(comparison, spent)
+    figure = search_methods_figure(comparison, spent)
     assert figure is not None
     lines = {trace["name"]: trace for trace in figure.data if "name" in trace}
     assert set(lines) == {"tpe (3 seeds)", "random (3 seeds)"}
@@ -229,7 +229,7 @@ def test_many_searches_stand_one_below_the_other() -> None:
     assert "L2" in techniques[0]
     assert len(techniques) == 9
     notice = wording.notices(comparison)[0]
-    assert notice.startswith('What is compared is search.sampler ("random": random-0, random-1, random-2, random-3; ')
+    assert notice.startswith('The studies compare search.sampler ("random": random-0, random-1, random-2, random-3; ')
     assert max(map(len, terminal.as_text(comparison, 120).splitlines())) <= 120
     few = several(("tpe", 0.01), ("random", 0.0), seeds=3)
     assert wording.overview_table(few)[0] == ["", *(study.name for study in few.studies)]
@@ -237,7 +237,7 @@ def test_many_searches_stand_one_below_the_other() -> None:
 
 
 def test_one_seed_each_has_no_band() -> None:
-    figure = ways_figure(several(("tpe", 0.0), ("random", 0.0), seeds=1), "trials")
+    figure = search_methods_figure(several(("tpe", 0.0), ("random", 0.0), seeds=1), "trials")
     assert figure is not None
     assert [trace.get("fill") for trace in figure.data] == [None, None]
     assert "band" not in figure.caption
@@ -267,6 +267,6 @@ def test_json_page_and_text_hold_all_of_it() -> None:
     assert found["searches"]["sentence"] in shown
     cells = {row[0]: row[1:] for row in wording.overview(comparison)}
     assert set(cells["search.sampler"]) == {"tpe", "keras-tuner:random"}
-    assert cells["its test cross-entropy (nats per row)"][0].count("\n") == 1
+    assert cells["its test cross-entropy (nats per example)"][0].count("\n") == 1
     assert all(int(cell.replace(",", "")) > 0 for cell in cells["epochs trained"])
     assert "Side by side, by name" in terminal.as_text(comparison, 300)

@@ -22,7 +22,7 @@ from regsearch.studies.reports.comparison import json_report as comparison_docum
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import Figure
-from regsearch.studies.reports.figures.strengths import strengths
+from regsearch.studies.reports.figures.strength_panels import strengths
 from regsearch.studies.reports.json_report import as_json
 from regsearch.studies.reports.notebook import as_inline_html
 from regsearch.studies.reports.sections import strength_curves, techniques
@@ -256,7 +256,7 @@ def test_accuracy_is_turned_round() -> None:
     worst = [symbol for trace in figure.data for symbol in trace.get("marker", {}).get("symbol", [])]
     assert "triangle-down" in worst
     assert "triangle-up" not in worst
-    assert figure.layout["yaxis"]["title"]["text"] == "select accuracy (%)"
+    assert figure.layout["yaxis"]["title"]["text"] == "selection accuracy (%)"
     assert "accuracy 91.84 %, 0.64 points better than early stopping" in figure.caption
 
 
@@ -302,7 +302,7 @@ def test_every_panel_has_a_text_in_its_place_for_who_cannot_see_it() -> None:
     for figure in found.figures:
         assert sentence_of(content, figure) in figure.alt_text
         assert f'aria-label="{figure.alt_text[:20]}' in found.body
-    assert "All trials of one technique alone" in found.body
+    assert "All trials with one technique alone" in found.body
     spec = content.answer.study.spec
     assert all(one.tuning.technique in found.body for one in content.strength_curves)
     assert spec.space.regularizer

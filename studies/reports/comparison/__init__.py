@@ -1,1 +1,1 @@
-"""Several studies side by side: what they found, where they differ, and what more training rows change."""
+"""Several studies side by side: what they found, in what they differ, and what more training examples change."""

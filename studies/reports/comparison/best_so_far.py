@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from regsearch.studies import formats
 from regsearch.studies.analysis.comparison import ComparedStudy, Comparison
 from regsearch.studies.reports.figures.figure import (
     BAD,
@@ -27,7 +26,7 @@ MOST_LINES = 12
 
 
 def best_so_far_figure(comparison: Comparison) -> Figure | None:
-    """Return the picture; None where the searches ranked by different figures, or nothing is complete."""
+    """Return the figure; None if the studies have different objectives, or no trial is complete."""
     drawn = [study for study in comparison.studies if study.best_so_far and study.last is not None]
     shown = drawn[:MOST_LINES]
     if not comparison.have_one_objective or not shown:
@@ -36,16 +35,14 @@ def best_so_far_figure(comparison: Comparison) -> Figure | None:
     last_values = [scale * study.best_so_far[-1][1] for study in shown]
     early = [scale * value for study in shown for _, value in study.best_so_far]
     low, high = shown_range([*early, *last_values], higher_is_better=comparison.maximizes)
-    left_out = "" if len(shown) == len(drawn) else f" The first {len(shown)} of {formats.count(len(drawn), 'study')}."
-    beyond = " A line that begins beyond the axis comes from worse values."
+    left_out = "" if len(shown) == len(drawn) else f" Only the first {len(shown)} of {len(drawn):,} studies are shown."
+    beyond = " A line that starts beyond the axis comes from worse values."
     return Figure(
         id="best-so-far",
         alt_text="The best value so far of each study against the number of its trials.",
         height=420,
-        caption="Each line is a study's best value on its select rows so far, one seed each; its mark stands at the "
-        "last finished trial. Colours, dashes and marks go together."
-        + (beyond if any(not low <= value <= high for value in early) else "")
-        + left_out.replace("studys", "studies"),
+        caption="Each line is a study's best value so far on its selection split, with one seed; its mark stands "
+        "at the last finished trial." + (beyond if any(not low <= value <= high for value in early) else "") + left_out,
         data=[_line(study, index, scale) for index, study in enumerate(shown)],
         layout=layout(
             showlegend=True,
@@ -62,14 +59,14 @@ def _line(study: ComparedStudy, index: int, scale: int) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": text(f"{study.name} ({study.train_rows:,} rows)", 60),
+        "name": text(f"{study.name} ({study.train_rows:,} examples)", 60),
         "x": [*(number + 1 for number, _ in study.best_so_far), (study.last or 0) + 1],
         "y": [*values, values[-1]],
         "line": {"shape": "hv", "color": colour, "width": 2.5, "dash": DASHES[index % len(DASHES)]},
         "marker": {
             "symbol": SYMBOLS[index % len(SYMBOLS)],
             "color": colour,
-            "opacity": 1,  # where sizes differ, Plotly takes points for bubbles
+            "opacity": 1,  # if sizes differ, Plotly draws points as half-transparent bubbles
             "size": [*([0] * len(values)), 10],
         },
         "hovertemplate": f"{text(study.name, 60)}, trial %{{x}}: %{{y}}<extra></extra>",

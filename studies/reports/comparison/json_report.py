@@ -1,4 +1,4 @@
-"""A comparison for programs: plain values, ready for JSON."""
+"""A comparison as plain values, ready for JSON."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from regsearch.studies.reports.json_report import answer_json
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Return all of it."""
+    """Return a whole comparison."""
     names = [study.name for study in comparison.studies]
     return {
         "headline": wording.headline(comparison),

@@ -1,6 +1,8 @@
-"""A comparison as one self-contained HTML page, and as a part of a notebook's page."""
+"""A comparison as one self-contained HTML page, and as HTML for a notebook."""
 
 from collections.abc import Sequence
+
+from markupsafe import Markup
 
 from regsearch.studies import formats
 from regsearch.studies.analysis import search_methods, size_effect
@@ -8,15 +10,11 @@ from regsearch.studies.analysis.comparison import Comparison
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.comparison import wording
 from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
-from regsearch.studies.reports.comparison.search_methods_figure import ways_figure
-from regsearch.studies.reports.html import Html, element, join, mark_code, table
+from regsearch.studies.reports.comparison.search_methods_figure import search_methods_figure
+from regsearch.studies.reports.html import element, inline_table, join, mark_code, table
 from regsearch.studies.reports.page import page_of
 from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.reports.summary import headline, sentences
-
-_CELL = (
-    "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.9em 0.25em 0;text-align:left;vertical-align:top"
-)
 
 
 def as_html(comparison: Comparison) -> str:
@@ -26,20 +24,16 @@ def as_html(comparison: Comparison) -> str:
     return page_of(name, "regsearch comparison", [one for one in [*sections, _answers(comparison)] if one is not None])
 
 
-def as_inline_html(comparison: Comparison) -> Html:
-    """Return headline, sentences and the table of all, in the colours of the page that it becomes a part of."""
+def as_inline_html(comparison: Comparison) -> Markup:
+    """Return headline, sentences and the overview, in the notebook's own colours."""
     sentence = wording.sentence(comparison)
-    rows = wording.overview_table(comparison)
+    header, *rows = wording.overview_table(comparison)
     return element(
         "div",
         element("p", element("strong", wording.headline(comparison)), style="font-size:1.2em;margin:0 0 0.4em"),
         None if sentence is None else element("p", sentence),
         element("ul", *(element("li", notice) for notice in wording.notices(comparison))),
-        element(
-            "table",
-            *(element("tr", *(element("td", _lines(cell), style=_CELL) for cell in row)) for row in rows),
-            style="border-collapse:collapse",
-        ),
+        inline_table(header, [[_lines(cell) for cell in row] for row in rows]),
     )
 
 
@@ -63,7 +57,7 @@ def _answer(comparison: Comparison) -> Section:
 
 def _search(comparison: Comparison) -> Section | None:
     if search_methods.search_methods(comparison):
-        figures = [ways_figure(comparison, "trials"), ways_figure(comparison, "epochs")]
+        figures = [search_methods_figure(comparison, "trials"), search_methods_figure(comparison, "epochs")]
     else:
         figures = [best_so_far_figure(comparison)]
     shown = [figure for figure in figures if figure is not None]
@@ -91,18 +85,18 @@ def _techniques(comparison: Comparison) -> Section | None:
     header, *rows = whole
     changes = [size_effect.change(comparison, row[0]) for row in rows]
     note = (
-        f"Below each verdict stands the gain that it rests on, in {wording.gain_unit(comparison)}, with its interval. "
+        f"Below each verdict is the gain that it is based on, in {wording.gain_unit(comparison)}, with its interval. "
         f"{wording.techniques_note(comparison)}"
     )
     if any(changes):
-        header.append("with more rows")
+        header.append("with more examples")
         rows = [
-            [*row, "" if one is None else f"{one}\n{wording.told(comparison, one.reduction)}"]
+            [*row, "" if one is None else f"{one}\n{wording.gain_in_unit(comparison, one.reduction)}"]
             for row, one in zip(rows, changes, strict=True)
         ]
         note += (
-            " The last column is the gain with the fewest rows less that with the most, and its interval; several are "
-            "compared, so the largest is a little lucky."
+            " The last column is the gain with the fewest examples minus the gain with the most, with its interval. "
+            "Several techniques are compared, so the largest difference is a little optimistic."
         )
     return Section(
         id="techniques",

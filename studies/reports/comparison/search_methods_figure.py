@@ -1,4 +1,4 @@
-"""Ways of searching on one axis: the mean best value so far of each over its seeds, with a band from worst to best."""
+"""Search methods on one axis: each one's mean best value so far over its seeds, with a band from worst to best."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -25,26 +25,30 @@ _AXES = {
 }
 
 
-def ways_figure(comparison: Comparison, spent: Spent) -> Figure | None:
-    """Return the picture against what was spent; None where nothing is complete."""
+def search_methods_figure(comparison: Comparison, spent: Spent) -> Figure | None:
+    """Return the figure of the best values against what was spent; None if no trial is complete."""
     scale = 100 if comparison.is_by_accuracy else 1
-    found = search_methods(comparison)
-    curves = [(way, curve) for way in found[:MOST_LINES] if (curve := _curve(way, spent, scale))]
+    methods = search_methods(comparison)
+    curves = [(method, curve) for method in methods[:MOST_LINES] if (curve := _curve(method, spent, scale))]
     if not curves:
         return None
     values = [value for _, curve in curves for _, of_seeds in curve for value in of_seeds]
     low, high = shown_range(values, higher_is_better=comparison.maximizes)
-    left_out = "" if len(found) <= MOST_LINES else f" The first {MOST_LINES} of {len(found)} ways."
-    beyond = "" if all(low <= value <= high for value in values) else " What begins beyond the axis has worse values."
-    has_band = any(len(way.studies) > 1 for way, _ in curves)
+    left_out = "" if len(methods) <= MOST_LINES else f" The first {MOST_LINES} of {len(methods)} search methods."
+    beyond = (
+        ""
+        if all(low <= value <= high for value in values)
+        else " A line that starts beyond the axis comes from worse values."
+    )
+    has_band = any(len(method.studies) > 1 for method, _ in curves)
     band = ", its band from the worst seed to the best" if has_band else ""
     return Figure(
         id=f"ways-by-{spent}",
-        alt_text=f"The best value so far of each way of searching against the {spent} spent.",
+        alt_text=f"The best value so far of each search method against the {spent} spent.",
         height=420,
-        caption=f"Each line is the mean over a way's seeds of the best value on the select rows so far{band}. It "
-        f"begins where every seed has a complete trial, and ends where the shortest study does.{beyond}{left_out}",
-        data=[trace for index, (way, curve) in enumerate(curves) for trace in _traces(way, curve, index, spent)],
+        caption=f"Each line is a method's best value so far on the selection split, averaged over its seeds{band}. "
+        f"It starts when every seed has a complete trial, and ends with the shortest study.{beyond}{left_out}",
+        data=[trace for index, (method, curve) in enumerate(curves) for trace in _traces(method, curve, index, spent)],
         layout=layout(
             showlegend=True,
             margin={"l": 8, "r": 16, "t": 32 + 18 * (len(curves) // 3), "b": 8},
@@ -54,12 +58,12 @@ def ways_figure(comparison: Comparison, spent: Spent) -> Figure | None:
     )
 
 
-def _curve(way: SearchMethod, spent: Spent, scale: int) -> list[tuple[int, list[float]]]:
-    """Return where any seed's best changes, and there the best so far of each seed."""
-    of_seeds = [_steps(study, spent) for study in way.studies]
+def _curve(method: SearchMethod, spent: Spent, scale: int) -> list[tuple[int, list[float]]]:
+    """Return each place at which a seed's best changes, with the best so far of each seed there."""
+    of_seeds = [_steps(study, spent) for study in method.studies]
     if not all(of_seeds):
         return []
-    end = min(study.trials if spent == "trials" else study.epochs for study in way.studies)
+    end = min(study.trials if spent == "trials" else study.epochs for study in method.studies)
     begin = max(steps[0][0] for steps in of_seeds)
     places = sorted({x for steps in of_seeds for x, _ in steps if begin <= x <= end} | {end})
     if begin > end:
@@ -73,15 +77,15 @@ def _steps(study: ComparedStudy, spent: Spent) -> list[tuple[int, float]]:
 
 
 def _traces(
-    way: SearchMethod, curve: Sequence[tuple[int, list[float]]], index: int, spent: Spent
+    method: SearchMethod, curve: Sequence[tuple[int, list[float]]], index: int, spent: Spent
 ) -> list[dict[str, Any]]:
-    colour, label = COLOURS[index % len(COLOURS)], text(way.label, 60)
+    colour, label = COLOURS[index % len(COLOURS)], text(method.label, 60)
     xs = [x for x, _ in curve]
     means = [rounded(fmean(of_seeds)) for _, of_seeds in curve]
     line = {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": f"{label} ({formats.count(len(way.studies), 'seed')})",
+        "name": f"{label} ({formats.count(len(method.studies), 'seed')})",
         "legendgroup": str(index),
         "x": xs,
         "y": means,
@@ -94,7 +98,7 @@ def _traces(
         },
         "hovertemplate": f"{label}, {spent} %{{x}}: %{{y}}<extra></extra>",
     }
-    if len(way.studies) == 1:
+    if len(method.studies) == 1:
         return [line]
     upper = _staircase([(x, max(of_seeds)) for x, of_seeds in curve])
     lower = _staircase([(x, min(of_seeds)) for x, of_seeds in curve])
@@ -116,7 +120,7 @@ def _traces(
 
 
 def _staircase(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return the corners of a line that keeps each value until the next."""
+    """Return the corners of a line that keeps each value until the next one."""
     corners: list[tuple[int, float]] = []
     for x, value in points:
         if corners:

@@ -1,4 +1,4 @@
-"""What a comparison says in words and cells, the same in text and on a page."""
+"""A comparison in words and table cells, the same in text and on a page."""
 
 from regsearch.studies import formats
 from regsearch.studies.analysis import search_methods, size_effect
@@ -11,12 +11,12 @@ from regsearch.studies.statistics import Interval
 
 _MILESTONES = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000)
 _MOST_MILESTONES = 3
-_WINNERS_TEST = "its test cross-entropy (nats per row)"
-_NO_GAIN = {False: "the winner is none", True: "the winner is the defaults"}
-_WINNERS_GAIN = "gain in test cross-entropy (nats per row)"
+_WINNERS_TEST = "its test cross-entropy (nats per example)"
+_NO_GAIN = {False: "the winner is no regularization", True: "the winner is the defaults"}
+_WINNERS_GAIN = "gain in test cross-entropy (nats per example)"
 
 MOST_COLUMNS = 6
-"""Studies that stand side by side; more searches stand one below the other."""
+"""How many studies stand side by side at most; if there are more searches, each one gets a row."""
 
 
 def headline(comparison: Comparison) -> str:
@@ -25,57 +25,60 @@ def headline(comparison: Comparison) -> str:
 
 
 def sentence(comparison: Comparison) -> str | None:
-    """Return what the studies say of the sizes, or of the ways of searching, in which they differ; None for neither."""
+    """Return what the studies show about the sizes or the search methods in which they differ; None for neither."""
     return size_effect.sentence(comparison) or search_methods.sentences(comparison)
 
 
 def order_note(comparison: Comparison) -> str:
-    """Return in which order the studies stand."""
-    return "the fewest training rows first" if size_effect.differ_in_size(comparison) else "by name"
+    """Return the order of the studies in words."""
+    return "fewest training examples first" if size_effect.differ_in_size(comparison) else "by name"
 
 
 def notices(comparison: Comparison) -> list[str]:
-    """Return a sentence for each way in which the studies differ, the one that matters most first."""
-    said = []
+    """Return a sentence for each difference between the studies, the most important one first."""
+    sentences = []
     for one in comparison.differences:
         values = _values(comparison, one)
         if one.kind == "question":
-            said.append(f"Not comparable, since {one.key} differs ({values}).")
+            sentences.append(f"Not comparable, because {one.key} differs ({values}).")
         elif one.kind == "search":
-            said.append(f"Comparable, though {one.key} differs ({values}).")
+            sentences.append(f"Comparable, although {one.key} differs ({values}).")
         elif one.kind == "way":
-            said.append(f"What is compared is {one.key} ({values}).")
+            sentences.append(f"The studies compare {one.key} ({values}).")
         elif one.kind == "budget":
             after = formats.count(search_methods.common_trials(comparison), "trial")
-            said.append(f"Comparable after {after}, and not at their ends, since {one.key} differs ({values}).")
-    if not said:
-        rest = "but for their training rows" if any(d.kind == "size" for d in comparison.differences) else "in all keys"
-        said.append(f"These studies are comparable: what decides their results is the same {rest}.")
-    looks = [study.name for study in comparison.studies if study.conclusion and study.conclusion.completed_looks > 1]
-    if looks:
-        said.append(f"The test rows were looked at more than once in {', '.join(looks)}: intervals are wider there.")
-    return said
+            sentences.append(f"Comparable after {after} but not at the end, because {one.key} differs ({values}).")
+    if not sentences:
+        have_sizes = any(difference.kind == "size" for difference in comparison.differences)
+        exception = " except the number of training examples" if have_sizes else ""
+        sentences.append(f"These studies are comparable: all that decides their results is the same{exception}.")
+    reused = [study.name for study in comparison.studies if study.conclusion and study.conclusion.completed_looks > 1]
+    if reused:
+        sentences.append(f"The test set was used more than once in {', '.join(reused)}, so intervals are wider there.")
+    return sentences
 
 
 def _values(comparison: Comparison, difference: Difference) -> str:
-    """Return each study's value; of many studies, which of them have each value."""
+    """Return each study's value; if there are many studies, the studies of each value."""
     names = [study.name for study in comparison.studies]
-    given = [value or "not given" for value in difference.values]
+    values = [value or "not set" for value in difference.values]
     if len(names) <= MOST_COLUMNS:
-        return ", ".join(f"{name}: {value}" for name, value in zip(names, given, strict=True))
-    having = {value: [name for name, its in zip(names, given, strict=True) if its == value] for value in given}
-    return "; ".join(f"{value}: {', '.join(of_value)}" for value, of_value in having.items())
+        return ", ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
+    by_value: dict[str, list[str]] = {}
+    for name, value in zip(names, values, strict=True):
+        by_value.setdefault(value, []).append(name)
+    return "; ".join(f"{value}: {', '.join(of_value)}" for value, of_value in by_value.items())
 
 
 def overview_table(comparison: Comparison) -> list[list[str]]:
-    """Return the overview with its header: a column for each study, or if there are many searches, a row."""
+    """Return the overview with its header: a column for each study, or a row if there are many searches."""
     names = [study.name for study in comparison.studies]
     rows = [["", *names], *overview(comparison)]
     return _turned([row for row in rows if row[0] in _of_many(comparison)]) if _are_many(comparison) else rows
 
 
 def techniques_table(comparison: Comparison) -> list[list[str]]:
-    """Return the verdicts on techniques, with a header: a column for each study; of many searches, a row."""
+    """Return the verdicts on techniques with a header: a column for each study, or a row if there are many searches."""
     rows = techniques(comparison)
     if not rows:
         return []
@@ -97,15 +100,15 @@ def _turned(rows: list[list[str]]) -> list[list[str]]:
 
 
 def overview(comparison: Comparison) -> list[list[str]]:
-    """Return rows of a table: what it is, then a cell for each study, in which mean and interval are two lines."""
+    """Return rows of a table: a name, then a cell for each study with mean and interval on two lines."""
     studies = comparison.studies
     rows = [
         ["data", *(study.answer.study.dataset.name for study in studies)],
-        ["training rows", *(f"{study.train_rows:,}" for study in studies)],
+        ["training examples", *(f"{study.train_rows:,}" for study in studies)],
         ["finished trials", *(_trials(study) for study in studies)],
     ]
     if ways := search_methods.varied(comparison):
-        rows[1:1] = [[one.key, *(value.strip('"') or "not given" for value in one.values)] for one in ways]
+        rows[1:1] = [[one.key, *(value.strip('"') or "not set" for value in one.values)] for one in ways]
         rows.append(["epochs trained", *(f"{study.epochs:,}" for study in studies)])
     for count in _milestones(studies):
         rows.append([f"best after {count:,} trials", *(_best_after(study, count) for study in studies)])
@@ -134,17 +137,17 @@ def techniques(comparison: Comparison) -> list[list[str]]:
 
 
 def gain_unit(comparison: Comparison) -> str:
-    """Return in what the techniques' gains are."""
-    return comparison.measure.titled("pp" if comparison.is_by_accuracy else "nats per row")
+    """Return the unit of the techniques' gains."""
+    return comparison.measure.titled("pp" if comparison.is_by_accuracy else "nats per example")
 
 
 def strengths_note(comparison: Comparison) -> str:
-    """Return what it takes to read the strengths, where the overview has any."""
+    """Return how to read the strengths; "" if the overview has none."""
     if _are_many(comparison) or not any(study.is_of_regularization for study in comparison.studies):
         return ""
     return (
-        "A strength is that of the best configuration with that technique alone, over fresh seeds, or where that is "
-        "not confirmed (~) the best trial, of one seed."
+        "A strength is that of the best configuration with that technique alone, over fresh seeds. If none is "
+        "confirmed, ~ marks the strength of the best trial, from one seed."
     )
 
 
@@ -159,12 +162,12 @@ def _milestones(studies: tuple[ComparedStudy, ...]) -> list[int]:
 
 def _best_title(comparison: Comparison) -> str:
     if not comparison.have_one_objective:
-        return "best on the select rows"
+        return "best on the selection split"
     return f"best {formats.objective(comparison.studies[0].answer.study.spec)}"
 
 
 def _best_after(study: ComparedStudy, count: int | None) -> str:
-    """Return the best value of the first so many trials; empty where the study hasn't so many."""
+    """Return the best value of the first `count` trials, or of all; empty if the study has fewer."""
     if count is not None and study.trials < count:
         return ""
     value = study.best_after(study.trials if count is None else count)
@@ -208,7 +211,7 @@ def _winner_gain(study: ComparedStudy, of_accuracy: bool) -> str:
 
 
 def _without(comparison: Comparison) -> str:
-    """Return what gains are over, in words; a HyperModel's are over its defaults."""
+    """Return what gains are compared with, in words."""
     each = dict.fromkeys(one.conclusion.baseline_phrase for one in comparison.studies if one.conclusion is not None)
     return " or ".join(each) or "without regularization"
 
@@ -221,38 +224,38 @@ def _baseline(study: ComparedStudy) -> str:
 def _strength(study: ComparedStudy, technique: str) -> str:
     if not study.is_of_regularization:
         return ""
-    found = study.strengths.get(technique)
-    if found is None:
+    strength = study.strengths.get(technique)
+    if strength is None:
         return "not tried"
     row = study.row_of(technique)
     untuned = "" if row is None or row.is_judged else "\nnot tuned"
-    return f"{'' if found.is_confirmed else '~'}{found.value:.3g}{untuned}"
+    return f"{'' if strength.is_confirmed else '~'}{strength.value:.3g}{untuned}"
 
 
 def techniques_note(comparison: Comparison) -> str:
-    """Return what it takes to read the verdicts on the techniques."""
+    """Return how to read the verdicts on the techniques."""
     conclusions = [study.conclusion for study in comparison.studies if study.conclusion is not None]
-    found = [verdict for conclusion in conclusions for verdict in technique_verdicts(conclusion)]
+    verdicts = [verdict for conclusion in conclusions for verdict in technique_verdicts(conclusion)]
     parts = []
-    if any(one.over == EARLY_STOPPING_ALONE for one in found):
+    if any(one.over == EARLY_STOPPING_ALONE for one in verdicts):
         parts.append(REFERENCES)
     measures = {
         study.name: study.conclusion.measure.no_difference(study.conclusion.smallest_gain)
         for study in comparison.studies
         if study.conclusion is not None and study.conclusion.smallest_gain
     }
-    if measures and any(one.verdict is Verdict.NO_DIFFERENCE for one in found):
+    if measures and any(one.verdict is Verdict.NO_DIFFERENCE for one in verdicts):
         each = dict.fromkeys(measures.values())
-        said = next(iter(each)) if len(each) == 1 else formats.listed([f"{m} in {n}" for n, m in measures.items()])
-        parts.append(f"No difference means {said}.")
-    if any(one.verdict is Verdict.NOT_SETTLED for one in found):
+        measure = next(iter(each)) if len(each) == 1 else formats.listed([f"{m} in {n}" for n, m in measures.items()])
+        parts.append(f"No difference means {measure}.")
+    if any(one.verdict is Verdict.NOT_SETTLED for one in verdicts):
         parts.append(NOT_SETTLED)
     parts += dict.fromkeys(filter(None, map(over_seeds_note, conclusions)))
     return " ".join(parts)
 
 
 def _technique_verdict(comparison: Comparison, study: ComparedStudy, technique: str) -> str:
-    """Return a verdict and, in a line of its own, the gain that it rests on."""
+    """Return a verdict and, on the next line, the gain that it is based on."""
     if study.conclusion is None:
         return "not confirmed"
     verdict = study.verdict_on(technique)
@@ -268,7 +271,7 @@ def _technique_verdict(comparison: Comparison, study: ComparedStudy, technique: 
     return f"{verdict.verdict}\n{gain}{unit}{'' if is_usual else f' over {verdict.over}'}"
 
 
-def told(comparison: Comparison, interval: Interval) -> str:
+def gain_in_unit(comparison: Comparison, interval: Interval) -> str:
     """Return a gain in the unit of the techniques' table."""
     return comparison.measure.gain(interval)
 

@@ -1,7 +1,7 @@
 """One figure, its axes and its colours.
 
-Colours are names of the page's CSS variables (Okabe and Ito's palette, safe for colour-blind readers); what draws a
-figure looks them up. Every other text in a figure is markup to Plotly, so none goes in but through `text`.
+Colours are names of the page's CSS variables (Okabe and Ito's palette, safe for colour-blind readers); the script that
+draws a figure looks them up. Plotly reads every other text in a figure as markup, so each one must pass through `text`.
 """
 
 import html
@@ -28,7 +28,7 @@ GOOD = "--good"
 BAD = "--bad"
 PLAIN_FILL = "--plain-fill"
 
-_UNITS = {"cross_entropy": "select cross-entropy<br>(nats per row)", "accuracy": "select accuracy (%)"}
+_UNITS = {"cross_entropy": "selection cross-entropy<br>(nats per example)", "accuracy": "selection accuracy (%)"}
 _GOLDEN = 0.618033988749895
 
 
@@ -37,12 +37,12 @@ class Figure:
     """One figure.
 
     Attributes:
-        id: its element's, and its name in the dashboard.
-        alt_text: what it shows, in a sentence, for who can't see it.
+        id: of its element, and its name in the dashboard.
+        alt_text: a sentence on what the figure shows, for readers who can't see it.
         height: in pixels.
-        caption: what it takes to read it.
+        caption: how to read it.
         data, layout: as Plotly takes them.
-        screen: "on-wide" or "on-narrow" screens, where it has a twin for the others.
+        screen: "on-wide" or "on-narrow" if a twin is shown on the other screens; else None.
     """
 
     id: str
@@ -55,13 +55,13 @@ class Figure:
 
 
 def objective_with_unit(search: SearchSpec) -> str:
-    """Return what ranks trials, as an axis is called by it."""
+    """Return the title of an axis of the study's objective."""
     own = text(metric_of(search.objective), 60) + (" (%)" if search.by_accuracy else "")
     return _UNITS.get(search.objective, own)
 
 
 def layout(**parts: Any) -> dict[str, Any]:
-    """Return a layout with what all figures have in common."""
+    """Return a layout with the parts that all figures share."""
     return {
         "paper_bgcolor": NONE,
         "plot_bgcolor": NONE,
@@ -76,7 +76,7 @@ def layout(**parts: Any) -> dict[str, Any]:
 
 
 def axis(title: str, **options: Any) -> dict[str, Any]:
-    """Return an axis; its title ends with the unit."""
+    """Return an axis; its title must end with the unit."""
     return {
         "title": {"text": title, "standoff": 8, "font": {"size": 12, "color": INK}},
         "gridcolor": GRID,
@@ -89,22 +89,22 @@ def axis(title: str, **options: Any) -> dict[str, Any]:
 
 
 def text(value: object, longest: int = 300) -> str:
-    """Return any text as Plotly shows it: it would take tags, entities and links for its own."""
+    """Return any text so that Plotly shows it as it is, and reads no tags, entities or links in it."""
     return html.escape(clean(value, longest), quote=False).replace("\n", " ")
 
 
 def jitter(number: int) -> float:
-    """Return a shift in [-0.5, 0.5) that is the same for the same trial and evenly spread over trials."""
+    """Return a trial's sideways shift in [-0.5, 0.5): always the same, and evenly spread over trials."""
     return rounded((number * _GOLDEN) % 1 - 0.5)
 
 
 def rounded(value: float) -> float:
-    """Return a number in the six digits that a picture can show."""
+    """Return a number with six digits, more than a figure can show."""
     return float(f"{value:.6g}")
 
 
 def thinned(items: Sequence[Item], limit: int, keep: Iterable[int] = ()) -> list[Item]:
-    """Return at most `limit` items, evenly spread over all of them, and beside them those at the indices to keep."""
+    """Return at most `limit` items, evenly spread over all, plus the items at the indices `keep`."""
     if len(items) <= limit:
         return list(items)
     chosen = {index * len(items) // limit for index in range(limit)} | set(keep)
@@ -126,7 +126,7 @@ def shown_range(values: Sequence[float], *, higher_is_better: bool = False) -> t
 
 
 def round_values(low: float, high: float, about: int = 4) -> list[float]:
-    """Return about so many round numbers from low to high, both included where they are round."""
+    """Return `about` so many round numbers in [low, high]."""
     if not low < high:
         return [low]
     size = 10.0 ** math.floor(math.log10((high - low) / about))
@@ -136,12 +136,19 @@ def round_values(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def thinning_note(shown: int, of: int, what: str, rule: str = "spread by number") -> str:
-    """Return a sentence where not all is drawn, else nothing."""
+    """Return a sentence if not everything is drawn, else ""."""
     return "" if shown >= of else f" {shown:,} of {of:,} {what} are drawn, evenly {rule}."
 
 
+def zero_line(xref: str = "x") -> dict[str, Any]:
+    """Return the dashed vertical line of no gain."""
+    line = {"color": MUTED, "width": 1.5, "dash": "4px,4px"}
+    ends = {"x0": 0, "x1": 0, "y0": 0, "y1": 1}
+    return {"type": "line", "xref": xref, "yref": "paper", **ends, "line": line, "layer": "between"}
+
+
 def annotation(x: float, y: float, words: str, colour: str, size: float) -> dict[str, Any]:
-    """Return words that begin at x, a share of the paper's width, below y, a value of the axis."""
+    """Return words that start at x, a share of the paper's width, below y, a value of the axis."""
     return {
         "xref": "paper",
         "x": x,

@@ -1,4 +1,4 @@
-"""Figures for where the page's colours and scripts are not: optuna-dashboard, a notebook, a script."""
+"""Figures with colours of their own, for places without the page's style: optuna-dashboard, a notebook, a script."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,18 @@ _LIGHT = {
     "--good": "#00785a",
     "--bad": "#b0467f",
 }
-"""The page's colours when it is light; both are held against each other by a test."""
+"""The page's colours when it is light; a test compares them with its style."""
 
 
 def as_plotly(title: str, figure: Figure) -> "plotly.graph_objects.Figure":
-    """Return a figure with a title, dark on white; it imports much of Plotly, which takes a second."""
+    """Return a figure with a title, dark on white. The import of Plotly takes a second."""
     import plotly.graph_objects
 
     return plotly.graph_objects.Figure(as_document(title, figure))
 
 
 def as_document(title: str, figure: Figure) -> dict[str, Any]:
-    """Return its data and its layout, with colours and a title."""
+    """Return a figure's data and layout as Plotly reads them, with colours and a title."""
     layout = _coloured(figure.layout)
     top = 44 + (24 if layout["showlegend"] else 0)
     return {

@@ -1,16 +1,18 @@
-"""The answer: a headline, a few sentences, and the figures that matter with their intervals."""
+"""The answer: a headline, a few sentences, and the most important figures with their intervals."""
+
+from markupsafe import Markup
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.reports.answer import counts_line, dataset_line
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.html import Html, element, join, mark_code
+from regsearch.studies.reports.html import element, join, mark_code
 from regsearch.studies.reports.sections.section import Section
 from regsearch.studies.reports.summary import headline, sentences
 
 
 def section(content: ReportData) -> Section:
-    """Return the first section, whatever the study's state."""
+    """Return the first section; there always is one."""
     answer, conclusion = content.answer, content.conclusion
     question = answer.study.spec.study.question
     edges = [element("li", sentence) for sentence in content.edges]
@@ -30,25 +32,27 @@ def section(content: ReportData) -> Section:
     )
 
 
-def _tiles(content: ReportData) -> Html:
+def _tiles(content: ReportData) -> Markup:
     conclusion, best = content.conclusion, content.answer.best
-    tiles: list[Html] = []
+    tiles: list[Markup] = []
     if conclusion is not None:
         tiles = _confirmed(conclusion)
     elif best is not None:
         metrics = best.metrics
         if "select_cross_entropy" in metrics:
             loss = formats.cross_entropy(metrics["select_cross_entropy"])
-            tiles.append(_tile("select cross-entropy", loss, "nats per row; one seed"))
+            tiles.append(_tile("selection cross-entropy", loss, "nats per example; one seed"))
         if "select_accuracy" in metrics:
-            tiles.append(_tile("select accuracy", formats.percent(metrics["select_accuracy"]), "one seed"))
+            tiles.append(_tile("selection accuracy", formats.percent(metrics["select_accuracy"]), "one seed"))
         if "select_cross_entropy" in metrics and "train_cross_entropy" in metrics:
             gap = metrics["select_cross_entropy"] - metrics["train_cross_entropy"]
-            tiles.append(_tile("generalization gap", formats.cross_entropy(gap), "nats per row; select less train"))
-    return element("dl", *tiles, class_="tiles") if tiles else Html("")
+            tiles.append(
+                _tile("generalization gap", formats.cross_entropy(gap), "nats per example; selection minus training")
+            )
+    return element("dl", *tiles, class_="tiles") if tiles else Markup("")
 
 
-def _confirmed(conclusion: Conclusion) -> list[Html]:
+def _confirmed(conclusion: Conclusion) -> list[Markup]:
     winner = conclusion.winner
     level = f"{formats.level(conclusion.level)} interval"
     tiles = []
@@ -60,7 +64,7 @@ def _confirmed(conclusion: Conclusion) -> list[Html]:
             _tile(
                 f"{whose}gain in {conclusion.measure.name}",
                 formats.signed(f"{in_metric.mean:+.5f}"),
-                f"{formats.level(in_metric.level)} interval {low} to {high}; luck of seeds alone",
+                f"{formats.level(in_metric.level)} interval {low} to {high}; covers the luck of the seeds only",
             )
         )
     if winner.gain is not None:
@@ -70,7 +74,7 @@ def _confirmed(conclusion: Conclusion) -> list[Html]:
             _tile(
                 f"{whose}gain in cross-entropy",
                 formats.signed(f"{gain.mean:+.5f}"),
-                f"nats per row; {formats.level(gain.level)} interval {low} to {high}",
+                f"nats per example; {formats.level(gain.level)} interval {low} to {high}",
             )
         )
         gain = winner.gain.accuracy
@@ -83,12 +87,12 @@ def _confirmed(conclusion: Conclusion) -> list[Html]:
             )
         )
     loss, accuracy = winner.test_cross_entropy, winner.test_accuracy
-    span = f"nats per row; {level} {loss.low:.5f} to {loss.high:.5f}"
+    span = f"nats per example; {level} {loss.low:.5f} to {loss.high:.5f}"
     tiles.append(_tile(f"{whose}test cross-entropy", formats.cross_entropy(loss.mean), span))
     span = f"{level} {100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %"
     tiles.append(_tile(f"{whose}test accuracy", formats.percent(accuracy.mean), span))
     return tiles
 
 
-def _tile(name: str, figure: str, detail: str) -> Html:
+def _tile(name: str, figure: str, detail: str) -> Markup:
     return element("div", element("dt", name), element("dd", figure), element("dd", detail, class_="detail"))

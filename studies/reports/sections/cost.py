@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.records import RunRecord, TrialRecord
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.html import Html, element, join, table
+from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section
 
 _STATES = ("complete", "pruned", "failed", "running")
@@ -14,7 +16,7 @@ _MOST_RUNS = 20
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None before anything began."""
+    """Return the section; None before anything was started."""
     if not content.trials and not content.runs:
         return None
     max_epochs = content.answer.study.spec.training.max_epochs
@@ -31,8 +33,8 @@ def section(content: ReportData) -> Section | None:
         title="What it cost",
         body=join(
             [
-                table(("what was trained", "trainings", "epochs", "time of their training"), rows, numbers=(1, 2, 3)),
-                # how long a HyperModel's trial would have trained, it alone knows
+                table(("what was trained", "trainings", "epochs", "training time"), rows, numbers=(1, 2, 3)),
+                # only a HyperModel itself knows how long its trial would have trained
                 _savings(by_state["pruned"], by_state["complete"], max_epochs) if content.has_techniques else "",
                 _runs(content.runs),
             ]
@@ -41,7 +43,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def saved_epochs(trials: Sequence[TrialRecord], max_epochs: int) -> int:
-    """Return how many epochs trials did not train of those that nothing would have ended earlier."""
+    """Return how many epochs trials did not train, compared with `max_epochs` for each."""
     return sum(max(max_epochs - int(trial.metrics.get("epochs", max_epochs)), 0) for trial in trials)
 
 
@@ -51,24 +53,24 @@ def _row(state: str, trials: Sequence[TrialRecord]) -> list[object]:
     return [f"{state} trials", f"{len(trials):,}", f"{epochs:,}", formats.duration(seconds)]
 
 
-def _savings(pruned: Sequence[TrialRecord], complete: Sequence[TrialRecord], max_epochs: int) -> Html:
+def _savings(pruned: Sequence[TrialRecord], complete: Sequence[TrialRecord], max_epochs: int) -> Markup:
     by_pruning, by_stopping = saved_epochs(pruned, max_epochs), saved_epochs(complete, max_epochs)
     trained = sum(int(trial.metrics.get("epochs", 0)) for trial in complete)
     seconds = sum(formats.trial_seconds(trial) for trial in complete)
     if not trained or not (by_pruning or by_stopping):
-        return Html("")
+        return Markup("")
     pace = seconds / trained
     return element(
         "p",
-        f"Against {max_epochs} epochs for every trial, pruning saved at most {by_pruning:,} epochs (about "
-        f"{formats.duration(pace * by_pruning)} of training at the pace of the complete trials) and early stopping "
-        f"{by_stopping:,} (about {formats.duration(pace * by_stopping)}).",
+        f"Compared with {max_epochs} epochs for every trial, pruning saved at most {by_pruning:,} epochs, and early "
+        f"stopping saved {by_stopping:,}. At the pace of the complete trials, that is about "
+        f"{formats.duration(pace * by_pruning)} and {formats.duration(pace * by_stopping)} of training.",
     )
 
 
-def _runs(runs: Sequence[RunRecord]) -> Html:
+def _runs(runs: Sequence[RunRecord]) -> Markup:
     if not runs:
-        return Html("")
+        return Markup("")
     shown = runs[-_MOST_RUNS:]
     rows = [
         [
@@ -82,7 +84,7 @@ def _runs(runs: Sequence[RunRecord]) -> Html:
         for run in shown
     ]
     heading = "Runs" if len(runs) <= _MOST_RUNS else f"The last {_MOST_RUNS} of {len(runs):,} runs"
-    header = ("begun (UTC)", "took", "host", "engine", "finished trials", "ended because")
+    header = ("started (UTC)", "duration", "host", "engine", "finished trials", "ended because")
     return join([element("h3", heading), table(header, rows, numbers=(4,))])
 
 

@@ -6,12 +6,20 @@ from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section
 
-_HEADER = ("recipe", "settings", "select cross-entropy", "select accuracy", "generalization gap", "epochs", "trial")
+_HEADER = (
+    "recipe",
+    "configuration",
+    "selection cross-entropy",
+    "selection accuracy",
+    "generalization gap",
+    "epochs",
+    "trial",
+)
 _MOST_ROWS = 60
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None where the study tried no recipe."""
+    """Return the section; None if the study tried no recipe."""
     tried = [trial for trial in content.trials if trial.recipe is not None]
     if not tried:
         return None
@@ -20,9 +28,12 @@ def section(content: ReportData) -> Section | None:
     marked = [
         index for index, trial in enumerate(shown) if losses and formats.select_cross_entropy(trial) == min(losses)
     ]
-    note = "One seed each, on the select rows, in nats per row: differences of a few thousandths may be luck."
+    note = (
+        "Each recipe was trained once. Values are on the selection split, cross-entropy in nats per example: "
+        "differences of a few thousandths may be luck."
+    )
     if len(tried) > len(shown):
-        note += f" The first {len(shown)} of {len(tried)} recipes."
+        note += f" Only the first {len(shown)} of {len(tried)} recipes are shown."
     return Section(
         id="recipes",
         title="Recipes",

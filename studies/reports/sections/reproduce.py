@@ -1,22 +1,22 @@
-"""How to run the study again: the command, the whole study file, and what else results depend on."""
-
-import json
-from collections.abc import Mapping
-from typing import Any
+"""How to run the study again: the command, the whole study file, and what else the results depend on."""
 
 from regsearch.studies.batch_norm import momentum_in_words
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section
+from regsearch.studies.reports.toml import as_toml
 from regsearch.studies.spec import StudySpec
 
 
 def section(content: ReportData) -> Section:
-    """Return the last section."""
+    """Return the last section; there always is one."""
     study = content.answer.study
     facts = [
         ("seed", study.spec.search.seed),
-        ("data", f"{study.dataset.name}, {study.dataset.n_train:,} training and {study.dataset.n_test:,} test rows"),
+        (
+            "data",
+            f"{study.dataset.name}, {study.dataset.n_train:,} training and {study.dataset.n_test:,} test examples",
+        ),
         ("data fingerprint (SHA-256)", element("code", study.dataset.sha256)),
         ("study fingerprint (SHA-256)", element("code", study.spec.fingerprint())),
         *_averages(content),
@@ -30,7 +30,7 @@ def section(content: ReportData) -> Section:
                 element("pre", element("code", content.command)),
                 element(
                     "p",
-                    "With one worker, the same kind of processor and the same versions, all figures come out the same.",
+                    "With one worker, the same type of processor and the same versions, all figures come out the same.",
                 ),
                 table(("what results depend on", "value"), facts),
                 element("details", element("summary", "The study file, with every default"), _file(study.spec)),
@@ -49,28 +49,3 @@ def _averages(content: ReportData) -> list[tuple[str, str]]:
 
 def _file(spec: StudySpec) -> object:
     return element("pre", element("code", as_toml(spec)))
-
-
-def as_toml(spec: StudySpec) -> str:
-    """Return the resolved study file; reading it gives the same spec."""
-    document = spec.model_dump(mode="json", exclude_none=True)
-    return "\n\n".join(
-        "\n".join([f"[{section}]", *(f"{_key(key)} = {toml_value(value)}" for key, value in keys.items())])
-        for section, keys in document.items()
-    )
-
-
-def toml_value(value: Any) -> str:
-    """Return a value of JSON as TOML, in one line; without the keys whose value is None."""
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items() if item is not None)
-        return f"{{ {inner} }}" if inner else "{}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(toml_value(item) for item in value)}]"
-    # a string of JSON is one of TOML, but for a raw DEL
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _key(key: str) -> str:
-    is_bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if is_bare else json.dumps(key, ensure_ascii=False)

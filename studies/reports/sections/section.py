@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from regsearch.studies.reports.figures.figure import Figure
-from regsearch.studies.reports.html import Html, element, join
+from regsearch.studies.reports.html import element, join
 from regsearch.studies.statistics import Interval
 
 
@@ -15,17 +17,17 @@ class Section:
     Attributes:
         id: its anchor.
         title: its heading, and its entry in the table of contents.
-        body: what stands below the heading, with a place for each figure (`drawn`).
-        figures: what is drawn there.
+        body: what stands below the heading, with a place for each figure (see `drawn`).
+        figures: the figures that are drawn in these places.
     """
 
     id: str
     title: str
-    body: Html
+    body: Markup
     figures: Sequence[Figure] = ()
 
 
-def drawn(figure: Figure, heading: str | None = None) -> Html:
+def drawn(figure: Figure, heading: str | None = None) -> Markup:
     """Return the place where a figure is drawn, with its caption."""
     place = element(
         "div",
@@ -44,8 +46,8 @@ def drawn(figure: Figure, heading: str | None = None) -> Html:
     )
 
 
-def measured(interval: Interval | None, written: Callable[[Interval], str]) -> Html | None:
-    """Return a mean, and its interval on a line of its own."""
+def measured(interval: Interval | None, written: Callable[[Interval], str]) -> Markup | None:
+    """Return a mean, with its interval on the next line."""
     if interval is None:
         return None
     mean, _, ends = written(interval).rpartition(" [")

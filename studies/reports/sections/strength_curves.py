@@ -1,19 +1,22 @@
 """Strength curves: each technique alone, from weak to strong, and how well the search tuned it."""
 
+from markupsafe import Markup
+
+from regsearch.studies import formats
 from regsearch.studies.analysis.strength_curve import GOOD_SHARE, LUCK_SHARE, Baseline, StrengthCurve
 from regsearch.studies.analysis.tuning import Attempt, shown
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.strengths import strengths
-from regsearch.studies.reports.html import Html, element, join, table
+from regsearch.studies.reports.figures.strength_panels import strengths
+from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.reports.tuned_strengths import objective, sentence, value
 
-_HEADER = ("technique", "strength", "all its settings", "ended", "epochs", "on the select rows", "recipe", "trial")
+_HEADER = ("technique", "strength", "configuration", "ended", "epochs", "on the selection split", "recipe", "trial")
 _MOST_ROWS = 200
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None before any trial with one technique alone has finished."""
+    """Return the section; None before a trial with one technique alone has finished."""
     curves = content.strength_curves
     if not curves:
         return None
@@ -50,21 +53,21 @@ def _lead(curves: tuple[StrengthCurve, ...]) -> str:
     missing = [curve.tuning.technique for curve in curves if not curve.tuning.is_tuned]
     if not missing:
         return lead
-    return f"{lead} Too few strengths were tried of: {', '.join(missing)}."
+    return f"{lead} Too few strengths were tried for a verdict on {formats.listed(missing)}."
 
 
 def _note(content: ReportData) -> str:
-    """Return what it takes to read the panels."""
+    """Return how to read the panels."""
     curves, search = content.strength_curves, content.answer.study.spec.search
     parts = [
-        "Each dot is a complete trial, one seed; early stopping may stand beside the technique. The diamond is the "
-        "technique's best trial, and the line joins the best one at each strength.",
+        "Each dot is a complete trial with one seed; early stopping may be used with the technique. The diamond is the "
+        "technique's best trial, and the line joins the best trial at each strength.",
         f"{'Higher' if search.maximizes else 'Lower'} is better; a triangle at the edge lies beyond the axis.",
     ]
     if any(curve.tuning.pruned or curve.tuning.failed for curve in curves):
         parts.append("Pruned and failed trials have no final value, so they are marked below, at their strength.")
     if any(curve.tuning.technique == "L1+L2" and curve.tuning.attempts for curve in curves):
-        parts.append("L1+L2 has two factors: its axis is the root of their product.")
+        parts.append("L1+L2 has two factors: its axis is the square root of their product.")
     if any(curve.baseline is not None for curve in curves):
         parts.append(_of_baselines([curve.baseline for curve in curves if curve.baseline is not None]))
     if any(curve.regions is not None for curve in curves):
@@ -77,31 +80,31 @@ def _note(content: ReportData) -> str:
 
 
 def _of_baselines(baselines: list[Baseline]) -> str:
-    told = "The dashed line is the same training without the technique: early stopping alone or no regularization, "
-    told += "whichever is better; for early stopping itself, no regularization."
+    note = "The dashed line is the same training without the technique: early stopping alone or no regularization, "
+    note += "whichever is better; for early stopping itself, no regularization."
     if not all(baseline.is_of_search for baseline in baselines):
-        told += " No trial of the search had that, so it is the mean over the confirmation's fresh seeds."
+        note += " No trial of the search had that, so it is the mean over the confirmation's fresh seeds."
     seeds = max(baseline.seeds for baseline in baselines if baseline.spread is not None) if _has_band(baselines) else 0
     if seeds:
-        told += f" Its band is one standard deviation over {seeds} fresh seeds: so much is one seed's luck."
-    return told
+        note += f" Its band is one standard deviation over {seeds} fresh seeds: the typical luck of one seed."
+    return note
 
 
 def _has_band(baselines: list[Baseline]) -> bool:
     return any(baseline.spread is not None for baseline in baselines)
 
 
-def _all(content: ReportData) -> Html:
+def _all(content: ReportData) -> Markup:
     attempts = [
         (curve.tuning.technique, attempt) for curve in content.strength_curves for attempt in curve.tuning.attempts
     ]
     best = {id(curve.tuning.best) for curve in content.strength_curves}
-    told = attempts[:_MOST_ROWS]
-    which = "All trials of one technique alone"
-    if len(attempts) > len(told):
-        which = f"The first {len(told)} of {len(attempts):,} trials of one technique alone"
-    rows = [_row(content, technique, attempt) for technique, attempt in told]
-    marked = [index for index, (_, attempt) in enumerate(told) if id(attempt) in best]
+    listed = attempts[:_MOST_ROWS]
+    which = "All trials with one technique alone"
+    if len(attempts) > len(listed):
+        which = f"The first {len(listed)} of {len(attempts):,} trials with one technique alone"
+    rows = [_row(content, technique, attempt) for technique, attempt in listed]
+    marked = [index for index, (_, attempt) in enumerate(listed) if id(attempt) in best]
     return element("details", element("summary", which), table(_HEADER, rows, numbers=(4, 5, 7), marked=marked))
 
 

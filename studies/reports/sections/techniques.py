@@ -1,20 +1,52 @@
 """The verdict on each technique and the gains that it rests on, as a picture and as a table."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
+from regsearch.studies.measure import Measure
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.verdicts import NARROW, WIDE, verdicts
-from regsearch.studies.reports.html import Html, element, join, table
+from regsearch.studies.reports.figures.figure import (
+    BAD,
+    GOOD,
+    INK,
+    MUTED,
+    PLAIN,
+    PLAIN_FILL,
+    Figure,
+    annotation,
+    axis,
+    layout,
+    rounded,
+    text,
+    zero_line,
+)
+from regsearch.studies.reports.html import element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn, measured
-from regsearch.studies.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
+from regsearch.studies.reports.verdict_notes import needs_in_words, over_seeds_note, verdict_in_words, verdicts_note
+from regsearch.studies.statistics import Interval
 
 _KINDS = {Verdict.HELPS: "badge good", Verdict.HARMS: "badge bad"}
+_LINE, _BAR, _SPACE = 17, 20, 12  # pixels: a line of words, an interval, between two rows
+_TOP, _BOTTOM = 24, 58
+_FARTHEST = 0.6  # spans of the other intervals that one technique may take beside them
+_ROOM = 0.22  # of the axis, for the words "no difference"
+_LOOKS = {
+    Verdict.HELPS: (GOOD, "triangle-right"),
+    Verdict.HARMS: (BAD, "triangle-left"),
+    Verdict.NO_DIFFERENCE: (PLAIN, "square"),
+    Verdict.NOT_SETTLED: (MUTED, "circle-open"),
+}
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None before the confirmation."""
+    """Return the section; None before the confirmation."""
     conclusion = content.conclusion
     if conclusion is None or not conclusion.techniques:
         return None
@@ -40,23 +72,23 @@ def section(content: ReportData) -> Section | None:
 
 
 def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
-    """Return six cells, the third of them of the gain over early stopping alone."""
+    """Return six cells; the third one is the gain over early stopping alone."""
     name, result = element("strong", verdict.technique), verdict.result
     if result is None:
         return [name, _badge(verdict), None, None, None, None]
-    told = conclusion.measure.gain
+    write = conclusion.measure.gain
     return [
         name,
         _badge(verdict),
-        measured(verdict.gain_over_early_stopping, told),
-        measured(verdict.over_baseline, told),
+        measured(verdict.gain_over_early_stopping, write),
+        measured(verdict.over_baseline, write),
         f"{verdict.seeds:,}",
         formats.settings(result.finalist.params),
     ]
 
 
-def _badge(verdict: TechniqueVerdict) -> Html:
-    """Return the verdict with what would settle it; a technique that was not tuned has none, but the reason."""
+def _badge(verdict: TechniqueVerdict) -> Markup:
+    """Return the verdict with what would settle it; without a verdict, the reason."""
     words = verdict_in_words(verdict)
     if verdict.verdict is None:
         return element("span", words, class_="muted")
@@ -67,3 +99,188 @@ def _badge(verdict: TechniqueVerdict) -> Html:
             element("small", needs) if needs else "",
         ]
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelLayout:
+    """Where the words stand: beside their interval, or above it on a narrow screen.
+
+    Attributes:
+        panel: the part of the width that the intervals have, from 0 to 1.
+    """
+
+    id: str
+    screen: str | None
+    panel: tuple[float, float]
+    is_above: bool
+
+
+WIDE = PanelLayout(id="verdicts", screen="on-wide", panel=(0.36, 1.0), is_above=False)
+NARROW = PanelLayout(id="verdicts-narrow", screen="on-narrow", panel=(0.0, 1.0), is_above=True)
+CARD = PanelLayout(id="verdicts", screen=None, panel=(0.0, 1.0), is_above=True)
+"""For the cards of optuna-dashboard, 600 by 450 pixels."""
+
+
+def verdicts(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
+    """Return the figure; None if no technique has a verdict."""
+    rows = [one for one in technique_verdicts(conclusion) if one.verdict is not None and one.gain is not None]
+    if not rows:
+        return None
+    measure = conclusion.measure
+    scale = measure.scale
+    intervals = [_scaled(row.gain, scale) for row in rows if row.gain is not None]
+    smallest = scale * conclusion.smallest_gain
+    low, high = _range(rows, intervals, smallest)
+    data: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    top = 0.0
+    for row, interval in zip(rows, intervals, strict=True):
+        words = _words(row, rows, measure)
+        annotations += [
+            annotation(0, top + i * _LINE, line, INK if i == 0 else MUTED, 13 if i == 0 else 11.5)
+            for i, line in enumerate(words)
+        ]
+        height = _LINE * len(words)
+        middle = top + height + _BAR / 2 if shape.is_above else top + height / 2
+        data.append(_bar(row, interval, middle, (low, high), measure))
+        top += height + (_BAR if shape.is_above else 0) + _SPACE
+    title = text(f"gain in {measure.titled(measure.unit)}", 80)
+    return Figure(
+        id=shape.id,
+        alt_text=(
+            f"The verdict on each technique, and its gain over {rows[0].over} with its interval: {_in_words(rows)}."
+        ),
+        height=round(top) + _TOP + _BOTTOM,
+        caption=_caption(conclusion, rows, is_cut=any(interval.low < low for interval in intervals)),
+        data=data,
+        layout=layout(
+            margin={"l": 8, "r": 12, "t": _TOP, "b": _BOTTOM},
+            annotations=[*annotations, *_directions(shape, low, high, smallest)],
+            shapes=[*_no_difference(smallest), zero_line()],
+            yaxis={"range": [top, 0], "visible": False, "fixedrange": True},
+            xaxis=axis(
+                title, domain=list(shape.panel), range=[low, high], anchor="y", automargin=False, nticks=6, tickangle=0
+            ),
+        ),
+        screen=shape.screen,
+    )
+
+
+def _scaled(gain: Interval, scale: int) -> Interval:
+    return Interval(mean=scale * gain.mean, low=scale * gain.low, high=scale * gain.high, level=gain.level)
+
+
+def _range(
+    rows: Sequence[TechniqueVerdict], intervals: Sequence[Interval], smallest_gain: float
+) -> tuple[float, float]:
+    """Return the axis's range; a technique that harms much is cut off, so that the others stay readable."""
+    pairs = zip(rows, intervals, strict=True)
+    others = [interval for row, interval in pairs if row.verdict is not Verdict.HARMS]
+    low = min([-1.5 * smallest_gain, *(interval.low for interval in others)])
+    high = max([1.5 * smallest_gain, *(interval.high for interval in intervals)])
+    span = high - low
+    lowest = min(interval.low for interval in intervals)
+    low = min(low, lowest if span <= 0 else max(lowest, low - _FARTHEST * span))
+    margin = 0.05 * (high - low) or 1.0
+    return rounded(low - margin), rounded(high + margin)
+
+
+def _words(row: TechniqueVerdict, rows: Sequence[TechniqueVerdict], measure: Measure) -> list[str]:
+    """Return a row's lines: technique and verdict, and the figures."""
+    assert row.gain is not None
+    gain = measure.gain(row.gain)
+    over = "" if row.over == rows[0].over else f" over {row.over}"
+    return [f"<b>{text(row.technique, 40)}</b>: {row.verdict}", text(f"{gain}{over}")]
+
+
+def _bar(
+    row: TechniqueVerdict, interval: Interval, y: float, shown: tuple[float, float], measure: Measure
+) -> dict[str, Any]:
+    """Return an interval; one beyond the axis is only an arrow at the edge."""
+    assert row.verdict is not None
+    assert row.gain is not None
+    colour, symbol = _LOOKS[row.verdict]
+    low, high = shown
+    mean = min(max(interval.mean, low), high)
+    is_beyond = interval.high < low
+    up = 0.0 if is_beyond else max(interval.high - mean, 0.0)
+    down = 0.0 if is_beyond else max(mean - max(interval.low, low), 0.0)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [rounded(mean)],
+        "y": [y],
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [rounded(up)],
+            "arrayminus": [rounded(down)],
+            "color": colour,
+            "thickness": 3,
+            "width": 6,
+        },
+        "marker": {"size": 11, "color": colour, "symbol": symbol, "line": {"color": colour, "width": 2}},
+        "cliponaxis": False,
+        "hovertemplate": f"{text(row.technique, 40)}: {row.verdict}<br>{text(measure.gain(row.gain))}<extra></extra>",
+    }
+
+
+def _no_difference(smallest_gain: float) -> list[dict[str, Any]]:
+    if smallest_gain <= 0:
+        return []
+    ends = {"x0": rounded(-smallest_gain), "x1": rounded(smallest_gain), "y0": 0, "y1": 1}
+    line = {"color": PLAIN, "width": 1, "dash": "dot"}
+    return [
+        {"type": "rect", "xref": "x", "yref": "paper", **ends, "fillcolor": PLAIN_FILL, "line": line, "layer": "below"}
+    ]
+
+
+def _directions(shape: PanelLayout, low: float, high: float, smallest_gain: float) -> list[dict[str, Any]]:
+    """Return what each side means, above the intervals; a side without room for its word has none."""
+    left, right = shape.panel
+    share_below = -low / (high - low)
+    found = []
+    if share_below > 0.2:
+        found.append((left, "left", "← harms"))
+    if share_below < 0.8:
+        found.append((right, "right", "helps →"))
+    if 2 * smallest_gain > _ROOM * (high - low):
+        found.append((left + (right - left) * share_below, "center", "no difference"))
+    return [
+        {
+            "xref": "paper",
+            "x": rounded(x),
+            "xanchor": anchor,
+            "yref": "paper",
+            "y": 1,
+            "yanchor": "bottom",
+            "text": words,
+            "showarrow": False,
+            "font": {"color": MUTED, "size": 11.5},
+        }
+        for x, anchor, words in found
+    ]
+
+
+def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict], *, is_cut: bool) -> str:
+    levels = " or ".join(dict.fromkeys(formats.level(row.gain.level) for row in rows if row.gain is not None))
+    own = next((row for row in rows if row.over != rows[0].over), None)
+    beside = "" if own is None or rows[0].over != EARLY_STOPPING_ALONE else f" (of {own.technique}: over {own.over})"
+    sentences = [
+        f"Each line is a {levels} interval of the gain over {rows[0].over}{beside}, on "
+        f"{formats.count(conclusion.test_rows, 'test example')}.",
+    ]
+    if conclusion.smallest_gain:
+        measure = conclusion.measure.no_difference(conclusion.smallest_gain)
+        sentences.append(f"A technique whose interval lies in the shaded region makes no difference ({measure}).")
+        sentences.append("An interval that crosses 0 and leaves the region is not settled.")
+    else:
+        sentences.append("An interval that crosses 0 is not settled.")
+    sentences.append(over_seeds_note(conclusion))
+    if is_cut:
+        sentences.append("An interval at the left edge continues beyond it.")
+    return " ".join(filter(None, sentences))
+
+
+def _in_words(rows: Sequence[TechniqueVerdict]) -> str:
+    return ", ".join(f"{row.technique} {row.verdict}" for row in rows)

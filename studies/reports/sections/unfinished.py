@@ -1,30 +1,33 @@
 """The trials without a result: when they were pruned, and why they failed."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from regsearch.studies import formats
+from regsearch.studies.analysis.failures import LONGEST_REASON, NO_REASON, grouped_reasons
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.pruning import pruning
-from regsearch.studies.reports.html import Html, clean, element, join, table
+from regsearch.studies.reports.figures.figure import PLAIN, Figure, axis, layout
+from regsearch.studies.reports.html import clean, element, join, table
 from regsearch.studies.reports.sections.section import Section, drawn
 
 MOST_REASONS = 10
 MOST_TRIALS = 20
-_LONGEST_REASON = 300
 
 
 def section(content: ReportData) -> Section | None:
-    """Return it; None where every finished trial is complete."""
+    """Return the section; None if every finished trial is complete."""
     counts = content.answer.counts
     if not counts.pruned and not counts.failed:
         return None
     figure = pruning(content.trials, content.answer.study.spec.training.max_epochs)
     failed = [trial for trial in content.trials if trial.state == "failed"]
     parts = [
-        f"{counts.pruned:,} were pruned, since others were better after as many epochs" if counts.pruned else "",
+        f"{counts.pruned:,} were pruned because others were better after the same number of epochs"
+        if counts.pruned
+        else "",
         f"{counts.failed:,} failed" if counts.failed else "",
     ]
     sentence = f"Of {formats.count(counts.finished, 'finished trial')}, {', and '.join(filter(None, parts))}."
@@ -38,24 +41,12 @@ def section(content: ReportData) -> Section | None:
     )
 
 
-def grouped_reasons(failed: Sequence[TrialRecord]) -> list[tuple[str, int]]:
-    """Return an example of each reason, numbers aside, and how many trials have it; the most frequent first."""
-    examples: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for trial in failed:
-        reason = " ".join((trial.reason or "no reason is recorded").split())
-        kind = re.sub(r"\d+", "#", reason)[:_LONGEST_REASON]
-        examples.setdefault(kind, reason)
-        counts[kind] += 1
-    return [(examples[kind], count) for kind, count in counts.most_common()]
-
-
-def _reasons(failed: Sequence[TrialRecord]) -> Html:
+def _reasons(failed: Sequence[TrialRecord]) -> Markup:
     if not failed:
-        return Html("")
+        return Markup("")
     groups = grouped_reasons(failed)
     rows: list[list[object]] = [
-        [clean(reason, _LONGEST_REASON), f"{count:,}"] for reason, count in groups[:MOST_REASONS]
+        [clean(reason, LONGEST_REASON), f"{count:,}"] for reason, count in groups[:MOST_REASONS]
     ]
     rest = sum(count for _, count in groups[MOST_REASONS:])
     if rest:
@@ -63,19 +54,58 @@ def _reasons(failed: Sequence[TrialRecord]) -> Html:
     return join(
         [
             element("h3", "Why trials failed"),
-            table(("reason (one example, where numbers differ)", "trials"), rows, numbers=(1,)),
+            table(("reason (one example if numbers differ)", "trials"), rows, numbers=(1,)),
         ]
     )
 
 
-def _list(failed: Sequence[TrialRecord]) -> Html:
+def _list(failed: Sequence[TrialRecord]) -> Markup:
     if not failed:
-        return Html("")
+        return Markup("")
     rows = [
-        [trial.number, formats.settings(trial.params), clean(trial.reason or "no reason is recorded", _LONGEST_REASON)]
+        [trial.number, formats.settings(trial.params), clean(trial.reason or NO_REASON, LONGEST_REASON)]
         for trial in failed[:MOST_TRIALS]
     ]
     which = (
         "Failed trials" if len(failed) <= MOST_TRIALS else f"The first {MOST_TRIALS} of {len(failed):,} failed trials"
     )
-    return element("details", element("summary", which), table(("trial", "settings", "reason"), rows))
+    return element("details", element("summary", which), table(("trial", "configuration", "reason"), rows))
+
+
+def pruned_after(trials: Sequence[TrialRecord]) -> dict[int, int]:
+    """Return how many trials were pruned after each number of epochs, the fewest epochs first."""
+    epochs = Counter(
+        int(trial.metrics["epochs"]) for trial in trials if trial.state == "pruned" and "epochs" in trial.metrics
+    )
+    return dict(sorted(epochs.items()))
+
+
+def pruning(trials: Sequence[TrialRecord], max_epochs: int) -> Figure | None:
+    """Return the figure; None if no trial was pruned."""
+    counts = pruned_after(trials)
+    if not counts:
+        return None
+    return Figure(
+        id="pruning",
+        alt_text="How many trials were pruned after each epoch.",
+        height=240,
+        caption=f"A trial that is not ended early trains {max_epochs} epochs.",
+        data=[
+            {
+                "type": "bar",
+                "x": list(counts),
+                "y": list(counts.values()),
+                "marker": {"color": PLAIN},
+                "hovertemplate": "after %{x} epochs: %{y} trials<extra></extra>",
+            }
+        ],
+        layout=layout(
+            bargap=0.25,
+            xaxis=axis(
+                "epochs trained before pruning",
+                range=[0.4, max_epochs + 0.6],
+                **({"dtick": 1} if max_epochs <= 20 else {"nticks": 10}),
+            ),
+            yaxis=axis("trials", rangemode="tozero", nticks=5),
+        ),
+    )

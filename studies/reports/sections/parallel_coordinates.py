@@ -27,12 +27,21 @@ from regsearch.studies.reports.figures.figure import (
     thinned,
     thinning_note,
 )
+from regsearch.studies.reports.sections.section import Section, drawn
 from regsearch.studies.techniques import TECHNIQUES
 
 MOST_LINES, MOST_GOOD_LINES = 160, 40
 _ROW = 64  # pixels
 _OFF_END = 0.14  # where the scale begins beside "off", of the width
 _SPREAD = 0.025  # by which equal choices are spread, of the width
+
+
+def section(content: ReportData) -> Section | None:
+    """Return the section; None if fewer than two trials are complete."""
+    together = parallel(content)
+    if together is None:
+        return None
+    return Section(id="settings", title="All settings together", figures=[together], body=drawn(together))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +54,7 @@ class _Row:
 
 
 def parallel(content: ReportData) -> Figure | None:
-    """Return the picture of complete trials; None for fewer than two."""
+    """Return the figure of complete trials; None for fewer than two."""
     trials = [trial for trial in content.trials if formats.select_cross_entropy(trial) is not None]
     if len(trials) < 2 or not content.has_techniques:
         return None
@@ -59,7 +68,7 @@ def parallel(content: ReportData) -> Figure | None:
         id="parallel",
         alt_text="The settings of complete trials, each a line from parameter to parameter, down to its cross-entropy.",
         height=_ROW * len(rows) + 16,
-        caption="Each line is a complete trial, from its settings down to its select cross-entropy. Orange: the "
+        caption="Each line is a complete trial, from its settings down to its selection cross-entropy. Orange: the "
         f"lowest; blue: the best tenth; grey: the others.{note}",
         data=[_lines(some, rows, colour, width, opacity) for some, colour, width, opacity in styles if some],
         layout=layout(
@@ -156,7 +165,7 @@ def _value_row(trials: Sequence[TrialRecord]) -> _Row:
         return min((trial.metrics["select_cross_entropy"] - low) / (high - low), 1.0)
 
     ticks = [((value - low) / (high - low), f"{value:g}") for value in round_values(low, high)]
-    return _Row(title="select cross-entropy (nats per row)", ticks=ticks, place=place)
+    return _Row(title="selection cross-entropy (nats per example)", ticks=ticks, place=place)
 
 
 def _lines(

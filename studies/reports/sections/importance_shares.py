@@ -3,11 +3,25 @@
 from collections.abc import Sequence
 
 from regsearch.studies.analysis.importance import Importance
+from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import INK, PLAIN, Figure, axis, layout, rounded, text
+from regsearch.studies.reports.html import element
+from regsearch.studies.reports.sections.section import Section, drawn
+
+
+def section(content: ReportData) -> Section | None:
+    """Return the section, with the reason if nothing is known; None if there is no reason either."""
+    figure = importance(content.importance)
+    if figure is None:
+        if content.importance_missing is None:
+            return None
+        body = element("p", f"Not known: {content.importance_missing}.", class_="note")
+        return Section(id="importance", title="What matters", body=body)
+    return Section(id="importance", title="What matters", body=drawn(figure), figures=[figure])
 
 
 def importance(techniques: Sequence[Importance]) -> Figure | None:
-    """Return bars, the most important at the top; None where nothing is known."""
+    """Return a bar for each technique, the most important at the top; None if nothing is known."""
     if not techniques:
         return None
     shares = [100 * one.share for one in techniques]

@@ -57,7 +57,7 @@ class Scale:
     """The horizontal axis of a panel.
 
     Attributes:
-        low, high: its ends; of a log axis their logarithms to the base 10.
+        low, high: its ends; on a log axis, their logarithms to the base 10.
     """
 
     low: float
@@ -65,7 +65,7 @@ class Scale:
     is_log: bool
 
     def part_of(self, position: float) -> float:
-        """Return where a position lies, in [0, 1] from the left end to the right one."""
+        """Return where a position lies on the axis, from 0 at the left end to 1 at the right one."""
         value = math.log10(position) if self.is_log else position
         return rounded(min(max((value - self.low) / (self.high - self.low), 0.0), 1.0))
 
@@ -80,7 +80,7 @@ class Range:
     maximizes: bool
 
     def clipped(self, value: float) -> float:
-        """Return a value of the objective where it is drawn."""
+        """Return the height at which a value of the objective is drawn."""
         return rounded(min(max(self.factor * value, self.low), self.high))
 
     def symbol(self, value: float, inside: str) -> str:
@@ -90,7 +90,7 @@ class Range:
 
 
 def strengths(content: ReportData) -> dict[str, Figure]:
-    """Return a panel by the name of each technique that has any trial alone, all with the same height of axis."""
+    """Return a panel by the name of each technique that some trial has alone, all with the same vertical axis."""
     spec = content.answer.study.spec
     curves = [curve for curve in content.strength_curves if curve.tuning.attempts]
     if not curves:
@@ -130,7 +130,7 @@ def _figure(curve: StrengthCurve, spec: StudySpec, y_range: Range | None, rows: 
 
 
 def _range(curves: Sequence[StrengthCurve], search: SearchSpec) -> Range | None:
-    """Return the range of every panel: all good values; None where no trial is complete and nothing to compare with."""
+    """Return the range of every panel: all good values; None without complete trials and baselines."""
     factor, sign = (100 if search.by_accuracy else 1), (-1 if search.maximizes else 1)
     values = [attempt.value for curve in curves for attempt in curve.tuning.complete if attempt.value is not None]
     bests = [best.value for curve in curves if (best := curve.tuning.best) is not None and best.value is not None]
@@ -150,7 +150,7 @@ def _range(curves: Sequence[StrengthCurve], search: SearchSpec) -> Range | None:
 
 
 def _scale(curve: StrengthCurve, spec: StudySpec) -> Scale:
-    """Return the axis of all strengths that the study searches, and of those that were tried beside them."""
+    """Return the axis of all strengths that the study searches and of all that were tried."""
     technique, space = curve.tuning.technique, spec.space
     tried = [attempt.position for attempt in curve.tuning.attempts]
     if technique == "BatchNorm":
@@ -204,7 +204,7 @@ def _y_axes(search: SearchSpec, y_range: Range | None, rows: Sequence[str]) -> d
 
 
 def _line(curve: StrengthCurve, y_range: Range) -> list[dict[str, Any]]:
-    """Return the line through the best trial at each strength, where strengths have an order."""
+    """Return the line through the best trial at each strength, if strengths have an order."""
     best = curve.line
     if curve.tuning.technique in ("L1+L2", "BatchNorm") or len(best) < 2:
         return []
@@ -249,7 +249,7 @@ def _points(attempts: Sequence[Attempt], best: Attempt | None, y_range: Range) -
 
 
 def _recipes(curve: StrengthCurve, scale: Scale, y_range: Range) -> list[dict[str, Any]]:
-    """Return the names of known settings, each beside its point."""
+    """Return the names of recipes, each beside its point."""
     named = [attempt for attempt in curve.tuning.complete if attempt.recipe is not None][:MOST_POINTS]
     if not named:
         return []
@@ -269,12 +269,12 @@ def _recipes(curve: StrengthCurve, scale: Scale, y_range: Range) -> list[dict[st
 
 
 def _bottom(rows: Sequence[str]) -> float:
-    """Return where the values begin above the marks, as a part of the height."""
+    """Return where the values start above the marks, as a part of the height."""
     return rounded(_ROW * len(rows) + _GAP) if rows else 0.0
 
 
 def _name_place(attempt: Attempt, baseline: Baseline | None, scale: Scale, y_range: Range) -> str:
-    """Return where a point's name has room, in Plotly's words."""
+    """Return Plotly's name of the place where a point's name has room."""
     side = "left" if scale.part_of(attempt.position) > 0.5 else "right"
     return f"{_beside(attempt, baseline, y_range)} {side}"
 
@@ -308,7 +308,7 @@ def _strip(attempts: Sequence[Attempt], colour: str, symbol: str, state: str, ro
 
 
 def _x(attempt: Attempt) -> float:
-    """Return where a trial stands; those of one placement of BatchNormalization are spread sideways to be seen."""
+    """Return where a trial stands; trials with the same BatchNorm placement are spread sideways."""
     return rounded(attempt.position + (0.5 * jitter(attempt.trial) if isinstance(attempt.strength, str) else 0.0))
 
 

@@ -1,17 +1,41 @@
-"""How one configuration learns: train loss and stop cross-entropy by epoch, the gap between them shaded."""
+"""How configurations learn: training loss and stopping cross-entropy by epoch, with the gap between them shaded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regsearch.studies.reports.data import Curve
+from regsearch.studies.reports.data import Curve, ReportData
 from regsearch.studies.reports.figures.figure import BEST, PAPER, PLAIN, PLAIN_FILL, Figure, axis, layout, rounded
+from regsearch.studies.reports.html import element, join
+from regsearch.studies.reports.sections.section import Section, drawn
 
 _MOST_CURVES = 10
 _MOST_CONFIGURATIONS = 4
 
 
+def section(content: ReportData) -> Section | None:
+    """Return the section; None if no curves are stored."""
+    named = curves(content.curves)
+    if not named:
+        return None
+    note = (
+        "The training loss includes the penalty and is measured with dropout, while the weights still change. The "
+        "stopping cross-entropy includes neither. So overfitting shows where the shaded gap grows, not in its size."
+    )
+    return Section(
+        id="curves",
+        title="How it learns",
+        figures=[figure for _, figure in named],
+        body=join(
+            [
+                element("div", *(drawn(figure, name) for name, figure in named), class_="grid two"),
+                element("p", note, class_="note"),
+            ]
+        ),
+    )
+
+
 def curves(by_configuration: Mapping[str, Sequence[Curve]]) -> list[tuple[str, Figure]]:
-    """Return a picture of each configuration by its name, all with the same axes."""
+    """Return a figure of each configuration by its name, all with the same axes."""
     chosen = {
         name: some
         for name, those in by_configuration.items()
@@ -32,7 +56,7 @@ def curves(by_configuration: Mapping[str, Sequence[Curve]]) -> list[tuple[str, F
 
 
 def mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
-    """Return the mean of each epoch that all of them have: a mean of other curves from epoch to epoch would jump."""
+    """Return the mean at each epoch that all curves have; beyond it, the mean would jump when a curve ends."""
     return [sum(values) / len(values) for values in zip(*curves, strict=False)]
 
 
@@ -49,10 +73,10 @@ def _figure(name: str, those: Sequence[Curve], y_range: Sequence[float], last: i
         *(line for curve in shown if len(shown) > 1 for line in _thin_lines(curve)),
         _best_epochs(shown),
     ]
-    several = f"Thin lines: {len(shown)} trainings; thick ones: their mean, as far as all of them go. "
+    several = f"Thin lines are {len(shown)} trainings; thick lines are their mean, as far as all of them go."
     return Figure(
         id=name,
-        alt_text="Train loss and stop cross-entropy by epoch.",
+        alt_text="Training loss and stopping cross-entropy by epoch.",
         height=320,
         caption=several if len(shown) > 1 else "",
         data=data,
@@ -60,7 +84,7 @@ def _figure(name: str, those: Sequence[Curve], y_range: Sequence[float], last: i
             showlegend=True,
             margin={"l": 8, "r": 12, "t": 32, "b": 8},
             xaxis=axis("epoch (from 1)", range=[0.5, last + 0.5], **({"dtick": 1} if last <= 12 else {"nticks": 8})),
-            yaxis=axis("nats per row", range=list(y_range)),
+            yaxis=axis("nats per example", range=list(y_range)),
         ),
     )
 
@@ -74,21 +98,21 @@ def _mean_lines(train: Sequence[float], stop: Sequence[float]) -> list[dict[str,
     return [
         {
             **common,
-            "name": "train loss",
+            "name": "training loss",
             "x": _epochs(train),
             "y": [rounded(value) for value in train],
             "line": {"color": PLAIN, "width": 2.5, "dash": "dot"},
-            "hovertemplate": "epoch %{x}, train loss: %{y}<extra></extra>",
+            "hovertemplate": "epoch %{x}, training loss: %{y}<extra></extra>",
         },
         {
             **common,
-            "name": "stop cross-entropy",
+            "name": "stopping cross-entropy",
             "x": _epochs(stop),
             "y": [rounded(value) for value in stop],
             "fill": "tonexty",
             "fillcolor": PLAIN_FILL,
             "line": {"color": BEST, "width": 2.5},
-            "hovertemplate": "epoch %{x}, stop cross-entropy: %{y}<extra></extra>",
+            "hovertemplate": "epoch %{x}, stopping cross-entropy: %{y}<extra></extra>",
         },
     ]
 
@@ -117,5 +141,5 @@ def _best_epochs(those: Sequence[Curve]) -> dict[str, Any]:
         "x": [curve.best_epoch + 1 for curve in those],
         "y": [rounded(curve.stop_cross_entropy[curve.best_epoch]) for curve in those],
         "marker": {"size": 10, "symbol": "diamond", "color": BEST, "line": {"width": 1.5, "color": PAPER}},
-        "hovertemplate": "kept epoch %{x}, stop cross-entropy: %{y}<extra></extra>",
+        "hovertemplate": "kept epoch %{x}, stopping cross-entropy: %{y}<extra></extra>",
     }

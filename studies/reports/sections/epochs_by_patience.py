@@ -10,6 +10,9 @@ from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import (
     BEST,
     MUTED,
+    NONE,
+    PAPER,
+    PLAIN,
     Figure,
     axis,
     jitter,
@@ -18,10 +21,22 @@ from regsearch.studies.reports.figures.figure import (
     thinned,
     thinning_note,
 )
-from regsearch.studies.reports.figures.off_axis import dots, strip_axes
+from regsearch.studies.reports.sections.section import Section, drawn
 
 _MOST_POINTS = 800
 _SPREAD = 0.5  # epochs of patience
+_STRIP = 0.17  # of the width
+_GAP = 0.03
+_MARKER = {"size": 6, "color": PLAIN, "opacity": 0.6, "line": {"width": 0, "color": NONE}}
+_BEST_MARKER = {"size": 12, "color": BEST, "symbol": "diamond", "line": {"width": 1.5, "color": PAPER}}
+
+
+def section(content: ReportData) -> Section | None:
+    """Return the section; None if no complete trial has a patience."""
+    figure = early_stopping(content)
+    if figure is None:
+        return None
+    return Section(id="early-stopping", title="Early stopping", body=drawn(figure), figures=[figure])
 
 
 def by_patience(trials: Sequence[TrialRecord]) -> dict[float | None, list[TrialRecord]]:
@@ -34,7 +49,7 @@ def by_patience(trials: Sequence[TrialRecord]) -> dict[float | None, list[TrialR
 
 
 def early_stopping(content: ReportData) -> Figure | None:
-    """Return the picture; None where no complete trial stopped early."""
+    """Return the figure; None if no complete trial stopped early."""
     groups = by_patience(content.trials)
     if not content.has_techniques or not any(patience is not None for patience in groups):
         return None
@@ -98,6 +113,59 @@ def _medians(
                     "y": [rounded(median) for median in medians.values()],
                     "marker": {"symbol": symbol, "size": 16, "color": colour, "line": {"width": 3, "color": colour}},
                     "hovertemplate": f"median: %{{y}}{' (kept)' if shift else ''}<extra></extra>",
+                }
+            )
+    return traces
+
+
+def strip_axes(title: str, **options: Any) -> dict[str, Any]:
+    """Return the strip's axis and the main one, as parts of a layout."""
+    return {
+        "xaxis": axis(
+            "",
+            domain=[0, _STRIP],
+            range=[-0.8, 0.8],
+            tickmode="array",
+            tickvals=[0],
+            ticktext=["off"],
+            showgrid=False,
+            fixedrange=True,
+        ),
+        "xaxis2": axis(title, domain=[_STRIP + _GAP, 1], anchor="y", **options),
+    }
+
+
+def dots(
+    numbers: Sequence[int], settings: Sequence[float | None], ys: Sequence[float], hover: str, best: int | None
+) -> list[dict[str, Any]]:
+    """Return the points of trials by a setting; None stands for off.
+
+    Args:
+        numbers: the trials' numbers.
+        settings: each trial's place on the main axis.
+        ys: each trial's height.
+        hover: the text on a point's height, as a Plotly template.
+        best: the number of the trial that stands out.
+    """
+    traces = []
+    points = list(zip(numbers, settings, ys, strict=True))
+    for is_off in (True, False):
+        for is_best in (False, True):
+            chosen = [point for point in points if (point[1] is None) is is_off and (point[0] == best) is is_best]
+            if not chosen:
+                continue
+            where = "off" if is_off else "%{x:.3~g}"
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "xaxis": "x" if is_off else "x2",
+                    "x": [jitter(number) if is_off else rounded(x or 0.0) for number, x, _ in chosen],
+                    "y": [rounded(y) for *_, y in chosen],
+                    "customdata": [number for number, *_ in chosen],
+                    "cliponaxis": False,
+                    "marker": _BEST_MARKER if is_best else _MARKER,
+                    "hovertemplate": f"trial %{{customdata}}: {where}<br>{hover}<extra></extra>",
                 }
             )
     return traces

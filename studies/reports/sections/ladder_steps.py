@@ -1,22 +1,83 @@
-"""A ladder of one technique: select cross-entropy by strength, beside the level without it."""
+"""How much is too much: what each step of the ladder gave, technique by technique, as pictures and as a table."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from regsearch.studies.analysis.ladder import Ladder, Reference, ladders, reference
+from regsearch.studies import formats
+from regsearch.studies.analysis.ladder import Ladder, LadderStep, Reference, ladders, reference, sentences
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.figures.figure import BEST, INK, MUTED, PAPER, PLAIN, Figure, axis, layout, rounded, text
+from regsearch.studies.reports.html import element, join, table
+from regsearch.studies.reports.sections.section import Section, drawn
 
+_HEADER = ("technique", "strength", "selection cross-entropy", "difference from baseline", "trial")
 _TITLES = {
     "l1": "L1 factor (of Σ|w|, log scale)",
     "l2": "L2 factor (of Σw², log scale)",
     "dropout": "dropout rate (share of units)",
 }
-_STRETCH = 4  # of the range of the good values: a rung that is far too strong would flatten all others
+_STRETCH = 4  # of the range of the good values: a step that is far too strong would flatten all others
+
+
+def section(content: ReportData) -> Section | None:
+    """Return the section; None if no technique has three complete steps."""
+    found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
+    if not found:
+        return None
+    figures = rung_figures(content)
+    rungs = [(ladder, rung) for ladder in found for rung in ladder.rungs]
+    pictures = (drawn(figure, ladder.technique) for figure, ladder in zip(figures, found, strict=True))
+    return Section(
+        id="rungs",
+        title="What each ladder step gives",
+        figures=figures,
+        body=join(
+            [
+                element(
+                    "ul",
+                    *(
+                        element("li", sentence)
+                        for sentence in sentences(content.answer.study.spec, content.trials, content.conclusion)
+                    ),
+                ),
+                element("div", *pictures, class_="grid three"),
+                element(
+                    "details",
+                    element("summary", "All ladder steps"),
+                    table(
+                        _HEADER,
+                        [_row(ladder, rung, without) for ladder, rung in rungs],
+                        numbers=range(1, len(_HEADER)),
+                        marked=[index for index, (ladder, rung) in enumerate(rungs) if rung is ladder.best],
+                    ),
+                ),
+                element("p", _note(without), class_="note"),
+            ]
+        ),
+    )
+
+
+def _row(ladder: Ladder, rung: LadderStep, without: Reference | None) -> list[object]:
+    against = None if without is None else formats.signed(f"{rung.cross_entropy - without.cross_entropy:+.5f}")
+    loss = formats.cross_entropy(rung.cross_entropy)
+    return [ladder.technique, f"{rung.strength:g}", loss, against, rung.trial]
+
+
+def _note(without: Reference | None) -> str:
+    note = (
+        "Each ladder step is one trial with the technique and with early stopping as in the course, and nothing else. "
+        "Values are on the selection split, in nats per example, from one seed: differences of a few thousandths may "
+        "be luck."
+    )
+    if without is None:
+        return f"{note} What the same training gives without the technique is not known."
+    if without.is_of_search:
+        return f"{note} The dashed line is {without.name}, with the same seed."
+    return f"{note} The dashed line is {without.name}, the mean over the confirmation's fresh seeds."
 
 
 def rung_figures(content: ReportData) -> list[Figure]:
-    """Return a picture of each ladder, all with the same height of axis."""
+    """Return a figure of each ladder, all with the same vertical axis."""
     found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return []
@@ -47,13 +108,13 @@ def _figure(ladder: Ladder, without: Reference | None, y_range: tuple[float, flo
     )
     return Figure(
         id=f"rungs-{ladder.parameter}",
-        alt_text=f"Select cross-entropy of each rung by {_TITLES[ladder.parameter]}, beside the level without.",
+        alt_text=f"Selection cross-entropy of each ladder step by {_TITLES[ladder.parameter]}, beside the baseline.",
         height=300,
-        caption="" if not beyond else "A triangle at the edge: far worse than the axis shows.",
+        caption="" if not beyond else "A triangle at the edge is far worse than the axis shows.",
         data=[_rungs(ladder, top)],
         layout=layout(
             xaxis=axis(_TITLES[ladder.parameter], **scale),
-            yaxis=axis("select cross-entropy<br>(nats per row)", range=list(y_range)),
+            yaxis=axis("selection cross-entropy<br>(nats per example)", range=list(y_range)),
             shapes=[] if without is None else [_line(without)],
             annotations=[] if without is None else [_label(without)],
         ),
@@ -77,7 +138,7 @@ def _rungs(ladder: Ladder, top: float) -> dict[str, Any]:
                 "triangle-up" if rung.cross_entropy > top else "diamond" if rung is best else "circle"
                 for rung in ladder.rungs
             ],
-            "opacity": 1,  # where sizes differ, Plotly takes points for bubbles
+            "opacity": 1,  # if sizes differ, Plotly draws points as half-transparent bubbles
             "line": {"width": 1.5, "color": PAPER},
         },
         "hovertemplate": "trial %{customdata[0]}: %{x}<br>cross-entropy %{customdata[1]}<extra></extra>",

@@ -1,0 +1,304 @@
+"""The finalists on fresh seeds: what each gains over no regularization, as a picture and as a table."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from regsearch.studies import formats
+from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain
+from regsearch.studies.reports.data import ReportData
+from regsearch.studies.reports.figures.figure import (
+    BEST,
+    INK,
+    MUTED,
+    PLAIN,
+    Figure,
+    annotation,
+    axis,
+    layout,
+    rounded,
+    text,
+    zero_line,
+)
+from regsearch.studies.reports.html import element, join, table
+from regsearch.studies.reports.sections.section import Section, drawn, measured
+from regsearch.studies.reports.verdict_notes import dropped_in_words
+from regsearch.studies.statistics import Interval
+
+_HEADER = (
+    "configuration",
+    "selection cross-entropy",
+    "test cross-entropy",
+    "test accuracy",
+    "gain in cross-entropy",
+    "gain in accuracy (pp)",
+    "generalization gap",
+    "epochs",
+)
+_MOST_ROWS = 60
+_LINE, _FIGURES, _BAR, _SPACE = 16, 16, 18, 14  # pixels: a label's line, the figures, the interval, between two rows
+_TOP, _BOTTOM = 8, 58
+_TITLES = ("gain in test cross-entropy<br>(nats per example)", "gain in test accuracy<br>(percentage points)")
+
+
+def section(content: ReportData) -> Section | None:
+    """Return the section; None before the confirmation."""
+    conclusion = content.conclusion
+    if conclusion is None:
+        return None
+    figures = [figure for shape in (WIDE, NARROW) if (figure := gains(conclusion, shape))]
+    return Section(
+        id="finalists",
+        title="What the finalists gain",
+        figures=figures,
+        body=join(
+            [*map(drawn, figures), _table(conclusion), _note(conclusion), _dropped(conclusion), _failed(conclusion)]
+        ),
+    )
+
+
+def _table(conclusion: Conclusion) -> Markup:
+    first = in_order(conclusion)
+    rest = [result for result in conclusion.ranked if not any(result is one for one in first)]
+    results = [*first, *rest][:_MOST_ROWS]
+    marked = [
+        index for index, result in enumerate(results) if result.finalist.index == conclusion.winner.finalist.index
+    ]
+    return table(
+        _HEADER, [_row(conclusion, result) for result in results], numbers=range(1, len(_HEADER)), marked=marked
+    )
+
+
+def _row(conclusion: Conclusion, result: FinalistResult) -> list[object]:
+    return [
+        _configuration(conclusion, result),
+        formats.cross_entropy(result.select_cross_entropy),
+        measured(result.test_cross_entropy, formats.cross_entropy_interval),
+        measured(result.test_accuracy, formats.accuracy_interval),
+        measured(None if result.gain is None else result.gain.cross_entropy, formats.cross_entropy_gain),
+        measured(None if result.gain is None else result.gain.accuracy, formats.accuracy_gain),
+        formats.signed(formats.cross_entropy(result.generalization_gap)),
+        _epochs(result),
+    ]
+
+
+def _configuration(conclusion: Conclusion, result: FinalistResult) -> Markup:
+    is_winner = result.finalist.index == conclusion.winner.finalist.index
+    roles = ", ".join(result.finalist.roles)
+    trial = "" if result.finalist.trial is None else f"; trial {result.finalist.trial}"
+    return join(
+        [
+            element("strong" if is_winner else "span", formats.settings(result.finalist.params)),
+            element("span", _badge(conclusion), class_="badge best") if is_winner else "",
+            element("span", "tied", class_="badge") if result.is_tied and not is_winner else "",
+            ""
+            if result.dropped is None
+            else element("span", f"dropped after {result.dropped.seeds:,}", class_="badge"),
+            element("small", f"{roles}{trial}"),
+        ]
+    )
+
+
+def _badge(conclusion: Conclusion) -> str:
+    """Return the winner's badge; if it has no gain to claim, how it was chosen."""
+    if conclusion.claims_gain:
+        return "winner"
+    return "best on selection" if conclusion.winner_is_best else "simplest of the tied"
+
+
+def _epochs(result: FinalistResult) -> str:
+    fewest, most = min(result.epochs, default=0), max(result.epochs, default=0)
+    return f"{fewest}" if fewest == most else f"{fewest} to {most}"
+
+
+def _note(conclusion: Conclusion) -> Markup:
+    exception = " except dropped ones" if any(result.dropped for result in conclusion.results) else ""
+    return element(
+        "p",
+        f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all finalists"
+        f"{exception}. Its {formats.level(conclusion.level)} interval in brackets covers the luck of the seeds and of "
+        f"the examples together. {formats.shared_risk(conclusion.level)} Cross-entropy is in nats per example; pp are "
+        "percentage points. The winner is the simplest finalist that is tied with the best one. A finalist is tied if "
+        f"its paired difference from the best one on the {formats.count(conclusion.select_rows, 'selection example')} "
+        f"is within its standard error. {_uses_of_test_set(conclusion)}",
+        class_="note",
+    )
+
+
+def _uses_of_test_set(conclusion: Conclusion) -> str:
+    times = "once" if conclusion.looks == 1 else f"{conclusion.looks:,} times"
+    unfinished = f" ({conclusion.unfinished_looks:,} unfinished)" if conclusion.unfinished_looks else ""
+    examples = formats.count(conclusion.test_rows, "example")
+    return f"The test set of {examples} was used {times}{unfinished}, with {conclusion.evaluations:,} evaluations."
+
+
+def _dropped(conclusion: Conclusion) -> Markup:
+    sentences = dropped_in_words(conclusion)[:_MOST_ROWS]
+    if not sentences:
+        return Markup("")
+    return join(
+        [element("h3", "Finalists that got fewer seeds"), element("ul", *(element("li", one) for one in sentences))]
+    )
+
+
+def _failed(conclusion: Conclusion) -> Markup:
+    if not conclusion.failed:
+        return Markup("")
+    items = [
+        element("li", f"{formats.settings(finalist.params)}: ", element("span", reason))
+        for finalist, reason in conclusion.failed[:_MOST_ROWS]
+    ]
+    return join([element("h3", "Finalists that failed"), element("ul", *items)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelLayout:
+    """Where labels stand: beside their interval, or above it on a narrow screen.
+
+    Attributes:
+        label: characters of a label's line.
+        panels: the part of the width that each of the two scales has.
+        most_rows: how many finalists are shown at most.
+    """
+
+    id: str
+    screen: str | None
+    label: int
+    panels: tuple[tuple[float, float], tuple[float, float]]
+    is_above: bool
+    most_rows: int = 20
+
+
+WIDE = PanelLayout(id="gains", screen="on-wide", label=46, panels=((0.36, 0.66), (0.7, 1.0)), is_above=False)
+NARROW = PanelLayout(id="gains-narrow", screen="on-narrow", label=42, panels=((0.0, 0.48), (0.52, 1.0)), is_above=True)
+CARD = PanelLayout(id="gains", screen=None, label=70, panels=NARROW.panels, is_above=True, most_rows=5)
+"""For the cards of optuna-dashboard, 600 by 450 pixels."""
+
+
+def gains(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
+    """Return the forest plot, the winner first and then by what they gain; None if no finalist has a gain."""
+    results = in_order(conclusion)
+    if not results:
+        return None
+    shown = results[: shape.most_rows]
+    data, annotations, height = _rows(conclusion, shown, shape)
+    level = formats.level(max(interval.level for result in results for interval, _ in _intervals(result.gain)))
+    left_out = "" if len(results) <= shape.most_rows else f" The first {shape.most_rows} of {len(results)} finalists."
+    return Figure(
+        id=shape.id,
+        alt_text=f"What each finalist gains over {conclusion.baseline_name} on the test set, with its interval.",
+        height=round(height) + _TOP + _BOTTOM,
+        caption=f"Each line is a {level} interval over {formats.count(conclusion.seeds, 'fresh seed')} and "
+        f"{formats.count(conclusion.test_rows, 'test example')}, compared with the same seeds "
+        f"{conclusion.baseline_phrase}. "
+        f"Right of the dashed line is better; an interval that crosses it may be luck.{left_out}",
+        data=data,
+        layout=layout(
+            margin={"l": 8, "r": 12, "t": _TOP, "b": _BOTTOM},
+            annotations=annotations,
+            shapes=[zero_line(xref) for xref in ("x", "x2")],
+            yaxis={"range": [height, 0], "visible": False, "fixedrange": True},
+            **{
+                name: axis(
+                    _TITLES[panel],
+                    domain=list(shape.panels[panel]),
+                    range=_range([_intervals(result.gain)[panel] for result in shown]),
+                    anchor="y",
+                    automargin=False,
+                    nticks=5,
+                )
+                for panel, name in enumerate(("xaxis", "xaxis2"))
+            },
+        ),
+        screen=shape.screen,
+    )
+
+
+def _rows(
+    conclusion: Conclusion, results: Sequence[FinalistResult], shape: PanelLayout
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], float]:
+    """Return the intervals, the words beside them, and how many pixels high all rows are."""
+    data: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    top = 0.0
+    for result in results:
+        is_winner = result.finalist.index == conclusion.winner.finalist.index
+        label = _label(result, _role_of_winner(conclusion) if is_winner else "", shape.label)
+        annotations.append(annotation(0, top, "<br>".join(label), INK, 12.5))
+        height = _LINE * len(label)
+        start = top + height if shape.is_above else top
+        for panel, (interval, digits) in enumerate(_intervals(result.gain)):
+            annotations.append(annotation(shape.panels[panel][0], start, _gain(interval, digits), MUTED, 11))
+            data.append(_bar(panel, interval, digits, start + _FIGURES + _BAR / 2, is_winner))
+        top = max(top + height, start + _FIGURES + _BAR) + _SPACE
+    return data, annotations, top
+
+
+def _role_of_winner(conclusion: Conclusion) -> str:
+    if conclusion.claims_gain:
+        return "Winner: "
+    return "Best on the selection split: " if conclusion.winner_is_best else "Simplest of those tied: "
+
+
+def in_order(conclusion: Conclusion) -> list[FinalistResult]:
+    """Return the finalists that have a gain, the winner first and then the largest gain in the study's objective."""
+    winner = conclusion.winner.finalist.index
+    with_gain = [
+        (conclusion.objective_metric(result.gain).mean, result)
+        for result in conclusion.results
+        if result.gain is not None
+    ]
+    with_gain.sort(key=lambda one: (one[1].finalist.index != winner, -one[0]))
+    return [result for _, result in with_gain]
+
+
+def _intervals(gain: Gain | None) -> list[tuple[Interval, int]]:
+    """Return for each panel the interval in its unit, and how many digits it has."""
+    assert gain is not None
+    of = gain.accuracy
+    percent = Interval(mean=100 * of.mean, low=100 * of.low, high=100 * of.high, level=of.level)
+    return [(gain.cross_entropy, 4), (percent, 2)]
+
+
+def _range(intervals: Sequence[tuple[Interval, int]]) -> list[float]:
+    """Return a panel's range: every interval, and the line of no gain, with room at both ends."""
+    low = min(0.0, *(interval.low for interval, _ in intervals))
+    high = max(0.0, *(interval.high for interval, _ in intervals))
+    margin = 0.08 * (high - low) or 1.0
+    return [rounded(low - margin), rounded(high + margin)]
+
+
+def _label(result: FinalistResult, role: str, width: int) -> Sequence[str]:
+    words = f"{role}{formats.settings(result.finalist.params)}"
+    wrapped = textwrap.wrap(words, width, max_lines=3, placeholder=" …")
+    return [f"<b>{text(line)}</b>" if role else text(line) for line in wrapped]
+
+
+def _bar(panel: int, interval: Interval, digits: int, y: float, is_winner: bool) -> dict[str, Any]:
+    colour = BEST if is_winner else PLAIN
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "xaxis": ("x", "x2")[panel],
+        "x": [rounded(interval.mean)],
+        "y": [y],
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [rounded(interval.high - interval.mean)],
+            "arrayminus": [rounded(interval.mean - interval.low)],
+            "color": colour,
+            "thickness": 3 if is_winner else 2,
+            "width": 5,
+        },
+        "marker": {"size": 11 if is_winner else 8, "color": colour, "symbol": "diamond" if is_winner else "circle"},
+        "hovertemplate": f"{_gain(interval, digits + 1)}<extra></extra>",
+    }
+
+
+def _gain(interval: Interval, digits: int) -> str:
+    mean, low, high = (f"{value:+.{digits}f}" for value in (interval.mean, interval.low, interval.high))
+    return formats.signed(f"{mean} [{low}, {high}]")

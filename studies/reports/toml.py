@@ -1,0 +1,32 @@
+"""A study's spec and its values as TOML, which the standard library reads but does not write."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from regsearch.studies.spec import StudySpec
+
+
+def as_toml(spec: StudySpec) -> str:
+    """Return the resolved study file; reading it gives the same spec."""
+    document = spec.model_dump(mode="json", exclude_none=True)
+    return "\n\n".join(
+        "\n".join([f"[{section}]", *(f"{_key(key)} = {toml_value(value)}" for key, value in keys.items())])
+        for section, keys in document.items()
+    )
+
+
+def toml_value(value: Any) -> str:
+    """Return a JSON value as TOML on one line, without the keys whose value is None."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items() if item is not None)
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml_value(item) for item in value)}]"
+    # a JSON string is a TOML string, except for a raw DEL
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(key: str) -> str:
+    is_bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+    return key if is_bare else json.dumps(key, ensure_ascii=False)
