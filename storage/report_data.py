@@ -15,15 +15,11 @@ from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.analysis.importance import importances
 from regsearch.studies.analysis.learning_curves import best_configuration, trainings_to_show
 from regsearch.studies.analysis.range_limits import range_limits
+from regsearch.studies.analysis.study_status import Status
 from regsearch.studies.configuration import Configuration, Regularization
 from regsearch.studies.records import StudyRecord, TrialRecord
 from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportData
 from regsearch.studies.reports.rerun_command import command
-from regsearch.studies.reports.status import Status
-from regsearch.studies.analysis.study_status import Status
-from regsearch.studies.configuration import Configuration, configuration_of
-from regsearch.studies.recipes import DEFAULTS
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import EPOCH_COLUMNS, EpochMetrics
 
 
