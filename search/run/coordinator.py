@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from regsearch.search.run.forecast import Forecast
 from regsearch.search.run.hang_detector import HangDetector
 from regsearch.search.run.progress import FinishedTrial, Progress
-from regsearch.search.run.retry import POLL_SECONDS, Retry
+from regsearch.search.run.retry import POLL_SECONDS, Retry, RetryingStore
+from regsearch.search.run.store import Store
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Engine
 from regsearch.search.workers.protocol import (
@@ -35,7 +35,6 @@ from regsearch.studies.trial import (
     EpochMetrics,
     Outcome,
     Purpose,
-    StudyProgress,
     Tally,
     TrialTask,
     Value,
@@ -52,38 +51,6 @@ class StopReason(enum.Enum):
     EXHAUSTED = "every point of the space was tried"
     TIMEOUT = "its time was over"
     STOPPED = "it was stopped"
-
-
-class Store(Protocol):
-    """What the coordinator needs of a study's records; `storage.study_store.StudyStore` says what each does."""
-
-    @property
-    def exhausted(self) -> bool: ...
-
-    @property
-    def waits(self) -> bool: ...
-
-    def progress(self) -> StudyProgress: ...
-
-    def unfinished(self) -> list[TrialTask]: ...
-
-    def ask(self) -> TrialTask | None: ...
-
-    def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None: ...
-
-    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision: ...
-
-    def finish(self, task: TrialTask, outcome: Outcome) -> bool: ...
-
-    def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool: ...
-
-    def record_lost_worker(self, task: TrialTask) -> TrialTask | None: ...
-
-    def trials_with_kept_weights(self) -> list[int]: ...
-
-    def news(self) -> list[str]: ...
-
-    def stop_requested(self) -> bool: ...
 
 
 @dataclass(kw_only=True)
@@ -131,12 +98,13 @@ class Coordinator:
         self._best: float | None = None
         self._techniques: dict[str, Tally] = {}
         self._watch = HangDetector(self.spec.budget.epoch_timeout)
-        self._patiently = Retry(
+        retry = Retry(
             is_stopping=lambda: self._stop_requested,
             message=self.progress.message,
             clock=self.clock,
             sleep=self.sleep,
         )
+        self.store = RetryingStore(self.store, retry)
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -154,7 +122,7 @@ class Coordinator:
         database stayed away.
         """
         try:
-            standing = self._patiently(self.store.progress)
+            standing = self.store.progress()
             self._best = standing.best
             self._techniques = dict(standing.techniques)
             self.progress.begin(self.what, standing.finished, standing.total, standing.best)
@@ -162,7 +130,7 @@ class Coordinator:
             left = standing.total - standing.finished
             if self.forecast is not None and self.forecast.trials is None:
                 self.forecast.trials = left
-            self._waiting.extend(self._patiently(self.store.unfinished))
+            self._waiting.extend(self.store.unfinished())
             self._remove_stale_files()
             # TensorFlow needn't start for nothing
             return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
@@ -185,7 +153,7 @@ class Coordinator:
         """Remove the files that a killed run had no more time to remove."""
         under_way = [task.number for task in self._waiting]
         self.files.clean(under_way)
-        self.files.keep_weights({*self._patiently(self.store.trials_with_kept_weights), *under_way})
+        self.files.keep_weights({*self.store.trials_with_kept_weights(), *under_way})
 
     def _search(self) -> StopReason:
         while not self._stop_requested:
@@ -209,7 +177,7 @@ class Coordinator:
             self._ending = self._ending or StopReason.TIMEOUT
         if now - self._polled >= POLL_SECONDS:
             self._polled = now
-            self._stop_requested |= self._patiently(self.store.stop_requested)
+            self._stop_requested |= self.store.stop_requested()
         for number, silence in self._watch.hung(now, self.engine.tasks_waiting_for_startup()):
             reason = f"its worker was stuck: no epoch in {silence:.0f} s"
             self.engine.kill_worker_of(self._running[number], reason)
@@ -233,7 +201,7 @@ class Coordinator:
         if self._ending is not None:
             return None
         try:
-            task = self._patiently(self.store.ask)
+            task = self.store.ask()
         except SpaceExhaustedError:
             self._ending = StopReason.EXHAUSTED
             return None
@@ -270,7 +238,7 @@ class Coordinator:
         if self._stop_requested:
             return False
         try:
-            value = self._patiently(self.store.suggest, task, event.name, event.distribution, event.default)
+            value = self.store.suggest(task, event.name, event.distribution, event.default)
         except SearchSpaceChangedError as error:
             return SuggestReply(refusal=str(error))
         if value is None:
@@ -287,7 +255,7 @@ class Coordinator:
 
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
         self._watch.beat(task.number, metrics.seconds)
-        verdict = self._patiently(self.store.record_epoch, task, metrics)
+        verdict = self.store.record_epoch(task, metrics)
         if verdict is EpochDecision.PRUNED:
             self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
             return False
@@ -310,17 +278,17 @@ class Coordinator:
 
     def _completed(self, task: TrialTask, outcome: Outcome) -> None:
         value = outcome.value(self.spec.search.objective)
-        if not self._patiently(self.store.finish, task, outcome):
+        if not self.store.finish(task, outcome):
             self._ended_elsewhere(task)
             return
         if self._best is None or (value > self._best) == self.spec.search.maximizes:
             self._best = value
         self._finished(task, "COMPLETE", value, "")
         # a trial that runs may have written its weights a moment ago
-        self.files.keep_weights({*self._patiently(self.store.trials_with_kept_weights), *self._running})
+        self.files.keep_weights({*self.store.trials_with_kept_weights(), *self._running})
 
     def _lost(self, task: TrialTask, reason: str) -> None:
-        again = self._patiently(self.store.record_lost_worker, task)
+        again = self.store.record_lost_worker(task)
         if again is None:
             self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
@@ -330,7 +298,7 @@ class Coordinator:
         self._waiting.appendleft(again)
 
     def _failed(self, task: TrialTask, reason: str, remark: str, *, by_settings: bool = False) -> None:
-        if not self._patiently(self.store.fail, task, reason, by_settings=by_settings):
+        if not self.store.fail(task, reason, by_settings=by_settings):
             self._ended_elsewhere(task)
             return
         self._finished(task, "FAIL", None, remark)
@@ -364,7 +332,7 @@ class Coordinator:
         for text in news:
             self.progress.note(text)
         if news:
-            self.progress.total_changed(self._patiently(self.store.progress).total)
+            self.progress.total_changed(self.store.progress().total)
 
     def _tally(self, task: TrialTask, value: float | None) -> None:
         technique = technique_of(task.params) if task.purpose == Purpose.SEARCH else None

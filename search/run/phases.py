@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.search.run.coordinator import Coordinator, StopReason, Store
+from regsearch.search.run.coordinator import Coordinator, StopReason
 from regsearch.search.run.forecast import Forecast
 from regsearch.search.run.progress import Progress
 from regsearch.search.run.retry import Retry
+from regsearch.search.run.store import Store
 from regsearch.search.seeds import fresh_seed
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.kept import KeptEngine
@@ -60,7 +61,7 @@ class Phases:
         self._began = time.monotonic()
         self._coordinators: list[Coordinator] = []
         self._forecast: Forecast | None = None
-        self._patiently = Retry(is_stopping=lambda: self.is_stopping, message=self.progress.message)
+        self._retry = Retry(is_stopping=lambda: self.is_stopping, message=self.progress.message)
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -77,7 +78,7 @@ class Phases:
         try:
             reason = self._run()
             # the next lines remove files: they may be another's by now, which a step of the store tells
-            self._patiently(self.store.stop_requested)
+            self._retry(self.store.stop_requested)
         except (StorageUnavailableError, CommitInDoubtError):
             if self.is_stopping:  # it gave up waiting for the database
                 return StopReason.STOPPED
@@ -104,20 +105,20 @@ class Phases:
                 self._forecast.compare(time.monotonic() - self._began)
             return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
         if not self.is_stopping and self._is_shown():  # its counts are others now
-            self._patiently(publish_answer, self.database, self.store)
+            self._retry(publish_answer, self.database, self.store)
         return StopReason.STOPPED if self.is_stopping else reason
 
     def _confirm(self) -> StopReason:
-        study = self._patiently(get_study, self.database, self.spec.study.name)
-        finalists = choose(self._patiently(list_trials, self.database, study), self.spec)
+        study = self._retry(get_study, self.database, self.spec.study.name)
+        finalists = choose(self._retry(list_trials, self.database, study), self.spec)
         if not finalists:
             return StopReason.TOTAL
         seeds = self.spec.confirm.seeds
         confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
-        conclusion = self._patiently(read_conclusion, self.database, study)
+        conclusion = self._retry(read_conclusion, self.database, study)
         unsettled = () if conclusion is None else conclusion.unsettled
-        look = self._patiently(confirmation.plan, finalists, seeds, unsettled)
-        progress = self._patiently(confirmation.progress)
+        look = self._retry(confirmation.plan, finalists, seeds, unsettled)
+        progress = self._retry(confirmation.progress)
         if progress.finished == progress.total and conclusion is not None and conclusion.seeds < seeds:
             self.progress.note(
                 f"nothing is left to train: the race of up to {seeds} seeds was over after {conclusion.seeds}. Another "
@@ -133,12 +134,12 @@ class Phases:
             what = f"confirming {study.name} on up to {seeds} fresh seeds, round by round"
         reason = self._coordinate(what, confirmation, Purpose.CONFIRM)
         if reason is StopReason.TOTAL:
-            self._patiently(publish_answer, self.database, self.store)
+            self._retry(publish_answer, self.database, self.store)
         return reason
 
     def _is_shown(self) -> bool:
-        study = self._patiently(get_study, self.database, self.spec.study.name)
-        return self._patiently(read_conclusion, self.database, study) is not None
+        study = self._retry(get_study, self.database, self.spec.study.name)
+        return self._retry(read_conclusion, self.database, study) is not None
 
     def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
         left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)

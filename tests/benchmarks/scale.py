@@ -49,7 +49,7 @@ SETTINGS = ["data.source=digits", "search.recipes=[]"]
 STARTS_AFTER = 3.0  # seconds: a worker's, which are TensorFlow's
 ENDLESS = 10_000_000  # trials
 GOES_ON = 120.0  # seconds at most, after a kill
-CALLS = ("ask", "record_epoch", "finish", "keepers")
+CALLS = ("ask", "record_epoch", "finish", "trials_with_kept_weights")
 
 
 def search_row(job: dict[str, Any]) -> None:

@@ -283,7 +283,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-METHODS = ["standing", "ask", "record_epoch", "finish"]
+METHODS = ["progress", "ask", "record_epoch", "finish"]
 
 
 def fail_until(monkeypatch: pytest.MonkeyPatch, method: str, is_well: Callable[[], bool]) -> list[int]:
