@@ -21,8 +21,11 @@ from regsearch.studies.errors import SearchSpaceChangedError, one_line
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.spec import SEEDS_AT_MOST
 from regsearch.studies.trial import (
+    Done,
+    DoneReason,
     EpochDecision,
     EpochMetrics,
+    NextStep,
     Outcome,
     Purpose,
     StudyProgress,
@@ -30,6 +33,7 @@ from regsearch.studies.trial import (
     TrialOutcome,
     TrialTask,
     Value,
+    Wait,
     confirmation_number,
 )
 
@@ -47,15 +51,12 @@ class ConfirmationStore:
         seed_of: gives the seed that stands for the study's, for a fresh seed counted from 0.
     """
 
-    exhausted = False
-
     def __init__(self, study: StudyStore, seed_of: Callable[[int], int]) -> None:
         self._study = study
         self._uuid = study.study_uuid
         self._seed_of = seed_of
         self._seeds = study.spec.confirm.seeds
         self._news: list[str] = []
-        self.waits = False
 
     def plan(self, chosen: Sequence[Finalist], seeds: int, revived: Collection[int] = ()) -> int:
         """Enter the finalists that aren't there yet, and the trainings that are sure by now; return the look.
@@ -120,8 +121,8 @@ class ConfirmationStore:
             )
             return [*tasks, *(self._task(Purpose.TEST, row, params) for row in looking)]
 
-    def ask(self) -> TrialTask | None:
-        """Begin one more training, seed by seed; when all are trained, one more test look; None where nothing is left.
+    def ask(self) -> NextStep:
+        """Start one more training, seed by seed; if all have ended, one more test evaluation.
 
         A finalist that failed on one seed is left out of everything that follows.
         """
@@ -137,9 +138,8 @@ class ConfirmationStore:
                 self._set(connection, _table, to_train.finalist, to_train.seed, state="running")
                 return self._task(Purpose.CONFIRM, to_train, params)
             running = connection.execute(self._of(_table, func.count()).where(_table.c.state == "running")).scalar_one()
-            self.waits = running > 0
             if running:
-                return None
+                return Wait()
             to_look = connection.execute(
                 self._of(_table, _table.c.finalist, _table.c.seed, _table.c.weights_sha256)
                 .outerjoin_from(_table, _looks, self._same_key())
@@ -147,7 +147,7 @@ class ConfirmationStore:
                 .order_by(_table.c.seed, _table.c.finalist)
             ).first()
             if to_look is None:
-                return None
+                return Done(DoneReason.TOTAL)
             key = {"study_uuid": self._uuid, "finalist": to_look.finalist, "seed": to_look.seed}
             connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
             return self._task(Purpose.TEST, to_look, params)

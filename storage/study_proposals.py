@@ -20,7 +20,7 @@ from regsearch.studies.finite_space import is_finite, points
 from regsearch.studies.recipes import DEFAULTS, initial_recipes, recipe_names, tried_after_defaults
 from regsearch.studies.search_space import Regularization, suggest
 from regsearch.studies.spec import CONTEST, StudySpec
-from regsearch.studies.trial import TrialTask
+from regsearch.studies.trial import Done, DoneReason, TrialTask
 
 MOST_RETRIES = 60
 """How often the sampler is asked again, with another seed, when it proposes what was tried before."""
@@ -64,22 +64,26 @@ class StudyProposals:
     def _checks(self) -> bool:
         return self._spec.search.rules >= 2
 
-    def ask(self, connection: Connection, *, is_exhausted: bool) -> TrialTask | None:
-        """Begin one more trial; return None at the total, or where the sampler said before that it is done.
+    def ask(self, connection: Connection, *, is_exhausted: bool) -> TrialTask | Done:
+        """Start one more trial, unless the study has its total or its sampler has nothing left.
 
-        Raises SpaceExhaustedError if every point of the space was tried, UnusableError for a waiting trial that can't
-        be begun; what was written until then must be rolled back.
+        Raises SpaceExhaustedError if every point of the space was tried, and UnusableError for a waiting trial that
+        can't be trained. The caller must roll back what was written until then.
+
+        Args:
+            connection: of the transaction.
+            is_exhausted: whether the sampler has reported already that it has nothing left.
         """
         trials = study_sql.count(connection, self._uuid, self._study_id)
         if trials.finished + trials.running >= self._spec.budget.trials:
-            return None
+            return Done(DoneReason.EXHAUSTED if is_exhausted else DoneReason.TOTAL)
         if self._checks:
             self._tried.read(connection)
         is_waiting = trials.first_waiting is not None
         number = trials.first_waiting if is_waiting else trials.all
         recipe = None if is_waiting else self._next_recipe(connection)
         if is_exhausted and not is_waiting and recipe is None:
-            return None
+            return Done(DoneReason.EXHAUSTED)
         fixed = self._enqueued(number) if is_waiting else self._recipes.get(recipe or "", {})
         if is_waiting and (earlier := self._earlier(fixed)) is not None:
             raise UnusableError(number, same_settings(earlier))

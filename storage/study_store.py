@@ -24,11 +24,13 @@ from regsearch.storage.study_proposals import StudyProposals, UnusableError, sam
 from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from regsearch.storage.tried_configurations import BY_SETTINGS
 from regsearch.studies.configuration import configuration_of, technique_of
-from regsearch.studies.errors import InputError, StorageError, one_line
+from regsearch.studies.errors import InputError, SpaceExhaustedError, StorageError, one_line
 from regsearch.studies.recipes import DEFAULTS
 from regsearch.studies.records import DatasetInfo, StudyRecord
 from regsearch.studies.spec import CONTEST, StudySpec
 from regsearch.studies.trial import (
+    Done,
+    DoneReason,
     EpochDecision,
     EpochMetrics,
     Outcome,
@@ -54,12 +56,10 @@ class StudyStore:
     study was deleted in the meantime.
     """
 
-    waits = False  # what is left to do never waits for what runs
-
     def __init__(self, database: Database, name: str, study_uuid: str, spec: StudySpec) -> None:
         self.name = name
         self.spec = spec
-        self.exhausted = False
+        self._is_exhausted = False
         self._database = database
         self.study_uuid = study_uuid
         self._study_id = database.storage.get_study_id_from_name(name)
@@ -184,16 +184,17 @@ class StudyStore:
             trials = [(self._database.storage.get_trial(row.trial_id), row.attempt) for row in running]
             return [TrialTask(number=trial.number, attempt=attempt, params=trial.params) for trial, attempt in trials]
 
-    def ask(self) -> TrialTask | None:
-        """Begin one more trial: a waiting one, else one that the sampler proposes; None at the total.
+    def ask(self) -> TrialTask | Done:
+        """Start one more trial: a waiting one, else a recipe, else one that the sampler proposes.
 
-        Raises SpaceExhaustedError if every point of the space was tried. What the sampler raises passes through, and
-        leaves no trial.
+        What the sampler raises passes through, and leaves no trial.
         """
         while True:
             try:
                 with self.transaction() as connection:
-                    return self._asking.ask(connection, is_exhausted=self.exhausted)
+                    return self._asking.ask(connection, is_exhausted=self._is_exhausted)
+            except SpaceExhaustedError:
+                return Done(DoneReason.EXHAUSTED)
             except UnusableError as unusable:
                 with self.transaction() as connection:
                     self._asking.refuse(connection, unusable.number, str(unusable))
@@ -241,7 +242,7 @@ class StudyStore:
             study.trials_now = None
             self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
             study.tell(task.number, state=TrialState.PRUNED)
-            self.exhausted |= study.exhausted
+            self._is_exhausted |= study.exhausted
             return EpochDecision.PRUNED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
@@ -356,7 +357,7 @@ class StudyStore:
         self._set_trial_row(connection, task.number, **columns)
         study = self._study(task.number)
         study.tell(task.number, value, state)
-        self.exhausted |= study.exhausted
+        self._is_exhausted |= study.exhausted
         return True
 
     def _asks(self, spec: StudySpec) -> StudyProposals:
@@ -375,7 +376,7 @@ class StudyStore:
             trial = self._database.storage.get_trial(trial_id)
             study = self._study(trial.number)
             study.sampler.after_trial(study, trial, trial.state, trial.values)
-            self.exhausted = study.exhausted
+            self._is_exhausted = study.exhausted
 
     def _set_trial_row(self, connection: sqlalchemy.Connection, number: int, **columns: Any) -> None:
         connection.execute(

@@ -59,6 +59,29 @@ class TrialTask:
         return f"finalist {finalist}, seed {seed}{rows}"
 
 
+@dataclass(frozen=True)
+class Wait:
+    """There is nothing to hand out now, but there may be once something that runs has ended."""
+
+
+class DoneReason(enum.Enum):
+    """Why there is nothing more to hand out."""
+
+    TOTAL = "all trials of the study's total, or all trainings of its confirmation, are handed out"
+    EXHAUSTED = "every point of the space was tried"
+
+
+@dataclass(frozen=True)
+class Done:
+    """There is nothing more to hand out."""
+
+    reason: DoneReason
+
+
+NextStep = TrialTask | Wait | Done
+"""What a store answers if it is asked for a task."""
+
+
 def confirmation_number(finalist: int, seed: int) -> int:
     """Return the number of the task that trains a finalist on a fresh seed, both counted from 0."""
     return finalist * SEEDS_AT_MOST + seed

@@ -28,9 +28,11 @@ from regsearch.search.workers.protocol import (
     WorkerLost,
 )
 from regsearch.studies.configuration import technique_of
-from regsearch.studies.errors import NoResultError, SearchSpaceChangedError, SpaceExhaustedError
+from regsearch.studies.errors import NoResultError, SearchSpaceChangedError
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import (
+    Done,
+    DoneReason,
     EpochDecision,
     EpochMetrics,
     Outcome,
@@ -38,6 +40,7 @@ from regsearch.studies.trial import (
     Tally,
     TrialTask,
     Value,
+    Wait,
 )
 from regsearch.studies.trial_files import TrialFiles
 
@@ -200,14 +203,14 @@ class Coordinator:
             return self._waiting.popleft()
         if self._ending is not None:
             return None
-        try:
-            task = self.store.ask()
-        except SpaceExhaustedError:
-            self._ending = StopReason.EXHAUSTED
-            return None
-        if task is None and not self.store.waits:
-            self._ending = StopReason.EXHAUSTED if self.store.exhausted else StopReason.TOTAL
-        return task
+        match self.store.ask():
+            case TrialTask() as task:
+                return task
+            case Done(reason):
+                self._ending = StopReason.EXHAUSTED if reason is DoneReason.EXHAUSTED else StopReason.TOTAL
+            case Wait():
+                pass
+        return None
 
     def _handle(self, event: Event) -> Reply:
         """Record an event; return whether its trial goes on, and with which value where it asked for one."""

@@ -7,7 +7,7 @@ from typing import ParamSpec, TypeVar
 
 from regsearch.search.run.store import Store
 from regsearch.studies.errors import StorageUnavailableError
-from regsearch.studies.trial import EpochDecision, EpochMetrics, Outcome, StudyProgress, TrialTask, Value
+from regsearch.studies.trial import EpochDecision, EpochMetrics, NextStep, Outcome, StudyProgress, TrialTask, Value
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,16 +64,6 @@ class RetryingStore:
     def __init__(self, store: Store, retry: Retry) -> None:
         self._store, self._retry = store, retry
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether the sampler has nothing left."""
-        return self._store.exhausted
-
-    @property
-    def waits(self) -> bool:
-        """Whether what is left to do waits for what runs."""
-        return self._store.waits
-
     def progress(self) -> StudyProgress:
         """Return how far the study is."""
         return self._retry(self._store.progress)
@@ -82,8 +72,8 @@ class RetryingStore:
         """Return what ran when the last run was interrupted."""
         return self._retry(self._store.unfinished)
 
-    def ask(self) -> TrialTask | None:
-        """Return the next task."""
+    def ask(self) -> NextStep:
+        """Return the next task, or why there is none."""
         return self._retry(self._store.ask)
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:

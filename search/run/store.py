@@ -2,23 +2,17 @@
 
 from typing import Protocol
 
-from regsearch.studies.trial import EpochDecision, EpochMetrics, Outcome, StudyProgress, TrialTask, Value
+from regsearch.studies.trial import EpochDecision, EpochMetrics, NextStep, Outcome, StudyProgress, TrialTask, Value
 
 
 class Store(Protocol):
     """The records of one phase; `StudyStore` and `ConfirmationStore` keep them and describe each step."""
 
-    @property
-    def exhausted(self) -> bool: ...
-
-    @property
-    def waits(self) -> bool: ...
-
     def progress(self) -> StudyProgress: ...
 
     def unfinished(self) -> list[TrialTask]: ...
 
-    def ask(self) -> TrialTask | None: ...
+    def ask(self) -> NextStep: ...
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None: ...
 

@@ -43,7 +43,7 @@ from regsearch.studies.errors import InputError, StorageUnavailableError
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.reports import status, study_list
 from regsearch.studies.search_space import Regularization
-from regsearch.studies.trial import Purpose, TrialTask, confirmation_number
+from regsearch.studies.trial import NextStep, Purpose, TrialTask, confirmation_number
 
 Search = Callable[..., RunResult]
 
@@ -185,9 +185,9 @@ def test_no_test_look_begins_before_every_training_has_ended(
     happened: list[str] = []
     ask, finish = ConfirmationStore.ask, ConfirmationStore.finish
 
-    def noted_ask(self: ConfirmationStore) -> TrialTask | None:
+    def noted_ask(self: ConfirmationStore) -> NextStep:
         task = ask(self)
-        if task is not None:
+        if isinstance(task, TrialTask):
             happened.append(f"{task.purpose} begins")
         return task
 

@@ -250,7 +250,7 @@ MUTATIONS = (
     Mutation(
         "test looks wait for every training",
         _CONFIRMATION,
-        "            if running:\n                return None\n",
+        "            if running:\n                return Wait()\n",
         "",
         (f"{_OF_CONFIRMATION}::test_no_test_look_begins_before_every_training_has_ended",),
     ),
