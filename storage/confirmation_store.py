@@ -19,7 +19,6 @@ from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow, Fina
 from regsearch.studies.analysis.finalists import Finalist
 from regsearch.studies.errors import SearchSpaceChangedError, one_line
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.spec import SEEDS_AT_MOST
 from regsearch.studies.trial import (
     Done,
     DoneReason,
@@ -30,11 +29,11 @@ from regsearch.studies.trial import (
     Purpose,
     StudyProgress,
     TestEvaluation,
+    TrainingId,
     TrialOutcome,
     TrialTask,
     Value,
     Wait,
-    confirmation_number,
 )
 
 _FIGURES = ("train_loss", "stop_loss", "stop_cross_entropy", "stop_accuracy")
@@ -79,9 +78,8 @@ class ConfirmationStore:
                 rounds = race_rounds.read_rounds(connection, self._uuid)
                 missing = race_rounds.first_trainings(len(known), len(new), trainings, rounds, seeds, revived)
             else:
-                planned = {(row.finalist, row.seed) for row in trainings}
-                total = len(known) + len(new)
-                missing = [(f, s) for f in range(total) for s in range(seeds) if (f, s) not in planned]
+                planned = {TrainingId(row.finalist, row.seed) for row in trainings}
+                missing = race_rounds.missing_trainings(range(len(known) + len(new)), seeds, planned)
             look: int = connection.execute(self._of(_table, func.coalesce(func.max(_table.c.look), 1))).scalar_one()
             if missing and self._was_shown(connection, look):
                 look += 1
@@ -135,7 +133,7 @@ class ConfirmationStore:
                 .order_by(_table.c.seed, _table.c.finalist)
             ).first()
             if to_train is not None:
-                self._set(connection, _table, to_train.finalist, to_train.seed, state="running")
+                self._set(connection, _table, TrainingId(to_train.finalist, to_train.seed), state="running")
                 return self._task(Purpose.CONFIRM, to_train, params)
             running = connection.execute(self._of(_table, func.count()).where(_table.c.state == "running")).scalar_one()
             if running:
@@ -148,7 +146,7 @@ class ConfirmationStore:
             ).first()
             if to_look is None:
                 return Done(DoneReason.TOTAL)
-            key = {"study_uuid": self._uuid, "finalist": to_look.finalist, "seed": to_look.seed}
+            key = self._key(TrainingId(to_look.finalist, to_look.seed))
             connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
             return self._task(Purpose.TEST, to_look, params)
 
@@ -158,12 +156,11 @@ class ConfirmationStore:
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision:
         """Record an epoch; nothing prunes a finalist."""
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         table: Any = ConfirmationEpochRow.__table__
         with self._study.transaction() as connection:
             recorded = connection.execute(
                 self._of(table, *(table.c[name] for name in _FIGURES)).where(
-                    table.c.finalist == finalist, table.c.seed == seed, table.c.epoch == metrics.epoch
+                    *_is_of(table, task.training), table.c.epoch == metrics.epoch
                 )
             ).one_or_none()
             if recorded is not None:
@@ -171,13 +168,11 @@ class ConfirmationStore:
                 return EpochDecision.REPEATED if same else EpochDecision.DIFFERS
             if not self._is_under_way(connection, task):
                 return EpochDecision.ENDED
-            key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
-            connection.execute(insert(table).values(**key, **metrics.columns()))
+            connection.execute(insert(table).values(**self._key(task.training), **metrics.columns()))
             return EpochDecision.RECORDED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
         """Record what a training or a test look gave; False where something else ended it before."""
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         news: list[str] = []
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
@@ -187,8 +182,7 @@ class ConfirmationStore:
                 self._set(
                     connection,
                     _looks,
-                    finalist,
-                    seed,
+                    task.training,
                     ended_at=utc_now(),
                     cross_entropy=figures.cross_entropy,
                     accuracy=figures.accuracy,
@@ -196,7 +190,7 @@ class ConfirmationStore:
                     objective=outcome.objective,
                 )
             else:
-                self._set(connection, _table, finalist, seed, state="complete", **_columns(outcome))
+                self._set(connection, _table, task.training, state="complete", **_columns(outcome))
                 news = self._end_round(connection)
         self._news += news
         return True
@@ -206,12 +200,11 @@ class ConfirmationStore:
 
         Where the test look failed, the training's figures stay. Whether its settings are the cause makes no difference.
         """
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         reason = one_line(f"on the test rows: {reason}" if task.purpose == Purpose.TEST else reason)
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False
-            self._set(connection, _table, finalist, seed, state="failed", reason=reason)
+            self._set(connection, _table, task.training, state="failed", reason=reason)
             news = self._end_round(connection) if task.purpose == Purpose.CONFIRM else []
         self._news += news
         return True
@@ -220,10 +213,9 @@ class ConfirmationStore:
         """Record that a task's worker was lost; return its next attempt, or None after the last."""
         if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         table = _looks if task.purpose == Purpose.TEST else _table
         with self._study.transaction() as connection:
-            self._set(connection, table, finalist, seed, attempt=task.attempt + 1)
+            self._set(connection, table, task.training, attempt=task.attempt + 1)
         return TrialTask(**{**vars(task), "attempt": task.attempt + 1})
 
     def trials_with_kept_weights(self) -> list[int]:
@@ -241,13 +233,13 @@ class ConfirmationStore:
                 .where(_table.c.state == "complete", _table.c.finalist.not_in(out))
                 .order_by(_table.c.finalist, _table.c.select_cross_entropy, _table.c.seed)
             ).all()
-        kept = {(row.finalist, row.seed) for row in rows if row.ended_at is None}
+        kept = {TrainingId(row.finalist, row.seed) for row in rows if row.ended_at is None}
         finalists, looks = {row.finalist for row in rows}, {row.look for row in rows}
         for finalist, look in itertools.product(finalists, looks if kept else [max(looks, default=1)]):
             ranked = [row for row in rows if row.finalist == finalist and row.look <= look]
             if ranked:
-                kept.add((finalist, median_seed(ranked)))
-        return sorted(confirmation_number(finalist, seed) for finalist, seed in kept)
+                kept.add(TrainingId(finalist, median_seed(ranked)))
+        return sorted(training.number for training in kept)
 
     def stop_requested(self) -> bool:
         """Return whether somebody asked this run to stop."""
@@ -272,10 +264,14 @@ class ConfirmationStore:
         self._enter(connection, following, look)
         return race_rounds.in_words(ended, finalists, following)
 
-    def _enter(self, connection: sqlalchemy.Connection, trainings: Iterable[race_rounds.Training], look: int) -> None:
-        for finalist, seed in trainings:
-            key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
-            connection.execute(insert(_table).values(look=look, attempt=0, state="waiting", **key))
+    def _enter(self, connection: sqlalchemy.Connection, trainings: Iterable[TrainingId], look: int) -> None:
+        for training in trainings:
+            values = {"look": look, "attempt": 0, "state": "waiting", **self._key(training)}
+            connection.execute(insert(_table).values(values))
+
+    def _key(self, training: TrainingId) -> dict[str, Any]:
+        """Return the key columns of a training's rows."""
+        return {"study_uuid": self._uuid, **training._asdict()}
 
     def _was_shown(self, connection: sqlalchemy.Connection, look: int) -> bool:
         """Return whether a test look of that number has begun."""
@@ -288,7 +284,7 @@ class ConfirmationStore:
     def _task(self, purpose: Purpose, row: Any, params: Sequence[Mapping[str, Any]]) -> TrialTask:
         fields = row._mapping
         return TrialTask(
-            number=confirmation_number(row.finalist, row.seed),
+            number=TrainingId(row.finalist, row.seed).number,
             attempt=fields.get("attempt", 0),
             params=params[row.finalist],
             purpose=purpose,
@@ -297,15 +293,14 @@ class ConfirmationStore:
         )
 
     def _is_under_way(self, connection: sqlalchemy.Connection, task: TrialTask) -> bool:
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         table = _looks if task.purpose == Purpose.TEST else _table
         under_way = _looks.c.ended_at.is_(None) if task.purpose == Purpose.TEST else _table.c.state == "running"
-        found = self._of(table, func.count()).where(table.c.finalist == finalist, table.c.seed == seed, under_way)
-        return bool(connection.execute(found).scalar_one())
+        count = self._of(table, func.count()).where(*_is_of(table, task.training), under_way)
+        return bool(connection.execute(count).scalar_one())
 
-    def _set(self, connection: sqlalchemy.Connection, table: Any, finalist: int, seed: int, **columns: Any) -> None:
-        key = (table.c.study_uuid == self._uuid, table.c.finalist == finalist, table.c.seed == seed)
-        connection.execute(update(table).where(*key).values(**columns))
+    def _set(self, connection: sqlalchemy.Connection, table: Any, training: TrainingId, **columns: Any) -> None:
+        rows = update(table).where(table.c.study_uuid == self._uuid, *_is_of(table, training))
+        connection.execute(rows.values(**columns))
 
     def _of(self, table: Any, *columns: Any) -> Any:
         """Return a select of this study's rows."""
@@ -314,6 +309,11 @@ class ConfirmationStore:
     @staticmethod
     def _same_key() -> Any:
         return sqlalchemy.and_(*(_table.c[name] == _looks.c[name] for name in ("study_uuid", "finalist", "seed")))
+
+
+def _is_of(table: Any, training: TrainingId) -> tuple[Any, Any]:
+    """Return the conditions of the rows of one training."""
+    return table.c.finalist == training.finalist, table.c.seed == training.seed
 
 
 def median_seed(ranked: Sequence[Any]) -> int:
