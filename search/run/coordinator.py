@@ -5,14 +5,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from regsearch.search.run.forecast import Forecast
 from regsearch.search.run.hang_detector import HangDetector
 from regsearch.search.run.progress import FinishedTrial, Progress
 from regsearch.search.run.retry import POLL_SECONDS, Retry, RetryingStore
 from regsearch.search.run.store import Store
-from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Engine
 from regsearch.search.workers.protocol import (
     EngineNotice,
@@ -65,9 +63,8 @@ class Coordinator:
         what: what the user sees that is going on.
         store: its records; nothing else writes them meanwhile.
         engine: where its trials train.
-        setup: what workers must know.
+        start_workers: makes that many workers ready for tasks; returns at once.
         workers: how many trials may run at once.
-        log_prefix: what the paths of the workers' logs begin with.
         files: what its trials keep on disk.
         progress: what the user sees.
         timeout_seconds: after which no further trial is begun; None: never.
@@ -80,9 +77,8 @@ class Coordinator:
     what: str
     store: Store
     engine: Engine
-    setup: TrainerSetup
+    start_workers: Callable[[int], None]
     workers: int
-    log_prefix: Path
     files: TrialFiles
     progress: Progress
     timeout_seconds: float | None = None
@@ -142,11 +138,8 @@ class Coordinator:
 
     def _train(self, workers: int) -> StopReason:
         self._started = self._polled = self.clock()
-        try:
-            self.engine.start(self.setup, workers, self.log_prefix)
-            return self._search()
-        finally:
-            self.engine.stop()
+        self.start_workers(workers)
+        return self._search()
 
     def remove_finished_files(self) -> None:
         """Remove the states of trials that have ended, once no worker is left: one may have been writing till then."""

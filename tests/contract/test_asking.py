@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from regsearch import studies
-from regsearch.search.run.study_run import _needs_all_trials
+from regsearch.search.run.study_checks import needs_all_trials
 from regsearch.search.samplers.pruners import make_pruner
 from regsearch.search.samplers.samplers import sampler_factory
 from regsearch.storage.confirmation_store import ConfirmationStore
@@ -50,7 +50,7 @@ def begun(path: Path, spec: StudySpec, running: int) -> Iterator[StudyStore]:
             spec,
             sampler_for=sampler_factory(spec),
             pruner=make_pruner(spec),
-            needs_all_trials=_needs_all_trials(spec),
+            needs_all_trials=needs_all_trials(spec),
             engine="none",
             workers=running,
             versions={},

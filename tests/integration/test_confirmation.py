@@ -32,6 +32,7 @@ from regsearch.search.cli.output import rendered_report
 from regsearch.search.result import RunResult
 from regsearch.search.run import phases, retry
 from regsearch.search.run.coordinator import Coordinator, StopReason
+from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage import study_lock
 from regsearch.storage.confirmation_store import ConfirmationStore
@@ -923,3 +924,37 @@ def test_afterwards_only_the_median_seeds_weights_of_each_finalist_are_left(
         expected.add(name := f"finalist-{TrainingId(finalist, seed).number}.weights.npz")
         assert hashlib.sha256((folder_of(storage) / name).read_bytes()).hexdigest() == sha256
     assert {path.name for path in folder_of(storage).iterdir()} == of_trials | expected
+
+
+class CountingEngine(InlineEngine):
+    """Notes with how many workers it is started, and when it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__(fakes.FakeTrainer)
+        self.happened: list[str] = []
+
+    def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
+        self.happened.append(f"start {workers}")
+        super().start(setup, workers, log_prefix)
+
+    def submit(self, task: TrialTask) -> None:
+        if self.happened[-1] != task.purpose.value:
+            self.happened.append(task.purpose.value)
+        super().submit(task)
+
+    def stop(self) -> None:
+        self.happened.append("stop")
+        super().stop()
+
+
+def test_idle_workers_live_on_from_the_search_to_the_confirmation(search: Search) -> None:
+    """If the search needs fewer than the confirmation, its workers are replaced."""
+    engine = CountingEngine()
+    search(settings=SMALL, trials=6, workers=2, engine=engine)
+    assert engine.happened[:5] == ["stop", "start 2", "search", "confirm", "test"]
+    assert set(engine.happened[5:]) == {"stop"}
+    engine = CountingEngine()
+    search(settings=SMALL, trials=7, workers=2, engine=engine, name="other", confirm=False)
+    engine.happened.clear()
+    search(settings=[*SMALL, "confirm.seeds=4"], trials=8, workers=2, engine=engine, name="other")
+    assert engine.happened[:6] == ["stop", "start 1", "search", "stop", "start 2", "confirm"]

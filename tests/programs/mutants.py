@@ -362,8 +362,8 @@ MUTATIONS = (
     Mutation(
         "states are removed once no worker is left",
         _PHASES,
-        "        self.engine.close()\n",
-        "",
+        "        self.close()\n        for coordinator in",
+        "        for coordinator in",
         (f"{_GOING_ON}::test_a_state_that_the_last_pruned_trial_is_still_writing_goes_with_the_search",),
     ),
     Mutation(
