@@ -7,6 +7,7 @@ plans round by round, see `storage/race_rounds.py`; else every training is plann
 import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
@@ -17,6 +18,7 @@ from regsearch.storage.new_study import utc_now
 from regsearch.storage.study_store import MOST_ATTEMPTS, StudyStore
 from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, TestEvaluationRow
 from regsearch.studies.analysis.finalists import Finalist
+from regsearch.studies.decision_log import log_decision
 from regsearch.studies.errors import SearchSpaceChangedError, one_line
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.trial import (
@@ -40,6 +42,22 @@ _FIGURES = ("train_loss", "stop_loss", "stop_cross_entropy", "stop_accuracy")
 
 _table: Any = ConfirmationRow.__table__
 _looks: Any = TestEvaluationRow.__table__
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EndedRound:
+    """What a race decided by the training that ended last.
+
+    Attributes:
+        round: that it completed; None if it completed none.
+        lines: for the user.
+    """
+
+    round: race_rounds.Round | None
+    lines: list[str]
+
+
+_NOTHING_ENDED = _EndedRound(round=None, lines=[])
 
 
 class ConfirmationStore:
@@ -125,30 +143,37 @@ class ConfirmationStore:
         A finalist that failed on one seed is left out of everything that follows.
         """
         with self._study.transaction() as connection:
-            params = self._params(connection)
-            out = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
-            to_train = connection.execute(
-                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.attempt)
-                .where(_table.c.state == "waiting", _table.c.finalist.not_in(out))
-                .order_by(_table.c.seed, _table.c.finalist)
-            ).first()
-            if to_train is not None:
-                self._set(connection, _table, TrainingId(to_train.finalist, to_train.seed), state="running")
-                return self._task(Purpose.CONFIRM, to_train, params)
-            running = connection.execute(self._of(_table, func.count()).where(_table.c.state == "running")).scalar_one()
-            if running:
-                return Wait()
-            to_look = connection.execute(
-                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.weights_sha256)
-                .outerjoin_from(_table, _looks, self._same_key())
-                .where(_table.c.finalist.not_in(out), _looks.c.seed.is_(None), _table.c.state == "complete")
-                .order_by(_table.c.seed, _table.c.finalist)
-            ).first()
-            if to_look is None:
-                return Done(DoneReason.TOTAL)
-            key = self._key(TrainingId(to_look.finalist, to_look.seed))
-            connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
-            return self._task(Purpose.TEST, to_look, params)
+            step = self._next_step(connection)
+        if isinstance(step, TrialTask):
+            is_training = step.purpose == Purpose.CONFIRM
+            log_decision(self._study.name, step, "handed out:", "training" if is_training else "test evaluation")
+        return step
+
+    def _next_step(self, connection: sqlalchemy.Connection) -> NextStep:
+        params = self._params(connection)
+        failed = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
+        to_train = connection.execute(
+            self._of(_table, _table.c.finalist, _table.c.seed, _table.c.attempt)
+            .where(_table.c.state == "waiting", _table.c.finalist.not_in(failed))
+            .order_by(_table.c.seed, _table.c.finalist)
+        ).first()
+        if to_train is not None:
+            self._set(connection, _table, TrainingId(to_train.finalist, to_train.seed), state="running")
+            return self._task(Purpose.CONFIRM, to_train, params)
+        running = connection.execute(self._of(_table, func.count()).where(_table.c.state == "running")).scalar_one()
+        if running:
+            return Wait()
+        to_evaluate = connection.execute(
+            self._of(_table, _table.c.finalist, _table.c.seed, _table.c.weights_sha256)
+            .outerjoin_from(_table, _looks, self._same_key())
+            .where(_table.c.finalist.not_in(failed), _looks.c.seed.is_(None), _table.c.state == "complete")
+            .order_by(_table.c.seed, _table.c.finalist)
+        ).first()
+        if to_evaluate is None:
+            return Done(DoneReason.TOTAL)
+        key = self._key(TrainingId(to_evaluate.finalist, to_evaluate.seed))
+        connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
+        return self._task(Purpose.TEST, to_evaluate, params)
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value:
         """Refuse: a finalist has all its settings."""
@@ -173,7 +198,7 @@ class ConfirmationStore:
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
         """Record what a training or a test look gave; False where something else ended it before."""
-        news: list[str] = []
+        ended = _NOTHING_ENDED
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False
@@ -191,8 +216,8 @@ class ConfirmationStore:
                 )
             else:
                 self._set(connection, _table, task.training, state="complete", **_columns(outcome))
-                news = self._end_round(connection)
-        self._news += news
+                ended = self._end_round(connection)
+        self._announce(ended)
         return True
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
@@ -205,8 +230,8 @@ class ConfirmationStore:
             if not self._is_under_way(connection, task):
                 return False
             self._set(connection, _table, task.training, state="failed", reason=reason)
-            news = self._end_round(connection) if task.purpose == Purpose.CONFIRM else []
-        self._news += news
+            ended = self._end_round(connection) if task.purpose == Purpose.CONFIRM else _NOTHING_ENDED
+        self._announce(ended)
         return True
 
     def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
@@ -254,15 +279,28 @@ class ConfirmationStore:
     def _is_race(self) -> bool:
         return self._study.spec.confirm.method == "race"
 
-    def _end_round(self, connection: sqlalchemy.Connection) -> list[str]:
-        """Decide in a race, if that was the last training of a round, and enter what follows; return it in words."""
+    def _end_round(self, connection: sqlalchemy.Connection) -> "_EndedRound":
+        """Decide in a race, if that was the last training of a round, and enter the trainings that follow."""
         if not self._is_race:
-            return []
+            return _NOTHING_ENDED
         finalists = read_finalists(connection, self._uuid)
         ended, following = race_rounds.end_round(connection, self._uuid, self._study.spec, finalists, self._seeds)
         look: int = connection.execute(self._of(_table, func.max(_table.c.look))).scalar_one()
         self._enter(connection, following, look)
-        return race_rounds.in_words(ended, finalists, following)
+        return _EndedRound(round=ended, lines=race_rounds.in_words(ended, finalists, following))
+
+    def _announce(self, ended: "_EndedRound") -> None:
+        """Log what a committed transaction decided, and keep its lines for `news`."""
+        self._news += ended.lines
+        if ended.round is not None:
+            drops = ", ".join(f"finalist {drop.index} dropped ({drop.reason})" for drop in ended.round.drops)
+            log_decision(
+                self._study.name,
+                None,
+                "round ended:",
+                f"round {ended.round.number} after {ended.round.seeds} seeds; {drops or 'nobody dropped'}"
+                + ("; the race is over" if ended.round.is_over else ""),
+            )
 
     def _enter(self, connection: sqlalchemy.Connection, trainings: Iterable[TrainingId], look: int) -> None:
         for training in trainings:

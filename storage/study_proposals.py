@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
@@ -36,6 +37,14 @@ class UnusableError(Exception):
         self.number = number
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A trial that was started, and where its configuration comes from."""
+
+    task: TrialTask
+    origin: str
+
+
 class StudyProposals:
     """Begins the trials of one study; each method is part of a transaction of its caller.
 
@@ -64,7 +73,7 @@ class StudyProposals:
     def _checks(self) -> bool:
         return self._spec.search.rules >= 2
 
-    def ask(self, connection: Connection, *, is_exhausted: bool) -> TrialTask | Done:
+    def ask(self, connection: Connection, *, is_exhausted: bool) -> Proposal | Done:
         """Start one more trial, unless the study has its total or its sampler has nothing left.
 
         Raises SpaceExhaustedError if every point of the space was tried, and UnusableError for a waiting trial that
@@ -88,9 +97,10 @@ class StudyProposals:
         if is_waiting and (earlier := self._earlier(fixed)) is not None:
             raise UnusableError(number, same_settings(earlier))
         params = self._begin_new(connection, number, fixed, recipe=recipe, is_waiting=is_waiting)
+        origin = "enqueued" if is_waiting else "sampler" if recipe is None else f"recipe {recipe}"
         recipe = recipe or self._name_as_recipe(connection, number, params)
         connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0, recipe=recipe))
-        return TrialTask(number=number, attempt=0, params=params)
+        return Proposal(task=TrialTask(number=number, attempt=0, params=params), origin=origin)
 
     def _name_as_recipe(self, connection: Connection, number: int, params: Mapping[str, Any]) -> str | None:
         """Enter the name of the recipe whose settings a contest has proposed, and return it; None if it is none."""

@@ -1,6 +1,7 @@
 """The one process that asks, tells and writes: it hands tasks to an engine and records what comes back."""
 
 import enum
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from regsearch.search.workers.protocol import (
     WorkerLost,
 )
 from regsearch.studies.configuration import technique_of
+from regsearch.studies.decision_log import log_decision
 from regsearch.studies.errors import NoResultError, SearchSpaceChangedError
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import (
@@ -43,6 +45,13 @@ from regsearch.studies.trial import (
 from regsearch.studies.trial_files import TrialFiles
 
 _MOST_FAILURES_IN_A_ROW = 10
+_ACTIONS = {
+    EpochDecision.PRUNED: "pruned",
+    EpochDecision.TRIED: "tried before, stopped",
+    EpochDecision.REPEATED: "already recorded",
+    EpochDecision.DIFFERS: "already recorded with other figures",
+}
+"""What the log calls a decision about an epoch."""
 
 
 class StopReason(enum.Enum):
@@ -98,6 +107,7 @@ class Coordinator:
         self._techniques: dict[str, Tally] = {}
         self._watch = HangDetector(self.spec.budget.epoch_timeout)
         retry = Retry(
+            study=self.spec.study.name,
             is_stopping=lambda: self._stop_requested,
             message=self.progress.message,
             clock=self.clock,
@@ -176,6 +186,7 @@ class Coordinator:
             self._stop_requested |= self.store.stop_requested()
         for number, silence in self._watch.hung(now, self.engine.tasks_waiting_for_startup()):
             reason = f"its worker was stuck: no epoch in {silence:.0f} s"
+            self._log(self._running[number], "hang:", f"no epoch in {silence:.0f} s", level=logging.WARNING)
             self.engine.kill_worker_of(self._running[number], reason)
 
     def _fill_workers(self) -> None:
@@ -193,12 +204,14 @@ class Coordinator:
         if self._ending is StopReason.TIMEOUT:
             return None
         if self._waiting:
-            return self._waiting.popleft()
+            task = self._waiting.popleft()
+            self._log(task, "handed out:", "again")
+            return task
         if self._ending is not None:
             return None
         match self.store.ask():
-            case TrialTask() as task:
-                return task
+            case TrialTask() as started:
+                return started
             case Done(reason):
                 self._ending = StopReason.EXHAUSTED if reason is DoneReason.EXHAUSTED else StopReason.TOTAL
             case Wait():
@@ -252,6 +265,8 @@ class Coordinator:
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
         self._watch.beat(task.number, metrics.seconds)
         verdict = self.store.record_epoch(task, metrics)
+        if verdict in _ACTIONS:
+            self._log(task, _ACTIONS[verdict], f"after epoch {metrics.epoch + 1}")
         if verdict is EpochDecision.PRUNED:
             self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
             return False
@@ -270,6 +285,8 @@ class Coordinator:
         if self.forecast is not None:
             self.forecast.add_epoch(metrics.seconds)
         self._check_deadlines_and_stop()
+        if self._stop_requested:
+            self._log(task, "stopped", f"after epoch {metrics.epoch + 1}")
         return not self._stop_requested
 
     def _completed(self, task: TrialTask, outcome: Outcome) -> None:
@@ -279,6 +296,8 @@ class Coordinator:
             return
         if self._best is None or (value > self._best) == self.spec.search.maximizes:
             self._best = value
+        # what the test set showed is no matter of a log
+        self._log(task, "complete", "" if task.purpose == Purpose.TEST else f"with {value:.6g}")
         self._finished(task, "COMPLETE", value, "")
         # a trial that runs may have written its weights a moment ago
         self.files.keep_weights({*self.store.trials_with_kept_weights(), *self._running})
@@ -288,6 +307,7 @@ class Coordinator:
         if again is None:
             self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
+        self._log(task, "lost worker:", f"{reason}; attempt {again.attempt} follows", level=logging.WARNING)
         self.progress.message(f"{task}: {reason}; it is tried again")
         del self._running[task.number]
         self._watch.forget(task.number)
@@ -297,6 +317,7 @@ class Coordinator:
         if not self.store.fail(task, reason, by_settings=by_settings):
             self._ended_elsewhere(task)
             return
+        self._log(task, "failed:", reason)
         self._finished(task, "FAIL", None, remark)
         is_search = task.purpose == Purpose.SEARCH
         if by_settings and is_search and self.spec.search.rules >= 2 and self._best is not None:
@@ -306,6 +327,7 @@ class Coordinator:
             raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {remark}")
 
     def _ended_elsewhere(self, task: TrialTask) -> None:
+        self._log(task, "not ours:", "something else ended it")
         self._forget(task)
         del self._began[task.number]
         self.progress.message(f"{task} was ended by something else (the dashboard?); it stays as it is")
@@ -336,6 +358,9 @@ class Coordinator:
             tally = self._techniques.get(technique, Tally())
             self._techniques[technique] = tally.after(value, maximizes=self.spec.search.maximizes)
             self.progress.techniques_changed(self._techniques)
+
+    def _log(self, task: TrialTask, action: str, detail: str = "", *, level: int = logging.INFO) -> None:
+        log_decision(self.spec.study.name, task, action, detail, level=level)
 
     def _forget(self, task: TrialTask) -> None:
         """Forget a finished trial, whose records are in the database."""

@@ -22,6 +22,7 @@ from regsearch.storage.queries import get_study, list_trials
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.finalists import choose
+from regsearch.studies.decision_log import log_decision
 from regsearch.studies.errors import CommitInDoubtError, StorageUnavailableError
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Purpose, StudyProgress
@@ -80,7 +81,9 @@ class StudyRun:
         self._coordinators: list[Coordinator] = []
         self._started_workers = 0
         self._forecast: Forecast | None = None
-        self._retry = Retry(is_stopping=lambda: self.is_stopping, message=self.progress.message)
+        self._retry = Retry(
+            study=self.spec.study.name, is_stopping=lambda: self.is_stopping, message=self.progress.message
+        )
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -191,8 +194,11 @@ class StudyRun:
         if self.is_stopping:  # asked for a moment ago
             self._coordinators.pop()  # it doesn't know which trials are under way
             return StopReason.STOPPED
+        log_decision(self.spec.study.name, None, "phase started:", what)
         try:
-            return coordinator.run()
+            reason = coordinator.run()
+            log_decision(self.spec.study.name, None, "phase ended:", f"{what}; {reason.value}")
+            return reason
         finally:
             if self._started_workers and self.engine.is_busy():  # idle workers wait for the next phase
                 self.close()

@@ -1,11 +1,13 @@
 """Retries steps of a database that is away for a while: locked, its disk full, or its server not reachable."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from regsearch.search.run.store import Store
+from regsearch.studies.decision_log import log_decision
 from regsearch.studies.errors import StorageUnavailableError
 from regsearch.studies.trial import EpochDecision, EpochMetrics, NextStep, Outcome, StudyProgress, TrialTask, Value
 
@@ -23,12 +25,14 @@ class Retry:
     A commit in doubt is not retried here: the step may have been done already.
 
     Attributes:
+        study: the study's name, for the log.
         is_stopping: whether a stop was asked for, which ends the wait.
         message: shows the user a line, once a wait.
         clock: seconds on a clock that never goes back.
         sleep: waits for so many seconds of that clock.
     """
 
+    study: str
     is_stopping: Callable[[], bool]
     message: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
@@ -40,17 +44,26 @@ class Retry:
         Raises StorageUnavailableError if the database stays away for `RETRY_SECONDS`, or if a stop is asked for.
         """
         deadline = self.clock() + RETRY_SECONDS
-        is_first_failure = True
+        retries = 0
         while True:
             try:
-                return step(*args, **kwargs)
+                answer = step(*args, **kwargs)
             except StorageUnavailableError as error:
                 if self.is_stopping() or self.clock() >= deadline:
                     raise
-                if is_first_failure:
+                if retries == 0:
                     self.message(f"{error}; the search waits for it up to {RETRY_SECONDS / 60:.0f} minutes")
-                    is_first_failure = False
+                    self._log("retry:", step, f"failed: {error}")
+                retries += 1
                 self.sleep(POLL_SECONDS)
+            else:
+                if retries:
+                    self._log("retried:", step, f"succeeded after {retries} retries")
+                return answer
+
+    def _log(self, action: str, step: Callable[..., object], outcome: str) -> None:
+        name = getattr(step, "__name__", "a step")
+        log_decision(self.study, None, action, f"{name} {outcome}", level=logging.WARNING)
 
 
 class RetryingStore:

@@ -39,6 +39,7 @@ class Clock:
 
     def retry(self) -> Retry:
         return Retry(
+            study="smoke",
             is_stopping=lambda: self.is_stopping,
             message=self.messages.append,
             clock=lambda: self.now,
