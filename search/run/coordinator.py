@@ -1,4 +1,4 @@
-"""The one process that asks, tells and writes: it hands tasks to an engine and records what comes back."""
+"""The coordinator: it alone hands tasks to an engine, and it alone records what comes back."""
 
 import enum
 import logging
@@ -45,13 +45,13 @@ from regsearch.studies.trial import (
 from regsearch.studies.trial_files import TrialFiles
 
 _MOST_FAILURES_IN_A_ROW = 10
-_ACTIONS = {
-    EpochDecision.PRUNED: "pruned",
-    EpochDecision.TRIED: "tried before, stopped",
-    EpochDecision.REPEATED: "already recorded",
-    EpochDecision.DIFFERS: "already recorded with other figures",
+_LOGGED_DECISIONS = {
+    EpochDecision.PRUNED: ("pruned", "after epoch {}"),
+    EpochDecision.TRIED: ("stopped:", "an earlier trial has its configuration"),
+    EpochDecision.REPEATED: ("already recorded:", "epoch {}"),
+    EpochDecision.DIFFERS: ("already recorded:", "epoch {}, with other figures"),
 }
-"""What the log calls a decision about an epoch."""
+"""The action and detail of a decision about an epoch in the log; one that is recorded and goes on has no line."""
 
 
 class StopReason(enum.Enum):
@@ -65,21 +65,21 @@ class StopReason(enum.Enum):
 
 @dataclass(kw_only=True)
 class Coordinator:
-    """Runs one study until its total, its time, or a stop.
+    """One phase of a run: it trains until the total, the timeout or a stop.
 
     Attributes:
         spec: the study.
-        what: what the user sees that is going on.
-        store: its records; nothing else writes them meanwhile.
-        engine: where its trials train.
-        start_workers: makes that many workers ready for tasks; returns at once.
+        what: what the user sees as the name of the phase.
+        store: the records; nothing else writes them meanwhile.
+        engine: where trials train.
+        start_workers: starts at least that many workers; returns at once.
         workers: how many trials may run at once.
-        files: what its trials keep on disk.
-        progress: what the user sees.
-        timeout_seconds: after which no further trial is begun; None: never.
-        forecast: says how long the run will take; None: nothing does.
+        files: what trials keep on disk.
+        progress: shows the user what happens.
+        timeout_seconds: after which no further trial starts; None: never.
+        forecast: estimates how long the run will take; None: there is no estimate.
         clock: seconds on a clock that never goes back.
-        sleep: lets so many of its seconds go by.
+        sleep: waits for so many seconds of that clock.
     """
 
     spec: StudySpec
@@ -98,14 +98,14 @@ class Coordinator:
     def __post_init__(self) -> None:
         self._stop_requested = False
         self._running: dict[int, TrialTask] = {}
-        self._began: dict[int, float] = {}
-        self._asked: dict[int, dict[str, Value]] = {}
+        self._started_at: dict[int, float] = {}
+        self._suggested: dict[int, dict[str, Value]] = {}
         self._waiting: deque[TrialTask] = deque()
         self._ending: StopReason | None = None
         self._failures_in_a_row = 0
         self._best: float | None = None
         self._techniques: dict[str, Tally] = {}
-        self._watch = HangDetector(self.spec.budget.epoch_timeout)
+        self._hang_detector = HangDetector(self.spec.budget.epoch_timeout)
         retry = Retry(
             study=self.spec.study.name,
             is_stopping=lambda: self._stop_requested,
@@ -125,23 +125,23 @@ class Coordinator:
         return self._stop_requested
 
     def run(self) -> StopReason:
-        """Search, and return why the search ended; no worker has a task.
+        """Run the phase and return why it ended; if it ended by itself, no worker has a task.
 
-        Raises NoResultError where ten trials in a row failed or workers can't start, UnavailableError where the
+        Raises NoResultError if ten trials in a row failed or workers can't start, and StorageUnavailableError if the
         database stayed away.
         """
         try:
-            standing = self.store.progress()
-            self._best = standing.best
-            self._techniques = dict(standing.techniques)
-            self.progress.begin(self.what, standing.finished, standing.total, standing.best)
+            progress = self.store.progress()
+            self._best = progress.best
+            self._techniques = dict(progress.techniques)
+            self.progress.begin(self.what, progress.finished, progress.total, progress.best)
             self.progress.techniques_changed(self._techniques)
-            left = standing.total - standing.finished
+            left = progress.total - progress.finished
             if self.forecast is not None and self.forecast.trials is None:
                 self.forecast.trials = left
             self._waiting.extend(self.store.unfinished())
             self._remove_stale_files()
-            # TensorFlow needn't start for nothing
+            # if nothing is left, TensorFlow needn't start
             return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
         finally:
             self.progress.end()
@@ -152,11 +152,11 @@ class Coordinator:
         return self._search()
 
     def remove_finished_files(self) -> None:
-        """Remove the states of trials that have ended, once no worker is left: one may have been writing till then."""
+        """Remove the checkpoints of trials that have ended. No worker may be left, since it could still write one."""
         self.files.clean([*self._running, *(task.number for task in self._waiting)])
 
     def _remove_stale_files(self) -> None:
-        """Remove the files that a killed run had no more time to remove."""
+        """Remove the files that a killed run left."""
         under_way = [task.number for task in self._waiting]
         self.files.clean(under_way)
         self.files.keep_weights({*self.store.trials_with_kept_weights(), *under_way})
@@ -165,17 +165,17 @@ class Coordinator:
         while not self._stop_requested:
             self._check_deadlines_and_stop()
             self._fill_workers()
-            if self._ending is not None and not self._running and not self._may_begin_again():
+            if self._ending is not None and not self._running and not self._may_retry_trials():
                 return self._ending
             self.engine.wait(self._handle, POLL_SECONDS)
         return StopReason.STOPPED
 
-    def _may_begin_again(self) -> bool:
-        """Return whether a trial whose worker was lost waits for another worker."""
+    def _may_retry_trials(self) -> bool:
+        """Return whether a trial whose worker was lost waits for another one."""
         return bool(self._waiting) and self._ending is not StopReason.TIMEOUT
 
     def _check_deadlines_and_stop(self) -> None:
-        """See whether the time is over, and once a second whether somebody asked for a stop."""
+        """Check the timeout and hanging workers, and once a second whether a stop was requested."""
         now = self.clock()
         if self.timeout_seconds is not None and now - self._started >= self.timeout_seconds:
             if self._ending is None and self._running:
@@ -184,10 +184,10 @@ class Coordinator:
         if now - self._polled >= POLL_SECONDS:
             self._polled = now
             self._stop_requested |= self.store.stop_requested()
-        for number, silence in self._watch.hung(now, self.engine.tasks_waiting_for_startup()):
-            reason = f"its worker was stuck: no epoch in {silence:.0f} s"
-            self._log(self._running[number], "hang:", f"no epoch in {silence:.0f} s", level=logging.WARNING)
-            self.engine.kill_worker_of(self._running[number], reason)
+        for number, silence in self._hang_detector.hung(now, self.engine.tasks_waiting_for_startup()):
+            task, reason = self._running[number], f"its worker was stuck: no epoch in {silence:.0f} s"
+            self._log(task, "hang:", f"no epoch in {silence:.0f} s", level=logging.WARNING)
+            self.engine.kill_worker_of(task, reason)
 
     def _fill_workers(self) -> None:
         while self.engine.free_workers():
@@ -195,8 +195,8 @@ class Coordinator:
             if task is None:
                 return
             self._running[task.number] = task
-            self._watch.beat(task.number, None)
-            self._began.setdefault(task.number, self.clock())
+            self._hang_detector.beat(task.number, None)
+            self._started_at.setdefault(task.number, self.clock())
             self.progress.trial_began(task)
             self.engine.submit(task)
 
@@ -219,13 +219,13 @@ class Coordinator:
         return None
 
     def _handle(self, event: Event) -> Reply:
-        """Record an event; return whether its trial goes on, and with which value where it asked for one."""
+        """Record an event; return whether its trial goes on, and the value if it asked for one."""
         if isinstance(event, EngineNotice):
             self.progress.message(event.text)
             return False
         task = self._running.get(event.number)
         if task is None or task.attempt != event.attempt:
-            return False  # of an attempt that was given up
+            return False  # it comes from an attempt that was given up
         match event:
             case EpochFinished():
                 return self._record(task, event.metrics)
@@ -243,7 +243,7 @@ class Coordinator:
         return False
 
     def _suggest(self, task: TrialTask, event: SuggestRequest) -> Reply:
-        self._watch.beat(task.number, None)
+        self._hang_detector.beat(task.number, None)
         if self._stop_requested:
             return False
         try:
@@ -253,30 +253,31 @@ class Coordinator:
         if value is None:
             self._ended_elsewhere(task)
             return False
-        self._asked.setdefault(task.number, {})[event.name] = value
+        self._suggested.setdefault(task.number, {})[event.name] = value
         self.progress.trial_began(self._known(task))
         return SuggestReply(value=value)
 
     def _known(self, task: TrialTask) -> TrialTask:
-        """Return a task with all parameters that are known of it by now."""
-        asked = self._asked.get(task.number)
-        return task if asked is None else replace(task, params={**task.params, **asked})
+        """Return a task with all parameters that are known by now."""
+        suggested = self._suggested.get(task.number)
+        return task if suggested is None else replace(task, params={**task.params, **suggested})
 
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
-        self._watch.beat(task.number, metrics.seconds)
-        verdict = self.store.record_epoch(task, metrics)
-        if verdict in _ACTIONS:
-            self._log(task, _ACTIONS[verdict], f"after epoch {metrics.epoch + 1}")
-        if verdict is EpochDecision.PRUNED:
+        self._hang_detector.beat(task.number, metrics.seconds)
+        decision = self.store.record_epoch(task, metrics)
+        if decision in _LOGGED_DECISIONS:
+            action, detail = _LOGGED_DECISIONS[decision]
+            self._log(task, action, detail.format(metrics.epoch + 1))
+        if decision is EpochDecision.PRUNED:
             self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
             return False
-        if verdict is EpochDecision.TRIED:
+        if decision is EpochDecision.TRIED:
             self._finished(task, "FAIL", None, "an earlier trial had the same settings")
             return False
-        if verdict is EpochDecision.ENDED:
+        if decision is EpochDecision.ENDED:
             self._ended_elsewhere(task)
             return False
-        if verdict is EpochDecision.DIFFERS:
+        if decision is EpochDecision.DIFFERS:
             self.progress.message(
                 f"{task}, epoch {metrics.epoch + 1}: other figures than before the interruption "
                 "(another processor or other library versions?); the first ones are kept"
@@ -299,19 +300,19 @@ class Coordinator:
         # what the test set showed is no matter of a log
         self._log(task, "complete", "" if task.purpose == Purpose.TEST else f"with {value:.6g}")
         self._finished(task, "COMPLETE", value, "")
-        # a trial that runs may have written its weights a moment ago
+        # a running trial may have written its weights a moment ago
         self.files.keep_weights({*self.store.trials_with_kept_weights(), *self._running})
 
     def _lost(self, task: TrialTask, reason: str) -> None:
-        again = self.store.record_lost_worker(task)
-        if again is None:
+        next_attempt = self.store.record_lost_worker(task)
+        if next_attempt is None:
             self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
-        self._log(task, "lost worker:", f"{reason}; attempt {again.attempt} follows", level=logging.WARNING)
+        self._log(task, "lost worker:", f"{reason}; attempt {next_attempt.attempt} follows", level=logging.WARNING)
         self.progress.message(f"{task}: {reason}; it is tried again")
         del self._running[task.number]
-        self._watch.forget(task.number)
-        self._waiting.appendleft(again)
+        self._hang_detector.forget(task.number)
+        self._waiting.appendleft(next_attempt)
 
     def _failed(self, task: TrialTask, reason: str, remark: str, *, by_settings: bool = False) -> None:
         if not self.store.fail(task, reason, by_settings=by_settings):
@@ -321,7 +322,7 @@ class Coordinator:
         self._finished(task, "FAIL", None, remark)
         is_search = task.purpose == Purpose.SEARCH
         if by_settings and is_search and self.spec.search.rules >= 2 and self._best is not None:
-            return  # other settings are fine: it teaches the sampler, and is no reason to end
+            return  # other configurations train well: the sampler learns from this one, and the search goes on
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
             raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {remark}")
@@ -329,23 +330,23 @@ class Coordinator:
     def _ended_elsewhere(self, task: TrialTask) -> None:
         self._log(task, "not ours:", "something else ended it")
         self._forget(task)
-        del self._began[task.number]
+        del self._started_at[task.number]
         self.progress.message(f"{task} was ended by something else (the dashboard?); it stays as it is")
 
     def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
         self._forget(task)
         if state != "FAIL":
             self._failures_in_a_row = 0
-        seconds = self.clock() - self._began.pop(task.number)
+        seconds = self.clock() - self._started_at.pop(task.number)
         known = self._known(task)
-        self._asked.pop(task.number, None)
+        self._suggested.pop(task.number, None)
         finished = FinishedTrial(task=known, state=state, value=value, remark=remark, seconds=seconds)
         self._tally(known, value)
         self.progress.trial_finished(finished, self._best)
-        self._tell_news()
+        self._show_news()
 
-    def _tell_news(self) -> None:
-        """Tell what the store decided by what ended; there may be more to do, or less."""
+    def _show_news(self) -> None:
+        """Show what the store decided; there may be more to do now, or less."""
         news = self.store.news()
         for text in news:
             self.progress.note(text)
@@ -363,7 +364,7 @@ class Coordinator:
         log_decision(self.spec.study.name, task, action, detail, level=level)
 
     def _forget(self, task: TrialTask) -> None:
-        """Forget a finished trial, whose records are in the database."""
+        """Forget a trial that has ended; its records are in the database."""
         del self._running[task.number]
-        self._watch.forget(task.number)
+        self._hang_detector.forget(task.number)
         self.files.forget(task.number)
