@@ -7,6 +7,7 @@ plans round by round, see `storage/race_rounds.py`; else every training is plann
 import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
@@ -17,26 +18,46 @@ from regsearch.storage.new_study import utc_now
 from regsearch.storage.study_store import MOST_ATTEMPTS, StudyStore
 from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, TestEvaluationRow
 from regsearch.studies.analysis.finalists import Finalist
+from regsearch.studies.decision_log import log_decision
 from regsearch.studies.errors import SearchSpaceChangedError, one_line
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.spec import SEEDS_AT_MOST
 from regsearch.studies.trial import (
+    Done,
+    DoneReason,
     EpochDecision,
     EpochMetrics,
+    NextStep,
     Outcome,
     Purpose,
     StudyProgress,
     TestEvaluation,
+    TrainingId,
     TrialOutcome,
     TrialTask,
     Value,
-    confirmation_number,
+    Wait,
 )
 
 _FIGURES = ("train_loss", "stop_loss", "stop_cross_entropy", "stop_accuracy")
 
 _table: Any = ConfirmationRow.__table__
 _looks: Any = TestEvaluationRow.__table__
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EndedRound:
+    """What a race decided by the training that ended last.
+
+    Attributes:
+        round: that it completed; None if it completed none.
+        lines: for the user.
+    """
+
+    round: race_rounds.Round | None
+    lines: list[str]
+
+
+_NOTHING_ENDED = _EndedRound(round=None, lines=[])
 
 
 class ConfirmationStore:
@@ -47,15 +68,12 @@ class ConfirmationStore:
         seed_of: gives the seed that stands for the study's, for a fresh seed counted from 0.
     """
 
-    exhausted = False
-
     def __init__(self, study: StudyStore, seed_of: Callable[[int], int]) -> None:
         self._study = study
         self._uuid = study.study_uuid
         self._seed_of = seed_of
         self._seeds = study.spec.confirm.seeds
         self._news: list[str] = []
-        self.waits = False
 
     def plan(self, chosen: Sequence[Finalist], seeds: int, revived: Collection[int] = ()) -> int:
         """Enter the finalists that aren't there yet, and the trainings that are sure by now; return the look.
@@ -78,9 +96,8 @@ class ConfirmationStore:
                 rounds = race_rounds.read_rounds(connection, self._uuid)
                 missing = race_rounds.first_trainings(len(known), len(new), trainings, rounds, seeds, revived)
             else:
-                planned = {(row.finalist, row.seed) for row in trainings}
-                total = len(known) + len(new)
-                missing = [(f, s) for f in range(total) for s in range(seeds) if (f, s) not in planned]
+                planned = {TrainingId(row.finalist, row.seed) for row in trainings}
+                missing = race_rounds.missing_trainings(range(len(known) + len(new)), seeds, planned)
             look: int = connection.execute(self._of(_table, func.coalesce(func.max(_table.c.look), 1))).scalar_one()
             if missing and self._was_shown(connection, look):
                 look += 1
@@ -120,37 +137,43 @@ class ConfirmationStore:
             )
             return [*tasks, *(self._task(Purpose.TEST, row, params) for row in looking)]
 
-    def ask(self) -> TrialTask | None:
-        """Begin one more training, seed by seed; when all are trained, one more test look; None where nothing is left.
+    def ask(self) -> NextStep:
+        """Start one more training, seed by seed; if all have ended, one more test evaluation.
 
         A finalist that failed on one seed is left out of everything that follows.
         """
         with self._study.transaction() as connection:
-            params = self._params(connection)
-            out = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
-            to_train = connection.execute(
-                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.attempt)
-                .where(_table.c.state == "waiting", _table.c.finalist.not_in(out))
-                .order_by(_table.c.seed, _table.c.finalist)
-            ).first()
-            if to_train is not None:
-                self._set(connection, _table, to_train.finalist, to_train.seed, state="running")
-                return self._task(Purpose.CONFIRM, to_train, params)
-            running = connection.execute(self._of(_table, func.count()).where(_table.c.state == "running")).scalar_one()
-            self.waits = running > 0
-            if running:
-                return None
-            to_look = connection.execute(
-                self._of(_table, _table.c.finalist, _table.c.seed, _table.c.weights_sha256)
-                .outerjoin_from(_table, _looks, self._same_key())
-                .where(_table.c.finalist.not_in(out), _looks.c.seed.is_(None), _table.c.state == "complete")
-                .order_by(_table.c.seed, _table.c.finalist)
-            ).first()
-            if to_look is None:
-                return None
-            key = {"study_uuid": self._uuid, "finalist": to_look.finalist, "seed": to_look.seed}
-            connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
-            return self._task(Purpose.TEST, to_look, params)
+            step = self._next_step(connection)
+        if isinstance(step, TrialTask):
+            is_training = step.purpose == Purpose.CONFIRM
+            log_decision(self._study.name, step, "handed out:", "training" if is_training else "test evaluation")
+        return step
+
+    def _next_step(self, connection: sqlalchemy.Connection) -> NextStep:
+        params = self._params(connection)
+        failed = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
+        to_train = connection.execute(
+            self._of(_table, _table.c.finalist, _table.c.seed, _table.c.attempt)
+            .where(_table.c.state == "waiting", _table.c.finalist.not_in(failed))
+            .order_by(_table.c.seed, _table.c.finalist)
+        ).first()
+        if to_train is not None:
+            self._set(connection, _table, TrainingId(to_train.finalist, to_train.seed), state="running")
+            return self._task(Purpose.CONFIRM, to_train, params)
+        running = connection.execute(self._of(_table, func.count()).where(_table.c.state == "running")).scalar_one()
+        if running:
+            return Wait()
+        to_evaluate = connection.execute(
+            self._of(_table, _table.c.finalist, _table.c.seed, _table.c.weights_sha256)
+            .outerjoin_from(_table, _looks, self._same_key())
+            .where(_table.c.finalist.not_in(failed), _looks.c.seed.is_(None), _table.c.state == "complete")
+            .order_by(_table.c.seed, _table.c.finalist)
+        ).first()
+        if to_evaluate is None:
+            return Done(DoneReason.TOTAL)
+        key = self._key(TrainingId(to_evaluate.finalist, to_evaluate.seed))
+        connection.execute(insert(_looks).values(attempt=0, began_at=utc_now(), **key))
+        return self._task(Purpose.TEST, to_evaluate, params)
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value:
         """Refuse: a finalist has all its settings."""
@@ -158,12 +181,11 @@ class ConfirmationStore:
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision:
         """Record an epoch; nothing prunes a finalist."""
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         table: Any = ConfirmationEpochRow.__table__
         with self._study.transaction() as connection:
             recorded = connection.execute(
                 self._of(table, *(table.c[name] for name in _FIGURES)).where(
-                    table.c.finalist == finalist, table.c.seed == seed, table.c.epoch == metrics.epoch
+                    *_is_of(table, task.training), table.c.epoch == metrics.epoch
                 )
             ).one_or_none()
             if recorded is not None:
@@ -171,14 +193,12 @@ class ConfirmationStore:
                 return EpochDecision.REPEATED if same else EpochDecision.DIFFERS
             if not self._is_under_way(connection, task):
                 return EpochDecision.ENDED
-            key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
-            connection.execute(insert(table).values(**key, **metrics.columns()))
+            connection.execute(insert(table).values(**self._key(task.training), **metrics.columns()))
             return EpochDecision.RECORDED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
         """Record what a training or a test look gave; False where something else ended it before."""
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
-        news: list[str] = []
+        ended = _NOTHING_ENDED
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False
@@ -187,8 +207,7 @@ class ConfirmationStore:
                 self._set(
                     connection,
                     _looks,
-                    finalist,
-                    seed,
+                    task.training,
                     ended_at=utc_now(),
                     cross_entropy=figures.cross_entropy,
                     accuracy=figures.accuracy,
@@ -196,9 +215,9 @@ class ConfirmationStore:
                     objective=outcome.objective,
                 )
             else:
-                self._set(connection, _table, finalist, seed, state="complete", **_columns(outcome))
-                news = self._end_round(connection)
-        self._news += news
+                self._set(connection, _table, task.training, state="complete", **_columns(outcome))
+                ended = self._end_round(connection)
+        self._announce(ended)
         return True
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
@@ -206,24 +225,22 @@ class ConfirmationStore:
 
         Where the test look failed, the training's figures stay. Whether its settings are the cause makes no difference.
         """
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         reason = one_line(f"on the test rows: {reason}" if task.purpose == Purpose.TEST else reason)
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False
-            self._set(connection, _table, finalist, seed, state="failed", reason=reason)
-            news = self._end_round(connection) if task.purpose == Purpose.CONFIRM else []
-        self._news += news
+            self._set(connection, _table, task.training, state="failed", reason=reason)
+            ended = self._end_round(connection) if task.purpose == Purpose.CONFIRM else _NOTHING_ENDED
+        self._announce(ended)
         return True
 
     def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
         """Record that a task's worker was lost; return its next attempt, or None after the last."""
         if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         table = _looks if task.purpose == Purpose.TEST else _table
         with self._study.transaction() as connection:
-            self._set(connection, table, finalist, seed, attempt=task.attempt + 1)
+            self._set(connection, table, task.training, attempt=task.attempt + 1)
         return TrialTask(**{**vars(task), "attempt": task.attempt + 1})
 
     def trials_with_kept_weights(self) -> list[int]:
@@ -241,13 +258,13 @@ class ConfirmationStore:
                 .where(_table.c.state == "complete", _table.c.finalist.not_in(out))
                 .order_by(_table.c.finalist, _table.c.select_cross_entropy, _table.c.seed)
             ).all()
-        kept = {(row.finalist, row.seed) for row in rows if row.ended_at is None}
+        kept = {TrainingId(row.finalist, row.seed) for row in rows if row.ended_at is None}
         finalists, looks = {row.finalist for row in rows}, {row.look for row in rows}
         for finalist, look in itertools.product(finalists, looks if kept else [max(looks, default=1)]):
             ranked = [row for row in rows if row.finalist == finalist and row.look <= look]
             if ranked:
-                kept.add((finalist, median_seed(ranked)))
-        return sorted(confirmation_number(finalist, seed) for finalist, seed in kept)
+                kept.add(TrainingId(finalist, median_seed(ranked)))
+        return sorted(training.number for training in kept)
 
     def stop_requested(self) -> bool:
         """Return whether somebody asked this run to stop."""
@@ -262,20 +279,37 @@ class ConfirmationStore:
     def _is_race(self) -> bool:
         return self._study.spec.confirm.method == "race"
 
-    def _end_round(self, connection: sqlalchemy.Connection) -> list[str]:
-        """Decide in a race, if that was the last training of a round, and enter what follows; return it in words."""
+    def _end_round(self, connection: sqlalchemy.Connection) -> "_EndedRound":
+        """Decide in a race, if that was the last training of a round, and enter the trainings that follow."""
         if not self._is_race:
-            return []
+            return _NOTHING_ENDED
         finalists = read_finalists(connection, self._uuid)
         ended, following = race_rounds.end_round(connection, self._uuid, self._study.spec, finalists, self._seeds)
         look: int = connection.execute(self._of(_table, func.max(_table.c.look))).scalar_one()
         self._enter(connection, following, look)
-        return race_rounds.in_words(ended, finalists, following)
+        return _EndedRound(round=ended, lines=race_rounds.in_words(ended, finalists, following))
 
-    def _enter(self, connection: sqlalchemy.Connection, trainings: Iterable[race_rounds.Training], look: int) -> None:
-        for finalist, seed in trainings:
-            key = {"study_uuid": self._uuid, "finalist": finalist, "seed": seed}
-            connection.execute(insert(_table).values(look=look, attempt=0, state="waiting", **key))
+    def _announce(self, ended: "_EndedRound") -> None:
+        """Log what a committed transaction decided, and keep its lines for `news`."""
+        self._news += ended.lines
+        if ended.round is not None:
+            drops = ", ".join(f"finalist {drop.index} dropped ({drop.reason})" for drop in ended.round.drops)
+            log_decision(
+                self._study.name,
+                None,
+                "round ended:",
+                f"round {ended.round.number} after {ended.round.seeds} seeds; {drops or 'nobody dropped'}"
+                + ("; the race is over" if ended.round.is_over else ""),
+            )
+
+    def _enter(self, connection: sqlalchemy.Connection, trainings: Iterable[TrainingId], look: int) -> None:
+        for training in trainings:
+            values = {"look": look, "attempt": 0, "state": "waiting", **self._key(training)}
+            connection.execute(insert(_table).values(values))
+
+    def _key(self, training: TrainingId) -> dict[str, Any]:
+        """Return the key columns of a training's rows."""
+        return {"study_uuid": self._uuid, **training._asdict()}
 
     def _was_shown(self, connection: sqlalchemy.Connection, look: int) -> bool:
         """Return whether a test look of that number has begun."""
@@ -288,7 +322,7 @@ class ConfirmationStore:
     def _task(self, purpose: Purpose, row: Any, params: Sequence[Mapping[str, Any]]) -> TrialTask:
         fields = row._mapping
         return TrialTask(
-            number=confirmation_number(row.finalist, row.seed),
+            number=TrainingId(row.finalist, row.seed).number,
             attempt=fields.get("attempt", 0),
             params=params[row.finalist],
             purpose=purpose,
@@ -297,15 +331,14 @@ class ConfirmationStore:
         )
 
     def _is_under_way(self, connection: sqlalchemy.Connection, task: TrialTask) -> bool:
-        finalist, seed = divmod(task.number, SEEDS_AT_MOST)
         table = _looks if task.purpose == Purpose.TEST else _table
         under_way = _looks.c.ended_at.is_(None) if task.purpose == Purpose.TEST else _table.c.state == "running"
-        found = self._of(table, func.count()).where(table.c.finalist == finalist, table.c.seed == seed, under_way)
-        return bool(connection.execute(found).scalar_one())
+        count = self._of(table, func.count()).where(*_is_of(table, task.training), under_way)
+        return bool(connection.execute(count).scalar_one())
 
-    def _set(self, connection: sqlalchemy.Connection, table: Any, finalist: int, seed: int, **columns: Any) -> None:
-        key = (table.c.study_uuid == self._uuid, table.c.finalist == finalist, table.c.seed == seed)
-        connection.execute(update(table).where(*key).values(**columns))
+    def _set(self, connection: sqlalchemy.Connection, table: Any, training: TrainingId, **columns: Any) -> None:
+        rows = update(table).where(table.c.study_uuid == self._uuid, *_is_of(table, training))
+        connection.execute(rows.values(**columns))
 
     def _of(self, table: Any, *columns: Any) -> Any:
         """Return a select of this study's rows."""
@@ -314,6 +347,11 @@ class ConfirmationStore:
     @staticmethod
     def _same_key() -> Any:
         return sqlalchemy.and_(*(_table.c[name] == _looks.c[name] for name in ("study_uuid", "finalist", "seed")))
+
+
+def _is_of(table: Any, training: TrainingId) -> tuple[Any, Any]:
+    """Return the conditions of the rows of one training."""
+    return table.c.finalist == training.finalist, table.c.seed == training.seed
 
 
 def median_seed(ranked: Sequence[Any]) -> int:

@@ -19,7 +19,7 @@ from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.configuration import configuration_of
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.records import StudyRecord
-from regsearch.studies.trial import Params, confirmation_number
+from regsearch.studies.trial import Params, TrainingId
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> E
         ).all()
     seed = median_seed(ranked)
     row = next(row for row in ranked if row.seed == seed)
-    number = confirmation_number(finalist.index, seed)
+    number = TrainingId(finalist.index, seed).number
     path = finalist_weights_file(database.location, study.name, number)
     return ExportSource(
         origin=f"the winner, fresh seed {seed}",

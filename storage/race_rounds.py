@@ -21,6 +21,7 @@ from regsearch.studies.analysis.race import Contender, Drop, Part, decide, round
 from regsearch.studies.analysis.verdicts import smallest_gain
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.statistics import Interval
+from regsearch.studies.trial import TrainingId
 
 _rounds: Any = RoundRow.__table__
 _table: Any = ConfirmationRow.__table__
@@ -30,9 +31,6 @@ _DECIDING = tuple(
     for name in ("finalist", "seed", "look", "state", "select_cross_entropy", "select_accuracy", "objective")
 )
 """What a decision needs of a training; the figures of its rows may be megabytes."""
-
-Training = tuple[int, int]
-"""A finalist and a fresh seed, both counted from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +85,7 @@ def read_drops(text: str) -> tuple[Drop, ...]:
 
 def first_trainings(
     known: int, new: int, trainings: Sequence[Any], rounds: Sequence[Round], seeds: int, revived: Collection[int]
-) -> list[Training]:
+) -> list[TrainingId]:
     """Return what a race trains next, of what is not planned yet.
 
     A race that has ended goes on if another number of seeds is asked for, and it is larger than what there is.
@@ -102,9 +100,9 @@ def first_trainings(
     """
     later = set(range(known, known + new))
     if not trainings:
-        return [(finalist, seed) for finalist in sorted(later) for seed in range(round_ends(seeds)[0])]
+        return missing_trainings(later, round_ends(seeds)[0], planned=())
     reached = 1 + max(row.seed for row in trainings)
-    planned = {(row.finalist, row.seed) for row in trainings}
+    planned = {TrainingId(row.finalist, row.seed) for row in trainings}
     failed = {row.finalist for row in trainings if row.state == "failed"}
     is_under_way = any(row.state in ("waiting", "running") for row in trainings if row.finalist not in failed)
     target, running = reached, later
@@ -114,9 +112,15 @@ def first_trainings(
         if reached < seeds != asked_before:
             target = next(end for end in round_ends(seeds) if end > reached)
             dropped = {drop.index for drop in rounds[-1].drops} if rounds else set()
-            still_in = {f for f in range(known) if all((f, seed) in planned for seed in range(reached))}
+            still_in = {f for f in range(known) if all(TrainingId(f, seed) in planned for seed in range(reached))}
             running |= (still_in - dropped) | ({*revived} - failed)
-    return [(f, s) for f in sorted(running) for s in range(target) if (f, s) not in planned]
+    return missing_trainings(running, target, planned)
+
+
+def missing_trainings(finalists: Iterable[int], seeds: int, planned: Collection[TrainingId]) -> list[TrainingId]:
+    """Return the trainings of some finalists on the first seeds that are not planned yet, finalist by finalist."""
+    trainings = (TrainingId(finalist, seed) for finalist in sorted(finalists) for seed in range(seeds))
+    return [training for training in trainings if training not in planned]
 
 
 def _void(rounds: Iterable[Round], failed: Collection[int]) -> set[int]:
@@ -131,7 +135,7 @@ def end_round(
     spec: StudySpec,
     finalists: Sequence[Finalist],
     seeds: int,
-) -> tuple[Round | None, list[Training]]:
+) -> tuple[Round | None, list[TrainingId]]:
     """Decide if a round is complete; return what was decided, and what is trained next.
 
     Nothing is decided while a training of the round is left. If a finalist failed, those that were dropped for being
@@ -148,34 +152,51 @@ def end_round(
         return None, []
     reached = 1 + max(row.seed for row in trainings)
     rounds = read_rounds(connection, study_uuid)
-    planned = {(row.finalist, row.seed) for row in trainings}
-    back = [(f, s) for f in sorted(_void(rounds, failed)) for s in range(reached) if (f, s) not in planned]
-    if back:
-        return None, back
+    planned = {TrainingId(row.finalist, row.seed) for row in trainings}
+    revived = missing_trainings(_void(rounds, failed), reached, planned)
+    if revived:
+        return None, revived
     contenders = _contenders(left, finalists, reached, spec)
-    reference = reference_of(contenders, finalists)
-    raced, look = len({row.finalist for row in trainings}), max(row.look for row in trainings)
+    ended = _decide_round(len(rounds), trainings, contenders, finalists, spec, seeds)
+    connection.execute(insert(_rounds).values(study_uuid=study_uuid, ended_at=utc_now(), **_columns(ended)))
+    return ended, [] if ended.is_over else _next_trainings(ended, contenders, seeds)
+
+
+def _decide_round(
+    number: int,
+    trainings: Sequence[Any],
+    contenders: Sequence[Contender],
+    finalists: Sequence[Finalist],
+    spec: StudySpec,
+    seeds: int,
+) -> Round:
+    """Return what the losses of a complete round decide.
+
+    Args:
+        number: the round's, counted from 0.
+        trainings: rows of all trainings so far, those of failed finalists included.
+        contenders: finalists that are trained on all seeds so far.
+        finalists: of the study, by index.
+        seeds: on how many a finalist is trained at most.
+    """
+    reached, look = 1 + max(row.seed for row in trainings), max(row.look for row in trainings)
     is_over = True
     drops: tuple[Drop, ...] = ()
     if reached < seeds and contenders:
+        reference = reference_of(contenders, finalists)
         gain = smallest_gain(spec, _mean_loss(contenders, reference))
+        raced = len({row.finalist for row in trainings})
         decision = decide(contenders, reference, raced, gain, settles_techniques=look > 1)
         is_over, drops = decision.is_over, decision.drops
-    ended = Round(
-        number=len(rounds),
-        look=look,
-        seeds=reached,
-        most_seeds=max(seeds, reached),
-        is_over=is_over,
-        drops=drops,
-    )
-    connection.execute(insert(_rounds).values(study_uuid=study_uuid, ended_at=utc_now(), **_columns(ended)))
-    if is_over:
-        return ended, []
-    target = next(end for end in round_ends(seeds) if end > reached)
-    dropped = {drop.index for drop in drops}
-    going_on = [contender.index for contender in contenders if contender.index not in dropped]
-    return ended, [(finalist, seed) for finalist in going_on for seed in range(reached, target)]
+    return Round(number=number, look=look, seeds=reached, most_seeds=max(seeds, reached), is_over=is_over, drops=drops)
+
+
+def _next_trainings(ended: Round, contenders: Iterable[Contender], seeds: int) -> list[TrainingId]:
+    """Return the trainings of the next round: of the contenders that were not dropped, on the seeds that it adds."""
+    target = next(end for end in round_ends(seeds) if end > ended.seeds)
+    dropped = {drop.index for drop in ended.drops}
+    remaining = [contender.index for contender in contenders if contender.index not in dropped]
+    return [TrainingId(finalist, seed) for finalist in remaining for seed in range(ended.seeds, target)]
 
 
 def reference_of(contenders: Iterable[Contender], finalists: Sequence[Finalist]) -> int | None:
@@ -186,7 +207,7 @@ def reference_of(contenders: Iterable[Contender], finalists: Sequence[Finalist])
     return next(stopping, next(baseline, None))
 
 
-def in_words(ended: Round | None, finalists: Sequence[Finalist], following: Sequence[Training]) -> list[str]:
+def in_words(ended: Round | None, finalists: Sequence[Finalist], following: Sequence[TrainingId]) -> list[str]:
     """Return what a round decided, a line for each drop and one for the round."""
     remaining = len({finalist for finalist, _ in following})
     if ended is None:

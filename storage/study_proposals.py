@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
@@ -21,7 +22,7 @@ from regsearch.studies.finite_space import is_finite, points
 from regsearch.studies.recipes import DEFAULTS, initial_recipes, recipe_names, tried_after_defaults
 from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import CONTEST, StudySpec
-from regsearch.studies.trial import TrialTask
+from regsearch.studies.trial import Done, DoneReason, TrialTask
 
 MOST_RETRIES = 60
 """How often the sampler is asked again, with another seed, when it proposes what was tried before."""
@@ -35,6 +36,14 @@ class UnusableError(Exception):
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
         self.number = number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A trial that was started, and where its configuration comes from."""
+
+    task: TrialTask
+    origin: str
 
 
 class StudyProposals:
@@ -65,29 +74,34 @@ class StudyProposals:
     def _checks(self) -> bool:
         return self._spec.search.rules >= 2
 
-    def ask(self, connection: Connection, *, is_exhausted: bool) -> TrialTask | None:
-        """Begin one more trial; return None at the total, or where the sampler said before that it is done.
+    def ask(self, connection: Connection, *, is_exhausted: bool) -> Proposal | Done:
+        """Start one more trial, unless the study has its total or its sampler has nothing left.
 
-        Raises SpaceExhaustedError if every point of the space was tried, UnusableError for a waiting trial that can't
-        be begun; what was written until then must be rolled back.
+        Raises SpaceExhaustedError if every point of the space was tried, and UnusableError for a waiting trial that
+        can't be trained. The caller must roll back what was written until then.
+
+        Args:
+            connection: of the transaction.
+            is_exhausted: whether the sampler has reported already that it has nothing left.
         """
         trials = study_sql.count(connection, self._uuid, self._study_id)
         if trials.finished + trials.running >= self._spec.budget.trials:
-            return None
+            return Done(DoneReason.EXHAUSTED if is_exhausted else DoneReason.TOTAL)
         if self._checks:
             self._tried.read(connection)
         is_waiting = trials.first_waiting is not None
         number = trials.first_waiting if is_waiting else trials.all
         recipe = None if is_waiting else self._next_recipe(connection)
         if is_exhausted and not is_waiting and recipe is None:
-            return None
+            return Done(DoneReason.EXHAUSTED)
         fixed = self._enqueued(number) if is_waiting else self._recipes.get(recipe or "", {})
         if is_waiting and (earlier := self._earlier(fixed)) is not None:
             raise UnusableError(number, same_settings(earlier))
         params = self._begin_new(connection, number, fixed, recipe=recipe, is_waiting=is_waiting)
+        origin = "enqueued" if is_waiting else "sampler" if recipe is None else f"recipe {recipe}"
         recipe = recipe or self._name_as_recipe(connection, number, params)
         connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0, recipe=recipe))
-        return TrialTask(number=number, attempt=0, params=params)
+        return Proposal(task=TrialTask(number=number, attempt=0, params=params), origin=origin)
 
     def _name_as_recipe(self, connection: Connection, number: int, params: Mapping[str, Any]) -> str | None:
         """Enter the name of the recipe whose settings a contest has proposed, and return it; None if it is none."""

@@ -1,8 +1,5 @@
 """A study in the database, as its one coordinator writes it: each ask, epoch and tell is one transaction."""
 
-import json
-import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -12,23 +9,26 @@ import sqlalchemy
 from optuna.pruners import BasePruner, NopPruner, PercentilePruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 
-from regsearch.storage import study_sql
+from regsearch.storage import run_rows, study_sql
 from regsearch.storage.checks import trials
 from regsearch.storage.database import Database
-from regsearch.storage.new_study import create_study, utc_now
+from regsearch.storage.new_study import create_study
 from regsearch.storage.optuna import lookback
 from regsearch.storage.optuna.study import OptunaStudy, suggest_value
 from regsearch.storage.study_proposals import StudyProposals, UnusableError, same_settings
-from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
+from regsearch.storage.tables import EpochRow, StudyRow, TrialRow
 from regsearch.storage.tried_configurations import BY_SETTINGS
 from regsearch.studies.configuration import configuration_of, technique_of
-from regsearch.studies.errors import InputError, StorageError, one_line
+from regsearch.studies.decision_log import log_decision
+from regsearch.studies.errors import InputError, SpaceExhaustedError, StorageError, one_line
 from regsearch.studies.recipes import DEFAULTS
 from regsearch.studies.records import DatasetInfo, StudyRecord
 from regsearch.studies.spec import CONTEST, StudySpec
 from regsearch.studies.trial import (
+    Done,
+    DoneReason,
     EpochDecision,
     EpochMetrics,
     Outcome,
@@ -54,12 +54,10 @@ class StudyStore:
     study was deleted in the meantime.
     """
 
-    waits = False  # what is left to do never waits for what runs
-
     def __init__(self, database: Database, name: str, study_uuid: str, spec: StudySpec) -> None:
         self.name = name
         self.spec = spec
-        self.exhausted = False
+        self._is_exhausted = False
         self._database = database
         self.study_uuid = study_uuid
         self._study_id = database.storage.get_study_id_from_name(name)
@@ -114,37 +112,21 @@ class StudyStore:
             connection.execute(
                 update(StudyRow).where(StudyRow.study_uuid == self.study_uuid).values(spec=spec.to_json())
             )
-            entered = connection.execute(
-                insert(RunRow).values(
-                    study_uuid=self.study_uuid,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    engine=engine,
-                    workers=workers,
-                    search=spec.model_dump_json(include={"search", "confirm", "budget"}),
-                    sampler=spec.search.sampler,
-                    pruner=spec.search.pruner,
-                    versions=json.dumps(dict(versions)),
-                    started_at=utc_now(),
-                )
+            self._run_id = run_rows.enter_run(
+                connection, self.study_uuid, spec, engine=engine, workers=workers, versions=versions
             )
-            assert entered.inserted_primary_key is not None
-            self._run_id = entered.inserted_primary_key[0]
             study_sql.forget_trials_that_are_not_there(connection, self.study_uuid, self._study_id)
             self._ask_sampler_whether_it_is_done(connection)
 
     def end_run(self, outcome: str) -> None:
         """Enter how the run ended."""
         with self.transaction() as connection:
-            connection.execute(
-                update(RunRow).where(RunRow.run_id == self._run_id).values(ended_at=utc_now(), outcome=outcome)
-            )
+            run_rows.end_run(connection, self._run_id, outcome)
 
     def stop_requested(self) -> bool:
         """Return whether somebody asked this run to stop."""
         with self.transaction() as connection:
-            asked = select(RunRow.stop_requested_at).where(RunRow.run_id == self._run_id)
-            return connection.execute(asked).scalar() is not None
+            return run_rows.is_stop_requested(connection, self._run_id)
 
     def progress(self) -> StudyProgress:
         """Return how far the study is."""
@@ -171,11 +153,7 @@ class StudyStore:
     def request_stop(self) -> None:
         """Ask the run that is under way, in another process, to stop."""
         with self.transaction() as connection:
-            connection.execute(
-                update(RunRow)
-                .where(RunRow.study_uuid == self.study_uuid, RunRow.ended_at.is_(None))
-                .values(stop_requested_at=utc_now())
-            )
+            run_rows.request_stop(connection, self.study_uuid)
 
     def unfinished(self) -> list[TrialTask]:
         """Return the trials that ran when the search was interrupted, by number."""
@@ -184,19 +162,27 @@ class StudyStore:
             trials = [(self._database.storage.get_trial(row.trial_id), row.attempt) for row in running]
             return [TrialTask(number=trial.number, attempt=attempt, params=trial.params) for trial, attempt in trials]
 
-    def ask(self) -> TrialTask | None:
-        """Begin one more trial: a waiting one, else one that the sampler proposes; None at the total.
+    def ask(self) -> TrialTask | Done:
+        """Start one more trial: a waiting one, else a recipe, else one that the sampler proposes.
 
-        Raises SpaceExhaustedError if every point of the space was tried. What the sampler raises passes through, and
-        leaves no trial.
+        What the sampler raises passes through, and leaves no trial.
         """
         while True:
             try:
                 with self.transaction() as connection:
-                    return self._asking.ask(connection, is_exhausted=self.exhausted)
+                    proposal = self._asking.ask(connection, is_exhausted=self._is_exhausted)
+            except SpaceExhaustedError:
+                return Done(DoneReason.EXHAUSTED)
             except UnusableError as unusable:
                 with self.transaction() as connection:
                     self._asking.refuse(connection, unusable.number, str(unusable))
+                refused = TrialTask(number=unusable.number, attempt=0, params={})
+                log_decision(self.name, refused, "refused:", str(unusable))
+            else:
+                if isinstance(proposal, Done):
+                    return proposal
+                log_decision(self.name, proposal.task, "handed out:", proposal.origin)
+                return proposal.task
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:
         """Return the value of a parameter that a trial asks for; None where something else has ended the trial.
@@ -241,7 +227,7 @@ class StudyStore:
             study.trials_now = None
             self._set_trial_row(connection, task.number, epochs=metrics.epoch + 1)
             study.tell(task.number, state=TrialState.PRUNED)
-            self.exhausted |= study.exhausted
+            self._is_exhausted |= study.exhausted
             return EpochDecision.PRUNED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
@@ -356,7 +342,7 @@ class StudyStore:
         self._set_trial_row(connection, task.number, **columns)
         study = self._study(task.number)
         study.tell(task.number, value, state)
-        self.exhausted |= study.exhausted
+        self._is_exhausted |= study.exhausted
         return True
 
     def _asks(self, spec: StudySpec) -> StudyProposals:
@@ -375,7 +361,7 @@ class StudyStore:
             trial = self._database.storage.get_trial(trial_id)
             study = self._study(trial.number)
             study.sampler.after_trial(study, trial, trial.state, trial.values)
-            self.exhausted = study.exhausted
+            self._is_exhausted = study.exhausted
 
     def _set_trial_row(self, connection: sqlalchemy.Connection, number: int, **columns: Any) -> None:
         connection.execute(
@@ -394,18 +380,5 @@ class StudyStore:
                     f"the study {self.name} was deleted or renamed while it was open here; nothing more was written"
                 )
             if self._run_id is not None and not self._database.is_fenced:
-                self._check_newest_run(connection)
+                run_rows.check_newest_run(connection, self.study_uuid, self.name, self._run_id)
             yield connection
-
-    def _check_newest_run(self, connection: sqlalchemy.Connection) -> None:
-        """Raise StorageError where another coordinator took over: the newest run alone may write.
-
-        The lock keeps two from running at once; this holds where its file was removed or lies on a file system
-        that doesn't lock.
-        """
-        newest = study_sql.newest_run(connection, self.study_uuid)
-        if newest.run_id != self._run_id:
-            raise StorageError(
-                f"the study {self.name} was taken over by process {newest.pid} on {newest.host}; "
-                "this one stops, and wrote nothing more"
-            )

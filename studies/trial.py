@@ -4,7 +4,7 @@ import enum
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.objectives import OURS, is_accuracy
@@ -29,12 +29,36 @@ class Purpose(enum.StrEnum):
     TEST = "test"  # a test look: that finalist, as it was trained, on the test rows
 
 
+class TrainingId(NamedTuple):
+    """Which training of a confirmation: a finalist and a fresh seed, both counted from 0.
+
+    Example:
+        >>> TrainingId(finalist=2, seed=3).number
+        2003
+        >>> TrainingId.of_number(2003)
+        TrainingId(finalist=2, seed=3)
+    """
+
+    finalist: int
+    seed: int
+
+    @property
+    def number(self) -> int:
+        """The number of its task: workers report it, and the names of its files have it."""
+        return self.finalist * SEEDS_AT_MOST + self.seed
+
+    @classmethod
+    def of_number(cls, number: int) -> Self:
+        """Return the training whose task has that number."""
+        return cls(*divmod(number, SEEDS_AT_MOST))
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialTask:
     """One try at one trial, or at one finalist on one fresh seed.
 
     Attributes:
-        number: the trial's number in its study, counted from 0; of a finalist see `confirmation_number`.
+        number: the trial's number in its study, counted from 0; of a finalist its `TrainingId.number`.
         attempt: how often a worker was lost over this task before, counted from 0.
         params: the parameters to train with.
         purpose: what it is for.
@@ -54,14 +78,37 @@ class TrialTask:
         """Return what it is called in messages."""
         if self.purpose == Purpose.SEARCH:
             return f"trial {self.number}"
-        finalist, seed = divmod(self.number, SEEDS_AT_MOST)
         rows = ", on the test rows" if self.purpose == Purpose.TEST else ""
-        return f"finalist {finalist}, seed {seed}{rows}"
+        return f"finalist {self.training.finalist}, seed {self.training.seed}{rows}"
+
+    @property
+    def training(self) -> TrainingId:
+        """Which training of a finalist it is; only for a task of a confirmation."""
+        assert self.purpose != Purpose.SEARCH
+        return TrainingId.of_number(self.number)
 
 
-def confirmation_number(finalist: int, seed: int) -> int:
-    """Return the number of the task that trains a finalist on a fresh seed, both counted from 0."""
-    return finalist * SEEDS_AT_MOST + seed
+@dataclass(frozen=True)
+class Wait:
+    """There is nothing to hand out now, but there may be once something that runs has ended."""
+
+
+class DoneReason(enum.Enum):
+    """Why there is nothing more to hand out."""
+
+    TOTAL = "all trials of the study's total, or all trainings of its confirmation, are handed out"
+    EXHAUSTED = "every point of the space was tried"
+
+
+@dataclass(frozen=True)
+class Done:
+    """There is nothing more to hand out."""
+
+    reason: DoneReason
+
+
+NextStep = TrialTask | Wait | Done
+"""What a store answers if it is asked for a task."""
 
 
 @dataclass(frozen=True, kw_only=True)

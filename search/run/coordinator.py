@@ -1,18 +1,17 @@
-"""The one process that asks, tells and writes: it hands tasks to an engine and records what comes back."""
+"""The coordinator: it alone hands tasks to an engine, and it alone records what comes back."""
 
 import enum
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Protocol
 
 from regsearch.search.run.forecast import Forecast
 from regsearch.search.run.hang_detector import HangDetector
 from regsearch.search.run.progress import FinishedTrial, Progress
-from regsearch.search.run.retry import POLL_SECONDS, Retry
-from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.run.retry import POLL_SECONDS, Retry, RetryingStore
+from regsearch.search.run.store import Store
 from regsearch.search.workers.base import Engine
 from regsearch.search.workers.protocol import (
     EngineNotice,
@@ -28,21 +27,31 @@ from regsearch.search.workers.protocol import (
     WorkerLost,
 )
 from regsearch.studies.configuration import technique_of
-from regsearch.studies.errors import NoResultError, SearchSpaceChangedError, SpaceExhaustedError
+from regsearch.studies.decision_log import log_decision
+from regsearch.studies.errors import NoResultError, SearchSpaceChangedError
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import (
+    Done,
+    DoneReason,
     EpochDecision,
     EpochMetrics,
     Outcome,
     Purpose,
-    StudyProgress,
     Tally,
     TrialTask,
     Value,
+    Wait,
 )
 from regsearch.studies.trial_files import TrialFiles
 
 _MOST_FAILURES_IN_A_ROW = 10
+_LOGGED_DECISIONS = {
+    EpochDecision.PRUNED: ("pruned", "after epoch {}"),
+    EpochDecision.TRIED: ("stopped:", "an earlier trial has its configuration"),
+    EpochDecision.REPEATED: ("already recorded:", "epoch {}"),
+    EpochDecision.DIFFERS: ("already recorded:", "epoch {}, with other figures"),
+}
+"""The action and detail of a decision about an epoch in the log; one that is recorded and goes on has no line."""
 
 
 class StopReason(enum.Enum):
@@ -54,65 +63,31 @@ class StopReason(enum.Enum):
     STOPPED = "it was stopped"
 
 
-class Store(Protocol):
-    """What the coordinator needs of a study's records; `storage.study_store.StudyStore` says what each does."""
-
-    @property
-    def exhausted(self) -> bool: ...
-
-    @property
-    def waits(self) -> bool: ...
-
-    def progress(self) -> StudyProgress: ...
-
-    def unfinished(self) -> list[TrialTask]: ...
-
-    def ask(self) -> TrialTask | None: ...
-
-    def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None: ...
-
-    def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision: ...
-
-    def finish(self, task: TrialTask, outcome: Outcome) -> bool: ...
-
-    def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool: ...
-
-    def record_lost_worker(self, task: TrialTask) -> TrialTask | None: ...
-
-    def trials_with_kept_weights(self) -> list[int]: ...
-
-    def news(self) -> list[str]: ...
-
-    def stop_requested(self) -> bool: ...
-
-
 @dataclass(kw_only=True)
 class Coordinator:
-    """Runs one study until its total, its time, or a stop.
+    """One phase of a run: it trains until the total, the timeout or a stop.
 
     Attributes:
         spec: the study.
-        what: what the user sees that is going on.
-        store: its records; nothing else writes them meanwhile.
-        engine: where its trials train.
-        setup: what workers must know.
+        what: what the user sees as the name of the phase.
+        store: the records; nothing else writes them meanwhile.
+        engine: where trials train.
+        start_workers: starts at least that many workers; returns at once.
         workers: how many trials may run at once.
-        log_prefix: what the paths of the workers' logs begin with.
-        files: what its trials keep on disk.
-        progress: what the user sees.
-        timeout_seconds: after which no further trial is begun; None: never.
-        forecast: says how long the run will take; None: nothing does.
+        files: what trials keep on disk.
+        progress: shows the user what happens.
+        timeout_seconds: after which no further trial starts; None: never.
+        forecast: estimates how long the run will take; None: there is no estimate.
         clock: seconds on a clock that never goes back.
-        sleep: lets so many of its seconds go by.
+        sleep: waits for so many seconds of that clock.
     """
 
     spec: StudySpec
     what: str
     store: Store
     engine: Engine
-    setup: TrainerSetup
+    start_workers: Callable[[int], None]
     workers: int
-    log_prefix: Path
     files: TrialFiles
     progress: Progress
     timeout_seconds: float | None = None
@@ -123,20 +98,22 @@ class Coordinator:
     def __post_init__(self) -> None:
         self._stop_requested = False
         self._running: dict[int, TrialTask] = {}
-        self._began: dict[int, float] = {}
-        self._asked: dict[int, dict[str, Value]] = {}
+        self._started_at: dict[int, float] = {}
+        self._suggested: dict[int, dict[str, Value]] = {}
         self._waiting: deque[TrialTask] = deque()
         self._ending: StopReason | None = None
         self._failures_in_a_row = 0
         self._best: float | None = None
         self._techniques: dict[str, Tally] = {}
-        self._watch = HangDetector(self.spec.budget.epoch_timeout)
-        self._patiently = Retry(
+        self._hang_detector = HangDetector(self.spec.budget.epoch_timeout)
+        retry = Retry(
+            study=self.spec.study.name,
             is_stopping=lambda: self._stop_requested,
             message=self.progress.message,
             clock=self.clock,
             sleep=self.sleep,
         )
+        self.store = RetryingStore(self.store, retry)
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -148,60 +125,57 @@ class Coordinator:
         return self._stop_requested
 
     def run(self) -> StopReason:
-        """Search, and return why the search ended; no worker has a task.
+        """Run the phase and return why it ended; if it ended by itself, no worker has a task.
 
-        Raises NoResultError where ten trials in a row failed or workers can't start, UnavailableError where the
+        Raises NoResultError if ten trials in a row failed or workers can't start, and StorageUnavailableError if the
         database stayed away.
         """
         try:
-            standing = self._patiently(self.store.progress)
-            self._best = standing.best
-            self._techniques = dict(standing.techniques)
-            self.progress.begin(self.what, standing.finished, standing.total, standing.best)
+            progress = self.store.progress()
+            self._best = progress.best
+            self._techniques = dict(progress.techniques)
+            self.progress.begin(self.what, progress.finished, progress.total, progress.best)
             self.progress.techniques_changed(self._techniques)
-            left = standing.total - standing.finished
+            left = progress.total - progress.finished
             if self.forecast is not None and self.forecast.trials is None:
                 self.forecast.trials = left
-            self._waiting.extend(self._patiently(self.store.unfinished))
+            self._waiting.extend(self.store.unfinished())
             self._remove_stale_files()
-            # TensorFlow needn't start for nothing
+            # if nothing is left, TensorFlow needn't start
             return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
         finally:
             self.progress.end()
 
     def _train(self, workers: int) -> StopReason:
         self._started = self._polled = self.clock()
-        try:
-            self.engine.start(self.setup, workers, self.log_prefix)
-            return self._search()
-        finally:
-            self.engine.stop()
+        self.start_workers(workers)
+        return self._search()
 
     def remove_finished_files(self) -> None:
-        """Remove the states of trials that have ended, once no worker is left: one may have been writing till then."""
+        """Remove the checkpoints of trials that have ended. No worker may be left, since it could still write one."""
         self.files.clean([*self._running, *(task.number for task in self._waiting)])
 
     def _remove_stale_files(self) -> None:
-        """Remove the files that a killed run had no more time to remove."""
+        """Remove the files that a killed run left."""
         under_way = [task.number for task in self._waiting]
         self.files.clean(under_way)
-        self.files.keep_weights({*self._patiently(self.store.trials_with_kept_weights), *under_way})
+        self.files.keep_weights({*self.store.trials_with_kept_weights(), *under_way})
 
     def _search(self) -> StopReason:
         while not self._stop_requested:
             self._check_deadlines_and_stop()
             self._fill_workers()
-            if self._ending is not None and not self._running and not self._may_begin_again():
+            if self._ending is not None and not self._running and not self._may_retry_trials():
                 return self._ending
             self.engine.wait(self._handle, POLL_SECONDS)
         return StopReason.STOPPED
 
-    def _may_begin_again(self) -> bool:
-        """Return whether a trial whose worker was lost waits for another worker."""
+    def _may_retry_trials(self) -> bool:
+        """Return whether a trial whose worker was lost waits for another one."""
         return bool(self._waiting) and self._ending is not StopReason.TIMEOUT
 
     def _check_deadlines_and_stop(self) -> None:
-        """See whether the time is over, and once a second whether somebody asked for a stop."""
+        """Check the timeout and hanging workers, and once a second whether a stop was requested."""
         now = self.clock()
         if self.timeout_seconds is not None and now - self._started >= self.timeout_seconds:
             if self._ending is None and self._running:
@@ -209,10 +183,11 @@ class Coordinator:
             self._ending = self._ending or StopReason.TIMEOUT
         if now - self._polled >= POLL_SECONDS:
             self._polled = now
-            self._stop_requested |= self._patiently(self.store.stop_requested)
-        for number, silence in self._watch.hung(now, self.engine.tasks_waiting_for_startup()):
-            reason = f"its worker was stuck: no epoch in {silence:.0f} s"
-            self.engine.kill_worker_of(self._running[number], reason)
+            self._stop_requested |= self.store.stop_requested()
+        for number, silence in self._hang_detector.hung(now, self.engine.tasks_waiting_for_startup()):
+            task, reason = self._running[number], f"its worker was stuck: no epoch in {silence:.0f} s"
+            self._log(task, "hang:", f"no epoch in {silence:.0f} s", level=logging.WARNING)
+            self.engine.kill_worker_of(task, reason)
 
     def _fill_workers(self) -> None:
         while self.engine.free_workers():
@@ -220,8 +195,8 @@ class Coordinator:
             if task is None:
                 return
             self._running[task.number] = task
-            self._watch.beat(task.number, None)
-            self._began.setdefault(task.number, self.clock())
+            self._hang_detector.beat(task.number, None)
+            self._started_at.setdefault(task.number, self.clock())
             self.progress.trial_began(task)
             self.engine.submit(task)
 
@@ -229,26 +204,28 @@ class Coordinator:
         if self._ending is StopReason.TIMEOUT:
             return None
         if self._waiting:
-            return self._waiting.popleft()
+            task = self._waiting.popleft()
+            self._log(task, "handed out:", "again")
+            return task
         if self._ending is not None:
             return None
-        try:
-            task = self._patiently(self.store.ask)
-        except SpaceExhaustedError:
-            self._ending = StopReason.EXHAUSTED
-            return None
-        if task is None and not self.store.waits:
-            self._ending = StopReason.EXHAUSTED if self.store.exhausted else StopReason.TOTAL
-        return task
+        match self.store.ask():
+            case TrialTask() as started:
+                return started
+            case Done(reason):
+                self._ending = StopReason.EXHAUSTED if reason is DoneReason.EXHAUSTED else StopReason.TOTAL
+            case Wait():
+                pass
+        return None
 
     def _handle(self, event: Event) -> Reply:
-        """Record an event; return whether its trial goes on, and with which value where it asked for one."""
+        """Record an event; return whether its trial goes on, and the value if it asked for one."""
         if isinstance(event, EngineNotice):
             self.progress.message(event.text)
             return False
         task = self._running.get(event.number)
         if task is None or task.attempt != event.attempt:
-            return False  # of an attempt that was given up
+            return False  # it comes from an attempt that was given up
         match event:
             case EpochFinished():
                 return self._record(task, event.metrics)
@@ -266,38 +243,41 @@ class Coordinator:
         return False
 
     def _suggest(self, task: TrialTask, event: SuggestRequest) -> Reply:
-        self._watch.beat(task.number, None)
+        self._hang_detector.beat(task.number, None)
         if self._stop_requested:
             return False
         try:
-            value = self._patiently(self.store.suggest, task, event.name, event.distribution, event.default)
+            value = self.store.suggest(task, event.name, event.distribution, event.default)
         except SearchSpaceChangedError as error:
             return SuggestReply(refusal=str(error))
         if value is None:
             self._ended_elsewhere(task)
             return False
-        self._asked.setdefault(task.number, {})[event.name] = value
+        self._suggested.setdefault(task.number, {})[event.name] = value
         self.progress.trial_began(self._known(task))
         return SuggestReply(value=value)
 
     def _known(self, task: TrialTask) -> TrialTask:
-        """Return a task with all parameters that are known of it by now."""
-        asked = self._asked.get(task.number)
-        return task if asked is None else replace(task, params={**task.params, **asked})
+        """Return a task with all parameters that are known by now."""
+        suggested = self._suggested.get(task.number)
+        return task if suggested is None else replace(task, params={**task.params, **suggested})
 
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
-        self._watch.beat(task.number, metrics.seconds)
-        verdict = self._patiently(self.store.record_epoch, task, metrics)
-        if verdict is EpochDecision.PRUNED:
+        self._hang_detector.beat(task.number, metrics.seconds)
+        decision = self.store.record_epoch(task, metrics)
+        if decision in _LOGGED_DECISIONS:
+            action, detail = _LOGGED_DECISIONS[decision]
+            self._log(task, action, detail.format(metrics.epoch + 1))
+        if decision is EpochDecision.PRUNED:
             self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
             return False
-        if verdict is EpochDecision.TRIED:
+        if decision is EpochDecision.TRIED:
             self._finished(task, "FAIL", None, "an earlier trial had the same settings")
             return False
-        if verdict is EpochDecision.ENDED:
+        if decision is EpochDecision.ENDED:
             self._ended_elsewhere(task)
             return False
-        if verdict is EpochDecision.DIFFERS:
+        if decision is EpochDecision.DIFFERS:
             self.progress.message(
                 f"{task}, epoch {metrics.epoch + 1}: other figures than before the interruption "
                 "(another processor or other library versions?); the first ones are kept"
@@ -306,65 +286,72 @@ class Coordinator:
         if self.forecast is not None:
             self.forecast.add_epoch(metrics.seconds)
         self._check_deadlines_and_stop()
+        if self._stop_requested:
+            self._log(task, "stopped", f"after epoch {metrics.epoch + 1}")
         return not self._stop_requested
 
     def _completed(self, task: TrialTask, outcome: Outcome) -> None:
         value = outcome.value(self.spec.search.objective)
-        if not self._patiently(self.store.finish, task, outcome):
+        if not self.store.finish(task, outcome):
             self._ended_elsewhere(task)
             return
         if self._best is None or (value > self._best) == self.spec.search.maximizes:
             self._best = value
+        # what the test set showed is no matter of a log
+        self._log(task, "complete", "" if task.purpose == Purpose.TEST else f"with {value:.6g}")
         self._finished(task, "COMPLETE", value, "")
-        # a trial that runs may have written its weights a moment ago
-        self.files.keep_weights({*self._patiently(self.store.trials_with_kept_weights), *self._running})
+        # a running trial may have written its weights a moment ago
+        self.files.keep_weights({*self.store.trials_with_kept_weights(), *self._running})
 
     def _lost(self, task: TrialTask, reason: str) -> None:
-        again = self._patiently(self.store.record_lost_worker, task)
-        if again is None:
+        next_attempt = self.store.record_lost_worker(task)
+        if next_attempt is None:
             self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
+        self._log(task, "lost worker:", f"{reason}; attempt {next_attempt.attempt} follows", level=logging.WARNING)
         self.progress.message(f"{task}: {reason}; it is tried again")
         del self._running[task.number]
-        self._watch.forget(task.number)
-        self._waiting.appendleft(again)
+        self._hang_detector.forget(task.number)
+        self._waiting.appendleft(next_attempt)
 
     def _failed(self, task: TrialTask, reason: str, remark: str, *, by_settings: bool = False) -> None:
-        if not self._patiently(self.store.fail, task, reason, by_settings=by_settings):
+        if not self.store.fail(task, reason, by_settings=by_settings):
             self._ended_elsewhere(task)
             return
+        self._log(task, "failed:", reason)
         self._finished(task, "FAIL", None, remark)
         is_search = task.purpose == Purpose.SEARCH
         if by_settings and is_search and self.spec.search.rules >= 2 and self._best is not None:
-            return  # other settings are fine: it teaches the sampler, and is no reason to end
+            return  # other configurations train well: the sampler learns from this one, and the search goes on
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
             raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {remark}")
 
     def _ended_elsewhere(self, task: TrialTask) -> None:
+        self._log(task, "not ours:", "something else ended it")
         self._forget(task)
-        del self._began[task.number]
+        del self._started_at[task.number]
         self.progress.message(f"{task} was ended by something else (the dashboard?); it stays as it is")
 
     def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
         self._forget(task)
         if state != "FAIL":
             self._failures_in_a_row = 0
-        seconds = self.clock() - self._began.pop(task.number)
+        seconds = self.clock() - self._started_at.pop(task.number)
         known = self._known(task)
-        self._asked.pop(task.number, None)
+        self._suggested.pop(task.number, None)
         finished = FinishedTrial(task=known, state=state, value=value, remark=remark, seconds=seconds)
         self._tally(known, value)
         self.progress.trial_finished(finished, self._best)
-        self._tell_news()
+        self._show_news()
 
-    def _tell_news(self) -> None:
-        """Tell what the store decided by what ended; there may be more to do, or less."""
+    def _show_news(self) -> None:
+        """Show what the store decided; there may be more to do now, or less."""
         news = self.store.news()
         for text in news:
             self.progress.note(text)
         if news:
-            self.progress.total_changed(self._patiently(self.store.progress).total)
+            self.progress.total_changed(self.store.progress().total)
 
     def _tally(self, task: TrialTask, value: float | None) -> None:
         technique = technique_of(task.params) if task.purpose == Purpose.SEARCH else None
@@ -373,8 +360,11 @@ class Coordinator:
             self._techniques[technique] = tally.after(value, maximizes=self.spec.search.maximizes)
             self.progress.techniques_changed(self._techniques)
 
+    def _log(self, task: TrialTask, action: str, detail: str = "", *, level: int = logging.INFO) -> None:
+        log_decision(self.spec.study.name, task, action, detail, level=level)
+
     def _forget(self, task: TrialTask) -> None:
-        """Forget a finished trial, whose records are in the database."""
+        """Forget a trial that has ended; its records are in the database."""
         del self._running[task.number]
-        self._watch.forget(task.number)
+        self._hang_detector.forget(task.number)
         self.files.forget(task.number)

@@ -1,21 +1,28 @@
-"""Notices workers that hang: those that said nothing for longer than an epoch can take."""
+"""Detects workers that hang: they report nothing for longer than an epoch can take."""
 
 from collections.abc import Iterable, Iterator
 
 from regsearch.studies.validation import parse_duration
 
-_MOST_COUNTED_SECONDS = 5.0  # between two looks; what is more, this process was itself stopped, or the machine asleep
+_MOST_COUNTED_SECONDS = 5.0  # between two checks; after more, this process was stopped or the machine asleep
 _FIRST_SECONDS = 30 * 60.0  # TensorFlow's start, the data and an epoch of unknown length
 _LEAST_SECONDS = 60.0
 _TIMES_THE_SLOWEST = 20.0
 
 
 class HangDetector:
-    """How long each running trial was silent, in seconds that this process was awake.
+    """Counts how long each running trial is silent, in seconds during which this process is awake.
 
     Args:
-        epoch_timeout: how long a worker may be silent; None: 20 times the slowest epoch seen and at least a
-            minute, or half an hour before the first. A worker's own start has half an hour in any case.
+        epoch_timeout: how long a worker may be silent, such as "10m". None means 20 times the slowest epoch so far
+            and at least a minute, or half an hour before the first epoch. A worker's start may always take half an
+            hour.
+
+    Example:
+        >>> detector = HangDetector("3s")
+        >>> detector.beat(7)
+        >>> [list(detector.hung(now=now)) for now in (0.0, 2.0, 4.0)]
+        [[], [], [(7, 3.0)]]
     """
 
     def __init__(self, epoch_timeout: str | None) -> None:
@@ -23,31 +30,31 @@ class HangDetector:
         self._slowest: float | None = None
         self._silence: dict[int, float] = {}
         self._starting: frozenset[int] = frozenset()
-        self._looked: float | None = None
+        self._checked_at: float | None = None
 
     def beat(self, number: int, epoch_seconds: float | None = None) -> None:
-        """A trial began, or has trained an epoch of so many seconds."""
+        """Note that a trial started, or that it trained an epoch of so many seconds."""
         self._silence[number] = 0.0
         if epoch_seconds is not None:
             self._slowest = max(epoch_seconds, self._slowest or 0.0)
 
     def forget(self, number: int) -> None:
-        """A trial runs no more."""
+        """Stop watching a trial."""
         self._silence.pop(number, None)
 
     def hung(self, now: float, starting: Iterable[int] = ()) -> Iterator[tuple[int, float]]:
-        """Give each trial that has been silent for too long, once, and the limit in seconds.
+        """Yield each trial that has been silent for too long, once, with the limit in seconds.
 
         Args:
             now: seconds on a clock that never goes back.
-            starting: the trials whose workers still start.
+            starting: the numbers of the trials whose workers still start.
         """
         before, self._starting = self._starting, frozenset(starting)
-        passed = 0.0 if self._looked is None else min(now - self._looked, _MOST_COUNTED_SECONDS)
-        self._looked = now
+        elapsed = 0.0 if self._checked_at is None else min(now - self._checked_at, _MOST_COUNTED_SECONDS)
+        self._checked_at = now
         for number in list(self._silence):
-            has_begun = number in before - self._starting
-            self._silence[number] = 0.0 if has_begun else self._silence[number] + passed
+            has_started = number in before - self._starting
+            self._silence[number] = 0.0 if has_started else self._silence[number] + elapsed
             limit = _FIRST_SECONDS if number in self._starting else self._limit_seconds()
             if self._silence[number] > limit:
                 self.forget(number)

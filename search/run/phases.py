@@ -4,13 +4,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.search.run.coordinator import Coordinator, StopReason, Store
+from regsearch.search.run.coordinator import Coordinator, StopReason
 from regsearch.search.run.forecast import Forecast
 from regsearch.search.run.progress import Progress
 from regsearch.search.run.retry import Retry
+from regsearch.search.run.store import Store
 from regsearch.search.seeds import fresh_seed
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.kept import KeptEngine
+from regsearch.search.workers.base import Engine
 from regsearch.storage import study_lock
 from regsearch.storage.confirmation_results import read_conclusion
 from regsearch.storage.confirmation_store import ConfirmationStore
@@ -19,16 +20,35 @@ from regsearch.storage.database import Database
 from regsearch.storage.location import Location
 from regsearch.storage.queries import get_study, list_trials
 from regsearch.storage.study_store import StudyStore
+from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.finalists import choose
+from regsearch.studies.decision_log import log_decision
 from regsearch.studies.errors import CommitInDoubtError, StorageUnavailableError
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Purpose
+from regsearch.studies.trial import Purpose, StudyProgress
 from regsearch.studies.trial_files import TrialFiles
 
 
+@dataclass(frozen=True, kw_only=True)
+class _PlannedConfirmation:
+    """A confirmation whose first trainings are entered.
+
+    Attributes:
+        store: its records.
+        look: the look at the test set that the trainings belong to, counted from 1.
+        conclusion: what earlier looks gave; None before the first.
+        progress: how far it is.
+    """
+
+    store: ConfirmationStore
+    look: int
+    conclusion: Conclusion | None
+    progress: StudyProgress
+
+
 @dataclass(kw_only=True)
-class Phases:
-    """What a run does, one after the other: it searches, then it confirms.
+class StudyRun:
+    """One run of a study: it searches, then it confirms. It owns the workers, which live on between the two.
 
     Attributes:
         spec: the study.
@@ -36,7 +56,7 @@ class Phases:
         progress: what the user sees.
         searches, confirms: what is done.
         database, store: the study's, opened for writing.
-        engine, setup, workers: where it is trained, and what with.
+        engine, setup, workers: where trials train, what workers must know, and how many may train at once.
         events: progress that leaves TensorBoard's files of the search's trials, if they are asked for.
         timeout_seconds: after which nothing more is begun; None: never.
         is_stopping: whether a stop was asked for.
@@ -49,7 +69,7 @@ class Phases:
     confirms: bool
     database: Database
     store: StudyStore
-    engine: KeptEngine
+    engine: Engine
     setup: TrainerSetup
     workers: int
     events: Progress | None
@@ -59,8 +79,11 @@ class Phases:
     def __post_init__(self) -> None:
         self._began = time.monotonic()
         self._coordinators: list[Coordinator] = []
+        self._started_workers = 0
         self._forecast: Forecast | None = None
-        self._patiently = Retry(is_stopping=lambda: self.is_stopping, message=self.progress.message)
+        self._retry = Retry(
+            study=self.spec.study.name, is_stopping=lambda: self.is_stopping, message=self.progress.message
+        )
 
     def stop(self) -> None:
         """Ask for a stop within a second; may be called from a signal handler."""
@@ -77,18 +100,18 @@ class Phases:
         try:
             reason = self._run()
             # the next lines remove files: they may be another's by now, which a step of the store tells
-            self._patiently(self.store.stop_requested)
+            self._retry(self.store.stop_requested)
         except (StorageUnavailableError, CommitInDoubtError):
             if self.is_stopping:  # it gave up waiting for the database
                 return StopReason.STOPPED
             raise
-        self.engine.close()
+        self.close()
         for coordinator in self._coordinators:
             coordinator.remove_finished_files()
         return reason
 
     def _run(self) -> StopReason:
-        name, reason = self.spec.study.name, StopReason.TOTAL
+        reason = StopReason.TOTAL
         if self.searches:
             self._forecast = Forecast(
                 spec=self.spec,
@@ -96,49 +119,61 @@ class Phases:
                 confirms=self.confirms and self.spec.confirm.seeds > 0,
                 message=self.progress.note,
             )
-            reason = self._coordinate(f"study {name}", self.store, Purpose.SEARCH)
+            reason = self._coordinate(f"study {self.spec.study.name}", self.store, Purpose.SEARCH)
         is_over = reason in (StopReason.TOTAL, StopReason.EXHAUSTED) and not self.is_stopping
         if is_over and self.confirms and self.spec.confirm.seeds:
-            ended = self._confirm()
-            if ended is StopReason.TOTAL and self._forecast is not None:
+            confirmed = self._confirm()
+            if confirmed is StopReason.TOTAL and self._forecast is not None:
                 self._forecast.compare(time.monotonic() - self._began)
-            return ended if ended in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
-        if not self.is_stopping and self._is_shown():  # its counts are others now
-            self._patiently(publish_answer, self.database, self.store)
+            return confirmed if confirmed in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
+        if not self.is_stopping:
+            self._retry(self._publish_new_counts)
         return StopReason.STOPPED if self.is_stopping else reason
 
     def _confirm(self) -> StopReason:
-        study = self._patiently(get_study, self.database, self.spec.study.name)
-        finalists = choose(self._patiently(list_trials, self.database, study), self.spec)
-        if not finalists:
+        planned = self._retry(self._plan_confirmation)
+        if planned is None:
             return StopReason.TOTAL
-        seeds = self.spec.confirm.seeds
-        confirmation = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
-        conclusion = self._patiently(read_conclusion, self.database, study)
-        unsettled = () if conclusion is None else conclusion.unsettled
-        look = self._patiently(confirmation.plan, finalists, seeds, unsettled)
-        progress = self._patiently(confirmation.progress)
-        if progress.finished == progress.total and conclusion is not None and conclusion.seeds < seeds:
+        self._show_confirmation(planned)
+        name, seeds = self.spec.study.name, self.spec.confirm.seeds
+        what = f"confirming {name} on {seeds} fresh seeds"
+        if self.spec.confirm.method == "race":
+            what = f"confirming {name} on up to {seeds} fresh seeds, round by round"
+        reason = self._coordinate(what, planned.store, Purpose.CONFIRM)
+        if reason is StopReason.TOTAL:
+            self._retry(publish_answer, self.database, self.store)
+        return reason
+
+    def _plan_confirmation(self) -> "_PlannedConfirmation | None":
+        """Enter the finalists and their trainings; return None if the search gave no finalist."""
+        study = get_study(self.database, self.spec.study.name)
+        finalists = choose(list_trials(self.database, study), self.spec)
+        if not finalists:
+            return None
+        conclusion = read_conclusion(self.database, study)
+        store = ConfirmationStore(self.store, lambda seed: fresh_seed(self.spec.search.seed, seed))
+        look = store.plan(finalists, self.spec.confirm.seeds, () if conclusion is None else conclusion.unsettled)
+        return _PlannedConfirmation(store=store, look=look, conclusion=conclusion, progress=store.progress())
+
+    def _show_confirmation(self, planned: "_PlannedConfirmation") -> None:
+        """Tell the user if nothing is left to train, or if test figures were known before."""
+        seeds, conclusion = self.spec.confirm.seeds, planned.conclusion
+        is_over = planned.progress.finished == planned.progress.total
+        if is_over and conclusion is not None and conclusion.seeds < seeds:
             self.progress.note(
                 f"nothing is left to train: the race of up to {seeds} seeds was over after {conclusion.seeds}. Another "
                 "number of seeds lets it go on"
             )
-        elif look > 1 and progress.finished < progress.total:
+        elif planned.look > 1 and not is_over:
             self.progress.message(
-                f"this is look {look} at the test rows: what it adds was chosen when earlier test figures were known. "
-                "All looks share the risk, so the intervals are wider"
+                f"this is look {planned.look} at the test rows: what it adds was chosen when earlier test figures were "
+                "known. All looks share the risk, so the intervals are wider"
             )
-        what = f"confirming {study.name} on {seeds} fresh seeds"
-        if self.spec.confirm.method == "race":
-            what = f"confirming {study.name} on up to {seeds} fresh seeds, round by round"
-        reason = self._coordinate(what, confirmation, Purpose.CONFIRM)
-        if reason is StopReason.TOTAL:
-            self._patiently(publish_answer, self.database, self.store)
-        return reason
 
-    def _is_shown(self) -> bool:
-        study = self._patiently(get_study, self.database, self.spec.study.name)
-        return self._patiently(read_conclusion, self.database, study) is not None
+    def _publish_new_counts(self) -> None:
+        """Publish the answer again if there is one: its counts have changed."""
+        if read_conclusion(self.database, get_study(self.database, self.spec.study.name)) is not None:
+            publish_answer(self.database, self.store)
 
     def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
         left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)
@@ -148,9 +183,8 @@ class Phases:
             what=what,
             store=store,
             engine=self.engine,
-            setup=self.setup,
+            start_workers=self._start_workers,
             workers=self.workers,
-            log_prefix=study_lock.log_prefix(self.location, self.spec.study.name),
             files=TrialFiles.of(Path(self.setup.files), purpose),
             progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
             timeout_seconds=left,
@@ -160,4 +194,24 @@ class Phases:
         if self.is_stopping:  # asked for a moment ago
             self._coordinators.pop()  # it doesn't know which trials are under way
             return StopReason.STOPPED
-        return coordinator.run()
+        log_decision(self.spec.study.name, None, "phase started:", what)
+        try:
+            reason = coordinator.run()
+            log_decision(self.spec.study.name, None, "phase ended:", f"{what}; {reason.value}")
+            return reason
+        finally:
+            if self._started_workers and self.engine.is_busy():  # idle workers wait for the next phase
+                self.close()
+
+    def _start_workers(self, count: int) -> None:
+        """Start that many workers, unless as many are left of the phase before."""
+        if self._started_workers >= count:
+            return
+        self.close()
+        self._started_workers = count
+        self.engine.start(self.setup, count, study_lock.log_prefix(self.location, self.spec.study.name))
+
+    def close(self) -> None:
+        """End all workers, whatever they do."""
+        self._started_workers = 0
+        self.engine.stop()

@@ -1,23 +1,30 @@
 """One run of a study: everything is checked first, so that bad input creates and changes nothing."""
 
-import itertools
-import math
-from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.search.data import load_dataset, located
-from regsearch.search.data.arrays import Dataset, DataUnavailableError
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.shared import shared
 from regsearch.search.data.splits import make_splits
-from regsearch.search.machine import memory_bytes, versions
+from regsearch.search.machine import versions
 from regsearch.search.result import RunResult
 from regsearch.search.run.coordinator import StopReason
 from regsearch.search.run.owned_folder import claim_folder, study_folder
-from regsearch.search.run.phases import Phases
+from regsearch.search.run.phases import StudyRun
 from regsearch.search.run.progress import Progress
 from regsearch.search.run.signals import SignalState, StopRequested, graceful_stop
+from regsearch.search.run.study_checks import (
+    changed_versions,
+    check_fits,
+    check_same_study,
+    load_data,
+    needs_all_trials,
+)
 from regsearch.search.run.tensorboard import EventFiles
 from regsearch.search.samplers.pruners import make_pruner
 from regsearch.search.samplers.samplers import GRIDS, sampler_factory
@@ -25,7 +32,6 @@ from regsearch.search.training.hypermodel.code import resolve_hypermodel
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers import engines
 from regsearch.search.workers.base import Engine
-from regsearch.search.workers.kept import KeptEngine
 from regsearch.storage import study_lock
 from regsearch.storage.checks.confirmation import check_confirmation
 from regsearch.storage.confirmation_results import count_seeds, read_conclusion
@@ -40,12 +46,10 @@ from regsearch.studies.errors import CommitInDoubtError, InputError, RegsearchEr
 from regsearch.studies.finite_space import count_points
 from regsearch.studies.recipes import contest_of, recipes_in_space, recipes_named
 from regsearch.studies.records import DatasetInfo, StudyRecord
-from regsearch.studies.spec import CONTEST, StudySpec, differing_keys
+from regsearch.studies.spec import CONTEST, StudySpec
 from regsearch.studies.validation import parse_duration
 
 _MOST_WORKERS = 1024
-_MANY_TRIALS = 100  # as many complete ones are in each part
-_WEIGHT_BYTES = 4  # float32
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
 
 
@@ -78,129 +82,190 @@ class RunOptions:
     given: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What a run is going to do; nothing is written yet.
+
+    Attributes:
+        spec: the study, with what a stored one keeps.
+        stored: the study as it was stored when this was made; None if there was none.
+        info: the data set.
+        engine, workers: where trials train, and how many at once.
+        sampler_for, pruner: as `StudyStore.begin_run` needs them.
+        timeout_seconds: after which nothing more is started; None: never.
+        events, snapshots: the study's directories for TensorBoard's files and for models; None: none are written.
+    """
+
+    spec: StudySpec
+    stored: StudyRecord | None
+    info: DatasetInfo
+    engine: Engine
+    workers: int
+    sampler_for: Callable[[int, int], BaseSampler]
+    pruner: BasePruner
+    timeout_seconds: float | None
+    events: Path | None
+    snapshots: Path | None
+
+
 def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
-    """Begin a study, or go on with it, search until it ends and confirm it; see `search.api.run` for what is raised."""
-    location, name = options.location, spec.study.name
-    spec = resolve_hypermodel(spec, trusts_code=options.trusts_code)
-    if (stored := _find(location, name)) is not None:
-        spec = spec.inheriting_from(stored.spec, options.given)
-    timeout = _checked_timeout(spec, options)
-    engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
-    workers = engine.planned_workers(_checked_workers(options.workers))
-    sampler_for, _ = sampler_factory(spec), make_pruner(spec)  # before the data are read: they may be wrong
-    if options.searches:
-        _tell_of_plan(spec, options.progress)
-    dataset, info = _examine(spec, options)
-    pruner = make_pruner(spec, spec.data.train_rows(info.n_train))
-    events, snapshots = _study_folders(name, options)
+    """Start or resume a study, search until it ends, and confirm it; `search.api.run` lists what is raised."""
+    plan, dataset = _prepare(spec, options)
+    location, name = options.location, plan.spec.study.name
     with open_for_writing(location) as database, database.study_lock(name), ExitStack() as stack:
         database.on_wait = options.progress.message
         copy: str | None = None
         with suppress(OSError):  # without a copy for all, each worker reads its own
             copy = str(stack.enter_context(shared(dataset, study_lock.data_folder(location, name))))
         del dataset
-        record = find_study(database, name)  # again: now nobody else can begin or change it
-        if record is not None:
-            if stored is None and spec.inheriting_from(record.spec, options.given) != spec:
-                raise InputError(f"another process began the study {name} meanwhile: run the command again")
-            check_not_copied(database, record)
-            with database.read() as connection:
-                check_confirmation(connection, record)
-            _check_same(spec, info, record, location)
-            spec = _with_total(spec, options, record, database)
-            spec = _with_split(_with_seeds(spec, options, record, database), options, record, database)
-            store = StudyStore.open(database, record)
-        else:
-            store = StudyStore.create(database, spec, info, versions())
-        store.begin_run(
-            spec,
-            sampler_for=sampler_for,
-            pruner=pruner,
-            needs_all_trials=_needs_all_trials(spec),
-            engine=engines.describe(engine),
-            workers=workers,
-            versions=versions(),
-        )
-        folder = study_lock.trials_folder(location, name)
-        for output, option in ((events, "--tensorboard"), (snapshots, "--checkpoints")):
-            if output is not None:
-                claim_folder(output, option, store.study_uuid)
-        with suppress(OSError):  # without it no trial can be saved, and each says so
-            folder.mkdir(mode=0o700, exist_ok=True)
-        kept = KeptEngine(engine)
-        stack.callback(kept.close)
-        phases = Phases(
-            spec=spec,
-            location=location,
-            progress=options.progress,
-            searches=options.searches,
-            confirms=options.confirms,
-            database=database,
-            store=store,
-            engine=kept,
-            setup=TrainerSetup(
-                spec=spec,
-                source=info.source,
-                sha256=info.sha256,
-                shared=copy,
-                files=str(folder),
-                study_uuid=store.study_uuid,
-                snapshots=None if snapshots is None else str(snapshots),
-                trusts_code=options.trusts_code,
-            ),
-            workers=workers,
-            events=None if events is None else _with_events(database, name, options.progress, events),
-            timeout_seconds=timeout,
-        )
-        database.should_give_up = lambda: phases.is_stopping
-        database.lock_seconds = _LOCK_SECONDS
-        resume = resume_command(spec, "resume", *as_option(location))
-        handled = graceful_stop(phases.stop, resume) if options.handle_signals else None
-        received = SignalState()
-        try:
-            with handled or nullcontext(received) as received:
-                reason = _run_and_record(phases, store)
-            database.should_give_up = lambda: False
-            study = get_study(database, name)
-            return RunResult(
-                reason=reason,
-                ended=_ended(reason, spec),
-                signal=received.number,
-                answer=read_answer(database, study),
-                confirmation=read_conclusion(database, study),
-                location=location,
-            )
-        except (StorageUnavailableError, CommitInDoubtError) as error:
-            if received.number is not None:
-                raise StopRequested(received.number, resume) from None  # the answer can wait, too
-            raise type(error)(f"{error}; nothing that was trained is lost, go on with `{resume}`") from error
+        study_run = stack.enter_context(closing(_open_run(plan, options, database, copy)))
+        return _run(study_run, options)
 
 
-def _examine(spec: StudySpec, options: RunOptions) -> tuple[Dataset, DatasetInfo]:
-    """Hold data and stored study against what is asked, before anything is written; return the data."""
-    record = _find(options.location, spec.study.name)
-    dataset, source = _load_data(spec, record, options.progress)
+def _prepare(spec: StudySpec, options: RunOptions) -> tuple[_Plan, Dataset]:
+    """Check all that can be checked before anything is written; return what the run needs, and the data."""
+    spec = resolve_hypermodel(spec, trusts_code=options.trusts_code)
+    stored = _find(options.location, spec.study.name)
+    if stored is not None:
+        spec = spec.inheriting_from(stored.spec, options.given)
+    timeout_seconds = _checked_timeout(spec, options)
+    engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
+    workers = engine.planned_workers(_checked_workers(options.workers))
+    sampler_for, _ = sampler_factory(spec), make_pruner(spec)  # before the data are read: they may be wrong
+    if options.searches:
+        _show_plan(spec, options.progress)
+    dataset, info = _examine(spec, stored, options)
+    events, snapshots = _study_folders(spec.study.name, stored, options)
+    plan = _Plan(
+        spec=spec,
+        stored=stored,
+        info=info,
+        engine=engine,
+        workers=workers,
+        sampler_for=sampler_for,
+        pruner=make_pruner(spec, spec.data.train_rows(info.n_train)),
+        timeout_seconds=timeout_seconds,
+        events=events,
+        snapshots=snapshots,
+    )
+    return plan, dataset
+
+
+def _examine(spec: StudySpec, stored: StudyRecord | None, options: RunOptions) -> tuple[Dataset, DatasetInfo]:
+    """Compare data and stored study with what is asked; return the data."""
+    dataset, source = load_data(spec, stored, options.progress)
     info = DatasetInfo(
         name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
     )
-    if record is not None:
-        _check_same(spec, info, record, options.location)
-        if record.versions != versions():
-            options.progress.message(_changed_versions(record.versions, versions()))
+    if stored is not None:
+        check_same_study(spec, info, stored, options.location)
+        if stored.versions != versions():
+            options.progress.message(changed_versions(stored.versions, versions()))
     make_splits(dataset, spec.data, spec.search.seed)  # what suffices on this seed suffices on all fresh ones
-    _check_fits(spec, dataset)
-    notes_of_data = [*dataset.notes, *race_notes(spec, info.n_train, info.n_test)]
-    for note in notes_of_data:
+    check_fits(spec, dataset)
+    for note in (*dataset.notes, *race_notes(spec, info.n_train, info.n_test)):
         options.progress.message(note)
     return dataset, info
 
 
-def _study_folders(name: str, options: RunOptions) -> tuple[Path | None, Path | None]:
-    """Return where TensorBoard's files and the snapshots of a study go, held against what is there."""
-    if options.tensorboard is None and options.checkpoints is None:
-        return None, None
-    record = _find(options.location, name)
-    study_uuid = None if record is None else record.study_uuid
+def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | None) -> StudyRun:
+    """Create or open the study, whose lock is held, and enter the run.
+
+    Args:
+        copy: the path of the data that all workers of this machine share; None if there is no such copy.
+    """
+    spec, store = _open_study(plan, options, database)
+    store.begin_run(
+        spec,
+        sampler_for=plan.sampler_for,
+        pruner=plan.pruner,
+        needs_all_trials=needs_all_trials(spec),
+        engine=engines.describe(plan.engine),
+        workers=plan.workers,
+        versions=versions(),
+    )
+    for output, option in ((plan.events, "--tensorboard"), (plan.snapshots, "--checkpoints")):
+        if output is not None:
+            claim_folder(output, option, store.study_uuid)
+    folder = study_lock.trials_folder(options.location, spec.study.name)
+    with suppress(OSError):  # without it no trial can be saved, and each says so
+        folder.mkdir(mode=0o700, exist_ok=True)
+    setup = TrainerSetup(
+        spec=spec,
+        source=plan.info.source,
+        sha256=plan.info.sha256,
+        shared=copy,
+        files=str(folder),
+        study_uuid=store.study_uuid,
+        snapshots=None if plan.snapshots is None else str(plan.snapshots),
+        trusts_code=options.trusts_code,
+    )
+    return StudyRun(
+        spec=spec,
+        location=options.location,
+        progress=options.progress,
+        searches=options.searches,
+        confirms=options.confirms,
+        database=database,
+        store=store,
+        engine=plan.engine,
+        setup=setup,
+        workers=plan.workers,
+        events=_event_files(plan, options, database),
+        timeout_seconds=plan.timeout_seconds,
+    )
+
+
+def _open_study(plan: _Plan, options: RunOptions, database: Database) -> tuple[StudySpec, StudyStore]:
+    """Create the study or open it, and return it as it is run now.
+
+    It is looked for again: now that the lock is held, no other process can create or change it.
+    """
+    spec = plan.spec
+    record = find_study(database, spec.study.name)
+    if record is None:
+        return spec, StudyStore.create(database, spec, plan.info, versions())
+    if plan.stored is None and spec.inheriting_from(record.spec, options.given) != spec:
+        raise InputError(f"another process began the study {spec.study.name} meanwhile: run the command again")
+    check_not_copied(database, record)
+    with database.read() as connection:
+        check_confirmation(connection, record)
+    check_same_study(spec, plan.info, record, options.location)
+    spec = _with_total(spec, options, record, database)
+    spec = _with_split(_with_seeds(spec, options, record, database), options, record, database)
+    return spec, StudyStore.open(database, record)
+
+
+def _run(study_run: StudyRun, options: RunOptions) -> RunResult:
+    """Let a run go on until it ends or a signal stops it, and return what it gave."""
+    database, spec, location = study_run.database, study_run.spec, options.location
+    database.should_give_up = lambda: study_run.is_stopping
+    database.lock_seconds = _LOCK_SECONDS
+    resume = resume_command(spec, "resume", *as_option(location))
+    signals = graceful_stop(study_run.stop, resume) if options.handle_signals else nullcontext(SignalState())
+    received = SignalState()
+    try:
+        with signals as received:
+            reason = _run_and_record(study_run)
+        database.should_give_up = lambda: False
+        study = get_study(database, spec.study.name)
+        return RunResult(
+            reason=reason,
+            ended=_ended(reason, spec),
+            signal=received.number,
+            answer=read_answer(database, study),
+            confirmation=read_conclusion(database, study),
+            location=location,
+        )
+    except (StorageUnavailableError, CommitInDoubtError) as error:
+        if received.number is not None:
+            raise StopRequested(received.number, resume) from None  # the answer can wait, too
+        raise type(error)(f"{error}; nothing that was trained is lost, go on with `{resume}`") from error
+
+
+def _study_folders(name: str, stored: StudyRecord | None, options: RunOptions) -> tuple[Path | None, Path | None]:
+    """Return the study's directories for TensorBoard's files and for models; they are checked, and not made yet."""
+    study_uuid = None if stored is None else stored.study_uuid
     events, snapshots = (
         None if given is None else study_folder(given, option, name, study_uuid)
         for given, option in ((options.tensorboard, "--tensorboard"), (options.checkpoints, "--checkpoints"))
@@ -208,10 +273,14 @@ def _study_folders(name: str, options: RunOptions) -> tuple[Path | None, Path | 
     return events, snapshots
 
 
-def _with_events(database: Database, name: str, progress: Progress, folder: Path) -> Progress:
-    from regsearch.storage.tensorboard_data import RecordedEvents  # TensorBoard comes with it, which only this needs
+def _event_files(plan: _Plan, options: RunOptions, database: Database) -> Progress | None:
+    """Return the progress that writes TensorBoard's files, if they were asked for."""
+    if plan.events is None:
+        return None
+    from regsearch.storage.tensorboard_data import RecordedEvents  # only this needs TensorBoard
 
-    return EventFiles(progress, RecordedEvents(database, get_study(database, name)), folder)
+    recorded = RecordedEvents(database, get_study(database, plan.spec.study.name))
+    return EventFiles(options.progress, recorded, plan.events)
 
 
 def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
@@ -253,32 +322,18 @@ def _with_split(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     return spec.changed(confirm={"split": there})
 
 
-def _needs_all_trials(spec: StudySpec) -> bool:
-    """Return whether a part of a long study (`storage/optuna/lookback.py`) doesn't do for its sampler or its pruner.
-
-    It does where both only compare trials; one that visits each point once, or waits for many trials, needs all.
-    """
-    chosen = spec.search
-    numbers = [*chosen.sampler_options.values(), *chosen.pruner_options.values()]
-    return (
-        chosen.sampler not in ("tpe", "random", "keras-tuner:bayesian")
-        or chosen.pruner not in ("median", "hyperband", "none")
-        or any(isinstance(number, int | float) and number > _MANY_TRIALS for number in numbers)
-    )
-
-
-def _run_and_record(phases: Phases, store: StudyStore) -> StopReason:
+def _run_and_record(study_run: StudyRun) -> StopReason:
     outcome = "ended by an error"
     try:
-        reason = phases.run()
-        outcome = _ended(reason, phases.spec)
+        reason = study_run.run()
+        outcome = _ended(reason, study_run.spec)
         return reason
     except (KeyboardInterrupt, StopRequested):
         outcome = StopReason.STOPPED.value
         raise
     finally:
         with suppress(RegsearchError):  # where the database is the trouble, the first error says so
-            store.end_run(outcome)
+            study_run.store.end_run(outcome)
 
 
 def _ended(reason: StopReason, spec: StudySpec) -> str:
@@ -304,21 +359,7 @@ def _checked_timeout(spec: StudySpec, options: RunOptions) -> float | None:
         raise InputError(f"--timeout: {error}") from error
 
 
-def _check_fits(spec: StudySpec, dataset: Dataset) -> None:
-    """Raise InputError for a network whose weights and their gradients alone take more than this machine's memory."""
-    if spec.model.hypermodel is not None:
-        return  # its size is known once it is built
-    units = [math.prod(dataset.x_train.shape[1:]), *spec.model.hidden, dataset.class_count]
-    weights = sum(before * after for before, after in itertools.pairwise(units))
-    memory = memory_bytes()
-    if memory is not None and 2 * _WEIGHT_BYTES * weights > memory:
-        raise InputError(
-            f"model.hidden = {list(spec.model.hidden)} makes more weights than fit, with their gradients, into the "
-            f"{memory / 1e9:.0f} GB of this machine: give fewer units"
-        )
-
-
-def _tell_of_plan(spec: StudySpec, progress: Progress) -> None:
+def _show_plan(spec: StudySpec, progress: Progress) -> None:
     """Say what a contest can't decide, and which recipes lie outside the study's space and are left out."""
     if spec.model.hypermodel is not None:
         return  # its own defaults take their place
@@ -337,45 +378,3 @@ def _find(location: Location, name: str) -> StudyRecord | None:
         return None
     with open_for_reading(location, needs_studies=False) as database:
         return find_study(database, name)
-
-
-def _load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) -> tuple[Dataset, str]:
-    """Return the data and their source; a study that was begun on `auto` goes on with what that was then."""
-    source = spec.data.source
-    if source == "auto" and record is not None:
-        source = record.dataset.source
-    if source == "auto":
-        try:
-            return load_dataset("mnist", spec.data.image_size), "mnist"
-        except DataUnavailableError as error:
-            progress.message(
-                f"WARNING: {error}. MNIST is not here, so this study is about scikit-learn's 1,797 digits instead."
-            )
-            source = "digits"
-    return load_dataset(source, spec.data.image_size), located(source)
-
-
-def _check_same(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord, location: Location) -> None:
-    """Raise InputError unless a stored study asks the same question of the same data."""
-    different = differing_keys(record.spec, spec)
-    if len(different) == 1 and different[0].startswith("model.hypermodel_sha256"):
-        raise InputError(
-            f"the code of {spec.model.hypermodel} is not that which the study {record.name} was begun with (SHA-256 "
-            f"{record.spec.model.hypermodel_sha256}, now {spec.model.hypermodel_sha256}): undo the change, or begin "
-            "another study with --name"
-        )
-    if different:
-        raise InputError(
-            f"the study {record.name} was begun with other settings ({'; '.join(different)}): go on with it by "
-            f"`{resume_command(record.spec, 'resume', *as_option(location))}`, or begin another with --name"
-        )
-    if dataset.sha256 != record.dataset.sha256:
-        raise InputError(
-            f"the study {record.name} was begun on other data: {record.dataset.name} with fingerprint "
-            f"{record.dataset.sha256}, now {dataset.name} with {dataset.sha256}; begin another study with --name"
-        )
-
-
-def _changed_versions(then: Mapping[str, str], now: Mapping[str, str]) -> str:
-    changed = [f"{name} {then.get(name)} → {now.get(name)}" for name in now if then.get(name) != now.get(name)]
-    return f"the study was begun with other versions ({', '.join(changed)}): figures may differ in their last digits"

@@ -1,4 +1,4 @@
-"""What the coordinator asks of every engine."""
+"""The interface of an engine: how the coordinator trains on workers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,21 +9,24 @@ from regsearch.search.workers.protocol import Event, Reply
 from regsearch.studies.trial import TrialTask
 
 Handler = Callable[[Event], Reply]
-"""Told each event; its answer counts for an EpochFinished and for a Suggest."""
+"""Gets each event; its reply counts for an `EpochFinished` and a `SuggestRequest`."""
 
 
 class Engine(Protocol):
-    """Runs tasks on workers and hands on what they say."""
+    """Runs tasks on workers and passes on what they report."""
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return how many trials may run at once, if not asked as many as suit; nothing is started yet.
+        """Return how many trials may run at once; nothing is started yet.
 
-        Raises InputError where so many can't run.
+        Raises InputError if so many can't run.
+
+        Args:
+            asked: how many the user asked for; None: as many as suit the machines.
         """
         ...
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
-        """Begin to start the workers; returns at once.
+        """Start the workers; return before they are ready.
 
         Args:
             setup: what each worker must know before its first trial.
@@ -37,11 +40,11 @@ class Engine(Protocol):
         ...
 
     def tasks_waiting_for_startup(self) -> list[int]:
-        """Return the numbers of the tasks whose workers still start: they have not begun with them."""
+        """Return the numbers of the tasks that wait because their workers still start."""
         ...
 
     def is_busy(self) -> bool:
-        """Return whether a submitted task has not come to its end."""
+        """Return whether a submitted task has not ended yet."""
         ...
 
     def submit(self, task: TrialTask) -> None:
@@ -49,20 +52,20 @@ class Engine(Protocol):
         ...
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Hand on what workers say, until something was said or the time is over.
+        """Pass on what workers report, until there was a report or the time is over.
 
-        What the handler raises passes through. Raises NoResultError where workers can't start, UnavailableError
-        where the machines that they are on can't be reached any more.
+        What the handler raises passes through. Raises NoResultError if workers can't start, and
+        StorageUnavailableError if the machines that they are on can't be reached any more.
         """
         ...
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """End the worker that has this task; a later `wait` says that it was lost, and for what reason.
+        """End the worker that has this task; a later `wait` reports it as lost, with this reason.
 
-        Does nothing where it can't be ended, or has no such task any more.
+        Does nothing if the worker can't be ended, or has another task by now.
         """
         ...
 
     def stop(self) -> None:
-        """End all workers, whatever they do; takes less than five seconds; may be called twice."""
+        """End all workers, whatever they do, within five seconds. A second call does nothing."""
         ...

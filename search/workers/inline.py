@@ -1,4 +1,4 @@
-"""Trains in this very process, one trial at a time: for debugging, and where no process may be started."""
+"""The engine `inline`: it trains in this process, one trial at a time, for debugging or if no process may start."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ from regsearch.studies.trial import TrialTask
 
 
 class InlineEngine:
-    """The engine `inline`; `workers` has no effect: there is one."""
+    """Trains in this process; the option `workers` has no effect."""
 
     def __init__(self, make: Callable[[TrainerSetup], Trainer] = make_trainer) -> None:
         self._make = make
@@ -26,7 +26,7 @@ class InlineEngine:
         self._task: TrialTask | None = None
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return what was asked for, one a core if nothing was: it has no effect."""
+        """Return what was asked for, else one for each core; it has no effect."""
         return core_count() if asked is None else asked
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
@@ -35,11 +35,11 @@ class InlineEngine:
         self._log_path = Path(f"{log_prefix}0.log")
 
     def free_workers(self) -> int:
-        """Return 1 while nothing is submitted, else 0."""
+        """Return 1 if nothing is submitted, else 0."""
         return int(self._task is None)
 
     def tasks_waiting_for_startup(self) -> list[int]:
-        """Return none: who could ask is the one that trains."""
+        """Return none: the thread that could ask is the one that trains."""
         return []
 
     def is_busy(self) -> bool:
@@ -52,7 +52,7 @@ class InlineEngine:
         self._task = task
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Train the submitted task to its end; the handler is told after each epoch."""
+        """Train the submitted task to its end; the handler gets each epoch."""
         if self._task is None:
             return
         task, self._task = self._task, None
@@ -65,7 +65,7 @@ class InlineEngine:
             handler(ended)
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """Do nothing: who could ask is the one that trains."""
+        """Do nothing: the thread that could ask is the one that trains."""
 
     def stop(self) -> None:
         """Forget what was submitted."""
@@ -78,8 +78,8 @@ class InlineEngine:
                 self._trainer = self._make(self._setup)
             except ThreadsError as error:
                 raise NoResultError(
-                    "the inline engine needs a process in which TensorFlow has not run yet, since its threads "
-                    "must be set first: restart it, or take the engine `processes`"
+                    "the inline engine can't start: TensorFlow has run in this process already, and its threads must "
+                    "be set before. Restart the process, or use the engine `processes`."
                 ) from error
         return self._trainer
 

@@ -247,7 +247,7 @@ def _plain_trial(database: Any, store: StudyStore, number: int) -> None:
 
 def _joined_trial(database: Any, store: StudyStore, number: int) -> None:
     task = store.ask()
-    assert task is not None
+    assert isinstance(task, TrialTask)
     for epoch in range(EPOCHS):
         store.record_epoch(task, EpochMetrics(epoch=epoch, **METRICS))
     store.finish(task, OUTCOME)

@@ -81,7 +81,7 @@ def suggestion() -> None:
             seconds, records = [], []
             for number in range(TRIALS):
                 task = store.ask()
-                assert task is not None
+                assert isinstance(task, TrialTask)
                 for name, (distribution, default) in SPACE.items():
                     started = time.perf_counter()
                     store.suggest(task, name, distribution_to_json(distribution), default)

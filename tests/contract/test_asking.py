@@ -2,27 +2,43 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from optuna.trial import FrozenTrial
 
-from regsearch.search.run.study_run import _needs_all_trials
+from regsearch import studies
+from regsearch.search.run.study_checks import needs_all_trials
 from regsearch.search.samplers.pruners import make_pruner
 from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.storage.confirmation_store import ConfirmationStore
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.optuna import storage as optuna_storage
 from regsearch.storage.optuna.storage import FastRDBStorage
 from regsearch.storage.optuna.study import OptunaStudy
 from regsearch.storage.study_store import StudyStore
+from regsearch.studies.analysis.finalists import Finalist
+from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import EpochDecision, EpochMetrics, TrialOutcome, TrialTask
+from regsearch.studies.trial import (
+    Done,
+    DoneReason,
+    EpochDecision,
+    EpochMetrics,
+    Purpose,
+    TrialOutcome,
+    TrialTask,
+    Wait,
+)
 
 DATASET = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
 OUTCOME = {"train_cross_entropy": 0.1, "train_accuracy": 0.9, "near_zero_share": 0.1, "seconds": 1.0}
+ROWS = PerExampleScores(losses=np.ones(3, np.float32), hits=np.ones(3, bool)).to_text()
 
 
 @contextmanager
@@ -34,7 +50,7 @@ def begun(path: Path, spec: StudySpec, running: int) -> Iterator[StudyStore]:
             spec,
             sampler_for=sampler_factory(spec),
             pruner=make_pruner(spec),
-            needs_all_trials=_needs_all_trials(spec),
+            needs_all_trials=needs_all_trials(spec),
             engine="none",
             workers=running,
             versions={},
@@ -49,7 +65,7 @@ def ask_among(path: Path, spec: StudySpec, finished: int, running: int, reads: l
         for number in range(finished + running):
             reads.clear()
             task = store.ask()
-            assert task is not None
+            assert isinstance(task, TrialTask)
             asked.append(dict(task.params))
             if number < finished:
                 store.finish(task, outcome(number))
@@ -65,7 +81,7 @@ def judged(path: Path, spec: StudySpec, running: int) -> list[tuple[int, EpochDe
     """The verdicts on trials that train side by side, half of which are complete after two epochs."""
     verdicts = []
     with begun(path, spec, running) as store:
-        tasks: list[TrialTask] = [task for _ in range(running) if (task := store.ask()) is not None]
+        tasks: list[TrialTask] = [task for _ in range(running) if isinstance(task := store.ask(), TrialTask)]
         for epoch in range(3):
             for task in tuple(tasks):
                 loss = 1 / (epoch + 2) + (task.number * 7 % 11) / 10
@@ -140,3 +156,27 @@ def test_for_an_epoch_no_other_trial_that_runs_is_read_whole_and_the_verdicts_ar
     monkeypatch.setattr(Database, "reading_whole", lambda *_: nullcontext())
     assert judged_and_counted("all") == verdicts
     assert max(most) > 1
+
+
+def test_a_store_answers_with_a_task_or_why_there_is_none(tmp_path: Path, smoke: StudySpec) -> None:
+    """A search at its total is done, whatever runs; a confirmation waits for what runs, then hands out its tests."""
+    spec = smoke.changed(budget={"trials": 2}, confirm={"seeds": 3, "method": "all"}, search={"recipes": []})
+    with begun(tmp_path / "test.db", spec, running=1) as store:
+        trial = store.ask()
+        assert isinstance(trial, TrialTask)
+        assert isinstance(store.ask(), TrialTask)
+        assert store.ask() == Done(DoneReason.TOTAL)
+        confirmation = ConfirmationStore(store, seed_of=lambda seed: seed + 1)
+        finalist = Finalist(index=0, params=trial.params, roles=("best",), trial=0, look=1)
+        confirmation.plan([finalist], seeds=2)
+        trainings = [confirmation.ask(), confirmation.ask()]
+        assert confirmation.ask() == Wait()
+        for training in trainings:
+            assert isinstance(training, TrialTask)
+            assert confirmation.finish(training, replace(outcome(0), select_rows=ROWS))
+        evaluations = [confirmation.ask(), confirmation.ask()]
+        assert [task.purpose for task in evaluations if isinstance(task, TrialTask)] == [Purpose.TEST] * 2
+        for evaluation in evaluations:
+            assert isinstance(evaluation, TrialTask)
+            assert confirmation.finish(evaluation, studies.trial.TestEvaluation(rows=ROWS))
+        assert confirmation.ask() == Done(DoneReason.TOTAL)

@@ -403,13 +403,14 @@ def test_random_damage_is_found_or_harmless(path: Path) -> None:
 
     from regsearch.storage.queries import get_study, list_trials, read_answer
     from regsearch.storage.study_store import StudyStore
+    from regsearch.studies.trial import TrialTask
 
     with open_for_writing(path) as db:
         info = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
         store = StudyStore.create(db, read_study("smoke"), info, {})
         for _ in range(6):
             task = store.ask()
-            assert task is not None
+            assert isinstance(task, TrialTask)
             store.fail(task, "a test")
     whole, generator, refused = path.read_bytes(), random.Random(0), 0
     for _ in range(80):

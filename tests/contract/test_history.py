@@ -10,7 +10,7 @@ from helpers import rows
 from optuna.samplers._tpe.sampler import default_gamma  # undocumented; how many trials TPE takes as good
 
 from regsearch.search.result import RunResult
-from regsearch.search.run.study_run import _needs_all_trials
+from regsearch.search.run.study_checks import needs_all_trials
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.optuna import lookback
@@ -127,4 +127,4 @@ def test_a_grid_is_visited_once_however_long_it_is(search: Search, storage: str)
     ],
 )
 def test_only_what_compares_trials_makes_do_with_a_part(smoke: StudySpec, changes: dict[str, Any], needs: bool) -> None:
-    assert _needs_all_trials(smoke.changed(search=changes)) is needs
+    assert needs_all_trials(smoke.changed(search=changes)) is needs

@@ -15,11 +15,11 @@ from regsearch.storage.connect import open_for_writing
 from regsearch.storage.queries import find_study, list_trials
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.canonical_configuration import canonical
-from regsearch.studies.errors import InputError, SpaceExhaustedError
+from regsearch.studies.errors import InputError
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import TrialOutcome, TrialTask
+from regsearch.studies.trial import Done, DoneReason, TrialOutcome, TrialTask
 
 DATASET = DatasetInfo(name="digits", source="digits", sha256="0" * 64, n_train=1, n_test=1)
 OUTCOME = {"train_cross_entropy": 0.1, "train_accuracy": 0.9, "near_zero_share": 0.1, "seconds": 1.0}
@@ -62,7 +62,7 @@ def begun(path: Path, spec: StudySpec, sampler_for: SamplerFactory | None = None
 
 def asked(store: StudyStore) -> TrialTask:
     task = store.ask()
-    assert task is not None
+    assert isinstance(task, TrialTask)
     return task
 
 
@@ -77,9 +77,9 @@ def search(store: StudyStore, workers: int = 1) -> list[dict[str, Any]]:
     while True:
         if len(running) == workers:
             finish(store, running.popleft())
-        try:
-            task = asked(store)
-        except SpaceExhaustedError:
+        task = store.ask()
+        if isinstance(task, Done):
+            assert task.reason is DoneReason.EXHAUSTED
             for left in running:
                 finish(store, left)
             return proposed
@@ -186,8 +186,7 @@ def test_an_enqueued_part_of_settings_all_of_whose_points_were_tried_is_failed(t
     with begun(tmp_path / "test.db", twelve()) as store:
         assert len(search(store)) == 12
         store.enqueue({"batch_norm": "none"})
-        with pytest.raises(SpaceExhaustedError):
-            store.ask()
+        assert store.ask() == Done(DoneReason.EXHAUSTED)
     assert states(tmp_path / "test.db") == ["complete"] * 12 + ["failed"]
 
 

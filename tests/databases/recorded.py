@@ -15,7 +15,6 @@ from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkp
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.training.trainer import DivergedError, OnEpoch, Suggest
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.spec import SEEDS_AT_MOST
 from regsearch.studies.trial import EPOCH_COLUMNS, EpochMetrics, Params, Purpose, TrialOutcome, TrialTask
 
 _OUTCOME = (
@@ -53,7 +52,7 @@ class RecordedTrainer:
         suggest: Suggest | None = None,
     ) -> TrialOutcome | None:
         """Give the recorded epochs, then the recorded end."""
-        key = (task.number,) if task.purpose == Purpose.SEARCH else divmod(task.number, SEEDS_AT_MOST)
+        key = (task.number,) if task.purpose == Purpose.SEARCH else task.training
         row = (self._trials if task.purpose == Purpose.SEARCH else self._confirmed)[key]
         epochs = self._epochs if task.purpose == Purpose.SEARCH else self._confirmed_epochs
         curve = sorted((epoch for epoch in epochs if epoch[:-1] == key), key=lambda epoch: epoch[-1])
@@ -73,7 +72,7 @@ class RecordedTrainer:
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         """Return the recorded figures."""
-        return PerExampleScores.from_bytes(self._looks[divmod(task.number, SEEDS_AT_MOST)]["test_rows"])
+        return PerExampleScores.from_bytes(self._looks[task.training]["test_rows"])
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
         """Return None: the stored studies go by cross-entropy or accuracy."""

@@ -226,14 +226,14 @@ def test_a_stop_before_a_confirmation_goes_on_keeps_its_finalists_states(
         search(settings=settings, progress=Dying())
     states = {name for name in files(storage) if name.startswith("finalist-") and name.endswith(".checkpoint")}
     assert states
-    run, plan, running = phases.Phases.run, ConfirmationStore.plan, []
+    run, plan, running = phases.StudyRun.run, ConfirmationStore.plan, []
 
     def stopped_after_planning(store: ConfirmationStore, *arguments: Any) -> int:
         running[-1].stop()
         return plan(store, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(phases.Phases, "run", lambda this: (running.append(this), run(this))[1])
+        patch.setattr(phases.StudyRun, "run", lambda this: (running.append(this), run(this))[1])
         patch.setattr(ConfirmationStore, "plan", stopped_after_planning)
         assert search(settings=settings).reason is StopReason.STOPPED
     assert states <= files(storage)
@@ -343,8 +343,8 @@ def test_who_was_overtaken_writes_and_removes_nothing_more(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
 ) -> None:
     """The lock's file is gone, and another coordinator has taken over; a signal comes before the next step or not."""
-    runs, run = [], phases.Phases.run
-    monkeypatch.setattr(phases.Phases, "run", lambda this: (runs.append(this), run(this))[1])
+    runs, run = [], phases.StudyRun.run
+    monkeypatch.setattr(phases.StudyRun, "run", lambda this: (runs.append(this), run(this))[1])
     its_file = TrialFiles(study_lock.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)
 
     class Overtaken(InlineEngine):

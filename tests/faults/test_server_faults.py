@@ -34,6 +34,7 @@ from regsearch.storage.connect import open_for_writing
 from regsearch.storage.location import location_of
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.errors import CommitInDoubtError, InputError, StorageError, StorageUnavailableError
+from regsearch.studies.trial import TrialTask
 
 Search = Callable[..., RunResult]
 IN_DOUBT = "asked whether it has what was written last"
@@ -633,7 +634,7 @@ def test_a_connection_that_breaks_at_any_statement_is_waited_for(
             except StorageUnavailableError:
                 broken += 1
         assert broken == at - 1 > 20
-        assert task is not None
+        assert isinstance(task, TrialTask)
         assert task.number == 4
     assert len(rows(storage)) == 5
 

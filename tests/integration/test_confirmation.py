@@ -32,6 +32,7 @@ from regsearch.search.cli.output import rendered_report
 from regsearch.search.result import RunResult
 from regsearch.search.run import phases, retry
 from regsearch.search.run.coordinator import Coordinator, StopReason
+from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage import study_lock
 from regsearch.storage.confirmation_store import ConfirmationStore
@@ -44,6 +45,8 @@ from regsearch.studies.errors import InputError, StorageUnavailableError
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.reports import status, study_list
 from regsearch.studies.trial import Purpose, TrialTask, confirmation_number
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.trial import NextStep, Purpose, TrainingId, TrialTask
 
 Search = Callable[..., RunResult]
 
@@ -185,9 +188,9 @@ def test_no_test_look_begins_before_every_training_has_ended(
     happened: list[str] = []
     ask, finish = ConfirmationStore.ask, ConfirmationStore.finish
 
-    def noted_ask(self: ConfirmationStore) -> TrialTask | None:
+    def noted_ask(self: ConfirmationStore) -> NextStep:
         task = ask(self)
-        if task is not None:
+        if isinstance(task, TrialTask):
             happened.append(f"{task.purpose} begins")
         return task
 
@@ -209,7 +212,7 @@ def test_the_ledger_has_a_row_for_each_evaluation(search: Search, storage: str, 
     search(settings=SMALL)
     looks = confirmation(storage)["test_looks"]
     evaluated = sorted(task.number for task in given if task.purpose == Purpose.TEST)
-    assert [confirmation_number(row["finalist"], row["seed"]) for row in looks] == evaluated
+    assert [TrainingId(row["finalist"], row["seed"]).number for row in looks] == evaluated
     assert len(set(evaluated)) == len(evaluated) == 3 * len(confirmation(storage)["finalists"])
     for row in looks:
         figures = PerExampleScores.from_bytes(row["test_rows"])
@@ -222,7 +225,7 @@ def test_a_look_is_in_the_ledger_before_it_begins(search: Search, storage: str) 
 
     class Looking(fakes.FakeTrainer):
         def look_at_test(self, task: TrialTask, weights: Any) -> PerExampleScores:
-            finalist, seed = divmod(task.number, confirmation_number(1, 0))
+            finalist, seed = task.training
             sql = "select began_at is not null, ended_at is null from regsearch_test_looks where finalist = "
             seen.append(query(storage, f"{sql}{finalist} and seed = {seed}"))
             return super().look_at_test(task, weights)
@@ -235,7 +238,7 @@ def test_a_finalist_that_diverges_on_one_seed_is_left_out_and_named_with_its_rea
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(2, 1)): "diverge"}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(TrainingId(2, 1).number): "diverge"}))
     result = api.confirm("smoke", storage=storage, engine=of_rows())
     conclusion = result.confirmation
     assert conclusion is not None
@@ -259,7 +262,7 @@ def test_a_finalist_whose_test_look_fails_is_left_out_with_the_reason_and_keeps_
     look = RowTrainer.look_at_test
 
     def failing(self: RowTrainer, task: TrialTask, weights: Any) -> PerExampleScores:
-        if task.number == confirmation_number(2, 1):
+        if task.number == TrainingId(2, 1).number:
             raise ValueError("out of memory")
         return look(self, task, weights)
 
@@ -278,7 +281,7 @@ def test_an_infinite_test_loss_fails_the_finalist_and_the_others_go_on(
     loss: float, engine: str, search: Search, storage: str, process_engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(2, 1)): str(loss)}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(TrainingId(2, 1).number): str(loss)}))
     result = api.confirm("smoke", storage=storage, engine=process_engine if engine == "processes" else of_rows())
     assert result.confirmation is not None
     ((finalist, reason),) = result.confirmation.failed
@@ -291,7 +294,7 @@ def test_where_the_baseline_fails_no_gain_is_claimed(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(0, 2)): "diverge"}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(TrainingId(0, 2).number): "diverge"}))
     conclusion = api.confirm("smoke", storage=storage, engine=of_rows()).confirmation
     assert conclusion is not None
     assert conclusion.baseline is None
@@ -310,7 +313,7 @@ def test_a_worker_that_is_killed_loses_nothing(
 
     def kills_the_third(task: TrialTask) -> None:
         submit(task)
-        if task.purpose == purpose and task.number == confirmation_number(1, 1) and not killed:
+        if task.purpose == purpose and task.number == TrainingId(1, 1).number and not killed:
             killed.append(task)
             for pid in process_engine.processes():
                 os.kill(pid, signal.SIGKILL)
@@ -326,7 +329,7 @@ def test_a_task_whose_worker_dies_three_times_fails_and_the_others_go_on(
     search: Search, storage: str, process_engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(1, 0)): "die"}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(TrainingId(1, 0).number): "die"}))
     conclusion = api.confirm("smoke", storage=storage, engine=process_engine, workers=2).confirmation
     assert conclusion is not None
     ((finalist, reason),) = conclusion.failed
@@ -550,11 +553,11 @@ def test_after_a_kill_in_a_confirmation_status_and_list_say_how_to_go_on(
     finish = ConfirmationStore.finish
 
     def dies(self: ConfirmationStore, task: TrialTask, outcome: Any) -> bool:
-        if (task.purpose, task.number) == (purpose, confirmation_number(3, 2)):
+        if (task.purpose, task.number) == (purpose, TrainingId(3, 2).number):
             raise Killed
         return finish(self, task, outcome)
 
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(2, 0)): "diverge"}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(TrainingId(2, 0).number): "diverge"}))
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(ConfirmationStore, "finish", dies)
         search(settings=SMALL)
@@ -621,7 +624,7 @@ def test_while_a_second_look_is_under_way_the_winner_of_the_first_is_exported(
     finish = ConfirmationStore.finish
 
     def dies(self: ConfirmationStore, task: TrialTask, outcome: Any) -> bool:
-        if (task.purpose, task.number) == (purpose, confirmation_number(finalists - 1, 7)):
+        if (task.purpose, task.number) == (purpose, TrainingId(finalists - 1, 7).number):
             raise Killed  # its last training, or its last look
         return finish(self, task, outcome)
 
@@ -883,7 +886,7 @@ def test_a_finalist_that_fails_on_a_seed_added_later_leaves_the_others_looks_to_
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, engine=of_rows())
-    faults = {str(confirmation_number(finalist, 3)): "diverge" for finalist in (1, 2)}
+    faults = {str(TrainingId(finalist, 3).number): "diverge" for finalist in (1, 2)}
     monkeypatch.setenv("FAKE_FAULTS", json.dumps(faults))
 
     def dies(self: ConfirmationStore, task: TrialTask, outcome: Any) -> bool:
@@ -909,7 +912,7 @@ def test_afterwards_only_the_median_seeds_weights_of_each_finalist_are_left(
 ) -> None:
     search(settings=SMALL, confirm=False)
     of_trials = {path.name for path in folder_of(storage).iterdir()}
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(1, 2)): "diverge"}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(TrainingId(1, 2).number): "diverge"}))
     api.confirm("smoke", storage=storage, engine=of_rows())
     trainings = confirmation(storage)["confirmations"]
     expected = set()
@@ -920,6 +923,40 @@ def test_afterwards_only_the_median_seeds_weights_of_each_finalist_are_left(
             if row["finalist"] == finalist
         )
         _, seed, sha256 = ranked[1]
-        expected.add(name := f"finalist-{confirmation_number(finalist, seed)}.weights.npz")
+        expected.add(name := f"finalist-{TrainingId(finalist, seed).number}.weights.npz")
         assert hashlib.sha256((folder_of(storage) / name).read_bytes()).hexdigest() == sha256
     assert {path.name for path in folder_of(storage).iterdir()} == of_trials | expected
+
+
+class CountingEngine(InlineEngine):
+    """Notes with how many workers it is started, and when it is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__(fakes.FakeTrainer)
+        self.happened: list[str] = []
+
+    def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
+        self.happened.append(f"start {workers}")
+        super().start(setup, workers, log_prefix)
+
+    def submit(self, task: TrialTask) -> None:
+        if self.happened[-1] != task.purpose.value:
+            self.happened.append(task.purpose.value)
+        super().submit(task)
+
+    def stop(self) -> None:
+        self.happened.append("stop")
+        super().stop()
+
+
+def test_idle_workers_live_on_from_the_search_to_the_confirmation(search: Search) -> None:
+    """If the search needs fewer than the confirmation, its workers are replaced."""
+    engine = CountingEngine()
+    search(settings=SMALL, trials=6, workers=2, engine=engine)
+    assert engine.happened[:5] == ["stop", "start 2", "search", "confirm", "test"]
+    assert set(engine.happened[5:]) == {"stop"}
+    engine = CountingEngine()
+    search(settings=SMALL, trials=7, workers=2, engine=engine, name="other", confirm=False)
+    engine.happened.clear()
+    search(settings=[*SMALL, "confirm.seeds=4"], trials=8, workers=2, engine=engine, name="other")
+    assert engine.happened[:6] == ["stop", "start 1", "search", "stop", "start 2", "confirm"]

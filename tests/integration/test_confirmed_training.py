@@ -21,7 +21,7 @@ from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import TrialTask, confirmation_number
+from regsearch.studies.trial import TrainingId, TrialTask
 
 TRAINERS: dict[str, Any] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
 SETTINGS = [
@@ -115,7 +115,7 @@ def test_test_figures_are_those_of_the_plain_keras_model_with_the_kept_weights(s
     checked = set()
     for finalist in finalists(studies):
         for seed in range(3):
-            file = folder / f"finalist-{confirmation_number(finalist.index, seed)}.weights.npz"
+            file = folder / f"finalist-{TrainingId(finalist.index, seed).number}.weights.npz"
             if not file.exists():
                 continue
             with np.load(file) as weights:

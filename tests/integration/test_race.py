@@ -21,7 +21,7 @@ from regsearch.storage.location import location_of
 from regsearch.studies.analysis.finalists import choose
 from regsearch.studies.analysis.race import Contender, Part, decide, round_ends
 from regsearch.studies.errors import StorageError
-from regsearch.studies.trial import TrialTask, confirmation_number
+from regsearch.studies.trial import TrainingId, TrialTask
 
 Search = Callable[..., RunResult]
 
@@ -166,7 +166,7 @@ def test_a_finalist_that_fails_leaves_the_race_and_its_round_ends_without_it(
     study = api.trials("smoke", storage=searched)
     with study as (record, trials):
         last = len(choose(trials, record.spec)) - 1
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(f, seed)): "diverge" for f in (2, last)}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(TrainingId(f, seed).number): "diverge" for f in (2, last)}))
     result = race(searched)
     found, conclusion = confirmation(searched), result.confirmation
     assert conclusion is not None
@@ -238,7 +238,7 @@ def test_if_the_best_fails_those_that_were_dropped_behind_it_are_back(
     drops = json.loads(first["drops"])
     best = drops[0]["than"]
     behind = {drop["index"] for drop in drops if drop["than"] == best}
-    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(confirmation_number(best, first["seeds"])): "diverge"}))
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(TrainingId(best, first["seeds"]).number): "diverge"}))
     result = race(searched)
     found, conclusion = confirmation(searched), result.confirmation
     assert conclusion is not None

@@ -14,7 +14,7 @@ from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.recipes import recipes_named
 from regsearch.studies.search_space import LEARNING_RATE
-from regsearch.studies.trial import TrialTask
+from regsearch.studies.trial import NextStep
 
 Search = Callable[..., RunResult]
 
@@ -92,7 +92,7 @@ def test_each_recipe_is_asked_once_over_resumes_and_kills(
     settings, total = ['search.recipes=["course", "ladder"]'], len(names) + 2
     ask, asks = StudyStore.ask, 0
 
-    def dies_now_and_then(self: StudyStore) -> TrialTask | None:
+    def dies_now_and_then(self: StudyStore) -> NextStep:
         nonlocal asks
         asks += 1
         if asks % 5 == 0:

@@ -15,7 +15,7 @@ from helpers import rows
 from regsearch.search import api
 from regsearch.search.cli.output import print_result, rendered_report
 from regsearch.search.result import RunResult
-from regsearch.search.run import study_run
+from regsearch.search.run import study_checks
 from regsearch.search.run.coordinator import StopReason
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.search.workers.processes import ProcessEngine
@@ -404,7 +404,7 @@ def test_a_study_that_was_killed_before_its_first_run_has_a_status(search: Searc
 def test_a_network_that_cannot_fit_is_refused_and_leaves_no_study(
     hidden: str, memory: int | None, fits: bool, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study_run, "memory_bytes", lambda: memory)
+    monkeypatch.setattr(study_checks, "memory_bytes", lambda: memory)
     if fits:  # 28 × 28 pixels and 10 classes: 8 bytes for each of 79,500 weights
         search(settings=[f"model.hidden={hidden}"], trials=1)
         return

@@ -72,9 +72,9 @@ MUTATIONS = (
     Mutation(
         "the transaction round an ask",
         _STORE,
-        "                with self.transaction() as connection:\n                    return self._asking.ask(",
+        "                with self.transaction() as connection:\n                    proposal = self._asking.ask(",
         '                with self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as '
-        "connection:\n                    return self._asking.ask(",
+        "connection:\n                    proposal = self._asking.ask(",
         (f"{_FENCES}::test_an_ask_that_fails_half_way_leaves_nothing",),
     ),
     Mutation(
@@ -130,8 +130,8 @@ MUTATIONS = (
     ),
     Mutation(
         "only the newest run writes",
-        _STORE,
-        "if newest.run_id != self._run_id:",
+        "storage/run_rows.py",
+        "if newest.run_id != run_id:",
         "if False:",
         (f"{_GOING_ON}::test_who_was_overtaken_writes_and_removes_nothing_more",),
     ),
@@ -250,7 +250,7 @@ MUTATIONS = (
     Mutation(
         "test looks wait for every training",
         _CONFIRMATION,
-        "            if running:\n                return None\n",
+        "        if running:\n            return Wait()\n",
         "",
         (f"{_OF_CONFIRMATION}::test_no_test_look_begins_before_every_training_has_ended",),
     ),
@@ -362,8 +362,8 @@ MUTATIONS = (
     Mutation(
         "states are removed once no worker is left",
         _PHASES,
-        "        self.engine.close()\n",
-        "",
+        "        self.close()\n        for coordinator in",
+        "        for coordinator in",
         (f"{_GOING_ON}::test_a_state_that_the_last_pruned_trial_is_still_writing_goes_with_the_search",),
     ),
     Mutation(

@@ -100,7 +100,15 @@ def probe_coordinator() -> None:
 
     probe = _Probe(Path(os.environ[FOLDER]))
     probe.wrap(StudyStore, "ask", lambda: probe.during("asking"))
-    for name in ("record_epoch", "finish", "fail", "lose", "end_run", "stop_requested", "keepers"):
+    for name in (
+        "record_epoch",
+        "finish",
+        "fail",
+        "record_lost_worker",
+        "end_run",
+        "stop_requested",
+        "trials_with_kept_weights",
+    ):
         probe.wrap(StudyStore, name, lambda: probe.during("writing"))
     start = ProcessEngine.start
 

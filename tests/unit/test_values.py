@@ -1,6 +1,7 @@
 """Seeds, events and progress: small things that everything leans on."""
 
 import io
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,8 @@ from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.protocol import EpochFinished, TrialFailed, TrialFinished, from_line, to_line
 from regsearch.search.workers.worker import setup_from_line, setup_to_line
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
+from regsearch.studies.trial import EpochMetrics, Purpose, TrainingId, TrialOutcome, TrialTask
+from regsearch.studies.trial_files import TrialFiles
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 metrics = st.builds(
@@ -109,3 +111,12 @@ def test_on_a_terminal_there_are_trials_done_running_best_pace_and_time_left() -
     assert "1.0 trials a minute, about 3 min left" in shown.getvalue()
     assert "trial 4" in shown.getvalue()
     assert "epoch 3, 0.3000" in shown.getvalue()
+
+
+def test_a_training_of_a_finalist_has_one_number_for_its_files() -> None:
+    training = TrainingId(finalist=2, seed=13)
+    task = TrialTask(number=training.number, attempt=0, params={}, purpose=Purpose.TEST)
+    assert (training.number, task.training) == (2013, training)
+    assert str(task) == "finalist 2, seed 13, on the test rows"
+    assert all(TrainingId.of_number(TrainingId(*pair).number) == pair for pair in ((0, 0), (0, 999), (7, 0)))
+    assert TrialFiles.of(Path(), task.purpose).weights(task.number) == Path("finalist-2013.weights.npz")

@@ -1,0 +1,37 @@
+"""The log of a run's decisions: one line each on the logger `regsearch`, silent until it is given a handler."""
+
+import logging
+
+from regsearch.studies.errors import one_line
+from regsearch.studies.trial import TrialTask
+
+logger = logging.getLogger("regsearch")
+logger.addHandler(logging.NullHandler())
+
+
+def log_decision(
+    study: str, task: TrialTask | None, action: str, detail: str = "", *, level: int = logging.INFO
+) -> None:
+    """Log a decision as `study NAME, trial 7, attempt 0: ACTION DETAIL`.
+
+    The record has the attributes `study`, `task` (such as "trial 7"), `attempt` and `action`, too.
+
+    Args:
+        study: the study's name.
+        task: that it is about; None for one about the whole run.
+        action: what was decided, from a fixed set of phrases.
+        detail: the rest of the line.
+
+    Example:
+        >>> log_decision("mnist", TrialTask(number=7, attempt=0, params={}), "pruned", "after epoch 3")
+    """
+    if not logger.isEnabledFor(level):
+        return
+    about = f"study {study}" if task is None else f"study {study}, {task}, attempt {task.attempt}"
+    attributes = {
+        "study": study,
+        "task": None if task is None else str(task),
+        "attempt": None if task is None else task.attempt,
+        "action": action,
+    }
+    logger.log(level, "%s", one_line(f"{about}: {action} {detail}".rstrip()), extra=attributes)
