@@ -16,15 +16,16 @@ from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Handler
 from regsearch.search.workers.gpus import check_share, gpus_of
 from regsearch.search.workers.protocol import (
+    READY_LINE,
     EpochFinished,
     SuggestRequest,
     TrialFailed,
     TrialNotice,
     WorkerLost,
-    answer_to_line,
     from_line,
+    reply_to_line,
+    task_to_line,
 )
-from regsearch.search.workers.worker import READY_LINE, task_to_line
 from regsearch.search.workers.worker_process import (
     GRACE_SECONDS,
     KERAS_TRIALS_PER_PROCESS,
@@ -170,7 +171,7 @@ class ProcessEngine:
             answer = handler(event)
             if not answer:
                 worker.task = None
-            worker.send(answer_to_line(answer))
+            worker.send(reply_to_line(answer))
             return
         worker.task = None
         if isinstance(event, TrialFailed):

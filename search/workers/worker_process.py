@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.worker import setup_to_line
+from regsearch.search.workers.protocol import setup_to_line
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialTask
 

@@ -10,9 +10,8 @@ import pytest
 
 from regsearch.search.training.hypermodel.code import read_code
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import EpochFinished, TrialFinished, from_line
+from regsearch.search.workers.protocol import READY_LINE, EpochFinished, TrialFinished, from_line
 from regsearch.search.workers.ray.node import NodeSetup, NodeWorker, WorkerOutput
-from regsearch.search.workers.worker import READY_LINE
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialTask
 

@@ -19,9 +19,8 @@ from regsearch.search.data.shared import write_arrays
 from regsearch.search.machine import processor, versions
 from regsearch.search.training.hypermodel.code import HyperModelCode, read_code
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import EpochFinished, from_line
+from regsearch.search.workers.protocol import READY_LINE, EpochFinished, from_line, task_to_line
 from regsearch.search.workers.ray.shared_folder import SharedFolder
-from regsearch.search.workers.worker import READY_LINE, task_to_line
 from regsearch.search.workers.worker_process import GRACE_SECONDS, WORKER_COMMAND, WorkerProcess, is_worn_out, last_line
 from regsearch.studies.errors import InputError
 from regsearch.studies.files import TEMPORARY

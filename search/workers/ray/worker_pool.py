@@ -13,6 +13,7 @@ from typing import Any
 from regsearch.search.machine import processor, versions
 from regsearch.search.training.checkpoints import KEPT_STATES
 from regsearch.search.workers.protocol import (
+    READY_LINE,
     EngineNotice,
     EpochFinished,
     Reply,
@@ -22,11 +23,10 @@ from regsearch.search.workers.protocol import (
     TrialNotice,
     WorkerLost,
     WorkerMessage,
-    answer_to_line,
     from_line,
+    reply_to_line,
 )
 from regsearch.search.workers.ray.node import SNAPSHOTS, NodeInfo, NodeSetup, NodeWorker, WorkerOutput
-from regsearch.search.workers.worker import READY_LINE
 from regsearch.search.workers.worker_process import START_TRIES
 from regsearch.studies.errors import NoResultError, one_line
 from regsearch.studies.files import write_durably
@@ -166,10 +166,10 @@ class RayWorkers:
             place.training.task = dataclasses.replace(task, params=params)
         place.question = None
         if answer:
-            self._call(place, "answer", answer_to_line(answer))
+            self._call(place, "answer", reply_to_line(answer))
         else:
             place.training = None
-            self._call(place, "tell", answer_to_line(answer))
+            self._call(place, "tell", reply_to_line(answer))
 
     def kill_worker_of(self, trial: int, attempt: int, reason: str) -> None:
         """End the worker that has this trial, whatever it does."""
