@@ -9,8 +9,7 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from regsearch.search.run.study_run import _needs_all_trials
-from regsearch.search.samplers.pruners import make_pruner
-from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.search.samplers import make_pruner, sampler_factory
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.optuna import storage as optuna_storage

@@ -291,13 +291,6 @@ MUTATIONS = (
         (f"{_OF_ORACLES}::test_a_running_trial_counts_with_a_score_that_the_model_expects",),
     ),
     Mutation(
-        "a grid that goes past what was enqueued",
-        _ORACLES,
-        "if values is None or not (is_repeated or oracle._duplicate(values)):",
-        "if True:",
-        (f"{_OF_ORACLES}::test_a_grid_leaves_out_what_was_enqueued_and_goes_on_past_it",),
-    ),
-    Mutation(
         "no more modelled trials than there is time for",
         _ORACLES,
         "    if len(trials) <= MOST_MODELLED:",
