@@ -86,38 +86,40 @@ def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory
         raise
     except Exception as error:
         with_options = f" with the sampler_options {', '.join(options)}" if options else ""
-        without = "; `--set 'search.sampler_options={}'` leaves them out" if options else ""
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"the sampler {name} can't serve this study{with_options}: {reason}{without}") from error
+        without = " Leave them out with `--set 'search.sampler_options={}'`." if options else ""
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise InputError(f"the sampler {name} can't serve this study{with_options}: {reason}.{without}") from error
 
 
 def _removed(name: str, spec: StudySpec) -> InputError:
     replacement, advice = REMOVED[name]
     command = f"regsearch run STUDY --name {shlex.quote(spec.study.name)} --set search.sampler={replacement}"
-    return InputError(f"the sampler {name} was removed. {advice}: `{command}`, which also resumes a stored study")
+    return InputError(f"the sampler {name} was removed. {advice}: `{command}`, which also resumes a stored study.")
 
 
 def _check(name: str, options: Mapping[str, Any], spec: StudySpec) -> None:
     if name == CONTEST:
         _check_contest(spec)
     if "seed" in options:
-        raise InputError("sampler_options can't have a seed: all seeds derive from search.seed")
+        raise InputError("sampler_options can't have a seed: all seeds derive from search.seed. Set that one instead.")
     if spec.model.hypermodel is not None and name in (*GRIDS, KERAS_TUNER):
-        raise InputError(f"the sampler {name} needs a space that is known beforehand, which a HyperModel's isn't")
+        raise InputError(
+            f"the sampler {name} needs a space that is known beforehand, but a HyperModel's isn't. Use another sampler."
+        )
 
 
 def _check_contest(spec: StudySpec) -> None:
-    """Raise InputError for options, which the contest has none of, and for a space without a technique alone."""
+    """Raise InputError for any option, and for a space that has no technique alone."""
     if spec.search.sampler_options:
         raise InputError(
-            f"the sampler contest has no options; given were {', '.join(spec.search.sampler_options)}. "
-            "`--set 'search.sampler_options={}'` leaves them out"
+            f"the sampler contest has no options, but got {', '.join(spec.search.sampler_options)}. "
+            "Leave them out with `--set 'search.sampler_options={}'`."
         )
     contest = contest_of(spec)
     if not contest.contestants and not contest.has_baseline:
         raise InputError(
             "the sampler contest can't tune a technique alone: this study's space has only combinations. Let every "
-            "technique be off in [space], or give `--set search.sampler=tpe`"
+            "technique be off in [space], or use `--set search.sampler=tpe`."
         )
 
 
@@ -126,7 +128,7 @@ def _without_retries(factory: _Factory) -> SamplerFactory:
 
 
 def _with_retries(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
-    """Return a factory that gives, for a retry, a sampler with another seed; a grid has no use for one."""
+    """Return a factory that changes the seed at each retry; a grid has no use for retries."""
     if name in GRIDS:
         return _without_retries(factory)
 
@@ -224,8 +226,8 @@ def _sampler_class(name: str) -> Callable[..., BaseSampler]:
     classes = [c for c in optuna.samplers.__all__ if c.endswith("Sampler") and not c.startswith("Base")]
     names = [CONTEST, "tpe", "random", "qmc", "grid", KERAS_TUNER, *classes]
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-    raise InputError(f"no sampler is called {name!r}: {hint}")
+    hint = f"Did you mean {near[0]}?" if near else f"Use {', '.join(names)}."
+    raise InputError(f"unknown sampler {name!r}. {hint}")
 
 
 def _define_by_run(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> _Factory:
@@ -242,7 +244,7 @@ def _define_by_run(factory: _Factory, name: str, options: Mapping[str, Any], spe
 
 
 def _try_out(factory: _Factory, space: SpaceSpec) -> None:
-    """Let a sampler propose some trials of a study in memory: what it can't do shows before a real one."""
+    """Let a sampler propose some trials of a study in memory: its errors show before a real study is stored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = optuna.create_study(storage=optuna.storages.InMemoryStorage())

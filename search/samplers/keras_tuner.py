@@ -55,12 +55,12 @@ def check_options(options: Mapping[str, Any]) -> None:
         if option not in _OPTIONS:
             raise InputError(
                 f"the sampler keras-tuner:bayesian takes no {option}: its sampler_options are {', '.join(_OPTIONS)}; "
-                f"leave out {option}, the study decides all else"
+                f"leave out {option}, the study decides all else."
             )
         is_allowed, allowed = _OPTIONS[option]
         if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
             raise InputError(
-                f"{option} of the sampler keras-tuner:bayesian is a number, {allowed}; given was {value!r}"
+                f"{option} of the sampler keras-tuner:bayesian is a number, {allowed}; given was {value!r}."
             )
 
 
@@ -179,9 +179,9 @@ class BayesianOracleSampler(PointSampler):
 
 
 class _QuickRegressor(GaussianProcessRegressor):
-    """scikit-learn's regressor, whose `predict` checks a row for ten times as long as it computes with it.
+    """scikit-learn's regressor with a quick `predict`: the original checks a row for ten times as long as it computes.
 
-    KerasTuner asks it for ten thousand rows, one at a time, before each trial.
+    KerasTuner asks for ten thousand rows, one at a time, before each trial.
     """
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:

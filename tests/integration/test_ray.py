@@ -332,7 +332,7 @@ def test_an_own_ray_comes_and_goes_with_the_run(regsearch: Command, cluster: Ray
                 break
             time.sleep(0.1)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        (gateway,) = [int(pid) for pid in children if b"ray_gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        (gateway,) = [int(pid) for pid in children if b"ray.gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         assert len(of_session(gateway)) > 4
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

@@ -229,8 +229,8 @@ def test_the_quick_regressor_predicts_what_scikit_learns_does() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("keras-tuner:bayes", {}, "did you mean keras-tuner:bayesian"),
-        ("keras-tuner:hyperband", {}, "no sampler is called"),
+        ("keras-tuner:bayes", {}, "Did you mean keras-tuner:bayesian"),
+        ("keras-tuner:hyperband", {}, "unknown sampler"),
         ("keras-tuner:random", {}, "keras-tuner:random was removed. Use random or qmc"),
         ("keras-tuner:grid", {}, "keras-tuner:grid was removed. Use grid, which"),
         (
