@@ -1,4 +1,4 @@
-"""The points of a search space that has only so many: no parameter of it that can be active is a range of floats."""
+"""The points of a finite search space: none of the parameters that can be active is a range of floats."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,9 +9,18 @@ from regsearch.studies.spec import SpaceSpec
 
 
 def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:
-    """Return whether a space has finitely many points, with some parameters fixed at one value."""
+    """Return whether a space has finitely many points.
+
+    Args:
+        space: of the study.
+        fixed: parameters by name that have this one value.
+
+    Example:
+        >>> is_finite(SpaceSpec())
+        False
+    """
     try:
-        for _ in points(space, max_epochs=1, fixed=fixed):  # which patience there is doesn't matter here
+        for _ in points(space, max_epochs=1, fixed=fixed):  # the patience doesn't matter here
             pass
     except _InfiniteError:
         return False
@@ -19,7 +28,7 @@ def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:
 
 
 def points(space: SpaceSpec, max_epochs: int, fixed: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the points of a finite space, the last parameter changing fastest; those that train alike come once.
+    """Yield the points of a finite space, the last parameter changing fastest; points that train alike come once.
 
     Args:
         space: for which `is_finite` holds.
@@ -39,7 +48,7 @@ def points(space: SpaceSpec, max_epochs: int, fixed: Mapping[str, Any] | None = 
 
 
 def count_points(space: SpaceSpec, max_epochs: int) -> int | None:
-    """Return how many points that train differently a space has; None if it is not finite."""
+    """Return how many differently trained points a space has; None if it is not finite."""
     return sum(1 for _ in points(space, max_epochs)) if is_finite(space) else None
 
 
@@ -48,15 +57,15 @@ class _InfiniteError(Exception):
 
 
 class _PointEnumerator:
-    """Takes each combination of values in turn, as a suggester; the turns are taken depth first."""
+    """A suggester that takes each combination of values in turn, depth first."""
 
     def __init__(self, max_epochs: int, fixed: Mapping[str, Any]) -> None:
         self.depth = 0
         self._max_epochs, self._fixed = max_epochs, fixed
-        self._path: list[tuple[int, int]] = []  # (which value was taken, of how many), in order of asking
+        self._path: list[tuple[int, int]] = []  # (index of the value taken, number of values), in order of suggestion
 
     def turn(self) -> bool:
-        """Go on to the next combination; return whether there is one."""
+        """Move to the next combination; return whether there is one."""
         while self._path and self._path[-1][0] + 1 == self._path[-1][1]:
             self._path.pop()
         if self._path:
@@ -74,7 +83,7 @@ class _PointEnumerator:
         return value
 
     def suggest_int(self, name: str, low: int, high: int, /) -> int:
-        # of patience, the one whole number, all from here on train alike
+        # every patience from max_epochs on trains alike
         last = max(low, min(high, self._max_epochs)) if name == "patience" else high
         value: int = self._take(name, range(low, last + 1))
         return value

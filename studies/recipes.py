@@ -1,4 +1,4 @@
-"""Known settings that a study tries before its sampler proposes any: the course's, and a ladder of strengths."""
+"""Known configurations that a study tries before its sampler proposes any: the course's, and a ladder of strengths."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ _PATIENCE = 2  # the course's
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Settings with a name; they fix every parameter, what isn't among them is off."""
+    """A configuration with a name; every technique that its settings don't mention is off."""
 
     name: str
     settings: Mapping[str, Any]
 
     def params(self, space: SpaceSpec, learning_rate: float | None = None) -> dict[str, Any] | None:
-        """Return the parameters of a trial of these settings, or None where they lie outside the space.
+        """Return the parameters of a trial of this recipe, or None if it lies outside the space.
 
         Args:
             space: of the study.
-            learning_rate: what `untuned_learning_rate` gives for the study.
+            learning_rate: the value of `untuned_learning_rate` for the study.
         """
         wanted: dict[str, Any] = {}
         for technique in TECHNIQUES:
@@ -58,7 +58,7 @@ def _course() -> Iterator[Recipe]:
 
 
 def _ladder() -> Iterator[Recipe]:
-    """Start low and increase, each technique alone; the course's patience, so that they compare with its recipes."""
+    """Yield each technique alone, from low to high, with the course's patience so that its recipes are comparable."""
     for technique in TECHNIQUES:
         for strength in technique.strengths:
             settings = {**technique.settings(strength), "patience": _PATIENCE}
@@ -66,21 +66,26 @@ def _ladder() -> Iterator[Recipe]:
 
 
 DEFAULTS = "defaults"
-"""The recipe of a HyperModel: of each parameter, as it is asked for, its default."""
+"""The recipe of a HyperModel: each parameter has its default."""
 
 RECIPES = {"course": tuple(_course()), "ladder": tuple(_ladder())}
 """The recipes of each set, in the order in which they are tried."""
 
 
 def recipes_named(names: Sequence[str]) -> list[Recipe]:
-    """Return the recipes of some sets, in their order; one that stands in two of them once."""
+    """Return the recipes of some sets, in their order; a recipe of two sets comes once.
+
+    Example:
+        >>> recipes_named(["course"])[1].name
+        'early stopping'
+    """
     return list({recipe.name: recipe for name in names for recipe in RECIPES[name]}.values())
 
 
 def initial_recipes(spec: StudySpec) -> dict[str, dict[str, Any]]:
-    """Return the parameters of what a study tries first, by name: its recipes, or the defaults of a HyperModel.
+    """Return the parameters of the recipes that a study tries first, by name; for a HyperModel, its defaults.
 
-    A contest tries its recipes when it is their contestants' turn.
+    A contest tries each recipe when it is its contestant's turn.
     """
     if spec.model.hypermodel is not None:
         return {DEFAULTS: {}} if spec.search.recipes or spec.search.sampler == CONTEST else {}
@@ -91,8 +96,8 @@ def initial_recipes(spec: StudySpec) -> dict[str, dict[str, Any]]:
 def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[str, Any]]:
     """Return the parameters of further recipes, by name, for a HyperModel whose defaults have these parameters.
 
-    There are some where it asks for our space (`search.regularized`) and for nothing else; what equals the defaults is
-    left out.
+    There are some if the HyperModel asks for the study's space (`search.regularized`) and for nothing else. A recipe
+    that equals the defaults is left out.
     """
     if not is_regularization(defaults) or spec.search.sampler == CONTEST:
         return {}
@@ -103,21 +108,21 @@ def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[st
 def recipes_in_space(
     names: Sequence[str], space: SpaceSpec, learning_rate: float | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return the parameters of the chosen recipes that lie in a study's space, by name, in their order.
+    """Return the parameters of the recipes that lie in a study's space, by name, in their order.
 
     Args:
         names: of the sets of recipes.
         space: of the study.
-        learning_rate: what `untuned_learning_rate` gives for the study.
+        learning_rate: the value of `untuned_learning_rate` for the study.
     """
     params = {recipe.name: recipe.params(space, learning_rate) for recipe in recipes_named(names)}
-    return {name: found for name, found in params.items() if found is not None}
+    return {name: known for name, known in params.items() if known is not None}
 
 
 def contest_of(spec: StudySpec) -> Contest:
-    """Return a study's contest; its recipes are those of the study.
+    """Return a study's contest, with the study's recipes.
 
-    Raises InputError for contestants that there are not, or that the study's space doesn't have.
+    Raises InputError for contestants that don't exist, or that lie outside the study's space.
     """
     fitted = recipes_in_space(spec.search.recipes, spec.space, untuned_learning_rate(spec))
     known = [Regularization.from_params(params) for params in fitted.values()]
@@ -136,14 +141,14 @@ def contest_of(spec: StudySpec) -> Contest:
     outside = [name for name in named if name not in contest.contestants]
     if spec.search.contestants and outside:
         raise InputError(
-            f"search.contestants has {outside[0]}, which this study's space can't try without other techniques: "
-            "change [space], or leave it out"
+            f"search.contestants has {outside[0]}, which this study's space can't try without other techniques. "
+            "Change [space], or leave it out."
         )
     return contest
 
 
 def recipe_names(spec: StudySpec) -> dict[Regularization, str]:
-    """Return the names of a contest's recipes by their settings: of a recipe's strength and the contest's patience."""
+    """Return the names of a contest's recipes by their configurations, which have the contest's patience."""
     fitted = recipes_in_space(spec.search.recipes, spec.space, untuned_learning_rate(spec))
     by_settings = {Regularization.from_params(params): name for name, params in fitted.items()}
     contest = contest_of(spec)

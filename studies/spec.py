@@ -192,7 +192,7 @@ class SearchSpec(Section):
     sampler: str = Field(
         CONTEST,
         description="contest: tunes every technique alone, then combinations; tpe, random, qmc, grid, "
-        "keras-tuner:random, keras-tuner:bayesian, keras-tuner:grid, or any class of optuna.samplers by its name",
+        "keras-tuner:bayesian, or any class of optuna.samplers by its name",
         json_schema_extra=added_later("tpe"),
     )
     sampler_options: Annotated[dict[str, Any], AfterValidator(check_options)] = Field(

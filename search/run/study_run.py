@@ -26,8 +26,8 @@ from regsearch.search.run.study_checks import (
     needs_all_trials,
 )
 from regsearch.search.run.tensorboard import EventFiles
-from regsearch.search.samplers.pruners import make_pruner
-from regsearch.search.samplers.samplers import GRIDS, sampler_factory
+from regsearch.search.samplers import make_pruner, sampler_factory
+from regsearch.search.samplers.factory import GRIDS
 from regsearch.search.training.hypermodel.code import resolve_hypermodel
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers import engines
@@ -131,7 +131,10 @@ def _prepare(spec: StudySpec, options: RunOptions) -> tuple[_Plan, Dataset]:
     timeout_seconds = _checked_timeout(spec, options)
     engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     workers = engine.planned_workers(_checked_workers(options.workers))
-    sampler_for, _ = sampler_factory(spec), make_pruner(spec)  # before the data are read: they may be wrong
+    sampler_for, _ = (
+        sampler_factory(spec, searches=options.searches),
+        make_pruner(spec),
+    )  # before the data are read: they may be wrong
     if options.searches:
         _show_plan(spec, options.progress)
     dataset, info = _examine(spec, stored, options)

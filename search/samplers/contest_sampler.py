@@ -21,11 +21,11 @@ _POINT_ATTR = "regsearch:contest_point"
 
 
 class ContestSampler(PointSampler):
-    """Proposes the contest's next settings for the built-in network.
+    """Proposes the contest's next configuration for the built-in network.
 
     Args:
         contest: of the study.
-        for_enqueued: proposes what the settings of an enqueued trial leave open.
+        for_enqueued: proposes the values that an enqueued trial leaves open.
     """
 
     def __init__(self, contest: Contest, for_enqueued: BaseSampler) -> None:
@@ -33,18 +33,19 @@ class ContestSampler(PointSampler):
         self._contest = contest
 
     def next_point(self, study: Study, trial: FrozenTrial) -> Mapping[str, Any]:
-        """Return the parameters of the next settings; raises SpaceExhaustedError if none are left."""
+        """Return the parameters of the next configuration; raises SpaceExhaustedError if none is left."""
         settings = self._contest.propose(trial.number, entries_before(study, trial))
         if settings is None:
-            raise SpaceExhaustedError(is_certain=False)  # settings that no contest proposes may be left
+            raise SpaceExhaustedError(is_certain=False)  # configurations that no contest proposes may be left
         return params_of(settings, self._contest.space)
 
 
 class HyperModelContestSampler(BaseSampler):
-    """Proposes the contest's next settings for a HyperModel that asks for a study's space and for nothing else.
+    """Proposes the contest's next configuration for a HyperModel that asks for a study's space and for nothing else.
 
-    Whether it does shows when its defaults have been trained. Until then, and for other HyperModels, another sampler
-    proposes. A trial's settings are decided once and kept with it, since it asks for them one by one.
+    The parameters of the trial with the HyperModel's defaults show whether it does. Before that trial has finished,
+    and for other HyperModels, another sampler proposes. A trial asks for its values one by one, so its configuration
+    is decided once and stored with it.
 
     Args:
         contest: of the study.
@@ -56,7 +57,7 @@ class HyperModelContestSampler(BaseSampler):
         self._point: Mapping[str, Any] | None = None
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Decide on the settings, or take those that were decided on before; raises SpaceExhaustedError."""
+        """Decide on the configuration, or read the stored one; raises SpaceExhaustedError if none is left."""
         self._point = trial.system_attrs.get(_POINT_ATTR)
         if self._point is None and "fixed_params" not in trial.system_attrs and not trial.params:
             self._point = self._decide(study, trial)
@@ -70,46 +71,46 @@ class HyperModelContestSampler(BaseSampler):
             return None
         settings = self._contest.propose(trial.number, entries_before(study, trial))
         if settings is None:
-            raise SpaceExhaustedError(is_certain=False)  # settings that no contest proposes may be left
+            raise SpaceExhaustedError(is_certain=False)  # configurations that no contest proposes may be left
         point = params_of(settings, self._contest.space)
         study._storage.set_trial_system_attr(trial._trial_id, _POINT_ATTR, point)
         return point
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return what the other sampler draws together; nothing if the contest has decided."""
+        """Return what the other sampler draws together; nothing if the contest decides."""
         return {} if self._point is not None else self._otherwise.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return what the other sampler draws together; nothing if the contest has decided."""
+        """Return what the other sampler draws together; nothing if the contest decides."""
         return {} if self._point is not None else self._otherwise.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return the value that the contest has decided on, or what the other sampler draws."""
+        """Return the value that the contest decided on, or the value that the other sampler draws."""
         if self._point is not None and param_name in self._point:
             return within(self._point[param_name], param_distribution)
         return self._otherwise.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Pass it to the other sampler."""
+        """Pass the result to the other sampler."""
         self._otherwise.after_trial(study, trial, state, values)
 
 
 def entries_before(study: Study, trial: FrozenTrial) -> list[Entry]:
-    """Return the trials that were begun before one, as the contest sees them; without those whose worker was lost."""
+    """Return the trials that started before one, as the contest sees them, without those that lost their worker."""
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-    found = []
+    entries = []
     for past in study.get_trials(deepcopy=False):
         # a HyperModel's trial may not have asked for all that was decided for it
         params = past.params if past.state.is_finished() else {**past.system_attrs.get(_POINT_ATTR, {}), **past.params}
         is_known = past.number < trial.number and past.state != TrialState.WAITING and is_regularization(params)
         loss = _loss(past, sign)
         if is_known and (loss is not None or past.state == TrialState.RUNNING):
-            found.append(Entry(settings=Regularization.from_params(params), loss=loss))
-    return found
+            entries.append(Entry(settings=Regularization.from_params(params), loss=loss))
+    return entries
 
 
 def _loss(past: FrozenTrial, sign: int) -> float | None:

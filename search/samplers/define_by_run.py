@@ -1,4 +1,4 @@
-"""A sampler for a space that shows itself one parameter after the other, in several processes if need be."""
+"""A sampler for a space that becomes known one parameter at a time, in several processes if need be."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,51 +12,51 @@ _JOINT_ATTR = "regsearch:joint"
 
 
 class DefineByRunSampler(BaseSampler):
-    """Gives a trial the same values however often it is made anew between two of the trial's parameters.
+    """Gives a trial the same values, however often it is made anew between two of the trial's parameters.
 
-    What is drawn for several parameters at once is drawn once and kept with the trial: drawn again it may be
-    something else, as in QMC's next point. Every other parameter has a sampler, and so a seed, of its own.
+    Values that are drawn together are drawn once and stored with the trial: a second draw may differ, as QMC's next
+    point does. Each other parameter has its own sampler, and so its own seed.
 
     Args:
-        joint: for the trial.
-        alone: gives the sampler of one parameter by its name.
+        joint: draws the parameters that are drawn together.
+        sampler_of: gives the sampler of one parameter by its name.
     """
 
-    def __init__(self, joint: BaseSampler, alone: Callable[[str], BaseSampler]) -> None:
-        self._joint, self._alone = joint, alone
+    def __init__(self, joint: BaseSampler, sampler_of: Callable[[str], BaseSampler]) -> None:
+        self._joint, self._sampler_of = joint, sampler_of
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Hand it on."""
+        """Prepare the joint sampler."""
         self._joint.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return what is drawn together."""
-        kept = trial.system_attrs.get(_JOINT_ATTR)
-        if kept is not None:
-            return {name: json_to_distribution(text) for name, text in kept["space"].items()}
+        """Return the parameters that are drawn together."""
+        stored = trial.system_attrs.get(_JOINT_ATTR)
+        if stored is not None:
+            return {name: json_to_distribution(text) for name, text in stored["space"].items()}
         return self._joint.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draw it, or return what was drawn before."""
+        """Draw the values, or return those that were drawn before."""
         if not search_space:
             return {}
-        kept = trial.system_attrs.get(_JOINT_ATTR)
-        if kept is None:
+        stored = trial.system_attrs.get(_JOINT_ATTR)
+        if stored is None:
             drawn = self._joint.sample_relative(study, trial, search_space)
-            kept = {
-                "space": {name: distribution_to_json(among) for name, among in search_space.items()},
+            stored = {
+                "space": {name: distribution_to_json(distribution) for name, distribution in search_space.items()},
                 "values": {name: value.item() if hasattr(value, "item") else value for name, value in drawn.items()},
             }
-            study._storage.set_trial_system_attr(trial._trial_id, _JOINT_ATTR, kept)
-        values: dict[str, Any] = kept["values"]
+            study._storage.set_trial_system_attr(trial._trial_id, _JOINT_ATTR, stored)
+        values: dict[str, Any] = stored["values"]
         return values
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
         """Draw one parameter by its own sampler."""
-        return self._alone(param_name).sample_independent(study, trial, param_name, param_distribution)
+        return self._sampler_of(param_name).sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Hand it on."""
+        """Pass the result to the joint sampler."""
         self._joint.after_trial(study, trial, state, values)

@@ -1,11 +1,22 @@
-"""KerasTuner's search algorithms as Optuna samplers: before each ask an oracle is made anew from the study's trials.
+"""KerasTuner's Bayesian optimization as an Optuna sampler: each ask makes its oracle anew from the study's trials.
 
-So a resumed search proposes what it would have, and KerasTuner keeps no project folder. Importing KerasTuner imports
-TensorFlow, without starting it: `search.samplers.samplers` imports this module only for a study that asks for it.
+So a resumed search proposes what it would have, and KerasTuner keeps no project directory. Importing KerasTuner imports
+TensorFlow without starting it, so `search.samplers.factory` imports this module only for a study that asks for it.
+
+KerasTuner and scikit-learn have no public way to do these, so private names are used (the tests are in
+tests/unit/test_keras_tuner_samplers.py):
+
+- `Oracle.trials`, `ongoing_trials` and `_tried_so_far` with `_compute_values_hash` are set to the study's trials. An
+  oracle otherwise learns of trials only by running them: test_a_tried_point_is_not_drawn_again,
+  test_a_running_trial_counts_with_a_score_that_the_model_expects.
+- `BayesianOptimizationOracle._vectorize_trials` gives the rows to fit the model to, before running trials are scored by
+  it: test_a_running_trial_counts_with_a_score_that_the_model_expects.
+- `BayesianOptimizationOracle.gpr` is replaced by a quicker regressor: test_the_oracle_asks_the_quick_regressor.
+- `GaussianProcessRegressor._y_train_std` and `_y_train_mean` scale that regressor's predictions back:
+  test_the_quick_regressor_predicts_what_scikit_learns_does.
 """
 
 import copy
-import json
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,45 +32,36 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.linalg import solve_triangular
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from regsearch.search.samplers.point_sampler import KeyOf, PointSampler, key_of_settings, tried_keys
+from regsearch.search.samplers.point_sampler import PointSampler
 from regsearch.studies.errors import InputError, SpaceExhaustedError
 from regsearch.studies.search_space import dimensions
-from regsearch.studies.spec import SpaceSpec, StudySpec
+from regsearch.studies.spec import SpaceSpec
 from regsearch.studies.techniques.dimension import Dimension
 
 MOST_MODELLED = 200
-"""Trials that the Gaussian process is fitted to, whose time grows with their number's cube."""
+"""Trials that the Gaussian process is fitted to: its time grows with the cube of their number."""
 
-_GRID_ATTR = "regsearch:keras_tuner_grid_point"
 _OBJECTIVE = "select"
-_BAYESIAN_OPTIONS: Mapping[str, tuple[Callable[[float], bool], str]] = {
+_OPTIONS: Mapping[str, tuple[Callable[[float], bool], str]] = {
     "num_initial_points": (lambda value: value in range(1, MOST_MODELLED + 1), f"1 to {MOST_MODELLED}, whole"),
     "alpha": (lambda value: value > 0, "above 0"),
     "beta": (lambda value: value >= 0, "0 or above"),
 }
 
 
-def make_sampler(
-    name: str, options: Mapping[str, Any], spec: StudySpec, seed_of: Callable[[int], int]
-) -> Callable[[int], PointSampler]:
-    """Return what makes the sampler `keras-tuner:…` for a trial's number.
-
-    Raises InputError for an option that its oracle doesn't have, or that the study decides.
-    """
-    kind = name.partition(":")[2]
-    known = _BAYESIAN_OPTIONS if kind == "bayesian" else {}
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise InputError for an option that the oracle doesn't have, or that the study decides."""
     for option, value in options.items():
-        if option not in known:
-            there_are = f"its sampler_options are {', '.join(known)}" if known else "it has no sampler_options"
+        if option not in _OPTIONS:
             raise InputError(
-                f"the sampler {name} takes no {option}: {there_are}; leave out {option}, all else the study decides"
+                f"the sampler keras-tuner:bayesian takes no {option}: its sampler_options are {', '.join(_OPTIONS)}; "
+                f"leave out {option}, the study decides all else."
             )
-        is_allowed, allowed = known[option]
+        is_allowed, allowed = _OPTIONS[option]
         if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
-            raise InputError(f"{option} of the sampler {name} is a number, {allowed}; given was {value!r}")
-    sampler = {"random": RandomOracleSampler, "bayesian": BayesianOracleSampler, "grid": GridOracleSampler}[kind]
-    key_of = key_of_settings(spec)
-    return lambda number: sampler(spec.space, seed_of(number), options, key_of)
+            raise InputError(
+                f"{option} of the sampler keras-tuner:bayesian is a number, {allowed}; given was {value!r}."
+            )
 
 
 def hyperparameters(space: SpaceSpec) -> Any:
@@ -86,70 +88,79 @@ def _declare(hp: Any, dimension: Dimension) -> None:
         hp.Choice(name, list(dimension.choices))
 
 
-class _OracleSampler(PointSampler):
-    """Asks an oracle that was told of all trials before.
+class BayesianOracleSampler(PointSampler):
+    """KerasTuner's Bayesian optimization: a Gaussian process and a lower confidence bound.
 
-    A complete trial is told with its value. A pruned one too, with the best value it reported: so KerasTuner itself
-    scores a trial that its own callbacks end early. A failed one is told as failed, a running one as ongoing; one
-    that isn't of this space is left out.
+    The oracle gets a complete trial with its value, and a pruned one with the best value it reported: so KerasTuner
+    scores a trial that its own callbacks end early. A failed trial counts as failed, a running one as ongoing. A trial
+    outside this space is left out. Of more than MOST_MODELLED complete trials, the model sees the best half of so many
+    and an even part of the others.
+
+    Args:
+        space: of the study.
+        seed: of the trial.
+        options: of the oracle, by `check_options`.
     """
 
-    oracle_class: Any
-    is_certain = False  # that there is no other point, where the oracle stops
-
-    def __init__(self, space: SpaceSpec, seed: int, options: Mapping[str, Any], key_of: KeyOf | None = None) -> None:
+    def __init__(self, space: SpaceSpec, seed: int, options: Mapping[str, Any]) -> None:
         super().__init__(for_enqueued=RandomSampler(seed=seed))
         self._space = hyperparameters(space)
-        self._key_of = key_of
         self._seed = seed or 2**32 - 1  # KerasTuner takes 0 for "any"
         self._options = options
 
     def next_point(self, study: optuna.Study, trial: FrozenTrial) -> Mapping[str, Any]:
-        """Return the oracle's next values; raises SpaceExhaustedError where it stops."""
+        """Return the oracle's next values.
+
+        Raises SpaceExhaustedError if it stops, as it does after 21 draws in a row of tried points.
+        """
         direction = "max" if study.direction is optuna.study.StudyDirection.MAXIMIZE else "min"
-        oracle = self.oracle_class(
+        oracle = keras_tuner.oracles.BayesianOptimizationOracle(
             objective=keras_tuner.Objective(_OBJECTIVE, direction),
             max_trials=None,
             hyperparameters=self._space,
             seed=self._seed,
             **self._options,
         )
-        past = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
-        told = [one for one in (self._told(one, direction) for one in past) if one is not None]
+        oracle.gpr = _QuickRegressor(**oracle.gpr.get_params(deep=False))
+        others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+        known = [known for known in (self._as_known(other, direction) for other in others) if known is not None]
         with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
             # one thread gives the same bits on any number of cores, and leaves the others to the workers
             warnings.simplefilter("ignore")  # scikit-learn's about a fit at its bounds
-            values = self._ask(oracle, told, past)
+            self._teach(oracle, known)
+            values: dict[str, Any] | None = oracle.populate_space(str(len(others)))["values"]
         if values is None:
-            raise SpaceExhaustedError(is_certain=self.is_certain)
-        return self._taken(study, trial, values)
-
-    def _ask(self, oracle: Any, told: Sequence[Any], past: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        _tell(oracle, told)
-        values: dict[str, Any] | None = oracle.populate_space(str(len(past)))["values"]
+            raise SpaceExhaustedError(is_certain=False)
         return values
 
-    def _taken(self, study: optuna.Study, trial: FrozenTrial, values: dict[str, Any]) -> dict[str, Any]:
-        return values
+    def _teach(self, oracle: Any, trials: Sequence[Any]) -> None:
+        """Give the oracle the study's trials, in KerasTuner's words."""
+        modelled = _modelled(_of_status(trials, TrialStatus.COMPLETED), oracle.objective.direction)
+        failed, ongoing = _of_status(trials, TrialStatus.FAILED), _of_status(trials, TrialStatus.RUNNING)
+        if ongoing and len(modelled) >= (oracle.num_initial_points or 3 * len(self._space.space)):
+            # an oracle that lives on guesses the ongoing trials' scores by the fit of its last ask
+            _set_trials(oracle, modelled)
+            oracle.gpr.fit(*oracle._vectorize_trials())
+        _set_trials(oracle, [*modelled, *failed, *ongoing])
 
-    def _told(self, trial: FrozenTrial, direction: str) -> Any:
-        """Return a trial in KerasTuner's words; None where there is nothing to tell of it."""
+    def _as_known(self, trial: FrozenTrial, direction: str) -> Any:
+        """Return a trial in KerasTuner's words; None if the oracle has nothing to learn from it."""
         values = None if trial.state is TrialState.WAITING else self._values(trial.params)
         if values is None:
             return None
-        told = Trial(self._with_values(values), trial_id=str(trial.number), status=TrialStatus.FAILED)
+        known = Trial(self._with_values(values), trial_id=str(trial.number), status=TrialStatus.FAILED)
         if trial.state is TrialState.RUNNING:
-            told.status = TrialStatus.RUNNING
+            known.status = TrialStatus.RUNNING
         elif trial.state is TrialState.COMPLETE:
-            told.score = trial.value
+            known.score = trial.value
         elif trial.state is TrialState.PRUNED:
-            told.score = (max if direction == "max" else min)(trial.intermediate_values.values(), default=None)
-        if told.score is not None and math.isfinite(told.score):
-            told.status = TrialStatus.COMPLETED
-        return told
+            known.score = (max if direction == "max" else min)(trial.intermediate_values.values(), default=None)
+        if known.score is not None and math.isfinite(known.score):
+            known.status = TrialStatus.COMPLETED
+        return known
 
     def _values(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return a trial's active values; None where one is missing or is none of this space."""
+        """Return a trial's active values; None if one is missing or outside this space."""
         hps = self._with_values({})
         for hp in self._space.space:
             if not hps.is_active(hp):
@@ -167,71 +178,10 @@ class _OracleSampler(PointSampler):
         return hps
 
 
-class RandomOracleSampler(_OracleSampler):
-    """KerasTuner's random search: no point twice; after 21 draws in a row of tried points it stops."""
-
-    oracle_class = keras_tuner.oracles.RandomSearchOracle
-
-
-class BayesianOracleSampler(_OracleSampler):
-    """KerasTuner's Bayesian optimization: a Gaussian process and a lower confidence bound.
-
-    Beyond MOST_MODELLED finished trials it models the best half of so many, and of the others an even part.
-    """
-
-    oracle_class = keras_tuner.oracles.BayesianOptimizationOracle
-
-    def _ask(self, oracle: Any, told: Sequence[Any], past: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        oracle.gpr = _QuickRegressor(**oracle.gpr.get_params(deep=False))
-        modelled = _modelled([one for one in told if one.status == TrialStatus.COMPLETED], oracle.objective.direction)
-        ongoing = [one for one in told if one.status == TrialStatus.RUNNING]
-        if ongoing and len(modelled) >= (oracle.num_initial_points or 3 * len(self._space.space)):
-            # an oracle that lives on guesses the ongoing trials' scores by the fit of its last ask
-            _tell(oracle, modelled)
-            oracle.gpr.fit(*oracle._vectorize_trials())
-        _tell(oracle, [*modelled, *(one for one in told if one.status == TrialStatus.FAILED), *ongoing])
-        values: dict[str, Any] | None = oracle.populate_space(str(len(past)))["values"]
-        return values
-
-
-class GridOracleSampler(_OracleSampler):
-    """KerasTuner's grid search: each number range is its lower end and ten values between; each point once."""
-
-    oracle_class = keras_tuner.oracles.GridSearchOracle
-    is_certain = True
-
-    def _ask(self, oracle: Any, told: Sequence[Any], past: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        _tell(oracle, told)
-        points = [one.system_attrs[_GRID_ATTR] for one in past if _GRID_ATTR in one.system_attrs]
-        tried = tried_keys(past, self._key_of)
-        number = 0
-        if points:
-            self._go_on_from(oracle, f"point {number}", json.loads(points[-1]), is_first=True)
-        while True:
-            number += 1
-            values: dict[str, Any] | None = oracle.populate_space(f"point {number}")["values"]
-            is_repeated = values is not None and self._key_of is not None and self._key_of(values) in tried
-            if values is None or not (is_repeated or oracle._duplicate(values)):
-                return values
-            self._go_on_from(oracle, f"point {number}", values)
-
-    def _go_on_from(self, oracle: Any, trial_id: str, values: dict[str, Any], *, is_first: bool = False) -> None:
-        """Let the oracle propose next what follows on a point in its order."""
-        oracle.trials[trial_id] = Trial(self._with_values(values), trial_id=trial_id, status=TrialStatus.COMPLETED)
-        oracle.start_order.append(trial_id)
-        oracle._populate_next.append(trial_id)
-        if is_first:
-            oracle._ordered_ids.insert(trial_id)
-
-    def _taken(self, study: optuna.Study, trial: FrozenTrial, values: dict[str, Any]) -> dict[str, Any]:
-        study._storage.set_trial_system_attr(trial._trial_id, _GRID_ATTR, json.dumps(values))
-        return values
-
-
 class _QuickRegressor(GaussianProcessRegressor):
-    """scikit-learn's regressor, whose `predict` checks a row for ten times as long as it computes with it.
+    """scikit-learn's regressor with a quick `predict`: the original checks a row for ten times as long as it computes.
 
-    KerasTuner asks it for ten thousand rows, one at a time, before each trial.
+    KerasTuner asks for ten thousand rows, one at a time, before each trial.
     """
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:
@@ -251,19 +201,23 @@ def _is_of(hp: Any, value: Any) -> bool:
     return value in hp.values
 
 
+def _of_status(trials: Iterable[Any], status: str) -> list[Any]:
+    return [trial for trial in trials if trial.status == status]
+
+
 def _modelled(trials: Sequence[Any], direction: str) -> list[Any]:
-    """Return at most MOST_MODELLED trials, by number: the best half of so many, and of the others an even part."""
+    """Return at most MOST_MODELLED trials, by number: the best half of so many, and an even part of the others."""
     if len(trials) <= MOST_MODELLED:
         return list(trials)
     sign, half = -1 if direction == "max" else 1, MOST_MODELLED // 2
-    best = {id(one) for one in sorted(trials, key=lambda one: sign * one.score)[:half]}
-    others = [one for one in trials if id(one) not in best]
+    best = {id(trial) for trial in sorted(trials, key=lambda trial: sign * trial.score)[:half]}
+    others = [trial for trial in trials if id(trial) not in best]
     rest = MOST_MODELLED - half
     even = {id(others[index * len(others) // rest]) for index in range(rest)}
-    return [one for one in trials if id(one) in best | even]
+    return [trial for trial in trials if id(trial) in best | even]
 
 
-def _tell(oracle: Any, trials: Iterable[Any]) -> None:
+def _set_trials(oracle: Any, trials: Iterable[Any]) -> None:
     """Make these the trials that an oracle knows."""
     oracle.trials = {trial.trial_id: trial for trial in trials}
     oracle.ongoing_trials = {

@@ -18,10 +18,10 @@ from regsearch.studies.recipes import contest_of
 from regsearch.studies.spec import CONTEST, StudySpec
 
 WARM_UP_EPOCHS, PEERS = 2, 3
-"""What a contest's pruner waits for: epochs that every trial trains, and trials of the same contestant."""
+"""What a contest's pruner waits for: epochs that every trial trains, and finished trials of the same contestant."""
 
 WARM_UP_STEPS = 300
-"""Training steps before which `median` and `hyperband` prune nothing, unless the study's options say else."""
+"""Training steps before which `median` and `hyperband` prune nothing, unless the study's options change it."""
 
 _FEWEST_WARM_UP_EPOCHS = 2
 _LARGEST_WARM_UP = 3  # the part of a trial's epochs: a third
@@ -33,31 +33,35 @@ def make_pruner(spec: StudySpec, train_rows: int | None = None) -> BasePruner:
 
     Args:
         spec: the study.
-        train_rows: on how many rows a trial trains; None: not known, the warm-up is then as short as can be.
+        train_rows: how many examples a trial trains on; None: unknown, and the warm-up is as short as possible.
 
-    Raises InputError where there is no such pruner, its options are wrong, or it can't be used.
+    Raises InputError if there is no such pruner, its options are wrong, or it can't be used.
+
+    Example:
+        >>> type(make_pruner(StudySpec().changed(search={"pruner": "none", "pruner_options": {}}))).__name__
+        'NopPruner'
     """
     name = spec.search.pruner
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _try_out(_new(spec, train_rows))
-            return _new(spec, train_rows)  # one that has seen nothing: some learn from the first trials they see
+            return _new(spec, train_rows)  # a new one, since some learn from the first trials they see
     except InputError:
         raise
     except Exception as error:
         options = ", ".join(spec.search.pruner_options)
         with_options = f" with the pruner_options {options}" if options else ""
-        without = "; `--set 'search.pruner_options={}'` leaves them out" if options else ""
-        reason = " ".join(str(error).split())
-        raise InputError(f"the pruner {name} can't serve this study{with_options}: {reason}{without}") from error
+        without = " Leave them out with `--set 'search.pruner_options={}'`." if options else ""
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"the pruner {name} can't serve this study{with_options}: {reason}.{without}") from error
 
 
 def warm_up_epochs(spec: StudySpec, train_rows: int | None) -> int:
     """Return how many epochs a trial trains before it may be pruned, at least 1.
 
-    They have `WARM_UP_STEPS` steps: a technique that learns slowly, where an epoch has few steps, is judged by more
-    than a slow start. They are two at least, and at most a third of all epochs.
+    These epochs have `WARM_UP_STEPS` steps together, so that a technique that learns slowly is not judged by its slow
+    start, even if an epoch has few steps. They are at least two, and at most a third of all epochs.
     """
     if spec.search.rules < 2:
         return 1
@@ -84,17 +88,17 @@ def _new(spec: StudySpec, train_rows: int | None) -> BasePruner:
 
 
 def _pruner_class(name: str) -> type[BasePruner]:
-    found = getattr(optuna.pruners, name, None) if name.isidentifier() else None
-    if isinstance(found, type) and issubclass(found, BasePruner) and not inspect.isabstract(found):
-        return found
+    pruner_class = getattr(optuna.pruners, name, None) if name.isidentifier() else None
+    if isinstance(pruner_class, type) and issubclass(pruner_class, BasePruner) and not inspect.isabstract(pruner_class):
+        return pruner_class
     names = [CONTEST, "median", "hyperband", "none", *(c for c in optuna.pruners.__all__ if c != "BasePruner")]
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-    raise InputError(f"no pruner is called {name!r}: {hint}")
+    hint = f"Did you mean {near[0]}?" if near else f"Use {', '.join(names)}."
+    raise InputError(f"unknown pruner {name!r}. {hint}")
 
 
 def _try_out(pruner: BasePruner) -> None:
-    """Let it judge some trials of a study in memory: what it can't do shows before a real one."""
+    """Let a pruner judge some trials of a study in memory: its errors show before a real study is stored."""
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), pruner=pruner)
     for number in range(_TRIED_TRIALS):
         trial = study.ask()
@@ -105,14 +109,14 @@ def _try_out(pruner: BasePruner) -> None:
 
 
 class ContestPruner(BasePruner):
-    """Ends trials that do worse than the median of their own contestant: a technique is never judged by another.
+    """Ends trials that do worse than the median of their contestant: no technique is judged by another one.
 
-    A HyperModel's own settings are one contestant.
+    The hyperparameter values of a HyperModel form one contestant.
 
     Args:
         contestants: of the study, by `regsearch.studies.contest.proposals.contestant_name`.
         n_warmup_epochs: how many epochs every trial trains, at least 1.
-        n_peers: of how many finished trials there must be a median, at least 1.
+        n_peers: how many finished trials the median needs, at least 1.
 
     Raises ValueError for fewer.
     """
@@ -125,15 +129,15 @@ class ContestPruner(BasePruner):
         **others: object,
     ) -> None:
         if others:
-            raise ValueError(f"it has the options n_warmup_epochs and n_peers; given was {next(iter(others))}")
+            raise ValueError(f"its options are n_warmup_epochs and n_peers; given was {next(iter(others))}")
         for name, value in (("n_warmup_epochs", n_warmup_epochs), ("n_peers", n_peers)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is a whole number from 1 on; given was {value!r}")
+                raise ValueError(f"{name} is a whole number, at least 1; given was {value!r}")
         self._contestants = contestants
         self._n_warmup_epochs, self._n_peers = n_warmup_epochs, n_peers
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Return whether a trial is to end after its last epoch."""
+        """Return whether a trial must end after its last epoch."""
         step = trial.last_step
         if step is None or step + 1 < self._n_warmup_epochs:
             return False
@@ -147,7 +151,7 @@ class ContestPruner(BasePruner):
         return is_out(_best_until(trial, step, sign), peers, self._n_peers)
 
     def _contestant(self, trial: FrozenTrial) -> tuple[str, float | None] | None:
-        """Return whose trial it is, and its learning rate: another rate is slower or faster by nature."""
+        """Return a trial's contestant and learning rate: trials of another rate learn slower or faster."""
         if not is_regularization(trial.params):
             return None
         settings = Regularization.from_params(trial.params)
@@ -155,5 +159,5 @@ class ContestPruner(BasePruner):
 
 
 def _best_until(trial: FrozenTrial, step: int, sign: int) -> float:
-    """Return the best value until a step, the least being the best; of a trial that ended before, its best."""
-    return min(sign * value for at, value in trial.intermediate_values.items() if at <= step)
+    """Return the best (smallest) value until a step, or until an earlier end of the trial."""
+    return min(sign * value for epoch, value in trial.intermediate_values.items() if epoch <= step)

@@ -1,4 +1,4 @@
-"""The engines by name: where workers live. Only the module of the engine that is asked for is imported."""
+"""The engines by name: where workers run. Only the module of the chosen engine is imported."""
 
 import inspect
 from collections.abc import Collection
@@ -26,23 +26,32 @@ def engine_names() -> list[str]:
 
 
 def make_engine(name: str, **options: Any) -> Engine:
-    """Return a new engine, made with these options.
+    """Return a new engine with these options.
 
-    Raises InputError for an unknown name, and for an option that this engine hasn't.
+    Raises InputError for an unknown name, and for an option that this engine doesn't have.
+
+    Example:
+        >>> type(make_engine("inline")).__name__
+        'InlineEngine'
     """
     if name not in _MODULES:
-        raise InputError(f"no engine is called {name!r}: there are {', '.join(_MODULES)}")
+        raise InputError(f"unknown engine {name!r}. Use {', '.join(_MODULES)}.")
     for option in options.keys() - set(_parameters(name)):
         others = [other for other in _MODULES if option in _parameters(other)]
         raise InputError(
-            f"--{option.replace('_', '-')} is nothing that the engine {name} knows; give --engine {' or '.join(others)}"
+            f"--{option.replace('_', '-')} is not supported by the engine {name}. Use --engine {' or '.join(others)}."
         )
     engine: Engine = import_module(_MODULES[name]).ENGINE(**options)
     return engine
 
 
 def describe(engine: Engine) -> str:
-    """Return an engine in one line, with the options that it was made with, as a run's record has it."""
+    """Return an engine and its options in one line, as it is stored with a run.
+
+    Example:
+        >>> describe(make_engine("processes", gpus_per_worker=0))
+        'ProcessEngine(gpus_per_worker=0)'
+    """
     options = getattr(engine, "options", {})
     name = type(engine).__name__
     return f"{name}({', '.join(f'{option}={value}' for option, value in options.items())})" if options else name

@@ -1,4 +1,4 @@
-"""Which GPUs of this machine a worker has."""
+"""Divide the GPUs of this machine among workers."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ _DEVICES = Path("/proc/driver/nvidia/gpus")
 
 
 def visible_gpus() -> list[str]:
-    """Return the GPUs that CUDA would use here: those of $CUDA_VISIBLE_DEVICES, else all."""
+    """Return the names of the GPUs that CUDA would use here: those of $CUDA_VISIBLE_DEVICES, else all."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
@@ -17,34 +17,50 @@ def visible_gpus() -> list[str]:
 
 
 def gpus_of(workers: int, gpus_per_worker: float) -> list[str]:
-    """Return $CUDA_VISIBLE_DEVICES for each worker: whole GPUs of its own, or one that it shares.
+    """Return $CUDA_VISIBLE_DEVICES for each worker: whole GPUs for it alone, or one that it shares.
 
     Args:
         workers: at least 1.
         gpus_per_worker: a whole number, or a part of 1: with 0.25, four workers share a GPU; 0: none.
 
-    Raises InputError where there are too few.
+    Raises InputError if there are too few GPUs.
+
+    Example:
+        >>> gpus_of(2, 0)
+        ['-1', '-1']
     """
     if gpus_per_worker == 0:
         return ["-1"] * workers
     gpus = visible_gpus()
     if gpus_per_worker < 1:
         sharing = int(1 / gpus_per_worker)
-        places = [[gpu] for gpu in gpus for _ in range(sharing)]
+        groups = [[gpu] for gpu in gpus for _ in range(sharing)]
     else:
         count = int(gpus_per_worker)
-        places = [gpus[first : first + count] for first in range(0, len(gpus) - count + 1, count)]
-    if len(places) < workers:
+        groups = [gpus[first : first + count] for first in range(0, len(gpus) - count + 1, count)]
+    if len(groups) < workers:
         raise InputError(
-            f"--gpus-per-worker {gpus_per_worker:g}: this machine's GPUs ({len(gpus)}) are enough for {len(places)} "
-            f"workers, not for {workers}; give fewer --workers, or a smaller part of a GPU"
+            f"--gpus-per-worker {gpus_per_worker:g}: this machine's GPUs ({len(gpus)}) are enough for {len(groups)} "
+            f"workers, not for {workers}. Give fewer --workers, or a smaller part of a GPU."
         )
-    return [",".join(place) for place in places[:workers]]
+    return [",".join(group) for group in groups[:workers]]
 
 
-def check_share(option: str, given: float, least: str) -> float:
-    """Return how many of something a worker has: a part of 1, or a whole number; raises InputError for another one."""
-    is_allowed = given >= 0 and (given <= 1 or given == int(given)) and (given > 0 or least == "0")
+def check_share(option: str, share: float, smallest: str) -> float:
+    """Return a worker's share of something if it is a part of 1 or a whole number.
+
+    Args:
+        option: its name on the command line.
+        share: how much a worker gets.
+        smallest: the smallest share in words; "0" allows 0.
+
+    Raises InputError for any other share.
+
+    Example:
+        >>> check_share("--cpus-per-worker", 0.5, "a part of 1")
+        0.5
+    """
+    is_allowed = share >= 0 and (share <= 1 or share == int(share)) and (share > 0 or smallest == "0")
     if not is_allowed:
-        raise InputError(f"{option} is a part of 1 or a whole number, at least {least}; given was {given:g}")
-    return given
+        raise InputError(f"{option} is a part of 1 or a whole number, at least {smallest}; given was {share:g}")
+    return share

@@ -1,7 +1,7 @@
-"""Workers as subprocesses of this machine, `python -m regsearch.search.workers.worker`, spoken to through pipes.
+"""Workers as subprocesses of this machine, `python -m regsearch.search.workers.worker`, connected by pipes.
 
-A worker's death is known at once from the end of its pipe. Workers have a session of their own, so a
-Ctrl-C in the terminal reaches the coordinator alone; they end by themselves when it is gone.
+The end of its pipe shows at once that a worker died. Workers run in their own session, so a Ctrl-C in the terminal
+reaches the coordinator only. They end by themselves when the coordinator is gone.
 """
 
 import dataclasses
@@ -16,15 +16,16 @@ from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Handler
 from regsearch.search.workers.gpus import check_share, gpus_of
 from regsearch.search.workers.protocol import (
+    READY_LINE,
     EpochFinished,
     SuggestRequest,
     TrialFailed,
     TrialNotice,
     WorkerLost,
-    answer_to_line,
     from_line,
+    reply_to_line,
+    task_to_line,
 )
-from regsearch.search.workers.worker import READY_LINE, task_to_line
 from regsearch.search.workers.worker_process import (
     GRACE_SECONDS,
     KERAS_TRIALS_PER_PROCESS,
@@ -43,8 +44,14 @@ class ProcessEngine:
 
     Args:
         command: starts a worker.
-        keras_trials_per_process: after so many trials of Keras a worker is replaced.
+        keras_trials_per_process: a worker is replaced after so many trials of Keras.
         gpus_per_worker: how many GPUs, or which part of one, a worker has; None: all workers share all of them.
+
+    Raises InputError if `gpus_per_worker` isn't allowed.
+
+    Example:
+        >>> ProcessEngine().planned_workers(3)
+        3
     """
 
     def __init__(
@@ -64,14 +71,14 @@ class ProcessEngine:
         self._selector = selectors.DefaultSelector()
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return how many workers there will be, one a core if not asked; raises InputError for too few GPUs."""
+        """Return how many workers there will be, by default one per core; raises InputError for too few GPUs."""
         workers = core_count() if asked is None else asked
         if self._gpus_per_worker is not None:
             gpus_of(workers, self._gpus_per_worker)
         return workers
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
-        """Start the processes; each loads TensorFlow and the data while the first trials are asked for."""
+        """Start the processes; each loads TensorFlow and the data while the coordinator prepares the first trials."""
         self._setup = setup
         environments = [dict(os.environ) for _ in range(workers)]
         if self._gpus_per_worker is not None:
@@ -81,18 +88,18 @@ class ProcessEngine:
             for slot, environment in enumerate(environments):
                 self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log"), environment))
         except OSError as error:
-            if error.filename is not None:  # of its log; another user's folder, as a rule
+            if error.filename is not None:  # of its log; usually in another user's directory
                 raise NoResultError(f"workers can't be started: {error.filename}: {error.strerror}") from error
             raise NoResultError(
-                f"{workers} workers can't be started ({error.strerror}): try fewer --workers"
+                f"{workers} workers can't be started: {error.strerror}. Try fewer --workers."
             ) from error
 
     def free_workers(self) -> int:
-        """Return how many workers have no task; one that still starts will find its task waiting."""
+        """Return how many workers have no task; one that is still starting will find its task waiting."""
         return sum(worker.task is None for worker in self._workers)
 
     def tasks_waiting_for_startup(self) -> list[int]:
-        """Return the numbers of the tasks whose workers have not said yet that they are ready."""
+        """Return the numbers of the tasks whose workers are still starting."""
         return [worker.task.number for worker in self._workers if worker.task is not None and not worker.is_ready]
 
     def is_busy(self) -> bool:
@@ -111,23 +118,23 @@ class ProcessEngine:
         worker.send(task_to_line(task))
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Hand on what workers say, and the loss of one that died; a new one takes its place."""
+        """Pass on the workers' events and the loss of a worker that died; a new one takes its place."""
         for key, _ in self._selector.select(timeout_seconds):
             worker = next((worker for worker in self._workers if worker is key.fileobj), None)
-            if worker is None:  # it was replaced while an earlier one of these was heard
+            if worker is None:  # it was replaced while an event of another worker was handled
                 continue
             lines = worker.read_lines()
             if lines is None:
                 self._replace_dead(worker, handler)
             else:
                 for line in lines:
-                    self._hear(worker, line, handler)
+                    self._take(worker, line, handler)
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """Kill the worker that has this task; one that hangs hears nothing else."""
+        """Kill the worker that has this task: a hung worker reacts to nothing else."""
         for worker in self._workers:
             if worker.task == task:
-                worker.given_up = reason
+                worker.kill_reason = reason
                 worker.process.kill()
 
     def stop(self) -> None:
@@ -141,7 +148,7 @@ class ProcessEngine:
             worker.end(deadline)
 
     def processes(self) -> list[int]:
-        """Return the workers' process ids."""
+        """Return the process ids of the workers."""
         return [worker.process.pid for worker in self._workers]
 
     def _new_worker(self, log: Path, environment: Mapping[str, str]) -> WorkerProcess:
@@ -158,7 +165,7 @@ class ProcessEngine:
         worker.end(time.monotonic() + GRACE_SECONDS)
         self._workers[slot] = self._new_worker(worker.log, worker.environment)
 
-    def _hear(self, worker: WorkerProcess, line: str, handler: Handler) -> None:
+    def _take(self, worker: WorkerProcess, line: str, handler: Handler) -> None:
         if line + "\n" == READY_LINE:
             worker.is_ready, worker.failed_starts = True, 0
             return
@@ -167,10 +174,10 @@ class ProcessEngine:
             handler(event)
             return
         if isinstance(event, EpochFinished | SuggestRequest):
-            answer = handler(event)
-            if not answer:
+            reply = handler(event)
+            if not reply:
                 worker.task = None
-            worker.send(answer_to_line(answer))
+            worker.send(reply_to_line(reply))
             return
         worker.task = None
         if isinstance(event, TrialFailed):
@@ -178,11 +185,11 @@ class ProcessEngine:
         handler(event)
 
     def _replace_dead(self, worker: WorkerProcess, handler: Handler) -> None:
-        """Put a new worker in a dead one's place, and say that its trial was lost."""
+        """Replace a dead worker, and report that its task was lost."""
         self._selector.unregister(worker)
         self._workers.remove(worker)
         ending = worker.end(time.monotonic() + GRACE_SECONDS)
-        ending = worker.given_up or ending
+        ending = worker.kill_reason or ending
         failed_starts = 0 if worker.is_ready else worker.failed_starts + 1
         if failed_starts < START_TRIES:
             successor = self._new_worker(worker.log, worker.environment)
@@ -192,7 +199,7 @@ class ProcessEngine:
             raise NoResultError(f"workers can't start ({ending}): {last_line(worker.log)}; their log is {worker.log}")
         if worker.task is None:
             return
-        if not worker.is_ready and failed_starts < START_TRIES:  # it never began with its task
+        if not worker.is_ready and failed_starts < START_TRIES:  # it never started its task
             self.submit(worker.task)
         else:
             reason = f"its worker was lost ({ending}); its log is {worker.log}"

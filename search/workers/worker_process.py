@@ -1,4 +1,4 @@
-"""A worker as a subprocess of this machine, `python -m regsearch.search.workers.worker`, spoken to through pipes."""
+"""One worker as a subprocess, `python -m regsearch.search.workers.worker`, at the other end of two pipes."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.worker import setup_to_line
+from regsearch.search.workers.protocol import setup_to_line
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialTask
 
@@ -18,7 +18,7 @@ WORKER_COMMAND = (
     "-P",
     "-m",
     "regsearch.search.workers.worker",
-)  # -P: a folder `search` nearby is not ours
+)  # -P: Python must not import a `regsearch` of the current directory
 START_TRIES = 5
 GRACE_SECONDS = 2.0
 KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow keeps some megabytes of each network that Keras compiled
@@ -32,8 +32,8 @@ class WorkerProcess:
     Args:
         command: starts it.
         setup: what it must know before its first trial.
-        log: the file that it writes to, whatever libraries print included.
-        environment: its own.
+        log: the file for its log and for whatever libraries print.
+        environment: its environment variables.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class WorkerProcess:
         self.is_ready = False
         self.trials = 0
         self.failed_starts = 0  # of this slot, in a row
-        self.given_up: str | None = None  # why it was killed
+        self.kill_reason: str | None = None  # why the coordinator killed it
         self._unread = b""
         with log.open("ab") as log_file:
             self.process = subprocess.Popen(
@@ -59,19 +59,19 @@ class WorkerProcess:
         self.send(setup_to_line(setup))
 
     def send(self, line: str) -> None:
-        """Write a line; a worker that has died is noticed where its events are read."""
+        """Write a line; reading the events shows whether the worker has died."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(line.encode())
             self.process.stdin.flush()
 
     def fileno(self) -> int:
-        """Return the descriptor that its events are read from."""
+        """Return the file descriptor of its events."""
         assert self.process.stdout is not None
         return self.process.stdout.fileno()
 
     def read_lines(self) -> list[str] | None:
-        """Return the lines that came; None where the worker is gone."""
+        """Return the lines that have arrived; None if the worker is gone."""
         content = os.read(self.fileno(), 65536)
         if not content:
             return None
@@ -79,10 +79,10 @@ class WorkerProcess:
         return [line.decode() for line in lines]
 
     def end(self, deadline: float) -> str:
-        """Make sure that the process is over, killed if it isn't by the deadline; return how it ended."""
+        """Wait for the process to end, and kill it at the deadline (monotonic seconds); return how it ended."""
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):  # an answer that could not be sent any more
+            with contextlib.suppress(BrokenPipeError):  # a reply that could no longer be sent
                 pipe.close()
         try:
             code = self.process.wait(max(deadline - time.monotonic(), 0))
@@ -93,13 +93,13 @@ class WorkerProcess:
 
 
 def is_worn_out(trials: int, spec: StudySpec, keras_trials_per_process: int = KERAS_TRIALS_PER_PROCESS) -> bool:
-    """Return whether a process that trained so many trials is to be replaced before the next."""
+    """Return whether a process that trained so many trials must be replaced before the next one."""
     return (
         spec.training.trainer == "keras" or spec.model.hypermodel is not None
     ) and trials >= keras_trials_per_process
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log that says something."""
+    """Return the last line of a log that is not empty."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")

@@ -1,4 +1,4 @@
-"""Who takes part in a contest: each technique alone, and several together, by name."""
+"""The contestants of a contest, by name: each technique alone, and several together."""
 
 import statistics
 from collections.abc import Collection, Mapping, Sequence
@@ -7,25 +7,25 @@ from regsearch.studies.configuration import Regularization
 from regsearch.studies.techniques import TECHNIQUES
 
 Strengths = Mapping[str, float | str]
-"""The strength of each technique that is on, by its key: a factor, a rate, or a placement."""
+"""The strength of each technique that is on, by the technique's key: a factor, a rate, or a placement."""
 
 FEWEST = {technique.key: technique.fewest_trials for technique in TECHNIQUES if not technique.accompanies}
-"""How many trials each technique gets alone before any combination."""
+"""How many trials each technique gets alone before any combination is tried."""
 
 FEWEST_TOGETHER = 4
-"""How many trials a contestant of several techniques gets before any other combination."""
+"""How many trials a contestant of several techniques gets before any other combination is tried."""
 
 FEWEST_RATES = 3
-"""How many other learning rates a contestant's best settings are tried with, if a study searches them."""
+"""How many other learning rates a contestant's best configuration is tried with, if a study searches them."""
 
 USUAL = (*FEWEST, "l1+l2")
 """The contestants of a study that names none."""
 
 
 def strengths_of(settings: Regularization) -> dict[str, float | str]:
-    """Return the strength of each technique that is on, early stopping left out.
+    """Return the strength of each technique that is on, without early stopping.
 
-    For example:
+    Example:
         >>> strengths_of(Regularization(l1=1e-5, batch_norm="after_activation", patience=3))
         {'l1': 1e-05, 'batch_norm': 'after_activation'}
     """
@@ -33,9 +33,13 @@ def strengths_of(settings: Regularization) -> dict[str, float | str]:
 
 
 def contestant_name(text: str) -> str:
-    """Return a contestant's name, its techniques in their usual order: "dropout+l2" is "l2+dropout".
+    """Return a contestant's name with its techniques in their usual order.
 
-    Raises ValueError for an unknown technique, or one that stands there twice.
+    Raises ValueError for an unknown technique, or one that is named twice.
+
+    Example:
+        >>> contestant_name("dropout+l2")
+        'l2+dropout'
     """
     keys = text.split("+")
     if unknown := [key for key in keys if key not in FEWEST]:
@@ -48,9 +52,11 @@ def contestant_name(text: str) -> str:
 
 
 def contestant_of(settings: Regularization, contestants: Collection[str] = USUAL) -> str:
-    """Return whose trial it is: one of the contestants, "combination", or "none" with or without early stopping.
+    """Return the contestant of a trial: one of the contestants, "combination", or "none".
 
-    For example:
+    "none" is no technique, with or without early stopping.
+
+    Example:
         >>> contestant_of(Regularization(l2=1e-4, dropout=0.2))
         'combination'
     """
@@ -59,16 +65,25 @@ def contestant_of(settings: Regularization, contestants: Collection[str] = USUAL
 
 
 def fewest_trials(contestant: str) -> int:
-    """Return how many trials a contestant gets before any combination."""
+    """Return how many trials a contestant gets before any combination is tried.
+
+    Example:
+        >>> fewest_trials("dropout")
+        6
+    """
     return FEWEST.get(contestant, FEWEST_TOGETHER)
 
 
 def is_out(best: float, peers: Sequence[float], fewest: int) -> bool:
-    """Return whether a trial is worse than the median of its own contestant's, and so ends.
+    """Return whether a trial must end, since it is worse than the median of its contestant's trials.
 
     Args:
-        best: the trial's least stopping loss so far.
-        peers: the least stopping loss until then of each finished trial of the same contestant.
-        fewest: how many of them there must be.
+        best: the trial's smallest stopping loss so far.
+        peers: for each finished trial of the same contestant, its smallest stopping loss until the same epoch.
+        fewest: how many of them the median needs.
+
+    Example:
+        >>> is_out(0.5, [0.1, 0.2, 0.3], fewest=3)
+        True
     """
     return len(peers) >= fewest and best > statistics.median(peers)

@@ -1,4 +1,4 @@
-"""What a contest can't decide, said before it begins: a budget too small, a space with one technique or none."""
+"""Notes, printed before a search, on what its contest can't decide: too small a budget, or only one technique."""
 
 from collections import Counter
 
@@ -8,16 +8,16 @@ from regsearch.studies.spec import StudySpec
 from regsearch.studies.techniques import TECHNIQUES
 
 FEW_EXAMPLES = 100
-"""With fewer, one wrong example is worth a percentage point, more than most techniques gain."""
+"""With fewer examples, one wrong answer costs a percentage point, more than most techniques gain."""
 
 NAMES = {technique.key: technique.name for technique in TECHNIQUES if technique.key in FEWEST}
-"""How answers call each technique."""
+"""The name of each technique in answers, by its key."""
 
 
 def in_words(contestant: str) -> str:
     """Return a contestant's name in words.
 
-    For example:
+    Example:
         >>> in_words("l1+l2")
         'L1+L2'
     """
@@ -25,58 +25,58 @@ def in_words(contestant: str) -> str:
 
 
 def notes(contest: Contest, total: int) -> list[str]:
-    """Return a line for each thing that a contest of so many trials can't decide."""
-    found = []
+    """Return a line for each thing that a contest can't decide with so many trials in total."""
+    lines = []
     if not contest.contestants:
-        what = "nothing" if contest.patience is None else "only the patience of early stopping"
-        found.append(f"NOTE: this study has no technique to compare: {what} is searched.")
+        searched = "nothing" if contest.patience is None else "only the patience of early stopping"
+        lines.append(f"NOTE: this study has no technique to compare: {searched} is searched.")
     elif len(contest.contestants) == 1:
         name = in_words(contest.contestants[0])
-        found.append(f"NOTE: this study compares {name} alone, with no other technique and no combination.")
+        lines.append(f"NOTE: this study compares {name} alone, with no other technique and no combination.")
     if contest.contestants and not contest.has_baseline:
-        found.append(
+        lines.append(
             "NOTE: this study's space always has some regularization, so no technique can be compared with none. Let "
             "every technique be off in [space] for that."
         )
     if total < contest.fewest:
-        short = ", ".join(map(in_words, too_few(contest, total)))
+        undecided = ", ".join(map(in_words, too_few(contest, total)))
         verdict = (
-            f"These techniques get fewer than they need, and so no verdict: {short}."
-            if short
+            f"These techniques get fewer than they need, and so no verdict: {undecided}."
+            if undecided
             else ("The learning rate is not tuned for all techniques.")
         )
-        found.append(
+        lines.append(
             f"WARNING: {total} trials are {contest.fewest - total} too few for a fair contest. {verdict} "
             f"`--trials {contest.fewest}` is enough for all."
         )
-    return found
+    return lines
 
 
 def race_notes(spec: StudySpec, n_train: int, n_test: int) -> list[str]:
-    """Return a line for each thing that the confirmation can hardly decide on data of that size.
+    """Return a line for each thing that the confirmation can hardly decide with so few data.
 
     Args:
         spec: the study.
-        n_train, n_test: rows of the data's training and test parts.
+        n_train, n_test: how many examples the training part and the test set of the data have.
     """
     if not spec.confirm.seeds:
         return []
-    found = []
+    lines = []
     n_select = spec.data.held_back(n_train)[1]
     if spec.confirm.method == "race" and n_select < FEW_EXAMPLES:
-        found.append(
+        lines.append(
             f"NOTE: only {n_select:,} selection examples on each seed: the race can hardly tell finalists apart, and "
             "drops few. A larger data.select_fraction gives more."
         )
     if n_test < FEW_EXAMPLES:
-        found.append(
+        lines.append(
             f"NOTE: only {n_test:,} test examples: most verdicts will not be settled, however many seeds there are."
         )
-    return found
+    return lines
 
 
 def too_few(contest: Contest, total: int) -> list[str]:
-    """Return the contestants that get fewer trials than they need, when there are so many trials in all."""
+    """Return the contestants that get fewer trials than they need, if there are so many trials in total."""
     entries: list[Entry] = []
     for number in range(total):
         settings = contest.propose(number, entries)

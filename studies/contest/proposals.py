@@ -1,9 +1,9 @@
-"""A fair contest: which settings a study tries next, so that every technique is tuned alone before any is combined.
+"""A fair contest: it proposes what a study tries next, and tunes every technique alone before it combines any.
 
-Each contestant (L1, L2, dropout, BatchNorm, L1+L2) gets the same treatment: it starts low and increases until it is
-too strong, then it is refined around its best strength. The contestants take turns, so that an early end is fair too.
-Once all of them had their fewest trials, the rest goes to combinations of what helped, and to further refinement. All
-of this was decided by replaying recorded trainings (tests/benchmarks/replay.py).
+Each contestant (L1, L2, dropout, BatchNorm, L1+L2) gets the same treatment: its strength starts low and increases until
+it is too strong, then it is refined around its best value. The contestants take turns, so that an early end is fair
+too. When all of them have had their fewest trials, the other trials go to combinations of what helped and to further
+refinement. These rules were chosen by replaying recorded trainings (tests/benchmarks/replay.py).
 
 Every proposal is a pure function of the study, the trial's number and the trials before.
 """
@@ -35,11 +35,11 @@ from regsearch.studies.techniques.ranges import Range
 
 _PENALTIES = ("l1", "l2")
 _RATES = (0.15, 0.5, 0.85)  # positions in the range of learning rates, beside the usual one
-_OWN_GRID = 3  # as many recipes of one technique are its grid
-_PARTS = (0.5, 0.2, 1.0, 0.1)  # of a technique's own best strength, where several are tuned together and add up
-_PATIENCE = 0.4  # of max_epochs: less harms where an epoch has few steps, more takes time and gains nothing
+_OWN_GRID = 3  # a technique with so many recipes has them as its grid
+_PARTS = (0.5, 0.2, 1.0, 0.1)  # of a technique's own best strength, if several are tuned together and add up
+_PATIENCE = 0.4  # of max_epochs: less harms if an epoch has few steps, more takes time and gains nothing
 _MIDDLE = 0.4  # position of a strength before any is known
-_COMBINED = (1.0, 0.5)  # times a technique's own best strength, where it is combined
+_COMBINED = (1.0, 0.5)  # times a technique's own best strength, if it is combined
 _STEP = 0.1  # of a range: standard deviation of a step from a good combination
 _DRAWS = 50
 
@@ -49,8 +49,9 @@ class Entry:
     """A trial as the contest sees it.
 
     Attributes:
-        settings: what it trains.
-        loss: the study's objective, turned so that less is better; inf if it was pruned or diverged; None if it runs.
+        settings: the configuration that it trains.
+        loss: the study's objective, with a sign that makes smaller better; inf if it was pruned or diverged; None while
+            it runs.
     """
 
     settings: Regularization
@@ -70,11 +71,11 @@ class Contest:
         space: of the study.
         seed: of the study.
         max_epochs: of a trial.
-        recipes: known settings, such as the course's; their strengths belong to the grid of their contestant.
-        contestants: whom the study is about, by `contestant_name`, in the order in which they take turns.
+        recipes: known configurations, such as the course's; their strengths belong to the grid of their contestant.
+        contestants: those of the study, by `contestant_name`, in the order of their turns.
         learning_rate: of a trial that doesn't tune it; None if the study doesn't search the learning rate.
 
-    For example:
+    Example:
         >>> contest = Contest.of(SpaceSpec(), seed=0, max_epochs=12)
         >>> str(contest.propose(0, []))
         'no regularization'
@@ -98,9 +99,9 @@ class Contest:
         contestants: Sequence[str] = USUAL,
         learning_rate: float | None = None,
     ) -> "Contest":
-        """Return the contest of a space: its contestants are those, and its recipes those, that the space has.
+        """Return the contest of a space, with those of the contestants and recipes that lie in the space.
 
-        The recipes of a technique get the patience of all trials.
+        A recipe of a technique gets the patience of all trials.
         """
         contest = cls(
             space=space,
@@ -113,18 +114,18 @@ class Contest:
         known = {key for name in contestants for key in name.split("+")}
         asked = [recipe for recipe in recipes if strengths_of(recipe).keys() <= known]
         inside = tuple(filter(contest.is_inside, map(contest.as_tried, asked)))
-        there = tuple(name for name in contestants if any(map(contest.is_inside, contest._alone(name, {}))))
-        return replace(contest, recipes=inside, contestants=there)
+        present = tuple(name for name in contestants if any(map(contest.is_inside, contest._alone(name, {}))))
+        return replace(contest, recipes=inside, contestants=present)
 
     @property
     def fewest(self) -> int:
-        """How many trials a fair contest needs: the baselines, and the fewest of every contestant."""
+        """How many trials a fair contest needs: those of the baselines, and the fewest of every contestant."""
         baselines = sum(map(self.is_inside, set(self._baselines)))
         rates = 0 if self.learning_rate is None else FEWEST_RATES * (1 + len(self.contestants))
         return baselines + sum(map(self.fewest_of, self.contestants)) + rates
 
     def fewest_of(self, name: str) -> int:
-        """Return how many trials a contestant gets before any combination; it may have fewer points than is usual."""
+        """Return how many trials a contestant gets before any combination; a small space may have fewer points."""
         if name == "batch_norm":
             placements = [placement for placement in self.space.batch_norm if placement != "none"]
             return min(fewest_trials(name), len(placements))
@@ -139,18 +140,18 @@ class Contest:
 
     @property
     def patience(self) -> int | None:
-        """The patience of every trial but the first, as far as the space has it; None if it has no early stopping."""
+        """The patience of every trial but the first, within the space; None if it has no early stopping."""
         if self.space.patience == "off":
             return None
         return min(max(int(_PATIENCE * self.max_epochs), int(self.space.patience.low)), int(self.space.patience.high))
 
     @property
     def has_baseline(self) -> bool:
-        """Whether the space has no regularization, with or without early stopping."""
+        """Whether the space contains no regularization, with or without early stopping."""
         return any(map(self.is_inside, self._baselines))
 
     def is_inside(self, settings: Regularization) -> bool:
-        """Return whether the space has these settings."""
+        """Return whether a configuration lies in the space."""
         try:
             params_of(settings, self.space)
         except InputError:
@@ -158,16 +159,16 @@ class Contest:
         return True
 
     def as_tried(self, recipe: Regularization) -> Regularization:
-        """Return a recipe as the contest tries it: with the patience of all trials, unless it is a patience's own."""
+        """Return a recipe as the contest tries it: with the patience of all trials, unless it has no technique."""
         strengths = strengths_of(recipe)
         return self._with(strengths) if strengths else recipe
 
     def propose(self, number: int, entries: Sequence[Entry]) -> Regularization | None:
-        """Return the settings of a trial; None if the contest knows none that was not tried.
+        """Return the configuration of a trial; None if the contest knows no untried one.
 
         Args:
             number: of the trial, counted from 0.
-            entries: the trials before, by number.
+            entries: the earlier trials, by number.
         """
         tried = {self._as_trained(entry.settings) for entry in entries}
         candidates = self._candidates(number, entries)
@@ -175,13 +176,13 @@ class Contest:
         return next(filter(self.is_inside, fresh), None)
 
     def _as_trained(self, settings: Regularization) -> Regularization:
-        """Return settings with the shortest patience that trains alike: they are equal if they train alike."""
+        """Return the configuration with the shortest patience that trains alike, so that equal means trained alike."""
         if settings.patience is None:
             return settings
         return settings.changed(patience=effective_patience(settings.patience, self.max_epochs))
 
     def _candidates(self, number: int, entries: Sequence[Entry]) -> Iterator[Regularization]:
-        """Give settings, the most wanted first; some were tried, and some lie outside the space."""
+        """Yield configurations, the most wanted first; some were tried, and some lie outside the space."""
         yield from self._baselines
         groups: dict[str, list[Entry]] = {name: [] for name in (*self.contestants, "combination", "none")}
         for entry in entries:
@@ -205,20 +206,20 @@ class Contest:
         return Regularization(**strengths, patience=self.patience, learning_rate=self.learning_rate)
 
     def _rates(self, entries: Sequence[Entry], fewest: int, name: str) -> Iterator[Regularization]:
-        """Give a contestant's best settings with other learning rates, until it had so many trials of them."""
-        among = self.space.learning_rate
+        """Yield a contestant's best configuration with other learning rates, until so many such trials were made."""
+        rate_range = self.space.learning_rate
         best = self.best_alone(name, [entry for entry in entries if entry.settings.patience is not None])
         others = [entry for entry in entries if entry.settings.learning_rate != self.learning_rate]
-        if among == "fixed" or best is None or len(others) >= fewest:
+        if rate_range == "fixed" or best is None or len(others) >= fewest:
             return
-        line = Line(low=among.low, high=among.high, is_log=True)
+        line = Line(low=rate_range.low, high=rate_range.high, is_log=True)
         same = [entry for entry in entries if strengths_of(entry.settings) == strengths_of(best.settings)]
         tried = [(float(entry.settings.learning_rate), entry.loss) for entry in same]
         rates = line.next([line.strength(position) for position in _RATES], tried, to_the_end=True)
         yield from (best.settings.changed(learning_rate=rate) for rate in rates)
 
     def _alone(self, name: str, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
-        """Give settings of one contestant."""
+        """Yield configurations of one contestant."""
         recipes = [recipe for recipe in self.recipes if contestant_of(recipe, self.contestants) == name]
         if name == "batch_norm":
             yield from (self._with({name: placement}) for placement in self.space.batch_norm if placement != "none")
@@ -235,7 +236,7 @@ class Contest:
             yield from (self._with({name: strength}) for strength in line.next(grid, tried, to_the_end=is_ladder))
 
     def _together(self, keys: Sequence[str], groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
-        """Give several techniques together, each with a part of its own best strength."""
+        """Yield several techniques together, each with a part of its own best strength."""
         best = {key: self._best_strength(key, groups.get(key, [])) for key in keys}
         if None in best.values():
             return
@@ -248,7 +249,7 @@ class Contest:
             yield self._with({key: value for key, value in strengths.items() if value is not None})
 
     def _best_strength(self, key: str, entries: Iterable[Entry]) -> float | str | None:
-        """Return the best strength of a technique alone, a middle one before any is complete; None if it has none."""
+        """Return a technique's best strength alone, a middle one before any trial is complete; None if it has none."""
         best = self.best_alone(key, entries)
         if best is not None:
             return strengths_of(best.settings)[key]
@@ -259,8 +260,8 @@ class Contest:
     def best_alone(self, name: str, entries: Iterable[Entry]) -> Entry | None:
         """Return the best complete trial of one contestant; None if there is none.
 
-        That of a technique with a numeric strength is the best after averaging over neighbours (`smoothed`), which
-        have the same learning rate.
+        For a technique with a numeric strength, losses are first averaged over neighbours of the same learning rate
+        (`smoothed`).
         """
         complete = sorted((e for e in entries if e.is_complete), key=lambda e: e.settings.learning_rate or 0.0)
         losses: list[float] = []
@@ -277,7 +278,7 @@ class Contest:
         return smoothed(list(zip(positions, losses, strict=True)))
 
     def _combinations(self, number: int, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
-        """Give combinations of what helped: of each one's best strength and half of it, then steps from the best."""
+        """Yield combinations of what helped: with the best strengths, with half of them, then near the best one."""
         parts = self._parts(groups)
         alone = [best for name in self.contestants if (best := self.best_alone(name, groups[name])) is not None]
         rate = min(alone, key=lambda entry: entry.loss or 0.0).settings.learning_rate if alone else self.learning_rate
@@ -295,18 +296,18 @@ class Contest:
             yield moved.changed(learning_rate=entry.settings.learning_rate)
 
     def _parts(self, groups: Mapping[str, list[Entry]]) -> list[Strengths]:
-        """Return the best strengths of what helped, the best first, all penalties as one; all if fewer than two did."""
-        found: list[tuple[float, Strengths]] = []
+        """Return the best strengths of what helped, the best first, penalties as one; of all if fewer than two did."""
+        ranked: list[tuple[float, Strengths]] = []
         others = ((key,) for key in FEWEST if key not in _PENALTIES)
         for names in ((*_PENALTIES, "+".join(_PENALTIES)), *others):
             each = [best for name in names if (best := self.best_alone(name, groups.get(name, []))) is not None]
             if each:
                 best = min(each, key=lambda entry: entry.loss or 0.0)
-                found.append((best.loss or 0.0, strengths_of(best.settings)))
-        found.sort(key=lambda part: part[0])
+                ranked.append((best.loss or 0.0, strengths_of(best.settings)))
+        ranked.sort(key=lambda part: part[0])
         baseline = min((entry.loss for entry in groups["none"] if entry.loss is not None), default=math.inf)
-        helped = [strengths for loss, strengths in found if loss < baseline]
-        return helped if len(helped) > 1 else [strengths for _, strengths in found]
+        helped = [strengths for loss, strengths in ranked if loss < baseline]
+        return helped if len(helped) > 1 else [strengths for _, strengths in ranked]
 
     def _scaled(self, strengths: Strengths, scale: float) -> Strengths:
         return {
@@ -325,7 +326,7 @@ class Contest:
         return moved
 
     def _patiences(self) -> Iterator[Regularization]:
-        """Give early stopping alone with every patience: a study of nothing else tries them all."""
+        """Yield early stopping alone with every patience: a study without techniques tries them all."""
         if not self.contestants and self.space.patience != "off":
             patiences = range(int(self.space.patience.low), int(self.space.patience.high) + 1)
             yield from (self._baselines[1].changed(patience=patience) for patience in patiences)
@@ -334,7 +335,7 @@ class Contest:
     def _lines(self) -> dict[str, Line]:
         ranges = {technique: getattr(self.space, technique.key) for technique in TECHNIQUES if technique.key in FEWEST}
         return {
-            technique.key: Line(low=among.low, high=among.high, is_log=technique.is_log)
-            for technique, among in ranges.items()
-            if isinstance(among, Range)
+            technique.key: Line(low=strengths.low, high=strengths.high, is_log=technique.is_log)
+            for technique, strengths in ranges.items()
+            if isinstance(strengths, Range)
         }

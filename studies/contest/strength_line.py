@@ -1,4 +1,4 @@
-"""The range of one technique's strength: where to look next, and which strength is the best."""
+"""The range of one technique's strength: which strength to try next, and which is the best."""
 
 import itertools
 import math
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 BANDWIDTH = 0.07
-"""Over which part of a technique's range losses are averaged to find its best strength."""
+"""The part of a technique's range over which losses are averaged to find its best strength."""
 
 _GRID = (0.1, 0.3, 0.5, 0.7, 0.9)  # positions in a range, from low to high
-_SPACING = (0.06, 0.03, 0.015, 0.007)  # of a range: how near to a tried strength another one may lie, coarse first
-_TOO_STRONG = 0.15  # of the best loss's size: so much worse than it
+_SPACING = (0.06, 0.03, 0.015, 0.007)  # of a range: the smallest distance between two tried strengths, coarse first
+_TOO_STRONG = 0.15  # a strength is too strong if its loss is worse than the best one by this part of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,11 @@ class Line:
 
     Attributes:
         low, high: of the strength.
-        is_log: whether positions are even on a log scale.
+        is_log: whether equal steps of the position are equal factors of the strength.
+
+    Example:
+        >>> Line(low=1e-5, high=1e-1, is_log=True).strength(0.5)
+        0.001
     """
 
     low: float
@@ -49,25 +53,25 @@ class Line:
     def next(
         self, grid: Sequence[float], tried: Sequence[tuple[float, float | None]], *, to_the_end: bool = False
     ) -> Iterator[float]:
-        """Give strengths to try next, the most useful first: start low, increase, then refine around the best.
+        """Yield strengths to try next, the most useful first: start low, increase, then refine around the best.
 
         Args:
-            grid: strengths to begin with, from low to high.
-            to_the_end: whether all of the grid is tried; else it ends at strengths that are too strong.
+            grid: strengths to start with, from low to high.
             tried: (strength, loss) of each trial, the loss as in `Entry`.
+            to_the_end: whether all of the grid is tried; else it ends at strengths that are too strong.
         """
         points = sorted(((self.position(strength), loss) for strength, loss in tried), key=lambda point: point[0])
         known = [(position, loss) for position, loss in points if loss is not None and math.isfinite(loss)]
-        best_loss, best = min(zip(smoothed(known), (at for at, _ in known), strict=True), default=(math.inf, 0.0))
-        limit_loss = best_loss + _TOO_STRONG * abs(best_loss)  # an accuracy stands here as its negative
-        too_strong = [at for at, loss in points if at > best and loss is not None and loss > limit_loss]
+        best_loss, best = min(zip(smoothed(known), (x for x, _ in known), strict=True), default=(math.inf, 0.0))
+        limit_loss = best_loss + _TOO_STRONG * abs(best_loss)  # an accuracy is a negative loss
+        too_strong = [x for x, loss in points if x > best and loss is not None and loss > limit_loss]
         limit = math.inf if to_the_end else min(too_strong, default=math.inf)
         for strength in grid:
-            at = self.position(strength)
-            if at < limit and all(abs(at - there) >= _SPACING[0] for there, _ in points):
+            position = self.position(strength)
+            if position < limit and all(abs(position - other) >= _SPACING[0] for other, _ in points):
                 yield strength
         for spacing in _SPACING:
-            taken = sorted({-spacing, *(position for position, _ in points), 1 + spacing})
+            taken = sorted({-spacing, *(x for x, _ in points), 1 + spacing})
             gaps = [(high - low, low, high) for low, high in itertools.pairwise(taken) if best in (low, high)]
             for width, low, high in sorted(gaps, reverse=True):
                 if width >= 2 * spacing:
@@ -78,16 +82,21 @@ def smoothed(points: Sequence[tuple[float, float]]) -> list[float]:
     """Return the loss at each (position, loss), averaged over its neighbours: one training alone is partly luck.
 
     The weights are a normal density whose standard deviation is `BANDWIDTH` of the range.
+
+    Example:
+        >>> [round(loss, 2) for loss in smoothed([(0.0, 1.0), (0.07, 2.0), (1.0, 5.0)])]
+        [1.38, 1.62, 5.0]
     """
     losses = []
-    for at, _ in points:
-        weights = [math.exp(-0.5 * ((at - there) / BANDWIDTH) ** 2) for there, _ in points]
+    for position, _ in points:
+        weights = [math.exp(-0.5 * ((position - other) / BANDWIDTH) ** 2) for other, _ in points]
         losses.append(sum(w * loss for w, (_, loss) in zip(weights, points, strict=True)) / sum(weights))
     return losses
 
 
 def grid_with(line: Line, own: Iterable[float]) -> list[float]:
-    """Return the grid of a line with some strengths of its own, which replace those of the grid next to them."""
-    at = [line.position(strength) for strength in own]
-    grid = [position for position in _GRID if all(abs(position - there) >= _SPACING[0] for there in at)]
+    """Return the usual grid of a line with a study's own strengths, which replace their nearest neighbours in it."""
+    own = list(own)
+    positions = [line.position(strength) for strength in own]
+    grid = [position for position in _GRID if all(abs(position - other) >= _SPACING[0] for other in positions)]
     return sorted([*own, *(line.strength(position) for position in grid)])

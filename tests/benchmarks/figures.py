@@ -28,8 +28,7 @@ from sqlalchemy import insert, update
 from regsearch.search import api
 from regsearch.search.data import load_dataset
 from regsearch.search.machine import core_count, versions
-from regsearch.search.samplers.pruners import make_pruner
-from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.search.samplers import make_pruner, sampler_factory
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Handler
 from regsearch.search.workers.processes import ProcessEngine

@@ -18,8 +18,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from regsearch.search import api
 from regsearch.search.machine import versions
 from regsearch.search.run.progress import FinishedTrial, Progress
-from regsearch.search.samplers.pruners import make_pruner
-from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.search.samplers import make_pruner, sampler_factory
 from regsearch.search.training.hypermodel.code import read_code, resolve_hypermodel
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.study_store import StudyStore

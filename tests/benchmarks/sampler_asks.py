@@ -13,7 +13,8 @@ import numpy as np
 import optuna
 from sampler_forms import NOISE, SPACE, true_value
 
-from regsearch.search.samplers.samplers import KERAS_TUNER, sampler_factory
+from regsearch.search.samplers import sampler_factory
+from regsearch.search.samplers.factory import KERAS_TUNER
 from regsearch.studies.configuration import Regularization
 from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import StudySpec
@@ -23,7 +24,7 @@ ASKS = 5
 
 
 def main() -> None:
-    names = sys.argv[1:] or ["tpe", "random", *KERAS_TUNER]
+    names = sys.argv[1:] or ["tpe", "random", KERAS_TUNER]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     spec = StudySpec().changed(space=SPACE.model_dump())
     random = sampler_factory(spec.changed(search={"sampler": "random"}))

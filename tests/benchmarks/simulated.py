@@ -18,8 +18,14 @@ from sampler_forms import NOISE, true_value
 from regsearch.search.training.early_stopping import EarlyStopping
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.base import Handler
-from regsearch.search.workers.protocol import EpochFinished, TrialFinished, answer_to_line, from_line, to_line
-from regsearch.search.workers.worker import task_to_line
+from regsearch.search.workers.protocol import (
+    EpochFinished,
+    TrialFinished,
+    from_line,
+    reply_to_line,
+    task_to_line,
+    to_line,
+)
 from regsearch.studies.configuration import Regularization
 from regsearch.studies.trial import EpochMetrics, TrialOutcome, TrialTask
 from regsearch.studies.trial_files import TrialFiles
@@ -256,7 +262,7 @@ class SimulatedEngine:
             if slot.evaluates:
                 self._files.weights(task.number).touch()
         answer = handler(from_line(line))
-        answer_to_line(answer)
+        reply_to_line(answer)
         with self.clock.paused():
             now = self.clock()
             self.log.waits.append((now, now - since))

@@ -82,7 +82,7 @@ def test_a_library_is_imported_only_where_it_belongs(path: Path) -> None:
         assert not names & TENSORFLOW
     if not is_in(path, ("storage", *PUTS_TOGETHER)):
         assert "sqlalchemy" not in names
-    if not is_in(path, ("search/samplers/samplers.py",)):  # it imports KerasTuner's samplers when a study asks for them
+    if not is_in(path, ("search/samplers/factory.py",)):  # it imports KerasTuner's sampler when a study asks for it
         assert "regsearch.search.samplers.keras_tuner" not in modules_imported(path)
 
 

@@ -12,8 +12,7 @@ from optuna.trial import FrozenTrial
 
 from regsearch import studies
 from regsearch.search.run.study_checks import needs_all_trials
-from regsearch.search.samplers.pruners import make_pruner
-from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.search.samplers import make_pruner, sampler_factory
 from regsearch.storage.confirmation_store import ConfirmationStore
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.database import Database

@@ -298,7 +298,7 @@ def test_any_exception_text_becomes_one_line_that_a_database_takes(tmp_path: Pat
     ("raised", "message"),
     [
         (PermissionError(errno.EACCES, "Permission denied", "/a/log"), "workers can't be started: /a/log: Permission"),
-        (BlockingIOError(errno.EAGAIN, "no more"), r"900 workers can't be started \(no more\): try fewer --workers"),
+        (BlockingIOError(errno.EAGAIN, "no more"), "900 workers can't be started: no more. Try fewer --workers"),
     ],
 )
 def test_what_keeps_processes_from_starting_is_said(

@@ -117,8 +117,6 @@ def test_a_grid_is_visited_once_however_long_it_is(search: Search, storage: str)
         ({"sampler": "qmc", "sampler_options": {}}, True),
         ({"sampler": "grid", "sampler_options": {}}, True),
         ({"sampler": "keras-tuner:bayesian", "sampler_options": {}}, False),
-        ({"sampler": "keras-tuner:random", "sampler_options": {}}, True),  # no point twice
-        ({"sampler": "keras-tuner:grid", "sampler_options": {}}, True),
         ({"sampler": "BruteForceSampler", "sampler_options": {}}, True),
         ({"pruner": "WilcoxonPruner", "pruner_options": {}}, True),
         ({"pruner_options": {"n_startup_trials": lookback._BEST}}, False),  # so many complete ones are always seen

@@ -10,7 +10,8 @@ import optuna
 import pytest
 from optuna.pruners import NopPruner
 
-from regsearch.search.samplers.samplers import KERAS_TUNER, SamplerFactory, sampler_factory
+from regsearch.search.samplers import SamplerFactory, sampler_factory
+from regsearch.search.samplers.factory import KERAS_TUNER
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.queries import find_study, list_trials
 from regsearch.storage.study_store import StudyStore
@@ -31,7 +32,7 @@ GRID = {
     "patience": [1, 2, 3, 4, 9],
 }
 OFF = {"regularizer": "none", "batch_norm": "none", "early_stopping": False}
-SAMPLERS = ["tpe", "random", "qmc", "grid", "NSGAIISampler", "BruteForceSampler", *KERAS_TUNER]
+SAMPLERS = ["tpe", "random", "qmc", "grid", "NSGAIISampler", "BruteForceSampler", KERAS_TUNER]
 
 
 def twelve(sampler: str = "random", **search: Any) -> StudySpec:

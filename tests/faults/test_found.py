@@ -17,7 +17,7 @@ from helpers import raw_study
 from regsearch.search import api
 from regsearch.search.result import RunResult
 from regsearch.search.workers.inline import InlineEngine
-from regsearch.search.workers.worker import _read_ended
+from regsearch.search.workers.task_connection import read_result
 from regsearch.storage import study_lock
 from regsearch.storage.location import location_of
 from regsearch.studies.errors import InputError, RegsearchError, StorageError, one_line
@@ -194,8 +194,9 @@ def test_a_result_that_another_version_wrote_is_said_and_passed_over(tmp_path: P
     identity = hashlib.sha256(b"trial").hexdigest()
     path, remarks = tmp_path / "trial-0.ended", []
     path.write_bytes(append_checksum(f"{identity}\n{line}".encode()))
-    assert _read_ended(path, identity, remarks.append) is None
+    assert read_result(path, identity, remarks.append) is None
     assert "is damaged" in remarks[0]
+    assert "\n" not in remarks[0]
 
 
 @pytest.mark.parametrize("name", ["trial-1.x.checkpoint", "trial-1..checkpoint", "trial-1.2.bak.checkpoint"])

@@ -72,13 +72,13 @@ def test_studies_side_by_side(
 def test_samplers_side_by_side(search: Search, storage: str, regsearch: Command, tmp_path: Path) -> None:
     """Studies of two samplers on three seeds each; one is then searched by a third."""
     names = []
-    for sampler in ("random", "keras-tuner:random"):
+    for sampler in ("random", "qmc"):
         for seed in range(3):
             names.append(f"{sampler.replace(':', '-')}-{seed}")
             settings = [f"search.sampler={sampler}", "search.sampler_options={}", f"search.seed={seed}"]
             search(settings=settings, name=names[-1], trials=5, workers=1)
     document = json.loads(regsearch("compare", *names, "--json", "--storage", storage).stdout)
-    assert [way["label"] for way in document["searches"]["ways"]] == ["keras-tuner:random", "random"]
+    assert [way["label"] for way in document["searches"]["ways"]] == ["qmc", "random"]
     assert document["searches"]["sentence"].startswith("Which search method finds better settings? After 5 trials each")
     with sqlite3.connect(tmp_path / "test.db") as connection:
         (epochs,) = connection.execute("select count(*) from regsearch_epochs").fetchone()
@@ -89,7 +89,7 @@ def test_samplers_side_by_side(search: Search, storage: str, regsearch: Command,
     assert "figure-ways-by-epochs" in (tmp_path / "page.html").read_text()
 
     search(settings=["search.sampler=tpe"], name="random-0", trials=6, workers=1)
-    mixed = regsearch("compare", "random-0", "keras-tuner-random-0", "--storage", storage)
+    mixed = regsearch("compare", "random-0", "qmc-0", "--storage", storage)
     assert "random-0 was searched by random and tpe" in " ".join(mixed.stdout.split())
 
 

@@ -44,8 +44,6 @@ from regsearch.studies.configuration import Regularization
 from regsearch.studies.errors import InputError, StorageUnavailableError
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.reports import status, study_list
-from regsearch.studies.trial import Purpose, TrialTask, confirmation_number
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.trial import NextStep, Purpose, TrainingId, TrialTask
 
 Search = Callable[..., RunResult]

@@ -163,7 +163,7 @@ class WhenBothTrain(RecordingProgress):
 
 EPOCHS = 8
 ALL_EPOCHS = [f"training.max_epochs={EPOCHS}", "space.patience='off'", "search.pruner=none", "search.pruner_options={}"]
-GONE_ON = "goes on from its last epoch on another one"
+GONE_ON = "resumes from its last epoch on another one"
 
 
 def test_a_lost_node_costs_no_attempt_and_one_epoch_and_a_new_one_is_used(
@@ -300,7 +300,7 @@ def test_what_is_no_ray_and_says_nothing_is_given_up(tmp_path: Path, monkeypatch
         engine = RayEngine(address)
         engine.start(TrainerSetup(spec=SPEC, source="digits", sha256="0" * 64), 1, tmp_path / "w-")
         try:
-            says = f"what is at {address} took a connection, but let nobody in for 0.5 s: see that it is"
+            says = f"{address} accepted the connection, but no Ray cluster answered within 0.5 s"
             with pytest.raises(StorageUnavailableError, match=says):
                 for _ in range(300):
                     engine.wait(lambda event: False, 0.1)
@@ -332,7 +332,7 @@ def test_an_own_ray_comes_and_goes_with_the_run(regsearch: Command, cluster: Ray
                 break
             time.sleep(0.1)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        (gateway,) = [int(pid) for pid in children if b"ray_gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        (gateway,) = [int(pid) for pid in children if b"ray.gateway" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         assert len(of_session(gateway)) > 4
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

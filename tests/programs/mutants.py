@@ -34,6 +34,7 @@ _DASHBOARD, _WORKER, _COORDINATOR = (
     "search/workers/worker.py",
     "search/run/coordinator.py",
 )
+_TASK_CONNECTION = "search/workers/task_connection.py"
 _OF_DATABASE, _OF_FILES = "tests/contract/test_database.py", "tests/unit/test_files.py"
 _OF_DASHBOARD, _OF_CHECKPOINTS = "tests/contract/test_dashboard.py", "tests/contract/test_checkpoints.py"
 _CONFIRMATION, _OF_CONFIRMATION = "storage/confirmation_store.py", "tests/integration/test_confirmation.py"
@@ -158,9 +159,9 @@ MUTATIONS = (
     ),
     Mutation(
         "whose result it is",
-        _WORKER,
-        "ended = from_line(line) if written == identity else None",
-        "ended = from_line(line)",
+        _TASK_CONNECTION,
+        "result = from_line(line) if written == identity else None",
+        "result = from_line(line)",
         (f"{_GOING_ON}::test_a_result_of_another_study_of_that_name_is_not_adopted",),
     ),
     Mutation(
@@ -172,8 +173,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a result on disk before it is told",
-        _WORKER,
-        "            write_durably(files.ended(task.number), append_checksum(line.encode()))\n",
+        _TASK_CONNECTION,
+        "            write_durably(self._files.ended(self.task.number), append_checksum(line.encode()))\n",
         "            pass\n",
         (f"{_GOING_ON}::test_a_result_outlives_the_coordinator_and_is_adopted",),
     ),
@@ -194,7 +195,7 @@ MUTATIONS = (
     Mutation(
         "a worker ends with its coordinator",
         _WORKER,
-        "        os._exit(0)  # the coordinator is gone: nobody would hear what this trial gives\n",
+        "        os._exit(0)  # the coordinator is gone: nobody would read this trial's result\n",
         "",
         (f"{_FENCES}::test_a_worker_ends_when_its_coordinator_is_gone",),
     ),
@@ -288,13 +289,6 @@ MUTATIONS = (
         "oracle.gpr.fit(*oracle._vectorize_trials())",
         "pass",
         (f"{_OF_ORACLES}::test_a_running_trial_counts_with_a_score_that_the_model_expects",),
-    ),
-    Mutation(
-        "a grid that goes past what was enqueued",
-        _ORACLES,
-        "if values is None or not (is_repeated or oracle._duplicate(values)):",
-        "if True:",
-        (f"{_OF_ORACLES}::test_a_grid_leaves_out_what_was_enqueued_and_goes_on_past_it",),
     ),
     Mutation(
         "no more modelled trials than there is time for",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regsearch.search.samplers.samplers import sampler_factory
+from regsearch.search.samplers import sampler_factory
 from regsearch.studies.configuration import Regularization, params_of
 from regsearch.studies.contest.contestants import USUAL, contestant_name, contestant_of, fewest_trials, is_out
 from regsearch.studies.contest.notes import notes

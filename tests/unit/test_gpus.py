@@ -57,7 +57,7 @@ def test_where_nothing_is_named_cuda_has_all(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_an_option_of_another_engine_is_refused_and_those_given_are_recorded() -> None:
-    with pytest.raises(InputError, match="--address is nothing that the engine processes knows; give --engine ray"):
+    with pytest.raises(InputError, match=r"--address is not supported by the engine processes\. Use --engine ray"):
         make_engine("processes", address="auto")
     assert describe(ProcessEngine()) == "ProcessEngine"
     assert describe(ProcessEngine(gpus_per_worker=0.5)) == "ProcessEngine(gpus_per_worker=0.5)"

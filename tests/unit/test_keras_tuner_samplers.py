@@ -1,7 +1,6 @@
-"""KerasTuner's oracles as samplers: they know the space and all trials of the study, and nothing else."""
+"""KerasTuner's Bayesian oracle as a sampler: it knows the space and all trials of the study, and nothing else."""
 
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,13 @@ from optuna.trial import FrozenTrial, TrialState
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
+from regsearch.search.samplers import sampler_factory
 from regsearch.search.samplers.keras_tuner import (
     MOST_MODELLED,
     BayesianOracleSampler,
-    GridOracleSampler,
-    RandomOracleSampler,
     _QuickRegressor,
     hyperparameters,
 )
-from regsearch.search.samplers.samplers import sampler_factory
 from regsearch.studies.errors import InputError, SpaceExhaustedError
 from regsearch.studies.search_space import suggest
 from regsearch.studies.spec import SpaceSpec, StudySpec
@@ -58,11 +55,12 @@ class _Values:
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-@pytest.mark.parametrize("oracle", [keras_tuner.oracles.RandomSearchOracle, keras_tuner.oracles.GridSearchOracle])
-def test_the_space_is_that_of_all_other_samplers(oracle: Any, space: SpaceSpec) -> None:
+def test_the_space_is_that_of_all_other_samplers(space: SpaceSpec) -> None:
     for seed in range(1, 30):
-        made = oracle(objective=keras_tuner.Objective("x", "min"), hyperparameters=hyperparameters(space), seed=seed)
-        values = _Values(made.populate_space("0")["values"])
+        oracle = keras_tuner.oracles.BayesianOptimizationOracle(
+            objective=keras_tuner.Objective("x", "min"), hyperparameters=hyperparameters(space), seed=seed
+        )
+        values = _Values(oracle.populate_space("0")["values"])
         suggest(values, space)
         assert values.values == {}
 
@@ -72,73 +70,41 @@ def ask(sampler: Any, study: optuna.Study, space: SpaceSpec) -> dict[str, Any]:
     return suggest(study.ask(), space)
 
 
-@pytest.mark.parametrize("kind", [RandomOracleSampler, BayesianOracleSampler])
-def test_seed_0_is_a_seed(kind: Any) -> None:
-    asked = [ask(kind(SpaceSpec(), seed, {}), optuna.create_study(), SpaceSpec()) for seed in (0, 0, 1)]
-    assert asked[0] == asked[1] != asked[2]
+def test_seed_0_is_a_seed() -> None:
+    proposed = [
+        ask(BayesianOracleSampler(SpaceSpec(), seed, {}), optuna.create_study(), SpaceSpec()) for seed in (0, 0, 1)
+    ]
+    assert proposed[0] == proposed[1] != proposed[2]
 
 
-def test_random_search_is_kerastuners() -> None:
-    oracle = keras_tuner.oracles.RandomSearchOracle(
+def test_the_random_start_is_kerastuners() -> None:
+    oracle = keras_tuner.oracles.BayesianOptimizationOracle(
         objective=keras_tuner.Objective("x", "min"), hyperparameters=hyperparameters(SpaceSpec()), seed=7
     )
     expected = oracle.populate_space("0")["values"]
-    assert ask(RandomOracleSampler(SpaceSpec(), 7, {}), optuna.create_study(), SpaceSpec()) == pytest.approx(expected)
+    assert ask(BayesianOracleSampler(SpaceSpec(), 7, {}), optuna.create_study(), SpaceSpec()) == pytest.approx(expected)
 
 
-@pytest.fixture
-def grid() -> Iterator[optuna.Study]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield optuna.create_study()
-
-
-def walk(study: optuna.Study, space: SpaceSpec) -> list[dict[str, Any]]:
-    points = []
-    while True:
-        try:
-            points.append(ask(GridOracleSampler(space, 0, {}), study, space))
-        except SpaceExhaustedError:
-            return points
-        study.tell(len(points) - 1, state=TrialState.FAIL)
-
-
-def test_a_grid_is_each_distinct_point_once(grid: optuna.Study) -> None:
-    points = [tuple(sorted(point.items())) for point in walk(grid, FINITE)]
-    assert len(points) == len(set(points)) == 3 * (1 + 3)
-    assert points[0] == (("batch_norm", "none"), ("early_stopping", False), ("regularizer", "none"))
-
-
-def test_a_grid_takes_a_range_at_its_lower_end_and_ten_values_between(grid: optuna.Study) -> None:
-    space = FINITE.model_validate({**FINITE.model_dump(), "regularizer": ["l2"], "patience": "off"})
-    strengths = {point["l2"] for point in walk(grid, space)}
-    assert len(strengths) == 11
-    assert min(strengths) == space.l2.low
-
-
-def test_a_grid_leaves_out_what_was_enqueued_and_goes_on_past_it(grid: optuna.Study) -> None:
-    first = {"regularizer": "none", "batch_norm": "none", "early_stopping": False}
-    later = {"regularizer": "none", "batch_norm": "before_activation", "early_stopping": True, "patience": 2}
-    for params in (first, later):
-        grid.enqueue_trial(params)
-    points = walk(grid, FINITE)
-    assert points[:2] == [first, later]
-    assert len({tuple(sorted(point.items())) for point in points}) == len(points) == 12
-
-
-def test_several_workers_walk_one_grid(grid: optuna.Study) -> None:
-    points = [ask(GridOracleSampler(FINITE, 0, {}), grid, FINITE) for _ in range(12)]  # none is told
-    assert len({tuple(sorted(point.items())) for point in points}) == 12
-    with pytest.raises(SpaceExhaustedError):
-        ask(GridOracleSampler(FINITE, 0, {}), grid, FINITE)
-
-
-def test_random_search_of_a_finite_space_ends_with_it() -> None:
+def test_a_tried_point_is_not_drawn_again() -> None:
     study, points = optuna.create_study(), []
     with pytest.raises(SpaceExhaustedError):
-        for seed in range(100):
-            points.append(tuple(sorted(ask(RandomOracleSampler(FINITE, seed, {}), study, FINITE).items())))
-    assert len(points) == len(set(points)) <= 12
+        for _ in range(100):  # with one seed, so that each draw would be the same
+            sampler = BayesianOracleSampler(FINITE, 1, {"num_initial_points": 100})
+            points.append(tuple(sorted(ask(sampler, study, FINITE).items())))
+    assert 1 < len(points) == len(set(points)) <= 12
+
+
+def test_the_oracle_asks_the_quick_regressor(monkeypatch: pytest.MonkeyPatch) -> None:
+    predicted: list[int] = []
+    predict = _QuickRegressor.predict
+
+    def spy(self: Any, X: Any, **options: Any) -> Any:
+        predicted.append(len(X))
+        return predict(self, X, **options)
+
+    monkeypatch.setattr(_QuickRegressor, "predict", spy)
+    ask(BayesianOracleSampler(SpaceSpec(), 3, {"num_initial_points": 4}), random_study(4, "minimize"), SpaceSpec())
+    assert len(predicted) > 100
 
 
 PARAMS = {"regularizer": "none", "use_dropout": False, "batch_norm": "none", "early_stopping": False}
@@ -174,17 +140,17 @@ def a_trial(number: int, state: TrialState, value: float | None = None, **change
         (a_trial(1, TrialState.RUNNING), "RUNNING", None),
     ],
 )
-def test_how_a_trial_is_told(trial: FrozenTrial, status: str, score: float | None) -> None:
-    told = RandomOracleSampler(SpaceSpec(), 0, {})._told(trial, "min")
-    assert told.status == status
-    assert told.hyperparameters.values == PARAMS
+def test_how_the_oracle_knows_a_trial(trial: FrozenTrial, status: str, score: float | None) -> None:
+    known = BayesianOracleSampler(SpaceSpec(), 0, {})._as_known(trial, "min")
+    assert known.status == status
+    assert known.hyperparameters.values == PARAMS
     if score is not None:
-        assert told.score == score
+        assert known.score == score
 
 
 def test_the_best_of_a_pruned_trial_is_its_largest_accuracy() -> None:
     trial = a_trial(1, TrialState.PRUNED, reported={0: 0.5, 1: 0.9, 2: 0.6})
-    assert RandomOracleSampler(SpaceSpec(), 0, {})._told(trial, "max").score == 0.9
+    assert BayesianOracleSampler(SpaceSpec(), 0, {})._as_known(trial, "max").score == 0.9
 
 
 @pytest.mark.parametrize(
@@ -197,8 +163,8 @@ def test_the_best_of_a_pruned_trial_is_its_largest_accuracy() -> None:
         a_trial(1, TrialState.COMPLETE, 0.3, params={"regularizer": "l3"}),
     ],
 )
-def test_what_is_not_of_this_space_is_not_told(trial: FrozenTrial) -> None:
-    assert RandomOracleSampler(SpaceSpec(), 0, {})._told(trial, "min") is None
+def test_the_oracle_does_not_know_what_is_not_of_this_space(trial: FrozenTrial) -> None:
+    assert BayesianOracleSampler(SpaceSpec(), 0, {})._as_known(trial, "min") is None
 
 
 @pytest.fixture
@@ -263,9 +229,10 @@ def test_the_quick_regressor_predicts_what_scikit_learns_does() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("keras-tuner:bayes", {}, "did you mean keras-tuner:bayesian"),
-        ("keras-tuner:hyperband", {}, "no sampler is called"),
-        ("keras-tuner:random", {"alpha": 1.0}, "takes no alpha: it has no sampler_options"),
+        ("keras-tuner:bayes", {}, "Did you mean keras-tuner:bayesian"),
+        ("keras-tuner:hyperband", {}, "unknown sampler"),
+        ("keras-tuner:random", {}, "keras-tuner:random was removed. Use random or qmc"),
+        ("keras-tuner:grid", {}, "keras-tuner:grid was removed. Use grid, which"),
         (
             "keras-tuner:bayesian",
             {"tune_new_entries": True},
@@ -289,7 +256,7 @@ def test_what_an_oracle_does_not_take_is_refused(name: str, options: dict[str, A
 
 def test_kerastuner_leaves_no_folder_and_tensorflow_says_nothing(regsearch: Command, tmp_path: Path) -> None:
     """The command's own process proposes; nothing of KerasTuner's or TensorFlow's is left or shown."""
-    settings = ["--set", "search.sampler=keras-tuner:random", "--set", "search.sampler_options={}"]
+    settings = ["--set", "search.sampler=keras-tuner:bayesian", "--set", "search.sampler_options={}"]
     done = regsearch("run", "smoke", "--trials", "2", "--workers", "1", *settings, "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert {path.name.split(".db")[0] for path in tmp_path.iterdir()} == {"regsearch"}

@@ -10,9 +10,8 @@ import pytest
 
 from regsearch.search.training.hypermodel.code import read_code
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import EpochFinished, TrialFinished, from_line
+from regsearch.search.workers.protocol import READY_LINE, EpochFinished, TrialFinished, from_line
 from regsearch.search.workers.ray.node import NodeSetup, NodeWorker, WorkerOutput
-from regsearch.search.workers.worker import READY_LINE
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialTask
 
@@ -39,18 +38,18 @@ def worker(setup: TrainerSetup, **given: object) -> NodeWorker:
 def trained(worker: NodeWorker, files: dict[str, bytes]) -> tuple[list[int], dict[str, bytes]]:
     """The epochs that a trial said, and all files that came of it, until it ended."""
     epochs, came = [], {}
-    heard: WorkerOutput = worker.begin(TASK, files)
+    output: WorkerOutput = worker.train(TASK, files)
     while True:
-        came.update(heard.files)
-        events = [from_line(line) for line in heard.lines if line + "\n" != READY_LINE]
+        came.update(output.files)
+        events = [from_line(line) for line in output.lines if line + "\n" != READY_LINE]
         if events and isinstance(events[-1], TrialFinished):
             return epochs, came
-        assert heard.ending is None, heard.last_words
+        assert output.ending is None, output.last_words
         if events and isinstance(events[-1], EpochFinished):
             epochs.append(events[-1].metrics.epoch)
-            heard = worker.answer(GO_ON)
+            output = worker.reply_and_listen(GO_ON)
         else:
-            heard = worker.listen()
+            output = worker.listen()
 
 
 def test_states_weights_and_the_end_come_as_values(node: Path, tmp_path: Path) -> None:
@@ -130,8 +129,8 @@ def test_a_worker_that_ends_says_how_with_its_last_words(node: Path) -> None:
     setup = TrainerSetup(spec=SPEC, source="digits", sha256="0")
     at_work = worker(setup, command=[sys.executable, "-c", "raise SystemExit('no TensorFlow here')"])
     try:
-        heard = at_work.listen()
-        assert (heard.ending, heard.last_words) == ("exited with code 1", "no TensorFlow here")
-        assert b"no TensorFlow here" in heard.log
+        output = at_work.listen()
+        assert (output.ending, output.last_words) == ("exited with code 1", "no TensorFlow here")
+        assert b"no TensorFlow here" in output.log
     finally:
         at_work.close()

@@ -9,8 +9,15 @@ from hypothesis import strategies as st
 from regsearch.search.run.progress import FinishedTrial, LineProgress, LiveProgress
 from regsearch.search.seeds import derive_seed
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import EpochFinished, TrialFailed, TrialFinished, from_line, to_line
-from regsearch.search.workers.worker import setup_from_line, setup_to_line
+from regsearch.search.workers.protocol import (
+    EpochFinished,
+    TrialFailed,
+    TrialFinished,
+    from_line,
+    setup_from_line,
+    setup_to_line,
+    to_line,
+)
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import EpochMetrics, Purpose, TrainingId, TrialOutcome, TrialTask
 from regsearch.studies.trial_files import TrialFiles

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.worker import READY_LINE, serve, setup_to_line
+from regsearch.search.workers.protocol import READY_LINE, setup_to_line
+from regsearch.search.workers.worker import serve
 from regsearch.studies.spec import StudySpec
 
 

@@ -1,6 +1,6 @@
-"""Workers on a Ray cluster, one actor each; without an address, on a Ray of this machine that comes and goes with them.
+"""Workers on a Ray cluster, one actor each; without an address, on a Ray that this machine runs for the search only.
 
-Ray itself runs in a process of its own, see `search.workers.ray.gateway`: what goes wrong there can't harm this one.
+Ray itself runs in another process, see `search.workers.ray.gateway`, so that its errors can't harm this one.
 """
 
 import importlib.util
@@ -39,7 +39,7 @@ from regsearch.studies.trial import TrialTask
 _COMMAND = (sys.executable, "-P", "-m", "regsearch.search.workers.ray.gateway")
 _MOST_WORKERS = 1024
 _STOP_SECONDS = 4.0
-_ANSWER_SECONDS = 60.0  # what is no Ray may take a connection, and say nothing for minutes
+_ANSWER_SECONDS = 60.0  # another server may accept a connection and stay silent for minutes
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
 
 
@@ -48,12 +48,15 @@ class RayEngine:
 
     Args:
         address: of a cluster's head, such as "10.0.0.5:6379", or "auto"; None: a Ray of this machine, for this run.
-        cpus_per_worker: how many CPUs a worker is given, or which part of one.
-        gpus_per_worker: how many GPUs, or which part of one.
-        command: starts a worker on a node; None: that node's own regsearch.
-        environment: of the workers, besides what decides on figures here.
+        cpus_per_worker: how many CPUs a worker gets, or which part of one; default 1.
+        gpus_per_worker: how many GPUs, or which part of one; default 0.
+        command: starts a worker on a node; None: the regsearch that is installed on that node.
+        environment: variables for the workers, besides those of `DECIDING`.
 
-    Raises InputError where Ray isn't installed, and for what isn't allowed.
+    Raises InputError if Ray isn't installed, or if an argument isn't allowed.
+
+    Example:
+        >>> result = regsearch.run("mnist", engine=RayEngine("auto", gpus_per_worker=0.5))  # doctest: +SKIP
     """
 
     def __init__(
@@ -65,27 +68,27 @@ class RayEngine:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise InputError("the engine `ray` needs Ray, which is not installed here: pip install 'regsearch[ray]'")
+            raise InputError("the engine `ray` needs Ray, which is not installed: pip install 'regsearch[ray]'")
         if address is not None and address != "auto" and not _is_head(address):  # not repeated: it may hold a password
             raise InputError(
                 "--address: give the address of the head, such as 10.0.0.5:6379, or auto, on a machine of the "
-                "cluster; Ray's client can't be used"
+                "cluster. Ray's client (ray://) can't be used."
             )
         self._address = address
         self._cpus = check_share("--cpus-per-worker", cpus_per_worker, "a part of 1")
         self._gpus = check_share("--gpus-per-worker", gpus_per_worker, "0")
-        self._command, self._extra = command, environment or {}
+        self._command, self._environment = command, environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._tasks: dict[int, TrialTask] = {}
-        self._places = Capacity(count=0, waiting=())
-        given = {"address": address, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
-        self.options = {name: value for name, value in given.items() if value is not None}
+        self._capacity = Capacity(count=0, waiting=())
+        options = {"address": address, "cpus_per_worker": cpus_per_worker, "gpus_per_worker": gpus_per_worker}
+        self.options = {name: value for name, value in options.items() if value is not None}
 
     def planned_workers(self, asked: int | None) -> int:
         """Return how many trials may run at once; on a cluster, as many as it will have room for.
 
-        Raises InputError where this machine has too few GPUs for a Ray of its own.
+        Raises InputError if this machine has too few GPUs and no cluster is used.
         """
         if self._address is None and self._gpus:
             gpus_of(asked or 1, self._gpus)
@@ -94,7 +97,7 @@ class RayEngine:
         return max(int(core_count() / self._cpus), 1) if self._address is None else _MOST_WORKERS
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
-        """Start the process that speaks with Ray; it starts the workers."""
+        """Start the gateway, which starts the workers."""
         reference = setup.spec.model.hypermodel
         is_file = reference is not None and reference.rpartition(":")[0].endswith(".py")
         deciding = {name: value for name, value in os.environ.items() if name.startswith(DECIDING)}
@@ -126,51 +129,51 @@ class RayEngine:
                     setup=setup,
                     machine=this_machine(),
                     command=self._command,
-                    environment={**deciding, **self._extra},
+                    environment={**deciding, **self._environment},
                     code=read_code(reference) if is_file and reference is not None else None,
                     is_here=self._address is None,
                 ),
             )
         )
-        self._places = Capacity(count=0 if self._address is not None else workers, waiting=())
+        self._capacity = Capacity(count=0 if self._address is not None else workers, waiting=())
 
     def free_workers(self) -> int:
-        """Return how many more tasks there are workers for; those that still start count."""
-        return max(self._places.count - len(self._tasks), 0)
+        """Return for how many more tasks there are workers; workers that are starting count."""
+        return max(self._capacity.count - len(self._tasks), 0)
 
     def tasks_waiting_for_startup(self) -> list[int]:
         """Return the numbers of the tasks that wait for a worker."""
-        return list(self._places.waiting)
+        return list(self._capacity.waiting)
 
     def is_busy(self) -> bool:
-        """Return whether a submitted task has not come to its end."""
+        """Return whether a submitted task has not ended."""
         return bool(self._tasks)
 
     def submit(self, task: TrialTask) -> None:
-        """Hand a task over; the next free worker has it."""
+        """Send a task to the gateway; the next free worker gets it."""
         self._tasks[task.number] = task
         self._send(("submit", task))
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Hand on what comes; a worker whose node is lost is none of it, since its trial goes on elsewhere."""
+        """Pass on the workers' events. The loss of a node is not one of them: its trial resumes on another node."""
         assert self._connection is not None
         if not self._connection.poll(timeout_seconds):
             return
         while True:
             try:
-                said = self._connection.recv()
+                message = self._connection.recv()
             except (EOFError, OSError) as error:
                 raise self._unavailable() from error
-            self._hear(said, handler)
+            self._take(message, handler)
             if self._connection is None or not self._connection.poll(0):
                 return
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """End the worker that has this task; one that waits for a worker goes on waiting."""
+        """End the worker that has this task; a task that waits for a worker goes on waiting."""
         self._send(("kill_worker_of", task.number, task.attempt, reason))
 
     def stop(self) -> None:
-        """End all workers, and the Ray of our own."""
+        """End all workers, and the Ray that this engine started."""
         if self._process is None or self._connection is None:
             return
         self._send(("stop",))
@@ -185,25 +188,25 @@ class RayEngine:
         self._process = self._connection = None
         self._tasks.clear()
 
-    def _hear(self, said: object, handler: Handler) -> None:
-        match said:
+    def _take(self, message: object, handler: Handler) -> None:
+        match message:
             case RegsearchError():
-                raise said
+                raise message
             case Capacity():
-                self._places = said
-            case PendingReply(event=event, number=question):
-                answer = handler(event)
-                if not answer:
+                self._capacity = message
+            case PendingReply(event=event, number=number):
+                reply = handler(event)
+                if not reply:
                     self._tasks.pop(event.number, None)
-                self._send(("answer", event.number, question, answer))
+                self._send(("reply", event.number, number, reply))
             case EngineNotice() | TrialNotice():
-                handler(said)
+                handler(message)
             case TrialFinished() | LookFinished() | TrialFailed() | WorkerLost():
-                self._tasks.pop(said.number, None)
-                handler(said)
+                self._tasks.pop(message.number, None)
+                handler(message)
 
     def _send(self, message: object) -> None:
-        """Tell the process that speaks with Ray; that it is gone is noticed where it is listened to."""
+        """Send a message to the gateway; `wait` notices if the gateway is gone."""
         assert self._connection is not None
         with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(message)
@@ -216,7 +219,7 @@ class RayEngine:
 
 
 def _is_head(address: str) -> bool:
-    """Return whether it is written HOST:PORT."""
+    """Return whether an address has the form HOST:PORT."""
     host, _, port = address.rpartition(":")
     is_host = re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host) is not None
     return is_host and port.isdecimal() and 0 < int(port) < 1 << 16

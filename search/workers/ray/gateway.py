@@ -1,10 +1,8 @@
-"""The process in which Ray's client lives, between coordinator and cluster.
+"""`python -m regsearch.search.workers.ray.gateway`: the process of Ray's client, between coordinator and cluster.
 
-It is `python -m regsearch.search.workers.ray.gateway`.
-
-Ray ends its client's process when a cluster's head is gone, takes over signals and writes to the terminal: none of
-that reaches the coordinator, which sees this process end. It keeps the workers, one actor each, as many as the
-cluster has room for, and writes what comes back of trials into the coordinator's files.
+Ray ends its client's process when a cluster's head is gone, takes over signals and writes to the terminal. None of
+that reaches the coordinator, which only sees this process end. The gateway keeps as many workers as the cluster has
+room for, one actor each, and writes the files of their trials into the coordinator's directory.
 """
 
 import os
@@ -25,76 +23,84 @@ from typing import Any
 
 from regsearch.search.data.arrays import KEYS
 from regsearch.search.training.setup import load_data
-from regsearch.search.workers.ray.worker_pool import Capacity, GatewayConfig, RayWorkers
+from regsearch.search.workers.ray.worker_pool import Capacity, GatewayConfig, WorkerPool
 from regsearch.studies.errors import InputError, RegsearchError, StorageUnavailableError, one_line
 
 _TICK_SECONDS = 1.0
-_END_SECONDS = 10.0  # after which a process whose coordinator is gone ends whatever it does
+_END_SECONDS = 10.0  # after which the gateway of a dead coordinator ends whatever it does
 _CONNECT_SECONDS = 5.0
-_OBJECT_STORE_BYTES = 100_000_000  # of a Ray of our own; states of trials pass through it
+_OBJECT_STORE_BYTES = 100_000_000  # of a Ray that we start; checkpoints of trials pass through it
 
 
 def capacity(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
-    """Return how many workers the nodes have room for, whatever else runs there."""
-    asked = {"CPU": cpus, "GPU": gpus}
+    """Return how many workers the nodes have room for, whatever else runs there.
+
+    Args:
+        nodes: as `ray.nodes()` returns them.
+        cpus, gpus: of each worker.
+
+    Example:
+        >>> capacity([{"Alive": True, "Resources": {"CPU": 4.0}}], cpus=2, gpus=0)
+        2
+    """
+    needs = {"CPU": cpus, "GPU": gpus}
     return sum(
-        min(int(node["Resources"].get(name, 0.0) / count + 1e-9) for name, count in asked.items() if count)
+        min(int(node["Resources"].get(name, 0.0) / count + 1e-9) for name, count in needs.items() if count)
         for node in nodes
         if node["Alive"]
     )
 
 
 def main() -> None:
-    """Serve the coordinator at the other end of the descriptor that is given."""
+    """Serve the coordinator at the other end of the connection whose descriptor is the only argument."""
     connection = Connection(int(sys.argv[1]))
-    begin: GatewayConfig = connection.recv()
-    happened: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+    config: GatewayConfig = connection.recv()
+    calls: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
 
     def listen() -> None:
         with suppress(EOFError, OSError):
             while True:
-                happened.put(connection.recv())
-        happened.put(("stop",))
+                calls.put(connection.recv())
+        calls.put(("stop",))
         time.sleep(_END_SECONDS)
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
     try:
         with suppress(BrokenPipeError):
-            _serve(begin, connection, happened)
-    except Exception:  # noqa: BLE001 - the coordinator quotes the last line of this one's log
+            _serve(config, connection, calls)
+    except Exception:  # noqa: BLE001 - the coordinator quotes the last line of this process's log
         traceback.print_exc()
     finally:
-        _end_ray(is_ours=begin.address is None)
-        shutil.rmtree(begin.folder, ignore_errors=True)
+        _end_ray(owns_ray=config.address is None)
+        shutil.rmtree(config.folder, ignore_errors=True)
         sys.stderr.flush()
-        os._exit(0)  # Ray's own handlers of the end would wait for what is gone
+        os._exit(0)  # Ray's exit handlers would wait for a head that is gone
 
 
-def _serve(begin: GatewayConfig, connection: Connection, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+def _serve(config: GatewayConfig, connection: Connection, calls: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+    """Connect to Ray, then run the calls of the coordinator and of the workers until one of them is `stop`."""
     import ray
 
-    workers = RayWorkers(begin, connection.send, lambda *what: happened.put(what))
-    said: Capacity | None = None
+    workers = WorkerPool(config, connection.send, lambda *call: calls.put(call))
+    reported: Capacity | None = None
     try:
-        with _no_longer_than(begin, connection):
-            _connect(begin)
-        data = []
-        if begin.address is not None:
-            dataset = load_data(begin.node.setup)
-            data = [ray.put({key: getattr(dataset, key) for key in KEYS})]
-        workers.begin(data)
-        workers.tick(capacity(ray.nodes(), begin.cpus, begin.gpus))
-        threading.Thread(target=_look_round, args=(begin, happened), daemon=True).start()
+        with _connection_timeout(config, connection):
+            _connect(config)
+        if config.address is not None:
+            dataset = load_data(config.node.setup)
+            workers.set_data([ray.put({key: getattr(dataset, key) for key in KEYS})])
+        workers.set_room(capacity(ray.nodes(), config.cpus, config.gpus))
+        threading.Thread(target=_watch_nodes, args=(config, calls), daemon=True).start()
         while True:
-            places = Capacity(count=workers.count(), waiting=workers.waiting())
-            if places != said:
-                connection.send(places)
-                said = places
-            what, *arguments = happened.get()
-            if what == "stop":
+            current = Capacity(count=workers.count(), waiting=workers.waiting())
+            if current != reported:
+                connection.send(current)
+                reported = current
+            method, *arguments = calls.get()
+            if method == "stop":
                 return
-            getattr(workers, what)(*arguments)
+            getattr(workers, method)(*arguments)
     except RegsearchError as error:
         connection.send(error)
     finally:
@@ -102,23 +108,24 @@ def _serve(begin: GatewayConfig, connection: Connection, happened: "queue.Simple
 
 
 @contextmanager
-def _no_longer_than(begin: GatewayConfig, connection: Connection) -> Iterator[None]:
-    """End this process, with a word to the coordinator, where a cluster doesn't let it in for so long."""
+def _connection_timeout(config: GatewayConfig, connection: Connection) -> Iterator[None]:
+    """End this process, with a message to the coordinator, if a cluster doesn't accept it in time."""
 
     def end() -> None:
         try:
             connection.send(
                 StorageUnavailableError(
-                    f"what is at {begin.address} took a connection, but let nobody in for {begin.answer_seconds:g} s: "
-                    "see that it is the address of a Ray head, and that the cluster is well"
+                    f"{config.address} accepted the connection, but no Ray cluster answered within "
+                    f"{config.answer_seconds:g} s. Check that it is the address of a Ray head, and that the cluster is "
+                    "healthy."
                 )
             )
         finally:
-            shutil.rmtree(begin.folder, ignore_errors=True)
+            shutil.rmtree(config.folder, ignore_errors=True)
             os._exit(1)
 
-    timer = threading.Timer(begin.answer_seconds, end)
-    if begin.address is not None:
+    timer = threading.Timer(config.answer_seconds, end)
+    if config.address is not None:
         timer.start()
     try:
         yield
@@ -126,76 +133,81 @@ def _no_longer_than(begin: GatewayConfig, connection: Connection) -> Iterator[No
         timer.cancel()
 
 
-def _end_ray(*, is_ours: bool) -> None:
-    """Leave the cluster; a Ray of our own, whose orderly end takes a second and a half, is killed where that can be."""
+def _end_ray(*, owns_ray: bool) -> None:
+    """Leave the cluster. A Ray that we started is killed if possible: its orderly end takes a second and a half."""
     import ray
 
-    if not is_ours or not _of_our_session():
+    if not owns_ray or not _processes_of_session():
         ray.shutdown()
         return
-    for _ in range(2):  # what was being started by whoever was killed
-        for pid in _of_our_session():
+    for _ in range(2):  # a process that was killed may just have started another one
+        for pid in _processes_of_session():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
-def _of_our_session() -> list[int]:
-    """Return the processes that began in this one's session, but itself; none where the system doesn't list them."""
-    found = []
+def _processes_of_session() -> list[int]:
+    """Return the other processes of this one's session; none if the system doesn't list them."""
+    pids = []
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        with suppress(ValueError, OSError):  # no process, gone, or one that we may not ask about
+        with suppress(ValueError, OSError):  # not a process, gone, or one that we may not ask about
             if os.getsid(int(name)) == os.getsid(0) and int(name) != os.getpid():
-                found.append(int(name))
-    return found
+                pids.append(int(name))
+    return pids
 
 
-def _of_token(begin: GatewayConfig) -> str:
-    """Return what to do where a cluster may ask for a token: `ray start` lets it where there is one, `ray.init` not."""
-    may_ask = begin.address is not None and "RAY_AUTH_MODE" not in os.environ
+def _token_hint(config: GatewayConfig) -> str:
+    """Return a hint if the cluster may ask for a token: `ray start` reads the token file, `ray.init` doesn't."""
+    may_ask = config.address is not None and "RAY_AUTH_MODE" not in os.environ
     has_token = os.path.exists(os.path.expanduser("~/.ray/auth_token"))
     return "; a cluster that asks for Ray's token needs RAY_AUTH_MODE=token here" if may_ask and has_token else ""
 
 
-def _look_round(begin: GatewayConfig, happened: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
-    """Look once a second which nodes there are; where the head is gone, that call ends the process after a while."""
+def _watch_nodes(config: GatewayConfig, calls: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+    """Check once a second which nodes there are; if the head is gone, that call ends the process after a while."""
     import ray
 
     while True:
         time.sleep(_TICK_SECONDS)
         with suppress(Exception):
-            happened.put(("tick", capacity(ray.nodes(), begin.cpus, begin.gpus)))
+            calls.put(("set_room", capacity(ray.nodes(), config.cpus, config.gpus)))
 
 
-def _connect(begin: GatewayConfig) -> None:
-    """Raises InputError where this machine hasn't what is asked, UnavailableError where no cluster answers."""
+def _connect(config: GatewayConfig) -> None:
+    """Connect to the cluster, or start a Ray here.
+
+    Raises InputError if this machine lacks the GPUs, StorageUnavailableError if no cluster answers.
+    """
     import ray
 
     warnings.simplefilter("ignore")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
     try:
-        if begin.address is not None:
-            host, _, port = begin.address.rpartition(":")
+        if config.address is not None:
+            host, _, port = config.address.rpartition(":")
             if port.isdecimal():  # Ray itself would try for a quarter of a minute
                 socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
-            ray.init(address=begin.address, **quiet)
+            ray.init(address=config.address, **quiet)
             return
         ray.init(
             address="local",
-            num_cpus=max(ceil(begin.workers * begin.cpus), 1),
+            num_cpus=max(ceil(config.workers * config.cpus), 1),
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             _node_ip_address="127.0.0.1",
-            _temp_dir=begin.folder,
+            _temp_dir=config.folder,
             **quiet,
         )
     except Exception as error:
-        where = "Ray can't be started here" if begin.address is None else f"no Ray cluster answers at {begin.address}"
-        raise StorageUnavailableError(f"{where} ({one_line(str(error))}){_of_token(begin)}") from error
-    if capacity(ray.nodes(), begin.cpus, begin.gpus) < begin.workers:
+        failure = f"no Ray cluster answers at {config.address}"
+        if config.address is None:
+            failure = "Ray can't be started here"
+        raise StorageUnavailableError(f"{failure} ({one_line(str(error))}){_token_hint(config)}") from error
+    if capacity(ray.nodes(), config.cpus, config.gpus) < config.workers:
         gpus = int(ray.cluster_resources().get("GPU", 0))
         raise InputError(
-            f"--gpus-per-worker {begin.gpus:g}: this machine's GPUs ({gpus}) are not enough for {begin.workers} "
-            "workers; give fewer --workers, or a smaller part of a GPU"
+            f"--gpus-per-worker {config.gpus:g}: this machine's GPUs ({gpus}) are not enough for {config.workers} "
+            "workers. Give fewer --workers, or a smaller part of a GPU."
         )
 
 

@@ -1,7 +1,7 @@
-"""What runs on a node of a Ray cluster: one worker process, and a folder with the files of its trial.
+"""The Ray actor on a node of a cluster: one worker process, and a directory with the files of its trial.
 
-A Ray actor has it. Nothing on the node outlives it: states, results and the log go to the coordinator's machine as
-values, with what the worker says; on that machine itself only the log does.
+Nothing on the node outlives it. Checkpoints, results and the log travel to the coordinator's machine as values, with
+the worker's messages. On that machine itself only the log does.
 """
 
 import os
@@ -19,9 +19,8 @@ from regsearch.search.data.shared import write_arrays
 from regsearch.search.machine import processor, versions
 from regsearch.search.training.hypermodel.code import HyperModelCode, read_code
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import EpochFinished, from_line
+from regsearch.search.workers.protocol import READY_LINE, EpochFinished, from_line, task_to_line
 from regsearch.search.workers.ray.shared_folder import SharedFolder
-from regsearch.search.workers.worker import READY_LINE, task_to_line
 from regsearch.search.workers.worker_process import GRACE_SECONDS, WORKER_COMMAND, WorkerProcess, is_worn_out, last_line
 from regsearch.studies.errors import InputError
 from regsearch.studies.files import TEMPORARY
@@ -30,10 +29,10 @@ from regsearch.studies.trial_files import CHECKPOINT
 
 TRIALS, SNAPSHOTS = "trials", "snapshots"
 DECIDING = ("TF_", "XLA_", "KERAS_", "OMP_", "MKL_", "OPENBLAS_", "CUBLAS_", "NVIDIA_TF32")
-"""How the names of environment variables begin that may decide on a figure's last bits: the coordinator's hold."""
+"""Prefixes of environment variables that may change a result's last bits: the coordinator's values hold."""
 
 _FILE_POLL_SECONDS = 0.01
-_FAMILIAR = "/proc/sys/kernel/random/boot_id"
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +41,11 @@ class NodeSetup:
 
     Attributes:
         setup: what the worker must know; its paths are of the coordinator's machine.
-        machine: which one that is, see `this_machine`.
-        command: starts a worker; None: the node's own regsearch.
-        environment: of the coordinator: what decides on figures.
-        code: the HyperModel's file, where the study has one.
-        is_here: whether the node is the coordinator's machine for sure: its worker reads and writes the files there.
+        machine: the identity of the coordinator's machine, see `this_machine`.
+        command: starts a worker; None: the regsearch that is installed on the node.
+        environment: the coordinator's variables that may change a result, see `DECIDING`.
+        code: the HyperModel's file, if the study has one.
+        is_here: whether the node is surely the coordinator's machine: its worker then reads and writes the files there.
     """
 
     setup: TrainerSetup
@@ -59,7 +58,7 @@ class NodeSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeInfo:
-    """What a node is."""
+    """A node's name, processor and versions of libraries."""
 
     host: str
     processor: str
@@ -68,14 +67,14 @@ class NodeInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOutput:
-    """What came of a worker since it was last listened to.
+    """What a worker wrote since its last output.
 
     Attributes:
-        lines: what it said.
-        files: what is new in its folder, by the path in it.
-        log: what is new in its log.
-        ending: how its process ended, where it did.
-        last_words: of its log then.
+        lines: its messages.
+        files: the new files, by their paths in its directory.
+        log: the new part of its log.
+        ending: how its process ended; None while it runs.
+        last_words: the last line of its log, if it ended.
     """
 
     lines: Sequence[str]
@@ -86,9 +85,9 @@ class WorkerOutput:
 
 
 def this_machine() -> str:
-    """Return what tells this machine, since it was started, from others; "" where nothing does."""
+    """Return what distinguishes this machine, since it was started, from others; "" if nothing does."""
     try:
-        return Path(_FAMILIAR).read_text().strip()
+        return Path(_BOOT_ID).read_text().strip()
     except OSError:
         return ""
 
@@ -97,34 +96,34 @@ class NodeWorker:
     """One worker process on a node.
 
     Args:
-        given: what it must know.
-        data: holds a reference to the arrays in the object store; empty where the coordinator's machine is this one.
+        node: what it must know.
+        data: holds a reference to the arrays in the object store; empty if this is the coordinator's machine.
     """
 
-    def __init__(self, given: NodeSetup, data: Sequence[Any]) -> None:
-        self._command = WORKER_COMMAND if given.command is None else tuple(given.command)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(DECIDING)}
-        self._environment = {**kept, **given.environment}
+    def __init__(self, node: NodeSetup, data: Sequence[Any]) -> None:
+        self._command = WORKER_COMMAND if node.command is None else tuple(node.command)
+        local = {name: value for name, value in os.environ.items() if not name.startswith(DECIDING)}
+        self._environment = {**local, **node.environment}
         self._folders = [SharedFolder()]
         self._folder = self._folders[0].path
         for name in (TRIALS, SNAPSHOTS):
             (self._folder / name).mkdir()
-        self._is_here = given.is_here
-        self._setup = given.setup if given.is_here else self._at_home(given, data)
+        self._is_here = node.is_here
+        self._setup = node.setup if node.is_here else self._localized(node, data)
         self._log = self._folder / "worker.log"
         self._sent: dict[Path, tuple[int, int]] = {}
         self._log_read = 0
-        self._due: str | None = None  # how the name of the state ends that is still being written
+        self._due: str | None = None  # the suffix of the checkpoint that is still being written
         self._closing = threading.Lock()
         self._is_closed = False
-        self._worker = self._started()
+        self._worker = self._new_worker()
 
-    def about(self) -> NodeInfo:
-        """Return what this node is."""
+    def info(self) -> NodeInfo:
+        """Return the node's name, processor and versions."""
         return NodeInfo(host=socket.gethostname(), processor=processor(), versions=versions())
 
-    def begin(self, task: TrialTask, files: Mapping[str, bytes]) -> WorkerOutput:
-        """Train a trial, from the states on that the coordinator has of it, and listen."""
+    def train(self, task: TrialTask, files: Mapping[str, bytes]) -> WorkerOutput:
+        """Start a trial from the files that the coordinator has of it, then listen."""
         for path in (self._folder / TRIALS).iterdir():
             path.unlink(missing_ok=True)
         self._sent.clear()
@@ -136,38 +135,38 @@ class NodeWorker:
         if is_worn_out(self._worker.trials, self._setup.spec):
             self._worker.process.terminate()
             self._worker.end(time.monotonic() + GRACE_SECONDS)
-            self._worker = self._started()
+            self._worker = self._new_worker()
         self._worker.trials += 1
         self._worker.send(task_to_line(task))
         return self.listen()
 
-    def answer(self, line: str) -> WorkerOutput:
-        """Hand over an answer after which the trial goes on, and listen."""
+    def reply_and_listen(self, line: str) -> WorkerOutput:
+        """Pass on a reply after which the trial continues, then listen."""
         self._worker.send(line)
         return self.listen()
 
-    def tell(self, line: str) -> None:
-        """Hand over an answer after which the worker is free."""
+    def reply(self, line: str) -> None:
+        """Pass on a reply after which the worker is free."""
         self._worker.send(line)
 
     def listen(self) -> WorkerOutput:
-        """Wait until the worker says something, or the state of its last epoch is on disk."""
+        """Wait until the worker writes a message, or the checkpoint of its last epoch is on disk."""
         while True:
             if select.select([self._worker], [], [], None if self._due is None else _FILE_POLL_SECONDS)[0]:
                 lines = self._worker.read_lines()
                 if lines is None:
                     ending = self._worker.end(time.monotonic() + GRACE_SECONDS)
-                    return self._heard([], ending=ending, last_words=last_line(self._log))
+                    return self._collect_output([], ending=ending, last_words=last_line(self._log))
                 for event in (from_line(line) for line in lines if line + "\n" != READY_LINE):
                     if isinstance(event, EpochFinished) and not self._is_here:
                         self._due = f".{event.metrics.epoch + 1}{CHECKPOINT}"
                 if lines:
-                    return self._heard(lines)
-            elif (heard := self._heard([])).files:
-                return heard
+                    return self._collect_output(lines)
+            elif (output := self._collect_output([])).files:
+                return output
 
     def close(self) -> None:
-        """End the process, and leave nothing on the node."""
+        """End the process and remove everything from the node."""
         with self._closing:
             if self._is_closed:
                 return
@@ -177,33 +176,33 @@ class NodeWorker:
             for folder in self._folders:
                 folder.leave()
 
-    def _heard(self, lines: Sequence[str], ending: str | None = None, last_words: str = "") -> WorkerOutput:
+    def _collect_output(self, lines: Sequence[str], ending: str | None = None, last_words: str = "") -> WorkerOutput:
         return WorkerOutput(
             lines=lines, files=self._new_files(), log=self._new_log(), ending=ending, last_words=last_words
         )
 
-    def _started(self) -> WorkerProcess:
+    def _new_worker(self) -> WorkerProcess:
         return WorkerProcess(self._command, self._setup, self._log, self._environment)
 
-    def _at_home(self, given: NodeSetup, data: Sequence[Any]) -> TrainerSetup:
+    def _localized(self, node: NodeSetup, data: Sequence[Any]) -> TrainerSetup:
         """Return the setup with the paths of this node."""
         setup = replace(
-            given.setup,
-            files=None if given.setup.files is None else str(self._folder / TRIALS),
-            snapshots=None if given.setup.snapshots is None else str(self._folder / SNAPSHOTS),
+            node.setup,
+            files=None if node.setup.files is None else str(self._folder / TRIALS),
+            snapshots=None if node.setup.snapshots is None else str(self._folder / SNAPSHOTS),
         )
-        if data and not (given.machine == this_machine() and setup.shared and Path(setup.shared).is_dir()):
+        if data and not (node.machine == this_machine() and setup.shared and Path(setup.shared).is_dir()):
             self._folders.append(SharedFolder(f"data-{setup.sha256[:32]}", lambda folder: _write(data[0], folder)))
             setup = replace(setup, shared=str(self._folders[-1].path))
-        if given.code is not None and not _has(setup, given.code):
-            path = self._folder / given.code.path.name
-            path.write_bytes(given.code.source)
-            spec = setup.spec.changed(model={"hypermodel": f"{path}:{given.code.name}"})
+        if node.code is not None and not _has(setup, node.code):
+            path = self._folder / node.code.path.name
+            path.write_bytes(node.code.source)
+            spec = setup.spec.changed(model={"hypermodel": f"{path}:{node.code.name}"})
             setup = replace(setup, spec=spec)
         return setup
 
     def _new_files(self) -> dict[str, bytes]:
-        """Return what was written since it was last asked for; a name that isn't temporary is of a whole file."""
+        """Return the files since the last call; a name without a temporary mark means that the file is complete."""
         new = {}
         for name in (TRIALS, SNAPSHOTS):
             for path in (self._folder / name).iterdir():
@@ -214,7 +213,7 @@ class NodeWorker:
                     new[f"{name}/{path.name}"] = path.read_bytes()
                     if self._due is not None and path.name.endswith(self._due):
                         self._due = None
-                except FileNotFoundError:  # a state that a newer one replaced
+                except FileNotFoundError:  # a checkpoint that a newer one replaced
                     continue
                 self._sent[path] = stamp
                 if name == SNAPSHOTS:
@@ -236,7 +235,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _write(reference: Any, folder: Path) -> None:
-    """Write the arrays of the object store where every worker of this node maps them."""
+    """Write the arrays of the object store into a directory from which every worker of this node maps them."""
     import ray
 
     arrays: dict[str, Any] = ray.get(reference)
@@ -244,7 +243,7 @@ def _write(reference: Any, folder: Path) -> None:
 
 
 def _has(setup: TrainerSetup, code: HyperModelCode) -> bool:
-    """Return whether the HyperModel's own file is on this node, so that what lies beside it can be imported too."""
+    """Return whether the HyperModel's own file is on this node, so that modules beside it can be imported too."""
     try:
         return read_code(setup.spec.model.hypermodel or "").sha256 == code.sha256
     except InputError:

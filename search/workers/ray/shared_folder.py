@@ -1,4 +1,4 @@
-"""Folders on a node of a cluster: gone when nobody uses them any more, however their users ended."""
+"""Directories on a node of a cluster that disappear with their last user, even if it was killed."""
 
 import fcntl
 import os
@@ -12,21 +12,21 @@ _PREFIX, _LOCK, _FILLING, _WHOLE = "regsearch-node-", ".lock", ".filling", ".who
 
 
 class SharedFolder:
-    """A folder in the node's temporary one, readable by its owner only; its users hold a lock on it.
+    """A directory in the node's temporary directory that only its owner can read; each user holds a lock on it.
 
     Args:
-        name: shared by all who give it; None: a folder of one's own.
-        fill: what the first of them puts into it.
+        name: shared by all users that give it; None: for this user alone.
+        fill: called by the first user with the path, to put files into it.
     """
 
     def __init__(self, name: str | None = None, fill: Callable[[Path], None] = lambda folder: None) -> None:
         _remove_abandoned()
         while True:
-            self.path = _made(name)
-            with suppress(FileNotFoundError):  # whoever used it last removed it a moment ago
+            self.path = _make_folder(name)
+            with suppress(FileNotFoundError):  # its last user removed it a moment ago
                 self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 try:
-                    if self._filled(fill):
+                    if self._ensure_filled(fill):
                         return
                 except BaseException:
                     os.close(self._lock)
@@ -34,14 +34,14 @@ class SharedFolder:
                 os.close(self._lock)
 
     def leave(self) -> None:
-        """Use it no more; the last one removes it."""
+        """Stop using it; the last user removes it."""
         _remove_unused(self.path, self._lock)
         os.close(self._lock)
 
-    def _filled(self, fill: Callable[[Path], None]) -> bool:
-        """Return whether the folder is whole, and stays while our lock is held; not where it was removed meanwhile."""
-        fcntl.flock(self._lock, fcntl.LOCK_SH)  # waits for nobody but who removes the folder
-        if not self._is_there():
+    def _ensure_filled(self, fill: Callable[[Path], None]) -> bool:
+        """Fill the directory if need be; return False if it was removed meanwhile. It stays while our lock is held."""
+        fcntl.flock(self._lock, fcntl.LOCK_SH)  # waits only for a process that removes the directory
+        if not self._exists():
             return False
         filling = os.open(self.path / _FILLING, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -53,23 +53,23 @@ class SharedFolder:
             os.close(filling)
         return True
 
-    def _is_there(self) -> bool:
+    def _exists(self) -> bool:
         return (self.path / _LOCK).exists() and os.path.samestat(os.fstat(self._lock), os.stat(self.path / _LOCK))
 
 
-def _made(name: str | None) -> Path:
+def _make_folder(name: str | None) -> Path:
     if name is None:
         return Path(tempfile.mkdtemp(prefix=_PREFIX))
     path = Path(tempfile.gettempdir()) / f"{_PREFIX}{os.getuid()}-{name}"
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    if path.stat().st_uid != os.getuid() or path.is_symlink():  # somebody else's trap, or a mistake
+    if path.stat().st_uid != os.getuid() or path.is_symlink():  # another user's, by mistake or as a trap
         return Path(tempfile.mkdtemp(prefix=_PREFIX))
     return path
 
 
 def _remove_abandoned() -> None:
-    """Remove what killed processes left here."""
+    """Remove the directories of processes that were killed."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)

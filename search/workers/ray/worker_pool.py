@@ -1,4 +1,4 @@
-"""The workers on a Ray cluster, seen from the gateway: which there are, what each trains, and what was lost."""
+"""The workers on a Ray cluster as the gateway sees them: which there are, what each trains, and what was lost."""
 
 import dataclasses
 import itertools
@@ -13,6 +13,7 @@ from typing import Any
 from regsearch.search.machine import processor, versions
 from regsearch.search.training.checkpoints import KEPT_STATES
 from regsearch.search.workers.protocol import (
+    READY_LINE,
     EngineNotice,
     EpochFinished,
     Reply,
@@ -22,18 +23,17 @@ from regsearch.search.workers.protocol import (
     TrialNotice,
     WorkerLost,
     WorkerMessage,
-    answer_to_line,
     from_line,
+    reply_to_line,
 )
 from regsearch.search.workers.ray.node import SNAPSHOTS, NodeInfo, NodeSetup, NodeWorker, WorkerOutput
-from regsearch.search.workers.worker import READY_LINE
 from regsearch.search.workers.worker_process import START_TRIES
 from regsearch.studies.errors import NoResultError, one_line
 from regsearch.studies.files import write_durably
 from regsearch.studies.trial import TrialTask
 from regsearch.studies.trial_files import TrialFiles
 
-_MOST_PLACES_LOST = 3  # by a trial that doesn't get ahead meanwhile: then it may be the trial that ends them
+_MOST_ACTORS_LOST = 3  # by a trial that makes no progress meanwhile: then it may be the trial that ends them
 _CLOSE_SECONDS = 1.0
 
 
@@ -50,13 +50,13 @@ class GatewayConfig:
     """What the gateway must know.
 
     Attributes:
-        address: of the cluster; None: a Ray of our own is started, and ended.
-        folder: of that Ray's own files.
+        address: of the cluster; None: the gateway starts a Ray of its own, and ends it.
+        folder: the directory for that Ray's files.
         workers: how many at most.
         log_prefix: worker n's log is `{log_prefix}{n}.log`.
         node: what each node must know.
         cpus, gpus: of each worker.
-        answer_seconds: for how long a cluster may take to let this one in.
+        answer_seconds: how long a cluster may take to accept the gateway.
     """
 
     address: str | None
@@ -71,79 +71,79 @@ class GatewayConfig:
 
 @dataclass(kw_only=True)
 class _Training:
-    """A trial under way, wherever it is."""
+    """A trial that a worker trains, or that waits for one."""
 
     task: TrialTask
-    epochs: int = -1  # the last one heard of
-    places_lost: int = 0  # since then
-    is_told: bool = False  # that its files can't be written
+    last_epoch: int = -1  # that was reported
+    actors_lost: int = 0  # since that epoch
+    is_warned: bool = False  # that its files can't be written
 
 
 @dataclass(kw_only=True, eq=False)
 class _Slot:
     """An actor, and the trial that it has."""
 
-    slot: int
+    index: int
     actor: Any
     log: Path
-    is_there: bool = False  # on a node
+    is_on_node: bool = False
     is_ready: bool = False
     is_called: bool = True  # one of its methods has not returned yet
     training: _Training | None = None
-    question: tuple[int, str] | None = None  # that it waits with: its number, and the name of the value asked for
+    pending: tuple[int, str] | None = None  # the number of the reply that it waits for, and the parameter asked for
 
 
 @dataclass(frozen=True, kw_only=True)
 class PendingReply:
-    """Something that a worker says and waits with, and the number that its answer must have."""
+    """An event whose worker waits for a reply, and the number that the reply must have."""
 
     event: EpochFinished | SuggestRequest
     number: int
 
 
-class RayWorkers:
-    """As many workers as there is room for; one thread calls its methods.
+class WorkerPool:
+    """As many workers as the cluster has room for. Only one thread may call its methods.
 
     Args:
-        begin: what was asked.
-        say: tells the coordinator.
-        later: lets one of the methods here be called, by its name, by that thread.
+        config: of the gateway.
+        report: sends a message to the coordinator.
+        call_later: lets that thread call a method of the pool, given by its name.
     """
 
-    def __init__(self, begin: GatewayConfig, say: Callable[[Any], None], later: Callable[..., None]) -> None:
-        self._begin, self._say, self._later = begin, say, later
-        self._places: list[_Slot] = []
+    def __init__(self, config: GatewayConfig, report: Callable[[Any], None], call_later: Callable[..., None]) -> None:
+        self._config, self._report, self._call_later = config, report, call_later
+        self._slots: list[_Slot] = []
         self._closing: list[Any] = []  # actors
         self._queue: deque[_Training] = deque()
-        self._questions = itertools.count()
+        self._reply_numbers = itertools.count()
         self._failed_starts = 0  # in a row
         self._data: Sequence[Any] = ()
         self._room = 0
-        self._told: set[str] = set()
+        self._notices: set[str] = set()
 
-    def begin(self, data: Sequence[Any]) -> None:
-        """Remember the reference to the data; Ray is there now."""
+    def set_data(self, data: Sequence[Any]) -> None:
+        """Keep the reference to the data in Ray's object store."""
         self._data = data
 
     def count(self) -> int:
-        """Return how many workers there are, those that start included."""
-        return len(self._places)
+        """Return how many workers there are; those that are starting count."""
+        return len(self._slots)
 
     def waiting(self) -> tuple[int, ...]:
         """Return the numbers of the trials that wait for a worker."""
         return tuple(training.task.number for training in self._queue)
 
-    def tick(self, room: int) -> None:
-        """Have as many workers as there is room for."""
+    def set_room(self, room: int) -> None:
+        """Start or end workers until there are as many as there is room for."""
         import ray
 
         for actor in self._closing:
             ray.kill(actor)
         self._closing.clear()
-        self._room = min(room, self._begin.workers)
+        self._room = min(room, self._config.workers)
         if self._room == 0:
-            needs = f"{self._begin.cpus:g} CPU" + f" and {self._begin.gpus:g} GPU" * bool(self._begin.gpus)
-            self._tell(f"no node of the Ray cluster has {needs} for a worker: the search waits until one joins")
+            needs = f"{self._config.cpus:g} CPU" + f" and {self._config.gpus:g} GPU" * bool(self._config.gpus)
+            self._notice_once(f"no node of the Ray cluster has {needs} for a worker: the search waits until one joins")
         self._fill()
 
     def submit(self, task: TrialTask) -> None:
@@ -151,149 +151,151 @@ class RayWorkers:
         self._queue.append(_Training(task=task))
         self._assign()
 
-    def answer(self, trial: int, question: int, answer: Reply) -> None:
-        """Hand over the coordinator's answer to a question of a trial's."""
-        place = next((place for place in self._places if place.question and place.question[0] == question), None)
-        if place is None:  # lost meanwhile, and the trial waits for another worker
-            if not answer:
+    def reply(self, trial: int, number: int, reply: Reply) -> None:
+        """Pass on the coordinator's reply to an event of a trial."""
+        slot = next((slot for slot in self._slots if slot.pending and slot.pending[0] == number), None)
+        if slot is None:  # it was lost meanwhile, and the trial waits for another worker
+            if not reply:
                 self._queue = deque(training for training in self._queue if training.task.number != trial)
             return
-        assert place.training is not None
-        assert place.question is not None
-        if isinstance(answer, SuggestReply) and answer.value is not None:
-            task = place.training.task
-            params = {**task.params, place.question[1]: answer.value}
-            place.training.task = dataclasses.replace(task, params=params)
-        place.question = None
-        if answer:
-            self._call(place, "answer", answer_to_line(answer))
+        assert slot.training is not None
+        assert slot.pending is not None
+        if isinstance(reply, SuggestReply) and reply.value is not None:
+            task = slot.training.task
+            params = {**task.params, slot.pending[1]: reply.value}
+            slot.training.task = dataclasses.replace(task, params=params)
+        slot.pending = None
+        if reply:
+            self._call(slot, "reply_and_listen", reply_to_line(reply))
         else:
-            place.training = None
-            self._call(place, "tell", answer_to_line(answer))
+            slot.training = None
+            self._call(slot, "reply", reply_to_line(reply))
 
     def kill_worker_of(self, trial: int, attempt: int, reason: str) -> None:
         """End the worker that has this trial, whatever it does."""
-        for place in self._places:
-            training = place.training
+        for slot in self._slots:
+            training = slot.training
             if training is not None and (training.task.number, training.task.attempt) == (trial, attempt):
-                self._remove(place)
-                self._lose(training, reason, place)
+                self._remove(slot)
+                self._report_lost(training, reason, slot)
                 self._fill()
                 return
 
-    def returned(self, place: _Slot, future: Any) -> None:
-        """One of a worker's methods returned, or its actor is gone."""
-        if place not in self._places:
+    def take_return(self, slot: _Slot, future: Any) -> None:
+        """Take what a worker's method returned, or the loss of its actor."""
+        if slot not in self._slots:
             return
-        place.is_called = False
+        slot.is_called = False
         error = future.exception()
         result = None if error is not None else future.result()
         if error is not None:
-            self._gone(place, error)
+            self._take_actor_loss(slot, error)
         elif isinstance(result, NodeInfo):
-            place.is_there = True
-            self._compare(result)
-            self._call(place, "listen")
+            slot.is_on_node = True
+            self._check_node(result)
+            self._call(slot, "listen")
         elif isinstance(result, WorkerOutput):
-            self._hear(place, result)
+            self._take_output(slot, result)
         self._assign()
 
     def close(self) -> None:
         """End all workers."""
         import ray
 
-        ended = [place.actor.close.remote() for place in self._places if place.is_there]
-        if ended:
+        closing = [slot.actor.close.remote() for slot in self._slots if slot.is_on_node]
+        if closing:
             with suppress(ray.exceptions.RayError):
-                ray.wait(ended, num_returns=len(ended), timeout=_CLOSE_SECONDS)
-        for actor in [*self._closing, *(place.actor for place in self._places)]:
+                ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS)
+        for actor in [*self._closing, *(slot.actor for slot in self._slots)]:
             ray.kill(actor)
-        self._places.clear()
+        self._slots.clear()
 
     def _fill(self) -> None:
-        """Begin workers where there is room for more; end those that wait for a node that is gone."""
-        starting = [place for place in self._places if not place.is_there]
-        for place in starting[: max(len(self._places) - self._room, 0)]:
-            self._remove(place)
-        for _ in range(self._room - len(self._places)):
-            self._places.append(self._new_place())
+        """Start workers while there is room; end those that wait for a node that is gone."""
+        starting = [slot for slot in self._slots if not slot.is_on_node]
+        for slot in starting[: max(len(self._slots) - self._room, 0)]:
+            self._remove(slot)
+        for _ in range(self._room - len(self._slots)):
+            self._slots.append(self._new_slot())
 
-    def _new_place(self) -> _Slot:
+    def _new_slot(self) -> _Slot:
         import ray
 
-        slot = min(set(range(len(self._places) + 1)) - {place.slot for place in self._places})
+        index = min(set(range(len(self._slots) + 1)) - {slot.index for slot in self._slots})
         actors = ray.remote(NodeWorker).options(
-            num_cpus=self._begin.cpus, num_gpus=self._begin.gpus, max_concurrency=2, max_restarts=0
+            num_cpus=self._config.cpus, num_gpus=self._config.gpus, max_concurrency=2, max_restarts=0
         )
-        actor = actors.remote(self._begin.node, self._data)
-        place = _Slot(slot=slot, actor=actor, log=Path(f"{self._begin.log_prefix}{slot}.log"))
-        self._call(place, "about")
-        return place
+        actor = actors.remote(self._config.node, self._data)
+        slot = _Slot(index=index, actor=actor, log=Path(f"{self._config.log_prefix}{index}.log"))
+        self._call(slot, "info")
+        return slot
 
-    def _call(self, place: _Slot, method: str, *arguments: Any) -> None:
-        place.is_called = True
-        future = getattr(place.actor, method).remote(*arguments).future()
-        future.add_done_callback(lambda done: self._later("returned", place, done))
+    def _call(self, slot: _Slot, method: str, *arguments: Any) -> None:
+        slot.is_called = True
+        future = getattr(slot.actor, method).remote(*arguments).future()
+        future.add_done_callback(lambda done: self._call_later("take_return", slot, done))
 
-    def _remove(self, place: _Slot) -> None:
-        """Let a worker leave nothing on its node; the next tick ends it in any case."""
-        self._places.remove(place)
-        if place.is_there:
-            place.actor.close.remote()
-        self._closing.append(place.actor)
+    def _remove(self, slot: _Slot) -> None:
+        """Let a worker remove its files from its node; the next `set_room` ends it in any case."""
+        self._slots.remove(slot)
+        if slot.is_on_node:
+            slot.actor.close.remote()
+        self._closing.append(slot.actor)
 
     def _assign(self) -> None:
-        for place in self._places:
-            if self._queue and place.is_ready and not place.is_called and place.training is None:
-                place.training = self._queue.popleft()
-                task = place.training.task
-                node = self._begin.node
-                goes_as_value = node.setup.files is not None and not node.is_here
-                kept = self._files(task).of_trial(task.number) if goes_as_value else {}
-                self._call(place, "begin", task, kept)
+        """Give waiting trials to free workers."""
+        for slot in self._slots:
+            if self._queue and slot.is_ready and not slot.is_called and slot.training is None:
+                slot.training = self._queue.popleft()
+                task = slot.training.task
+                node = self._config.node
+                are_sent = node.setup.files is not None and not node.is_here
+                files = self._files(task).of_trial(task.number) if are_sent else {}
+                self._call(slot, "train", task, files)
 
-    def _hear(self, place: _Slot, heard: WorkerOutput) -> None:
-        if heard.log:
-            with place.log.open("ab") as log:
-                log.write(heard.log)
-        events = [from_line(line) for line in heard.lines if line + "\n" != READY_LINE]
-        if len(events) < len(heard.lines):
-            place.is_ready, self._failed_starts = True, 0
-        if heard.ending is not None:
-            self._ended(place, heard, heard.ending)
+    def _take_output(self, slot: _Slot, output: WorkerOutput) -> None:
+        if output.log:
+            with slot.log.open("ab") as log:
+                log.write(output.log)
+        events = [from_line(line) for line in output.lines if line + "\n" != READY_LINE]
+        if len(events) < len(output.lines):
+            slot.is_ready, self._failed_starts = True, 0
+        if output.ending is not None:
+            self._take_end(slot, output, output.ending)
             return
-        training, may_wait = place.training, bool(events) and isinstance(events[-1], EpochFinished)
-        if not may_wait:  # how a trial ended is on disk before it is said
-            self._save(place, training, heard)
+        training, is_epoch = slot.training, bool(events) and isinstance(events[-1], EpochFinished)
+        if not is_epoch:  # a result is on disk before the coordinator gets it
+            self._save(training, output)
         for event in events:
-            self._hand_on(place, event)
-        if may_wait:
-            self._save(place, training, heard)
-        if place.question is None and (place.training is not None or not place.is_ready):
-            self._call(place, "listen")
+            self._forward(slot, event)
+        if is_epoch:  # an epoch's reply need not wait for the disk
+            self._save(training, output)
+        if slot.pending is None and (slot.training is not None or not slot.is_ready):
+            self._call(slot, "listen")
 
-    def _hand_on(self, place: _Slot, event: WorkerMessage) -> None:
+    def _forward(self, slot: _Slot, event: WorkerMessage) -> None:
+        """Send an event to the coordinator."""
         if isinstance(event, TrialNotice):
-            self._say(event)
+            self._report(event)
         elif isinstance(event, EpochFinished | SuggestRequest):
-            assert place.training is not None
-            if isinstance(event, EpochFinished) and event.metrics.epoch > place.training.epochs:
-                place.training.epochs, place.training.places_lost = event.metrics.epoch, 0
-            place.question = next(self._questions), event.name if isinstance(event, SuggestRequest) else ""
-            self._say(PendingReply(event=event, number=place.question[0]))
+            assert slot.training is not None
+            if isinstance(event, EpochFinished) and event.metrics.epoch > slot.training.last_epoch:
+                slot.training.last_epoch, slot.training.actors_lost = event.metrics.epoch, 0
+            slot.pending = next(self._reply_numbers), event.name if isinstance(event, SuggestRequest) else ""
+            self._report(PendingReply(event=event, number=slot.pending[0]))
         else:
-            place.training = None
-            self._say(dataclasses.replace(event, log=str(place.log)) if isinstance(event, TrialFailed) else event)
+            slot.training = None
+            self._report(dataclasses.replace(event, log=str(slot.log)) if isinstance(event, TrialFailed) else event)
 
-    def _save(self, place: _Slot, training: _Training | None, heard: WorkerOutput) -> None:
-        """Write what is new of a trial where a worker of this machine would have written it."""
-        setup = self._begin.node.setup
-        if training is None or setup.files is None or not heard.files:
+    def _save(self, training: _Training | None, output: WorkerOutput) -> None:
+        """Write a trial's new files to the directory where a worker of this machine would have written them."""
+        setup = self._config.node.setup
+        if training is None or setup.files is None or not output.files:
             return
         files, number = self._files(training.task), training.task.number
         try:
-            for where, content in heard.files.items():
-                kind, name = where.split("/")
+            for path, content in output.files.items():
+                kind, name = path.split("/")
                 if kind == SNAPSHOTS and setup.snapshots is not None:
                     temporary = Path(setup.snapshots) / f".{name}"
                     temporary.write_bytes(content)
@@ -303,75 +305,83 @@ class RayWorkers:
             for old in files.checkpoints(number)[KEPT_STATES:]:
                 old.unlink(missing_ok=True)
         except OSError as error:
-            if not training.is_told:
+            if not training.is_warned:
                 text = f"what it saves could not be written here ({error.strerror or one_line(str(error))})"
-                self._say(TrialNotice(number=number, attempt=training.task.attempt, text=text))
-            training.is_told = True
+                self._report(TrialNotice(number=number, attempt=training.task.attempt, text=text))
+            training.is_warned = True
 
     def _files(self, task: TrialTask) -> TrialFiles:
-        assert self._begin.node.setup.files is not None
-        return TrialFiles.of(Path(self._begin.node.setup.files), task.purpose)
+        assert self._config.node.setup.files is not None
+        return TrialFiles.of(Path(self._config.node.setup.files), task.purpose)
 
-    def _ended(self, place: _Slot, heard: WorkerOutput, ending: str) -> None:
-        """The process of a worker ended by itself: what it trained may be the cause."""
-        self._remove(place)
-        if not place.is_ready:
-            self._start_failed(f"{ending}): {heard.last_words}; their log is {place.log}")
-        if place.training is not None:
-            self._save(place, place.training, heard)
-            self._lose(place.training, ending, place)
+    def _take_end(self, slot: _Slot, output: WorkerOutput, ending: str) -> None:
+        """Replace a worker whose process ended by itself: what it trained may be the cause."""
+        self._remove(slot)
+        if not slot.is_ready:
+            self._count_failed_start(f"{ending}): {output.last_words}; their log is {slot.log}")
+        if slot.training is not None:
+            self._save(slot.training, output)
+            self._report_lost(slot.training, ending, slot)
         self._fill()
 
-    def _gone(self, place: _Slot, error: BaseException) -> None:
-        """An actor is gone, with its node as a rule; its trial isn't the cause, unless that happens again and again."""
+    def _take_actor_loss(self, slot: _Slot, error: BaseException) -> None:
+        """Replace an actor that is gone, usually with its node.
+
+        Its trial isn't the cause, unless that happens again and again.
+        """
         reason = _last_line(error)
-        place.is_there = False
-        self._remove(place)
-        if not place.is_ready:
-            self._start_failed(f"{reason}); regsearch {versions()['regsearch']} must be installed on every node")
-        training = place.training
+        slot.is_on_node = False
+        self._remove(slot)
+        if not slot.is_ready:
+            self._count_failed_start(f"{reason}); regsearch {versions()['regsearch']} must be installed on every node")
+        training = slot.training
         if training is not None:
-            training.places_lost += 1
-            if training.places_lost >= _MOST_PLACES_LOST:
-                self._lose(training, reason, place)
+            training.actors_lost += 1
+            if training.actors_lost >= _MOST_ACTORS_LOST:
+                self._report_lost(training, reason, slot)
             else:
-                text = f"the worker that had it is gone ({reason}); it goes on from its last epoch on another one"
-                self._say(TrialNotice(number=training.task.number, attempt=training.task.attempt, text=text))
+                text = f"the worker that had it is gone ({reason}); it resumes from its last epoch on another one"
+                self._report(TrialNotice(number=training.task.number, attempt=training.task.attempt, text=text))
                 self._queue.appendleft(training)
         self._fill()
 
-    def _lose(self, training: _Training, ending: str, place: _Slot) -> None:
-        reason = f"its worker was lost ({ending}); its log is {place.log}"
-        self._say(WorkerLost(number=training.task.number, attempt=training.task.attempt, reason=reason))
+    def _report_lost(self, training: _Training, ending: str, slot: _Slot) -> None:
+        reason = f"its worker was lost ({ending}); its log is {slot.log}"
+        self._report(WorkerLost(number=training.task.number, attempt=training.task.attempt, reason=reason))
 
-    def _start_failed(self, how: str) -> None:
+    def _count_failed_start(self, cause: str) -> None:
         self._failed_starts += 1
-        if self._failed_starts >= START_TRIES and not any(place.is_ready for place in self._places):
-            raise NoResultError(f"workers can't start ({how}")
+        if self._failed_starts >= START_TRIES and not any(slot.is_ready for slot in self._slots):
+            raise NoResultError(f"workers can't start ({cause}")
 
-    def _compare(self, node: NodeInfo) -> None:
-        """Tell where other figures must be expected; raises NoResultError where regsearch itself is another one."""
+    def _check_node(self, node: NodeInfo) -> None:
+        """Warn of a node whose results may differ; raises NoResultError if it has another version of regsearch."""
         here = versions()
         if node.versions["regsearch"] != here["regsearch"]:
             raise NoResultError(
-                f"{node.host} has regsearch {node.versions['regsearch']}, this machine {here['regsearch']}: "
-                "install the same on every node"
+                f"{node.host} has regsearch {node.versions['regsearch']}, this machine {here['regsearch']}. "
+                "Install the same version on every node."
             )
-        others = [f"{name} {node.versions.get(name)}, here {here[name]}" for name in here]
-        different = [text for name, text in zip(here, others, strict=True) if node.versions.get(name) != here[name]]
+        differences = [
+            f"{name} {node.versions.get(name)}, here {here[name]}"
+            for name in here
+            if node.versions.get(name) != here[name]
+        ]
         if node.processor != processor():
-            different.append(f"the processor {node.processor}, here {processor()}")
-        if different:
-            self._tell(f"{node.host} has {'; '.join(different)}: figures from there may differ in their last digits")
+            differences.append(f"the processor {node.processor}, here {processor()}")
+        if differences:
+            self._notice_once(
+                f"{node.host} has {'; '.join(differences)}: results from there may differ in their last digits"
+            )
 
-    def _tell(self, text: str) -> None:
-        """Tell the user something, once."""
-        if text not in self._told:
-            self._told.add(text)
-            self._say(EngineNotice(text=text))
+    def _notice_once(self, text: str) -> None:
+        """Tell the user something, but never twice."""
+        if text not in self._notices:
+            self._notices.add(text)
+            self._report(EngineNotice(text=text))
 
 
 def _last_line(error: BaseException) -> str:
-    """Return what of an error of Ray's, which may be a traceback, says most."""
+    """Return the last line of Ray's error, which may be a traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return one_line(lines[-1] if lines else type(error).__name__)[:300]

@@ -1,0 +1,258 @@
+"""Make a study's sampler by its name, anew for each trial, so that a resumed search proposes what it would have."""
+
+import difflib
+import inspect
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import optuna
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+
+from regsearch.search.samplers.contest_sampler import ContestSampler, HyperModelContestSampler
+from regsearch.search.samplers.define_by_run import DefineByRunSampler
+from regsearch.search.samplers.grid_sampler import GridSampler
+from regsearch.search.samplers.point_sampler import PointSampler, key_of_settings
+from regsearch.search.samplers.retry_samplers import RandomChoices, SkippingQMCSampler
+from regsearch.search.seeds import derive_seed
+from regsearch.studies.errors import InputError, SpaceExhaustedError
+from regsearch.studies.recipes import contest_of
+from regsearch.studies.search_space import enumerate_points, suggest
+from regsearch.studies.spec import CONTEST, SpaceSpec, StudySpec
+
+
+class SamplerFactory(Protocol):
+    """Gives the sampler for a trial's number; see `sampler_factory`."""
+
+    def __call__(self, number: int, retry: int = 0, /) -> BaseSampler: ...
+
+
+_Factory = Callable[[int], BaseSampler]
+_SeedOf = Callable[[int], int]
+
+KERAS_TUNER = "keras-tuner:bayesian"
+"""The sampler that is an oracle of KerasTuner."""
+
+REMOVED = {
+    "keras-tuner:random": ("random", "Use random or qmc"),
+    "keras-tuner:grid": ("grid", "Use grid, which tries the values that search.sampler_options list"),
+}
+"""Samplers of earlier versions, what replaces them, and advice. Stored studies may have them."""
+
+GRIDS = ("grid", "GridSampler")
+"""The samplers that visit the points of a grid, which need not be all of the space."""
+
+_MOST_RETRIES = 5  # of a sampler that repeats itself; then choices are drawn at random
+_TRIED_TRIALS = 12  # beyond the random start of every sampler of Optuna
+
+
+def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory:
+    """Return what makes the sampler that a study asks for.
+
+    A stochastic sampler is seeded from (study seed, trial number). Grid and QMC would lose their order by that, so
+    they keep the study's seed. If a proposal was tried before, the factory is called again with a `retry` of 1 and
+    more, which changes the seed. From the fifth retry on choices are drawn at random, and only numbers by the sampler:
+    a sampler that is sure of a choice without numbers would propose it for ever.
+
+    Args:
+        spec: the study.
+        searches: whether the sampler will propose trials; a removed one is accepted if it won't.
+
+    Raises InputError if there is no such sampler, its options are wrong, or it can't serve the space.
+
+    Example:
+        >>> type(sampler_factory(StudySpec().changed(search={"sampler": "tpe"}))(0)).__name__
+        'TPESampler'
+    """
+    name, options = spec.search.sampler, dict(spec.search.sampler_options)
+    if name in REMOVED:
+        if searches:
+            raise _removed(name, spec)
+        return _without_retries(RandomSampler)  # proposes nothing
+    _check(name, options, spec)
+    try:
+        factory = _factory(name, options, spec)
+        if spec.model.hypermodel is not None:
+            factory(0)
+            return _without_retries(_define_by_run(factory, name, options, spec))
+        if name != KERAS_TUNER:  # its options are checked one by one, and its model takes seconds
+            _try_out(factory, spec.space)
+        return _with_retries(factory, name, options, spec)
+    except InputError:
+        raise
+    except Exception as error:
+        with_options = f" with the sampler_options {', '.join(options)}" if options else ""
+        without = " Leave them out with `--set 'search.sampler_options={}'`." if options else ""
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise InputError(f"the sampler {name} can't serve this study{with_options}: {reason}.{without}") from error
+
+
+def _removed(name: str, spec: StudySpec) -> InputError:
+    replacement, advice = REMOVED[name]
+    command = f"regsearch run STUDY --name {shlex.quote(spec.study.name)} --set search.sampler={replacement}"
+    return InputError(f"the sampler {name} was removed. {advice}: `{command}`, which also resumes a stored study.")
+
+
+def _check(name: str, options: Mapping[str, Any], spec: StudySpec) -> None:
+    if name == CONTEST:
+        _check_contest(spec)
+    if "seed" in options:
+        raise InputError("sampler_options can't have a seed: all seeds derive from search.seed. Set that one instead.")
+    if spec.model.hypermodel is not None and name in (*GRIDS, KERAS_TUNER):
+        raise InputError(
+            f"the sampler {name} needs a space that is known beforehand, but a HyperModel's isn't. Use another sampler."
+        )
+
+
+def _check_contest(spec: StudySpec) -> None:
+    """Raise InputError for any option, and for a space that has no technique alone."""
+    if spec.search.sampler_options:
+        raise InputError(
+            f"the sampler contest has no options, but got {', '.join(spec.search.sampler_options)}. "
+            "Leave them out with `--set 'search.sampler_options={}'`."
+        )
+    contest = contest_of(spec)
+    if not contest.contestants and not contest.has_baseline:
+        raise InputError(
+            "the sampler contest can't tune a technique alone: this study's space has only combinations. Let every "
+            "technique be off in [space], or use `--set search.sampler=tpe`."
+        )
+
+
+def _without_retries(factory: _Factory) -> SamplerFactory:
+    return lambda number, retry=0: factory(number)
+
+
+def _with_retries(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
+    """Return a factory that changes the seed at each retry; a grid has no use for retries."""
+    if name in GRIDS:
+        return _without_retries(factory)
+
+    def make(number: int, retry: int = 0, /) -> BaseSampler:
+        if retry == 0:
+            return factory(number)
+        sampler = _factory(name, options, spec, retry)(number)
+        if retry < _MOST_RETRIES:
+            return sampler
+        random = RandomSampler(seed=derive_seed(spec.search.seed, "choices", number, retry))
+        return random if isinstance(sampler, PointSampler) else RandomChoices(random, sampler)
+
+    return make
+
+
+def _factory(name: str, options: Mapping[str, Any], spec: StudySpec, retry: int = 0) -> _Factory:
+    """Return what makes a sampler for a trial's number, without Optuna's warnings about experimental classes."""
+
+    def seed_of(number: int) -> int:
+        return derive_seed(spec.search.seed, "sampler", number, *([retry] if retry else []))
+
+    make = _by_name(name, options, spec, seed_of, retry)
+
+    def make_quietly(number: int) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make(number)
+
+    return make_quietly
+
+
+def _by_name(name: str, options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf, retry: int) -> _Factory:
+    if name == CONTEST:
+        contest = contest_of(spec)
+        return lambda number: ContestSampler(contest, TPESampler(seed=seed_of(number)))
+    if name in GRIDS:
+        points = enumerate_points(options.get("search_space", options), spec.space)
+        key_of = key_of_settings(spec)
+        return lambda number: GridSampler(points, RandomSampler(seed=seed_of(number)), key_of)
+    if name == KERAS_TUNER:
+        return _keras_tuner(options, spec, seed_of)
+    if name == "tpe":
+        # Optuna's defaults: modelling the gated groups together did no better on this space
+        # (tests/benchmarks/sampler_forms.py), and is experimental
+        return lambda number: TPESampler(seed=seed_of(number), **options)
+    if name == "random":
+        return lambda number: RandomSampler(seed=seed_of(number), **options)
+    if name in ("qmc", "QMCSampler"):
+        return _qmc(options, spec, seed_of, retry)
+    sampler_class = _sampler_class(name)
+    if "seed" in inspect.signature(sampler_class).parameters:
+        return lambda number: sampler_class(seed=seed_of(number), **options)
+    return lambda number: sampler_class(**options)
+
+
+def _qmc(options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf, retry: int) -> _Factory:
+    def make(number: int) -> BaseSampler:
+        rest = RandomSampler(seed=seed_of(number))  # for parameters that the first trial didn't have
+        arguments = {"warn_independent_sampling": False, **options}
+        return SkippingQMCSampler(retry, seed=spec.search.seed % 2**32, independent_sampler=rest, **arguments)
+
+    return make
+
+
+def _keras_tuner(options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf) -> _Factory:
+    with _without_stderr():  # takes seconds: KerasTuner brings TensorFlow
+        from regsearch.search.samplers.keras_tuner import BayesianOracleSampler, check_options
+    check_options(options)
+    return lambda number: BayesianOracleSampler(spec.space, seed_of(number), options)
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Drop what TensorFlow's libraries write to stderr, past Python, when they are loaded."""
+    sys.stderr.flush()
+    with open(os.devnull, "wb") as nothing:
+        stderr = os.dup(2)
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _sampler_class(name: str) -> Callable[..., BaseSampler]:
+    """Return a class of optuna.samplers; raises InputError, with the nearest name, if there is none."""
+    sampler_class = getattr(optuna.samplers, name, None) if name.isidentifier() else None
+    if (
+        isinstance(sampler_class, type)
+        and issubclass(sampler_class, BaseSampler)
+        and not inspect.isabstract(sampler_class)
+    ):
+        return sampler_class
+    classes = [c for c in optuna.samplers.__all__ if c.endswith("Sampler") and not c.startswith("Base")]
+    names = [CONTEST, "tpe", "random", "qmc", "grid", KERAS_TUNER, *classes]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"Did you mean {near[0]}?" if near else f"Use {', '.join(names)}."
+    raise InputError(f"unknown sampler {name!r}. {hint}")
+
+
+def _define_by_run(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> _Factory:
+    if name == CONTEST:
+        contest = contest_of(spec)
+        by_tpe = _define_by_run(_factory("tpe", {}, spec), "tpe", {}, spec)
+        return lambda number: HyperModelContestSampler(contest, by_tpe(number))
+
+    def make_for(parameter: str, number: int) -> BaseSampler:
+        seed = derive_seed(spec.search.seed, f"parameter {parameter}")
+        return _factory(name, options, spec.changed(search={"seed": seed}))(number)
+
+    return lambda number: DefineByRunSampler(factory(number), lambda parameter: make_for(parameter, number))
+
+
+def _try_out(factory: _Factory, space: SpaceSpec) -> None:
+    """Let a sampler propose some trials of a study in memory: its errors show before a real study is stored."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+        for number in range(_TRIED_TRIALS):
+            study.sampler = factory(number)
+            try:
+                trial = study.ask()
+            except SpaceExhaustedError:
+                return
+            suggest(trial, space)
+            study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.COMPLETE, [number])

@@ -1,0 +1,59 @@
+"""Samplers that propose something else when they are asked again for a trial."""
+
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, QMCSampler
+from optuna.trial import FrozenTrial
+
+
+class RandomChoices(BaseSampler):
+    """Draws choices at random and numbers by another sampler, each parameter for itself.
+
+    Args:
+        choices: draws the choices.
+        numbers: draws the numbers.
+    """
+
+    def __init__(self, choices: BaseSampler, numbers: BaseSampler) -> None:
+        self._choices, self._numbers = choices, numbers
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Prepare the sampler of the numbers."""
+        self._numbers.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return no parameters: none are drawn together."""
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return no values: none are drawn together."""
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one parameter."""
+        sampler = self._choices if isinstance(param_distribution, CategoricalDistribution) else self._numbers
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+class SkippingQMCSampler(QMCSampler):
+    """Optuna's QMCSampler that skips points of its sequence: those that the trial was offered before.
+
+    Args:
+        skipped: how many points to skip.
+        options: of Optuna's sampler.
+    """
+
+    def __init__(self, skipped: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._skipped = skipped
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        for _ in range(self._skipped):
+            super()._find_sample_id(study, search_space)
+        return super()._find_sample_id(study, search_space)
