@@ -3,11 +3,8 @@
 import difflib
 import inspect
 import json
-import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import optuna
@@ -15,11 +12,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial
 
+from regsearch.search.quiet_tensorflow import quiet_stderr
 from regsearch.search.samplers.contest_sampler import ContestSampler, HyperModelContestSampler
 from regsearch.search.samplers.define_by_run import DefineByRunSampler
 from regsearch.search.samplers.point_sampler import KeyOf, PointSampler, key_of_settings, tried_keys
 from regsearch.search.seeds import derive_seed
-from regsearch.studies.errors import InputError, SpaceExhaustedError
+from regsearch.studies.errors import InputError, SpaceExhaustedError, reason_of
 from regsearch.studies.recipes import contest_of
 from regsearch.studies.search_space import enumerate_points, suggest
 from regsearch.studies.spec import CONTEST, SpaceSpec, StudySpec
@@ -75,7 +73,7 @@ def sampler_factory(spec: StudySpec) -> SamplerFactory:
         with_options = f" with the sampler_options {', '.join(options)}" if options else ""
         without = "; `--set 'search.sampler_options={}'` leaves them out" if options else ""
         raise InputError(
-            f"the sampler {name} can't serve this study{with_options}: {_one_line(error)}{without}"
+            f"the sampler {name} can't serve this study{with_options}: {reason_of(error)}{without}"
         ) from error
 
 
@@ -133,7 +131,7 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec, retry: int 
         key_of = key_of_settings(spec)
         return _quiet(grid)
     if name in KERAS_TUNER:
-        with _quiet_import():
+        with quiet_stderr():
             from regsearch.search.samplers.keras_tuner import (
                 make_sampler,  # takes seconds: KerasTuner brings TensorFlow,
             )
@@ -197,20 +195,6 @@ def _quiet(factory: _Factory) -> _Factory:
     return make
 
 
-@contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Keep from stderr what TensorFlow's libraries write there, past Python, when they are loaded."""
-    sys.stderr.flush()
-    with open(os.devnull, "wb") as nothing:
-        stderr = os.dup(2)
-        os.dup2(nothing.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
 def _try_out(factory: _Factory, space: SpaceSpec) -> None:
     """Let a sampler propose some trials of a study in memory: what it can't do shows before a real one."""
     with warnings.catch_warnings():
@@ -224,10 +208,6 @@ def _try_out(factory: _Factory, space: SpaceSpec) -> None:
                 return
             suggest(trial, space)
             study._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.COMPLETE, [number])
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class RandomChoices(BaseSampler):

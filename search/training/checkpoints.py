@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.studies.errors import reason_of
 from regsearch.studies.files import DamagedError, append_checksum, strip_checksum, write_durably
 from regsearch.studies.trial import EpochMetrics
 from regsearch.studies.trial_files import TrialFiles
@@ -112,7 +113,7 @@ class FileCheckpoints:
         if writer is not None:
             writer.join()
         if self._error is not None:
-            self._warn(f"its state could not be saved ({_one_line(self._error)}); interrupted, it would train again")
+            self._warn(f"its state could not be saved ({reason_of(self._error)}); interrupted, it would train again")
 
     def latest(self) -> TrainingCheckpoint | None:
         """Return the newest state that is whole, or None; what is damaged is said, and passed over."""
@@ -141,7 +142,7 @@ class FileCheckpoints:
         try:
             write_durably(self._files.weights(self._number), buffer.getvalue())
         except OSError as error:
-            self._warn(f"its weights could not be saved ({_one_line(error)})")
+            self._warn(f"its weights could not be saved ({reason_of(error)})")
             return None
         return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
@@ -206,8 +207,4 @@ def _unpack(content: bytes) -> tuple[str, TrainingCheckpoint]:
             seconds=facts["seconds"],
         )
     except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise DamagedError(_one_line(error)) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise DamagedError(reason_of(error)) from error

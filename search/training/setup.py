@@ -1,6 +1,5 @@
 """What a worker must know before its first trial, and the trainer that follows from it."""
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from regsearch.search.data import load_dataset
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.shared import read_shared
 from regsearch.search.data.splits import make_splits
+from regsearch.search.quiet_tensorflow import quiet_stderr
 from regsearch.search.training.hypermodel.code import is_bundled_hypermodel, read_code
 from regsearch.search.training.trainer import Trainer
 from regsearch.studies.errors import InputError
@@ -58,8 +58,9 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
         return _make_hypermodel_trainer(setup, setup.spec.model.hypermodel, dataset)
     from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
     from regsearch.search.training.builtin.keras_trainer import KerasTrainer
+    from regsearch.search.training.builtin.trainer import BuiltinTrainer
 
-    kinds: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
+    kinds: dict[str, type[BuiltinTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
     return kinds[setup.spec.training.trainer](
         setup.spec, dataset, make_splits(dataset, setup.spec.data, setup.spec.search.seed)
     )
@@ -87,18 +88,9 @@ def load_data(setup: TrainerSetup) -> Dataset:
 
 
 def import_quietly() -> None:
-    """Import TensorFlow, without what its libraries write to stderr before they heed a log level."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # it is closed
-        return
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+    """Import TensorFlow without what its libraries write to stderr."""
+    with quiet_stderr():
         import tensorflow  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 class ThreadsError(RuntimeError):

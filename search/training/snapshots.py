@@ -1,10 +1,11 @@
 """A trial's network after each epoch as a Keras model on disk, named as Keras's `ModelCheckpoint` would name it."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from regsearch.search.training.checkpoints import Arrays, Checkpoints, TrainingCheckpoint
+from regsearch.studies.errors import reason_of
+from regsearch.studies.files import replacing
 from regsearch.studies.trial import EpochMetrics
 
 SaveModel = Callable[[TrainingCheckpoint, Path], None]
@@ -49,7 +50,7 @@ class Snapshots:
             self._write(state)
         except OSError as error:
             if not self._is_told:
-                self._warn(f"a snapshot of it could not be saved ({error.strerror or ' '.join(str(error).split())})")
+                self._warn(f"a snapshot of it could not be saved ({reason_of(error)})")
             self._is_told = True
         self._checkpoints.save(state)
 
@@ -63,9 +64,6 @@ class Snapshots:
 
     def _write(self, state: TrainingCheckpoint) -> None:
         name = snapshot_name(self._number, state.curve[-1])
-        temporary = self._folder / f".{name}"
-        try:
+        # Keras wants a name in .keras; a fixed one is overwritten if a killed process left it
+        with replacing(self._folder / name, self._folder / f".{name}") as temporary:
             self._save_model(state, temporary)
-            os.replace(temporary, self._folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)

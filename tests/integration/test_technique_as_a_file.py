@@ -156,7 +156,7 @@ assert values[0].select_cross_entropy != pytest.approx(plain.select_cross_entrop
 weights = CompiledTrainer(spec, data, splits).network(regularization).get_weights()
 write_keras_model(spec, data, regularization, 0, weights, FOLDER / "model.keras")
 script_data = ScriptData(
-    source="digits", input_shape=(28, 28), class_count=10, has_bytes=True, train_rows=200, stop_rows=50
+    source="digits", input_shape=(28, 28), class_count=10, has_bytes=True, n_train=200, n_stop=50
 )
 script = keras_script("both", spec, script_data, regularization, 0)
 assert "kernel_constraint=keras.constraints.MaxNorm(1.0)" in script

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import Rows, Splits
 from regsearch.search.seeds import derive_seed
-from regsearch.search.training.builtin.keras_trainer import KerasNetwork
+from regsearch.search.training.builtin.keras_network import KerasNetwork
 from regsearch.search.training.builtin.network import OPTIMIZERS
 from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
 from regsearch.search.training.hypermodel.code import HyperModelCode
@@ -25,7 +25,7 @@ from regsearch.search.training.hypermodel.custom_fit import fit_by_itself
 from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters, known
 from regsearch.search.training.hypermodel.loader import build, load, overrides_fit
 from regsearch.search.training.hypermodel.model_io import check_output, gives_logits, judge, labels_for
-from regsearch.search.training.loop import Measure, Weights, evaluated_parts, train_trial
+from regsearch.search.training.loop import Measure, TrainingRun, Weights, evaluated_parts, train_trial
 from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
 from regsearch.studies.batch_norm import batch_norm_momentum
@@ -90,7 +90,7 @@ class HyperModelTrainer:
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`.
 
-        A HyperModel that overrides `fit` trains from the beginning after an interruption, to the same bits.
+        After an interruption, a HyperModel that overrides `fit` starts again, and ends with the same bits.
         """
         seed = self.spec.search.seed if task.seed is None else task.seed
         params: dict[str, Value] = {}
@@ -101,37 +101,23 @@ class HyperModelTrainer:
             return params[name]
 
         self._network = None
-        hypermodel, hp, network = self._built(ask, seed)
+        hypermodel, hp, network = self._build(ask, seed)
         self._network = network
-        shared: dict[str, Any] = {
-            "splits": self.task_splits.of(task),
-            "on_epoch": on_epoch,
-            "checkpoints": checkpoints,
-            "keeps_rows": task.purpose == Purpose.CONFIRM,
-        }
-        settings = configuration_of(params)
-        patience = settings.patience if isinstance(settings, Regularization) else None
-        if overrides_fit(hypermodel):
-            return fit_by_itself(
-                hypermodel,
-                hp,
-                network,
-                training=self.spec.training,
-                patience=patience,
-                seed=seed,
-                objective=self.spec.search.objective,
-                **shared,
-            )
-        self._compile(network.model)
-        objective = self.spec.search.objective
-        return train_trial(
-            network,
-            patience=patience,
-            max_epochs=self.spec.training.max_epochs,
+        configuration = configuration_of(params)
+        run = TrainingRun(
+            splits=self.task_splits.of(task),
             seed=seed,
-            measure=None if objective in OURS else network.measures(metric_of(objective)),
-            **shared,
+            patience=configuration.patience if isinstance(configuration, Regularization) else None,
+            max_epochs=self.spec.training.max_epochs,
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            keeps_scores=task.purpose == Purpose.CONFIRM,
         )
+        objective = self.spec.search.objective
+        if overrides_fit(hypermodel):
+            return fit_by_itself(hypermodel, hp, network, run, self.spec.training.batch_size, objective)
+        self._compile(network.model)
+        return train_trial(network, run, None if objective in OURS else network.measures(metric_of(objective)))
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         """Evaluate on the test rows; see `Trainer`."""
@@ -158,7 +144,7 @@ class HyperModelTrainer:
         if self._network is not None and self._network.is_in(state):
             self._network.model.save(path)  # another one, built meanwhile, would draw from the same random numbers
             return
-        hypermodel, _, network = self._built(known(params), self.spec.search.seed)
+        hypermodel, _, network = self._build(known(params), self.spec.search.seed)
         if overrides_fit(hypermodel):  # which optimizer it had, it alone knows
             for variable, value in zip(network.model.variables, state.network, strict=False):
                 variable.assign(value)
@@ -178,12 +164,12 @@ class HyperModelTrainer:
             asked.add(name)
             return known(params)(name, distribution, default)
 
-        hypermodel, hp, network = self._built(ask, seed)
+        hypermodel, hp, network = self._build(ask, seed)
         if not overrides_fit(hypermodel):
             self._compile(network.model)
         return network.model, {**{name: params[name] for name in params if name not in asked}, **hp.values}
 
-    def _built(
+    def _build(
         self, suggest: Suggest, seed: int
     ) -> tuple[keras_tuner.HyperModel, keras_tuner.HyperParameters, "HyperModelNetwork"]:
         keras.utils.clear_session()
