@@ -1,4 +1,4 @@
-"""A configuration as the Keras script that one would write by hand: it builds, fits and evaluates its network."""
+"""Writes a configuration as a plain Keras script, which builds, fits and evaluates its network."""
 
 import functools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from regsearch.studies.techniques.ways import Code
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop"}
 
 _MNIST = """\
-if file := os.environ.get("REGSEARCH_MNIST"):  # where Keras can't fetch its own
+if file := os.environ.get("REGSEARCH_MNIST"):  # if Keras can't download MNIST
     with np.load(file) as data:
         x_train, y_train, x_test, y_test = (data[key] for key in ("x_train", "y_train", "x_test", "y_test"))
 else:
@@ -85,12 +85,12 @@ class ScriptData:
     """What a script must know of its data.
 
     Attributes:
-        source: mnist, digits, or the path of data of the user's own.
-        kind: what lies at a path: npz: an .npz file with Keras's keys, idx: MNIST's files (of which it is the folder),
-            classes: images in a folder for each class, parts: those in `train` and `test`.
-        input_shape: of one row: (features,), (height, width), (height, width, channels).
+        source: mnist, digits, or the path of the user's data.
+        kind: of the path: npz: an .npz file with Keras's keys; idx: the directory of MNIST's files; classes: a
+            directory with one sub-directory of images per class; parts: one with `train` and `test`, which have those.
+        input_shape: of one example: (features,), (height, width) or (height, width, channels).
         class_count: at least 2.
-        has_bytes: whether values are 0…255 and to be scaled; else they are taken as they are.
+        has_bytes: whether values are 0…255 and are scaled; other values are used as they are.
         n_train, n_stop: the sizes of the training and the stopping split, in examples.
     """
 
@@ -104,7 +104,7 @@ class ScriptData:
 
 
 def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: Regularization, seed: int) -> str:
-    """Return the script; it needs Keras and the data, and nothing of regsearch.
+    """Return the script; it needs Keras and the data, but not regsearch.
 
     Args:
         title: any text, for its first line.
@@ -113,7 +113,7 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
         seed: at least 0.
     """
     imports, loading = _loading(data)
-    seed %= 2**32  # more is no seed of Keras's
+    seed %= 2**32  # Keras takes no larger seed
     training = spec.training
     codes = _codes(regularization)
     fit = [f"batch_size={training.batch_size}", f"epochs={training.max_epochs}"]
@@ -180,7 +180,7 @@ def _codes(regularization: Regularization) -> list[Code]:
 
 
 def _loss(codes: Sequence[Code]) -> str:
-    """Return the loss: the cross-entropy, changed by each technique that changes it."""
+    """Return the loss: the cross-entropy with the changes of the techniques."""
     plain = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
     return functools.reduce(lambda loss, code: code.loss.replace("{loss}", loss) if code.loss else loss, codes, plain)
 
@@ -212,7 +212,7 @@ def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization, 
 
 
 def _kernel_arguments(codes: Sequence[Code]) -> str:
-    """Return the arguments of a Dense layer for its kernel's penalties, which add up, and constraints, one by one."""
+    """Return a Dense layer's arguments for the sum of its kernel's penalties, and for its constraints in turn."""
     penalties = [code.kernel_penalty for code in codes if code.kernel_penalty]
     constraints = [code.kernel_constraint for code in codes if code.kernel_constraint]
     arguments = ""
@@ -226,5 +226,5 @@ def _kernel_arguments(codes: Sequence[Code]) -> str:
 
 
 def _quotable(text: str) -> str:
-    """Return a text that ends neither a docstring nor its line."""
+    """Return a text that can stand in the first line of a docstring."""
     return one_line(text).replace("\\", "/").replace('"', "'")

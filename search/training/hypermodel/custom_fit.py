@@ -172,7 +172,9 @@ def _returned(result: Any, metric: str) -> float | None:
         return float(result)
     if isinstance(result, dict):
         if metric not in result:
-            raise ValueError(f"fit returned no {metric}, the objective, but {', '.join(map(str, result)) or 'nothing'}")
+            raise ValueError(
+                f"fit must return {metric}, the objective; it returned {', '.join(map(str, result)) or 'nothing'}"
+            )
         return float(result[metric])
     if isinstance(result, list) and result:
         values = [_returned(entry, metric) for entry in result]
