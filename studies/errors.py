@@ -20,7 +20,7 @@ def reason_of(error: BaseException) -> str:
     Example:
         >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.npz"))
         'No such file or directory'
-        >>> reason_of(ValueError("first line\nsecond line"))
+        >>> reason_of(ValueError("first line   second line"))
         'first line second line'
         >>> reason_of(EOFError())
         'EOFError'

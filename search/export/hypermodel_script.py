@@ -27,7 +27,7 @@ def hypermodel_script(
     quotable = one_line(title).replace("\\", "/").replace('"', "'")
     settings = "".join(f"    {key!a}: {value!a},\n" for key, value in values.items())
     has_momentum = momentum not in (None, KERAS_MOMENTUM)
-    averages = f"hp.batch_norm_momentum = {momentum!r}  # for search.regularized\n" if has_momentum else ""
+    averages = f"hp.batch_norm_momentum = {momentum!r}  # for regsearch.regularized\n" if has_momentum else ""
     return f'''\
 """{quotable}"""
 
