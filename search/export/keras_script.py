@@ -132,8 +132,8 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
 
 {loading}
 keras.utils.set_random_seed({seed})
-rows = np.random.default_rng({seed}).permutation(len(x_train))
-train, stop = np.split(rows[:{data.n_train + data.n_stop}], [{data.n_train}])
+order = np.random.default_rng({seed}).permutation(len(x_train))
+train, stop = np.split(order[:{data.n_train + data.n_stop}], [{data.n_train}])
 {definitions and definitions + chr(10)}
 model = keras.Sequential(
     [
