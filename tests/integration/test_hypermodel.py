@@ -201,7 +201,7 @@ def test_an_edited_file_is_refused(search: Search, tmp_path: Path, storage: str)
         lambda: api.confirm("smoke", storage=storage, seeds=3, trust_code=True),
         lambda: api.export("smoke", tmp_path / "out", storage=storage, trust_code=True),
     ):
-        with pytest.raises(InputError, match=r"SHA-256 .* [Uu]ndo the change, or (?:start|begin) another study with --name"):
+        with pytest.raises(InputError, match=r"SHA-256 .* [Uu]ndo the change, or (?:start|begin) another study"):
             again()
     assert rows(storage) == before
 
