@@ -102,7 +102,7 @@ from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
 from regsearch.search.export.keras_model import write_keras_model
 from regsearch.search.training.builtin.keras_trainer import KerasTrainer
 from regsearch.search.export.keras_script import ScriptData, keras_script
-from regsearch.studies.recipes import contest_of, fitting
+from regsearch.studies.recipes import contest_of, recipes_in_space
 from regsearch.studies.search_space import LABELS, PARAMETERS, Regularization, settings_to_enqueue, suggest
 from regsearch.studies.spec import StudySpec, differing_keys
 from regsearch.studies.trial import TrialTask
@@ -121,7 +121,7 @@ proposals = [suggest(asked.ask(), space) for _ in range(20)]
 assert {proposal["use_max_norm"] for proposal in proposals} == {False, True}
 assert all(0.5 <= proposal["max_norm"] <= 4 for proposal in proposals if proposal["use_max_norm"])
 assert [hp.name for hp in hyperparameters(space).space] == list(PARAMETERS[:-1])  # the learning rate is the last
-recipes = fitting(["course", "ladder"], space)
+recipes = recipes_in_space(["course", "ladder"], space)
 assert recipes["max-norm 2"]["max_norm"] == 2.0
 assert recipes["none"]["use_smoothing"] is False
 assert settings_to_enqueue(["max_norm=2"], space) == {"use_max_norm": True, "max_norm": 2.0}
@@ -138,7 +138,7 @@ del document["space"]["max_norm"], document["space"]["smoothing"]
 stored = StudySpec.from_json(json.dumps(document))
 assert (stored.space.max_norm, stored.space.smoothing) == ("off", "off")
 assert stored.fingerprint() == BEFORE
-assert differing_keys(StudySpec().going_on_with(stored, ()), stored) == []
+assert differing_keys(StudySpec().inheriting_from(stored, ()), stored) == []
 assert Regularization().params(stored.space).keys() == {"regularizer", "use_dropout", "batch_norm", "early_stopping"}
 
 # trained by both trainers, exported as a model and as a script
