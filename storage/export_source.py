@@ -1,6 +1,5 @@
 """Which training of a study is exported: the confirmed winner's with the median seed, else a trial's."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from regsearch.storage.tables import ConfirmationRow
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.configuration import configuration_of
 from regsearch.studies.errors import InputError, NoResultError
+from regsearch.studies.files import sha256_of
 from regsearch.studies.records import StudyRecord
 from regsearch.studies.trial import Params, TrainingId
 
@@ -112,6 +112,6 @@ def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> E
 
 def _sha256(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError:
         return None

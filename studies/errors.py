@@ -14,6 +14,20 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, on one line: the operating system's text, else the message, else the class.
+
+    Example:
+        >>> reason_of(FileNotFoundError(2, "No such file or directory", "a.npz"))
+        'No such file or directory'
+        >>> reason_of(ValueError("first line   second line"))
+        'first line second line'
+        >>> reason_of(EOFError())
+        'EOFError'
+    """
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
 class SpaceExhaustedError(Exception):
     """A sampler proposes nothing more.
 

@@ -3,6 +3,8 @@
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from regsearch.studies.errors import InputError
@@ -35,6 +37,31 @@ def write_durably(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
+    """Give a name to write a file under; the file replaces the one at `path` when the block ends without an error.
+
+    It is gone if the block fails. Unlike `write_durably`, this does not wait until the file is on disk.
+
+    Args:
+        path: of the file.
+        temporary: the name, on the same file system; by default a new one beside `path`.
+
+    Raises OSError if the file can't be moved to its place.
+    """
+    temporary = temporary or path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, as 64 hexadecimal digits. Raises OSError if the file can't be read."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def save_report(path: str | Path, rendered: str) -> Path:

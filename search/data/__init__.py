@@ -1,4 +1,4 @@
-"""The data sets: built-in ones, a module each that has a `load() -> Dataset`, and the user's own files and folders."""
+"""The data sets: built-in ones, each a module here with `load() -> Dataset`, and the user's files and directories."""
 
 import difflib
 import importlib
@@ -13,20 +13,30 @@ from regsearch.search.data.images import has_parts, read_images
 from regsearch.studies.errors import InputError
 
 SourceKind = Literal["built-in", "npz", "idx", "classes", "parts"]
-"""What a source is: a built-in data set, an .npz file, IDX files, or a folder of images: of a sub-folder for each
-class, or of `train` and `test` that have those."""
+"""A built-in data set, an .npz file, IDX files, or images: `classes` is a directory with one sub-directory per class,
+`parts` is one with `train` and `test`, which have such sub-directories."""
 
-_OWN = "an .npz file, a folder of MNIST's IDX files, or a folder of images with a sub-folder for each class"
+_OWN = "an .npz file, a directory of MNIST's IDX files, or a directory of images with one sub-directory per class"
 
 
 def dataset_names() -> list[str]:
-    """Return the names of the built-in data sets: the modules here that define `load`."""
+    """Return the names of the built-in data sets: the modules here that define `load`.
+
+    Example:
+        >>> dataset_names()
+        ['digits', 'mnist']
+    """
     modules = (module.name for module in pkgutil.iter_modules(__path__))
     return [name for name in modules if hasattr(importlib.import_module(f"{__name__}.{name}"), "load")]
 
 
 def source_kind(source: str) -> SourceKind:
-    """Return what a source is; raises InputError where it is nothing of that."""
+    """Return what a source is. Raises InputError if it is none of the kinds.
+
+    Example:
+        >>> source_kind("digits"), source_kind("mine.npz")
+        ('built-in', 'npz')
+    """
     if source in dataset_names():
         return "built-in"
     if Path(source).suffix == ".npz":
@@ -37,38 +47,47 @@ def source_kind(source: str) -> SourceKind:
         try:
             names = os.listdir(source)
         except OSError as error:
-            raise InputError(f"{source} can't be read: {error.strerror}") from error
+            raise InputError(f"can't read {source}: {error.strerror}") from error
         if any(is_idx_name(name) for name in names):
             return "idx"
         return "parts" if has_parts(Path(source)) else "classes"
     if os.path.lexists(source) or os.sep in source:
-        what = "is no data" if os.path.exists(source) else "is not there"
-        raise InputError(f"{source} {what}: give {', '.join(dataset_names())}, {_OWN}")
+        cause = "it is not a data set" if os.path.exists(source) else "there is no such file"
+        raise InputError(f"can't read {source}: {cause}. Give {', '.join(dataset_names())}, {_OWN}.")
     near = difflib.get_close_matches(source, dataset_names(), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(dataset_names())}"
-    raise InputError(f"no data set is called {source!r}: {hint} (or give the path of {_OWN})")
+    hint = f"Did you mean {near[0]}?" if near else f"The built-in ones are {', '.join(dataset_names())}."
+    raise InputError(f"no data set is called {source!r}. {hint} You can also give the path of {_OWN}.")
 
 
 def located(source: str) -> str:
-    """Return a source as other processes, in other folders, find it too: a file's or a folder's absolute path."""
+    """Return a source as processes in other directories find it: a built-in name, or the absolute path.
+
+    Example:
+        >>> located("digits"), located("/data/mine.npz")
+        ('digits', '/data/mine.npz')
+    """
     return source if source in dataset_names() else str(Path(source).absolute())
 
 
 def load_dataset(source: str, image_size: tuple[int, int] | None = None) -> Dataset:
-    """Load a built-in data set by its name, or one of the user's own by its path; checked.
+    """Load and check a built-in data set by its name, or the user's data by its path.
 
     Args:
-        source: see `SourceKind`; a built-in name comes before a folder of that name.
+        source: see `SourceKind`; a built-in name comes before a directory of that name.
         image_size: see `DataSpec.image_size`.
 
-    Raises InputError where there is no such data set or its arrays can't be used, and
-    DataUnavailableError (an InputError) where a built-in one can be neither found nor fetched.
+    Raises InputError if there is no such data set or its arrays can't be used, and DataUnavailableError (an
+    InputError) if a built-in one can be neither found nor downloaded.
+
+    Example:
+        >>> str(load_dataset("digits"))
+        'digits (1,437 training and 360 test examples, sha256 8975837f7fa4…)'
     """
     kind = source_kind(source)
     if kind in ("classes", "parts"):
         return read_images(Path(source), image_size)
     if image_size is not None:
-        raise InputError(f"data.image_size is for folders of images, and {source} is none: leave it out")
+        raise InputError(f"data.image_size is only for directories of images, and {source} is not one. Leave it out.")
     if kind == "npz":
         return read_npz(Path(source))
     if kind == "idx":

@@ -1,10 +1,8 @@
 """scikit-learn's 1,797 handwritten digits (UCI "Optical Recognition of Handwritten Digits"), as 28×28 images.
 
-They come with scikit-learn, so they are there without a network. The test part is fixed: a stratified fifth.
+They come with scikit-learn, so they need no network. The test set is fixed: a stratified fifth. The exported script
+repeats what this module does (see `regsearch.search.export.keras_script`).
 """
-
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +10,17 @@ from numpy.typing import NDArray
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import stratified_split
 
-_TEST_ROWS = 360
+_TEST_SIZE = 360
 _TEST_SEED = 1797
 
 
 def load() -> Dataset:
     """Return the digits: 1,437 training and 360 test images, uint8."""
-    pixels, labels = _read()
-    images = _resample(pixels)
-    train, test = stratified_split(labels, [_TEST_ROWS], _TEST_SEED)
+    from sklearn.datasets import load_digits  # takes a second
+
+    bundled = load_digits()
+    images, labels = _resample(bundled.images.astype(np.int64)), bundled.target.astype(np.int32)
+    train, test = stratified_split(labels, [_TEST_SIZE], _TEST_SEED)
     return Dataset(
         name="digits",
         x_train=images[train],
@@ -30,23 +30,11 @@ def load() -> Dataset:
     )
 
 
-def _read() -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return images (n, 8, 8) and labels as `sklearn.datasets.load_digits` does, without its second of imports.
-
-    Where the file lies is undocumented; pinned by a test.
-    """
-    package = find_spec("sklearn")
-    assert package is not None
-    assert package.origin is not None
-    rows = np.loadtxt(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", np.int64, delimiter=",")
-    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(np.int32)
-
-
 def _resample(images: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return (n, 8, 8) images with values 0…16 as (n, 28, 28) with values 0…255, bilinearly.
+    """Enlarge images bilinearly: (n, 8, 8) with values 0…16 become (n, 28, 28) with values 0…255.
 
-    In whole numbers, so that every machine gives the same bytes: a pixel of the 28 lies at
-    (4i − 5)/14 on the grid of the 8, hence weights in fourteenths.
+    It calculates in whole numbers, so every machine gives the same bytes. Pixel i of the 28 lies at (4i − 5)/14 on
+    the grid of the 8, so the weights are fourteenths.
     """
     position = np.clip(4 * np.arange(28) - 5, 0, 7 * 14)
     below = np.minimum(position // 14, 6)

@@ -1,4 +1,4 @@
-"""What a data set holds, and what is questionable about it, in plain lines; for whoever is about to search on it."""
+"""What a data set contains, and what is questionable about it, in plain sentences."""
 
 import hashlib
 import math
@@ -13,55 +13,55 @@ from regsearch.studies.spec import StudySpec
 
 _LISTED = 20  # classes
 _IMBALANCE = 10  # of the largest class to the smallest
-_FEW_SELECT_ROWS = 100
+_SMALL_SELECTION_SPLIT = 100
 _MANY_WEIGHTS = 10_000_000  # of the first layer
 
 
 def rows(dataset: Dataset) -> str:
-    """Return the shape, type and values of the rows."""
+    """Describe the shape, type and values of the examples."""
     x = dataset.x_train
     use = "which networks scale to 0…1" if x.dtype == np.uint8 else "which networks take as they are"
     values = f"from {x.min():g} to {x.max():g}, mean {x.mean(dtype=np.float64):.4g}"
-    return f"of the shape {x.shape[1:]}; {x.dtype}, {use}; training values {values}"
+    return f"shape {x.shape[1:]}; {x.dtype}, {use}; training values {values}"
 
 
 def classes(dataset: Dataset) -> str:
-    """Return each class with its training and test rows."""
+    """Describe each class by the numbers of its training and test examples."""
     train, test = _class_sizes(dataset)
     names = dataset.class_names or tuple(map(str, range(dataset.class_count)))
     each = [f"{name}: {a:,}/{b:,}" for name, a, b in zip(names, train.tolist(), test.tolist(), strict=True)]
     more = f", … ({len(each) - _LISTED:,} more)" if len(each) > _LISTED else ""
     return (
-        f"{dataset.class_count:,} (training/test rows of {', '.join(each[:_LISTED])}{more}), "
+        f"{dataset.class_count:,} (training/test examples of {', '.join(each[:_LISTED])}{more}), "
         f"the largest {train.max() / train.min():.1f} times the smallest"
     )
 
 
 def split_sizes(dataset: Dataset, spec: StudySpec) -> str:
-    """Return how many rows a study gives each part; raises InputError where they don't suffice."""
+    """Describe the sizes of a study's splits. Raises InputError if there are too few examples."""
     splits = make_splits(dataset, spec.data, spec.search.seed)
-    sizes = {name: len(rows) for name, rows in vars(splits).items()} | {"test": dataset.n_test}
+    sizes = {name: len(split) for name, split in vars(splits).items()} | {"test": dataset.n_test}
     return ", ".join(f"{name} {size:,}" for name, size in sizes.items())
 
 
 def doubts(dataset: Dataset, spec: StudySpec) -> dict[str, str]:
-    """Return what is questionable, by what it is about; a search would go on all the same."""
-    found = {
-        "both parts": _rows_of_both_parts(dataset),
+    """Return what is questionable, by subject; a search accepts the data all the same."""
+    doubts_by_subject = {
+        "both parts": _examples_in_both_sets(dataset),
         "constants": _constants(dataset),
         "values": _values(dataset),
         "imbalance": _imbalance(dataset),
-        "select rows": _few_select_rows(dataset, spec),
+        "select rows": _small_selection_split(dataset, spec),
         "features": _many_features(dataset, spec),
     }
-    return {subject: doubt for subject, doubt in found.items() if doubt is not None}
+    return {subject: doubt for subject, doubt in doubts_by_subject.items() if doubt is not None}
 
 
 def _class_sizes(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.bincount(dataset.y_train), np.bincount(dataset.y_test)
 
 
-def _rows_of_both_parts(dataset: Dataset) -> str | None:
+def _examples_in_both_sets(dataset: Dataset) -> str | None:
     known = dict(zip(_digests(dataset.x_train), dataset.y_train.tolist(), strict=True))
     tests = zip(_digests(dataset.x_test), dataset.y_test.tolist(), strict=True)
     same = [known[digest] == label for digest, label in tests if digest in known]
@@ -69,8 +69,8 @@ def _rows_of_both_parts(dataset: Dataset) -> str | None:
         return None
     others = f", {same.count(False):,} of them with another label" if not all(same) else ""
     return (
-        f"{len(same):,} of {dataset.n_test:,} test rows are training rows too{others}: what is known by heart looks "
-        "better on the test rows than it is"
+        f"{len(same):,} of {dataset.n_test:,} test examples are also training examples{others}. Memorized examples "
+        "make the test results too good."
     )
 
 
@@ -84,15 +84,15 @@ def _constants(dataset: Dataset) -> str | None:
     features = math.prod(x.shape[1:])
     if not constant or (x.ndim > 2 and constant <= features // 2):  # images often have margins
         return None
-    return f"{constant:,} of {features:,} features are the same in every training row, so they tell nothing"
+    return f"{constant:,} of {features:,} features are the same in every training example, so they tell nothing"
 
 
 def _values(dataset: Dataset) -> str | None:
     x = dataset.x_train
     if x.dtype == np.uint8 and x.max() <= 1:
         return (
-            "uint8 is divided by 255, and no value here is above 1: give pixels from 0 to 255, and features that are "
-            "no pixels as floats"
+            "uint8 is divided by 255, but no value here is above 1. Give pixels from 0 to 255, and other features as "
+            "floats."
         )
     return dataset.values_note
 
@@ -102,16 +102,16 @@ def _imbalance(dataset: Dataset) -> str | None:
     if train.max() <= _IMBALANCE * train.min():
         return None
     return (
-        f"the largest class has {train.max():,} training rows, the smallest {train.min():,}: figures over all rows say "
-        "little about small classes"
+        f"the largest class has {train.max():,} training examples, the smallest {train.min():,}. Results over all "
+        "examples tell little about small classes."
     )
 
 
-def _few_select_rows(dataset: Dataset, spec: StudySpec) -> str | None:
+def _small_selection_split(dataset: Dataset, spec: StudySpec) -> str | None:
     _, select = spec.data.held_back(dataset.n_train)
-    if select >= _FEW_SELECT_ROWS:
+    if select >= _SMALL_SELECTION_SPLIT:
         return None
-    return f"{select:,} select rows rank the trials: the best of many is then mostly the luckiest"
+    return f"the selection split has only {select:,} examples, so the best of many trials is mostly the luckiest."
 
 
 def _many_features(dataset: Dataset, spec: StudySpec) -> str | None:
@@ -120,6 +120,6 @@ def _many_features(dataset: Dataset, spec: StudySpec) -> str | None:
     if weights <= _MANY_WEIGHTS:
         return None
     return (
-        f"{features:,} features a row give the first layer {weights:,} weights, which is slow; images in a folder are "
-        "made smaller by data.image_size"
+        f"{features:,} features per example give the first layer {weights:,} weights, which is slow. data.image_size "
+        "makes images in a directory smaller."
     )

@@ -1,4 +1,4 @@
-"""MNIST's own format, which others share: four IDX files of images and labels, plain or gzipped.
+"""The IDX format of MNIST and similar data sets: four files of images and labels, plain or gzipped.
 
 Source: http://yann.lecun.com/exdb/mnist, "File formats for the MNIST database".
 """
@@ -17,35 +17,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regsearch.search.data.arrays import Dataset, check_size
-from regsearch.studies.errors import InputError
+from regsearch.studies.errors import InputError, reason_of
 
 _NAME = re.compile(r"(?:train|t10k)-(?:images[-.]idx3|labels[-.]idx1)-ubyte(?:\.gz)?")
 _GZIP = b"\x1f\x8b"
-_MOST_DEFLATED = 1032  # bytes out of one, https://zlib.net/zlib_tech.html
+_MOST_DEFLATED = 1032  # bytes that one byte can unpack to, https://zlib.net/zlib_tech.html
 
 
 def is_idx_name(name: str) -> bool:
-    """Return whether a file is called as one of MNIST's four."""
+    """Return whether a file has the name of one of MNIST's four files.
+
+    Example:
+        >>> is_idx_name("train-images-idx3-ubyte.gz"), is_idx_name("cat.png")
+        (True, False)
+    """
     return _NAME.fullmatch(name) is not None
 
 
 def read_idx(path: Path) -> Dataset:
-    """Read the four files of a folder; the data set is called as the folder.
+    """Read the four files in a directory; the data set has the name of the directory.
 
     Args:
-        path: the folder, or one of the files.
+        path: the directory, or one of the files.
 
-    Raises InputError where a file is missing, can't be read, or holds anything but what its header says.
+    Raises InputError if a file is missing, can't be read, or does not hold what its header says.
     """
     folder, names = path, [""]
     if not path.is_dir():
         folder, names = path.parent, [path.name]
         if not path.is_file():
-            raise InputError(f"{path} can't be read: there is no such file")
+            raise InputError(f"can't read {path}: there is no such file")
     try:
         names += sorted(os.listdir(folder))
     except OSError as error:
-        raise InputError(f"{folder} can't be read: {error.strerror}") from error
+        raise InputError(f"can't read {folder}: {error.strerror}") from error
     arrays: dict[str, Any] = {}
     for key, part, kind, dimensions in (
         ("x_train", "train", "images", 3),
@@ -53,55 +58,57 @@ def read_idx(path: Path) -> Dataset:
         ("x_test", "t10k", "images", 3),
         ("y_test", "t10k", "labels", 1),
     ):
-        meant = re.compile(rf"{part}-{kind}[-.]idx{dimensions}-ubyte(?:\.gz)?")
-        # the file that was named, else the plain one before the gzipped one
-        found = next((folder / name for name in names if meant.fullmatch(name) and (folder / name).is_file()), None)
-        if found is None:
+        pattern = re.compile(rf"{part}-{kind}[-.]idx{dimensions}-ubyte(?:\.gz)?")
+        # the file that the user named comes first, then a plain one, then a gzipped one
+        file = next((folder / name for name in names if pattern.fullmatch(name) and (folder / name).is_file()), None)
+        if file is None:
             raise InputError(
-                f"{folder} has no {part}-{kind}-idx{dimensions}-ubyte, plain or with .gz: IDX data are four files, "
-                "the images and labels of train and t10k"
+                f"{folder} has no file {part}-{kind}-idx{dimensions}-ubyte, plain or with .gz. IDX data are four "
+                "files: the images and the labels of train and t10k."
             )
-        arrays[key] = _read(found, dimensions)
+        arrays[key] = _read(file, dimensions)
     return Dataset(name=folder.absolute().name, **arrays)
 
 
 def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read one file of unsigned bytes; memory is taken only for what a file of its size can hold."""
+    """Read one file of unsigned bytes; it takes no more memory than a file of this size can fill."""
     try:
         with _opened(path) as (file, most_bytes):
             header = file.read(4 * (1 + dimensions))
             magic = bytes((0, 0, 8, dimensions))
             if header[:4] != magic:
                 raise InputError(
-                    f"{path} begins with the bytes {header[:4].hex(' ') or '(none)'}, an IDX file of this name with "
-                    f"{magic.hex(' ')}: it is another kind of file"
+                    f"{path} starts with the bytes {header[:4].hex(' ') or '(none)'}, but an IDX file of this name "
+                    f"starts with {magic.hex(' ')}. It is another kind of file."
                 )
             shape = tuple(np.frombuffer(header[4 : len(header) // 4 * 4], ">u4").tolist())
             size = math.prod(shape)
             if len(shape) < dimensions or len(header) + size > most_bytes:
-                raise InputError(f"{path} is cut off: it is too small for what its header says {shape}")
+                raise InputError(f"{path} is cut off: it is too small for the shape {shape} in its header.")
             check_size(str(path), size)
             array = np.empty(size, np.uint8)
             view, filled = array.data, 0
             while filled < size and (count := file.readinto(view[filled:])):
                 filled += count
-            if filled < size or file.read(1):  # to the end, where gzip checks its sum
-                end = f"ends after {filled:,} of" if filled < size else "goes on after"
-                raise InputError(f"{path} is damaged: it {end} the {size:,} bytes that its header says {shape}")
+            if filled < size or file.read(1):  # read to the end, where gzip checks its checksum
+                end = f"ends after {filled:,} of" if filled < size else "continues after"
+                raise InputError(
+                    f"{path} is damaged: it {end} the {size:,} bytes for the shape {shape} in its header. Get it again."
+                )
             return array.reshape(shape)
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
+        raise InputError(f"can't read {path}: {error.strerror or error}") from error
     except MemoryError as error:
-        raise InputError(f"{path} does not fit into this machine's memory") from error
+        raise InputError(f"can't read {path}: it does not fit into this machine's memory.") from error
     except InputError:
         raise
-    except Exception as error:  # of gzip: EOFError, zlib.error
-        raise InputError(f"{path} is damaged ({' '.join(str(error).split())}): get it anew") from error
+    except Exception as error:  # gzip raises EOFError and zlib.error, for example
+        raise InputError(f"{path} is damaged: {reason_of(error)}. Get it again.") from error
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BufferedIOBase, int]]:
-    """Give what a file holds, unpacked if its content is gzipped, and how many bytes that is at most."""
+    """Open a file, unpacked if its content is gzipped; give it and the most bytes that it can hold."""
     with path.open("rb") as raw:
         is_packed, size = raw.read(2) == _GZIP, os.fstat(raw.fileno()).st_size
         raw.seek(0)

@@ -1,9 +1,8 @@
-"""A folder of images with a sub-folder for each class, as `keras.utils.image_dataset_from_directory` takes it."""
+"""A directory of images with one sub-directory per class, as `keras.utils.image_dataset_from_directory` reads it."""
 
 import hashlib
 import math
 import os
-import secrets
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,8 @@ from PIL import Image
 
 from regsearch.search.data.arrays import KEYS, Dataset, check_size, read_arrays
 from regsearch.search.data.splits import stratified_split
-from regsearch.studies.errors import InputError
+from regsearch.studies.errors import InputError, reason_of
+from regsearch.studies.files import replacing
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
@@ -26,12 +26,12 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
 _GREY = ("1", "L", "LA")  # Pillow's modes
 _PARTS = ("train", "test")
 _TEST_SHARE, _TEST_SEED = 0.2, 0
-_CACHE_VERSION = 1  # another one where the same files give other arrays
+_CACHE_VERSION = 1  # to be raised when the same files would give other arrays
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Listing:
-    """The image files of one part, by class and then by path, their labels, and the classes' names."""
+    """The image files of the training or the test set, by class and then by path, with labels and class names."""
 
     files: tuple[Path, ...]
     labels: tuple[int, ...]
@@ -39,40 +39,41 @@ class _Listing:
 
 
 def has_parts(folder: Path) -> bool:
-    """Return whether a folder's training and test images lie in sub-folders `train` and `test`.
+    """Return whether a directory has its training and test images in sub-directories `train` and `test`.
 
-    Raises InputError where only one of them is there, or the folder can't be read.
+    Raises InputError if there is only one of them, or the directory can't be read.
     """
-    found = [name for name in _PARTS if name in _sub_folders(folder)]
-    if len(found) == 1:
-        (missing,) = set(_PARTS) - set(found)
+    parts = [name for name in _PARTS if name in _sub_folders(folder)]
+    if len(parts) == 1:
+        (missing,) = set(_PARTS) - set(parts)
         raise InputError(
-            f"{folder} has a sub-folder {found[0]}, but none called {missing}: give both, each with a sub-folder for "
-            "each class, or the classes' folders alone"
+            f"{folder} has a sub-directory {parts[0]}, but none called {missing}. Give both, each with one "
+            "sub-directory per class, or only the sub-directories of the classes."
         )
-    return bool(found)
+    return bool(parts)
 
 
 def read_images(folder: Path, size: tuple[int, int] | None = None) -> Dataset:
-    """Read a folder of images; the data set is called as the folder, and what was decoded is kept, see `_cache`.
+    """Read a directory of images; the data set has the name of the directory.
 
-    Classes are the sub-folders by name, the first is label 0; images lie in them at any depth. Names that begin with a
-    dot are passed over. If all images are grey, rows are (height, width), else (height, width, 3); transparency is
-    dropped; of an animation the first image counts. Where there are no sub-folders `train` and `test`, a stratified
-    fifth of the images is the test part, the same one each time.
+    The sub-directories are the classes, in the order of their names; the first is label 0. Images lie in them at any
+    depth. Names that start with a dot are skipped. If all images are grey, examples are (height, width), else
+    (height, width, 3). Transparency is dropped, and only the first image of an animation counts. Without
+    sub-directories `train` and `test`, the test set is a stratified fifth of the images, the same one each time.
+    The decoded arrays are cached (see `_cache`).
 
     Args:
-        folder: see above.
-        size: (height, width) to which images are resized, bilinearly; None: they must all be of one size.
+        folder: the directory.
+        size: (height, width) to which images are resized, bilinearly; None: they must all have one size.
 
-    Raises InputError where there are no images, one can't be decoded, or they don't fit together.
+    Raises InputError if there are no images, one can't be decoded, or they don't fit together.
     """
     parts = [_listing(folder / part) for part in _PARTS] if has_parts(folder) else [_listing(folder)]
     class_names = parts[0].class_names
     if parts[-1].class_names != class_names:
         different = sorted(set(class_names) ^ set(parts[-1].class_names))
-        raise InputError(f"{folder}: train and test must have the same classes; {different[0]} is in one of them only")
-    arrays = _kept_arrays(folder, parts, size)
+        raise InputError(f"{folder}: train and test must have the same classes, but only one has {different[0]}.")
+    arrays = _cached_arrays(folder, parts, size)
     return Dataset(
         name=folder.absolute().name,
         class_names=class_names,
@@ -83,8 +84,8 @@ def read_images(folder: Path, size: tuple[int, int] | None = None) -> Dataset:
 
 def _held_out(n_train: int, n_test: int) -> str:
     return (
-        f"it has no folders train and test, so {n_test:,} of its {n_train + n_test:,} images, a stratified fifth that "
-        "is always the same, are the test rows"
+        f"it has no sub-directories train and test, so {n_test:,} of its {n_train + n_test:,} images are the test set. "
+        "This stratified fifth is always the same."
     )
 
 
@@ -92,7 +93,7 @@ def _sub_folders(folder: Path) -> list[str]:
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
-        raise InputError(f"{folder} can't be read: {error.strerror}") from error
+        raise InputError(f"can't read {folder}: {error.strerror}") from error
 
 
 def _listing(folder: Path) -> _Listing:
@@ -100,24 +101,24 @@ def _listing(folder: Path) -> _Listing:
     labels: list[int] = []
     class_names = _sub_folders(folder)
     for label, name in enumerate(class_names):
-        found = list(_image_files(folder / name))
-        if not found:
+        images = list(_image_files(folder / name))
+        if not images:
             raise InputError(
-                f"{folder / name} has no images: each sub-folder of {folder} is a class, whose images end in "
-                f"{', '.join(SUFFIXES)}"
+                f"{folder / name} has no images. Each sub-directory of {folder} is a class, and its images end in "
+                f"{', '.join(SUFFIXES)}."
             )
-        files += found
-        labels += [label] * len(found)
+        files += images
+        labels += [label] * len(images)
     if len(class_names) < 2:
         raise InputError(
-            f"{folder} has {len(class_names)} sub-folders with images; it must have one for each class, and at least 2"
+            f"{folder} has {len(class_names)} sub-directories with images. It must have one per class, at least 2."
         )
     return _Listing(files=tuple(files), labels=tuple(labels), class_names=tuple(class_names))
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename} can't be read: {error.strerror}") from error
+        raise InputError(f"can't read {error.filename}: {error.strerror}") from error
 
     for path, sub_folders, names in os.walk(folder, onerror=refuse):
         sub_folders[:] = sorted(name for name in sub_folders if not name.startswith("."))
@@ -130,90 +131,84 @@ def _image_files(folder: Path) -> Iterator[Path]:
                 yield Path(file)
 
 
-def _kept_arrays(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> dict[str, Any]:
-    """Return the four arrays: those that were kept when the same files were decoded before, else decoded and kept."""
+def _cached_arrays(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> dict[str, Any]:
+    """Return the four arrays from the cache; if it has none of the same files, decode the images and cache them."""
     before = _cache(folder, parts, size)
     if before.is_file():
         with suppress(InputError):  # damaged: the images are still there
             return read_arrays(before)
-    arrays = _decoded(folder, parts, size)
-    if _cache(folder, parts, size) == before:  # nobody changed a file meanwhile
-        _keep(before, arrays)
+    arrays = _decode(folder, parts, size)
+    if _cache(folder, parts, size) == before:  # no file changed meanwhile
+        _write_cache(before, arrays)
     return arrays
 
 
 def _cache(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> Path:
-    """Return the file, in the user's cache folder, that keeps what was decoded from files as they are now.
+    """Return the file in the user's cache directory that holds the arrays of these files as they are now.
 
-    They are told by path, length and times, of modification and of change, which nobody can set back.
+    Files are identified by path, length, inode, and times of modification and of change; the last can't be set back.
     """
     source = hashlib.sha256(os.fsencode(folder.absolute()) + repr(size).encode())
     state = hashlib.sha256(f"{_CACHE_VERSION}".encode())
     try:
         for part in parts:
             for file, label in zip(part.files, part.labels, strict=True):
-                found = file.stat()
-                figures = (label, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-                state.update(os.fsencode(file.relative_to(folder)) + b"\0" + repr(figures).encode() + b"\n")
+                status = file.stat()
+                facts = (label, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+                state.update(os.fsencode(file.relative_to(folder)) + b"\0" + repr(facts).encode() + b"\n")
     except OSError as error:
-        raise InputError(f"{error.filename} can't be read: {error.strerror}") from error
+        raise InputError(f"can't read {error.filename}: {error.strerror}") from error
     caches = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     return caches / "regsearch" / f"{source.hexdigest()[:16]}-{state.hexdigest()[:32]}.npz"
 
 
-def _keep(path: Path, arrays: dict[str, Any]) -> None:
-    """Keep arrays, in place of what the same folder held before; where that can't be, they are decoded each time."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+def _write_cache(path: Path, arrays: dict[str, Any]) -> None:
+    """Cache arrays in place of earlier ones of the same directory; if that fails, images are decoded each time."""
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
         for other in path.parent.glob(f"{path.name.partition('-')[0]}-*.npz"):
             if other != path:
                 other.unlink(missing_ok=True)
 
 
-def _decoded(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> dict[str, Any]:
-    shape = _row_shape(folder, [file for part in parts for file in part.files], size)
+def _decode(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> dict[str, Any]:
+    shape = _example_shape(folder, [file for part in parts for file in part.files], size)
     x = [_pixels(part.files, shape) for part in parts]
     y = [np.array(part.labels, np.int32) for part in parts]
     if len(parts) == 2:
         return dict(zip(KEYS, (x[0], y[0], x[1], y[1]), strict=True))
     (images,), (labels,) = x, y
     train, test = stratified_split(labels, [round(_TEST_SHARE * len(labels))], _TEST_SEED)
-    for rows in (train, test):
-        missing = np.setdiff1d(labels, labels[rows])
+    for part in (train, test):
+        missing = np.setdiff1d(labels, labels[part])
         if len(missing):
             raise InputError(
                 f"{folder}: the class {parts[0].class_names[missing[0]]} has {np.sum(labels == missing[0])} images, "
-                "too few to hold a fifth of them out as test rows: give more, or sub-folders train and test"
+                "too few to use a fifth of them as the test set. Give more, or sub-directories train and test."
             )
     return dict(zip(KEYS, (images[train], labels[train], images[test], labels[test]), strict=True))
 
 
-def _row_shape(folder: Path, files: Sequence[Path], size: tuple[int, int] | None) -> tuple[int, ...]:
-    """Return the shape of one row, from the images' headers alone."""
+def _example_shape(folder: Path, files: Sequence[Path], size: tuple[int, int] | None) -> tuple[int, ...]:
+    """Return the shape of one example; only the images' headers are read."""
     sizes: Counter[tuple[int, int]] = Counter()
     is_grey = True
     for file in files:
         with _opened(file) as image:
             if image.mode.startswith(("I", "F")):
-                raise InputError(f"{file} has more than 8 bits a pixel; save it with 8")
+                raise InputError(f"{file} has more than 8 bits per pixel and channel. Save it with 8.")
             sizes[image.height, image.width] += 1
             is_grey = is_grey and image.mode in _GREY
     if size is None and len(sizes) > 1:
-        some = ", ".join(f"{count:,} of {height}×{width}" for (height, width), count in sizes.most_common(3))
+        largest = ", ".join(f"{count:,} of {height}×{width}" for (height, width), count in sizes.most_common(3))
         raise InputError(
-            f"{folder}: the images are of {len(sizes):,} sizes ({some}{', …' if len(sizes) > 3 else ''}; height × "
-            "width), and must be of one: let them be resized by data.image_size, such as "
-            "--set 'data.image_size=[64, 64]'"
+            f"{folder}: the images have {len(sizes):,} sizes ({largest}{', …' if len(sizes) > 3 else ''}; height × "
+            "width), but must have one. Resize them by data.image_size, such as --set 'data.image_size=[64, 64]'."
         )
     shape = (*(size or next(iter(sizes))), *(() if is_grey else (3,)))
-    check_size(f"{folder}, {len(files):,} images of the shape {shape},", len(files) * math.prod(shape))
+    check_size(f"{folder} ({len(files):,} images of the shape {shape})", len(files) * math.prod(shape))
     return shape
 
 
@@ -232,17 +227,16 @@ def _pixels(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
-    """Give an image, of which only the header is read yet."""
+    """Open an image; so far, only its header is read."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is odd, but can be decoded
+            warnings.simplefilter("ignore")  # about files that are odd, but can be decoded
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=_FORMATS) as image:
                 yield image
     except InputError:
         raise
     except MemoryError as error:
-        raise InputError(f"{file} does not fit into this machine's memory") from error
+        raise InputError(f"can't read {file}: it does not fit into this machine's memory.") from error
     except Exception as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(f"{file} can't be read as an image ({reason}): repair or remove it") from error
+        raise InputError(f"can't read {file} as an image: {reason_of(error)}. Repair or remove it.") from error

@@ -1,10 +1,9 @@
 """MNIST (LeCun, Cortes, Burges): 60,000 training and 10,000 test images of digits, through Keras.
 
-Looked for in the file that $REGSEARCH_MNIST names, then in Keras's cache, then fetched by Keras's own
-loader, in a process of its own: that spares the coordinator TensorFlow, and it can be given up.
+It is read from the file that $REGSEARCH_MNIST names, else from Keras's cache, else downloaded by Keras's own loader.
+The loader runs in a separate process: so the coordinator needs no TensorFlow, and a download that hangs can be killed.
 """
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -12,16 +11,18 @@ import time
 from pathlib import Path
 
 from regsearch.search.data.arrays import Dataset, DataUnavailableError, read_npz
+from regsearch.search.quiet_tensorflow import QUIET_TENSORFLOW
 from regsearch.studies.errors import InputError
+from regsearch.studies.files import sha256_of
 
 KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-"""Of Keras's mnist.npz, as `keras.datasets.mnist` checks it."""
+"""The SHA-256 of Keras's mnist.npz; `keras.datasets.mnist` checks the same one."""
 
 SILENCE_SECONDS = 20.0
-_START_SECONDS = 120.0  # for TensorFlow to be imported, before anything is asked of the network
+_START_SECONDS = 120.0  # for importing TensorFlow, before the download starts
 _FETCH = """
 import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()  # the parent is gone
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()  # the parent process ended
 import keras
 print("asking", flush=True)
 keras.datasets.mnist.load_data()
@@ -31,25 +32,25 @@ keras.datasets.mnist.load_data()
 def load() -> Dataset:
     """Return MNIST.
 
-    Raises InputError where $REGSEARCH_MNIST names a file that can't be used, DataUnavailableError where
-    the data can be neither found nor fetched.
+    Raises InputError if $REGSEARCH_MNIST names a file that can't be used, and DataUnavailableError if the data can be
+    neither found nor downloaded.
     """
-    found = find()
-    if found is None:
-        found = _keras_cache()
-        _fetch(found)
-    return read(found)
+    path = find()
+    if path is None:
+        path = _keras_cache()
+        _fetch(path)
+    return read(path)
 
 
 def find() -> Path | None:
-    """Return the file on this machine that holds MNIST, or None; nothing is fetched.
+    """Return the file on this machine that holds MNIST, or None; nothing is downloaded.
 
-    Raises InputError where $REGSEARCH_MNIST names no file.
+    Raises InputError if $REGSEARCH_MNIST names something that is not a file.
     """
     named = os.environ.get("REGSEARCH_MNIST")
     if named:
         if not os.path.isfile(named):  # unlike Path.is_file, it takes any name
-            raise InputError(f"$REGSEARCH_MNIST names {named}, which is no file; correct or unset it")
+            raise InputError(f"can't read MNIST: $REGSEARCH_MNIST names {named}, which is not a file. Correct it.")
         return Path(named)
     return _keras_cache() if _is_whole(_keras_cache()) else None
 
@@ -65,15 +66,14 @@ def _keras_cache() -> Path:
 
 
 def _is_whole(path: Path) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == KERAS_SHA256
+    return path.is_file() and sha256_of(path) == KERAS_SHA256
 
 
 def _fetch(target: Path) -> None:
-    """Let Keras fetch its file; give up when nothing has arrived for SILENCE_SECONDS."""
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    """Let Keras download its file; give up if nothing arrives for SILENCE_SECONDS."""
     with subprocess.Popen(
         [sys.executable, "-P", "-c", _FETCH],
-        env=environment,
+        env={**os.environ, **QUIET_TENSORFLOW},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -81,16 +81,18 @@ def _fetch(target: Path) -> None:
         try:
             assert keras.stdout is not None
             os.set_blocking(keras.stdout.fileno(), False)
-            heard, seen, asking = time.monotonic(), 0, False
+            last_progress, last_size, is_downloading = time.monotonic(), 0, False
             while keras.poll() is None:
                 time.sleep(0.1)
-                said = keras.stdout.read() or b""
+                output = keras.stdout.read() or b""
                 size = target.stat().st_size if target.exists() else 0
-                if said or size != seen:
-                    heard, seen, asking = time.monotonic(), size, True
-                if time.monotonic() - heard > (SILENCE_SECONDS if asking else _START_SECONDS):
-                    raise DataUnavailableError(f"no answer for {SILENCE_SECONDS:.0f} s while Keras fetched MNIST")
+                if output or size != last_size:
+                    last_progress, last_size, is_downloading = time.monotonic(), size, True
+                if time.monotonic() - last_progress > (SILENCE_SECONDS if is_downloading else _START_SECONDS):
+                    raise DataUnavailableError(
+                        f"can't download MNIST: nothing arrived for {SILENCE_SECONDS:.0f} s. Check the network."
+                    )
         finally:
             keras.kill()
     if not _is_whole(target):
-        raise DataUnavailableError("Keras could not fetch MNIST (is there a network?)")
+        raise DataUnavailableError("can't download MNIST: Keras's loader failed. Check the network.")

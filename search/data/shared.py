@@ -1,4 +1,4 @@
-"""One read-only copy of a data set for all processes of a machine: its arrays as files that are mapped into memory."""
+"""One copy of a data set for all processes of a machine: its arrays are files that are mapped into memory."""
 
 import shutil
 import uuid
@@ -14,39 +14,43 @@ from regsearch.search.data.arrays import KEYS, Dataset
 
 @contextmanager
 def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
-    """Write the arrays into a folder of their own, whatever it held before; it is removed when the block ends.
+    """Write the arrays into a directory, in place of whatever it contained; remove it when the block ends.
 
-    Unless another process has taken its place meanwhile. Raises OSError where it can't be written.
+    It stays if another process has replaced it meanwhile. Raises OSError if it can't be written.
+
+    Args:
+        dataset: is not kept in memory while the block runs, unless the caller keeps it.
+        folder: the directory; its parent exists.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    owner, mine = folder / "owner", uuid.uuid4().hex
+    owner, own_id = folder / "owner", uuid.uuid4().hex
     try:
-        owner.write_text(mine, encoding="ascii")
+        owner.write_text(own_id, encoding="ascii")
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     try:
         write_arrays({key: getattr(dataset, key) for key in KEYS}, folder)
-        del dataset  # while others read the copy, nobody needs the original
+        del dataset  # while others read the copy, this process does not need the original
         yield folder
     finally:
-        with suppress(OSError):  # it is gone, or being taken over
-            if owner.read_text(encoding="ascii") == mine:
+        with suppress(OSError):  # the directory is gone, or another process is replacing it
+            if owner.read_text(encoding="ascii") == own_id:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:
-    """Write the arrays of a data set, by their keys, where `read_shared` finds them; raises OSError."""
+    """Write the arrays of a data set, by their keys, where `read_shared` finds them. Raises OSError if that fails."""
     for key, array in arrays.items():
         np.save(folder / f"{key}.npy", array, allow_pickle=False)
 
 
 def read_shared(folder: Path, name: str) -> Dataset:
-    """Map the arrays that `shared` wrote; a page is in memory once, however many processes read it.
+    """Map the arrays that `shared` wrote; each page is in memory once, however many processes read it.
 
-    The mapping is copy-on-write: whoever changes an array changes it for himself alone.
-    Raises OSError or ValueError where they are not there or not whole.
+    The mapping is copy-on-write: a process that changes an array does not change it for the others.
+    Raises OSError or ValueError if the files are missing or damaged.
     """
     arrays: dict[str, Any] = {
         key: np.asarray(np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)) for key in KEYS

@@ -1,4 +1,4 @@
-"""Which rows train, which decide early stopping, and which give the objective: stratified and seeded."""
+"""The training, stopping and selection split of a data set's training examples: stratified and seeded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ from regsearch.studies.errors import InputError
 from regsearch.studies.spec import DataSpec, StudySpec
 
 Rows = NDArray[np.int64]
+"""Indices of examples, (n,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Splits:
-    """Disjoint, ascending row numbers of a data set's training part; the test part stays apart.
+    """Disjoint splits of a data set's training examples, as ascending indices; the test set is none of them.
 
     Attributes:
-        train: rows that the weights are fitted to.
-        stop: rows that decide early stopping and pruning.
-        select: rows that give the objective.
+        train: the training split, to which the weights are fitted.
+        stop: the stopping split, which decides early stopping and pruning.
+        select: the selection split, which gives the objective.
     """
 
     train: Rows
@@ -31,34 +32,37 @@ class Splits:
 
 
 def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
-    """Split the training rows as a study says.
+    """Split the training examples as a study defines it.
 
-    A seed decides which rows of a class go to a part, never how many: that follows from the sizes of the classes
-    alone. So all seeds give parts of the same sizes, and what suffices on one seed suffices on every other.
+    The seed decides which examples of a class go to a split, never how many: that follows from the sizes of the
+    classes. So all seeds give splits of the same sizes, and data that suffice on one seed suffice on all.
 
-    Raises InputError where the rows don't suffice: every class must be in every part.
+    Args:
+        dataset: the examples.
+        data: the study's [data].
+        seed: at least 0.
+
+    Raises InputError if there are too few examples: every class must be in every split.
     """
     labels = dataset.y_train
     train, stop, select = stratified_split(labels, data.held_back(len(labels)), derive_seed(seed, "split"))
     if data.train_size is not None:
         if data.train_size > len(train):
             raise InputError(
-                f"data.train_size is {data.train_size:,}, but {dataset.name} has {len(train):,} rows to train on "
-                f"(its {len(labels):,} training rows less the stop and the select part)"
+                f"data.train_size is {data.train_size:,}, but {dataset.name} has {len(train):,} examples to train on: "
+                f"its {len(labels):,} training examples without the stopping and the selection split."
             )
         if data.train_size < len(train):
-            _, kept = stratified_split(labels[train], [data.train_size], derive_seed(seed, "train_size"))
-            train = train[kept]
+            _, sample = stratified_split(labels[train], [data.train_size], derive_seed(seed, "train_size"))
+            train = train[sample]
     splits = Splits(train=train, stop=stop, select=select)
-    for name in ("train", "stop", "select"):
-        rows = getattr(splits, name)
-        missing = np.setdiff1d(labels, labels[rows])
+    for name, split in (("training", train), ("stopping", stop), ("selection", select)):
+        missing = np.setdiff1d(labels, labels[split])
         if len(missing):
             raise InputError(
-                f"{dataset.name}: the {name} part has {len(rows):,} rows and {dataset.class_count - len(missing)} of "
-                f"{dataset.class_count} classes (none of class {missing[0]}, of whose training rows there are "
-                f"{np.sum(labels == missing[0]):,}); every class must be in every part: give more data or a larger "
-                "fraction"
+                f"{dataset.name}: the {name} split has {len(split):,} examples and no example of class {missing[0]}, "
+                f"of which there are {np.sum(labels == missing[0]):,} training examples. Every class must be in every "
+                "split: give more data or a larger fraction."
             )
     return splits
 
@@ -68,15 +72,25 @@ def split_seed(spec: StudySpec, seed: int) -> int:
 
     Args:
         spec: the study.
-        seed: of the training: the study's own, or a fresh one that stands for it in a confirmation.
+        seed: of the training: the study's own, or a fresh one that replaces it in a confirmation.
     """
     return seed if spec.confirm.split == "drawn" else spec.search.seed
 
 
 def stratified_split(labels: NDArray[Any], sizes: Sequence[int], seed: int) -> list[Rows]:
-    """Cut parts of the given sizes from the rows, at random, with the classes in the same shares.
+    """Draw parts of the given sizes at random, each with the classes in the same proportions.
 
-    Returns ascending row numbers, `[what is left, *parts]`.
+    Args:
+        labels: (n,) of all examples.
+        sizes: of the parts, in examples; together at most n.
+        seed: at least 0.
+
+    Returns ascending indices, `[the examples that are left, *parts]`.
+
+    Example:
+        >>> left, part = stratified_split(np.array([0, 0, 0, 0, 1, 1]), [3], seed=0)
+        >>> np.array([0, 0, 0, 0, 1, 1])[part].tolist()
+        [0, 0, 1]
     """
     random = np.random.default_rng(seed)
     left = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
@@ -89,9 +103,9 @@ def stratified_split(labels: NDArray[Any], sizes: Sequence[int], seed: int) -> l
 
 
 def _apportion(size: int, available: Sequence[int]) -> list[int]:
-    """Divide size over the classes in proportion to their rows, by largest remainders."""
+    """Divide a size over the classes in proportion to their examples, by largest remainders."""
     total = sum(available)
-    counts = [size * rows // total for rows in available]
+    counts = [size * examples // total for examples in available]
     by_remainder = sorted(range(len(available)), key=lambda c: (-(size * available[c] % total), c))
     for c in by_remainder[: size - sum(counts)]:
         counts[c] += 1

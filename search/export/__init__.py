@@ -1,1 +1,1 @@
-"""Export: the model, a script and a model card of one configuration."""
+"""Exports one configuration: its model, a script, and a model card."""

@@ -1,4 +1,4 @@
-"""A HyperModel's configuration as a script: it builds the network that the settings stand for."""
+"""Writes a HyperModel's configuration as a script that builds its network."""
 
 from collections.abc import Mapping
 
@@ -15,19 +15,19 @@ def hypermodel_script(
     input_shape: tuple[int, ...],
     momentum: float | None = None,
 ) -> str:
-    """Return the script; it needs Keras, KerasTuner and the HyperModel's file beside it, and nothing of regsearch.
+    """Return the script; it needs Keras, KerasTuner and the HyperModel's file beside it.
 
     Args:
         title: any text, for its first line.
         module, name: of the HyperModel, as it is imported.
-        values: KerasTuner's hyperparameters by name.
-        input_shape: of one row, as the HyperModel got it.
-        momentum: of the BatchNormalization that `search.regularized` places; None where it places none.
+        values: of KerasTuner's hyperparameters, by name.
+        input_shape: of one example, as the HyperModel got it.
+        momentum: of the BatchNormalization that `regsearch.regularized` places; None if it places none.
     """
     quotable = one_line(title).replace("\\", "/").replace('"', "'")
     settings = "".join(f"    {key!a}: {value!a},\n" for key, value in values.items())
     has_momentum = momentum not in (None, KERAS_MOMENTUM)
-    averages = f"hp.batch_norm_momentum = {momentum!r}  # for search.regularized\n" if has_momentum else ""
+    averages = f"hp.batch_norm_momentum = {momentum!r}  # for regsearch.regularized\n" if has_momentum else ""
     return f'''\
 """{quotable}"""
 
@@ -42,9 +42,9 @@ hp.values = {{
 {averages}
 
 def build_model():
-    """Return the network of these settings, not trained, compiled as its HyperModel does it."""
-    made = hypermodel() if inspect.isclass(hypermodel) else hypermodel
-    return made.build(hp) if isinstance(made, keras_tuner.HyperModel) else made(hp)
+    """Return the untrained network of these hyperparameter values, compiled if its HyperModel compiles it."""
+    builder = hypermodel() if inspect.isclass(hypermodel) else hypermodel
+    return builder.build(hp) if isinstance(builder, keras_tuner.HyperModel) else builder(hp)
 
 
 if __name__ == "__main__":

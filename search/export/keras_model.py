@@ -1,4 +1,4 @@
-"""A trained network as a Keras model for others: nothing of ours is in it."""
+"""Writes a trained network as a Keras model that does not need regsearch."""
 
 from pathlib import Path
 
@@ -17,14 +17,13 @@ from regsearch.studies.trial import Params, Value
 def write_keras_model(
     spec: StudySpec, dataset: Dataset, regularization: Regularization, seed: int, weights: Arrays, path: Path
 ) -> None:
-    """Write the network of a configuration, with these weights, as a .keras file.
+    """Write the network of a configuration with these weights as a .keras file; it also reports accuracy.
 
-    It is compiled to report accuracy too. Raises ValueError for weights of another network, OSError where the
-    file can't be written.
+    Raises ValueError if the weights are of another network, and OSError if the file can't be written.
     """
     model = leave_keras_alone(RegularizedNetwork.of(spec, dataset, seed).network(regularization))
     model.set_weights(weights)
-    model.optimizer.build(model.trainable_variables)  # else whoever loads it is warned that it has no state
+    model.optimizer.build(model.trainable_variables)  # otherwise Keras warns on loading that there is no state
     model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"], jit_compile=False)
     model.save(path)
 
@@ -32,15 +31,15 @@ def write_keras_model(
 def write_hypermodels_model(
     spec: StudySpec, dataset: Dataset, code: HyperModelCode, params: Params, seed: int, weights: Arrays, path: Path
 ) -> dict[str, Value]:
-    """Write the model that a HyperModel builds, with these weights, as a .keras file; return its hyperparameters.
+    """Write a HyperModel's model with these weights as a .keras file; return its hyperparameter values.
 
-    Raises ValueError for weights of another network, OSError where the file can't be written; what the HyperModel
-    raises passes through.
+    Raises ValueError if the weights are of another network, and OSError if the file can't be written. Errors of the
+    HyperModel pass through.
     """
     trainer = HyperModelTrainer(spec, dataset, make_splits(dataset, spec.data, spec.search.seed), code)
     model, values = trainer.model(params, seed)
     model.set_weights(weights)
     if model.compiled:
-        model.optimizer.build(model.trainable_variables)  # else whoever loads it is warned that it has no state
+        model.optimizer.build(model.trainable_variables)  # otherwise Keras warns on loading that there is no state
     model.save(path)
     return values

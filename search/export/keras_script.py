@@ -1,4 +1,4 @@
-"""A configuration as the Keras script that one would write by hand: it builds, fits and evaluates its network."""
+"""Writes a configuration as a plain Keras script, which builds, fits and evaluates its network."""
 
 import functools
 from collections.abc import Sequence
@@ -14,17 +14,32 @@ from regsearch.studies.techniques.ways import Code
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop"}
 
 _MNIST = """\
-if file := os.environ.get("REGSEARCH_MNIST"):  # where Keras can't fetch its own
+if file := os.environ.get("REGSEARCH_MNIST"):  # if Keras can't download MNIST
     with np.load(file) as data:
         x_train, y_train, x_test, y_test = (data[key] for key in ("x_train", "y_train", "x_test", "y_test"))
 else:
     (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()"""
+_HELD_OUT = """\
+# the test set of the study: of each class in proportion, what is left over goes to the largest remainders
+held_out = {held_out}
+sizes = np.bincount(y)
+counts, remainders = np.divmod(held_out * sizes, len(y))
+counts[np.argsort(-remainders, kind="stable")[: held_out - counts.sum()]] += 1
+random = np.random.default_rng({seed})
+classes = [random.permutation(np.flatnonzero(y == label)) for label in range(len(sizes))]
+test = np.sort(np.concatenate([of_class[:count] for of_class, count in zip(classes, counts)]))
+x_train, y_train, x_test, y_test = np.delete(x, test, axis=0), np.delete(y, test), x[test], y[test]"""
 _DIGITS = """\
 digits = sklearn.datasets.load_digits()
-images = keras.ops.convert_to_numpy(keras.ops.image.resize(digits.images[..., None] * (255 / 16), (28, 28)))[..., 0]
-x_train, x_test, y_train, y_test = sklearn.model_selection.train_test_split(
-    images, digits.target, test_size=360, stratify=digits.target, random_state=0
-)"""
+# enlarge 8 x 8 pixels of 0 to 16 to 28 x 28 of 0 to 255, bilinearly and in whole numbers, as the study does
+position = np.clip(4 * np.arange(28) - 5, 0, 98)
+below = np.minimum(position // 14, 6)
+weights = np.zeros((28, 8), np.int64)
+weights[np.arange(28), below] = 14 - (position - 14 * below)
+weights[np.arange(28), below + 1] = position - 14 * below
+x = ((weights @ digits.images.astype(np.int64) @ weights.T * 255 + 1568) // 3136).astype(np.uint8)
+y = digits.target
+""" + _HELD_OUT.format(held_out=360, seed=1797)
 _FILE = """\
 with np.load({path}) as data:
     x_train, y_train, x_test, y_test = (data[key] for key in ("x_train", "y_train", "x_test", "y_test"))"""
@@ -62,16 +77,7 @@ folder = pathlib.Path({path})
 _PARTS = """\
 x_train, y_train = images(folder / "train")
 x_test, y_test = images(folder / "test")"""
-_CLASSES = """\
-x, y = images(folder)
-# a fifth is held out, of each class in proportion; what is left over goes to the largest remainders
-sizes, held_out = np.bincount(y), round(0.2 * len(y))
-counts, remainders = np.divmod(held_out * sizes, len(y))
-counts[np.argsort(-remainders, kind="stable")[: held_out - counts.sum()]] += 1
-random = np.random.default_rng(0)
-rows = [random.permutation(np.flatnonzero(y == label)) for label in range(len(sizes))]
-test = np.sort(np.concatenate([of_class[:count] for of_class, count in zip(rows, counts)]))
-x_train, y_train, x_test, y_test = np.delete(x, test, axis=0), np.delete(y, test), x[test], y[test]"""
+_CLASSES = "x, y = images(folder)\n" + _HELD_OUT.format(held_out="round(0.2 * len(y))", seed=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +85,13 @@ class ScriptData:
     """What a script must know of its data.
 
     Attributes:
-        source: mnist, digits, or the path of data of the user's own.
-        kind: what lies at a path: npz: an .npz file with Keras's keys, idx: MNIST's files (of which it is the folder),
-            classes: images in a folder for each class, parts: those in `train` and `test`.
-        input_shape: of one row: (features,), (height, width), (height, width, channels).
+        source: mnist, digits, or the path of the user's data.
+        kind: of the path: npz: an .npz file with Keras's keys; idx: the directory of MNIST's files; classes: a
+            directory with one sub-directory of images per class; parts: one with `train` and `test`, which have those.
+        input_shape: of one example: (features,), (height, width) or (height, width, channels).
         class_count: at least 2.
-        has_bytes: whether values are 0…255 and to be scaled; else they are taken as they are.
-        train_rows, stop_rows: how many rows to train on, and to stop on.
+        has_bytes: whether values are 0…255 and are scaled; other values are used as they are.
+        n_train, n_stop: the sizes of the training and the stopping split, in examples.
     """
 
     source: str
@@ -93,12 +99,12 @@ class ScriptData:
     input_shape: tuple[int, ...]
     class_count: int
     has_bytes: bool
-    train_rows: int
-    stop_rows: int
+    n_train: int
+    n_stop: int
 
 
 def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: Regularization, seed: int) -> str:
-    """Return the script; it needs Keras and the data, and nothing of regsearch.
+    """Return the script; it needs Keras and the data, but not regsearch.
 
     Args:
         title: any text, for its first line.
@@ -107,7 +113,7 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
         seed: at least 0.
     """
     imports, loading = _loading(data)
-    seed %= 2**32  # more is no seed of Keras's
+    seed %= 2**32  # Keras takes no larger seed
     training = spec.training
     codes = _codes(regularization)
     fit = [f"batch_size={training.batch_size}", f"epochs={training.max_epochs}"]
@@ -126,8 +132,8 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
 
 {loading}
 keras.utils.set_random_seed({seed})
-rows = np.random.default_rng({seed}).permutation(len(x_train))
-train, stop = np.split(rows[:{data.train_rows + data.stop_rows}], [{data.train_rows}])
+order = np.random.default_rng({seed}).permutation(len(x_train))
+train, stop = np.split(order[:{data.n_train + data.n_stop}], [{data.n_train}])
 {definitions and definitions + chr(10)}
 model = keras.Sequential(
     [
@@ -154,7 +160,7 @@ def _loading(data: ScriptData) -> tuple[str, str]:
     if data.source == "mnist":
         standard, loading = "import os\n\n", _MNIST
     elif data.source == "digits":
-        others, loading = "import sklearn.datasets\nimport sklearn.model_selection\n", _DIGITS
+        others, loading = "import sklearn.datasets\n", _DIGITS
     elif data.kind == "npz":
         loading = _FILE.format(path=path if data.source.endswith(".npz") else ascii(f"{data.source}.npz"))
     elif data.kind == "idx":
@@ -174,7 +180,7 @@ def _codes(regularization: Regularization) -> list[Code]:
 
 
 def _loss(codes: Sequence[Code]) -> str:
-    """Return the loss: the cross-entropy, changed by each technique that changes it."""
+    """Return the loss: the cross-entropy with the changes of the techniques."""
     plain = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
     return functools.reduce(lambda loss, code: code.loss.replace("{loss}", loss) if code.loss else loss, codes, plain)
 
@@ -185,7 +191,7 @@ def _layers(spec: StudySpec, data: ScriptData, regularization: Regularization) -
     layers += ["keras.layers.Rescaling(1 / 255)"] if data.has_bytes else []
     layers += [layer for code in _codes(regularization) for layer in code.input_layers]
     layers.append("keras.layers.Flatten()")
-    momentum = batch_norm_momentum(spec, data.train_rows)
+    momentum = batch_norm_momentum(spec, data.n_train)
     for index in range(len(spec.model.hidden)):
         layers += _hidden_layer(spec.model, index, regularization, momentum)
     return [*layers, f"keras.layers.Dense({data.class_count})"]
@@ -206,7 +212,7 @@ def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization, 
 
 
 def _kernel_arguments(codes: Sequence[Code]) -> str:
-    """Return the arguments of a Dense layer for its kernel's penalties, which add up, and constraints, one by one."""
+    """Return a Dense layer's arguments for the sum of its kernel's penalties, and for its constraints in turn."""
     penalties = [code.kernel_penalty for code in codes if code.kernel_penalty]
     constraints = [code.kernel_constraint for code in codes if code.kernel_constraint]
     arguments = ""
@@ -220,5 +226,5 @@ def _kernel_arguments(codes: Sequence[Code]) -> str:
 
 
 def _quotable(text: str) -> str:
-    """Return a text that ends neither a docstring nor its line."""
+    """Return a text that can stand in the first line of a docstring."""
     return one_line(text).replace("\\", "/").replace('"', "'")

@@ -1,6 +1,7 @@
-"""What goes with an exported model: data, settings, how it was made, its test result, and what it can't tell."""
+"""The model card of an exported model: its data, configuration, results, limits, and how it was made."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
@@ -15,168 +16,172 @@ from regsearch.studies.statistics import Interval
 _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|&"})
 
 
-def as_markdown(
-    spec: StudySpec,
-    dataset: DatasetInfo,
-    settings: Configuration,
-    *,
-    origin: str,
-    seed: int,
-    train_rows: int,
-    stop_rows: int,
-    figures: Mapping[str, int | float],
-    versions: Mapping[str, str],
-    conclusion: Conclusion | None,
-    finalist: FinalistResult | None,
-) -> str:
-    """Return the model card.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelCard:
+    """What a model card tells about one training.
 
-    Args:
-        spec, dataset, settings: what was trained on what.
+    Attributes:
+        spec, dataset, configuration: what was trained on which data.
         origin: which training it was, such as "trial 7".
-        seed: of that training.
-        train_rows, stop_rows: how many rows decided its weights.
-        figures: by the names of `regsearch.studies.trial.TrialOutcome`, as far as there are any.
-        versions: that it was made with.
-        conclusion, finalist: of the confirmation that the configuration went through, if it did.
+        seed: of that training, at least 0.
+        n_train, n_stop: the sizes of the training and the stopping split, in examples.
+        figures: the results, by the names of `regsearch.studies.trial.TrialOutcome`; it may lack some.
+        versions: of the libraries that trained the network, by name.
+        conclusion, finalist: the confirmation of this configuration; None if there was none.
     """
-    question = [f"It was searched for the question: {_plain(spec.study.question)}", ""] if spec.study.question else []
-    return "\n".join(
-        [
-            f"# {_plain(spec.study.name)}: {_plain(origin)}",
-            "",
-            *question,
+
+    spec: StudySpec
+    dataset: DatasetInfo
+    configuration: Configuration
+    origin: str
+    seed: int
+    n_train: int
+    n_stop: int
+    figures: Mapping[str, int | float]
+    versions: Mapping[str, str]
+    conclusion: Conclusion | None = None
+    finalist: FinalistResult | None = None
+
+    def as_markdown(self) -> str:
+        """Return the whole card."""
+        sections = (
+            self._title(),
+            self._data(),
+            self._network(),
+            ["## Result", "", *self._result()],
+            self._concluded(),
+            self._limits(),
+            self._making(),
+        )
+        return "\n".join(line for lines in sections if lines for line in (*lines, ""))
+
+    def _title(self) -> list[str]:
+        study = self.spec.study
+        title = f"# {_plain(study.name)}: {_plain(self.origin)}"
+        return [title, "", f"Question of the study: {_plain(study.question)}"] if study.question else [title]
+
+    def _data(self) -> list[str]:
+        data = self.dataset
+        return [
             "## Data",
             "",
-            f"{_plain(dataset.name)}: {dataset.n_train:,} training and {dataset.n_test:,} test rows, "
-            f"sha256 `{dataset.sha256}`. Of the training rows {train_rows:,} fitted the weights, {stop_rows:,} "
-            "were for early stopping and pruning, and others chose the settings.",
-            "",
-            "## Network and settings",
-            "",
-            *_network(spec, settings, seed),
-            *_averages(spec, settings, train_rows),
-            *_epochs(figures),
-            "",
-            "## Result",
-            "",
-            *_result(figures, conclusion, finalist),
-            "",
-            *_concluded(spec, dataset, conclusion),
+            f"{_plain(data.name)}: {data.n_train:,} training and {data.n_test:,} test examples, sha256 "
+            f"`{data.sha256}`. Of the training examples, {self.n_train:,} fitted the weights and {self.n_stop:,} "
+            "decided early stopping and pruning. Others chose the configuration.",
+        ]
+
+    def _network(self) -> list[str]:
+        lines = self._built_in() if self.spec.model.hypermodel is None else self._hypermodel()
+        momentum = momentum_in_words(self.spec, self.n_train)
+        configuration = self.configuration
+        if momentum and isinstance(configuration, Regularization) and configuration.batch_norm != "none":
+            lines.append(f"- BatchNorm's moving averages have the momentum {momentum}")
+        if "best_epoch" in self.figures and "epochs" in self.figures:
+            best = int(self.figures["best_epoch"]) + 1
+            lines.append(f"- weights of epoch {best} of {int(self.figures['epochs'])}")
+        return ["## Network and configuration", "", *lines]
+
+    def _hypermodel(self) -> list[str]:
+        training, model = self.spec.training, self.spec.model
+        assert model.hypermodel is not None
+        name = model.hypermodel.rpartition(":")[2]
+        return [
+            f"- network: what `{name}` in `hypermodel.py` builds, sha256 `{model.hypermodel_sha256}`",
+            f"- hyperparameter values: {_plain(str(self.configuration))}",
+            f"- training: as the HyperModel defines it; its defaults are batches of {training.batch_size} and "
+            f"{training.max_epochs} epochs; seed {self.seed}",
+        ]
+
+    def _built_in(self) -> list[str]:
+        training, model = self.spec.training, self.spec.model
+        own = self.configuration if isinstance(self.configuration, Regularization) else Regularization()
+        hidden = ", ".join(str(units) for units in model.hidden)
+        regularized = "all hidden layers" if model.apply_to == "all" else "the widest hidden layer"
+        return [
+            f"- hidden layers: {hidden} units, {model.activation}; the last layer gives logits",
+            f"- regularization of {regularized}: {self.configuration}",
+            f"- {training.optimizer}, learning rate {own.rate_in(training):g}, batches of {training.batch_size}, "
+            f"at most {training.max_epochs} epochs; seed {self.seed}",
+        ]
+
+    def _result(self) -> list[str]:
+        figures, finalist, conclusion = self.figures, self.finalist, self.conclusion
+        lines = []
+        if "select_cross_entropy" in figures and "select_accuracy" in figures:
+            lines = [
+                f"On the selection split: cross-entropy {figures['select_cross_entropy']:.5f}, accuracy "
+                f"{100 * figures['select_accuracy']:.2f} %. These figures chose the configuration, so they are a "
+                "little too good.",
+                "",
+            ]
+        if finalist is None or conclusion is None:
+            return [*lines, "It is not confirmed, neither on fresh seeds nor on the test set."]
+        return [*lines, *_confirmed(conclusion, finalist)]
+
+    def _concluded(self) -> list[str]:
+        """Return the study's answer, which may be about another configuration than the card's."""
+        if self.conclusion is None:
+            return []
+        sentences = confirmed_sentences(self.spec, self.dataset, self.conclusion)
+        return ["## What the study concluded", "", *(f"- {_plain(sentence)}" for sentence in sentences)]
+
+    def _limits(self) -> list[str]:
+        if self.spec.model.hypermodel is None:
+            takes = "- It takes examples of the shape and the values that it was trained on. It knows no other classes."
+            gives = "Its logits"
+        else:
+            takes = (
+                "- It takes examples of the shape that it was trained on, as floats. Bytes are divided by 255, and "
+                "images have a last axis for their channels. It knows no other classes."
+            )
+            gives = "Its outputs"
+        return [
             "## Limits",
             "",
-            *_limits(spec),
-            "- The figures hold for rows drawn as the data were; nothing was looked at beside them.",
-            "",
+            takes,
+            f"- {gives} are not calibrated probabilities. It always names a class, whatever the example shows.",
+            "- The figures hold for examples drawn as the data were. Nothing else was evaluated.",
+        ]
+
+    def _making(self) -> list[str]:
+        used = ", ".join(f"{_plain(name)} {_plain(version)}" for name, version in self.versions.items())
+        script = (
+            "`model.py` trains the same network again, with other random numbers and another split of the training "
+            "examples. Its figures come near these, but are not the same."
+            if self.spec.model.hypermodel is None
+            else "`model.py` builds the same network, untrained, from `hypermodel.py`."
+        )
+        return [
             "## How it was made",
             "",
-            f"By regsearch, with {', '.join(f'{_plain(name)} {_plain(version)}' for name, version in versions.items())}"
-            f". `configuration.json` has every setting and the SHA-256 of each file; {_script(spec)}",
-            "",
+            f"By regsearch, with {used}. `configuration.json` has every setting and the SHA-256 of each file. {script}",
         ]
-    )
 
 
-def _network(spec: StudySpec, settings: Configuration, seed: int) -> list[str]:
-    training = spec.training
-    if spec.model.hypermodel is not None:
-        name = spec.model.hypermodel.rpartition(":")[2]
-        return [
-            f"- network: what `{name}` of `hypermodel.py` builds, sha256 `{spec.model.hypermodel_sha256}`",
-            f"- its settings: {_plain(str(settings))}",
-            f"- trained as the HyperModel says; where it says nothing, in batches of {training.batch_size}, "
-            f"{training.max_epochs} epochs; seed {seed}",
-        ]
-    own = settings if isinstance(settings, Regularization) else Regularization()
-    hidden = ", ".join(str(units) for units in spec.model.hidden)
-    regularized = "all hidden layers" if spec.model.apply_to == "all" else "the widest hidden layer"
-    return [
-        f"- hidden layers: {hidden} units, {spec.model.activation}; the last layer gives logits",
-        f"- regularization of {regularized}: {settings}",
-        f"- {training.optimizer}, learning rate {own.rate_in(training):g}, batches of {training.batch_size}, "
-        f"at most {training.max_epochs} epochs; seed {seed}",
-    ]
-
-
-def _averages(spec: StudySpec, settings: Configuration, train_rows: int) -> list[str]:
-    momentum = momentum_in_words(spec, train_rows)
-    if momentum is None or not isinstance(settings, Regularization) or settings.batch_norm == "none":
-        return []
-    return [f"- BatchNorm's moving averages have the momentum {momentum}"]
-
-
-def _limits(spec: StudySpec) -> list[str]:
-    if spec.model.hypermodel is not None:
-        return [
-            "- It takes rows of the shape that it was trained on, as floats, bytes divided by 255 and images with a "
-            "last axis for their channels, and knows no other classes.",
-            "- What it gives are not calibrated probabilities, and it always names a class, whatever the row holds.",
-        ]
-    return [
-        "- It takes rows of the shape and the values that it was trained on, and knows no other classes.",
-        "- Its logits are not calibrated probabilities, and it always names a class, whatever the row holds.",
-    ]
-
-
-def _script(spec: StudySpec) -> str:
-    if spec.model.hypermodel is not None:
-        return "`model.py` builds the same network, untrained, from `hypermodel.py`."
-    return (
-        "`model.py` trains the same network anew, with other random numbers and other rows held back, so that it ends "
-        "near these figures and not at them."
-    )
-
-
-def _epochs(figures: Mapping[str, int | float]) -> list[str]:
-    if "best_epoch" not in figures or "epochs" not in figures:
-        return []
-    return [f"- weights of epoch {int(figures['best_epoch']) + 1} of {int(figures['epochs'])}"]
-
-
-def _result(
-    figures: Mapping[str, int | float], conclusion: Conclusion | None, finalist: FinalistResult | None
-) -> list[str]:
-    lines = []
-    if "select_cross_entropy" in figures and "select_accuracy" in figures:
-        lines = [
-            f"On the rows that chose the settings: cross-entropy {figures['select_cross_entropy']:.5f}, accuracy "
-            f"{100 * figures['select_accuracy']:.2f} %. It was chosen for that, so these figures are a little lucky.",
-            "",
-        ]
-    if finalist is None or conclusion is None:
-        return [
-            *lines,
-            "It is not confirmed: neither on fresh seeds nor on the test rows.",
-        ]
-    lines += [
-        f"These settings, trained on {conclusion.seeds} fresh seeds, gave on {conclusion.test_rows:,} test rows:",
+def _confirmed(conclusion: Conclusion, finalist: FinalistResult) -> list[str]:
+    """Return the results on fresh seeds and the test set."""
+    lines = [
+        f"This configuration was trained on {conclusion.seeds} fresh seeds. On the {conclusion.test_rows:,} examples "
+        "of the test set:",
         "",
         f"- test accuracy {_percent(finalist.test_accuracy)}",
         f"- test cross-entropy {_interval(finalist.test_cross_entropy)}",
     ]
     if finalist.gain is not None:
         at_all = "" if conclusion.is_over_defaults else " at all"
-        lines += [
+        lines.append(
             f"- over {conclusion.baseline_name}{at_all} a gain of "
             f"{formats.signed(_interval(finalist.gain.cross_entropy))} in cross-entropy "
-            f"and of {_points(finalist.gain.accuracy)} in accuracy",
-        ]
-    not_tuned = {row.technique: row for row in conclusion.not_tuned}
-    settings = finalist.finalist.settings
-    row = not_tuned.get(settings.technique or "") if isinstance(settings, Regularization) else None
+            f"and of {_points(finalist.gain.accuracy)} in accuracy"
+        )
+    configuration = finalist.finalist.settings
+    technique = configuration.technique if isinstance(configuration, Regularization) else None
+    row = next((row for row in conclusion.not_tuned if row.technique == technique), None)
     if row is not None:
-        lines += ["", f"They are figures of this one setting and no verdict on {row.technique}: {row.unjudged}."]
+        lines += ["", f"These are figures of this one setting and no verdict on {row.technique}: {row.unjudged}."]
     if conclusion.looks > 1:
-        lines += ["", f"The test rows were looked at {conclusion.looks} times, so the intervals are wider."]
+        lines += ["", f"The test set was used {conclusion.looks} times, so the intervals are wider."]
     return lines
-
-
-def _concluded(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion | None) -> list[str]:
-    """Return the study's answer, which may be about other settings than the card."""
-    if conclusion is None:
-        return []
-    told = [f"- {_plain(sentence)}" for sentence in confirmed_sentences(spec, dataset, conclusion)]
-    return ["## What the study concluded", "", *told, ""]
 
 
 def _interval(interval: Interval) -> str:
@@ -194,5 +199,5 @@ def _points(interval: Interval) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return any text as one line that Markdown shows as it is."""
+    """Return any text as one line that Markdown shows literally."""
     return one_line(text).translate(_MARKUP)

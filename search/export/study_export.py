@@ -1,19 +1,25 @@
-"""Exports one training of a study: its kept weights, or those that training it again gives."""
+"""Exports one training of a study from its kept weights, or trains it again to get them."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from regsearch.search.data import load_dataset
-from regsearch.search.export.folder import ExportedFile, check_folder, export_configuration, train_again
+from regsearch.search.export.configuration import TrainedConfiguration, export_configuration, prepare_tensorflow
+from regsearch.search.export.folder import ExportedFile, check_folder
 from regsearch.search.run.progress import Progress
 from regsearch.search.seeds import fresh_seed
+from regsearch.search.training.checkpoints import FileCheckpoints
 from regsearch.search.training.hypermodel.code import resolve_hypermodel
-from regsearch.search.training.setup import TrainerSetup
+from regsearch.search.training.setup import ThreadsError, TrainerSetup, make_trainer
+from regsearch.search.training.trainer import DivergedError
 from regsearch.storage.export_source import ExportSource
-from regsearch.studies.errors import InputError
+from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.records import StudyRecord
-from regsearch.studies.trial import Purpose, TrialTask
+from regsearch.studies.trial import Purpose, TrialOutcome, TrialTask
+from regsearch.studies.trial_files import TrialFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,32 +34,19 @@ class Export:
 def export_study(
     study: StudyRecord, training: ExportSource, folder: Path, *, force: bool, progress: Progress, trusts_code: bool
 ) -> Export:
-    """Write a training into a folder; see `regsearch.search.api.export` for the arguments and what is raised."""
+    """Write a training into a directory; see `regsearch.search.api.export` for the arguments and the errors."""
     check_folder(folder, force)
     source, spec = study.dataset.source, resolve_hypermodel(study.spec, trusts_code=trusts_code)
     dataset = load_dataset(source, spec.data.image_size)
     if dataset.sha256 != study.dataset.sha256:
-        raise InputError(f"{source} has the fingerprint {dataset.sha256} now, the study {study.dataset.sha256}")
+        raise InputError(
+            f"can't export {training.origin}: the data {source} have changed. Their SHA-256 is {dataset.sha256}, the "
+            f"study has {study.dataset.sha256}. Restore the data."
+        )
+    setup = TrainerSetup(spec=spec, source=source, sha256=study.dataset.sha256, trusts_code=trusts_code)
     seed = None if training.fresh_seed is None else fresh_seed(spec.search.seed, training.fresh_seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        weights, sha256 = training.weights, training.weights_sha256
-        if weights is None or sha256 is None:
-            progress.message(f"the weights of {training.origin} are not kept: it is trained again")
-            task = TrialTask(
-                number=training.number,
-                attempt=0,
-                params=training.params,
-                purpose=Purpose.SEARCH if seed is None else Purpose.CONFIRM,
-                seed=seed,
-            )
-            setup = TrainerSetup(spec=spec, source=source, sha256=study.dataset.sha256, trusts_code=trusts_code)
-            weights, outcome = train_again(setup, task, Path(scratch))
-            if sha256 not in (None, outcome.weights_sha256):
-                progress.message("they differ from those before (another processor or other library versions?)")
-            sha256 = outcome.weights_sha256
-        assert sha256 is not None
-        files = export_configuration(
-            folder,
+    with _weights(training, setup, seed, progress) as (weights, sha256):
+        trained = TrainedConfiguration(
             spec=spec,
             dataset=dataset,
             info=study.dataset,
@@ -65,6 +58,49 @@ def export_study(
             figures=training.figures,
             conclusion=training.conclusion,
             finalist=training.finalist,
-            force=force,
         )
+        files = export_configuration(folder, trained, force=force)
     return Export(study=study, training=training, files=files)
+
+
+@contextmanager
+def _weights(
+    training: ExportSource, setup: TrainerSetup, seed: int | None, progress: Progress
+) -> Iterator[tuple[Path, str]]:
+    """Give the file with a training's weights and its SHA-256; train again if the weights are not kept."""
+    if training.weights is not None and training.weights_sha256 is not None:
+        yield training.weights, training.weights_sha256
+        return
+    progress.message(f"the weights of {training.origin} are not kept: it is trained again")
+    task = TrialTask(
+        number=training.number,
+        attempt=0,
+        params=training.params,
+        purpose=Purpose.SEARCH if seed is None else Purpose.CONFIRM,
+        seed=seed,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        weights, outcome = _train_again(setup, task, Path(scratch))
+        assert outcome.weights_sha256 is not None
+        if training.weights_sha256 not in (None, outcome.weights_sha256):
+            progress.message(
+                "the new weights differ from the recorded ones (another processor, or other library versions?)"
+            )
+        yield weights, outcome.weights_sha256
+
+
+def _train_again(setup: TrainerSetup, task: TrialTask, folder: Path) -> tuple[Path, TrialOutcome]:
+    """Train a trial in this process; return the file with its weights, which is in the folder, and its outcome.
+
+    Raises NoResultError if it can't be trained here.
+    """
+    prepare_tensorflow()
+    warnings: list[str] = []
+    try:
+        with FileCheckpoints(files := TrialFiles(folder), task.number, "", warnings.append) as checkpoints:
+            outcome = make_trainer(setup).train(task, lambda metrics: True, checkpoints)
+    except (ThreadsError, DivergedError) as error:
+        raise NoResultError(f"can't train {task} again in this process: {error}") from error
+    if outcome is None or outcome.weights_sha256 is None:
+        raise NoResultError(f"can't train {task} again: {'; '.join(warnings)}")
+    return files.weights(task.number), outcome

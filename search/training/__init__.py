@@ -1,1 +1,1 @@
-"""How one trial trains: the network, early stopping, and the trainers."""
+"""Training of one trial: the networks, early stopping, and the trainers."""

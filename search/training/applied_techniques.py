@@ -1,4 +1,4 @@
-"""A regularization's techniques as Keras applies them: to kernels, layers, the loss and the optimizer of a model."""
+"""Applies a regularization's techniques to a Keras model: to kernels, layers, the loss and the optimizer."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from regsearch.studies.techniques.technique import Technique
 
 
 def input_layers(regularization: Regularization, seed_of: Callable[[Technique], int]) -> list[keras.layers.Layer]:
-    """Return the layers for the scaled rows."""
+    """Return the layers that change the scaled examples."""
     layers = [technique.input_layer(value, seed_of(technique)) for technique, value in regularization.in_use]
     return [layer for layer in layers if layer is not None]
 
@@ -18,23 +18,23 @@ def input_layers(regularization: Regularization, seed_of: Callable[[Technique], 
 def layers_after(
     regularization: Regularization, seed_of: Callable[[Technique], int | None]
 ) -> list[keras.layers.Layer]:
-    """Return the layers for a regularized layer's activations."""
+    """Return the layers that change a regularized layer's activations."""
     layers = [technique.layer_after(value, seed_of(technique)) for technique, value in regularization.in_use]
     return [layer for layer in layers if layer is not None]
 
 
 def penalty(regularization: Regularization) -> keras.regularizers.Regularizer | None:
-    """Return Keras's regularizer of a kernel; None for none."""
+    """Return the Keras regularizer of a kernel, or None."""
     penalties = _present(technique.kernel_penalty(value) for technique, value in regularization.in_use)
     if not penalties:
         return None
-    if all(isinstance(one, keras.regularizers.L1L2) for one in penalties):
-        return keras.regularizers.L1L2(l1=sum(one.l1 for one in penalties), l2=sum(one.l2 for one in penalties))
+    if all(isinstance(part, keras.regularizers.L1L2) for part in penalties):
+        return keras.regularizers.L1L2(l1=sum(part.l1 for part in penalties), l2=sum(part.l2 for part in penalties))
     return penalties[0] if len(penalties) == 1 and _is_of_keras(penalties[0]) else _Penalties(penalties)
 
 
 def constraint(regularization: Regularization) -> keras.constraints.Constraint | None:
-    """Return Keras's constraint of a kernel; None for none."""
+    """Return the Keras constraint of a kernel, or None."""
     constraints = _present(technique.kernel_constraint(value) for technique, value in regularization.in_use)
     if not constraints:
         return None
@@ -42,40 +42,41 @@ def constraint(regularization: Regularization) -> keras.constraints.Constraint |
 
 
 def loss(regularization: Regularization) -> keras.losses.Loss:
-    """Return the loss of a network that gives logits: the cross-entropy, as the techniques change it."""
-    changing = [found for found in regularization.in_use if found[0].overrides("change_losses")]
+    """Return the loss of a network that gives logits: the cross-entropy with the changes of the techniques."""
+    changing = [pair for pair in regularization.in_use if pair[0].overrides("change_losses")]
     return _ChangedLoss(changing) if changing else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def optimizer(regularization: Regularization, made: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return an optimizer as the techniques change it."""
+def optimizer(regularization: Regularization, plain: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return a plain optimizer with the changes of the techniques."""
+    changed = plain
     for technique, value in regularization.in_use:
-        made = technique.change_optimizer(made, value)
-    return made
+        changed = technique.change_optimizer(changed, value)
+    return changed
 
 
 def leave_keras_alone(model: keras.Model) -> keras.Model:
-    """Return a model without what only training needs and Keras lacks, so that a file of it needs nothing of ours."""
+    """Remove what only training needs and Keras lacks, so that Keras alone can load the saved model; return it."""
     for layer in model.layers:
         for name in ("kernel_regularizer", "kernel_constraint"):
-            made = getattr(layer, name, None)
-            if made is not None and not _is_of_keras(made):
+            part = getattr(layer, name, None)
+            if part is not None and not _is_of_keras(part):
                 setattr(layer, name, None)
     if not _is_of_keras(model.loss):
         model.compile(optimizer=model.optimizer, loss=loss(Regularization()), jit_compile=False)
     return model
 
 
-def _is_of_keras(made: Any) -> bool:
-    return type(made).__module__.startswith("keras.")
+def _is_of_keras(part: Any) -> bool:
+    return type(part).__module__.startswith("keras.")
 
 
-def _present(made: Iterable[Any]) -> list[Any]:
-    return [one for one in made if one is not None]
+def _present(parts: Iterable[Any]) -> list[Any]:
+    return [part for part in parts if part is not None]
 
 
 class _Penalties(keras.regularizers.Regularizer):  # type: ignore[misc]
-    """The sum of some penalties."""
+    """The sum of several penalties."""
 
     def __init__(self, penalties: Sequence[Callable[[Any], Any]]) -> None:
         self.penalties = penalties
@@ -85,7 +86,7 @@ class _Penalties(keras.regularizers.Regularizer):  # type: ignore[misc]
 
 
 class _Constraints(keras.constraints.Constraint):  # type: ignore[misc]
-    """Some constraints, one after the other."""
+    """Several constraints, applied one after the other."""
 
     def __init__(self, constraints: Sequence[Callable[[Any], Any]]) -> None:
         self.constraints = constraints
@@ -97,7 +98,7 @@ class _Constraints(keras.constraints.Constraint):  # type: ignore[misc]
 
 
 class _ChangedLoss(keras.losses.Loss):  # type: ignore[misc]
-    """The cross-entropy of each row, as some techniques change it."""
+    """The cross-entropy of each example with the changes of some techniques."""
 
     def __init__(self, changing: Sequence[tuple[Technique, Any]]) -> None:
         super().__init__(name="loss")

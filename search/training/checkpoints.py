@@ -1,7 +1,7 @@
-"""A trial's state after each epoch, on disk: another process goes on from it and ends with the same bits.
+"""A trial's state after each epoch, on disk: another process resumes from it and ends with the same bits.
 
-Written by a thread of its own, so that training doesn't wait for the disk. The newest two are kept: where one is
-damaged, the one before serves.
+A separate thread writes it, so that training does not wait for the disk. The newest two are kept: if one is damaged,
+the earlier one is used.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regsearch.search.training.early_stopping import EarlyStopping
+from regsearch.studies.errors import reason_of
 from regsearch.studies.files import DamagedError, append_checksum, strip_checksum, write_durably
 from regsearch.studies.trial import EpochMetrics
 from regsearch.studies.trial_files import TrialFiles
@@ -28,13 +29,13 @@ Arrays = Sequence[NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingCheckpoint:
-    """A trial after some epochs.
+    """The state of a trial after some epochs.
 
     Attributes:
-        curve: the figures of each epoch so far.
-        stopping: what early stopping has counted.
-        network: what `Network.get_state` returned after the last of them.
-        best_weights: of the epoch to be restored; None where the last weights are kept.
+        curve: the metrics of each epoch so far.
+        stopping: the state of early stopping.
+        network: what `Network.get_state` returned after the last epoch.
+        best_weights: of the epoch that would be restored; None if the last weights are kept.
         seconds: wall time of the training so far.
     """
 
@@ -46,33 +47,33 @@ class TrainingCheckpoint:
 
 
 class Checkpoints(Protocol):
-    """Where one trial's states are kept."""
+    """Stores the states of one trial."""
 
     def latest(self) -> TrainingCheckpoint | None:
-        """Return the newest state that is whole, or None."""
+        """Return the newest state that is not damaged, or None."""
         ...
 
     def save(self, state: TrainingCheckpoint) -> None:
-        """Keep a state, soon; its arrays are not changed any more."""
+        """Store a state soon; the caller must not change its arrays any more."""
         ...
 
     def save_weights(self, weights: Arrays) -> str | None:
-        """Keep the weights of the restored epoch; return the SHA-256 of their file, None where they aren't kept."""
+        """Store the weights of the restored epoch; return the SHA-256 of their file, or None if they are not stored."""
         ...
 
     def weights(self, sha256: str | None) -> Arrays | None:
-        """Return the weights that are kept, if their file has that SHA-256, else None."""
+        """Return the stored weights if their file has this SHA-256, else None."""
         ...
 
 
 class NoCheckpoints:
-    """Keeps nothing."""
+    """Stores nothing."""
 
     def latest(self) -> None:
         """Return None."""
 
     def save(self, state: TrainingCheckpoint) -> None:
-        """Forget it."""
+        """Do nothing."""
 
     def save_weights(self, weights: Arrays) -> str | None:
         """Return None."""
@@ -87,13 +88,17 @@ NO_CHECKPOINTS = NoCheckpoints()
 
 
 class FileCheckpoints:
-    """One trial's states as files; a context manager that ends with what is being written.
+    """Stores the states of one trial in files; as a context manager, it waits at the end for the last write.
 
     Args:
-        files: of its study.
-        number: the trial's.
-        identity: says what the trial is; a file with another one is of another trial, and ignored.
-        warn: told what is wrong with a file, in one line.
+        files: of the study.
+        number: of the trial.
+        identity: identifies the trial; a file with another identity belongs to another trial and is ignored.
+        warn: receives what is wrong with a file, in one line.
+
+    Example:
+        with FileCheckpoints(TrialFiles(folder), 7, "this trial", print) as checkpoints:
+            trainer.train(task, on_epoch, checkpoints)
     """
 
     def __init__(self, files: TrialFiles, number: int, identity: str, warn: Callable[[str], None]) -> None:
@@ -112,22 +117,24 @@ class FileCheckpoints:
         if writer is not None:
             writer.join()
         if self._error is not None:
-            self._warn(f"its state could not be saved ({_one_line(self._error)}); interrupted, it would train again")
+            self._warn(
+                f"its state could not be saved ({reason_of(self._error)}); if it is interrupted, it will train again"
+            )
 
     def latest(self) -> TrainingCheckpoint | None:
-        """Return the newest state that is whole, or None; what is damaged is said, and passed over."""
+        """Return the newest state that is not damaged, or None; warn about each damaged one."""
         for path in self._files.checkpoints(self._number):
             try:
                 identity, state = _unpack(strip_checksum(path.read_bytes()))
             except (OSError, DamagedError) as error:
-                self._warn(f"its checkpoint {path.name} is damaged ({error}); it goes on from the one before, if any")
+                self._warn(f"its checkpoint {path.name} is damaged ({error}); it resumes from the earlier one, if any")
                 continue
             if identity == self.identity:
                 return state
         return None
 
     def save(self, state: TrainingCheckpoint) -> None:
-        """Write a state in the background; what comes while one is written replaces what still waits."""
+        """Write a state in the background; a newer state replaces one that still waits to be written."""
         with self._lock:
             self._waiting = state
             if self._writer is None:
@@ -141,12 +148,12 @@ class FileCheckpoints:
         try:
             write_durably(self._files.weights(self._number), buffer.getvalue())
         except OSError as error:
-            self._warn(f"its weights could not be saved ({_one_line(error)})")
+            self._warn(f"its weights could not be saved ({reason_of(error)})")
             return None
         return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
     def weights(self, sha256: str | None) -> Arrays | None:
-        """Read the weights that `save_weights` wrote; None where the file is missing or was changed."""
+        """Read the weights that `save_weights` wrote; return None if the file is missing or was changed."""
         try:
             content = self._files.weights(self._number).read_bytes()
         except OSError:
@@ -166,7 +173,7 @@ class FileCheckpoints:
             try:
                 self._write(state)
                 self._error = None
-            except Exception as error:  # noqa: BLE001 - said at the trial's end: training needs no checkpoint
+            except Exception as error:  # noqa: BLE001 - reported when the trial ends: training needs no checkpoint
                 self._error = error
 
     def _write(self, state: TrainingCheckpoint) -> None:
@@ -177,7 +184,7 @@ class FileCheckpoints:
 
 
 def _pack(identity: str, state: TrainingCheckpoint) -> bytes:
-    """Return a state as the bytes of an .npz file: facts as JSON, then the network's arrays, then the best weights."""
+    """Return the bytes of an .npz file: facts as JSON, then the network's arrays, then the best weights."""
     facts = {
         "identity": identity,
         "curve": [asdict(metrics) for metrics in state.curve],
@@ -193,7 +200,7 @@ def _pack(identity: str, state: TrainingCheckpoint) -> bytes:
 
 
 def _unpack(content: bytes) -> tuple[str, TrainingCheckpoint]:
-    """Read back what _pack returned; raises DamagedError for anything else."""
+    """Read what `_pack` returned. Raises DamagedError if the bytes are anything else."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             text, *arrays = (file[name] for name in file.files)
@@ -206,8 +213,4 @@ def _unpack(content: bytes) -> tuple[str, TrainingCheckpoint]:
             seconds=facts["seconds"],
         )
     except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise DamagedError(_one_line(error)) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise DamagedError(reason_of(error)) from error

@@ -1,4 +1,4 @@
-"""When a trial stops early, and which epoch's weights it keeps: one rule for every trainer."""
+"""Decides when a trial stops early and which epoch's weights it keeps; every trainer uses this rule."""
 
 import math
 from dataclasses import dataclass, replace
@@ -8,13 +8,19 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """The state after some epochs, as Keras's `EarlyStopping(restore_best_weights=True)` counts.
+    """The state of early stopping; it counts as Keras's `EarlyStopping(restore_best_weights=True)` does.
 
     Attributes:
-        patience: epochs without improvement that are allowed, at least 1; None: never stop, keep the last weights.
-        best_loss: the lowest stop loss so far.
-        best_epoch: the epoch, counted from 0, whose weights are to be kept; None before the first.
-        wait: epochs since then.
+        patience: number of epochs without improvement that stop a trial, at least 1; None: never stop, and keep the
+            last weights.
+        best_loss: the lowest loss on the stopping split so far.
+        best_epoch: the epoch, counted from 0, whose weights are kept; None before the first.
+        wait: number of epochs since the best one.
+
+    Example:
+        >>> state = EarlyStopping(patience=1).after(0, 0.5).after(1, 0.6)
+        >>> state.is_over, state.best_epoch
+        (True, 0)
     """
 
     patience: int | None
@@ -23,9 +29,13 @@ class EarlyStopping:
     wait: int = 0
 
     def after(self, epoch: int, stop_loss: float) -> "EarlyStopping":
-        """Return the state after one more epoch, whose stop loss (with penalty) is finite.
+        """Return the state after one more epoch.
 
-        As in Keras, losses are compared in float32: what differs only beyond that is no improvement.
+        As in Keras, losses are compared in float32; a smaller difference is not an improvement.
+
+        Args:
+            epoch: counted from 0.
+            stop_loss: the loss on the stopping split, with the penalty; finite.
         """
         if self.patience is None or np.float32(stop_loss) < np.float32(self.best_loss):
             return replace(self, best_loss=stop_loss, best_epoch=epoch, wait=0)

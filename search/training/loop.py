@@ -1,8 +1,9 @@
-"""One trial, whatever trains its network: epoch by epoch until it is over, then the figures of the restored epoch."""
+"""The training loop of one trial: epoch after epoch until it ends, then the outcome of the restored epoch."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,94 +23,109 @@ _VALUES_AT_ONCE = 100_000_000  # as floats, 400 MB
 Weights = list[NDArray[Any]]
 
 Measure = Callable[[Rows], float]
-"""Measures a metric of a HyperModel's on some rows."""
+"""Measures a HyperModel's metric on the examples with these indices."""
 
 
 class Network(Protocol):
-    """A network under way, compiled and initialized for one trial."""
+    """A compiled network that trains one trial."""
 
     def train_epoch(self, order: Rows) -> float:
-        """Train one epoch on the rows in that order; return the mean loss, with penalty and dropout."""
+        """Train one epoch on the examples in this order; return the mean loss, with penalty and dropout."""
 
     def evaluate(self, rows: Rows) -> PerExampleScores:
-        """Apply the network to some rows, dropout off."""
+        """Apply the network to some examples, with dropout off."""
 
     def penalty(self) -> float:
-        """Return what L1 and L2 add to the loss."""
+        """Return what the penalties, such as L1 and L2, add to the loss."""
 
     def get_weights(self) -> Weights:
         """Return copies of all weights, in the order of the Keras model."""
 
     def set_weights(self, weights: Arrays) -> None:
-        """Put weights back that `get_weights` returned."""
+        """Restore weights that `get_weights` returned."""
 
     def get_state(self) -> Weights:
-        """Return copies of all that training changes: weights, the optimizer's state, counters, random states."""
+        """Return copies of everything that training changes: weights, optimizer state, counters, random states."""
 
     def set_state(self, state: Arrays) -> None:
-        """Go on from what `get_state` returned."""
+        """Resume from what `get_state` returned."""
 
 
-def train_trial(
-    network: Network,
-    *,
-    patience: int | None,
-    max_epochs: int,
-    splits: Splits,
-    seed: int,
-    on_epoch: OnEpoch,
-    checkpoints: Checkpoints,
-    keeps_rows: bool,
-    measure: Measure | None = None,
-) -> TrialOutcome | None:
-    """Train the network until early stopping or `max_epochs`, from its latest checkpoint on; see `Trainer.train`.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingRun:
+    """What one trial trains on, when it ends, and where its results go.
+
+    Attributes:
+        splits: the examples of each split.
+        seed: decides the order of the examples, at least 0.
+        patience: of early stopping, in epochs; None: there is none.
+        max_epochs: at least 1.
+        on_epoch: receives the metrics of each epoch.
+        checkpoints: keeps the state after each epoch, and the weights at the end.
+        keeps_scores: whether the outcome contains the scores of each example of the selection split.
+    """
+
+    splits: Splits
+    seed: int
+    patience: int | None
+    max_epochs: int
+    on_epoch: OnEpoch
+    checkpoints: Checkpoints
+    keeps_scores: bool
+
+    def first_state(self) -> TrainingCheckpoint:
+        """Return the state before the first epoch."""
+        return TrainingCheckpoint(stopping=EarlyStopping(patience=self.patience))
+
+
+def train_trial(network: Network, run: TrainingRun, measure: Measure | None = None) -> TrialOutcome | None:
+    """Train the network until early stopping or the last epoch; see `Trainer.train`.
+
+    Training resumes from the latest checkpoint.
 
     Args:
-        keeps_rows: whether the outcome has each select row's figures.
-        measure: gives the study's objective, where it is a metric of a HyperModel's.
+        network: compiled and initialized for this trial.
+        run: what it trains on.
+        measure: measures the study's objective if that is a metric of a HyperModel, else None.
     """
     started = time.perf_counter()
-    state = checkpoints.latest()
+    state = run.checkpoints.latest()
     if state is None:
-        state = TrainingCheckpoint(stopping=EarlyStopping(patience=patience))
+        state = run.first_state()
     else:
         network.set_state(state.network)
         started -= state.seconds
-        for metrics in state.curve:  # the last one may not have been heard
-            if not on_epoch(metrics):
+        for metrics in state.curve:  # the coordinator may not have received the last one
+            if not run.on_epoch(metrics):
                 return None
-    while len(state.curve) < max_epochs and not state.stopping.is_over:
-        state = _after_epoch(network, state, splits, seed, started, measure)
-        checkpoints.save(state)
-        if not on_epoch(state.curve[-1]):
+    while len(state.curve) < run.max_epochs and not state.stopping.is_over:
+        state = _after_epoch(network, state, run, started, measure)
+        run.checkpoints.save(state)
+        if not run.on_epoch(state.curve[-1]):
             return None
+    return finish_trial(network, state, run, started, measure)
+
+
+def finish_trial(
+    network: Network, state: TrainingCheckpoint, run: TrainingRun, started: float, measure: Measure | None
+) -> TrialOutcome:
+    """Restore the best epoch's weights, evaluate and keep them, and return the outcome.
+
+    Args:
+        network: as it is after the last epoch.
+        state: after the last epoch.
+        run: what it trained on.
+        started: when training started, by `time.perf_counter`.
+        measure: see `train_trial`.
+
+    Raises DivergedError if a figure is NaN or infinite.
+    """
     if state.best_weights is not None:
         network.set_weights(state.best_weights)
-    return evaluate_trained(
-        network,
-        state,
-        splits=splits,
-        started=started,
-        checkpoints=checkpoints,
-        keeps_rows=keeps_rows,
-        objective=None if measure is None else measure(splits.select),
-    )
-
-
-def evaluate_trained(
-    network: Network,
-    state: TrainingCheckpoint,
-    *,
-    splits: Splits,
-    started: float,
-    checkpoints: Checkpoints,
-    keeps_rows: bool,
-    objective: float | None,
-) -> TrialOutcome:
-    """Return what a network that has trained gives, and keep its weights; raises DivergedError as `Trainer.train`."""
     best_epoch = state.stopping.best_epoch
     assert best_epoch is not None
-    select, train = network.evaluate(splits.select), network.evaluate(splits.train)
+    objective = None if measure is None else measure(run.splits.select)
+    select, train = network.evaluate(run.splits.select), network.evaluate(run.splits.train)
     if not math.isfinite(select.cross_entropy + train.cross_entropy + (objective or 0.0)):
         raise DivergedError(best_epoch)
     weights = network.get_weights()
@@ -123,24 +139,33 @@ def evaluate_trained(
         train_accuracy=train.accuracy,
         near_zero_share=None if kernel is None else float((np.abs(kernel) < _NEAR_ZERO).mean()),
         seconds=time.perf_counter() - started,
-        weights_sha256=checkpoints.save_weights(weights),
-        select_rows=select.to_text() if keeps_rows else None,
+        weights_sha256=run.checkpoints.save_weights(weights),
+        select_rows=select.to_text() if run.keeps_scores else None,
         objective=objective,
     )
 
 
 def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:
-    """Return the rows in the order in which an epoch, counted from 0, takes them."""
+    """Return the examples in the order in which an epoch, counted from 0, trains on them.
+
+    Example:
+        >>> epoch_order(np.arange(5), seed=0, epoch=0).tolist() == epoch_order(np.arange(5), 0, 0).tolist()
+        True
+    """
     return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(rows)
 
 
 def evaluated_parts(rows: Rows, at_most: int, features: int) -> Iterator[Rows]:
-    """Give the rows in parts that are evaluated at once, of at most so many rows, fewer where rows are long.
+    """Yield the examples in parts that fit into memory; examples of many values come in smaller parts.
 
     Args:
-        rows: in any order.
-        at_most: rows of a part, at least 1.
-        features: values of one row.
+        rows: indices of examples, in any order.
+        at_most: examples per part, at least 1.
+        features: values of one example.
+
+    Example:
+        >>> [part.tolist() for part in evaluated_parts(np.arange(5), 2, 784)]
+        [[0, 1], [2, 3], [4]]
     """
     size = max(min(at_most, _VALUES_AT_ONCE // features), 1)
     for start in range(0, len(rows), size):
@@ -148,19 +173,19 @@ def evaluated_parts(rows: Rows, at_most: int, features: int) -> Iterator[Rows]:
 
 
 def _after_epoch(
-    network: Network, state: TrainingCheckpoint, splits: Splits, seed: int, started: float, measure: Measure | None
+    network: Network, state: TrainingCheckpoint, run: TrainingRun, started: float, measure: Measure | None
 ) -> TrainingCheckpoint:
     """Train one more epoch; return the state after it."""
     epoch, epoch_started = len(state.curve), time.perf_counter()
-    train_loss = network.train_epoch(epoch_order(splits.train, seed, epoch))
-    metrics = epoch_metrics(network, epoch, train_loss, splits.stop, epoch_started, measure)
+    train_loss = network.train_epoch(epoch_order(run.splits.train, run.seed, epoch))
+    metrics = epoch_metrics(network, epoch, train_loss, run.splits.stop, epoch_started, measure)
     return state_after(network, state, metrics, time.perf_counter() - started)
 
 
 def state_after(
     network: Network, state: TrainingCheckpoint, metrics: EpochMetrics, seconds: float
 ) -> TrainingCheckpoint:
-    """Return the state after one more epoch, whose figures are given."""
+    """Return the state after one more epoch with these metrics."""
     epoch = metrics.epoch
     stopping = state.stopping.after(epoch, metrics.stop_loss)
     is_best = stopping.patience is not None and stopping.best_epoch == epoch
@@ -176,7 +201,10 @@ def state_after(
 def epoch_metrics(
     network: Network, epoch: int, train_loss: float, stop: Rows, started: float, measure: Measure | None
 ) -> EpochMetrics:
-    """Return the figures of an epoch that was just trained; raises DivergedError as `Trainer.train`."""
+    """Return the metrics of an epoch that was just trained.
+
+    Raises DivergedError if one of them is NaN or infinite.
+    """
     figures = network.evaluate(stop)
     cross_entropy, penalty = figures.cross_entropy, network.penalty()
     objective = None if measure is None else measure(stop)

@@ -1,4 +1,4 @@
-"""What is searched, in a network of one's own: a layer gets penalty, BatchNormalization and dropout in one line."""
+"""Regularizes a layer of the user's own network by the searched penalty, BatchNormalization and dropout."""
 
 import keras
 import keras_tuner
@@ -15,22 +15,22 @@ _REGULARIZERS = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regul
 
 
 def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> keras.Sequential:
-    """Return a layer with the regularization that a trial asks for, the same for each layer of a network.
+    """Return a layer with the regularization of the trial; all layers of a network get the same one.
 
-    For example, in a HyperModel's `build(hp)`:
-        model.add(regularized(hp, keras.layers.Conv2D(32, 3, activation="relu")))
-
-    What is searched is a study's [space], by the names that it has there; early stopping too, which needs no layer. A
-    KerasTuner script of one's own searches the whole space that a study has by default. There the averages of
-    BatchNormalization have Keras's momentum, unless `hp.batch_norm_momentum` is set to another number.
+    The search space is the study's [space], with the same names. Early stopping is searched too; it needs no layer.
+    In a plain KerasTuner script, the search space is the one that a study has by default. BatchNormalization's
+    averages then have Keras's momentum, unless the script sets `hp.batch_norm_momentum`.
 
     Args:
         hp: of the HyperModel.
-        layer: new, with a kernel: Dense, Conv1D to Conv3D, their transposed, depthwise and separable kinds.
+        layer: new, with a kernel: Dense, Conv1D to Conv3D, or their transposed, depthwise and separable kinds.
 
-    Returns the layer with the penalty on its kernels, its activation, BatchNormalization before or after that, and
-    dropout, as one model that stands for a layer.
-    Raises ValueError for a layer without a kernel, with a regularizer of its own, or that is built already.
+    Returns one model that is used as a layer. It has the layer with the penalty on its kernels, the activation,
+    BatchNormalization before or after that, and dropout.
+    Raises ValueError if the layer has no kernel, has its own regularizer, or is already built.
+
+    Example (in a HyperModel's `build(hp)`):
+        model.add(regularized(hp, keras.layers.Conv2D(32, 3, activation="relu")))
     """
     space = hp.regularization if isinstance(hp, OptunaHyperParameters) else SpaceSpec()
     regularization = Regularization.from_params(suggest(HyperParametersSuggester(hp), of_layers(space)))
@@ -38,12 +38,12 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
     config = layer.get_config()
     kernels = [name for name in _REGULARIZERS if name in config]
     if not kernels:
-        raise ValueError(f"{type(layer).__name__} has no kernel that could be regularized: give a Dense or Conv layer")
+        raise ValueError(f"{type(layer).__name__} has no kernel to regularize. Give a Dense or Conv layer.")
     if layer.built:
-        raise ValueError(f"{layer.name} is built already: give regularized() a new layer")
+        raise ValueError(f"{layer.name} is already built. Give regularized() a new layer.")
     own = next((name for name in kernels if config[name] is not None), None)
     if own is not None:
-        raise ValueError(f"{layer.name} has a {own} of its own: leave it out, it is what is searched")
+        raise ValueError(f"{layer.name} already has a {own}. Leave it out: the search chooses it.")
     for name in kernels:
         setattr(layer, name, applied_techniques.penalty(regularization))
     _constrain(layer, kernels, regularization)
@@ -55,11 +55,11 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
 
 
 def _constrain(layer: keras.layers.Layer, regularizers: list[str], regularization: Regularization) -> None:
-    """Put a constraint on each kernel that has a regularizer of those names; raises ValueError for a second one."""
+    """Put a constraint on each kernel with one of these regularizers. Raises ValueError if it already has one."""
     constraint = applied_techniques.constraint(regularization)
     for name in (name.replace("regularizer", "constraint") for name in regularizers):
         if constraint is None:
             return
         if getattr(layer, name) is not None:
-            raise ValueError(f"{layer.name} has a {name} of its own: leave it out, it is what is searched")
+            raise ValueError(f"{layer.name} already has a {name}. Leave it out: the search chooses it.")
         setattr(layer, name, constraint)

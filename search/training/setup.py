@@ -1,6 +1,5 @@
-"""What a worker must know before its first trial, and the trainer that follows from it."""
+"""What a worker must know before its first trial, and how it makes a trainer from that."""
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from regsearch.search.data import load_dataset
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.shared import read_shared
 from regsearch.search.data.splits import make_splits
+from regsearch.search.quiet_tensorflow import quiet_stderr
 from regsearch.search.training.hypermodel.code import is_bundled_hypermodel, read_code
 from regsearch.search.training.trainer import Trainer
 from regsearch.studies.errors import InputError
@@ -21,13 +21,14 @@ class TrainerSetup:
 
     Attributes:
         spec: the study.
-        source: a built-in data set's name, or the absolute path of the user's own.
+        source: a built-in data set's name, or the absolute path of the user's data.
         sha256: the fingerprint that the data must have.
-        shared: a folder with the machine's one copy of them, see `regsearch.search.data.shared`; None: there is none.
-        files: the folder in which trials keep their states, see `regsearch.studies.trial_files`; None: they keep none.
-        study_uuid: tells the study from others, of the same name too.
-        trusts_code: whether a HyperModel of the study's may be run.
-        snapshots: the folder in which each epoch leaves a Keras model, see `search.training.snapshots`; None: none.
+        shared: the directory with the machine's copy of the data (see `regsearch.search.data.shared`), or None.
+        files: the directory of the trials' states (see `regsearch.studies.trial_files`); None: they store none.
+        study_uuid: identifies the study, even among studies of one name.
+        trusts_code: whether the study's HyperModel may run.
+        snapshots: the directory for a Keras model after each epoch (see `regsearch.search.training.snapshots`), or
+            None.
     """
 
     spec: StudySpec
@@ -43,23 +44,24 @@ class TrainerSetup:
 def make_trainer(setup: TrainerSetup) -> Trainer:
     """Start TensorFlow, load the data, and return the trainer that a study asks for.
 
-    Raises InputError where the data are not those that the study was begun with, ThreadsError where
-    TensorFlow already runs in this process with other thread settings.
+    Raises InputError if the data or the code have changed since the study started, and ThreadsError if TensorFlow
+    already runs in this process with other thread settings.
     """
     _start_tensorflow()
     dataset = load_data(setup)
     if dataset.sha256 != setup.sha256:
         raise InputError(
-            f"the data changed while the search ran: {setup.source} has the fingerprint {dataset.sha256}, "
-            f"the study {setup.sha256}"
+            f"the data changed while the search ran: the SHA-256 of {setup.source} is {dataset.sha256}, but the study "
+            f"has {setup.sha256}. Restore the data."
         )
-    # with them comes Keras, which must find the threads set
+    # these modules import Keras, which must come after the thread settings
     if setup.spec.model.hypermodel is not None:
         return _make_hypermodel_trainer(setup, setup.spec.model.hypermodel, dataset)
     from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
     from regsearch.search.training.builtin.keras_trainer import KerasTrainer
+    from regsearch.search.training.builtin.trainer import BuiltinTrainer
 
-    kinds: dict[str, type[CompiledTrainer] | type[KerasTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
+    kinds: dict[str, type[BuiltinTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
     return kinds[setup.spec.training.trainer](
         setup.spec, dataset, make_splits(dataset, setup.spec.data, setup.spec.search.seed)
     )
@@ -69,17 +71,17 @@ def _make_hypermodel_trainer(setup: TrainerSetup, reference: str, dataset: Datas
     from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
 
     if not setup.trusts_code and not is_bundled_hypermodel(reference):
-        raise InputError(f"the code of {reference} is not trusted")
+        raise InputError(f"the code of {reference} is not trusted. Read it, then give --trust-code.")
     code = read_code(reference)
     if code.sha256 != setup.spec.model.hypermodel_sha256:
-        raise InputError(f"the code in {code.path} changed while the search ran: undo the change")
+        raise InputError(f"the code in {code.path} changed while the search ran. Undo the change.")
     return HyperModelTrainer(setup.spec, dataset, make_splits(dataset, setup.spec.data, setup.spec.search.seed), code)
 
 
 def load_data(setup: TrainerSetup) -> Dataset:
-    """Return the machine's one copy of the data if it is whole, else what the source has."""
+    """Return the machine's shared copy of the data if it is whole, else load the source."""
     if setup.shared is not None:
-        with suppress(OSError, ValueError, InputError):  # removed or damaged: the source is still there
+        with suppress(OSError, ValueError, InputError):  # removed or damaged: load the source instead
             mapped = read_shared(Path(setup.shared), setup.source)
             if mapped.sha256 == setup.sha256:
                 return mapped
@@ -87,22 +89,13 @@ def load_data(setup: TrainerSetup) -> Dataset:
 
 
 def import_quietly() -> None:
-    """Import TensorFlow, without what its libraries write to stderr before they heed a log level."""
-    try:
-        stderr = os.dup(2)
-    except OSError:  # it is closed
-        return
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+    """Import TensorFlow without what its libraries write to stderr."""
+    with quiet_stderr():
         import tensorflow  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 class ThreadsError(RuntimeError):
-    """TensorFlow already runs in this process, so its threads can't be set any more."""
+    """TensorFlow already runs in this process, so its threads can no longer be set."""
 
 
 def _start_tensorflow() -> None:
@@ -115,11 +108,11 @@ def _start_tensorflow() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
         raise ThreadsError(str(error)) from error
-    # TensorFlow would rewrite a sum of sums as one AddN, which begins with whichever addend's memory it may reuse at
-    # that moment: an order, and so bits, that depend on timing
+    # TensorFlow would rewrite a sum of sums as one AddN. It starts with an addend whose memory is free at that moment,
+    # so the order of additions, and the bits, would depend on timing.
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)  # else the first worker takes all of it
+        tf.config.experimental.set_memory_growth(gpu, True)  # otherwise the first worker takes all memory
     if gpus:
         tf.config.experimental.enable_op_determinism()  # on one CPU thread they are deterministic anyway

@@ -1,4 +1,4 @@
-"""Which rows a task trains, stops and selects on: the study's split, or the one that a finalist's fresh seed draws."""
+"""The splits of a task: those of the study, or those that a finalist's fresh seed draws."""
 
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import Splits, make_splits, split_seed
@@ -7,12 +7,12 @@ from regsearch.studies.trial import TrialTask
 
 
 class TaskSplits:
-    """The split of each task of one study: a pure function of study, data and task, whichever tasks came before.
+    """Gives the splits of each task of one study: a pure function of the study, the data and the task.
 
     Args:
         spec: the study.
         dataset: its data.
-        own: the study's split, on which all trials of the search train.
+        own: the study's own splits, which all trials of the search use.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, own: Splits) -> None:
@@ -20,10 +20,9 @@ class TaskSplits:
         self._drawn: tuple[int, Splits] | None = None
 
     def of(self, task: TrialTask) -> Splits:
-        """Return the split of a task; the last one that a fresh seed drew is kept.
+        """Return the splits of a task; those of the last fresh seed are cached.
 
-        Its parts have the sizes of the study's own split, and it can't lack a class that the own one has (see
-        `make_splits`).
+        They have the sizes of the study's own splits, and every class that these have (see `make_splits`).
         """
         own_seed = self._spec.search.seed
         seed = own_seed if task.seed is None else split_seed(self._spec, task.seed)

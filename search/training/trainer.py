@@ -1,4 +1,4 @@
-"""What every trainer does: train one trial, epoch by epoch, and say how it ended."""
+"""The interface of all trainers: train one trial epoch by epoch, and return its outcome."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,24 +9,24 @@ from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.trial import DIVERGED, EpochMetrics, Params, TrialOutcome, TrialTask, Value
 
 OnEpoch = Callable[[EpochMetrics], bool]
-"""Told the figures of each epoch; answers whether to go on."""
+"""Receives the metrics of each epoch; returns whether the trial continues."""
 
 Suggest = Callable[[str, str, Value], Value]
-"""Asked for a parameter by its name, its distribution as Optuna's JSON and its own default; gives its value.
+"""Returns the value of a parameter, from its name, its distribution as Optuna's JSON, and its default.
 
-Raises ValueError where there is none; a trial that ends meanwhile is left by a BaseException.
+Raises ValueError if there is none, and a BaseException if the trial is stopped meanwhile.
 """
 
 
 class DivergedError(Exception):
-    """A loss stopped being finite; the trial would diverge again."""
+    """A loss became NaN or infinite; the trial would diverge again."""
 
     def __init__(self, epoch: int) -> None:
         super().__init__(f"{DIVERGED} {epoch}")
 
 
 class Trainer(Protocol):
-    """Trains trials of one study; what a trial gives depends on the study and its parameters alone."""
+    """Trains trials of one study; an outcome depends only on the study, the data and the task."""
 
     def train(
         self,
@@ -35,25 +35,38 @@ class Trainer(Protocol):
         checkpoints: Checkpoints = NO_CHECKPOINTS,
         suggest: Suggest | None = None,
     ) -> TrialOutcome | None:
-        """Train one trial, from its latest checkpoint on; None where `on_epoch` ended it.
+        """Train one trial from its latest checkpoint on.
 
-        `on_epoch` is told every epoch, those before the checkpoint too: the last may not have been heard.
-        The task's seed, where it has one, stands for the study's. A HyperModel's trainer asks `suggest` for each
-        parameter; without it, the task has them. Raises DivergedError where a loss is NaN or infinite.
+        Args:
+            task: the trial; its seed, if it has one, replaces the study's.
+            on_epoch: receives every epoch, including those before the checkpoint: the coordinator may not have
+                received the last one.
+            checkpoints: store the states; by default, none are stored.
+            suggest: gives a HyperModel's parameters; None: the task has them.
+
+        Returns the outcome, or None if `on_epoch` ended the trial.
+        Raises DivergedError if a loss is NaN or infinite.
         """
         ...
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
-        """Return what the network does on the test rows with weights that training gave; nothing is learned there."""
+        """Evaluate the network with trained weights on the test set; nothing is learned there."""
         ...
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
-        """Return the study's objective on the test rows, if it is a metric of a HyperModel's; else None."""
+        """Return the study's objective on the test set if it is a metric of a HyperModel, else None."""
         ...
 
     def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
-        """Write the network of a trial with such parameters, as it is in a state, as a Keras model (.keras).
+        """Write the network of a trial as a Keras model.
 
-        It may be one that trains; its training is not touched. Raises OSError where the file can't be written.
+        The trial may be training; that is not affected.
+
+        Args:
+            params: of the trial.
+            state: of the network.
+            path: ends in .keras.
+
+        Raises OSError if the file can't be written.
         """
         ...

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from regsearch.search.quiet_tensorflow import QUIET_TENSORFLOW
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.protocol import setup_to_line
 from regsearch.studies.spec import StudySpec
@@ -23,7 +24,8 @@ START_TRIES = 5
 GRACE_SECONDS = 2.0
 KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow keeps some megabytes of each network that Keras compiled
 
-_ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+# errors of TensorFlow belong in the worker's log
+_ENVIRONMENT = {**QUIET_TENSORFLOW, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
 
 
 class WorkerProcess:

@@ -225,11 +225,11 @@ def test_a_logged_metric_counts_at_its_best_epoch(make: Callable[..., Any]) -> N
     [
         ("model.fit(*args, **kwargs)", "cross_entropy", "fit must return a History.*it returned None: does it return"),
         ("return 'well'", "val_loss", "fit must return a History, a number or a dict of metrics; it returned str"),
-        ("return {'val_acc': 1.0}", "val_loss", "fit returned no val_loss, the objective, but val_acc"),
+        ("return {'val_acc': 1.0}", "val_loss", "fit must return val_loss, the objective; it returned val_acc"),
         (
             "return model.fit(*args, **kwargs)",
             "val_f1:max",
-            "val_f1 is none of the model's metrics: there are val_accuracy, val_loss",
+            "the model has no metric val_f1, the objective. It has val_accuracy, val_loss",
         ),
         ("return model.fit(*args, **kwargs, batches=1)", "val_loss", "unexpected keyword argument 'batches'"),
     ],
@@ -282,16 +282,16 @@ def test_a_penalty_of_the_models_is_in_the_loss_that_stops_early(make: Callable[
 @pytest.mark.parametrize(
     ("code", "name", "message"),
     [
-        ("def build(hp):\n    return None\n", "build", "returned no Keras model, but NoneType"),
-        ("build = 7\n", "build", "build is 7: a HyperModel is a subclass of keras_tuner.HyperModel"),
+        ("def build(hp):\n    return None\n", "build", "returned NoneType instead of a Keras model"),
+        ("build = 7\n", "build", "build is 7. Give a subclass of keras_tuner.HyperModel"),
         (
             f"{hypermodels.IMPORTS}\nclass Sized(keras_tuner.HyperModel):\n    def __init__(self, units): ...\n",
             "Sized",
-            r"Sized can't be made without units: put an instance into its file, such as mine = Sized\(…\)",
+            r"Sized needs the arguments units. Create an instance in its file, such as mine = Sized\(…\)",
         ),
-        ("class Plain:\n    pass\n", "Plain", "a HyperModel is a subclass of keras_tuner.HyperModel"),
+        ("class Plain:\n    pass\n", "Plain", "Give a subclass of keras_tuner.HyperModel"),
         ("1 / 0\n\n\ndef build(hp): ...\n", "build", "division by zero"),
-        (network("", "layers.Dense(3)"), "build", r"shape \(1, 3\) for a row, and the data have 10 classes"),
+        (network("", "layers.Dense(3)"), "build", r"shape \(1, 3\), but the data have 10 classes"),
     ],
 )
 def test_a_hypermodel_that_cannot_serve_says_why(make: Callable[..., Any], code: str, name: str, message: str) -> None:
@@ -308,7 +308,7 @@ def test_an_instance_a_class_and_a_function_do_the_same(make: Callable[..., Any]
 
 
 def test_a_finalist_that_asks_for_more_than_in_the_search_fails(make: Callable[..., Any]) -> None:
-    with pytest.raises(ValueError, match="there it had no parameter activation"):
+    with pytest.raises(ValueError, match="in the search it had no parameter activation"):
         train(make(GUIDE, "build_model"), units=32)
 
 

@@ -114,9 +114,9 @@ def built() -> keras.layers.Layer:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (keras.layers.Flatten, "Flatten has no kernel that could be regularized"),
-        (own_regularizer, "mine has a kernel_regularizer of its own"),
-        (built, "mine is built already"),
+        (keras.layers.Flatten, "Flatten has no kernel to regularize"),
+        (own_regularizer, "mine already has a kernel_regularizer"),
+        (built, "mine is already built"),
     ],
 )
 def test_a_layer_that_can_not_be_regularized_is_refused(layer: Any, message: str) -> None:
@@ -175,5 +175,5 @@ def test_a_module_that_only_looks_like_ours_is_not_trusted(tmp_path: Path) -> No
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "__init__.py").touch()
     (tmp_path / "search" / "evil.py").write_text("def build(hp): ...")
-    with pytest.raises(InputError, match="is code, which would run here with your rights"):
+    with pytest.raises(InputError, match="is code that would run here with your permissions"):
         resolve_hypermodel(read_study("cnn").changed(model={"hypermodel": "search.evil:build"}), trusts_code=False)

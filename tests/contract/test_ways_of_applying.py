@@ -18,7 +18,8 @@ from regsearch.search.data.splits import Splits, make_splits
 from regsearch.search.export.keras_script import ScriptData, keras_script
 from regsearch.search.training import applied_techniques
 from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
-from regsearch.search.training.builtin.keras_trainer import KerasNetwork, KerasTrainer
+from regsearch.search.training.builtin.keras_network import KerasNetwork
+from regsearch.search.training.builtin.keras_trainer import KerasTrainer
 from regsearch.search.training.builtin.network import RegularizedNetwork
 from regsearch.search.training.moving_averages import Averages
 from regsearch.studies.configuration import Regularization
@@ -263,7 +264,7 @@ def test_an_exported_model_holds_nothing_of_ours(technique: Technique, data: Dat
 
 def test_a_script_has_every_piece_of_code() -> None:
     script_data = ScriptData(
-        source="digits", input_shape=(28, 28), class_count=10, has_bytes=False, train_rows=100, stop_rows=10
+        source="digits", input_shape=(28, 28), class_count=10, has_bytes=False, n_train=100, n_stop=10
     )
     regularization = using(Written(), 0.25)
     script = keras_script("tiny", SPEC, script_data, regularization, 0)

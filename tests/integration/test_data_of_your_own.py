@@ -117,15 +117,15 @@ def test_a_folder_that_changed_is_other_data(folder: Path, tmp_path: Path) -> No
 def test_that_test_rows_were_held_out_is_said(folder: Path) -> None:
     done = Command(folder)("resume", "pets-compiled", "--engine", "inline", "--no-confirm")
     assert done.returncode == 0, done.stderr
-    assert "so 24 of its 120 images, a stratified fifth that is always the same, are the test rows" in done.stderr
+    assert "so 24 of its 120 images are the test set. This stratified fifth is always the same." in done.stderr
 
 
 FAULTS = {
-    "pets/ant": "has 0 sub-folders with images",
-    "broken.npz": "can't be read|no readable",
+    "pets/ant": "has 0 sub-directories with images",
+    "broken.npz": "can't read",
     "cut/train-images-idx3-ubyte": "is damaged|is cut off",
-    "sizes": "must be of one",
-    "nowhere/at/all": "is not there",
+    "sizes": "must have one",
+    "nowhere/at/all": "there is no such file",
 }
 
 
@@ -157,15 +157,15 @@ def test_doctor_says_what_the_data_are(folder: Path) -> None:
     lines = done.stdout.splitlines()
     for line in (
         f"in {folder}/pets",
-        "ok   data rows: of the shape (2, 3, 3); uint8",
-        "ok   data classes: 3 (training/test rows of ant: 32/8, bee: 32/8, cat: 32/8)",
-        "ok   data test rows: it has no folders train and test, so 24 of its 120",
+        "ok   data rows: shape (2, 3, 3); uint8",
+        "ok   data classes: 3 (training/test examples of ant: 32/8, bee: 32/8, cat: 32/8)",
+        "ok   data test rows: it has no sub-directories train and test, so 24 of its 120",
         "ok   data splits: train 76, stop 10, select 10, test 24",
-        "WARN data select rows: 10 select rows rank the trials",
+        "WARN data select rows: the selection split has only 10 examples",
     ):
         assert any(line in said for said in lines), line
     document = json.loads(command("doctor", "--json", "--data", "features.npz").stdout)
-    assert document["data rows"]["finding"].startswith("of the shape (6,); float32, which networks take as they are")
+    assert document["data rows"]["finding"].startswith("shape (6,); float32, which networks take as they are")
     assert not document["data select rows"]["ok"]
 
 

@@ -25,7 +25,8 @@ from regsearch.search.data import load_dataset
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import make_splits
 from regsearch.search.export import folder as export_folder
-from regsearch.search.export.folder import export_configuration
+from regsearch.search.export.configuration import TrainedConfiguration, export_configuration
+from regsearch.search.export.folder import ExportedFile
 from regsearch.search.export.hypermodel_script import hypermodel_script
 from regsearch.search.export.keras_script import ScriptData, keras_script
 from regsearch.search.result import RunResult
@@ -150,7 +151,7 @@ def test_a_trial_whose_weights_are_gone_is_trained_again_to_the_same_bits(
                              f"sqlite:///{copy}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"the weights of trial {number} are not kept: it is trained again" in done.stderr
-    assert "they differ" not in done.stderr
+    assert "weights differ" not in done.stderr
     one, two = (json.loads((path / "configuration.json").read_text()) for path in (folder / "out", tmp_path / "again"))
     assert one["weights_sha256"] == two["weights_sha256"] == best(database)["weights"]
 
@@ -162,11 +163,11 @@ def test_a_trial_whose_weights_are_gone_is_trained_again_to_the_same_bits(
         (["absent", "--output", "new"], 2, "holds no study called"),
         (["smoke", "--output", "new", "--trial", "99"], 2, "smoke has no trial 99"),
         (["smoke", "--output", "new", "--trial", "-1"], 2, "smoke has no trial -1"),
-        (["smoke", "--output", "out"], 2, "isn't empty"),
-        (["smoke", "--output", "said"], 2, "is no folder"),
-        (["smoke", "--output", "nowhere/at/all"], 2, "there is no folder"),
+        (["smoke", "--output", "out"], 2, "is not empty"),
+        (["smoke", "--output", "said"], 2, "is not a directory"),
+        (["smoke", "--output", "nowhere/at/all"], 2, "there is no directory"),
         (["smoke", "--output", "a" * 300], 2, "File name too long"),
-        (["smoke", "--output", "/proc/new"], 2, "can't be written"),
+        (["smoke", "--output", "/proc/new"], 2, "can't write the export"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(folder: Path, arguments: list[str], code: int, message: str) -> None:
@@ -201,7 +202,7 @@ def test_only_a_complete_trial_can_be_exported(
 
 @pytest.fixture
 def given(tmp_path: Path, digits: Dataset) -> dict[str, Any]:
-    """What `export_configuration` takes, but for the folder: an untrained network."""
+    """The fields of a `TrainedConfiguration`: an untrained network."""
     spec = read_study("smoke")
     params = {"regularizer": "l2", "l2": 1e-4, "batch_norm": "after_activation", "use_dropout": True, "dropout": 0.25}
     model = RegularizedNetwork.of(spec, digits, 0).network(Regularization.from_params(params))
@@ -218,15 +219,19 @@ def given(tmp_path: Path, digits: Dataset) -> dict[str, Any]:
     }
 
 
+def export(folder: Path, fields: dict[str, Any], *, force: bool = False) -> tuple[ExportedFile, ...]:
+    return export_configuration(folder, TrainedConfiguration(**fields), force=force)
+
+
 def test_force_replaces_our_files_and_no_others(given: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("mine")
     (out / "model.keras").write_text("old")
-    with pytest.raises(InputError, match="isn't empty"):
-        export_configuration(out, **given)
+    with pytest.raises(InputError, match="is not empty"):
+        export(out, given)
     assert (out / "model.keras").read_text() == "old"
-    files = export_configuration(out, **given, force=True)
+    files = export(out, given, force=True)
     assert sorted(path.name for path in out.iterdir()) == sorted([*OURS, "thesis.txt"])
     assert (out / "thesis.txt").read_text() == "mine"
     assert [hashlib.sha256(file.path.read_bytes()).hexdigest() for file in files] == [file.sha256 for file in files]
@@ -235,7 +240,7 @@ def test_force_replaces_our_files_and_no_others(given: dict[str, Any], tmp_path:
 
 def test_an_empty_folder_may_be_there(given: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    export_configuration(tmp_path / "out", **given)
+    export(tmp_path / "out", given)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == OURS
 
 
@@ -247,7 +252,7 @@ def test_an_export_that_is_cut_off_does_not_look_whole(
     """Whenever it is ended: no folder, or one whose configuration.json is missing or has the right digests."""
     out = tmp_path / "out"
     if is_there:
-        export_configuration(out, **{**given, "params": given["params"] | {"dropout": 0.5}})
+        export(out, {**given, "params": given["params"] | {"dropout": 0.5}})
     left, replace, rename = at, os.replace, os.rename
 
     def counted(function: Callable[..., None]) -> Callable[..., None]:
@@ -263,7 +268,7 @@ def test_an_export_that_is_cut_off_does_not_look_whole(
     monkeypatch.setattr(export_folder.os, "replace", counted(replace))
     monkeypatch.setattr(export_folder.os, "rename", counted(rename))
     try:
-        export_configuration(out, **given, force=is_there)
+        export(out, given, force=is_there)
     except KeyboardInterrupt:
         assert is_there or not out.exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []
@@ -274,11 +279,11 @@ def test_an_export_that_is_cut_off_does_not_look_whole(
 
 def test_weights_that_are_not_those_are_refused(given: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="are damaged"):
-        export_configuration(tmp_path / "out", **{**given, "weights_sha256": "0" * 64})
-    with pytest.raises(InputError, match="can't be read"):
-        export_configuration(tmp_path / "out", **{**given, "weights": tmp_path / "absent.npz"})
+        export(tmp_path / "out", {**given, "weights_sha256": "0" * 64})
+    with pytest.raises(InputError, match="can't read the weights"):
+        export(tmp_path / "out", {**given, "weights": tmp_path / "absent.npz"})
     with pytest.raises(InputError, match="are of another network") as error:
-        export_configuration(tmp_path / "out", **{**given, "params": {"batch_norm": "none"}})
+        export(tmp_path / "out", {**given, "params": {"batch_norm": "none"}})
     assert "\n" not in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["weights.npz"]
 
@@ -303,13 +308,13 @@ def test_a_confirmed_one_says_its_test_result_with_its_interval(given: dict[str,
         winner=finalist, baseline=finalist, results=(finalist,), failed=(), techniques=(), claims_gain=True, level=0.95,
         seeds=5, select_rows=144, test_rows=360, looks=2, evaluations=10, by_accuracy=False,
     )  # fmt: skip
-    export_configuration(tmp_path / "out", **given, conclusion=conclusion, finalist=finalist)
+    export(tmp_path / "out", {**given, "conclusion": conclusion, "finalist": finalist})
     card = (tmp_path / "out" / "model-card.md").read_text()
-    assert "These settings, trained on 5 fresh seeds, gave on 360 test rows:" in card
+    assert "This configuration was trained on 5 fresh seeds. On the 360 examples of the test set:" in card
     assert "a gain of 0.00200 (95 % interval −0.00800 to 0.01200) in cross-entropy" in card
     assert "and of 0.40 percentage points (95 % interval −0.60 to 1.40) in accuracy" in card
     assert "test accuracy 97.65 % (95 % interval 96.65 to 98.65 %)" in card
-    assert "used 2 times" in card
+    assert "The test set was used 2 times" in card
     assert "not confirmed" not in card
     document = json.loads((tmp_path / "out" / "configuration.json").read_text())
     assert document["confirmed"]["test_accuracy"]["low"] == pytest.approx(0.9665)
@@ -320,7 +325,7 @@ def test_an_export_says_which_momentum_its_averages_have(
     given: dict[str, Any], tmp_path: Path, key: Any, momentum: float
 ) -> None:
     given["spec"] = given["spec"].changed(model={"batch_norm_momentum": key}, data={"train_size": 1149})
-    export_configuration(tmp_path / "out", **given)
+    export(tmp_path / "out", given)
     assert json.loads((tmp_path / "out" / "configuration.json").read_text())["batch_norm_momentum"] == momentum
     layers = keras.models.load_model(tmp_path / "out" / "model.keras").layers
     assert [layer.momentum for layer in layers if isinstance(layer, keras.layers.BatchNormalization)] == [momentum]
@@ -335,14 +340,14 @@ def test_an_export_without_batch_norm_has_no_momentum(given: dict[str, Any], tmp
     model = RegularizedNetwork.of(given["spec"], digits, 0).network(Regularization())
     np.savez(given["weights"], *model.get_weights())
     given["weights_sha256"] = hashlib.sha256(given["weights"].read_bytes()).hexdigest()
-    export_configuration(tmp_path / "out", **given)
+    export(tmp_path / "out", given)
     assert json.loads((tmp_path / "out" / "configuration.json").read_text())["batch_norm_momentum"] is None
     assert "momentum" not in (tmp_path / "out" / "model-card.md").read_text()
 
 
 def test_an_export_has_the_learning_rate_of_its_trial(given: dict[str, Any], tmp_path: Path) -> None:
     given["params"] = {**given["params"], LEARNING_RATE: 5e-4}
-    export_configuration(tmp_path / "out", **given)
+    export(tmp_path / "out", given)
     assert float(keras.models.load_model(tmp_path / "out" / "model.keras").optimizer.learning_rate) == np.float32(5e-4)
     card, script, configuration = (
         (tmp_path / "out" / name).read_text() for name in ("model-card.md", "model.py", "configuration.json")
@@ -378,9 +383,7 @@ def test_the_script_builds_the_network_of_the_trial(
     model: dict[str, Any], params: dict[str, Any], training: dict[str, Any], digits: Dataset
 ) -> None:
     spec = StudySpec().changed(model=model, training=training)
-    data = ScriptData(
-        source="mnist", input_shape=(28, 28), class_count=10, has_bytes=True, train_rows=1149, stop_rows=10
-    )
+    data = ScriptData(source="mnist", input_shape=(28, 28), class_count=10, has_bytes=True, n_train=1149, n_stop=10)
     script = keras_script("A title.", spec, data, Regularization.from_params(params), 0)
     expected = RegularizedNetwork.of(spec, digits, 0).network(Regularization.from_params(params))
     tree = ast.parse(script)
@@ -420,8 +423,8 @@ def test_whatever_a_path_or_a_title_is_like_the_script_only_quotes_it(name: str)
         input_shape=(6, 5),
         class_count=3,
         has_bytes=False,
-        train_rows=20,
-        stop_rows=4,
+        n_train=20,
+        n_stop=4,
     )
     script = keras_script(f"Of {name}", StudySpec(), data, Regularization(), 2**63 - 1)
     tree = ast.parse(script.encode())
@@ -447,7 +450,7 @@ def test_a_script_on_a_file_and_one_on_mnist_run(tmp_path: Path) -> None:
         ("mnist", "lambda: ((data['x_train'], data['y_train']), (data['x_test'], data['y_test']))", {}),
         ("mnist", "None", {"REGSEARCH_MNIST": str(path)}),
     ):
-        data = ScriptData(source=source, input_shape=(6, 5), class_count=3, has_bytes=True, train_rows=60, stop_rows=15)
+        data = ScriptData(source=source, input_shape=(6, 5), class_count=3, has_bytes=True, n_train=60, n_stop=15)
         (tmp_path / "model.py").write_text(keras_script("A title.", spec, data, Regularization(patience=1), 0))
         run = (
             "import keras, runpy, numpy as np\n"
@@ -491,16 +494,28 @@ def test_a_script_on_a_folder_loads_the_rows_that_were_searched(
                 save(folder / part / "emu" / name, 90 + label, mode)
     dataset = load_dataset(source, size)
     data = ScriptData(source=str(folder), kind=kind, input_shape=dataset.x_train.shape[1:],
-                      class_count=dataset.class_count, has_bytes=True, train_rows=16, stop_rows=4)  # fmt: skip
+                      class_count=dataset.class_count, has_bytes=True, n_train=16, n_stop=4)  # fmt: skip
     script = keras_script("A title.", StudySpec(), data, Regularization(), 0)
     assert max(len(line) for line in script.splitlines() if str(tmp_path) not in line) <= 120
+    assert_loads(script, dataset)
+
+
+def assert_loads(script: str, dataset: Dataset) -> None:
+    """The script's own code loads exactly the examples of the data set."""
     loading, _, rest = script.partition("keras.utils.set_random_seed")
     assert rest
-    found: dict[str, Any] = {}
-    exec(compile(loading, "model.py", "exec"), found)
-
+    loaded: dict[str, Any] = {}
+    exec(compile(loading, "model.py", "exec"), loaded)
     for name in ("x_train", "y_train", "x_test", "y_test"):
-        assert np.array_equal(found[name], getattr(dataset, name)), name
+        assert np.array_equal(loaded[name], getattr(dataset, name)), name
+    assert loaded["x_test"].dtype == dataset.x_test.dtype
+
+
+def test_a_script_on_the_digits_has_the_test_examples_of_the_study(digits: Dataset) -> None:
+    data = ScriptData(source="digits", input_shape=(28, 28), class_count=10, has_bytes=True, n_train=9, n_stop=9)
+    script = keras_script("A title.", StudySpec(), data, Regularization(), 7)
+    assert max(len(line) for line in script.splitlines()) <= 120
+    assert_loads(script, digits)
 
 
 def test_the_library_says_that_it_trains_again(search: Search, tmp_path: Path, storage: str) -> None:
@@ -516,7 +531,5 @@ def test_the_library_says_that_it_trains_again(search: Search, tmp_path: Path, s
     assert done.returncode == 1
     assert "the weights of trial 0 are not kept: it is trained again" in done.stderr
     error = done.stderr.splitlines()[-1]
-    assert error.startswith(
-        "regsearch.studies.errors.NoResultError: trial 0 can't be trained again in this process: Int"
-    )
+    assert error.startswith("regsearch.studies.errors.NoResultError: can't train trial 0 again in this process: Int")
     assert not (tmp_path / "new").exists()

@@ -142,7 +142,7 @@ def test_the_exported_script_builds_the_model_without_regsearch(folder: Path, tm
 
 def test_the_card_and_the_rows_name_the_settings(folder: Path, database: str) -> None:
     card = (folder / "out" / "model-card.md").read_text()
-    assert "network: what `build_model` of `hypermodel.py` builds" in card
+    assert "network: what `build_model` in `hypermodel.py` builds" in card
     assert "regularization" not in card
     done = Command(folder)("trials", "smoke", "--csv")
     assert done.stdout.startswith("number,state,value,params_units,params_activation,params_dropout,params_lr,best_")
@@ -159,7 +159,7 @@ def test_a_study_from_elsewhere_runs_no_code_by_itself(folder: Path) -> None:
     ):
         done = Command(folder)(*arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments
-        assert "is code, which would run here with your rights: read it, then give --trust-code" in done.stderr
+        assert "is code that would run here with your permissions. Read it, then add --trust-code" in done.stderr
     assert rows(f"sqlite:///{folder}/regsearch.db") == before
     assert not (folder / "again").exists()
 
@@ -176,7 +176,7 @@ def not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("not_imported")
 def test_without_trust_nothing_is_read_begun_or_imported(search: Search, tmp_path: Path, storage: str) -> None:
     code = write_code(tmp_path)
-    with pytest.raises(InputError, match="give --trust-code"):
+    with pytest.raises(InputError, match="add --trust-code"):
         search(settings=[code])
     assert not location_of(storage).exists()
     assert "mine" not in sys.modules
@@ -201,7 +201,7 @@ def test_an_edited_file_is_refused(search: Search, tmp_path: Path, storage: str)
         lambda: api.confirm("smoke", storage=storage, seeds=3, trust_code=True),
         lambda: api.export("smoke", tmp_path / "out", storage=storage, trust_code=True),
     ):
-        with pytest.raises(InputError, match=r"SHA-256 .* undo the change, or begin another study with --name"):
+        with pytest.raises(InputError, match=r"SHA-256 .* [Uu]ndo the change, or (?:start|begin) another study"):
             again()
     assert rows(storage) == before
 
@@ -214,7 +214,7 @@ def test_a_moved_file_is_the_same_study_and_another_name_in_it_is_not(
     (tmp_path / "elsewhere").mkdir()
     moved = write_code(tmp_path / "elsewhere")
     (tmp_path / "mine.py").unlink()
-    with pytest.raises(InputError, match=r"mine.py can't be read"):
+    with pytest.raises(InputError, match=r"can't read the HyperModel's file .*mine.py"):
         api.resume("smoke", storage=storage, trust_code=True)
     assert search(settings=[moved], trials=2, **options).answer.counts.complete == 2
     (tmp_path / "elsewhere" / "mine.py").write_text("def build(hp): ...\ndef other(hp): ...\n")
@@ -227,12 +227,16 @@ def test_a_moved_file_is_the_same_study_and_another_name_in_it_is_not(
     [
         ("mine.py", "", "write it mine.py:MyHyperModel or package.module:name; given was 'mine.py'"),
         ("mine.py:My Model", "", "write it mine.py:MyHyperModel"),
-        ("gone.py:Mine", "", "gone.py can't be read (No such file or directory)"),
-        ("mine.py:Mine", "class Mine(:\n", "mine.py is no Python: invalid syntax"),
-        ("mine.py:Mine", "class Other: ...\nx = 1\n", "mine.py has no Mine at its top level; there is Other, x"),
+        ("gone.py:Mine", "", "gone.py: No such file or directory"),
+        ("mine.py:Mine", "class Mine(:\n", "mine.py is not valid Python: invalid syntax"),
+        (
+            "mine.py:Mine",
+            "class Other: ...\nx = 1\n",
+            "does not define Mine at its top level. It defines Other, x",
+        ),
         ("no_such.module:f", "", "there is no module no_such in "),
-        ("json:f", "", "__init__.py has no f at its top level"),
-        ("numpy._core._multiarray_umath:f", "", "_multiarray_umath is no Python file"),
+        ("json:f", "", "__init__.py does not define f at its top level"),
+        ("numpy._core._multiarray_umath:f", "", "_multiarray_umath is not a Python file"),
     ],
 )
 def test_a_reference_that_cannot_be_used_says_why(

@@ -105,6 +105,7 @@ from regsearch.search.export.keras_script import ScriptData, keras_script
 from regsearch.studies.recipes import contest_of, recipes_in_space
 from regsearch.studies.configuration import LABELS, Regularization, settings_to_enqueue
 from regsearch.studies.search_space import PARAMETERS, suggest
+from regsearch.studies.search_space import LABELS, PARAMETERS, Regularization, settings_to_enqueue, suggest
 from regsearch.studies.spec import StudySpec, differing_keys
 from regsearch.studies.trial import TrialTask
 
@@ -157,7 +158,7 @@ assert values[0].select_cross_entropy != pytest.approx(plain.select_cross_entrop
 weights = CompiledTrainer(spec, data, splits).network(regularization).get_weights()
 write_keras_model(spec, data, regularization, 0, weights, FOLDER / "model.keras")
 script_data = ScriptData(
-    source="digits", input_shape=(28, 28), class_count=10, has_bytes=True, train_rows=200, stop_rows=50
+    source="digits", input_shape=(28, 28), class_count=10, has_bytes=True, n_train=200, n_stop=50
 )
 script = keras_script("both", spec, script_data, regularization, 0)
 assert "kernel_constraint=keras.constraints.MaxNorm(1.0)" in script

@@ -10,7 +10,7 @@ import pytest
 import report_contents as made
 from report_contents import confirmed, l1, many, trial
 
-from regsearch.search.export import model_card
+from regsearch.search.export.model_card import ModelCard
 from regsearch.studies import formats
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
 from regsearch.studies.analysis.race import Drop
@@ -306,10 +306,10 @@ def test_a_network_with_settings_of_its_own_is_told_over_its_defaults() -> None:
 def test_every_report_has_the_same_sentences() -> None:
     content = made.rich()
     conclusion, study = conclusion_of(content), content.answer.study
-    card = model_card.as_markdown(
-        study.spec, study.dataset, conclusion.winner.finalist.settings, origin="trial 2", seed=0, train_rows=1,
-        stop_rows=1, figures={}, versions={}, conclusion=conclusion, finalist=conclusion.winner,
-    )  # fmt: skip
+    card = ModelCard(
+        spec=study.spec, dataset=study.dataset, configuration=conclusion.winner.finalist.settings, origin="trial 2",
+        seed=0, n_train=1, n_stop=1, figures={}, versions={}, conclusion=conclusion, finalist=conclusion.winner,
+    ).as_markdown()  # fmt: skip
     reports = {
         "report": as_text(content, 200),
         "end of a run": answer_as_text(content.answer, conclusion, 200),

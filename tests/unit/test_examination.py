@@ -28,26 +28,26 @@ def test_what_it_holds_is_said() -> None:
     own = dataset(class_names=("cat", "dog", "emu"))
     mean = own.x_train.mean()
     assert examination.rows(own) == (
-        f"of the shape (5, 4); uint8, which networks scale to 0…1; training values from 0 to 255, mean {mean:.4g}"
+        f"shape (5, 4); uint8, which networks scale to 0…1; training values from 0 to 255, mean {mean:.4g}"
     )
     assert examination.classes(own) == (
-        "3 (training/test rows of cat: 400/30, dog: 400/30, emu: 400/30), the largest 1.0 times the smallest"
+        "3 (training/test examples of cat: 400/30, dog: 400/30, emu: 400/30), the largest 1.0 times the smallest"
     )
     assert examination.split_sizes(own, MNIST) == "train 960, stop 120, select 120, test 90"
     assert "float32, which networks take as they are" in examination.rows(dataset(kind=np.float64))
-    assert examination.classes(dataset()).startswith("3 (training/test rows of 0: 400/30, 1: 400/30")
+    assert examination.classes(dataset()).startswith("3 (training/test examples of 0: 400/30, 1: 400/30")
 
 
 def test_of_many_classes_the_first_are_listed() -> None:
     labels = np.arange(1200) % 45
     said = examination.classes(dataset(y_train=labels, y_test=labels[:90]))
-    assert said.startswith("45 (training/test rows of 0: 27/2, ")
+    assert said.startswith("45 (training/test examples of 0: 27/2, ")
     assert "19: 27/2, … (25 more)), the largest 1.0 times the smallest" in said
 
 
 def test_rows_that_do_not_suffice_for_the_parts_are_refused() -> None:
     labels = np.where(np.arange(1200) == 7, 3, np.arange(1200) % 3)
-    with pytest.raises(InputError, match=r"none of class 3, of whose training rows there are 1\)"):
+    with pytest.raises(InputError, match=r"no example of class 3, of which there are 1 training examples"):
         examination.split_sizes(dataset(y_train=labels, y_test=np.arange(90) % 4), MNIST)
 
 
@@ -77,15 +77,15 @@ def with_constants(good: Dataset, count: int) -> Dataset:
 @pytest.mark.parametrize(
     ("own", "subject", "message"),
     [
-        (with_copies(), "both parts", "6 of 90 test rows are training rows too, 1 of them with another label: what is"),
-        (with_constants(VECTORS, 1), "constants", "1 of 20 features are the same in every training row"),
+        (with_copies(), "both parts", "6 of 90 test examples are also training examples, 1 of them with another"),
+        (with_constants(VECTORS, 1), "constants", "1 of 20 features are the same in every training example"),
         (with_constants(GOOD, 11), "constants", "11 of 20 features are the same"),
-        (dataset(x_train=GOOD.x_train // 128, x_test=GOOD.x_test // 128), "values", "uint8 is divided by 255, and no"),
+        (dataset(x_train=GOOD.x_train // 128, x_test=GOOD.x_test // 128), "values", "uint8 is divided by 255, but no"),
         (dataset(x_train=GOOD.x_train * 1.0, x_test=GOOD.x_test * 1.0), "values", "values from 0 to 255 are used as"),
         (dataset(y_train=np.where(np.arange(1200) < 40, np.arange(1200) % 3, 0)), "imbalance", "has 1,174 train"),
-        (dataset(900), "select rows", "90 select rows rank the trials"),
+        (dataset(900), "select rows", "the selection split has only 90 examples"),
         (dataset(x_train=np.tile(VECTORS.x_train[:1000], 3600), x_test=np.tile(VECTORS.x_test, 3600),
-                 y_train=np.arange(1000) % 3), "features", "72,000 features a row give the first layer 10,080,000 we"),
+                 y_train=np.arange(1000) % 3), "features", "72,000 features per example give the first layer 10,080,"),
     ],
 )  # fmt: skip
 def test_what_is_questionable_is_said(own: Dataset, subject: str, message: str) -> None:

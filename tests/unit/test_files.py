@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regsearch.studies.files import DamagedError, append_checksum, strip_checksum, write_durably
+from regsearch.studies.files import DamagedError, append_checksum, replacing, strip_checksum, write_durably
 from regsearch.studies.trial_files import TrialFiles
 
 
@@ -80,3 +80,17 @@ def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
     files.clean([1])
     files.forget(1)
     assert files.checkpoints(1) == []
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(OSError, match="full"), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise OSError("full")
+    assert path.read_text() == "old"
+    with replacing(path, tmp_path / ".next") as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -12,7 +12,7 @@ from databases.restore import restore
 from report_contents import confirmed, few, many, trial
 
 from regsearch.search import api
-from regsearch.search.export import model_card
+from regsearch.search.export.model_card import ModelCard
 from regsearch.studies import formats
 from regsearch.studies.analysis import size_effect
 from regsearch.studies.analysis.comparison import side_by_side, summarize_study
@@ -91,10 +91,10 @@ def test_a_model_card_gives_no_verdict_on_a_technique_that_was_not_tuned() -> No
     assert conclusion is not None
     finalist = next(row.result for row in conclusion.techniques if row.technique == "L1")
     assert finalist is not None
-    card = model_card.as_markdown(
-        study.spec, study.dataset, finalist.finalist.settings, origin="trial 2", seed=0, train_rows=1, stop_rows=1,
-        figures={}, versions={}, conclusion=conclusion, finalist=finalist,
-    )  # fmt: skip
+    card = ModelCard(
+        spec=study.spec, dataset=study.dataset, configuration=finalist.finalist.settings, origin="trial 2", seed=0,
+        n_train=1, n_stop=1, figures={}, versions={}, conclusion=conclusion, finalist=finalist,
+    ).as_markdown()  # fmt: skip
     assert "figures of this one setting and no verdict on L1: not tuned: 1 trial at 0.01." in card
     assert "Not tuned, and so without a verdict: L1 (1 trial at 0.01), L2" in card
 

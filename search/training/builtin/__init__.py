@@ -1,1 +1,1 @@
-"""The built-in network and its two trainers: compiled, and plain Keras."""
+"""The built-in network and its two trainers: a compiled one, and one that uses plain Keras."""

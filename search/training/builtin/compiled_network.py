@@ -1,7 +1,7 @@
 """The built-in network as one compiled function per epoch: no Python, no input pipeline and no callback per step.
 
-It computes what Keras computes for the layers of `model.py`, with every hyperparameter a variable, so that one
-trace serves all trials with the same placement of BatchNormalization.
+It computes what Keras computes for the layers of `network.py`. Every hyperparameter is a variable, so one trace serves
+all trials with the same placement of BatchNormalization.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from regsearch.studies.configuration import Regularization
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.spec import ModelSpec, TrainingSpec
 
-_EVALUATED_AT_ONCE = 1_000  # rows; more is no faster
+_EVALUATED_AT_ONCE = 1_000  # examples; more is not faster
 _EPSILON = 1e-3  # Keras's default of BatchNormalization
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": tf.nn.relu, "tanh": tf.nn.tanh, "elu": tf.nn.elu}
@@ -56,7 +56,7 @@ class _BatchNorm:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Dense:
-    """The variables of one Dense layer and of what regularizes it."""
+    """The variables of one Dense layer and of its BatchNormalization."""
 
     kernel: tf.Variable
     bias: tf.Variable
@@ -86,13 +86,13 @@ class CompiledNetwork:
     Args:
         model, training: of the study.
         batch_norm: the placement in the regularized hidden layers.
-        techniques: those that there is no code for here.
+        techniques: those that this class has no code for.
         momentum: of BatchNormalization's moving averages, in [0, 1).
-        batch_size: rows per training step.
-        x: (n, features) rows, uint8 or float32.
+        batch_size: examples per training step.
+        x: (n, features) examples, uint8 or float32.
         y: (n,) int32 labels.
         class_count: units of the last layer, which gives logits.
-        scale: what a row is multiplied with: 1/255 for uint8, so that it lies in [0, 1], else 1.
+        scale: the factor for each example: 1/255 for uint8, so that values lie in [0, 1], else 1.
     """
 
     def __init__(
@@ -143,14 +143,14 @@ class CompiledNetwork:
         dropout_seeds: Sequence[int],
         seed_of: SeedOf,
     ) -> None:
-        """Begin a trial: initial weights, no optimizer state, other hyperparameters.
+        """Start a trial: set the initial weights and the hyperparameters, and clear the optimizer's state.
 
         Args:
-            regularization: its placement of BatchNormalization and its techniques are those of this network. A rate
-                of dropout is rounded to 1/65536, and at least 1/65536 of the units are kept.
-            kernels: the initial kernel of every layer, the last one included.
-            dropout_seeds: one for each hidden layer.
-            seed_of: gives the seeds of the techniques that there is no code for here.
+            regularization: has this network's placement of BatchNormalization and techniques. The rate of dropout
+                is rounded to 1/65536, and at least 1/65536 of the units are kept.
+            kernels: the initial kernel of every layer, including the last one.
+            dropout_seeds: one per hidden layer.
+            seed_of: gives the seeds of the techniques that this class has no code for.
         """
         assert regularization.batch_norm_placement == self._batch_norm
         for layer, kernel in zip(self._layers, kernels, strict=True):
@@ -187,7 +187,7 @@ class CompiledNetwork:
         return PerExampleScores(losses=np.concatenate(losses), hits=np.concatenate(hits))
 
     def logits(self, rows: Rows) -> NDArray[np.float32]:
-        """Return what the network gives for some rows, (rows, classes), dropout off."""
+        """Return the network's output for some examples, (examples, classes), with dropout off."""
         with self._averages.in_place():
             logits: NDArray[np.float32] = self._logits(tf.constant(rows.astype(np.int32))).numpy()
         return logits
@@ -204,18 +204,18 @@ class CompiledNetwork:
             return [variable.numpy() for layer in self._layers for variable in layer.weights]
 
     def set_weights(self, weights: Arrays) -> None:
-        """Put weights back; the optimizer's state stays as it is."""
+        """Restore weights; the optimizer's state does not change."""
         for variable, value in zip((w for layer in self._layers for w in layer.weights), weights, strict=True):
             variable.assign(value)
         self._averages.begin()
 
     def get_state(self) -> Weights:
-        """Return copies of the steps taken, the optimizer's state and, last, the weights; dropout has no state."""
+        """Return copies of the step counter, the optimizer's state and, last, the weights; dropout has no state."""
         slots = [slot.numpy() for slots in self._optimizer.slots for slot in slots]
         return [np.array(self._steps), *slots, *self._averages.training_weights(), *self.get_weights()]
 
     def set_state(self, state: Arrays) -> None:
-        """Go on from what `get_state` returned."""
+        """Resume from what `get_state` returned."""
         slots = [slot for slots in self._optimizer.slots for slot in slots]
         steps, *arrays = state
         for slot, value in zip(slots, arrays, strict=False):
@@ -226,7 +226,7 @@ class CompiledNetwork:
         self._steps = int(steps)
 
     def _train_batches(self, batches: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
-        """Train on each row of batches (steps, batch size); return the sum of all rows' losses."""
+        """Train on batches, (steps, batch size) indices; return the sum of the losses of all examples."""
         steps = tf.shape(batches)[0]
 
         def body(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -236,7 +236,7 @@ class CompiledNetwork:
         return tf.while_loop(lambda i, _: i < steps, body, start, parallel_iterations=1)[1]
 
     def _train_step(self, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Take a training step, counted from 0; return the sum of its rows' losses, each with the penalty."""
+        """Take a training step, counted from 0; return the sum of its examples' losses, each with the penalty."""
         count = rows.shape[0]
         with tf.GradientTape() as tape:
             logits = self._logits(rows, step)
@@ -256,7 +256,7 @@ class CompiledNetwork:
         return total
 
     def _with_penalty(self, gradient: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the gradient with the penalty's part, and the penalty; what is off costs nothing."""
+        """Return the gradient with the penalty's part, and the penalty; a penalty that is off costs no time."""
         l1, l2 = self._l1, self._l2
         return tf.switch_case(  # type: ignore[no-any-return]
             self._penalty_kind.read_value(),
@@ -280,7 +280,7 @@ class CompiledNetwork:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.gather(self._y, rows), logits=logits)
 
     def _logits(self, rows: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
-        """Return (rows, classes); as in training where a step is given."""
+        """Return (examples, classes) logits; with a step, as in training."""
         h = tf.cast(tf.gather(self._x, rows), tf.float32) * self._scale
         if step is not None:
             h = self._techniques.change_input(h, step)
@@ -300,13 +300,13 @@ class CompiledNetwork:
 
 
 def dropout_mask(seed: tf.Tensor, shape: tf.TensorShape, kept_of_65536: tf.Tensor) -> tf.Tensor:
-    """Draw what dropout multiplies a layer's (rows, units) with: 0, or 1 / (share kept).
+    """Draw the factors that dropout multiplies a layer's (examples, units) with: 0, or 1 / (share of units kept).
 
     Args:
         seed: (layer's seed, training step), int64.
         shape: fully known.
-        kept_of_65536: the share of units kept, in 1/65536, so that 16 random bits decide: a quarter of the
-            random numbers that floats would take; int32, 1 to 65536.
+        kept_of_65536: the share of units kept, in 1/65536; int32, 1 to 65536. So 16 random bits decide on a unit: a
+            quarter of the random numbers that floats would need.
     """
     count = shape.num_elements()
 
@@ -320,7 +320,7 @@ def dropout_mask(seed: tf.Tensor, shape: tf.TensorShape, kept_of_65536: tf.Tenso
 
 
 def _compiled(function: Callable[..., Any], *shapes: Sequence[int | None]) -> Any:
-    """Compile a function of whole numbers of those shapes; None stands for any length, and needs no new trace."""
+    """Compile a function of int32 tensors of these shapes; None is any length, without a new trace."""
     return tf.function(function, autograph=False, input_signature=[tf.TensorSpec(shape, tf.int32) for shape in shapes])
 
 
@@ -342,11 +342,12 @@ def _make_layers(model: ModelSpec, batch_norm: str, features: int, class_count: 
 
 
 def _normalized(h: tf.Tensor, norm: _BatchNorm, momentum: float | None) -> tf.Tensor:
-    """Normalize (rows, units) as Keras does; in training by the batch, whose moments move the averages.
+    """Normalize (examples, units) as Keras does; in training by the batch, whose moments update the averages.
 
     Args:
-        h, norm: what is normalized by what.
-        momentum: of the averages; None where the network isn't training.
+        h: the activations.
+        norm: the variables.
+        momentum: of the averages; None if the network is not training.
     """
     rows, units = h.shape
     is_training = momentum is not None
@@ -360,7 +361,7 @@ def _normalized(h: tf.Tensor, norm: _BatchNorm, momentum: float | None) -> tf.Te
         is_training=is_training,
     )
     if momentum is not None:
-        # the operation gives the unbiased variance, Keras averages the biased one
+        # the operation gives the unbiased variance, but Keras averages the biased one
         variance = normalized.batch_variance * ((rows - 1) / rows)
         norm.moving_mean.assign_sub((norm.moving_mean - normalized.batch_mean) * (1 - momentum))
         norm.moving_variance.assign_sub((norm.moving_variance - variance) * (1 - momentum))

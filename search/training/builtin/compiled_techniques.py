@@ -1,6 +1,6 @@
-"""The techniques that a compiled network has no code of its own for, carried out by their methods in its graph.
+"""Applies the techniques that a compiled network has no code for, by calling their methods in its graph.
 
-Their values are variables, so that one trace serves every value. A technique that is not used adds no operation.
+Their values are variables, so one trace serves every value. A technique that is not used adds no operation.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +12,8 @@ from regsearch.studies.configuration import Regularization
 from regsearch.studies.techniques.technique import Technique
 
 SeedOf = Callable[[Technique, int], int]
-"""Gives the seed of a technique's draws in the hidden layer of an index; of its draws at the input, with the index
-after the last."""
+"""Returns the seed of a technique's random numbers, from the index of the hidden layer. The input has the index after
+the last layer's."""
 
 
 def compiled_by_methods(regularization: Regularization) -> tuple[Technique, ...]:
@@ -26,8 +26,8 @@ class CompiledTechniques:
 
     Args:
         techniques: in their order.
-        input_shape: of one row.
-        hidden: how many hidden layers there are.
+        input_shape: of one example.
+        hidden: the number of hidden layers.
     """
 
     def __init__(self, techniques: Sequence[Technique], input_shape: tuple[int, ...], hidden: int) -> None:
@@ -38,7 +38,7 @@ class CompiledTechniques:
         self._seeds = {technique.key: tf.Variable(tf.zeros(hidden + 1, tf.int64)) for technique in techniques}
 
     def begin(self, regularization: Regularization, seed_of: SeedOf) -> None:
-        """Take the values and the seeds of another trial."""
+        """Set the values and the seeds of another trial."""
         for technique in self.techniques:
             self._values[technique.key].assign(float(getattr(regularization, technique.key)))
             seeds = [seed_of(technique, index) for index in range(self._hidden + 1)]
@@ -50,7 +50,7 @@ class CompiledTechniques:
         return [(technique, self._values[technique.key]) for technique in self.techniques]
 
     def change_input(self, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Return the scaled rows, (rows, features), of a training step."""
+        """Return the changed input of a training step, (examples, features), from the scaled one."""
         for technique, value in self._using("change_input"):
             images = tf.reshape(rows, (-1, *self._input_shape))
             changed = technique.change_input(images, value, self._seed(technique, self._hidden, step))
@@ -58,13 +58,13 @@ class CompiledTechniques:
         return rows
 
     def change_activations(self, activations: tf.Tensor, index: int, step: tf.Tensor) -> tf.Tensor:
-        """Return the activations of the hidden layer of an index in a training step."""
+        """Return the changed activations of one hidden layer in a training step."""
         for technique, value in self._using("change_activations"):
             activations = technique.change_activations(activations, value, self._seed(technique, index, step))
         return activations
 
     def change_losses(self, losses: tf.Tensor, y: tf.Tensor, rows: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Return the training loss of each of some rows of all labels."""
+        """Return the changed training loss of each example; `rows` are its indices in `y`, all labels."""
         for technique, value in self._using("change_losses"):
             losses = technique.change_losses(losses, tf.gather(y, rows), logits, value)
         return losses
@@ -75,22 +75,22 @@ class CompiledTechniques:
         return [penalty(kernel) for penalty in penalties if penalty is not None for kernel in kernels]
 
     def change_gradients(self, gradients: list[tf.Tensor], weights: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """Return the gradients that a step goes along."""
+        """Return the changed gradients of a training step."""
         for technique, value in self._using("change_gradients"):
             gradients = technique.change_gradients(gradients, weights, value)
         return gradients
 
     def constrain(self, kernels: Sequence[tf.Variable]) -> None:
-        """Put the kernels, after a step, where the constraints want them."""
+        """Apply the constraints to the kernels after a training step."""
         for technique, value in self._using("kernel_constraint"):
             constraint = technique.kernel_constraint(value)
             if constraint is not None:
                 for kernel in kernels:
                     kernel.assign(constraint(kernel.read_value()))
 
-    def _using(self, way: str) -> list[tuple[Technique, tf.Tensor]]:
-        found = [technique for technique in self.techniques if technique.overrides(way)]
-        return [(technique, self._values[technique.key].read_value()) for technique in found]
+    def _using(self, method: str) -> list[tuple[Technique, tf.Tensor]]:
+        techniques = [technique for technique in self.techniques if technique.overrides(method)]
+        return [(technique, self._values[technique.key].read_value()) for technique in techniques]
 
     def _seed(self, technique: Technique, index: int, step: tf.Tensor) -> tf.Tensor:
         return tf.stack([self._seeds[technique.key][index], tf.cast(step, tf.int64)])

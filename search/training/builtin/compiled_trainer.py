@@ -1,7 +1,7 @@
-"""The trainer of the built-in network: an order of magnitude faster than `model.fit`, and in agreement with it.
+"""The fast trainer: an order of magnitude faster than `model.fit`, with results that agree with it.
 
-Only dropout draws other units than Keras does. A network is traced once for each placement of BatchNormalization and
-serves every trial after that.
+Only dropout draws other units than Keras does. TensorFlow traces a network once for each placement of
+BatchNormalization; every later trial reuses it.
 """
 
 from pathlib import Path
@@ -25,28 +25,20 @@ from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
 from regsearch.studies.configuration import Regularization
 from regsearch.studies.example_scores import PerExampleScores
+from regsearch.search.training.builtin.trainer import BuiltinTrainer
+from regsearch.search.training.checkpoints import TrainingCheckpoint
+from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask
+from regsearch.studies.trial import Params
 
 _ALIGNMENT = 64  # bytes
 
 
-class CompiledTrainer:
-    """Trains trials of one study by compiled epochs.
-
-    Args:
-        spec: the study.
-        dataset: its data.
-        splits: which rows are for what in the search.
-        seed: stands for the study's seed where a trial is trained on other luck; at least 0.
-    """
+class CompiledTrainer(BuiltinTrainer):
+    """Trains trials of one study by compiled epochs; see `BuiltinTrainer`."""
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
-        self.spec = spec
-        self.dataset = dataset
-        self.splits, self.task_splits = splits, TaskSplits(spec, dataset, splits)
-        self.seed = spec.search.seed if seed is None else seed
-        self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
+        super().__init__(spec, dataset, splits, seed)
         self.kernels = self.builder.initial_kernels()
         self.x = _as_tensor(np.ascontiguousarray(dataset.x_train.reshape(len(dataset.x_train), -1)))
         self.y = tf.constant(dataset.y_train)
@@ -55,37 +47,8 @@ class CompiledTrainer:
 
     @property
     def traces(self) -> int:
-        """How often TensorFlow traced a function, in all."""
+        """How often TensorFlow traced a function, over all networks."""
         return sum(network.traces for network in self.networks.values())
-
-    def train(
-        self,
-        task: TrialTask,
-        on_epoch: OnEpoch,
-        checkpoints: Checkpoints = NO_CHECKPOINTS,
-        suggest: Suggest | None = None,
-    ) -> TrialOutcome | None:
-        """Train one trial; see `Trainer`."""
-        regularization = Regularization.from_params(task.params)
-        network = self.network(regularization, task.seed)
-        return train_trial(
-            network,
-            patience=regularization.patience,
-            max_epochs=self.spec.training.max_epochs,
-            splits=self.task_splits.of(task),
-            seed=self.seed if task.seed is None else task.seed,
-            on_epoch=on_epoch,
-            checkpoints=checkpoints,
-            keeps_rows=task.purpose == Purpose.CONFIRM,
-        )
-
-    def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
-        """Evaluate on the test rows; see `Trainer`."""
-        return look_at_test(self.builder, self.dataset, task, weights)
-
-    def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
-        """Return None: the figures of rows give it; see `Trainer`."""
-        return None
 
     def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write a trial's weights in the plain Keras model; see `Trainer`."""
@@ -94,21 +57,19 @@ class CompiledTrainer:
         model.save(path)
 
     def _keras_model(self, regularization: Regularization) -> keras.Model:
-        """Return the plain model; the same one as long as the same one is asked for."""
+        """Return the plain model; consecutive calls for one regularization return the same model."""
         if self._saved is None or self._saved[0] != regularization:
-            keras.utils.clear_session()  # else Keras keeps the models of all trials before
+            keras.utils.clear_session()  # otherwise Keras keeps the models of all earlier trials
             model = leave_keras_alone(self.builder.network(regularization))
-            model.optimizer.build(model.trainable_variables)  # else whoever loads it is warned that it has no state
+            model.optimizer.build(model.trainable_variables)  # otherwise Keras warns on loading that there is no state
             self._saved = regularization, model
         return self._saved[1]
 
     def network(self, regularization: Regularization, seed: int | None = None) -> CompiledNetwork:
-        """Return the network for one trial, at its beginning; trials with the same placement share it,
-        and with the same techniques that it has no code of its own for.
+        """Return the untrained network of one trial.
 
-        Args:
-            regularization: of the trial.
-            seed: decides its initial weights and draws of dropout; None: as the trainer's does.
+        Trials share a network if they place BatchNormalization alike and use the same techniques that the
+        network has no compiled code for.
         """
         builder, kernels = self.builder, self.kernels
         if seed is not None:
@@ -135,7 +96,7 @@ class CompiledTrainer:
 
 
 def _as_tensor(array: NDArray[Any]) -> tf.Tensor:
-    """Return a tensor in a contiguous array's own memory, where that begins as TensorFlow needs it; else a copy."""
+    """Return a tensor that shares a contiguous array's memory if TensorFlow can use its address, else a copy."""
     if array.ctypes.data % _ALIGNMENT or not array.flags.writeable:
         return tf.constant(array)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

@@ -1,4 +1,4 @@
-"""The course's network as a KerasTuner HyperModel: Flatten, Dense, …, Dense, regularized as one trial asks."""
+"""The built-in network as a KerasTuner HyperModel: Flatten, Dense, …, Dense with a trial's regularization."""
 
 import copy
 import itertools
@@ -32,11 +32,11 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 
     Args:
         model, training, space: of the study.
-        input_shape: of one row: (features,), (height, width), (height, width, channels).
+        input_shape: of one example: (features,), (height, width) or (height, width, channels).
         class_count: units of the last layer, which gives logits.
-        scale: what a row is multiplied with: 1/255 for uint8, so that it lies in [0, 1], else 1.
+        scale: the factor for each example: 1/255 for uint8, so that values lie in [0, 1], else 1.
         momentum: of BatchNormalization's moving averages, in [0, 1).
-        seed: decides the initial weights and dropout's draws, at least 0.
+        seed: decides the initial weights and the draws of dropout, at least 0.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 
     @classmethod
     def of(cls, spec: StudySpec, dataset: Dataset, seed: int) -> "RegularizedNetwork":
-        """Return the network of a study for a data set; the seed stands for the study's."""
+        """Return the network of a study for a data set; the seed replaces the study's."""
         return cls(
             model=spec.model,
             training=spec.training,
@@ -82,7 +82,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         return other
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Build what KerasTuner's hyperparameters ask for; they are declared on the way."""
+        """Build the network that KerasTuner's hyperparameters choose, and declare them."""
         return self.network(Regularization.from_params(suggest(HyperParametersSuggester(hp), self.space)))
 
     def network(self, regularization: Regularization) -> keras.Model:
@@ -94,7 +94,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
             keras.layers.Input(self.input_shape),
             keras.layers.Rescaling(self.scale),
             *applied_techniques.input_layers(regularization, lambda technique: self.technique_seed(technique, -1)),
-            keras.layers.Flatten(data_format="channels_last"),  # else as ~/.keras/keras.json says
+            keras.layers.Flatten(data_format="channels_last"),  # otherwise ~/.keras/keras.json would decide
         ]
         for index in range(len(self.model.hidden)):
             layers += self._hidden_layer(index, regularization)
@@ -105,7 +105,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
                 regularization, OPTIMIZERS[self.training.optimizer](regularization.rate_in(self.training))
             ),
             loss=applied_techniques.loss(regularization),
-            # several steps a call spare Python's share of each step; XLA is slower here on a CPU
+            # several steps per call save Python's time per step; on a CPU, XLA is slower here
             steps_per_execution=50,
             jit_compile=False,
         )
@@ -131,11 +131,11 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         return [derive_seed(self.seed, "dropout", index) for index in range(len(self.model.hidden))]
 
     def technique_seed(self, technique: Technique, index: int) -> int:
-        """Return the seed of a technique's draws in the hidden layer of an index; at the input, of the index -1."""
+        """Return the seed of a technique's random numbers in a hidden layer; the input has the index -1."""
         return derive_seed(self.seed, technique.key, index % (len(self.model.hidden) + 1))
 
     def initial_kernels(self) -> list[NDArray[Any]]:
-        """Return the initial kernel, (inputs, units), of every Dense layer, the last one included."""
+        """Return the initial kernel, (inputs, units), of every Dense layer, including the last one."""
         sizes = [math.prod(self.input_shape), *self.model.hidden, self.class_count]
         shapes = itertools.pairwise(sizes)
         return [keras.ops.convert_to_numpy(self._initializer(index)(shape)) for index, shape in enumerate(shapes)]
@@ -148,7 +148,13 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 def with_batch_norm(
     layer: keras.layers.Layer, activation: keras.layers.Layer, placement: str, momentum: float
 ) -> list[keras.layers.Layer]:
-    """Return a layer and its activation, with BatchNormalization where it is placed; momentum is its averages'."""
+    """Return a layer and its activation, with BatchNormalization at its place.
+
+    Args:
+        layer, activation: of the network.
+        placement: "none", "before_activation" or "after_activation".
+        momentum: of BatchNormalization's moving averages, in [0, 1).
+    """
     placements: dict[str, list[keras.layers.Layer]] = {
         "none": [layer, activation],
         "before_activation": [layer, keras.layers.BatchNormalization(momentum=momentum), activation],
@@ -158,7 +164,7 @@ def with_batch_norm(
 
 
 class HyperParametersSuggester:
-    """KerasTuner's hyperparameters, asked in Optuna's words."""
+    """Gives KerasTuner's hyperparameters the methods of an Optuna trial."""
 
     def __init__(self, hp: keras_tuner.HyperParameters) -> None:
         self.hp = hp

@@ -1,6 +1,6 @@
-"""Keras's optimizers as TensorFlow's fused kernels: one pass over a weight, its gradient and its state.
+"""Keras's optimizers as fused kernels of TensorFlow: one pass over a weight, its gradient and its state.
 
-Each takes Keras's defaults and computes Keras's formulas.
+Each uses Keras's defaults and computes Keras's formulas.
 """
 
 from abc import ABC, abstractmethod
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-# The kernel takes 1 − 0.999 in float32, Keras in float64: without this, each step would be 6e-6 too long.
+# The kernel computes 1 − 0.999 in float32, Keras in float64: without this, each step would be 6e-6 too long.
 _ADAM_CORRECTION = float(np.sqrt(np.float64(1 - np.float32(0.999)) / 0.001))
 
 
@@ -17,15 +17,15 @@ class Optimizer(ABC):
     """Updates weights in place.
 
     Args:
-        weights: what it updates.
+        weights: the variables that it updates.
 
     Attributes:
-        rate: the learning rate as the kernel takes it; a variable, so that another one costs no new trace.
+        rate: the learning rate that the kernel takes; it is a variable, so another rate needs no new trace.
     """
 
     slots_per_weight = 0
     correction = 1.0
-    """What the kernel's learning rate is multiplied with, to take the steps that Keras takes."""
+    """The factor for the kernel's learning rate, so that it takes the same steps as Keras."""
 
     def __init__(self, weights: Sequence[tf.Variable]) -> None:
         self.rate = tf.Variable(0.0)
@@ -33,7 +33,7 @@ class Optimizer(ABC):
         self.slots = [[tf.Variable(tf.zeros_like(w)) for _ in range(self.slots_per_weight)] for w in weights]
 
     def reset(self, learning_rate: float) -> None:
-        """Forget all steps, and take the next ones at a learning rate above 0."""
+        """Clear the state, and set the learning rate, above 0."""
         self.rate.assign(learning_rate * self.correction)
         for slots in self.slots:
             for slot in slots:
@@ -41,7 +41,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
-        """Take a step, counted from 0, along one gradient for each weight."""
+        """Take a step, counted from 0, with one gradient per weight."""
 
 
 class Adam(Optimizer):
@@ -102,4 +102,4 @@ class RMSprop(Optimizer):
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD, "rmsprop": RMSprop}
-"""By their names in a study file."""
+"""The optimizers by their names in a study file."""

@@ -1,4 +1,4 @@
-"""A HyperModel of the user's own: where its code lies, and which code it is; nothing here runs or imports it."""
+"""Finds and identifies the code of a user's HyperModel, without running or importing it."""
 
 import ast
 import hashlib
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regsearch.search.training.hypermodel.former_names import FORMER_NAMES, PACKAGE
-from regsearch.studies.errors import InputError
+from regsearch.studies.errors import InputError, reason_of
 from regsearch.studies.spec import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class HyperModelCode:
-    """A file, and what it is imported as.
+    """The file of a HyperModel, and how it is imported.
 
     Attributes:
         path: absolute.
         source: its bytes.
-        module: its name, "mine" or "package.module".
+        module: its name, such as "mine" or "package.module".
         name: of the HyperModel in it.
-        root: the folder that its imports are looked for in first.
+        root: the directory in which its imports are looked up first.
     """
 
     path: Path
@@ -38,54 +38,56 @@ class HyperModelCode:
 
 
 def read_code(reference: str) -> HyperModelCode:
-    """Read "mine.py:MyHyperModel" or "package.module:name"; a package is looked for here, then where Python looks.
+    """Read the code of a reference such as "mine.py:MyHyperModel" or "package.module:name".
 
-    Raises InputError where there is no such file, or nothing of that name in it.
+    A module is looked up in the current directory, then on Python's path.
+
+    Raises InputError if there is no such file, or nothing of that name in it.
     """
-    where, _, name = reference.rpartition(":")
-    if where.endswith(".py"):
-        path = Path(where).absolute()
+    place, _, name = reference.rpartition(":")
+    if place.endswith(".py"):
+        path = Path(place).absolute()
         module, root = path.stem, path.parent
     else:
-        path, root = _find_module(where)
-        module = where
+        path, root = _find_module(place)
+        module = place
     try:
         source = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"the HyperModel's file {path} can't be read ({error.strerror}); if it was moved, go on with "
-            f"`regsearch run` and its new place in model.hypermodel"
+            f"can't read the HyperModel's file {path}: {error.strerror}. If you moved it, resume with `regsearch run` "
+            "and its new path in model.hypermodel."
         ) from error
     try:
         names = set(_top_level_names(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError) as error:
-        raise InputError(f"the HyperModel's file {path} is no Python: {' '.join(str(error).split())}") from error
+        raise InputError(f"the HyperModel's file {path} is not valid Python: {reason_of(error)}.") from error
     if name not in names and "*" not in names:
         known = ", ".join(sorted(names)) or "nothing"
-        raise InputError(f"model.hypermodel: {path} has no {name} at its top level; there is {known}")
+        raise InputError(f"model.hypermodel: {path} does not define {name} at its top level. It defines {known}.")
     return HyperModelCode(path=path, source=source, module=module, name=name, root=root)
 
 
 def resolve_hypermodel(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
-    """Return a study that says where its HyperModel's code lies, and which it is; others as they are.
+    """Return a study with the absolute path and the SHA-256 of its HyperModel's code, or an unchanged study.
 
-    Raises InputError where the code is not trusted, is not there, or is not the one that the study says.
+    Raises InputError if the code is not trusted, does not exist, or is not the code that the study recorded.
     """
     if spec.model.hypermodel is None:
         if spec.model.hypermodel_sha256 is not None:
-            raise InputError("model.hypermodel_sha256 is of model.hypermodel, which is not given")
+            raise InputError("model.hypermodel_sha256 is given without model.hypermodel. Give both, or neither.")
         return spec
     reference, known = spec.model.hypermodel, spec.model.hypermodel_sha256
     if not trusts_code and not is_bundled_hypermodel(reference):
         raise InputError(
-            f"model.hypermodel = {reference!r} is code, which would run here with your rights: read it, then give "
-            "--trust-code"
+            f"model.hypermodel = {reference!r} is code that would run here with your permissions. Read it, then add "
+            "--trust-code."
         )
     code = read_code(reference)
     if known is not None and known != code.sha256:
         raise InputError(
-            f"the code in {code.path} has changed: its SHA-256 was {known}, now it is {code.sha256}; undo the change, "
-            "or begin another study with --name"
+            f"the code in {code.path} has changed: its SHA-256 was {known}, now it is {code.sha256}. Undo the change, "
+            "or start another study with --name."
         )
     if reference.rpartition(":")[0].endswith(".py"):
         reference = f"{code.path}:{code.name}"
@@ -93,13 +95,18 @@ def resolve_hypermodel(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
 
 
 def is_bundled_hypermodel(reference: str) -> bool:
-    """Return whether it names a module that came with regsearch, of a ready study."""
-    where = reference.rpartition(":")[0]
-    return not where.endswith(".py") and _bundled_file(where) is not None
+    """Return whether a reference names a module that comes with regsearch, for one of its ready studies.
+
+    Example:
+        >>> is_bundled_hypermodel("search.training.cnn:build"), is_bundled_hypermodel("mine.py:build")
+        (True, False)
+    """
+    place = reference.rpartition(":")[0]
+    return not place.endswith(".py") and _bundled_file(place) is not None
 
 
 def _bundled_file(dotted: str) -> Path | None:
-    """Return the file of a module that came with regsearch, by its name of today or its former name, "search.…"."""
+    """Return the file of a module that comes with regsearch, by its present name or its former name, "search.…"."""
     parts = dotted.removeprefix("regsearch.").split(".")
     if parts[0] not in FORMER_NAMES:
         return None
@@ -108,28 +115,28 @@ def _bundled_file(dotted: str) -> Path | None:
 
 
 def _find_module(dotted: str) -> tuple[Path, Path]:
-    """Return a module's file and the folder that its packages lie in; no package is imported on the way."""
+    """Return a module's file and the directory of its top package, without importing a package."""
     if (bundled := _bundled_file(dotted)) is not None:
         return bundled, PACKAGE
     importlib.machinery.PathFinder.invalidate_caches()
     places: list[str] | None = [str(Path.cwd()), *sys.path]
-    found = None
+    spec = None
     for part in range(1, dotted.count(".") + 2):
         name = ".".join(dotted.split(".")[:part])
-        found = importlib.machinery.PathFinder.find_spec(name, places)
-        places = None if found is None else list(found.submodule_search_locations or ())
-        if found is None:
-            raise InputError(f"model.hypermodel: there is no module {name} in {Path.cwd()}, nor where Python looks")
-    assert found is not None
-    if found.origin is None or not found.origin.endswith(".py"):
-        raise InputError(f"model.hypermodel: the module {dotted} is no Python file")
-    path = Path(found.origin).absolute()
+        spec = importlib.machinery.PathFinder.find_spec(name, places)
+        places = None if spec is None else list(spec.submodule_search_locations or ())
+        if spec is None:
+            raise InputError(f"model.hypermodel: there is no module {name} in {Path.cwd()} or on Python's path.")
+    assert spec is not None
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        raise InputError(f"model.hypermodel: the module {dotted} is not a Python file.")
+    path = Path(spec.origin).absolute()
     depth = dotted.count(".") + (path.name == "__init__.py")
     return path, path.parents[depth]
 
 
 def _top_level_names(tree: ast.Module) -> Iterator[str]:
-    """Give each name that a module binds by a plain statement; "*" where it takes all of another."""
+    """Yield each name that a module defines; "*" if its names can't be known without running it."""
     for node in tree.body:
         match node:
             case ast.FunctionDef() | ast.ClassDef():

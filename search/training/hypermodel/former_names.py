@@ -1,7 +1,7 @@
-"""Former import names: a user's code may import `search`, `studies` and `storage`, as it did before `regsearch`.
+"""Former import names: a user's code may still import `search`, `studies` and `storage` without `regsearch`.
 
-While such code is loaded or called, these names stand for the modules of `regsearch` themselves, so that no module
-is loaded twice. A module of the user's own with such a name, beside the code, is left alone.
+While such code is loaded or called, these names refer to the modules of `regsearch` themselves, so that no module
+is loaded twice. A module with such a name that lies beside the user's code comes first.
 """
 
 import importlib
@@ -18,7 +18,7 @@ FORMER_NAMES = ("search", "storage", "studies")
 
 
 class _Alias(importlib.abc.Loader):
-    """Loads a module by handing out one that exists."""
+    """Loads a module by returning an existing one."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -29,11 +29,11 @@ class _Alias(importlib.abc.Loader):
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        module.__spec__ = self._spec  # the import system has replaced it with the alias's
+        module.__spec__ = self._spec  # the import system has replaced it with the spec of the alias
 
 
 class _AliasFinder(importlib.abc.MetaPathFinder):
-    """Finds the former names that the user's own folder does not have."""
+    """Finds the former names, except those that the user's directory has."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -48,7 +48,7 @@ class _AliasFinder(importlib.abc.MetaPathFinder):
         try:
             if importlib.util.find_spec(present) is None:
                 return None
-        except ModuleNotFoundError:  # its package is not there either
+        except ModuleNotFoundError:  # its package does not exist either
             return None
         return importlib.machinery.ModuleSpec(name, _Alias(present), is_package=True)
 
@@ -59,7 +59,7 @@ class _AliasFinder(importlib.abc.MetaPathFinder):
 
 
 PACKAGE = Path(__file__).parents[3]
-"""The folder of the package `regsearch`."""
+"""The directory of the package `regsearch`."""
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def former_names(folder: Path | None = None) -> Iterator[None]:
     """Let `search`, `studies` and `storage` be imported while the block runs.
 
     Args:
-        folder: that the user's code lies in; its own modules of such names are preferred.
+        folder: the directory of the user's code; its modules of such names come first.
 
     Example:
         >>> with former_names():

@@ -1,4 +1,4 @@
-"""KerasTuner's hyperparameters as suggestions of an Optuna trial, each asked for when the HyperModel comes to it."""
+"""KerasTuner's hyperparameters with values from Optuna, each asked for when the HyperModel declares it."""
 
 import warnings
 from collections.abc import Callable
@@ -26,12 +26,12 @@ _LARGEST_INT = 2**53  # Optuna keeps numbers as floats
 
 
 class OptunaHyperParameters(keras_tuner.HyperParameters):
-    """Takes the value of every active parameter from whom it asks, once; all else is KerasTuner's own.
+    """KerasTuner's hyperparameters, except that `suggest` gives the value of each active one, once.
 
     Args:
-        suggest: asked for each.
-        regularization: what `search.regularized` asks for.
-        batch_norm_momentum: of the BatchNormalization that it places.
+        suggest: gives the values.
+        regularization: the space that `regsearch.regularized` searches.
+        batch_norm_momentum: of the BatchNormalization that `regsearch.regularized` places, in [0, 1).
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class OptunaHyperParameters(keras_tuner.HyperParameters):
         self.batch_norm_momentum = batch_norm_momentum
 
     def _register(self, hyperparameter: HyperParameter, overwrite: bool = False) -> Any:
-        # one that is there under other conditions has its value already, as in KerasTuner
+        # as in KerasTuner, one that was declared under other conditions already has its value
         is_new = self.is_active(hyperparameter) and hyperparameter.name not in self.values
         if is_new and not isinstance(hyperparameter, Fixed):
             self._validate_name(hyperparameter.name)
@@ -59,11 +59,16 @@ class OptunaHyperParameters(keras_tuner.HyperParameters):
 
 
 def known(params: Params) -> Suggest:
-    """Return what answers with a trial's parameters, which are all known."""
+    """Return a `Suggest` that gives the known parameters of a trial. It raises ValueError for any other parameter.
+
+    Example:
+        >>> known({"units": 32})("units", "", 8)
+        32
+    """
 
     def suggest(name: str, distribution: str, default: Value) -> Value:
         if name not in params:
-            raise ValueError(f"its space is another than in the search: there it had no parameter {name}")
+            raise ValueError(f"the HyperModel's space has changed: in the search it had no parameter {name}")
         value: Value = params[name]
         return value
 
@@ -75,10 +80,10 @@ class Parameter:
     """A hyperparameter as Optuna can draw it.
 
     Attributes:
-        name: KerasTuner's, or what is drawn in its place: "1.1 − momentum".
+        name: KerasTuner's name, or what is drawn in its place, such as "1.1 − momentum".
         distribution: Optuna's.
-        default: as it is drawn.
-        to_value: what KerasTuner's hyperparameter is, of what was drawn.
+        default: on the scale that is drawn.
+        to_value: converts a drawn value to the value of KerasTuner's hyperparameter.
     """
 
     name: str
@@ -88,10 +93,16 @@ class Parameter:
 
 
 def as_parameter(hp: HyperParameter) -> Parameter:
-    """Return how Optuna draws a hyperparameter; raises ValueError, with the reason, for what it can't draw.
+    """Return how Optuna draws a hyperparameter.
 
-    A multiplied step (`sampling="log"` with `step`) gives few values, which become choices. For `reverse_log`, the
-    distance from the other end of the range is drawn on a log scale: the parameter is then called by that.
+    With a multiplied step (`sampling="log"` with `step`), the few values become choices. For `reverse_log`, Optuna
+    draws the distance from the other end of the range on a log scale, and the parameter has the name of that distance.
+
+    Raises ValueError if Optuna can't draw it.
+
+    Example:
+        >>> as_parameter(Int("units", 8, 64, step=8)).distribution
+        IntDistribution(high=64, log=False, low=8, step=8)
     """
     match hp:
         case Boolean():
@@ -111,7 +122,7 @@ def as_parameter(hp: HyperParameter) -> Parameter:
                 default=_typed(hp, hp.default),
                 to_value=to_value,
             )
-    raise ValueError(f"the parameter {hp.name} is a {type(hp).__name__}, which Optuna can't draw")
+    raise ValueError(f"Optuna can't draw the parameter {hp.name}: it is a {type(hp).__name__}")
 
 
 def _choices(hp: HyperParameter, values: list[Value]) -> Parameter:
@@ -127,8 +138,8 @@ def _stepped(hp: Any) -> list[float]:
     count = hp._get_n_values()
     if count > _MOST_CHOICES:
         raise ValueError(
-            f"the parameter {hp.name} has {count:,} values by its step of {hp.step:g}: leave out the step, or take a "
-            f"larger one that gives at most {_MOST_CHOICES:,}"
+            f"the parameter {hp.name} has {count:,} values by its step of {hp.step:g}. Leave out the step, or use a "
+            f"larger one that gives at most {_MOST_CHOICES:,} values."
         )
     return list(hp.values)
 
@@ -137,7 +148,7 @@ def _mirrored(hp: Any) -> Parameter:
     total = hp.min_value + hp.max_value
 
     def mirror(value: Any) -> Value:
-        # as close to the ends as floats allow, which may be a bit beyond
+        # rounding may go a bit beyond the ends
         return _typed(hp, min(max(total - value, hp.min_value), hp.max_value))
 
     return Parameter(
@@ -152,26 +163,26 @@ def _range(hp: Any, *, log: bool) -> BaseDistribution:
     if isinstance(hp, Float):
         high = hp.max_value if hp.step is None else _last(hp)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a step that no decimal number is
+            warnings.simplefilter("ignore")  # about a step that is not a decimal number
             return FloatDistribution(hp.min_value, high, log, hp.step)
     if max(abs(hp.min_value), abs(hp.max_value)) > _LARGEST_INT:
-        raise ValueError(f"the parameter {hp.name} has values beyond 2**53, which Optuna can't keep exactly")
+        raise ValueError(f"the parameter {hp.name} has values beyond 2**53, which Optuna can't store exactly")
     step = hp.step or 1
     return IntDistribution(hp.min_value, hp.max_value - (hp.max_value - hp.min_value) % step, log, 1 if log else step)
 
 
 def _last(hp: Any) -> float:
-    """Return the largest value of a range of floats with a step, as Optuna adds them up."""
+    """Return the largest value of a range of floats with a step, as Optuna computes it."""
     return float(Decimal(str(hp.min_value)) + (hp._get_n_values() - 1) * Decimal(str(hp.step)))
 
 
 def _on_step(hp: Any) -> Callable[[Any], Value]:
-    """Return what gives KerasTuner's own float for a value: Optuna's may differ from it in the last bit."""
+    """Return a function that gives KerasTuner's float for Optuna's, which may differ in the last bit."""
 
     def to_value(value: Any) -> Value:
-        there: float = hp._get_value_by_index(round((value - hp.min_value) / hp.step))
-        is_on_step = abs(there - value) <= 1e-9 * max(abs(value), abs(hp.step))
-        return there if is_on_step else value  # a default needn't be
+        nearest: float = hp._get_value_by_index(round((value - hp.min_value) / hp.step))
+        is_on_step = abs(nearest - value) <= 1e-9 * max(abs(value), abs(hp.step))
+        return nearest if is_on_step else value  # a default may lie between two steps
 
     return to_value
 

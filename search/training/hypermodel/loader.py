@@ -1,4 +1,4 @@
-"""Loads a user's HyperModel, and builds its models; only here is code run that isn't ours."""
+"""Loads a user's HyperModel and builds its models; no other module runs code of users."""
 
 import importlib
 import inspect
@@ -12,11 +12,11 @@ import keras_tuner
 from regsearch.search.training.hypermodel.code import HyperModelCode
 from regsearch.search.training.hypermodel.former_names import PACKAGE, former_names
 
-_ours: set[str] = set()  # modules that were loaded here
+_loaded: set[str] = set()  # names of modules that were loaded here
 
 
 class _Function(keras_tuner.HyperModel):
-    """A function that builds a model, as KerasTuner takes it."""
+    """A HyperModel made of a function that builds a model."""
 
     def __init__(self, build: Any) -> None:
         super().__init__()
@@ -24,25 +24,25 @@ class _Function(keras_tuner.HyperModel):
 
 
 def load(code: HyperModelCode) -> keras_tuner.HyperModel:
-    """Run the code, anew each time, and return its HyperModel; what it raises passes through.
+    """Run the code, again each time, and return its HyperModel; errors of the code pass through.
 
-    Raises TypeError where the name stands for nothing that KerasTuner takes.
+    Raises TypeError if the name refers to something that KerasTuner does not accept.
     """
     with former_names(code.root):
-        found = getattr(_module(code), code.name)
-        if isinstance(found, type) and issubclass(found, keras_tuner.HyperModel):
-            found = _made(found)
-    if isinstance(found, keras_tuner.HyperModel):
-        return found
-    if isinstance(found, type) or not callable(found):
+        hypermodel = getattr(_module(code), code.name)
+        if isinstance(hypermodel, type) and issubclass(hypermodel, keras_tuner.HyperModel):
+            hypermodel = _instance(hypermodel)
+    if isinstance(hypermodel, keras_tuner.HyperModel):
+        return hypermodel
+    if isinstance(hypermodel, type) or not callable(hypermodel):
         raise TypeError(
-            f"{code.name} is {found!r}: a HyperModel is a subclass of keras_tuner.HyperModel, an instance of one, or a "
-            "function of hp that returns a model"
+            f"{code.name} is {hypermodel!r}. Give a subclass of keras_tuner.HyperModel, an instance of one, or a "
+            "function of hp that returns a model."
         )
-    return _Function(found)
+    return _Function(hypermodel)
 
 
-def _made(kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
+def _instance(kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
     needed = [
         parameter.name
         for parameter in inspect.signature(kind).parameters.values()
@@ -51,41 +51,41 @@ def _made(kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
     ]
     if needed:
         raise TypeError(
-            f"{kind.__name__} can't be made without {', '.join(needed)}: put an instance into its file, such as "
-            f"mine = {kind.__name__}(…), and name that"
+            f"{kind.__name__} needs the arguments {', '.join(needed)}. Create an instance in its file, such as "
+            f"mine = {kind.__name__}(…), and give the name of that."
         )
     return kind()
 
 
 def build(hypermodel: keras_tuner.HyperModel, hp: keras_tuner.HyperParameters) -> keras.Model:
-    """Build a model; raises TypeError where the HyperModel returns none."""
+    """Build a model. Raises TypeError if the HyperModel returns something else."""
     with former_names():
         model = hypermodel.build(hp)
     if not isinstance(model, keras.Model):
-        raise TypeError(f"the HyperModel's build returned no Keras model, but {type(model).__name__}: does it return?")
+        raise TypeError(f"the HyperModel's build returned {type(model).__name__} instead of a Keras model")
     return model
 
 
 def overrides_fit(hypermodel: keras_tuner.HyperModel) -> bool:
-    """Return whether a HyperModel trains in its own way."""
+    """Return whether a HyperModel defines its own training."""
     return getattr(hypermodel.fit, "__func__", None) is not keras_tuner.HyperModel.fit
 
 
 def _module(code: HyperModelCode) -> types.ModuleType:
-    """Return the module, made from just these bytes: no copy that Python may have compiled earlier serves."""
+    """Return the module, compiled from exactly these bytes: Python's cached bytecode is not used."""
     if code.root != PACKAGE and str(code.root) not in sys.path:
         sys.path.insert(0, str(code.root))
     package = code.module.rpartition(".")[0]
     if package:
         importlib.import_module(package)
-    # a file called as a library is leaves that to whoever else imports it
-    name = code.module if code.module not in sys.modules or code.module in _ours else f"{code.module}_hypermodel"
-    _ours.add(name)
+    # if the file has the name of a library, other imports still get the library
+    name = code.module if code.module not in sys.modules or code.module in _loaded else f"{code.module}_hypermodel"
+    _loaded.add(name)
     module = types.ModuleType(name)
     module.__file__ = str(code.path)
     module.__package__ = code.module if code.path.name == "__init__.py" else package
     shadowed = sys.modules.get(name)
-    sys.modules[name] = module  # as an import does: classes look up their module by its name
+    sys.modules[name] = module  # as an import does, because classes look up their module by its name
     try:
         exec(compile(code.source, str(code.path), "exec"), module.__dict__)
     except BaseException:

@@ -1,4 +1,4 @@
-"""What a user's compiled model takes and gives: which labels its loss wants, and what its output means."""
+"""The labels that a user's compiled model takes, and the meaning of its output."""
 
 import keras
 import numpy as np
@@ -10,10 +10,10 @@ _OF_PROBABILITIES = {"softmax", "sigmoid", "hard_sigmoid"}
 
 
 def labels_for(model: keras.Model, labels: NDArray[np.integer], class_count: int) -> NDArray[np.generic]:
-    """Return labels as a model's loss takes them: (n,) numbers of classes, or (n, class_count) one-hot.
+    """Return labels as a model's loss takes them: (n,) class numbers, or (n, class_count) one-hot.
 
-    One-hot are those for each of Keras's own losses that isn't sparse, unless the output is a single unit; numbers
-    all others, and those for a model that isn't compiled.
+    They are one-hot for Keras's own losses that are not sparse, unless the output has a single unit. They are class
+    numbers for all other losses, and for a model that is not compiled.
     """
     loss = model.loss if model.compiled else None
     is_keras = isinstance(loss, str) or type(loss).__module__.startswith("keras.") or _module(loss).startswith("keras.")
@@ -24,11 +24,11 @@ def labels_for(model: keras.Model, labels: NDArray[np.integer], class_count: int
 
 
 def gives_logits(model: keras.Model) -> bool:
-    """Return whether a model's output are logits, as its loss says or, where that says nothing, its last layer."""
+    """Return whether a model's outputs are logits: its loss tells, else its last layer."""
     loss = model.loss if model.compiled else None
-    said = getattr(loss, "from_logits", None)
-    if said is not None:
-        return bool(said)
+    from_logits = getattr(loss, "from_logits", None)
+    if from_logits is not None:
+        return bool(from_logits)
     if loss is not None and "crossentropy" in _name(loss).replace("_", ""):
         return False
     last = model.layers[-1]
@@ -37,19 +37,23 @@ def gives_logits(model: keras.Model) -> bool:
 
 
 def check_output(model: keras.Model, x: NDArray[np.generic], class_count: int) -> None:
-    """Raise ValueError where a model's output for one row isn't (1, classes or more), or (1, 1) for two classes."""
+    """Raise ValueError unless a model's output for one example is (1, classes or more), or (1, 1) for two classes."""
     output = model(x, training=False)
     shape = tuple(getattr(output, "shape", ()))
     if len(shape) != 2 or (shape[1] < class_count and (shape[1], class_count) != (1, 2)):
-        raise ValueError(f"the model's output has the shape {shape} for a row, and the data have {class_count} classes")
+        raise ValueError(
+            f"the model's output for one example has the shape {shape}, but the data have {class_count} classes"
+        )
 
 
-def judge(model: keras.Model, x: NDArray[np.generic], y: NDArray[np.integer], class_count: int) -> PerExampleScores:
-    """Apply a model to some rows, dropout off.
+def evaluate_part(
+    model: keras.Model, x: NDArray[np.generic], y: NDArray[np.integer], class_count: int
+) -> PerExampleScores:
+    """Apply a model to some examples, with dropout off.
 
     Args:
         model: its output is (n, classes or more), or (n, 1) for two classes.
-        x, y: (n, …) rows and their (n,) labels.
+        x, y: (n, …) examples and their (n,) labels.
         class_count: of the data.
     """
     output = keras.ops.convert_to_numpy(model(x, training=False))

@@ -1,7 +1,7 @@
-"""The trainer of a user's KerasTuner HyperModel: what it asks for is suggested, what it builds is trained.
+"""The trainer of a user's KerasTuner HyperModel.
 
-A trial is a pure function of the study, the data and the parameters as far as the HyperModel is one: its code is run
-anew for each trial, after all of Keras's, NumPy's and Python's random numbers are seeded.
+If the HyperModel itself is a pure function, a trial is one of the study, the data and the parameters: its code runs
+again for each trial, after the random numbers of Keras, NumPy and Python are seeded.
 """
 
 import math
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import Rows, Splits
 from regsearch.search.seeds import derive_seed
-from regsearch.search.training.builtin.keras_trainer import KerasNetwork
+from regsearch.search.training.builtin.keras_network import KerasNetwork
 from regsearch.search.training.builtin.network import OPTIMIZERS
 from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
 from regsearch.search.training.hypermodel.code import HyperModelCode
 from regsearch.search.training.hypermodel.custom_fit import fit_by_itself
 from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters, known
 from regsearch.search.training.hypermodel.loader import build, load, overrides_fit
-from regsearch.search.training.hypermodel.model_io import check_output, gives_logits, judge, labels_for
-from regsearch.search.training.loop import Measure, Weights, evaluated_parts, train_trial
+from regsearch.search.training.hypermodel.model_io import check_output, evaluate_part, gives_logits, labels_for
+from regsearch.search.training.loop import Measure, TrainingRun, Weights, evaluated_parts, train_trial
 from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
 from regsearch.studies.batch_norm import batch_norm_momentum
@@ -35,17 +35,16 @@ from regsearch.studies.objectives import OURS, metric_of
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask, Value
 
-_EVALUATED_AT_ONCE = 1000  # rows; of more, a convolution's output could fill the memory
+_EVALUATED_AT_ONCE = 1000  # examples; with more, the output of a convolution could fill the memory
 
 
 class ModelInputs:
-    """Rows as a HyperModel gets them, images as (n, height, width, channels); made when asked for.
+    """The examples as a HyperModel gets them: float32, images as (n, height, width, channels), bytes scaled to [0, 1].
 
-    They are float32; bytes become numbers in [0, 1].
+    An array is made only when it is indexed.
 
     Args:
-        x: (n, height, width) of one channel, or with what other axes the data have; bytes, or floats, which stay as
-            they are.
+        x: (n, height, width) images of one channel, or (n, …) examples of another shape; bytes or floats.
     """
 
     def __init__(self, x: NDArray[Any]) -> None:
@@ -53,7 +52,7 @@ class ModelInputs:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all of them, (n, …); a channel axis that is added is not in it."""
+        """The shape of all examples, (n, …), without an added channel axis."""
         return self._x.shape
 
     def __getitem__(self, rows: Any) -> NDArray[np.float32]:
@@ -65,20 +64,20 @@ class ModelInputs:
 
 
 class HyperModelTrainer:
-    """Trains trials of one study whose network is a HyperModel's.
+    """Trains trials of one study whose network comes from a HyperModel; see `Trainer`.
 
     Args:
         spec: the study.
         dataset: its data.
-        splits: which rows are for what in the search.
-        code: of the HyperModel; it is run with the first trial.
+        splits: the study's own splits.
+        code: of the HyperModel; it runs with the first trial.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, code: HyperModelCode) -> None:
         self.spec, self.dataset, self.splits, self.code = spec, dataset, splits, code
         self.task_splits = TaskSplits(spec, dataset, splits)
         self.momentum = batch_norm_momentum(spec, spec.data.train_rows(dataset.n_train))
-        self._network: HyperModelNetwork | None = None  # of the trial that trains, or did last
+        self._network: HyperModelNetwork | None = None  # of the trial that trains, or that trained last
 
     def train(
         self,
@@ -89,7 +88,7 @@ class HyperModelTrainer:
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`.
 
-        A HyperModel that overrides `fit` trains from the beginning after an interruption, to the same bits.
+        After an interruption, a HyperModel that overrides `fit` starts again, and ends with the same bits.
         """
         seed = self.spec.search.seed if task.seed is None else task.seed
         params: dict[str, Value] = {}
@@ -100,46 +99,32 @@ class HyperModelTrainer:
             return params[name]
 
         self._network = None
-        hypermodel, hp, network = self._built(ask, seed)
+        hypermodel, hp, network = self._build(ask, seed)
         self._network = network
-        shared: dict[str, Any] = {
-            "splits": self.task_splits.of(task),
-            "on_epoch": on_epoch,
-            "checkpoints": checkpoints,
-            "keeps_rows": task.purpose == Purpose.CONFIRM,
-        }
-        settings = configuration_of(params)
-        patience = settings.patience if isinstance(settings, Regularization) else None
-        if overrides_fit(hypermodel):
-            return fit_by_itself(
-                hypermodel,
-                hp,
-                network,
-                training=self.spec.training,
-                patience=patience,
-                seed=seed,
-                objective=self.spec.search.objective,
-                **shared,
-            )
-        self._compile(network.model)
-        objective = self.spec.search.objective
-        return train_trial(
-            network,
-            patience=patience,
-            max_epochs=self.spec.training.max_epochs,
+        configuration = configuration_of(params)
+        run = TrainingRun(
+            splits=self.task_splits.of(task),
             seed=seed,
-            measure=None if objective in OURS else network.measures(metric_of(objective)),
-            **shared,
+            patience=configuration.patience if isinstance(configuration, Regularization) else None,
+            max_epochs=self.spec.training.max_epochs,
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            keeps_scores=task.purpose == Purpose.CONFIRM,
         )
+        objective = self.spec.search.objective
+        if overrides_fit(hypermodel):
+            return fit_by_itself(hypermodel, hp, network, run, self.spec.training.batch_size, objective)
+        self._compile(network.model)
+        return train_trial(network, run, None if objective in OURS else network.measures(metric_of(objective)))
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
-        """Evaluate on the test rows; see `Trainer`."""
+        """Evaluate on the test set; see `Trainer`."""
         return self._on_test(task, weights).evaluate(np.arange(self.dataset.n_test))
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
-        """Measure the metric on the test rows; see `Trainer`.
+        """Measure the metric on the test set; see `Trainer`.
 
-        Returns None as well if a HyperModel overrides `fit`: it alone knows how its metric is measured.
+        Returns None as well if the HyperModel overrides `fit`: only the HyperModel knows how its metric is measured.
         """
         objective = self.spec.search.objective
         if objective in OURS or overrides_fit(load(self.code)):
@@ -153,12 +138,12 @@ class HyperModelTrainer:
         return HyperModelNetwork(model, self.dataset.x_test, self.dataset.y_test, self.dataset.class_count)
 
     def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
-        """Write a trial's model, its optimizer's state with it; see `Trainer`."""
+        """Write a trial's model with its optimizer's state; see `Trainer`."""
         if self._network is not None and self._network.is_in(state):
-            self._network.model.save(path)  # another one, built meanwhile, would draw from the same random numbers
+            self._network.model.save(path)  # building another model meanwhile would draw from the same random numbers
             return
-        hypermodel, _, network = self._built(known(params), self.spec.search.seed)
-        if overrides_fit(hypermodel):  # which optimizer it had, it alone knows
+        hypermodel, _, network = self._build(known(params), self.spec.search.seed)
+        if overrides_fit(hypermodel):  # only the HyperModel knows its optimizer
             for variable, value in zip(network.model.variables, state.network, strict=False):
                 variable.assign(value)
         else:
@@ -167,9 +152,9 @@ class HyperModelTrainer:
         network.model.save(path)
 
     def model(self, params: Params, seed: int) -> tuple[keras.Model, dict[str, Value]]:
-        """Return the untrained model of known parameters, compiled, and KerasTuner's hyperparameters by name.
+        """Return the untrained, compiled model of known parameters, and KerasTuner's hyperparameters by name.
 
-        Those that only `fit` asks for are as they are drawn.
+        Those that only `fit` declares have the values that Optuna drew.
         """
         asked: set[str] = set()
 
@@ -177,12 +162,12 @@ class HyperModelTrainer:
             asked.add(name)
             return known(params)(name, distribution, default)
 
-        hypermodel, hp, network = self._built(ask, seed)
+        hypermodel, hp, network = self._build(ask, seed)
         if not overrides_fit(hypermodel):
             self._compile(network.model)
         return network.model, {**{name: params[name] for name in params if name not in asked}, **hp.values}
 
-    def _built(
+    def _build(
         self, suggest: Suggest, seed: int
     ) -> tuple[keras_tuner.HyperModel, keras_tuner.HyperParameters, "HyperModelNetwork"]:
         keras.utils.clear_session()
@@ -200,7 +185,7 @@ class HyperModelTrainer:
         return hypermodel, hp, network
 
     def _compile(self, model: keras.Model) -> None:
-        """Compile a model that its HyperModel didn't, as the study says."""
+        """Compile a model with the study's optimizer if the HyperModel did not compile it."""
         if not model.compiled:
             training = self.spec.training
             model.compile(
@@ -211,14 +196,16 @@ class HyperModelTrainer:
 
 
 class HyperModelNetwork(KerasNetwork):
-    """A HyperModel's model on the rows of a data set; see `Network`.
+    """A HyperModel's model on the examples of a data set; see `Network`.
 
     Args:
-        model: is built here, where it is not; raises ValueError where its output doesn't suit the classes.
-        x, y: (n, …) images and (n,) labels.
+        model: is built here if it is not built yet.
+        x, y: (n, …) examples and (n,) labels.
         class_count: of the data.
-        batch_size: rows per training step.
-        seed: of what is random in an epoch.
+        batch_size: examples per training step.
+        seed: of the random numbers in an epoch, at least 0.
+
+    Raises ValueError if the model's output does not fit the classes.
     """
 
     def __init__(
@@ -232,7 +219,7 @@ class HyperModelNetwork(KerasNetwork):
         seed: int = 0,
     ) -> None:
         images = ModelInputs(x)
-        check_output(model, images[:1], class_count)  # one without an Input layer is built by that
+        check_output(model, images[:1], class_count)  # this builds a model without an Input layer
         super().__init__(model, images, y, batch_size)
         self.class_count = class_count
         self.seed = seed
@@ -245,7 +232,7 @@ class HyperModelNetwork(KerasNetwork):
 
     def train_epoch(self, order: Rows) -> float:
         """Call `fit` for one epoch."""
-        # whatever a layer or a loss draws beside its own generator's state, another process draws too
+        # a resumed trial must repeat what a layer or a loss draws from the global random numbers
         keras.utils.set_random_seed(derive_seed(self.seed, "epoch", self.epochs))
         self.epochs += 1
         history = self.model.fit(
@@ -256,16 +243,19 @@ class HyperModelNetwork(KerasNetwork):
     def evaluate(self, rows: Rows) -> PerExampleScores:
         """Apply the model without dropout."""
         parts = evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(self.x.shape[1:]))
-        judged = [judge(self.model, self.x[part], self.y[part], self.class_count) for part in parts]
+        scores = [evaluate_part(self.model, self.x[part], self.y[part], self.class_count) for part in parts]
         return PerExampleScores(
-            losses=np.concatenate([figures.losses for figures in judged]),
-            hits=np.concatenate([figures.hits for figures in judged]),
+            losses=np.concatenate([part.losses for part in scores]),
+            hits=np.concatenate([part.hits for part in scores]),
         )
 
     def measures(self, metric: str) -> Measure:
-        """Return what measures a metric that the model is compiled with, by its name with "val_".
+        """Return a function that measures a metric of the compiled model.
 
-        It raises ValueError where there is none of that name.
+        The function raises ValueError if the model has no such metric.
+
+        Args:
+            metric: its name with "val_", such as "val_accuracy".
         """
 
         def measure(rows: Rows) -> float:
@@ -274,14 +264,14 @@ class HyperModelNetwork(KerasNetwork):
             )
             name = metric.removeprefix("val_")
             if name not in figures or name == metric:
-                there = ", ".join(f"val_{figure}" for figure in figures)
-                raise ValueError(f"the objective {metric} is none of the model's metrics: there are {there}")
+                known_metrics = ", ".join(f"val_{figure}" for figure in figures)
+                raise ValueError(f"the model has no metric {metric}, the objective. It has {known_metrics}.")
             return float(figures[name])
 
         return measure
 
     def penalty(self) -> float:
-        """Add up what the model's regularizers give for its weights."""
+        """Add up the penalties of the model's regularizers."""
         regularized = (weight for weight in self.model.trainable_variables if weight.regularizer is not None)
         return float(sum(float(weight.regularizer(weight)) for weight in regularized))
 
@@ -294,9 +284,9 @@ class HyperModelNetwork(KerasNetwork):
         return [*super().get_state(), np.array(self.epochs)]
 
     def is_in(self, state: TrainingCheckpoint) -> bool:
-        """Return whether it is now as it was in a state."""
-        here = self.get_state()
-        return len(here) == len(state.network) and all(map(np.array_equal, here, state.network))
+        """Return whether the network is now in this state."""
+        current = self.get_state()
+        return len(current) == len(state.network) and all(map(np.array_equal, current, state.network))
 
     def set_state(self, state: Arrays) -> None:
         """Set all variables."""

@@ -1,0 +1,236 @@
+"""Exports a trained configuration: the Keras model, a script that makes it, its settings, and a model card."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regsearch.search.data import source_kind
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import Splits, make_splits, split_seed
+from regsearch.search.export.folder import ExportedFile, check_folder, publish, staging
+from regsearch.search.export.hypermodel_script import hypermodel_script
+from regsearch.search.export.keras_script import ScriptData, keras_script
+from regsearch.search.export.model_card import ModelCard
+from regsearch.search.machine import versions
+from regsearch.search.quiet_tensorflow import QUIET_TENSORFLOW
+from regsearch.search.training.checkpoints import Arrays
+from regsearch.search.training.hypermodel.code import read_code
+from regsearch.search.training.setup import import_quietly
+from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
+from regsearch.studies.batch_norm import batch_norm_momentum
+from regsearch.studies.configuration import Configuration, configuration_of
+from regsearch.studies.errors import InputError, reason_of
+from regsearch.studies.files import sha256_of
+from regsearch.studies.records import DatasetInfo
+from regsearch.studies.reports.answer import dataset_json
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import Params
+
+_MODEL, _SCRIPT, _CARD, _CONFIGURATION = "model.keras", "model.py", "model-card.md", "configuration.json"
+_CODE = "hypermodel.py"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedConfiguration:
+    """One training, as it is exported.
+
+    Attributes:
+        spec: the study.
+        dataset, info: its data.
+        params: of the trial.
+        seed: of the training, at least 0.
+        weights: an .npz file with the weights in the order of Keras's `set_weights`.
+        weights_sha256: the SHA-256 that this file must have.
+        origin: which training it was, in words, such as "trial 7".
+        figures: the results, by the names of `regsearch.studies.trial.TrialOutcome`.
+        conclusion, finalist: the confirmation of this configuration; None if there was none.
+    """
+
+    spec: StudySpec
+    dataset: Dataset
+    info: DatasetInfo
+    params: Params
+    seed: int
+    weights: Path
+    weights_sha256: str
+    origin: str
+    figures: Mapping[str, int | float] = field(default_factory=dict)
+    conclusion: Conclusion | None = None
+    finalist: FinalistResult | None = None
+
+    @property
+    def title(self) -> str:
+        """The first line of the exported script."""
+        return f"Study {self.spec.study.name}, {self.origin}: {self.configuration}."
+
+    @property
+    def configuration(self) -> Configuration:
+        """The choice of regularization, or a HyperModel's hyperparameter values."""
+        return configuration_of(self.params)
+
+    @property
+    def split_seed(self) -> int:
+        """The seed that drew the split."""
+        return split_seed(self.spec, self.seed)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The examples of each split."""
+        return make_splits(self.dataset, self.spec.data, self.split_seed)
+
+    @property
+    def momentum(self) -> float | None:
+        """The momentum of BatchNormalization's averages; None if the configuration places no BatchNormalization."""
+        configuration = self.configuration
+        has_averages = isinstance(configuration, Regularization) and configuration.batch_norm != "none"
+        return batch_norm_momentum(self.spec, len(self.splits.train)) if has_averages else None
+
+    def read_weights(self) -> Arrays:
+        """Read the weights. Raises InputError if the file can't be read or is not the recorded one."""
+        try:
+            content = self.weights.read_bytes()
+            if hashlib.sha256(content).hexdigest() != self.weights_sha256:
+                raise InputError(f"the weights in {self.weights} are damaged: their SHA-256 is not the recorded one.")
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                return [file[name] for name in file.files]
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"can't read the weights in {self.weights}: {reason_of(error)}.") from error
+
+    def card(self, used_versions: Mapping[str, str]) -> ModelCard:
+        """Return the model card; its versions are those of the libraries that trained the network."""
+        return ModelCard(
+            spec=self.spec,
+            dataset=self.info,
+            configuration=self.configuration,
+            origin=self.origin,
+            seed=self.seed,
+            n_train=len(self.splits.train),
+            n_stop=len(self.splits.stop),
+            figures=self.figures,
+            versions=used_versions,
+            conclusion=self.conclusion,
+            finalist=self.finalist,
+        )
+
+    def script_data(self) -> ScriptData:
+        """Return what the exported script must know of the data."""
+        kind, source = source_kind(self.info.source), self.info.source
+        if kind == "idx" and not os.path.isdir(source):
+            source = os.path.dirname(source)
+        return ScriptData(
+            source=source,
+            kind="npz" if kind == "built-in" else kind,
+            input_shape=self.dataset.x_train.shape[1:],
+            class_count=self.dataset.class_count,
+            has_bytes=self.dataset.x_train.dtype == np.uint8,
+            n_train=len(self.splits.train),
+            n_stop=len(self.splits.stop),
+        )
+
+    def as_json(self, used_versions: Mapping[str, str]) -> dict[str, Any]:
+        """Return the content of configuration.json, without the digests of the files."""
+        splits, spec = self.splits, self.spec
+        return {
+            "study": spec.study.name,
+            "origin": self.origin,
+            "regularization": str(self.configuration),
+            "params": dict(self.params),
+            "batch_norm_momentum": self.momentum,
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+            "figures": dict(self.figures),
+            "confirmed": None if self.finalist is None else asdict(self.finalist),
+            "data": {
+                **dataset_json(self.info),
+                "source": self.info.source,
+                "input_shape": self.dataset.x_train.shape[1:],
+                "class_names": self.dataset.class_names,
+            },
+            "rows": {"train": len(splits.train), "stop": len(splits.stop), "select": len(splits.select)},
+            "spec": json.loads(spec.to_json()),
+            "spec_fingerprint": spec.fingerprint(),
+            "versions": dict(used_versions),
+            "weights_sha256": self.weights_sha256,
+        }
+
+
+def export_configuration(
+    folder: Path, trained: TrainedConfiguration, *, force: bool = False
+) -> tuple[ExportedFile, ...]:
+    """Write a trained configuration into a directory, and return its files.
+
+    Args:
+        folder: does not exist yet, or is empty.
+        trained: what is exported.
+        force: allows a directory that is not empty; files of an earlier export are replaced, others stay.
+
+    Raises InputError if the directory can't be used, or the weights are not the recorded ones. Then nothing changes.
+    """
+    check_folder(folder, force)
+    weights, used_versions = trained.read_weights(), versions()
+    card, document = trained.card(used_versions).as_markdown(), trained.as_json(used_versions)
+    with staging(folder) as staged:
+        if trained.spec.model.hypermodel is None:
+            names = _write_network(trained, weights, staged)
+        else:
+            names = _write_hypermodel(trained, trained.spec.model.hypermodel, weights, staged)
+        (staged / _CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
+        digests = {name: sha256_of(staged / name) for name in (*names, _CARD)}
+        text = json.dumps({**document, "files": digests}, indent=2) + "\n"
+        (staged / _CONFIGURATION).write_text(text, encoding="utf-8")
+        digests[_CONFIGURATION] = sha256_of(staged / _CONFIGURATION)
+        publish(staged, folder, list(digests))
+    return tuple(ExportedFile(path=folder / name, sha256=digest) for name, digest in digests.items())
+
+
+def prepare_tensorflow() -> None:
+    """Import TensorFlow in this process without its log; the user's own environment variables come first."""
+    for name, value in QUIET_TENSORFLOW.items():
+        os.environ.setdefault(name, value)
+    import_quietly()
+
+
+def _write_network(trained: TrainedConfiguration, weights: Arrays, folder: Path) -> list[str]:
+    """Write the built-in network and its script; return the names of the files."""
+    prepare_tensorflow()
+    from regsearch.search.export.keras_model import write_keras_model  # it imports Keras
+
+    regularization = Regularization.from_params(trained.params)
+    try:
+        write_keras_model(trained.spec, trained.dataset, regularization, trained.seed, weights, folder / _MODEL)
+    except ValueError as error:
+        raise InputError(f"these weights are of another network: {reason_of(error)}") from error
+    script = keras_script(trained.title, trained.spec, trained.script_data(), regularization, trained.seed)
+    (folder / _SCRIPT).write_text(script, encoding="utf-8")
+    return [_MODEL, _SCRIPT]
+
+
+def _write_hypermodel(trained: TrainedConfiguration, reference: str, weights: Arrays, folder: Path) -> list[str]:
+    """Write the model, the HyperModel's file, and the script that builds the model; return the names of the files."""
+    prepare_tensorflow()
+    from regsearch.search.export.keras_model import write_hypermodels_model
+
+    code = read_code(reference)
+    spec, dataset = trained.spec, trained.dataset
+    try:
+        values = write_hypermodels_model(spec, dataset, code, trained.params, trained.seed, weights, folder / _MODEL)
+    except OSError:
+        raise
+    except Exception as error:
+        raise InputError(f"{code.path} can't build this model here: {reason_of(error)}") from error
+    (folder / _CODE).write_bytes(code.source)
+    script = hypermodel_script(
+        trained.title, Path(_CODE).stem, code.name, values, dataset.image_shape, trained.momentum
+    )
+    (folder / _SCRIPT).write_text(script, encoding="utf-8")
+    return [_MODEL, _CODE, _SCRIPT]

@@ -1,0 +1,80 @@
+"""What the two trainers of the built-in network have in common."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+
+from regsearch.search.data.arrays import Dataset
+from regsearch.search.data.splits import Splits
+from regsearch.search.training.builtin.keras_network import evaluate
+from regsearch.search.training.builtin.network import RegularizedNetwork
+from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
+from regsearch.search.training.loop import Network, TrainingRun, train_trial
+from regsearch.search.training.task_splits import TaskSplits
+from regsearch.search.training.trainer import OnEpoch, Suggest
+from regsearch.studies.example_scores import PerExampleScores
+from regsearch.studies.search_space import Regularization
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask
+
+
+class BuiltinTrainer(ABC):
+    """Trains the trials of one study whose network is the built-in one; see `Trainer`.
+
+    Args:
+        spec: the study.
+        dataset: its data; the examples stay as they are until a batch needs them.
+        splits: the study's own split.
+        seed: replaces the study's seed, at least 0; None (the default) keeps it.
+    """
+
+    def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
+        self.spec = spec
+        self.dataset = dataset
+        self.splits, self.task_splits = splits, TaskSplits(spec, dataset, splits)
+        self.seed = spec.search.seed if seed is None else seed
+        self.builder = RegularizedNetwork.of(spec, dataset, self.seed)
+
+    @abstractmethod
+    def network(self, regularization: Regularization, seed: int | None = None) -> Network:
+        """Return the untrained network of one trial.
+
+        Args:
+            regularization: of the trial.
+            seed: decides the initial weights and the draws of dropout; None: the trainer's own seed.
+        """
+
+    def train(
+        self,
+        task: TrialTask,
+        on_epoch: OnEpoch,
+        checkpoints: Checkpoints = NO_CHECKPOINTS,
+        suggest: Suggest | None = None,
+    ) -> TrialOutcome | None:
+        """Train one trial; see `Trainer`."""
+        regularization = Regularization.from_params(task.params)
+        run = TrainingRun(
+            splits=self.task_splits.of(task),
+            seed=self.seed if task.seed is None else task.seed,
+            patience=regularization.patience,
+            max_epochs=self.spec.training.max_epochs,
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            keeps_scores=task.purpose == Purpose.CONFIRM,
+        )
+        return train_trial(self.network(regularization, task.seed), run)
+
+    def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
+        """Evaluate the plain Keras model, which users get, on the test set; see `Trainer`."""
+        model = self.builder.network(Regularization.from_params(task.params))
+        model.set_weights(weights)
+        return evaluate(model, self.dataset.x_test, self.dataset.y_test, np.arange(self.dataset.n_test))
+
+    def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
+        """Return None: the objective follows from the scores of the examples; see `Trainer`."""
+        return None
+
+    @abstractmethod
+    def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
+        """Write a trial's network as a Keras model; see `Trainer`."""
