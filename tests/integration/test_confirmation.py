@@ -504,7 +504,7 @@ def test_stopped_or_killed_in_mid_confirmation_it_is_resumable(tmp_path: Path, h
     invariants.check(storage, is_fake=True)
 
 
-@pytest.mark.parametrize("what", ["plan", "show_answer"])
+@pytest.mark.parametrize("what", ["plan", "publish_answer"])
 def test_a_database_that_is_away_before_or_after_the_trainings_is_waited_for(
     search: Search, storage: str, progress: Any, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -845,7 +845,7 @@ def test_killed_at_any_transaction_it_ends_with_the_rows_of_one_that_ran_through
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=TINY, trials=2, confirm=False)
-    monkeypatch.setattr(phases, "show_answer", lambda *_: None)  # a second of imports; it has a test of its own
+    monkeypatch.setattr(phases, "publish_answer", lambda *_: None)  # a second of imports; it has a test of its own
     still = functools.partial(Coordinator, clock=lambda: 0.0)  # else it asks once a second whether to stop
     monkeypatch.setattr(phases, "Coordinator", still)
     death = Death(monkeypatch)
