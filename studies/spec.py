@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from regsearch.studies import objectives
+from regsearch.studies.added_keys import added_later, meant_before
 from regsearch.studies.techniques import TECHNIQUES
 from regsearch.studies.techniques.ranges import LearningRateRange, Section
 from regsearch.studies.validation import (
@@ -33,19 +34,6 @@ SPEC_VERSION = 1
 
 SEEDS_AT_MOST = 1000
 """The largest number of fresh seeds on which a finalist can be confirmed."""
-
-_ADDED_LATER = "addedLater"
-
-
-def added_later(meant_before: Any) -> dict[str, Any]:
-    """Return the `json_schema_extra` of a key that older studies lack.
-
-    Args:
-        meant_before: the value by which those studies behave. A stored study without the key is read with this value,
-            which is not part of its fingerprint.
-    """
-    return {_ADDED_LATER: meant_before}
-
 
 CONTEST = "contest"
 """The sampler that tunes every technique alone, and the pruner that compares a trial with those of its contestant."""
@@ -72,20 +60,13 @@ class DataSpec(Section):
         "of MNIST's IDX files, or a directory of images with a subdirectory for each class",
     )
     image_size: Annotated[tuple[PositiveInt, PositiveInt], Strict(False)] | None = Field(
-        None,
-        description="height and width to which images are resized; if not given, all must have the same size",
+        None, description="height and width to which images are resized; if not given, all must have the same size"
     )
     stop_fraction: float = Field(
-        0.1,
-        gt=0,
-        lt=0.5,
-        description="share of the training set for the stopping split, which decides early stopping and pruning",
+        0.1, gt=0, lt=0.5, description="share of the training set that stops and prunes trainings: the stopping split"
     )
     select_fraction: float = Field(
-        0.1,
-        gt=0,
-        lt=0.5,
-        description="share of the training set that becomes the selection split, which gives the objective",
+        0.1, gt=0, lt=0.5, description="share of the training set that gives the objective: the selection split"
     )
     train_size: PositiveInt | None = Field(
         None, description="number of examples to train on; all that are left in the training split if not given"
@@ -104,10 +85,7 @@ class DataSpec(Section):
         return round(self.stop_fraction * n_train), round(self.select_fraction * n_train)
 
     def train_rows(self, n_train: int) -> int:
-        """Return the size of the training split, on which the weights are fitted.
-
-        Args:
-            n_train: examples of the data set's training set.
+        """Return the size of the training split, on which the weights are fitted, as `held_back` does.
 
         Example:
             >>> DataSpec().train_rows(60_000), DataSpec(train_size=1000).train_rows(60_000)
@@ -138,9 +116,7 @@ class ModelSpec(Section):
         "function, a class, an instance or a function of hp; it needs --trust-code",
     )
     hypermodel_sha256: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="SHA-256 of its file, filled in; a changed file is not run",
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of its file, filled in; a changed file is not run"
     )
 
     def is_regularized(self, index: int) -> bool:
@@ -338,8 +314,8 @@ class StudySpec(Section):
 
     def _is_as_before(self, section: str, key: str) -> bool:
         values = getattr(self, section)
-        meant_before = _meant_before(type(values))
-        return key in meant_before and bool(getattr(values, key) == meant_before[key])
+        before = meant_before(type(values))
+        return key in before and bool(getattr(values, key) == before[key])
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the identity, as 64 hexadecimal digits."""
@@ -362,7 +338,7 @@ class StudySpec(Section):
             section = document.get(name)
             section = {} if section is None else section
             if isinstance(section, dict):
-                document[name] = {**_meant_before(field.annotation), **section}
+                document[name] = {**meant_before(field.annotation), **section}
         return cls.model_validate(document)
 
     def changed(self, **sections: Mapping[str, Any]) -> "StudySpec":
@@ -410,14 +386,6 @@ KEPT_KEYS = (
     ("budget.trials",),
 )
 """What a stored study keeps even if a ready study's file has changed; keys that belong together form a group."""
-
-
-def _meant_before(section: Any) -> dict[str, Any]:
-    """Return the keys of a section that were added later, each with the value by which older studies behave."""
-    extras = {key: field.json_schema_extra for key, field in section.model_fields.items()}
-    return {
-        key: extra[_ADDED_LATER] for key, extra in extras.items() if isinstance(extra, dict) and _ADDED_LATER in extra
-    }
 
 
 def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:

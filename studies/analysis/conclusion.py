@@ -18,14 +18,14 @@ from regsearch.studies.statistics import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """What one finalist gains over another on the test rows, paired by seed and row; positive is better.
+    """What one finalist gains over another on the test set, paired by seed and example; positive is better.
 
-    The risk of a misleading low end is shared among all finalists of a study, for each of the two figures by itself, so
-    each interval has a higher level.
+    All finalists of a study share the risk of a misleading low end, separately for each figure, so each interval has a
+    higher level.
 
     Attributes:
-        cross_entropy: nats per row, the other's less its own.
-        accuracy: share of rows, its own less the other's.
+        cross_entropy: nats per example, the other's minus its own; positive is better.
+        accuracy: share of examples, its own minus the other's; positive is better.
     """
 
     cross_entropy: Interval
@@ -37,20 +37,20 @@ class FinalistResult:
     """One finalist's figures over the fresh seeds.
 
     Attributes:
-        select_cross_entropy, select_accuracy: means over seeds and select rows; what the winner was chosen by.
+        select_cross_entropy, select_accuracy: means over seeds and the selection split, which chose the winner.
         train_cross_entropy: mean over seeds, dropout off.
-        test_cross_entropy, test_accuracy: over seeds and test rows.
-        gain: over the baseline; None for that itself, and where that failed.
+        test_cross_entropy, test_accuracy: over seeds and the test set.
+        gain: over the baseline; None for the baseline itself, and if it failed.
         best_epochs, epochs: of each seed; the restored epoch, counted from 0, and how many were trained.
-        over_early_stopping: over early stopping alone, the one in the techniques' table, with a risk of its own shared
-            alike; None for that itself and for no regularization, and where none was confirmed.
-        is_tied: whether on the select rows it is the best, or within a standard error of it.
-        select_cross_entropies, select_accuracies: of each seed, on the select rows.
+        gain_over_early_stopping: over early stopping alone, whose gains share their own risk; None for early stopping
+            alone and for no regularization, and if early stopping alone was not confirmed.
+        is_tied: whether on the selection split it is the best, or within a standard error of the best.
+        select_cross_entropies, select_accuracies: of each seed, on the selection split.
         dropped: why a race gave it no more seeds; None if it has all of them.
-        select_objective: mean over seeds of the metric that the winner was chosen by, such that less is better; None
-            where that was cross-entropy or accuracy.
-        metric_over_baseline: the verdict on it over the baseline by the study's metric; None for the baseline itself,
-            and where verdicts go by cross-entropy or accuracy.
+        select_objective: mean over seeds of the metric that chose the winner, such that less is better; None if that
+            was cross-entropy or accuracy.
+        metric_over_baseline: the verdict on it against the baseline by the study's metric; None for the baseline
+            itself, and if verdicts go by cross-entropy or accuracy.
     """
 
     finalist: Finalist
@@ -81,7 +81,7 @@ class FinalistResult:
         return stdev(figures) if len(figures) > 1 else None
 
     def select_loss(self, by_accuracy: bool) -> float:
-        """What finalists are ranked by, the least first: select cross-entropy, share of wrong rows, or the metric."""
+        """Return what ranks the finalists, least first: cross-entropy, share of wrong examples, or the metric."""
         if self.select_objective is not None:
             return self.select_objective
         return 1 - self.select_accuracy if by_accuracy else self.select_cross_entropy
@@ -98,10 +98,10 @@ class TechniqueRow:
 
     Attributes:
         technique: L1, L2, L1+L2, dropout, BatchNorm, early stopping, or combination.
-        result: of the best finalist that has it and, but for early stopping, nothing else; None where there is none.
+        result: of the best finalist with it and, except for early stopping, nothing else; None if there is none.
         tuning: how well the search tuned it alone; None for a combination, which is not tuned alone.
-        over_early_stopping: the verdict on it in the study's objective, with early stopping beside it, against early
-            stopping alone; None for early stopping itself, and if either was not confirmed.
+        gain_over_early_stopping: the verdict on it in the study's objective, together with early stopping, against
+            early stopping alone; None for early stopping itself, and if either was not confirmed.
         over_baseline: the same against no regularization; None if that was not confirmed.
     """
 
@@ -121,7 +121,7 @@ class TechniqueRow:
 
     @property
     def is_judged(self) -> bool:
-        """Whether the technique, and not only one setting of it, can be said to help or to hurt."""
+        """Whether there can be a verdict on the technique, and not only on one setting of it."""
         return self.tuning is None or self.tuning.is_tuned
 
     @property
@@ -142,33 +142,33 @@ class Conclusion:
     """What a study concludes.
 
     Attributes:
-        winner: the simplest of those that are the best on the select rows over the fresh seeds or tied with it.
-        baseline: no regularization at all, or a HyperModel's defaults; None where it failed.
+        winner: the simplest finalist that is the best on the selection split over the fresh seeds, or tied with it.
+        baseline: no regularization at all, or a HyperModel's defaults; None if it failed.
         results: of every finalist whose seeds all trained, the winner among them.
-        failed: each finalist that did not, and why.
-        techniques: a row each; none where the settings are a HyperModel's own.
+        failed: each other finalist, and why it failed.
+        techniques: a row each; none for hyperparameter values of a HyperModel.
         claims_gain: whether the winner beats none beyond noise, at `level`.
         level: of the finalists' own intervals, and of the low ends of all gains in one figure together, such as
             0.95.
         seeds: how many fresh seeds, the same for all that no race dropped.
-        select_rows, test_rows: how many rows each figure is over.
-        looks: how often finalists were chosen and shown test rows; after the first they are no longer fresh.
-        unfinished_looks: those of them that have begun and not ended: no figure is from them.
+        select_rows, test_rows: how many examples of the selection split and of the test set each figure is over.
+        looks: how often finalists were chosen and evaluated on the test set, which is fresh only the first time.
+        unfinished_looks: those of them that have started and not ended; no figure is from them.
         smallest_gain: the smallest gain that matters, in the unit of the verdicts: nats per example, share of
             examples, or the metric's own.
         smallest_gain_share: that as a share of the loss, or error rate, of early stopping alone, where the study file
             does not give it; else None.
         winner_over_early_stopping, winner_over_baseline: the verdicts on the winner; None for the reference itself.
         is_race: whether the finalists ran a race, in which some get fewer seeds than others.
-        has_drawn_splits: whether each seed drew which rows train, stop and select.
+        has_drawn_splits: whether each seed drew its training, stopping and selection split.
         storage_option: what names the database in a command, such as ("--storage", "sqlite:///my.db").
         still_improving: whether most trainings of early stopping alone (without it: of the baseline) were best in
             their last epoch, so that training longer would tell more.
-        evaluations: entries in the ledger of test looks, those of unfinished looks too.
+        evaluations: entries in the ledger of test evaluations, also those of unfinished looks.
         by_accuracy: whether the study's objective is accuracy.
         metric: the metric that verdicts and smallest gain go by, such as "val_auc", which has no figure for each
             example; None where they go by cross-entropy or accuracy.
-        select_metric: the metric by which a race compared finalists on the select rows, likewise.
+        select_metric: the metric by which a race compared finalists on the selection split, likewise.
         is_share_of_missing: whether `smallest_gain_share` is of what the metric's figure is short of 1.
     """
 
@@ -219,11 +219,10 @@ class Conclusion:
 
     @property
     def baseline_name(self) -> str:
-        """What gains are over, in words: "no regularization", "the defaults"."""
+        """The name of the baseline in words: "no regularization", "the defaults"."""
         finalists = (*(result.finalist for result in self.results), *(finalist for finalist, _ in self.failed))
-        settings = (finalist.settings for finalist in finalists)
-        own = next((one for one in settings if isinstance(one, HyperparameterValues)), None)
-        return Regularization.baseline if own is None else own.baseline
+        is_own = any(isinstance(finalist.settings, HyperparameterValues) for finalist in finalists)
+        return HyperparameterValues.baseline if is_own else Regularization.baseline
 
     @property
     def is_over_defaults(self) -> bool:
@@ -237,15 +236,15 @@ class Conclusion:
 
     @property
     def ranked(self) -> list[FinalistResult]:
-        """The results by the study's objective on the select rows, the best first; those that a race dropped last.
+        """The results by the study's objective on the selection split, the best first; those that a race dropped last.
 
-        Others' means are over seeds that the dropped ones don't have.
+        The other means are over seeds that the dropped ones do not have.
         """
         return sorted(self.results, key=lambda result: (-result.seeds, result.select_loss(self.by_accuracy)))
 
     @property
     def winner_is_best(self) -> bool:
-        """Whether the winner has the best mean on the select rows, and is not only the simplest of those tied."""
+        """Whether the winner has the best mean on the selection split, and is not only the simplest of those tied."""
         best = self.ranked[0].select_loss(self.by_accuracy)
         return self.winner.select_loss(self.by_accuracy) <= best
 
@@ -273,7 +272,7 @@ class Conclusion:
 
     @property
     def measure(self) -> Measure:
-        """How gains are told in what verdicts go by."""
+        """The name, unit and digits of the figure that verdicts go by."""
         return per_example(self.by_accuracy) if self.metric is None else of_metric(self.metric)
 
     @property
@@ -301,5 +300,5 @@ class Conclusion:
 
     @property
     def has_early_stopping_alone(self) -> bool:
-        """Whether any finalist can be held against early stopping alone."""
+        """Whether any finalist can be compared with early stopping alone."""
         return any(result.gain_over_early_stopping is not None for result in self.results)

@@ -69,7 +69,7 @@ class Technique(Ways):
         """Return type and default of each of its keys in [space]."""
         kind = self.among | Literal["off"]
         if self.is_added_later:
-            extra: dict[str, Any] | None = {"addedLater": "off"}  # see regsearch.studies.spec.added_later
+            extra: dict[str, Any] | None = {"addedLater": "off"}  # see regsearch.studies.added_keys
         else:
             extra = None
         return {self.key: (kind, Field(self.default_range(), description=self.description, json_schema_extra=extra))}

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from regsearch.search.training.hypermodel.code import resolve_hypermodel
+from regsearch.studies.added_keys import added_later
 from regsearch.studies.contest.notes import notes
 from regsearch.studies.contest.proposals import Entry
 from regsearch.studies.errors import InputError
 from regsearch.studies.recipes import contest_of, recipe_names
-from regsearch.studies.spec import KEPT_KEYS, StudySpec, TrainingSpec, added_later, differing_keys
+from regsearch.studies.spec import KEPT_KEYS, StudySpec, TrainingSpec, differing_keys
 from regsearch.studies.study_file import CATALOG, catalog_names, given_keys, json_schema, read_study
 from regsearch.studies.validation import check_name, parse_duration
 
