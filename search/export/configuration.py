@@ -27,12 +27,11 @@ from regsearch.search.training.hypermodel.code import read_code
 from regsearch.search.training.setup import import_quietly
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.configuration import Configuration, configuration_of
+from regsearch.studies.configuration import Configuration, Regularization, configuration_of
 from regsearch.studies.errors import InputError, reason_of
 from regsearch.studies.files import sha256_of
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.reports.answer import dataset_json
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params
 

@@ -48,7 +48,7 @@ from killing import Killed, KillSwitch, kill_at
 from regsearch.search import api
 from regsearch.search.run.coordinator import StopReason
 from regsearch.search.run.progress import FinishedTrial, Progress
-from regsearch.search.samplers import pruners, samplers
+from regsearch.search.samplers import factory, pruners
 from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Checkpoints
 from regsearch.search.training.trainer import DivergedError, OnEpoch
 from regsearch.search.workers.inline import InlineEngine
@@ -197,7 +197,7 @@ def quick() -> Any:
     """Spare what is not looked at here: the disk's own time, and trying samplers and pruners out."""
     with (
         spared_disk(),
-        mock.patch.object(samplers, "_try_out"),
+        mock.patch.object(factory, "_try_out"),
         mock.patch.object(pruners, "_try_out"),
         mock.patch.dict(os.environ, {"FAKE_FAULTS": "{}", "FAKE_EPOCH_SECONDS": "0"}),
     ):

@@ -51,7 +51,7 @@ from helpers import raw_study
 from in_process import Escaped, Outcome, broken_rules, call, harness
 from own_data import write_idx, write_images
 
-from regsearch.search.samplers import pruners, samplers
+from regsearch.search.samplers import factory, pruners
 from regsearch.storage.study_store import StudyStore
 from regsearch.studies.files import TEMPORARY, append_checksum
 from regsearch.studies.trial import TrialTask
@@ -406,7 +406,7 @@ def fuzz(world: World, kind: str, numbers: Sequence[int], seed: int) -> Figures:
     figures = Figures()
     with ExitStack() as stack:
         if kind in ("data_files", "databases", "trial_files"):  # samplers and pruners aren't what is tried out here
-            stack.enter_context(mock.patch.object(samplers, "_try_out"))
+            stack.enter_context(mock.patch.object(factory, "_try_out"))
             stack.enter_context(mock.patch.object(pruners, "_try_out"))
         for number in numbers:
             _fuzz_once(world, kind, number, seed, figures)

@@ -17,17 +17,9 @@ from regsearch.search.data.splits import Splits
 from regsearch.search.training.applied_techniques import leave_keras_alone
 from regsearch.search.training.builtin.compiled_network import CompiledNetwork
 from regsearch.search.training.builtin.compiled_techniques import CompiledTechniques, compiled_by_methods
-from regsearch.search.training.builtin.keras_trainer import look_at_test
-from regsearch.search.training.builtin.network import RegularizedNetwork
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
-from regsearch.search.training.loop import train_trial
-from regsearch.search.training.task_splits import TaskSplits
-from regsearch.search.training.trainer import OnEpoch, Suggest
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.example_scores import PerExampleScores
 from regsearch.search.training.builtin.trainer import BuiltinTrainer
 from regsearch.search.training.checkpoints import TrainingCheckpoint
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params
 

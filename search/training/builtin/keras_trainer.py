@@ -8,7 +8,7 @@ from regsearch.search.training.builtin.keras_network import KerasNetwork
 from regsearch.search.training.builtin.trainer import BuiltinTrainer
 from regsearch.search.training.checkpoints import TrainingCheckpoint
 from regsearch.search.training.moving_averages import Averages
-from regsearch.studies.search_space import Regularization
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.trial import Params
 
 

@@ -13,8 +13,8 @@ from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkp
 from regsearch.search.training.loop import Network, TrainingRun, train_trial
 from regsearch.search.training.task_splits import TaskSplits
 from regsearch.search.training.trainer import OnEpoch, Suggest
+from regsearch.studies.configuration import Regularization
 from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.search_space import Regularization
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask
 
