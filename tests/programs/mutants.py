@@ -215,7 +215,7 @@ MUTATIONS = (
     Mutation(
         "the dashboard's Host",
         _DASHBOARD,
-        'if not self._is_allowed_host(environ.get("HTTP_HOST", ""), port):',
+        'if not self._is_allowed_host(environ.get("HTTP_HOST", "").strip(" \\t"), port):',
         "if False:",
         (f"{_OF_DASHBOARD}::test_only_our_own_hosts_are_answered",),
     ),
