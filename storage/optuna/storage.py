@@ -21,9 +21,9 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, DateTime, bindparam, column, text, update
+from sqlalchemy import Connection, bindparam, update
 
-from regsearch.storage.optuna import lookback
+from regsearch.storage.optuna import lookback, tables
 
 _NAMED = 10_000  # trials; of more, the whole study is read
 
@@ -34,29 +34,6 @@ _END = (
     .where(_trials.c.trial_id == bindparam("id"), _trials.c.state.in_(_UNFINISHED))
     .values(state=bindparam("new_state"), datetime_complete=bindparam("now"))
 )
-_SET_VALUE = text(
-    "insert into trial_values (trial_id, objective, value, value_type) values (:trial_id, :objective, :value, "
-    ":value_type) on conflict (trial_id, objective) do update set value = excluded.value, "
-    "value_type = excluded.value_type"
-)
-_SET_PARAM = text(
-    "insert into trial_params (trial_id, param_name, param_value, distribution_json) select trial_id, :name, "
-    "cast(:value as double precision), :value_json from trials where trial_id = :trial_id "
-    "and state in ('RUNNING', 'WAITING')"
-)
-_IS_STUDY = text("select 1 from studies where study_id = :study_id").columns(column("there"))
-_STUDY_ID = text("select study_id from studies where study_name = :name").columns(column("study_id"))
-_TRIAL = text(
-    "select trial_id, number, state, datetime_start, datetime_complete, study_id from trials where trial_id = :trial_id"
-).columns(
-    column("trial_id"),
-    column("number"),
-    column("state"),
-    column("datetime_start", DateTime),
-    column("datetime_complete", DateTime),
-    column("study_id"),
-)
-
 _STATES = {state.name: state for state in TrialState}
 
 _distribution = lru_cache(maxsize=1000)(json_to_distribution)
@@ -80,7 +57,7 @@ class FastRDBStorage(RDBStorage):
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; raises KeyError where there is none."""
         with self._connection() as connection:
-            row = connection.execute(_TRIAL, {"trial_id": trial_id}).one_or_none()
+            row = connection.execute(tables.TRIAL, {"trial_id": trial_id}).one_or_none()
             if row is None:
                 raise KeyError(models.NOT_FOUND_MSG)
             (trial,) = _frozen(connection, row.study_id, [row])
@@ -89,7 +66,7 @@ class FastRDBStorage(RDBStorage):
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return a study's id; raises KeyError where there is none of that name."""
         with self._connection() as connection:
-            study_id: int | None = connection.execute(_STUDY_ID, {"name": study_name}).scalar()
+            study_id: int | None = connection.execute(tables.STUDY_ID, {"name": study_name}).scalar()
             if study_id is None:
                 raise KeyError(models.NOT_FOUND_MSG)
             return study_id
@@ -104,7 +81,7 @@ class FastRDBStorage(RDBStorage):
         for objective, value in enumerate(values or ()):
             stored, kind = models.TrialValueModel.value_to_stored_repr(value)
             bound = {"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind.name}
-            self.joined.execute(_SET_VALUE, bound)
+            self.joined.execute(tables.SET_VALUE, bound)
         return True
 
     def _set_trial_param(
@@ -120,7 +97,7 @@ class FastRDBStorage(RDBStorage):
             check_distribution_compatibility(previous_distribution, distribution)
             how = distribution_to_json(distribution)
             bound = {"trial_id": trial_id, "name": param_name, "value": param_value_internal, "value_json": how}
-            if self.joined.execute(_SET_PARAM, bound).rowcount == 1:
+            if self.joined.execute(tables.SET_PARAM, bound).rowcount == 1:
                 return
         super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
 
@@ -154,7 +131,7 @@ class FastRDBStorage(RDBStorage):
                 f"select trial_id, number, state, datetime_start, datetime_complete from trials where {where} "
                 "order by trial_id"
             ).all()
-            if not found and connection.execute(_IS_STUDY, {"study_id": study_id}).scalar() is None:
+            if not found and connection.execute(tables.IS_STUDY, {"study_id": study_id}).scalar() is None:
                 raise KeyError(models.NOT_FOUND_MSG)
             rows = [row for row in found if states is None or _STATES[row[2]] in states]
             return _frozen(connection, study_id, rows, self.only_whole)

@@ -36,9 +36,9 @@ from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from regsearch.storage.tried_configurations import BY_SETTINGS
 from regsearch.studies.trial import EPOCH_COLUMNS
 
-OF_SQLITE_ALONE = {"damage.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
-OF_POSTGRESQL_ALONE = {"lease", "postgres"}
-WITHOUT_PARAMETERS = {"lean.py"}  # lists of ids, of any length
+OF_SQLITE_ALONE = {"row_check.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
+OF_POSTGRESQL_ALONE = {"lease", "postgres", "optuna.tables.LOCKED_STUDY_ATTR"}
+WITHOUT_PARAMETERS = {"storage.py"}  # lists of ids, of any length
 
 UUID = "6e4d8f4e-0000-4000-8000-000000000001"
 TIME = datetime(2026, 1, 2, 3, 4, 5)
@@ -66,15 +66,16 @@ BOUND: dict[str, Any] = {
 
 
 def plain_statements() -> dict[str, Any]:
-    """Return every statement of plain SQL that a module of ours has, by the module and its name there."""
+    """Return every statement of plain SQL that a module has, by the module and its name there."""
     found: dict[str, Any] = {}
     for module in pkgutil.walk_packages(regsearch.storage.__path__, "regsearch.storage."):
-        of_both = module.name.removeprefix("storage.") not in OF_POSTGRESQL_ALONE
-        if of_both and not module.name.startswith("regsearch.storage.migrations"):
+        if not module.name.startswith("regsearch.storage.migrations"):
             there = vars(importlib.import_module(module.name))
-            kinds = (TextClause, TextualSelect)
-            found |= {f"{module.name}.{name}": value for name, value in there.items() if isinstance(value, kinds)}
-    return found
+            statements = {name: value for name, value in there.items() if isinstance(value, TextClause | TextualSelect)}
+            for name, statement in statements.items():
+                if all(statement is not other for other in found.values()):  # some are imported
+                    found[f"{module.name.removeprefix('regsearch.storage.')}.{name}"] = statement
+    return {name: value for name, value in found.items() if not OF_POSTGRESQL_ALONE & {name, name.rpartition(".")[0]}}
 
 
 STATEMENTS = plain_statements()

@@ -354,7 +354,7 @@ MUTATIONS = (
     ),
     Mutation(
         "writers of a study on a server come one after the other",
-        _POSTGRES,
+        "storage/optuna/tables.py",
         " for update of s",
         "",
         (f"{_OF_SERVER}::test_writers_of_a_study_come_one_after_the_other",),
