@@ -1,20 +1,25 @@
 """Opens a database, whatever its kind."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from regsearch.storage import sqlite
-from regsearch.storage.database import Database
+from regsearch.storage.database import Database, ignore_wait
 from regsearch.storage.location import Location
 from regsearch.studies.errors import InputError
 
 
-def open_for_writing(location: Location) -> Database:
+def open_for_writing(location: Location, on_wait: Callable[[str], None] = ignore_wait) -> Database:
     """Open a database, and create it and what tables it lacks.
+
+    Args:
+        location: where it is, or will be.
+        on_wait: is called with a text for the user when the database is waited for.
 
     Raises StorageError where it can't be opened or written, is damaged, or has another schema.
     """
-    opened: Database = backend_for(location).open_for_writing(location)
+    opened: Database = backend_for(location).open_for_writing(location, on_wait)
     return opened
 
 

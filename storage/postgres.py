@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from regsearch.storage import lease, schema
-from regsearch.storage.database import Database, connection_of
+from regsearch.storage.database import Database, connection_of, ignore_wait
 from regsearch.storage.errors import translate_errors
 from regsearch.storage.lease import Lease
 from regsearch.storage.location import Server, command, files_folder
@@ -49,8 +49,8 @@ _DESCRIBED = text("select current_setting('server_version'), pg_database_size(cu
 class ServerDatabase(Database):
     """An open database on a server."""
 
-    def __init__(self, server: Server, *, writing: bool) -> None:
-        super().__init__(server, _rdb_storage(server, writing=writing))
+    def __init__(self, server: Server, *, writing: bool, on_wait: Callable[[str], None] = ignore_wait) -> None:
+        super().__init__(server, _rdb_storage(server, writing=writing), on_wait)
         self._server = server
         self._lease: Lease | None = None
         self._steps: sqlalchemy.Connection | None = None
@@ -62,8 +62,8 @@ class ServerDatabase(Database):
             self.engine,
             self._server,
             study,
-            should_give_up=lambda: self.should_give_up(),
-            on_wait=lambda text: self.on_wait(text),
+            should_give_up=lambda: self._should_give_up(),
+            on_wait=self._on_wait,
         )
         with held as self._lease:
             try:
@@ -140,7 +140,7 @@ class ServerDatabase(Database):
             yield connection
 
 
-def open_for_writing(server: Server) -> ServerDatabase:
+def open_for_writing(server: Server, on_wait: Callable[[str], None] = ignore_wait) -> ServerDatabase:
     """Open a database that is there, and create what tables it lacks.
 
     Raises InputError for options of the URL that libpq doesn't know, StorageError where the database can't be
@@ -150,7 +150,7 @@ def open_for_writing(server: Server) -> ServerDatabase:
         files_folder(server).mkdir(parents=True, mode=0o700, exist_ok=True)
         with exclusive_engine(server) as (engine, _):
             _prepare(engine, server)
-        return ServerDatabase(server, writing=True)
+        return ServerDatabase(server, writing=True, on_wait=on_wait)
 
 
 def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDatabase:

@@ -93,8 +93,8 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
     dataset, info = _examine(spec, options)
     pruner = make_pruner(spec, spec.data.train_rows(info.n_train))
     events, snapshots = _study_folders(name, options)
-    with open_for_writing(location) as database, database.study_lock(name), ExitStack() as stack:
-        database.on_wait = options.progress.message
+    opened = open_for_writing(location, options.progress.message)
+    with opened as database, database.study_lock(name), ExitStack() as stack:
         copy: str | None = None
         with suppress(OSError):  # without a copy for all, each worker reads its own
             copy = str(stack.enter_context(shared(dataset, study_lock.data_folder(location, name))))
@@ -152,15 +152,14 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
             events=None if events is None else _with_events(database, name, options.progress, events),
             timeout_seconds=timeout,
         )
-        database.should_give_up = lambda: phases.is_stopping
-        database.lock_seconds = _LOCK_SECONDS
+        stack.enter_context(database.waiting(lock_seconds=_LOCK_SECONDS))
         resume = resume_command(spec, "resume", *as_option(location))
         handled = graceful_stop(phases.stop, resume) if options.handle_signals else None
         received = SignalState()
         try:
-            with handled or nullcontext(received) as received:
+            waiting = database.waiting(should_give_up=lambda: phases.is_stopping)
+            with waiting, handled or nullcontext(received) as received:
                 reason = _run_and_record(phases, store)
-            database.should_give_up = lambda: False
             study = get_study(database, name)
             return RunResult(
                 reason=reason,

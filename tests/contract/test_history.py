@@ -82,7 +82,7 @@ def test_a_long_study_that_was_stopped_goes_on_as_if_it_had_not(
 ) -> None:
     seen: list[Any] = []
     condition = lookback.lookback_condition
-    monkeypatch.setattr(lookback, "condition", lambda *args: (seen.append(args[-1]), condition(*args))[1])
+    monkeypatch.setattr(lookback, "lookback_condition", lambda *args: (seen.append(args[-1]), condition(*args))[1])
     other = f"sqlite:///{tmp_path}/other.db"
     search(trials=40, workers=1, storage=other)
     assert seen == list(range(16, 40, BLOCK))

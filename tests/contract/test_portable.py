@@ -216,7 +216,7 @@ def test_trials_are_read_from_postgresql_as_optuna_reads_them(postgres_url: str)
         every = optunas.get_all_trials(1)
         assert ours.get_all_trials(1) == every
         assert ours._get_trials(1, None, set(), 30) == [trial for trial in every if trial._trial_id > 30]
-        ours.history_begin = 6000
+        ours.look_back(6000)
         assert [trial.number for trial in ours.get_all_trials(1)] == [trial.number for trial in every]
 
 
