@@ -8,12 +8,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import sqlalchemy
-from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
 
 from regsearch.storage import sqlite
 from regsearch.storage.connect import open_for_reading
 from regsearch.storage.errors import RESTORE, first_line, translate_errors
 from regsearch.storage.location import Location, Server
+from regsearch.storage.optuna.tables import OPTUNA_TABLES
 from regsearch.storage.tables import Base
 from regsearch.studies.errors import InputError, StorageError
 
@@ -64,7 +64,7 @@ def _copy_from_server(server: Server, target: Path) -> None:
         try:
             with source.read() as reading, engine.begin() as writing:
                 there = set(sqlalchemy.inspect(reading).get_table_names()) - {_VERSIONS}  # the new file has its own
-                for table in (*OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables):
+                for table in (*OPTUNA_TABLES, *Base.metadata.sorted_tables):
                     if table.name not in there:
                         continue
                     rows = reading.execution_options(yield_per=_PAGE).execute(sqlalchemy.select(table))

@@ -1,46 +1,63 @@
-"""Opens a database, whatever its kind."""
+"""Open a database, whatever its kind."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from regsearch.storage import sqlite
-from regsearch.storage.database import Database
+from regsearch.storage.database import Database, ignore_wait
 from regsearch.storage.location import Location
 from regsearch.studies.errors import InputError
 
+_Place = TypeVar("_Place", contravariant=True)
 
-def open_for_writing(location: Location) -> Database:
-    """Open a database, and create it and what tables it lacks.
 
-    Raises StorageError where it can't be opened or written, is damaged, or has another schema.
+class Backend(Protocol[_Place]):
+    """How databases of one kind are opened: what the modules `sqlite` and `postgres` of this package have in common."""
+
+    def open_for_writing(self, location: _Place, on_wait: Callable[[str], None], /) -> Database:
+        """Open a database; see `open_for_writing` below."""
+
+    def open_for_reading(self, location: _Place, /, *, needs_studies: bool) -> Database:
+        """Open a database; see `open_for_reading` below."""
+
+    def is_new(self, location: _Place, /) -> bool:
+        """Return whether there are no tables yet."""
+
+
+def open_for_writing(location: Location, on_wait: Callable[[str], None] = ignore_wait) -> Database:
+    """Open a database, and create it and the tables that it lacks.
+
+    Args:
+        location: where it is, or will be.
+        on_wait: is called with a text for the user when the database is waited for.
+
+    Raises StorageError if it can't be opened or written, is damaged, or has another schema.
     """
-    opened: Database = backend_for(location).open_for_writing(location)
-    return opened
+    return backend_for(location).open_for_writing(location, on_wait)
 
 
 def open_for_reading(location: Location, *, needs_studies: bool = True) -> Database:
-    """Open a database that must be there already; nothing can be written through it.
+    """Open an existing database; nothing can be written through it.
 
     Args:
         location: where it is.
-        needs_studies: whether a database of Optuna's in which regsearch has begun nothing is refused.
+        needs_studies: whether to refuse a database of Optuna in which regsearch has not started a study.
 
-    Raises InputError where there is no such file, StorageError where it can't be read or reached.
+    Raises InputError if there is no such file, StorageError if it can't be read or reached.
     """
-    opened: Database = backend_for(location).open_for_reading(location, needs_studies=needs_studies)
-    return opened
+    return backend_for(location).open_for_reading(location, needs_studies=needs_studies)
 
 
 def is_new(location: Location) -> bool:
-    """Return whether nobody has made tables there yet; raises StorageError where that can't be seen."""
-    new: bool = backend_for(location).is_new(location)
-    return new
+    """Return whether there are no tables yet; raises StorageError if that can't be seen."""
+    return backend_for(location).is_new(location)
 
 
-def backend_for(location: Location) -> Any:
-    """Return the module of a database's kind, `regsearch.storage.sqlite` or `regsearch.storage.postgres`.
+def backend_for(location: Location) -> Backend[Any]:
+    """Return the backend that opens a location.
 
-    Raises InputError where its driver isn't installed.
+    Raises InputError if its driver is not installed.
     """
     if isinstance(location, Path):
         return sqlite

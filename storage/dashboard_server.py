@@ -1,25 +1,24 @@
-"""optuna-dashboard for one database: for this machine only, and unable to change anything.
+"""Serve optuna-dashboard for one database, to this machine only and without a way to change anything.
 
-Nothing gets at what could write: only GET and HEAD are passed on, without their bodies, and the database
-is opened so that it can't be written anyway. No other website gets at what can be read: a page whose name
-was pointed at this machine (DNS rebinding) gives itself away by its Host.
+Only GET and HEAD are passed on, without their bodies, and the database is opened for reading only. No other website
+can read the pages: one whose name was pointed at this machine (DNS rebinding) gives itself away by its Host.
 """
 
 import csv
 import io
 import json
 import re
+import socket
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
-from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.util import FileWrapper
 
 import optuna_dashboard
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from regsearch.storage.database import Database
 from regsearch.studies.errors import InputError
@@ -32,8 +31,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _NAME = r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]"
 _HOST_HEADER = re.compile(rf"({_NAME})(?::([0-9]{{1,5}}))?")
 _SILENCE_SECONDS = 30
-_LONGEST_LINE = 65536
-_CHUNK = 65536
+_CHUNK = 65536  # bytes
+_LARGEST_PORT = 65535
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _HEADERS = [
@@ -51,28 +50,36 @@ _HEADERS = [
 _SET_HERE = {"content-length", *(name.lower() for name, _ in _HEADERS)}
 
 
-def make_dashboard(database: Database, port: int, allow_hosts: Sequence[str] = ()) -> WSGIServer:
+def make_dashboard(database: Database, port: int, allow_hosts: Sequence[str] = ()) -> ThreadedWSGIServer:
     """Return a server of the dashboard for a database that was opened for reading.
 
     Args:
-        database: what it shows.
-        port: on this machine, from 1 to 65535, or 0 for any that is free.
-        allow_hosts: names under which it may be asked for too, whatever the port: those of a proxy in front.
+        database: the database to show.
+        port: on this machine, from 1 to 65535, or 0 for any free port; the server's `port` is the one it took.
+        allow_hosts: further names that requests may use as their Host, with any port: those of a proxy in front.
 
-    Raises InputError where the port is taken or a name is none.
+    Raises InputError if the port is taken or a name is not a host name.
     """
     for name in allow_hosts:
         if not re.fullmatch(_NAME, name.lower()):
             raise InputError(
-                f"--allow-host {name!r} is no host name: give one such as searches.example.org, "
-                "without scheme, port and path"
+                f"--allow-host {name!r} is not a host name. "
+                "Give one such as searches.example.org, without scheme, port and path."
             )
     application = ReadOnly(optuna_dashboard.wsgi(database.storage), {name.lower() for name in allow_hosts})
+    # werkzeug would end the process if the port is taken, so the socket is bound here; the server duplicates it
+    with _listen(port) as listener:
+        return _Server(HOST, port, application, _Handler, fd=listener.fileno())
+
+
+def _listen(port: int) -> socket.socket:
     try:
-        return make_server(HOST, port, application, server_class=_Server, handler_class=_Handler)
-    except (OSError, OverflowError) as error:
+        if not 0 <= port <= _LARGEST_PORT:
+            raise OSError("it is out of range")
+        return socket.create_server((HOST, port))
+    except OSError as error:
         raise InputError(
-            f"port {port} can't be used ({error}): give another --port, up to 65535, or 0 for any"
+            f"cannot listen on port {port}: {error}. Give another --port, up to {_LARGEST_PORT}, or 0 for any free one."
         ) from error
 
 
@@ -83,24 +90,27 @@ class _Answer(NamedTuple):
 
 
 class ReadOnly:
-    """A WSGI application that passes on to another what only reads, and refuses everything else."""
+    """A WSGI application that passes requests that only read on to another one, and refuses all others."""
 
     def __init__(self, application: "WSGIApplication", allow_hosts: Collection[str] = ()) -> None:
         self._application = application
         self._allow_hosts = allow_hosts
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> FileWrapper:
-        """Answer a request; every answer goes out here, with the same headers."""
+        """Answer a request; the server adds the security headers, so the application's own are left out."""
         status, headers, body = self._refuse(environ) or self._ask(environ)
         headers = [(name, value) for name, value in headers if name.lower() not in _SET_HERE]
-        start_response(status, [*headers, ("Content-Length", str(len(body))), *_HEADERS])
+        start_response(status, [*headers, ("Content-Length", str(len(body)))])
         # in chunks, since the time to send one is limited
         return FileWrapper(io.BytesIO(b"" if environ["REQUEST_METHOD"] == "HEAD" else body), _CHUNK)
 
     def _refuse(self, environ: "WSGIEnvironment") -> _Answer | None:
         port = int(environ["SERVER_PORT"])
-        # a missing Host is "", and two of them arrive joined by a comma: neither is ours
-        if not self._is_allowed_host(environ.get("HTTP_HOST", ""), port):
+        # werkzeug would take the host of http://other/path in place of the Host header
+        if not environ["REQUEST_URI"].startswith("/"):
+            return _refusal(HTTPStatus.BAD_REQUEST, "the target of a request is a path")
+        # a missing Host is "", and two of them arrive joined by a comma: neither is allowed
+        if not self._is_allowed_host(environ.get("HTTP_HOST", "").strip(" \t"), port):
             return _refusal(
                 HTTPStatus.FORBIDDEN,
                 "this dashboard has another Host; `regsearch dashboard --allow-host NAME` would allow a name",
@@ -110,16 +120,15 @@ class ReadOnly:
             return _refusal(HTTPStatus.FORBIDDEN, "this dashboard answers to its own pages only")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this dashboard is read-only", ("Allow", "GET, HEAD"))
-        if not environ["PATH_INFO"].startswith("/"):  # http://other/path: its host would count, not Host
-            return _refusal(HTTPStatus.BAD_REQUEST, "the target of a request is a path")
         return None
 
     def _is_allowed_host(self, host: str, port: int) -> bool:
-        found = _HOST_HEADER.fullmatch(host.lower())
-        if found is None:
+        """Return whether a Host names this server; werkzeug's `host_is_trusted` knows no ports and no [::1]."""
+        match = _HOST_HEADER.fullmatch(host.lower())
+        if match is None:
             return False
-        name, given = found.groups()
-        return name in self._allow_hosts or (name in _LOOPBACK and int(given or 80) == port)
+        name, host_port = match.groups()
+        return name in self._allow_hosts or (name in _LOOPBACK and int(host_port or 80) == port)
 
     def _ask(self, environ: "WSGIEnvironment") -> _Answer:
         """Ask the application, as if by a GET that has no body: it would wait for one and keep it."""
@@ -174,48 +183,26 @@ def _as_text(cell: str) -> str:
     return f"'{cell}"
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    """A slow page doesn't block the others, and nobody waits for one at the end."""
-
-    daemon_threads = True
-
-
-class _Exchange(ServerHandler):
-    """One request and its answer."""
-
-    error_headers = [("Content-Type", "text/plain"), *_HEADERS]  # noqa: RUF012 - of the class above
-
-    def log_exception(self, exc_info: Any) -> None:
-        """Say what went wrong, unless it is that the client doesn't read on."""
-        if not isinstance(exc_info[1], TimeoutError):
-            super().log_exception(exc_info)
-
-
 class _Handler(WSGIRequestHandler):
-    """A connection: says nothing of each request, and ends when the client falls silent."""
+    """A connection that is closed when the client falls silent; it logs no requests."""
 
     timeout = _SILENCE_SECONDS
-    default_request_version = "HTTP/1.0"  # before it knows better, it would answer as HTTP/0.9: without headers
-    server: _Server
-    wfile: Any
-
-    def handle(self) -> None:
-        """Answer one request, as the class above does, but with exchanges of ours."""
-        with suppress(TimeoutError, ConnectionError):
-            self.raw_requestline = self.rfile.readline(_LONGEST_LINE + 1)
-            if len(self.raw_requestline) > _LONGEST_LINE:
-                self.requestline = self.request_version = self.command = ""
-                self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
-            elif self.parse_request():
-                exchange: Any = _Exchange(self.rfile, self.wfile, self.get_stderr(), self.get_environ())
-                exchange.request_handler = self
-                exchange.run(self.server.get_app())
+    protocol_version = "HTTP/1.0"
+    default_request_version = "HTTP/1.0"  # until it knows better, it would answer as HTTP/0.9: without headers
 
     def end_headers(self) -> None:
-        """Give what is answered to a line that is no request the headers too."""
+        """Add the security headers to every response, also to one for a malformed request."""
         for name, value in _HEADERS:
             self.send_header(name, value)
         super().end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Log nothing; the server itself reports an application's errors."""
+
+
+class _Server(ThreadedWSGIServer):
+    """A server with a thread for each connection, none of which it waits for at its end."""
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Print an application's error to stderr, whatever is set up for werkzeug's logger."""
+        sys.stderr.write(f"{message % args if args else message}\n")

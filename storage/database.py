@@ -30,20 +30,44 @@ def connection_of(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
         engine.dispose()
 
 
+def ignore_wait(text: str) -> None:
+    """Tell nobody of a wait."""
+
+
 class Database(ABC):
     """One open database: Optuna's storage and an engine for our own tables.
 
     Make one with `storage.connect`, and close it. `storage/sqlite.py` and `storage/postgres.py` have the two kinds.
     """
 
-    def __init__(self, location: Location, rdb: FastRDBStorage) -> None:
+    def __init__(self, location: Location, rdb: FastRDBStorage, on_wait: Callable[[str], None]) -> None:
         self.location = location
         self.engine: sqlalchemy.Engine = rdb.engine
         self._rdb = rdb
         self.storage: optuna.storages.BaseStorage = cached(rdb)
-        self.lock_seconds = 10.0  # for which a transaction waits for another process's
-        self.should_give_up: Callable[[], bool] = lambda: False  # whether waiting has lost its sense
-        self.on_wait: Callable[[str], None] = lambda text: None  # tells the user of a wait
+        self._on_wait = on_wait
+        self._lock_seconds = 10.0
+        self._should_give_up: Callable[[], bool] = lambda: False
+
+    @contextmanager
+    def waiting(
+        self, *, lock_seconds: float | None = None, should_give_up: Callable[[], bool] | None = None
+    ) -> Iterator[None]:
+        """Change for how long the transactions within the block wait for another process's.
+
+        Args:
+            lock_seconds: how long; None: as before.
+            should_give_up: whether waiting has become pointless, for instance as a signal came; None: as before.
+        """
+        before = self._lock_seconds, self._should_give_up
+        if lock_seconds is not None:
+            self._lock_seconds = lock_seconds
+        if should_give_up is not None:
+            self._should_give_up = should_give_up
+        try:
+            yield
+        finally:
+            self._lock_seconds, self._should_give_up = before
 
     @abstractmethod
     def study_lock(self, study: str) -> AbstractContextManager[object]:
@@ -76,18 +100,14 @@ class Database(ABC):
         It is committed when the block ends and rolled back when it raises; Optuna's cache is then
         thrown away, since it may hold what never came to be. Don't nest.
         """
-        session = self._rdb.scoped_session  # undocumented; pinned by a contract test
         try:
-            with translate_errors(self.location), self._connected() as connection, self._committed(connection):
-                session.remove()
-                session.configure(bind=connection, join_transaction_mode="create_savepoint")
-                self._rdb.joined = connection
-                try:
-                    yield connection
-                finally:
-                    self._rdb.joined = None
-                    session.remove()
-                    session.configure(bind=self.engine, join_transaction_mode="conditional_savepoint")
+            with (
+                translate_errors(self.location),
+                self._connected() as connection,
+                self._committed(connection),
+                self._rdb.joining(connection),
+            ):
+                yield connection
         except BaseException:
             self.storage = cached(self._rdb)
             raise
@@ -110,18 +130,12 @@ class Database(ABC):
 
     def look_back(self, begin: int) -> None:
         """Let `storage` hold only a part of the trials below a number; it only grows (`storage/optuna/lookback.py`)."""
-        if begin > self._rdb.history_begin:
-            self._rdb.history_begin = begin
+        if self._rdb.look_back(begin):
             self.storage = cached(self._rdb)
 
-    @contextmanager
-    def reading_whole(self, trial_id: int) -> Iterator[None]:
-        """Let `storage` read of the trials that are not finished only this one whole, which costs less."""
-        self._rdb.only_whole = trial_id
-        try:
-            yield
-        finally:
-            self._rdb.only_whole = None
+    def reading_whole(self, trial_id: int) -> AbstractContextManager[None]:
+        """Let `storage` read, of the unfinished trials, only this one whole within the block: that costs less."""
+        return self._rdb.reading_whole(trial_id)
 
     @contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:

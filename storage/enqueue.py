@@ -10,21 +10,15 @@ from optuna.distributions import (
     IntDistribution,
     json_to_distribution,
 )
-from sqlalchemy import text
 
 from regsearch.storage.database import Database
+from regsearch.storage.optuna.tables import LATEST_DISTRIBUTIONS
 from regsearch.studies.configuration import is_regularization, settings_to_enqueue
 from regsearch.studies.errors import InputError
 from regsearch.studies.records import StudyRecord
 from regsearch.studies.search_space import searched_space
 from regsearch.studies.trial import Value
 
-_RECORDED_SPACE = text(  # of each parameter, what the trial asked for that was begun last
-    "select p.param_name, p.distribution_json from trial_params p join ("
-    "select param_name, max(trial_id) as trial_id from trial_params join trials using (trial_id) "
-    "where study_id = :id group by param_name"
-    ") latest on latest.trial_id = p.trial_id and latest.param_name = p.param_name order by p.param_name"
-)
 _BOOLEANS = {"on": True, "true": True, "off": False, "false": False}
 
 
@@ -51,7 +45,7 @@ def params_to_enqueue(database: Database, study: StudyRecord, settings: Sequence
 def _recorded_space(database: Database, study: StudyRecord) -> dict[str, BaseDistribution]:
     """Return the distribution of each parameter that any trial was asked for, by name."""
     with database.read() as connection:
-        rows = connection.execute(_RECORDED_SPACE, {"id": study.study_id})
+        rows = connection.execute(LATEST_DISTRIBUTIONS, {"id": study.study_id})
         return {row.param_name: json_to_distribution(row.distribution_json) for row in rows}
 
 

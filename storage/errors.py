@@ -1,5 +1,6 @@
-"""The one place that turns what a database raises into one line for the user."""
+"""Turn what a database raises into one line for the user; nothing else does."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,40 +14,70 @@ from regsearch.studies.errors import InputError, RegsearchError, StorageError, S
 
 RESTORE = "move it away, or put a copy in its place, and try again"
 
-_DAMAGED_FILE = ("malformed", "not a database", "no such", "has no column")
-_PASSES = {  # beginnings of PostgreSQL's states that pass: what they mean
-    "08": "the connection broke",
-    "57P": "the server is ending or starting",
-    "53": "the server lacks room or connections",
-    "40": "another transaction stood in the way",
-    "55P03": "another process holds what is wanted",
-    "25P": "the server ended a transaction that took too long",
-    "25006": "the server lets nobody write now",
-}
-_OF_PSYCOPG = "connection is bad: "  # before what libpq says
-_NO_SCHEMA = "3F"
-_MISSING = ("42703", "42P01")  # a column, a table
-_FORBIDDEN = "42501"
-_WRONG_OPTION = ("invalid ", "bad value for ", "definition of service ")  # libpq, without asking a server
-_WRONG_SETTING = ("unrecognized configuration parameter", "invalid value for parameter")  # what a server says
-_REFUSED = (  # what libpq says where it will say so again
-    "password authentication failed",
-    "no password supplied",
-    "authentication method",
-    "pg_hba.conf",
-    "certificate",
-    "does not support SSL",
+_MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN = "42703", "42P01", "42501"
+_ANOTHER_PROGRAMS = (
+    StorageError,
+    "it is damaged, or another program's",
+    "Name another with --storage.",
 )
+POSTGRES_ERRORS: dict[str, tuple[type[RegsearchError], str, str]] = {
+    "3F": (StorageError, "it lacks the schema that the URL names", "Create the schema first."),
+    _MISSING_COLUMN: _ANOTHER_PROGRAMS,
+    _MISSING_TABLE: _ANOTHER_PROGRAMS,
+    _FORBIDDEN: (StorageError, "this user lacks a permission", "Ask its owner to grant it."),
+    "08": (StorageUnavailableError, "the connection broke", ""),
+    "57P": (StorageUnavailableError, "the server is ending or starting", ""),
+    "53": (StorageUnavailableError, "the server lacks room or connections", ""),
+    "40": (StorageUnavailableError, "another transaction stood in the way", ""),
+    "55P03": (StorageUnavailableError, "another process holds a lock", ""),
+    "25P": (StorageUnavailableError, "the server ended a transaction that took too long", ""),
+    "25006": (StorageUnavailableError, "the server allows no writing now", ""),
+}
+"""What an error of PostgreSQL means: the beginning of its SQLSTATE, then the class to raise, meaning and remedy."""
+
+_CONNECTION_ERRORS: tuple[tuple[str, type[RegsearchError], str, str], ...] = (
+    ("role.*does not exist", StorageError, "there is no such user", "Give another, or ask the server's owner for it."),
+    (
+        "does not exist",
+        StorageError,
+        "there is no such database",
+        "Create it with `createdb`, or name another.",
+    ),
+    (
+        # libpq says the first three without asking a server, a server the others
+        "^(invalid |bad value for |definition of service )"
+        "|unrecognized configuration parameter|invalid value for parameter",
+        InputError,
+        "a connection option is wrong",
+        "Check the URL and the PG* environment variables.",
+    ),
+    (
+        "password authentication failed|no password supplied|authentication method|pg_hba.conf|certificate"
+        "|does not support SSL",
+        StorageError,
+        "the login failed",
+        "Check the URL, PGPASSFILE and PGPASSWORD.",
+    ),
+)
+"""What libpq says, which has no SQLSTATE: a pattern for its text, then the class to raise, meaning and remedy."""
+
+_FILE_ERRORS: tuple[tuple[str, type[StorageError], str, str], ...] = (
+    ("locked", StorageUnavailableError, "is locked by another process", "end that process and try again"),
+    ("full|disk I/O", StorageUnavailableError, "can't be written ({text})", "make room on its disk and try again"),
+    ("readonly", StorageError, "can't be written", "the file, its folder or its disk is read-only"),
+    ("malformed|not a database|no such|has no column", StorageError, "is damaged or no database ({text})", RESTORE),
+)
+_OF_PSYCOPG = "connection is bad: "  # before what libpq says
 
 
 @contextmanager
 def translate_errors(location: Location) -> Iterator[None]:
-    """Turn what a database raises into StorageError; into UnavailableError, where waiting may help."""
+    """Turn what a database raises into StorageError, or StorageUnavailableError if waiting may help."""
     try:
         yield
     except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
         if isinstance(location, Path) or _is_our_bug(_state(error)):
-            raise  # a bug of ours
+            raise  # a bug of regsearch
         raise _of_server(location, error) from error
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
         raise _explained(location, error) from error
@@ -72,32 +103,25 @@ def _explained(location: Location, error: BaseException) -> RegsearchError:
 
 def _of_server(server: Server, error: BaseException) -> RegsearchError:
     text, state = _text(_first_error(error)), _state(error)
-    if state.startswith(_NO_SCHEMA):
-        return StorageError(f"{server} lacks the schema of its own that the URL names ({text}): create it first")
-    if state.startswith(_MISSING):
-        return StorageError(f"{server} is damaged or another program's ({text}): name another with --storage")
-    if state == _FORBIDDEN:
-        return StorageError(f"{server} can't be used as this user ({text}): ask its owner to grant it")
-    for beginning, meaning in _PASSES.items():
-        if state.startswith(beginning):
-            return StorageUnavailableError(f"{server} can't be used now: {meaning} ({text})")
+    for prefix, (kind, meaning, remedy) in POSTGRES_ERRORS.items():
+        if state.startswith(prefix):
+            now = " now" if kind is StorageUnavailableError else ""
+            return kind(_sentences(f"{server} can't be used{now}: {meaning} ({text})", remedy))
     if _broke(error):
         return StorageUnavailableError(f"{server} can't be used now: the connection broke")
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return StorageUnavailableError(f"{server} can't be used now: {text}")
     if state or not isinstance(error, sqlalchemy.exc.DBAPIError):
         return StorageError(f"{server} can't be used: {text}")
-    if "role" in text and "does not exist" in text:
-        return StorageError(f"{server} knows no such user ({text}): give another, or let its owner make one")
-    if "does not exist" in text:
-        return StorageError(f"{server} is not there ({text}): make it, such as with `createdb`, or name another")
-    if text.startswith(_WRONG_OPTION) or any(words in text for words in _WRONG_SETTING):
-        return InputError(f"{server} can't be asked for so ({text}): see the URL's options and variables PG...")
-    if any(word in text for word in _REFUSED):
-        return StorageError(f"{server} lets nobody in so ({text}): see the URL, PGPASSFILE and PGPASSWORD")
-    return StorageUnavailableError(
-        f"{server} can't be reached ({text}): see that the server runs and its name is right"
-    )
+    for pattern, kind, meaning, remedy in _CONNECTION_ERRORS:
+        if re.search(pattern, text):
+            return kind(_sentences(f"{server} can't be reached: {meaning} ({text})", remedy))
+    return StorageUnavailableError(f"{server} can't be reached: {text}. Check its name, and that the server runs")
+
+
+def _sentences(failure: str, remedy: str) -> str:
+    """Return both; without a remedy no stop is behind the failure, since those who wait add what they do."""
+    return f"{failure}. {remedy}" if remedy else failure
 
 
 def _broke(error: BaseException) -> bool:
@@ -131,20 +155,15 @@ def _text(error: BaseException) -> str:
 
 
 def _is_our_bug(state: str) -> bool:
-    """Return whether a state of a statement's error means a bug of ours, not of the database."""
-    return state.startswith(("23", "42")) and not state.startswith((*_MISSING, _FORBIDDEN))
+    """Return whether the SQLSTATE of a statement's error means a bug of regsearch, not of the database."""
+    return state.startswith(("23", "42")) and state not in (_MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN)
 
 
 def _of_file(path: Path, error: BaseException) -> StorageError:
     text = first_line(_first_error(error))
-    if "locked" in text:
-        return StorageUnavailableError(f"{path} is locked by another process: end that process and try again")
-    if "full" in text or "disk I/O" in text:
-        return StorageUnavailableError(f"{path} can't be written ({text}): make room on its disk and try again")
-    if "readonly" in text:
-        return StorageError(f"{path} can't be written: the file, its folder or its disk is read-only")
-    if any(word in text for word in _DAMAGED_FILE):
-        return StorageError(f"{path} is damaged or no database ({text}): {RESTORE}")
+    for pattern, kind, failure, remedy in _FILE_ERRORS:
+        if re.search(pattern, text):
+            return kind(f"{path} {failure.format(text=text)}: {remedy}")
     return StorageError(f"{path} can't be used: {text}")
 
 

@@ -11,9 +11,9 @@ from regsearch.storage.confirmation_results import read_conclusion
 from regsearch.storage.confirmation_store import median_seed
 from regsearch.storage.database import Database
 from regsearch.storage.location import command
-from regsearch.storage.queries import METRICS, best_trial, get_trial, kept_weights
+from regsearch.storage.queries import best_trial, get_trial, kept_weights
 from regsearch.storage.study_lock import finalist_weights_file
-from regsearch.storage.tables import ConfirmationRow
+from regsearch.storage.tables import METRICS, ConfirmationRow
 from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
 from regsearch.studies.configuration import configuration_of
 from regsearch.studies.errors import InputError, NoResultError

@@ -8,15 +8,16 @@ from typing import Any
 import psycopg
 import sqlalchemy
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import column, text
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from regsearch.storage import lease, schema
-from regsearch.storage.database import Database, connection_of
+from regsearch.storage.database import Database, connection_of, ignore_wait
 from regsearch.storage.errors import translate_errors
 from regsearch.storage.lease import Lease
 from regsearch.storage.location import Server, command, files_folder
 from regsearch.storage.optuna.storage import FastRDBStorage
+from regsearch.storage.optuna.tables import LOCKED_STUDY_ATTR, VERSION_TABLE
 from regsearch.storage.queries import UUID_ATTR
 from regsearch.studies.errors import InputError, StorageError
 from regsearch.studies.records import Holder
@@ -43,17 +44,13 @@ _NEVER_IDLE = text("set local idle_in_transaction_session_timeout = 0")
 _ENCODING = text("show server_encoding")
 _LOCK_OPENING = text("select pg_advisory_xact_lock(:key)")
 _DESCRIBED = text("select current_setting('server_version'), pg_database_size(current_database())")
-_LOCKED_UUID = text(
-    "select a.value_json from studies s join study_user_attributes a using (study_id) "
-    "where study_id = :study_id and key = :key for update of s"
-).columns(column("value_json"))
 
 
 class ServerDatabase(Database):
     """An open database on a server."""
 
-    def __init__(self, server: Server, *, writing: bool) -> None:
-        super().__init__(server, _rdb_storage(server, writing=writing))
+    def __init__(self, server: Server, *, writing: bool, on_wait: Callable[[str], None] = ignore_wait) -> None:
+        super().__init__(server, _rdb_storage(server, writing=writing), on_wait)
         self._server = server
         self._lease: Lease | None = None
         self._steps: sqlalchemy.Connection | None = None
@@ -65,8 +62,8 @@ class ServerDatabase(Database):
             self.engine,
             self._server,
             study,
-            should_give_up=lambda: self.should_give_up(),
-            on_wait=lambda text: self.on_wait(text),
+            should_give_up=lambda: self._should_give_up(),
+            on_wait=self._on_wait,
         )
         with held as self._lease:
             try:
@@ -92,7 +89,7 @@ class ServerDatabase(Database):
 
     def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
         """Return a study's UUID, and lock its row in Optuna's table, as Optuna does where it adds a trial."""
-        value = connection.execute(_LOCKED_UUID, {"study_id": study_id, "key": UUID_ATTR}).scalar()
+        value = connection.execute(LOCKED_STUDY_ATTR, {"study_id": study_id, "key": UUID_ATTR}).scalar()
         uuid: str | None = None if value is None else json.loads(value)
         return uuid
 
@@ -143,7 +140,7 @@ class ServerDatabase(Database):
             yield connection
 
 
-def open_for_writing(server: Server) -> ServerDatabase:
+def open_for_writing(server: Server, on_wait: Callable[[str], None] = ignore_wait) -> ServerDatabase:
     """Open a database that is there, and create what tables it lacks.
 
     Raises InputError for options of the URL that libpq doesn't know, StorageError where the database can't be
@@ -153,7 +150,7 @@ def open_for_writing(server: Server) -> ServerDatabase:
         files_folder(server).mkdir(parents=True, mode=0o700, exist_ok=True)
         with exclusive_engine(server) as (engine, _):
             _prepare(engine, server)
-        return ServerDatabase(server, writing=True)
+        return ServerDatabase(server, writing=True, on_wait=on_wait)
 
 
 def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDatabase:
@@ -248,7 +245,7 @@ def _prepare(engine: sqlalchemy.Engine, server: Server) -> None:
 
 
 def _is_optunas(connection: sqlalchemy.Connection) -> bool:
-    return sqlalchemy.inspect(connection).has_table("alembic_version")
+    return sqlalchemy.inspect(connection).has_table(VERSION_TABLE)
 
 
 def _has_leases(connection: sqlalchemy.Connection) -> bool:

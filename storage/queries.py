@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from regsearch.storage.database import Database
 from regsearch.storage.location import command
+from regsearch.storage.optuna import tables
 from regsearch.storage.study_lock import weights_file
-from regsearch.storage.tables import EpochRow, RunRow, StudyRow
+from regsearch.storage.tables import METRICS, EpochRow, RunRow, StudyRow
 from regsearch.studies.errors import InputError, StorageError
 from regsearch.studies.records import Counts, DatasetInfo, RunRecord, StudyRecord, StudySummary, TrialRecord
 from regsearch.studies.spec import StudySpec
@@ -25,63 +26,12 @@ UUID_ATTR = "regsearch:study"
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _PAGE = 500  # trials
 _KILLED = "it was killed"
-METRICS = (
-    "best_epoch",
-    "epochs",
-    "select_cross_entropy",
-    "select_accuracy",
-    "train_cross_entropy",
-    "train_accuracy",
-    "near_zero_share",
-    "seconds",
-)
-
-_STUDY_NAMES = text(
-    "select study_name from studies join study_user_attributes using (study_id) where key = :key order by study_name"
-)
-_STUDY_ID = text("select study_id from studies where study_name = :name")
-_STUDY_ATTR = text("select value_json from study_user_attributes where study_id = :id and key = :key")
-_COPIES = text("select count(*) from study_user_attributes where key = :key and value_json = :uuid")
-_STATES_COUNTED = text("select state, count(*) from trials where study_id = :id group by state")
-_SMALLEST, _LARGEST = (
-    text(
-        "select number from trials join trial_values using (trial_id) "
-        "where study_id = :id and state = 'COMPLETE' and value is not null "
-        f"order by value {order}, number limit 1"
-    )
-    for order in ("asc", "desc")
-)
-_LAST_NUMBER = text("select coalesce(max(number), -1) from trials where study_id = :id")
-_FINISHED_BETWEEN = (
-    text(
-        "select count(*) as trials, max(datetime_complete) as last from trials "
-        "where study_id = :id and datetime_complete >= :begin "
-        "and datetime_complete <= coalesce(:end, datetime_complete)"
-    )
-    .bindparams(
-        sqlalchemy.bindparam("begin", type_=sqlalchemy.DateTime),
-        sqlalchemy.bindparam("end", type_=sqlalchemy.DateTime),
-    )
-    .columns(last=sqlalchemy.DateTime)
-)
-_WHICH = "where t.study_id = :id and t.number between :first and :last"
-_TRIALS = text(
-    "select t.number, t.state, v.value, t.datetime_start, t.datetime_complete, "
-    "r.recipe, r.reason, r.weights_sha256, "
-    + ", ".join(f"r.{metric}" for metric in METRICS)
-    + " from trials t left join trial_values v on v.trial_id = t.trial_id and t.state = 'COMPLETE' "
-    f"left join regsearch_trials r on r.study_uuid = :uuid and r.number = t.number {_WHICH} order by t.number"
-).columns(datetime_start=sqlalchemy.DateTime, datetime_complete=sqlalchemy.DateTime)
-_PARAMS = text(
-    "select t.number, p.param_name, p.param_value, p.distribution_json "
-    f"from trials t join trial_params p using (trial_id) {_WHICH} order by p.param_id"
-)
 
 
 def study_names(database: Database) -> list[str]:
     """Return the names of all studies of regsearch, as Optuna knows them now."""
     with database.read() as connection:
-        return list(connection.execute(_STUDY_NAMES, {"key": UUID_ATTR}).scalars())
+        return list(connection.execute(tables.STUDY_NAMES, {"key": UUID_ATTR}).scalars())
 
 
 def find_study(database: Database, name: str) -> StudyRecord | None:
@@ -90,10 +40,10 @@ def find_study(database: Database, name: str) -> StudyRecord | None:
     Raises InputError where the name belongs to an Optuna study that isn't regsearch's.
     """
     with database.read() as connection:
-        study_id = connection.execute(_STUDY_ID, {"name": name}).scalar() if _is_utf8(name) else None
+        study_id = connection.execute(tables.STUDY_ID, {"name": name}).scalar() if _is_utf8(name) else None
         if study_id is None:
             return None
-        attr = connection.execute(_STUDY_ATTR, {"id": study_id, "key": UUID_ATTR}).scalar()
+        attr = connection.execute(tables.STUDY_ATTR, {"id": study_id, "key": UUID_ATTR}).scalar()
         row = None
         if attr is not None:
             study_uuid = str(json.loads(attr))
@@ -130,7 +80,7 @@ def check_not_copied(database: Database, study: StudyRecord) -> None:
     """Raise InputError where Optuna has a copy of the study: both would write the same records of ours."""
     with database.read() as connection:
         bound = {"key": UUID_ATTR, "uuid": json.dumps(study.study_uuid)}
-        copies = connection.execute(_COPIES, bound).scalar_one()
+        copies = connection.execute(tables.STUDIES_WITH_ATTR, bound).scalar_one()
     if copies > 1:
         raise InputError(f"{study.name} and a copy of it share their records; delete one of the two in Optuna first")
 
@@ -154,13 +104,13 @@ def get_study(database: Database, name: str) -> StudyRecord:
 def count_trials(database: Database, study: StudyRecord) -> Counts:
     """Return how many trials are in each state."""
     with database.read() as connection:
-        rows = connection.execute(_STATES_COUNTED, {"id": study.study_id})
+        rows = connection.execute(tables.TRIALS_BY_STATE, {"id": study.study_id})
         return Counts(**{_state(state): count for state, count in rows})
 
 
 def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
     """Return the complete trial with the best value, the first of equals; None where none is complete."""
-    statement = _LARGEST if study.spec.search.maximizes else _SMALLEST
+    statement = tables.LARGEST_VALUE if study.spec.search.maximizes else tables.SMALLEST_VALUE
     with database.read() as connection:
         number = connection.execute(statement, {"id": study.study_id}).scalar()
         return None if number is None else _trials(connection, study, number, number)[0]
@@ -186,7 +136,7 @@ def kept_weights(database: Database, study: StudyRecord, trial: TrialRecord) -> 
 def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]:
     """Yield all trials by number, read in pages: an open reader would hold up the coordinator's commits."""
     with database.read() as connection:
-        last: int = connection.execute(_LAST_NUMBER, {"id": study.study_id}).scalar_one()
+        last: int = connection.execute(tables.LAST_NUMBER, {"id": study.study_id}).scalar_one()
     for first in range(0, last + 1, _PAGE):
         with database.read() as connection:
             page = _trials(connection, study, first, min(first + _PAGE - 1, last))
@@ -235,7 +185,7 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
             end = row.ended_at or (following and following.started_at)
             was_killed = row.ended_at is None and (following is not None or not is_held)
             bound = {"id": study.study_id, "begin": row.started_at, "end": end}
-            finished = connection.execute(_FINISHED_BETWEEN, bound).one()
+            finished = connection.execute(tables.FINISHED_BETWEEN, bound).one()
             records.append(
                 RunRecord(
                     host=row.host,
@@ -255,10 +205,10 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
 def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, last: int) -> list[TrialRecord]:
     """Return the trials from one number to another, both included."""
     bound = {"id": study.study_id, "uuid": study.study_uuid, "first": first, "last": last}
-    rows = connection.execute(_TRIALS, bound).all()
+    rows = connection.execute(tables.TRIALS, bound).all()
     params: dict[int, dict[str, Any]] = {row.number: {} for row in rows}
     bound = {"id": study.study_id, "first": first, "last": last}
-    for number, name, value, distribution in connection.execute(_PARAMS, bound):
+    for number, name, value, distribution in connection.execute(tables.PARAMS, bound):
         params[number][name] = _decode(value, distribution)
     return [
         TrialRecord(

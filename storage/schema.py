@@ -7,6 +7,7 @@ import optuna
 import sqlalchemy
 
 from regsearch.storage.location import Location, Server, command
+from regsearch.storage.optuna import tables
 from regsearch.storage.tables import Base
 from regsearch.studies.errors import StorageError
 
@@ -67,7 +68,7 @@ def check(connection: sqlalchemy.Connection, location: Location) -> None:
 
 def outdated_optuna(connection: sqlalchemy.Connection, location: Location) -> str | None:
     """Return Optuna's schema where it is an older one than ours; raises StorageError for a newer one, or none."""
-    revision = _revision(connection, "alembic_version")
+    revision = _revision(connection, tables.VERSION_TABLE)
     if revision is None:
         raise StorageError(f"{location} is a database of something else: name another with --storage")
     if revision == OPTUNA_SCHEMA:

@@ -12,7 +12,7 @@ import sqlalchemy
 from sqlalchemy import event
 
 from regsearch.storage import schema, study_lock, study_sql
-from regsearch.storage.database import Database, connection_of
+from regsearch.storage.database import Database, connection_of, ignore_wait
 from regsearch.storage.errors import translate_errors
 from regsearch.storage.location import command, files_folder
 from regsearch.storage.optuna.storage import FastRDBStorage
@@ -26,11 +26,11 @@ _TRY_MILLISECONDS = 250
 class FileDatabase(Database):
     """An open file of SQLite's."""
 
-    def __init__(self, path: Path, *, writing: bool) -> None:
-        super().__init__(path, _rdb_storage(path, writing=writing))
+    def __init__(self, path: Path, *, writing: bool, on_wait: Callable[[str], None] = ignore_wait) -> None:
+        super().__init__(path, _rdb_storage(path, writing=writing), on_wait)
         self._path = path
-        self.lock_seconds = LOCK_SECONDS
-        _begin_immediately(self.engine, writing, lambda: self.lock_seconds, lambda: self.should_give_up())
+        self._lock_seconds = LOCK_SECONDS
+        _begin_immediately(self.engine, writing, lambda: self._lock_seconds, lambda: self._should_give_up())
 
     def study_lock(self, study: str) -> AbstractContextManager[object]:
         """Return the lock on the study's file."""
@@ -52,7 +52,7 @@ class FileDatabase(Database):
         return study_sql.uuid_of(connection, study_id)
 
 
-def open_for_writing(path: Path) -> FileDatabase:
+def open_for_writing(path: Path, on_wait: Callable[[str], None] = ignore_wait) -> FileDatabase:
     """Open a database, and create it and what tables it lacks; readable by its owner only.
 
     Raises StorageError where it can't be opened or written, is damaged, or has another schema.
@@ -65,7 +65,7 @@ def open_for_writing(path: Path) -> FileDatabase:
             if is_new(path):
                 _create(path)
             _prepare(path)
-        return FileDatabase(path, writing=True)
+        return FileDatabase(path, writing=True, on_wait=on_wait)
 
 
 def open_for_reading(path: Path, *, needs_studies: bool = True) -> FileDatabase:

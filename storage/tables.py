@@ -7,6 +7,18 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PREFIX = "regsearch_"
 
+METRICS = (
+    "best_epoch",
+    "epochs",
+    "select_cross_entropy",
+    "select_accuracy",
+    "train_cross_entropy",
+    "train_accuracy",
+    "near_zero_share",
+    "seconds",
+)
+"""The columns with what a training gave, of trials and of confirmations."""
+
 
 class Base(DeclarativeBase):
     """Our tables' metadata."""

@@ -320,7 +320,7 @@ def dashboard(
 
     exit_on_signal()
     with api.reading(storage) as database, make_dashboard(database, port, allow_host or ()) as server:
-        print(f"optuna-dashboard of {database.location} on http://{HOST}:{server.server_port}/", flush=True)
+        print(f"optuna-dashboard of {database.location} on http://{HOST}:{server.port}/", flush=True)
         print("Ctrl-C ends it", file=sys.stderr)
         server.serve_forever()
 

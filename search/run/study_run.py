@@ -112,8 +112,8 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
     """Start or resume a study, search until it ends, and confirm it; `search.api.run` lists what is raised."""
     plan, dataset = _prepare(spec, options)
     location, name = options.location, plan.spec.study.name
-    with open_for_writing(location) as database, database.study_lock(name), ExitStack() as stack:
-        database.on_wait = options.progress.message
+    opened = open_for_writing(location, options.progress.message)
+    with opened as database, database.study_lock(name), ExitStack() as stack:
         copy: str | None = None
         with suppress(OSError):  # without a copy for all, each worker reads its own
             copy = str(stack.enter_context(shared(dataset, study_lock.data_folder(location, name))))
@@ -242,24 +242,22 @@ def _open_study(plan: _Plan, options: RunOptions, database: Database) -> tuple[S
 def _run(study_run: StudyRun, options: RunOptions) -> RunResult:
     """Let a run go on until it ends or a signal stops it, and return what it gave."""
     database, spec, location = study_run.database, study_run.spec, options.location
-    database.should_give_up = lambda: study_run.is_stopping
-    database.lock_seconds = _LOCK_SECONDS
     resume = resume_command(spec, "resume", *as_option(location))
     signals = graceful_stop(study_run.stop, resume) if options.handle_signals else nullcontext(SignalState())
     received = SignalState()
     try:
-        with signals as received:
-            reason = _run_and_record(study_run)
-        database.should_give_up = lambda: False
-        study = get_study(database, spec.study.name)
-        return RunResult(
-            reason=reason,
-            ended=_ended(reason, spec),
-            signal=received.number,
-            answer=read_answer(database, study),
-            confirmation=read_conclusion(database, study),
-            location=location,
-        )
+        with database.waiting(lock_seconds=_LOCK_SECONDS):
+            with database.waiting(should_give_up=lambda: study_run.is_stopping), signals as received:
+                reason = _run_and_record(study_run)
+            study = get_study(database, spec.study.name)
+            return RunResult(
+                reason=reason,
+                ended=_ended(reason, spec),
+                signal=received.number,
+                answer=read_answer(database, study),
+                confirmation=read_conclusion(database, study),
+                location=location,
+            )
     except (StorageUnavailableError, CommitInDoubtError) as error:
         if received.number is not None:
             raise StopRequested(received.number, resume) from None  # the answer can wait, too

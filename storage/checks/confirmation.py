@@ -9,9 +9,8 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import select
 
-from regsearch.storage.queries import METRICS
 from regsearch.storage.race_rounds import read_drops
-from regsearch.storage.tables import ConfirmationRow, FinalistRow, RoundRow, TestEvaluationRow
+from regsearch.storage.tables import METRICS, ConfirmationRow, FinalistRow, RoundRow, TestEvaluationRow
 from regsearch.studies.configuration import Regularization, configuration_of
 from regsearch.studies.example_scores import PerExampleScores
 from regsearch.studies.records import StudyRecord

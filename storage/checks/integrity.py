@@ -7,11 +7,11 @@ from contextlib import closing
 from typing import Any, TypeAlias
 
 import sqlalchemy
-from optuna.storages._rdb.models import BaseModel as OptunaTables  # undocumented; pinned by a contract test
 
 from regsearch.storage.checks.confirmation import check_types
 from regsearch.storage.database import Database
 from regsearch.storage.errors import RESTORE
+from regsearch.storage.optuna.tables import OPTUNA_TABLES
 from regsearch.storage.sqlite import FileDatabase
 from regsearch.storage.tables import PREFIX, Base
 from regsearch.studies.errors import StorageError
@@ -27,7 +27,7 @@ def check_integrity(database: Database) -> None:
         _check_file(database)
     with database.read() as connection:
         there = set(sqlalchemy.inspect(connection).get_table_names())
-    for table in (*OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables):
+    for table in (*OPTUNA_TABLES, *Base.metadata.sorted_tables):
         if table.name in there or not table.name.startswith(PREFIX):  # a database of Optuna's lacks our tables
             _read_every_row(database, table)
 

@@ -21,9 +21,9 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, DateTime, bindparam, column, text, update
+from sqlalchemy import Connection, bindparam, update
 
-from regsearch.storage.optuna import lookback
+from regsearch.storage.optuna import lookback, tables
 
 _NAMED = 10_000  # trials; of more, the whole study is read
 
@@ -34,53 +34,61 @@ _END = (
     .where(_trials.c.trial_id == bindparam("id"), _trials.c.state.in_(_UNFINISHED))
     .values(state=bindparam("new_state"), datetime_complete=bindparam("now"))
 )
-_SET_VALUE = text(
-    "insert into trial_values (trial_id, objective, value, value_type) values (:trial_id, :objective, :value, "
-    ":value_type) on conflict (trial_id, objective) do update set value = excluded.value, "
-    "value_type = excluded.value_type"
-)
-_SET_PARAM = text(
-    "insert into trial_params (trial_id, param_name, param_value, distribution_json) select trial_id, :name, "
-    "cast(:value as double precision), :value_json from trials where trial_id = :trial_id "
-    "and state in ('RUNNING', 'WAITING')"
-)
-_IS_STUDY = text("select 1 from studies where study_id = :study_id").columns(column("there"))
-_STUDY_ID = text("select study_id from studies where study_name = :name").columns(column("study_id"))
-_TRIAL = text(
-    "select trial_id, number, state, datetime_start, datetime_complete, study_id from trials where trial_id = :trial_id"
-).columns(
-    column("trial_id"),
-    column("number"),
-    column("state"),
-    column("datetime_start", DateTime),
-    column("datetime_complete", DateTime),
-    column("study_id"),
-)
-
 _STATES = {state.name: state for state in TrialState}
 
 _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
 
 class FastRDBStorage(RDBStorage):
-    """`RDBStorage`, some of whose methods are ours (two of them undocumented; pinned by a contract test).
+    """Optuna's `RDBStorage`, faster, and able to join a transaction (`README.md` lists what it overrides).
 
-    Attributes:
-        history_begin: the number below which only a part of a study's trials is read (`storage/optuna/lookback.py`);
-            0: all are.
-        only_whole: the id of the one unfinished trial that is read whole; of all others that are not finished, only
-            that they are there; None: all are whole. Optuna's cache reads what isn't finished anew each time.
-        joined: the transaction that Optuna's calls are part of; None: each is one of its own.
+    Atomicity: each call is a transaction of its own, or a part of the one that `joining` was given.
     """
 
-    history_begin = 0
-    only_whole: int | None = None
-    joined: Connection | None = None
+    _lookback_start = 0
+    _only_whole: int | None = None
+    _joined: Connection | None = None
+
+    @contextmanager
+    def joining(self, connection: Connection) -> Iterator[None]:
+        """Let all calls within the block be part of a connection's transaction, which the caller ends."""
+        session = self.scoped_session
+        session.remove()
+        session.configure(bind=connection, join_transaction_mode="create_savepoint")
+        self._joined = connection
+        try:
+            yield
+        finally:
+            self._joined = None
+            session.remove()
+            session.configure(bind=self.engine, join_transaction_mode="conditional_savepoint")
+
+    @contextmanager
+    def reading_whole(self, trial_id: int) -> Iterator[None]:
+        """Within the block, read of all unfinished trials only this one whole, and of the others that they exist.
+
+        Optuna's cache reads every unfinished trial anew each time.
+        """
+        self._only_whole = trial_id
+        try:
+            yield
+        finally:
+            self._only_whole = None
+
+    def look_back(self, start: int) -> bool:
+        """Read only a part of the trials below a number from now on; return whether that is a smaller part.
+
+        The number only grows. `storage/optuna/lookback.py` says which part it is.
+        """
+        if start <= self._lookback_start:
+            return False
+        self._lookback_start = start
+        return True
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         """Return a trial; raises KeyError where there is none."""
         with self._connection() as connection:
-            row = connection.execute(_TRIAL, {"trial_id": trial_id}).one_or_none()
+            row = connection.execute(tables.TRIAL, {"trial_id": trial_id}).one_or_none()
             if row is None:
                 raise KeyError(models.NOT_FOUND_MSG)
             (trial,) = _frozen(connection, row.study_id, [row])
@@ -89,22 +97,22 @@ class FastRDBStorage(RDBStorage):
     def get_study_id_from_name(self, study_name: str) -> int:
         """Return a study's id; raises KeyError where there is none of that name."""
         with self._connection() as connection:
-            study_id: int | None = connection.execute(_STUDY_ID, {"name": study_name}).scalar()
+            study_id: int | None = connection.execute(tables.STUDY_ID, {"name": study_name}).scalar()
             if study_id is None:
                 raise KeyError(models.NOT_FOUND_MSG)
             return study_id
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """Set a trial's state, and its values where it has some; whatever is unusual is left to Optuna."""
-        if self.joined is None or not state.is_finished():
+        if self._joined is None or not state.is_finished():
             return super().set_trial_state_values(trial_id, state, values)
         bound = {"id": trial_id, "new_state": state, "now": datetime.now(UTC).replace(tzinfo=None)}
-        if self.joined.execute(_END, bound).rowcount != 1:
+        if self._joined.execute(_END, bound).rowcount != 1:
             return super().set_trial_state_values(trial_id, state, values)
         for objective, value in enumerate(values or ()):
             stored, kind = models.TrialValueModel.value_to_stored_repr(value)
             bound = {"trial_id": trial_id, "objective": objective, "value": stored, "value_type": kind.name}
-            self.joined.execute(_SET_VALUE, bound)
+            self._joined.execute(tables.SET_VALUE, bound)
         return True
 
     def _set_trial_param(
@@ -116,18 +124,18 @@ class FastRDBStorage(RDBStorage):
         previous_distribution: BaseDistribution | None,
     ) -> None:
         """Enter a parameter of a trial that isn't finished; whatever is unusual is left to Optuna."""
-        if self.joined is not None and previous_distribution is not None:
+        if self._joined is not None and previous_distribution is not None:
             check_distribution_compatibility(previous_distribution, distribution)
             how = distribution_to_json(distribution)
             bound = {"trial_id": trial_id, "name": param_name, "value": param_value_internal, "value_json": how}
-            if self.joined.execute(_SET_PARAM, bound).rowcount == 1:
+            if self._joined.execute(tables.SET_PARAM, bound).rowcount == 1:
                 return
         super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
-        if self.joined is not None:
-            yield self.joined
+        if self._joined is not None:
+            yield self._joined
             return
         session = self.scoped_session()
         try:
@@ -148,16 +156,16 @@ class FastRDBStorage(RDBStorage):
             below = [int(trial_id) for trial_id in included_trial_ids if trial_id <= trial_id_greater_than]
             where += f" and (trial_id > {int(trial_id_greater_than)} or trial_id in ({_listed(below)}))"
         with self._connection() as connection:
-            if self.history_begin > 0 and trial_id_greater_than == -1:
-                where += f" and {lookback.lookback_condition(connection, study_id, self.history_begin)}"
+            if self._lookback_start > 0 and trial_id_greater_than == -1:
+                where += f" and {lookback.lookback_condition(connection, study_id, self._lookback_start)}"
             found = connection.exec_driver_sql(
                 f"select trial_id, number, state, datetime_start, datetime_complete from trials where {where} "
                 "order by trial_id"
             ).all()
-            if not found and connection.execute(_IS_STUDY, {"study_id": study_id}).scalar() is None:
+            if not found and connection.execute(tables.IS_STUDY, {"study_id": study_id}).scalar() is None:
                 raise KeyError(models.NOT_FOUND_MSG)
             rows = [row for row in found if states is None or _STATES[row[2]] in states]
-            return _frozen(connection, study_id, rows, self.only_whole)
+            return _frozen(connection, study_id, rows, self._only_whole)
 
 
 class _RelatedRows:

@@ -15,6 +15,7 @@ from regsearch.storage.checks import trials
 from regsearch.storage.connect import open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.location import location_of
+from regsearch.storage.optuna.row_check import is_ordinary
 from regsearch.studies.errors import StorageError
 
 Search = Callable[..., RunResult]
@@ -116,7 +117,7 @@ def _is_noticed(database: Database, connection: Any, table: str, change: str, wh
         trials._read_trials(database, study_id, study)
     except (StorageError, sqlalchemy.exc.OperationalError):  # the latter: bytes that are no UTF-8
         with suppress(sqlalchemy.exc.OperationalError):
-            assert not trials._is_ordinary(connection, study_id), change
+            assert not is_ordinary(connection, study_id), change
         return True
     return False
 

@@ -25,7 +25,7 @@ from regsearch.storage.location import location_of
 from regsearch.storage.queries import _decode
 from regsearch.storage.sqlite import journal_mode
 from regsearch.storage.tables import PREFIX, Base
-from regsearch.studies.errors import InputError, StorageError
+from regsearch.studies.errors import InputError, StorageError, StorageUnavailableError
 from regsearch.studies.records import DatasetInfo
 from regsearch.studies.study_file import read_study
 
@@ -451,3 +451,25 @@ def test_parameters_are_decoded_as_optuna_does(
         decoded = _decode(distribution.to_internal_repr(value), text)
         assert decoded == value
         assert type(decoded) is type(value)
+
+
+def test_what_a_block_changes_of_waiting_ends_with_it(path: Path) -> None:
+    open_for_writing(path).close()
+    with open_for_writing(path) as database, open_for_writing(path) as other:
+        asked: list[str] = []
+
+        def give_up() -> bool:
+            asked.append("whether to give up")
+            return True
+
+        def take() -> None:
+            with database.transaction():
+                pass
+
+        with other.transaction():
+            with database.waiting(should_give_up=give_up), pytest.raises(StorageUnavailableError):
+                take()
+            with database.waiting(lock_seconds=0), pytest.raises(StorageUnavailableError):
+                take()
+        assert len(asked) == 1
+        take()

@@ -98,7 +98,7 @@ def test_what_optuna_deletes_leaves_a_whole_database(path: Path) -> None:
 def test_the_tables_that_are_read_are_those_that_are_there(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         there = {row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")}
-    known = {table.name for table in (*integrity.OptunaTables.metadata.sorted_tables, *Base.metadata.sorted_tables)}
+    known = {table.name for table in (*integrity.OPTUNA_TABLES, *Base.metadata.sorted_tables)}
     assert there - known == {"alembic_version", schema.VERSION_TABLE}
     assert known <= there
 

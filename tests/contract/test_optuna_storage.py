@@ -1,6 +1,7 @@
 """Optuna's own contract of a storage holds for ours: its shipped test case, on what `Database` gives."""
 
 import pickle
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,3 +56,35 @@ class TestPlainStorage(_StorageOfOneProcess):
     @pytest.fixture
     def storage(self, database: Database) -> BaseStorage:
         return database._rdb
+
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "storage" / "optuna" / "README.md"
+INTERNALS = {  # how to find the users of what a row of the page lists
+    r"(?:from|join|into|update) (?:trials|studies|trial_[a-z_]+|study_[a-z_]+)\b": "the tables and columns",
+    r"\bfrom optuna[a-z_.]*\._[a-z]+": "`optuna.storages._rdb.models`",
+    r"\bdef _set_trial_param\b": "`RDBStorage._get_trials`",
+    r"\bscoped_session\b": "`RDBStorage.scoped_session`",
+    r"\bget_storage\b": "with `get_storage`",
+    r"\._storage\b|\._trial_id\b": "`Study._storage`",
+    r"\"fixed_params\"": "`fixed_params`",
+    r"\._validate\(": "`FrozenTrial._validate`",
+    r"\b_find_sample_id\b": "`QMCSampler._find_sample_id`",
+}
+
+
+def test_every_file_and_test_on_the_page_of_internals_exists() -> None:
+    quoted = re.findall(r"`((?:storage|search|tests)/[^`]*)`", PAGE.read_text())
+    assert len(quoted) > 30
+    for path, _, name in (text.partition("::") for text in quoted):
+        assert (ROOT / path).is_file(), path
+        assert not name or re.search(rf"^(?:def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE), name
+
+
+@pytest.mark.parametrize("pattern", INTERNALS, ids=INTERNALS.get)
+def test_the_page_of_internals_names_each_file_that_uses_one(pattern: str) -> None:
+    (row,) = [line for line in PAGE.read_text().splitlines() if INTERNALS[pattern] in line]
+    files = [path for package in ("storage", "search") for path in (ROOT / package).rglob("*.py")]
+    users = [str(path.relative_to(ROOT)) for path in files if re.search(pattern, path.read_text())]
+    assert users
+    assert [user for user in users if f"`{user}`" not in row] == []

@@ -36,8 +36,8 @@ from regsearch.storage.tables import EpochRow, RunRow, StudyRow, TrialRow
 from regsearch.storage.tried_configurations import BY_SETTINGS
 from regsearch.studies.trial import EPOCH_COLUMNS
 
-OF_SQLITE_ALONE = {"trials.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
-OF_POSTGRESQL_ALONE = {"lease", "postgres"}
+OF_SQLITE_ALONE = {"row_check.py", "integrity.py", "schema.py", "sqlite.py"}  # pragmas, and types of single values
+OF_POSTGRESQL_ALONE = {"lease", "postgres", "optuna.tables.LOCKED_STUDY_ATTR"}
 WITHOUT_PARAMETERS = {"storage.py"}  # lists of ids, of any length
 
 UUID = "6e4d8f4e-0000-4000-8000-000000000001"
@@ -66,15 +66,16 @@ BOUND: dict[str, Any] = {
 
 
 def plain_statements() -> dict[str, Any]:
-    """Return every statement of plain SQL that a module of ours has, by the module and its name there."""
+    """Return every statement of plain SQL that a module has, by the module and its name there."""
     found: dict[str, Any] = {}
     for module in pkgutil.walk_packages(regsearch.storage.__path__, "regsearch.storage."):
-        of_both = module.name.removeprefix("regsearch.storage.") not in OF_POSTGRESQL_ALONE
-        if of_both and not module.name.startswith("regsearch.storage.migrations"):
+        if not module.name.startswith("regsearch.storage.migrations"):
             there = vars(importlib.import_module(module.name))
-            kinds = (TextClause, TextualSelect)
-            found |= {f"{module.name}.{name}": value for name, value in there.items() if isinstance(value, kinds)}
-    return found
+            statements = {name: value for name, value in there.items() if isinstance(value, TextClause | TextualSelect)}
+            for name, statement in statements.items():
+                if all(statement is not other for other in found.values()):  # some are imported
+                    found[f"{module.name.removeprefix('regsearch.storage.')}.{name}"] = statement
+    return {name: value for name, value in found.items() if not OF_POSTGRESQL_ALONE & {name, name.rpartition(".")[0]}}
 
 
 STATEMENTS = plain_statements()
@@ -215,7 +216,7 @@ def test_trials_are_read_from_postgresql_as_optuna_reads_them(postgres_url: str)
         every = optunas.get_all_trials(1)
         assert ours.get_all_trials(1) == every
         assert ours._get_trials(1, None, set(), 30) == [trial for trial in every if trial._trial_id > 30]
-        ours.history_begin = 6000
+        ours.look_back(6000)
         assert [trial.number for trial in ours.get_all_trials(1)] == [trial.number for trial in every]
 
 

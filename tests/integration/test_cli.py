@@ -170,7 +170,7 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
         (["enqueue", "smoke"], 2, "--param"),
         (["status", "smoke", "--storage", "sqlite:///absent.db"], 2, "there is no database"),
         (["dashboard", "--port", "99999"], 2, "port 99999"),
-        (["dashboard", "--allow-host", "https://x.org"], 2, "'https://x.org' is no host name"),
+        (["dashboard", "--allow-host", "https://x.org"], 2, "'https://x.org' is not a host name"),
         (["list", "--storage", "sqlite:///garbage.db"], 3, "damaged or no database"),
     ],
 )

@@ -351,16 +351,16 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
     assert told(changed(drivername="postgresql+psycopg2")).startswith("2: of PostgreSQL's drivers psycopg is supported")
     assert told(changed(database="")).startswith("2: the storage URL names no database")
     assert told(f"{storage}?colour={SECRET}") == "2: the storage URL has an option behind ? that libpq doesn't know"
-    wrong = 'invalid sslmode value: "perhaps"): see the URL\'s options'
+    wrong = 'invalid sslmode value: "perhaps"). Check the URL'
     assert told(f"{storage}?sslmode=perhaps").startswith("2: ")
     twice = "options=-ca&options=-cb"
     for option in ("connect_timeout=abc", "service=nosuch", "options=-cfoo%3Dbar", "port=abc", twice):
         assert told(f"{storage}?{option}").startswith("2: "), option
     assert wrong in told(f"{storage}?sslmode=perhaps")
-    assert "is not there" in told(changed(database="no-such-database"))
+    assert "there is no such database" in told(changed(database="no-such-database"))
     assert told(changed(port=1)).startswith("3: postgresql://postgres@127.0.0.1:1/")
     assert "can't be reached" in told(changed(port=1))
-    assert "knows no such user" in told(changed(username="nobody"))
+    assert "there is no such user" in told(changed(username="nobody"))
     assert "can't be reached" in told(changed(host="no-such-host.invalid"))
     name = parsed.database + "_latin"
     postgres.execute(storage, f"create database {name} encoding 'LATIN1' locale 'C' template template0")
@@ -389,7 +389,7 @@ def test_who_may_not_write_is_told_so(search: Search, storage: str) -> None:
     postgres.execute(storage, f"create role {role} login")
     try:
         as_reader = sqlalchemy.make_url(storage).set(username=role).render_as_string()
-        with pytest.raises(StorageError, match=r"permission denied.*ask its owner to grant it"):
+        with pytest.raises(StorageError, match=r"permission denied.*Ask its owner to grant it"):
             api.statuses(storage=as_reader)
         postgres.execute(storage, f"grant select on all tables in schema public to {role}")
         assert [one.answer.study.name for one in api.statuses(storage=as_reader)] == ["smoke"]
@@ -476,7 +476,7 @@ def test_a_password_may_be_given_so_and_is_shown_nowhere(
 def test_a_wrong_password_is_told_without_it(server: str) -> None:
     url = sqlalchemy.make_url(server).set(username="rare", password=f"wrong{SECRET}")
     with pytest.raises(
-        StorageError, match=r"password authentication failed.*see the URL, PGPASSFILE and PGPASSWORD"
+        StorageError, match=r"password authentication failed.*Check the URL, PGPASSFILE and PGPASSWORD"
     ) as told:
         api.statuses(storage=url.render_as_string(hide_password=False))
     assert SECRET not in str(told.value)

@@ -216,7 +216,7 @@ MUTATIONS = (
     Mutation(
         "the dashboard's Host",
         _DASHBOARD,
-        'if not self._is_allowed_host(environ.get("HTTP_HOST", ""), port):',
+        'if not self._is_allowed_host(environ.get("HTTP_HOST", "").strip(" \\t"), port):',
         "if False:",
         (f"{_OF_DASHBOARD}::test_only_our_own_hosts_are_answered",),
     ),
@@ -348,7 +348,7 @@ MUTATIONS = (
     ),
     Mutation(
         "writers of a study on a server come one after the other",
-        _POSTGRES,
+        "storage/optuna/tables.py",
         " for update of s",
         "",
         (f"{_OF_SERVER}::test_writers_of_a_study_come_one_after_the_other",),

@@ -11,6 +11,7 @@ import platform
 import re
 import resource
 import signal
+import socket
 import sqlite3
 import sys
 import threading
@@ -26,6 +27,7 @@ from unittest import mock
 
 import fakes
 from fuzz_inputs import SECRET
+from werkzeug.serving import BaseWSGIServer
 
 from regsearch.search.cli import commands
 from regsearch.search.data import mnist
@@ -36,6 +38,7 @@ from regsearch.search.workers import engines
 from regsearch.search.workers.engines import make_engine
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage import dashboard_server, sqlite
+from regsearch.studies.errors import InputError
 from regsearch.studies.trial import TrialTask
 
 HANG_SECONDS = 60  # a search that was asked for takes one; what takes longer hangs
@@ -218,8 +221,8 @@ def harness(folder: Path) -> Iterator[None]:
         for target, name, new in (
             (engines, "make_engine", _make_engine),
             (mnist, "_fetch", no_fetch),
-            (dashboard_server._Server, "serve_forever", lambda self: None),
-            (dashboard_server._Server, "server_bind", _bind_anywhere),
+            (BaseWSGIServer, "serve_forever", lambda self: None),
+            (dashboard_server, "_listen", _listen_anywhere),
         ):
             stack.enter_context(mock.patch.object(target, name, new))
         stack.enter_context(mock.patch.dict(os.environ, environment))
@@ -228,11 +231,11 @@ def harness(folder: Path) -> Iterator[None]:
         yield
 
 
-def _bind_anywhere(server: Any) -> None:
-    """Take whatever port is free: the one that was asked for may be somebody's."""
-    server.server_address[1].to_bytes(2, "big")  # raises OverflowError as binding does
-    server.server_name, server.server_port = "localhost", 0
-    server.setup_environ()
+def _listen_anywhere(port: int) -> socket.socket:
+    """Take whatever port is free: the one that was asked for may be in use."""
+    if not 0 <= port <= 65535:
+        raise InputError(f"cannot listen on port {port}: it is out of range.")
+    return socket.create_server((dashboard_server.HOST, 0))
 
 
 def call(folder: Path, arguments: Sequence[str], **environment: str) -> Outcome:
