@@ -21,12 +21,15 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PIN := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" --quiet --upgrade
 
-.PHONY: study test drill mutants honesty lint lock audit bench bench-full scale clean
+.PHONY: study test test-all drill mutants honesty lint lock audit bench bench-full scale clean
 
 study: $(INSTALLED)        ## search the regularization of the MNIST network and print the best
 	$(BIN)/regsearch run
 
 test: $(INSTALLED)         ## run all tests, a process for each core
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
+test-all: $(INSTALLED)     ## run every test, the slow ones too
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 drill: $(INSTALLED)        ## kills, crash points, full disks, locks, a large study, a server, a cluster: an hour and more, then a table of figures

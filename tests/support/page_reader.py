@@ -7,7 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-PAGES = sorted(path for path in ROOT.rglob("README.md") if not {".venv", "build"} & set(path.parts))
+PAGES = sorted(
+    path
+    for path in ROOT.rglob("README.md")
+    if not any(part == "build" or part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
 """The pages, the one at the top included."""
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -68,7 +72,7 @@ class Page:
         return {re.sub(r"[^\w\- ]", "", _plain(heading).lower()).replace(" ", "-") for heading in headings}
 
     def section(self, heading: str) -> str:
-        """Return what stands below a heading of the second level, up to the next one; "" if there is no such heading."""
+        """Return what stands below a heading of the second level, up to the next one; "" if there is none."""
         _, found, rest = self.text.partition(f"\n## {heading}\n")
         return rest.split("\n## ")[0] if found else ""
 
@@ -89,10 +93,7 @@ class Page:
         rows = re.findall(r"^\s*\|(.*)\|\s*$", self.prose, re.MULTILINE)
         cells = (cell for row in rows for cell in re.split(r"(?<!\\)\|", row))
         return [
-            sentence
-            for cell in cells
-            for sentence in split_sentences(cell)
-            if count_words(sentence) >= _CELL_WORDS
+            sentence for cell in cells for sentence in split_sentences(cell) if count_words(sentence) >= _CELL_WORDS
         ]
 
 
