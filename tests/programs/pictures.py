@@ -30,11 +30,14 @@ PICTURES = ROOT / "studies" / "reports" / "pictures"
 
 _COLUMNS, _LINES = 112, 22  # of the terminal, and of what its picture shows of it
 _MOMENT = 0.6  # the part of the trials that are finished in the picture
-_WIDTH, _TOP_OF_REPORT = 1040, 960  # pixels
+_WIDTH, _HEIGHT = 1040, 2400  # of a page, in pixels
 _COLOURS = 48  # of a picture: enough for figures and smooth letters
 _CONTROL = re.compile(r"(\n|\r|\x1b\[\??[0-9;]*[A-Za-z])")
-_FIGURE = "#figure-verdicts"
-_ALONE = f"<style>body * {{ visibility: hidden }} {_FIGURE}, {_FIGURE} * {{ visibility: visible }}</style>"
+_FIGURE = "figure-verdicts"
+_SHOWN = {  # in the style of a page, what a picture of it leaves out
+    "report": "#answer ~ * { display: none }",
+    "answer": f"body * {{ visibility: hidden }} #{_FIGURE}, #{_FIGURE} * {{ visibility: visible }}",
+}
 
 
 class Screen:
@@ -109,24 +112,30 @@ def best_moment(screens: list[Screen]) -> Screen:
     """Return the screen on which about so many trials are finished as the picture shall show."""
 
     def distance(screen: Screen) -> float:
-        counts = re.findall(r"(\d+) of (\d+)", screen.lines[-1] + "\n".join(screen.lines[-_LINES:]))
+        counts = re.findall(r"(\d+) of (\d+)", "\n".join(screen.lines[-_LINES:]))
         return min((abs(int(done) / int(total) - _MOMENT) for done, total in counts if int(total)), default=1.0)
 
     return min(screens[: max(len(screens) * 2 // 3, 1)], key=distance)
 
 
-def screenshot(page: Path, height: int) -> Image.Image:
-    """Return what Chromium shows of a page, without the empty margin."""
+def screenshot(page: Path, style: str) -> Image.Image:
+    """Return what Chromium shows of a report with another style, without the empty margin."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         raise SystemExit("no Chromium found: install it, for example with apt-get install chromium")
+    text = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page.read_text(), flags=re.IGNORECASE)
+    if missing := [name for name in re.findall(r"#([\w-]+)", style) if f'id="{name}"' not in text]:
+        raise SystemExit(f"the report has no #{missing[0]} any more: name another part of it here")
+    page.write_text(text.replace("</head>", f"<style>{style}</style></head>"))
     target = page.with_suffix(".png")
-    size = [f"--window-size={_WIDTH},{height}", "--force-device-scale-factor=1", "--hide-scrollbars"]
+    size = [f"--window-size={_WIDTH},{_HEIGHT}", "--force-device-scale-factor=1", "--hide-scrollbars"]
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000", *size]
     subprocess.run([browser, *options, f"--screenshot={target}", page.as_uri()], check=True, capture_output=True)
     image = Image.open(target).convert("RGB")
     box = ImageChops.difference(image, Image.new("RGB", image.size, image.getpixel((0, 0)))).getbbox()
-    return image if box is None else image.crop(box)
+    if box is None:
+        raise SystemExit(f"nothing is left of {page.name} with the style {style}")
+    return image.crop(box)
 
 
 def save(image: Image.Image, name: str) -> None:
@@ -157,13 +166,7 @@ def main() -> None:
             report = regsearch("report", study, "--output", f"{folder}/{name}.html", storage=storage)
             for command in (run, report):
                 subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-        save(screenshot(Path(folder, "report.html"), _TOP_OF_REPORT), "report.png")
-        page = Path(folder, "answer.html")
-        text = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", page.read_text(), flags=re.IGNORECASE)
-        if f'id="{_FIGURE[1:]}"' not in text:
-            raise SystemExit(f"the report has no {_FIGURE} any more: name another figure here")
-        page.write_text(text.replace("</head>", f"{_ALONE}</head>"))
-        save(screenshot(page, 2 * _TOP_OF_REPORT), "answer.png")
+            save(screenshot(Path(folder, f"{name}.html"), _SHOWN[name]), f"{name}.png")
     for file in sorted(PICTURES.iterdir()):
         print(f"{file.relative_to(ROOT)}: {file.stat().st_size:,} bytes")
 
