@@ -232,39 +232,3 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def commands() -> list[str]:
-    done = subprocess.run([sys.executable, "-m", "regsearch", "--help"], capture_output=True, text=True, check=True)
-    return re.findall(r"^  ([a-z]+)  +[A-Z]", done.stdout, re.MULTILINE)
-
-
-def test_every_command_is_in_the_readme_and_every_command_there_exists() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert len(commands()) >= 12
-    named = set(re.findall(r"(?:^|`)regsearch ([a-z]+)\b", readme, re.MULTILINE))
-    assert named == set(commands())
-
-
-def test_options_named_in_the_readme_exist() -> None:
-    readme = (ROOT / "README.md").read_text()
-    named: dict[str, set[str]] = {}
-    for command, rest in re.findall(r"^regsearch ([a-z]+)(.*)$", readme, re.MULTILINE):
-        named.setdefault(command, set()).update(re.findall(r"--[a-z-]+", rest.split("#")[0]))
-    for command, options in named.items():
-        shown = subprocess.run(
-            [sys.executable, "-m", "regsearch", command, "--help"], capture_output=True, text=True, check=True
-        ).stdout
-        assert options <= set(re.findall(r"--[a-z-]+", shown)), command
-
-
-def test_the_readme_names_every_key_of_a_study_file() -> None:
-    from regsearch.studies.spec import StudySpec
-
-    readme = (ROOT / "README.md").read_text()
-    for name, field in StudySpec.model_fields.items():
-        assert f"[{name}]" in readme, name
-        section = field.annotation
-        keys = getattr(section, "model_fields", None) or section.__args__[0].model_fields
-        for key in keys:
-            assert re.search(rf"\b{key}\b", readme), f"{name}.{key}"

@@ -4,7 +4,6 @@ import builtins
 import csv
 import doctest
 import io
-import re
 import signal
 import subprocess
 import sys
@@ -15,8 +14,7 @@ from typing import Any
 
 import fakes
 import pytest
-from asking import MeasuringTrainer
-from conftest import ROOT, RecordingProgress
+from conftest import RecordingProgress
 
 import regsearch as library
 from regsearch.search import api
@@ -47,37 +45,6 @@ def test_every_example_runs_as_it_is_written(documented: Any, monkeypatch: pytes
     assert example.examples
     said = io.StringIO()
     assert doctest.DocTestRunner().run(example, out=said.write).failed == 0, said.getvalue()
-
-
-def readme(section: str) -> str:
-    return (ROOT / "README.md").read_text().split(f"## {section}\n")[1].split("\n## ")[0]
-
-
-def test_the_readmes_examples_run_as_they_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("regsearch.search.workers.engines.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
-    section = readme("From Python")
-    cell, small = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    assert len(cell.splitlines()) <= 10
-    exec(cell.replace('"mnist"', '"digits"'), {})
-    exec(small, {})
-    for name in ("course.html", "report.html", "history.json"):
-        assert (tmp_path / name).exists()
-    assert set(re.findall(r"\bsearch\.(\w+)", section)) <= set(library.__all__)
-    for method in re.findall(r"result\.(\w+)\(", section):
-        assert hasattr(StudyResult, method)
-
-
-def test_three_changed_lines_bring_a_kerastuner_script_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The README's, around its own HyperModel, which isn't built here."""
-    monkeypatch.setattr("regsearch.search.workers.engines.make_engine", lambda name: InlineEngine(MeasuringTrainer))
-    own, lines, *_ = re.findall(r"```python\n(.*?)```", readme("A HyperModel of your own"), re.DOTALL)
-    before, after = (re.findall(pattern, lines, re.MULTILINE) for pattern in ("^# .*", "^[^#].*"))
-    assert len(before) == len(after) == 3
-    (tmp_path / "mine.py").write_text(own)
-    found: dict[str, Any] = {"search": library}
-    exec(lines.replace('"mnist"', '"digits"'), found)
-    assert found["result"].answer.counts.finished == 50
-    assert found["result"].answer.study.spec.search.objective == "val_accuracy"
 
 
 def test_import_regsearch_loads_nothing_until_it_is_used(tmp_path: Path) -> None:

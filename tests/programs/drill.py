@@ -1,6 +1,6 @@
 """The long fault drill: kills, crash points, races, full disks, locks, and large studies; then one table of figures.
 
-python tests/programs/drill.py                         # every part, about an hour; exit code 1 where a figure isn't met
+python tests/programs/drill.py                         # every part, an hour and more; exit code 1 if a figure isn't met
 python tests/programs/drill.py kills --count 50        # one part
 """
 
