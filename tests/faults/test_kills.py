@@ -132,10 +132,10 @@ def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == "go on with: regsearch resume smoke --trust-code"
     found = api.status("smoke", storage=storage)
-    assert "go on with: regsearch resume smoke --trust-code" in status.as_text(found)
+    assert "Resume with: regsearch resume smoke --trust-code" in status.as_text(found)
     monkeypatch.chdir(tmp_path.parent)
     there = f"--storage sqlite:///{tmp_path.name}/regsearch.db"
-    assert f"go on with: regsearch resume smoke {there} --trust-code" in status.as_text(found)
+    assert f"Resume with: regsearch resume smoke {there} --trust-code" in status.as_text(found)
 
 
 def test_signals_are_heard_while_another_process_locks_the_database(tmp_path: Path, storage: str) -> None:

@@ -98,7 +98,7 @@ def test_status_and_list(command: Command) -> None:
     assert status["trials"]["running"] == 0
     assert status["coordinator"] is None
     assert status["trials_per_minute"] > 0
-    assert "It is done." in command("status", "smoke").stdout
+    assert "Done." in command("status", "smoke").stdout
     (study,) = json.loads(command("list", "--json").stdout)["studies"]
     assert study == {**study, "study": "smoke", "dataset": "digits", "finished": 6, "total": 6, "state": "done"}
     assert "smoke" in command("list").stdout

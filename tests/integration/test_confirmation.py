@@ -382,8 +382,8 @@ def test_a_look_that_has_begun_and_not_ended_is_counted_and_said(search: Search,
     assert (conclusion.looks, conclusion.completed_looks, conclusion.evaluations) == (2, 1, entries)
     assert (conclusion.seeds, conclusion.winner) == (first.seeds, first.winner), "its figures wait for its end"
     said = " ".join(rendered_report(content, "text").split())
-    assert "A further look at the test examples began but did not end; these figures leave it out." in said
-    assert f"Test looks: 2 (1 not ended), with {entries} evaluations" in rendered_report(content, "html")
+    assert "Another use of the test set did not finish; these figures leave out what was evaluated there." in said
+    assert f"was used 2 times (1 unfinished), with {entries} evaluations" in rendered_report(content, "html")
     found = json.loads(rendered_report(content, "json"))["confirmation"]
     assert (found["looks"], found["unfinished_looks"], found["test_evaluations"]) == (2, 1, entries)
 
@@ -566,15 +566,17 @@ def test_after_a_kill_in_a_confirmation_status_and_list_say_how_to_go_on(
         return status.as_text(found).splitlines()[2], listed["state"]
 
     resume = "regsearch resume smoke --storage sqlite:///test.db"
-    assert told() == (f"Its confirmation isn't finished; go on with: {resume}", "stopped")
+    assert told() == (f"The confirmation is not finished. Resume with: {resume}", "stopped")
     api.resume("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer))
-    assert told() == ("It is done.", "done")  # what failed is not gone on with
+    assert told() == ("Done.", "done")  # what failed is not gone on with
 
 
 def test_a_study_that_is_not_confirmed_yet_is_said_to_be(search: Search, storage: str) -> None:
     search(settings=SMALL, confirm=False)
     found = status.as_text(api.status("smoke", storage=storage))
-    assert "It is searched, but not confirmed: regsearch confirm smoke --storage sqlite:///test.db" in found
+    assert (
+        "Search complete, not confirmed yet. Confirm with: regsearch confirm smoke --storage sqlite:///test.db" in found
+    )
 
 
 def test_a_timeout_ends_it_gently(search: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:

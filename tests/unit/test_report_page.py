@@ -1,6 +1,7 @@
 """The report's page: all of it is there, nothing of it is live, and its figures are those of plain code."""
 
 import base64
+import doctest
 import hashlib
 import html.parser
 import json
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,13 @@ import plotly.offline
 import pytest
 import report_contents as made
 
-from regsearch.studies import formats
+from regsearch.studies import formats, measure
 from regsearch.studies.analysis.conclusion import Conclusion, Gain, TechniqueRow
 from regsearch.studies.analysis.failures import grouped_reasons
 from regsearch.studies.analysis.technique_verdicts import technique_verdicts
 from regsearch.studies.analysis.verdicts import Verdict
 from regsearch.studies.reports import dashboard_note, page, summary
+from regsearch.studies.reports import html as html_elements
 from regsearch.studies.reports.data import Curve, ReportData
 from regsearch.studies.reports.figures.figure import round_values, shown_range, thinned
 from regsearch.studies.reports.html import element
@@ -167,6 +170,11 @@ def test_no_text_of_a_database_is_live(pages: dict[str, str], read: dict[str, Pa
     shown = hostile.text.count("<img src=x onerror=alert(1)>")
     assert shown > 50, "it is shown as what it is"
     assert not set("\x00\ud800\u202e") & set(pages["hostile"])
+
+
+@pytest.mark.parametrize("module", [formats, html_elements, measure])
+def test_the_examples_of_docstrings_are_true(module: types.ModuleType) -> None:
+    assert doctest.testmod(module).failed == 0
 
 
 def test_text_and_attributes_are_escaped_and_markup_is_not() -> None:
