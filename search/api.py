@@ -11,8 +11,9 @@ from pathlib import Path
 
 from regsearch.search.export.study_export import Export, export_study
 from regsearch.search.result import ComparisonResult, RunResult, StudyResult
+from regsearch.search.run.options import RunOptions
 from regsearch.search.run.progress import Progress, progress_here
-from regsearch.search.run.study_run import RunOptions, run_study
+from regsearch.search.run.study_run import run_study
 from regsearch.search.workers.base import Engine
 from regsearch.storage import study_lock
 from regsearch.storage.backup import back_up
@@ -102,16 +103,16 @@ def run(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
-            total_is_asked=trials is not None,
+            trials=trials,
             timeout=timeout,
             workers=workers,
             engine=engine,
             progress=progress or progress_here(),
             handle_signals=handle_signals,
-            confirms=confirm,
+            confirm=confirm,
             tensorboard=None if tensorboard is None else str(tensorboard),
             checkpoints=None if checkpoints is None else str(checkpoints),
-            trusts_code=trust_code,
+            trust_code=trust_code,
             given=given_keys(study, settings).union(total),
         ),
     )
@@ -149,16 +150,16 @@ def resume(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
-            total_is_asked=trials is not None,
+            trials=trials,
             timeout=timeout,
             workers=workers,
             engine=engine,
             progress=progress or progress_here(),
             handle_signals=handle_signals,
-            confirms=confirm,
+            confirm=confirm,
             tensorboard=None if tensorboard is None else str(tensorboard),
             checkpoints=None if checkpoints is None else str(checkpoints),
-            trusts_code=trust_code,
+            trust_code=trust_code,
             given=frozenset(total),
         ),
     )
@@ -205,14 +206,13 @@ def confirm(
         spec,
         RunOptions(
             location=location_of(storage_url(storage)),
-            total_is_asked=False,
             timeout=timeout,
             workers=workers,
             engine=engine,
             progress=progress or progress_here(),
             handle_signals=handle_signals,
-            searches=False,
-            trusts_code=trust_code,
+            search=False,
+            trust_code=trust_code,
             given=frozenset(
                 key for key, value in (("confirm.top", top), ("confirm.seeds", seeds)) if value is not None
             ),

@@ -10,7 +10,7 @@ from regsearch.studies.files import TEMPORARY, write_durably
 _MARK = ".regsearch-study"
 
 
-def study_folder(given: str, option: str, study: str, study_uuid: str | None) -> Path:
+def study_folder(given: str | Path, option: str, study: str, study_uuid: str | None) -> Path:
     """Return where a study's files go, GIVEN/STUDY; nothing is made yet.
 
     Args:

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from regsearch.search.data import load_dataset, located
@@ -14,6 +13,7 @@ from regsearch.search.data.splits import make_splits
 from regsearch.search.machine import memory_bytes, versions
 from regsearch.search.result import RunResult
 from regsearch.search.run.coordinator import StopReason
+from regsearch.search.run.options import RunOptions
 from regsearch.search.run.owned_folder import claim_folder, study_folder
 from regsearch.search.run.phases import Phases
 from regsearch.search.run.progress import Progress
@@ -24,7 +24,6 @@ from regsearch.search.samplers.samplers import GRIDS, sampler_factory
 from regsearch.search.training.hypermodel.code import resolve_hypermodel
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers import engines
-from regsearch.search.workers.base import Engine
 from regsearch.search.workers.kept import KeptEngine
 from regsearch.storage import study_lock
 from regsearch.storage.checks.confirmation import check_confirmation
@@ -49,46 +48,17 @@ _WEIGHT_BYTES = 4  # float32
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What a run is begun with, beside its study; `regsearch.search.api.run` describes each.
-
-    Attributes:
-        location: of the database.
-        total_is_asked: whether the study's total was asked for; else a larger one that is stored stays.
-        timeout: of this run, in place of the study's.
-        searches, confirms: what it does.
-        tensorboard, checkpoints: folders that are there; None where nothing is to be left.
-        trusts_code: whether a HyperModel of the study's may be run.
-        given: the keys "section.key" that the user gave; the others a stored study keeps as it was begun.
-    """
-
-    location: Location
-    total_is_asked: bool
-    timeout: str | None
-    workers: int | None
-    engine: str | Engine
-    progress: Progress
-    handle_signals: bool
-    searches: bool = True
-    confirms: bool = True
-    tensorboard: str | None = None
-    checkpoints: str | None = None
-    trusts_code: bool = False
-    given: frozenset[str] = frozenset()
-
-
 def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
     """Begin a study, or go on with it, search until it ends and confirm it; see `search.api.run` for what is raised."""
     location, name = options.location, spec.study.name
-    spec = resolve_hypermodel(spec, trusts_code=options.trusts_code)
+    spec = resolve_hypermodel(spec, trusts_code=options.trust_code)
     if (stored := _find(location, name)) is not None:
         spec = spec.inheriting_from(stored.spec, options.given)
     timeout = _checked_timeout(spec, options)
     engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     workers = engine.planned_workers(_checked_workers(options.workers))
     sampler_for, _ = sampler_factory(spec), make_pruner(spec)  # before the data are read: they may be wrong
-    if options.searches:
+    if options.search:
         _tell_of_plan(spec, options.progress)
     dataset, info = _examine(spec, options)
     pruner = make_pruner(spec, spec.data.train_rows(info.n_train))
@@ -133,8 +103,8 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
             spec=spec,
             location=location,
             progress=options.progress,
-            searches=options.searches,
-            confirms=options.confirms,
+            searches=options.search,
+            confirms=options.confirm,
             database=database,
             store=store,
             engine=kept,
@@ -146,7 +116,7 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
                 files=str(folder),
                 study_uuid=store.study_uuid,
                 snapshots=None if snapshots is None else str(snapshots),
-                trusts_code=options.trusts_code,
+                trusts_code=options.trust_code,
             ),
             workers=workers,
             events=None if events is None else _with_events(database, name, options.progress, events),
@@ -218,7 +188,7 @@ def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     """Return the spec with the total that holds: a raised one stays until another is asked for."""
     counts = count_trials(database, record)
     begun = counts.finished + counts.running
-    if options.total_is_asked:
+    if options.trials is not None:
         if spec.budget.trials < begun:
             raise InputError(
                 f"{begun} trials of {record.name} are begun already, so its total can't be {spec.budget.trials}; "
@@ -233,7 +203,7 @@ def _with_seeds(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     asked, there = spec.confirm.seeds, count_seeds(database, record)
     if not 0 < asked < there:
         return spec
-    if options.confirms:
+    if options.confirm:
         options.progress.message(
             f"{record.name} is confirmed on {there} fresh seeds already: it stays at those, {asked} were asked for"
         )
@@ -245,7 +215,7 @@ def _with_split(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     asked, there = spec.confirm.split, record.spec.confirm.split
     if asked == there or not count_seeds(database, record):
         return spec
-    if options.confirms:
+    if options.confirm:
         options.progress.message(
             f'{record.name} is confirmed with confirm.split = "{there}" already: it stays at that, "{asked}" was '
             "asked for"

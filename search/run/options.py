@@ -1,0 +1,73 @@
+"""The options of a run, declared once for the Python functions and the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypedDict
+
+from regsearch.search.run.progress import Progress, progress_here
+from regsearch.search.workers.base import Engine
+from regsearch.storage.location import Location
+
+
+class TrainingKeywords(TypedDict, total=False):
+    """The keyword arguments of everything that trains; `RunOptions` describes them."""
+
+    timeout: str | None
+    workers: int | None
+    engine: str | Engine
+    progress: Progress | None
+    handle_signals: bool
+    trust_code: bool
+
+
+class SearchKeywords(TrainingKeywords, total=False):
+    """The keyword arguments of a search; `RunOptions` describes them."""
+
+    trials: int | None
+    confirm: bool
+    tensorboard: str | Path | None
+    checkpoints: str | Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a run is started with, beside its study.
+
+    Attributes:
+        location: the database.
+        trials: the study's total over all runs, at least 1, if the user asked for one. With None, a larger total that
+            is stored stays.
+        timeout: of this run, such as "30m"; None means the study's own.
+        workers: how many trials run at once, at least 1. None means one per core, and all of a cluster.
+        engine: "processes", "inline" or "ray", or an engine that is made already.
+        search: whether it searches; otherwise it only confirms.
+        confirm: whether it confirms the best configurations, unless the study's `confirm.seeds` is 0.
+        progress: shows what happens. The default suits a notebook, a terminal or a log, whichever is there.
+        handle_signals: whether Ctrl-C and SIGTERM stop the run in good order.
+        tensorboard: an existing directory for TensorBoard's files; None writes none.
+        checkpoints: an existing directory for a Keras model of each epoch; None writes none.
+        trust_code: whether the code of the study's HyperModel may run.
+        given: the keys "section.key" that the user gave. A stored study keeps its own values of the others.
+    """
+
+    location: Location
+    trials: int | None = None
+    timeout: str | None = None
+    workers: int | None = None
+    engine: str | Engine = "processes"
+    search: bool = True
+    confirm: bool = True
+    progress: Progress = field(default_factory=progress_here)
+    handle_signals: bool = False
+    tensorboard: str | Path | None = None
+    checkpoints: str | Path | None = None
+    trust_code: bool = False
+    given: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_keywords(cls, location: Location, keywords: Mapping[str, Any], **others: Any) -> Self:
+        """Return options with a user's keyword arguments; one that is None has its default."""
+        return cls(
+            location=location, **{name: value for name, value in keywords.items() if value is not None}, **others
+        )
