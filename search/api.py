@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Unpack
 
 from regsearch.search.export.study_export import Export, export_study
 from regsearch.search.result import ComparisonResult, RunResult, StudyResult
-from regsearch.search.run.options import RunOptions
-from regsearch.search.run.progress import Progress, progress_here
+from regsearch.search.run.options import RunOptions, SearchKeywords, TrainingKeywords, with_listed_keywords
+from regsearch.search.run.progress import Progress
 from regsearch.search.run.study_run import run_study
-from regsearch.search.workers.base import Engine
 from regsearch.storage import study_lock
 from regsearch.storage.backup import back_up
 from regsearch.storage.confirmation_results import read_conclusion
@@ -22,7 +22,7 @@ from regsearch.storage.connect import open_for_reading, open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.enqueue import params_to_enqueue
 from regsearch.storage.export_source import find_export_source
-from regsearch.storage.location import command, location_of, usual_storage
+from regsearch.storage.location import Location, command, location_of, usual_storage
 from regsearch.storage.queries import best_trial, check_not_copied, get_study, list_trials, read_answer, study_names
 from regsearch.storage.report_data import read_report_data, read_status
 from regsearch.storage.study_comparison import read_comparison
@@ -34,6 +34,7 @@ from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.records import Holder, StudyRecord, StudySummary, TrialRecord
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.status import Status
+from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import given_keys, read_study, with_options
 
 _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
@@ -44,155 +45,112 @@ def storage_url(storage: str | None = None) -> str:
     return storage or usual_storage()
 
 
+@with_listed_keywords
 def run(
     study: str = "mnist",
     *,
     storage: str | None = None,
     name: str | None = None,
-    trials: int | None = None,
-    timeout: str | None = None,
-    workers: int | None = None,
     data: str | None = None,
-    engine: str | Engine = "processes",
     settings: Sequence[str] = (),
-    confirm: bool = True,
-    progress: Progress | None = None,
-    handle_signals: bool = False,
-    tensorboard: str | Path | None = None,
-    checkpoints: str | Path | None = None,
-    trust_code: bool = False,
+    **options: Unpack[SearchKeywords],
 ) -> RunResult:
-    """Begin a study, or go on with it, search until its total, and confirm the best on fresh seeds.
+    """Start a study, or resume it, search until its total of trials, and confirm the best on fresh seeds.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> settings = ["training.max_epochs=2"]
         >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db", settings=settings)
         >>> result.best.metrics["epochs"] <= 2
         True
 
-    It needs no `if __name__ == "__main__"` in a script: workers are processes of their own, which don't import it.
+    A script needs no `if __name__ == "__main__"`: the workers are separate processes, which don't import it.
 
     Args:
-        study: a ready study's name, or the path of a study file.
+        study: the name of a ready study, or the path of a study file.
         storage: a URL, `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/DATABASE`, or @ and the path of a file that
-            holds one; see `storage_url`.
-        name: the study's name in the database, if not the file's.
-        trials: its total over all runs, at least 1; if not given, the file's, or what it was raised to.
-        timeout: of this run, such as "30m", if not the file's.
-        workers: how many trials may run at once, at least 1; one a core if not given, on a cluster all it has.
-        data: auto, a data set's name, or the path of data of your own (see the README), if not the file's.
+            holds one. Default: see `storage_url`.
+        name: the study's name in the database. Default: the file's.
+        data: auto, the name of a data set, or the path of your own data (see the README). Default: the file's.
+        settings: "section.key=value" each; they replace values of the file.
+        trials: the study's total over all runs, at least 1. Default: the file's, or what it was raised to.
+        timeout: of this run, such as "30m". Default: the file's.
+        workers: how many trials run at once, at least 1. Default: one per core, and all of a cluster.
         engine: processes, inline or ray, or an engine that you made, such as
-            `search.workers.ray.engine.RayEngine("auto")`.
-        settings: "section.key=value" each, over the file's.
-        confirm: whether the best are confirmed, where the study's `confirm.seeds` isn't 0.
-        progress: told what happens. If not given, it is shown in the notebook's cell, on the terminal, or elsewhere as
-            lines on stderr; `Progress()` is silent but for what needs the user.
+            `regsearch.search.workers.ray.engine.RayEngine("auto")`.
+        confirm: whether to confirm the best configurations, unless the study's `confirm.seeds` is 0.
+        progress: shows what happens. Default: a display in the notebook's cell or on the terminal, otherwise lines on
+            stderr. `Progress()` prints only what needs the user.
         handle_signals: whether Ctrl-C and SIGTERM stop the search in good order.
-        tensorboard: a folder in which TensorBoard's files are left, in TENSORBOARD/STUDY; see `search.run.tensorboard`.
-        checkpoints: a folder in which each epoch of each trial leaves a Keras model, in CHECKPOINTS/STUDY; see
-            `regsearch.search.training.snapshots`.
-        trust_code: whether the code of the study's `model.hypermodel` may be run; it is never run without.
+        tensorboard: an existing directory; TensorBoard's files are written to TENSORBOARD/STUDY. See
+            `regsearch.search.run.tensorboard`.
+        checkpoints: an existing directory; a Keras model of each epoch of each trial is written to CHECKPOINTS/STUDY.
+            See `regsearch.search.training.snapshots`.
+        trust_code: whether the code of the study's `model.hypermodel` may run. It never runs without.
 
-    Raises InputError for bad input or a study of that name that differs, StorageError where the database
-    can't be used, NoResultError where nothing can be trained.
+    Raises InputError for bad input and if the stored study of that name differs, StorageError if the database can't be
+    used, NoResultError if nothing can be trained.
     """
-    spec = with_options(read_study(study, settings), name=name, trials=trials, data=data)
-    total = ["budget.trials"] if trials is not None else []
-    return run_study(
-        spec,
-        RunOptions(
-            location=location_of(storage_url(storage)),
-            trials=trials,
-            timeout=timeout,
-            workers=workers,
-            engine=engine,
-            progress=progress or progress_here(),
-            handle_signals=handle_signals,
-            confirm=confirm,
-            tensorboard=None if tensorboard is None else str(tensorboard),
-            checkpoints=None if checkpoints is None else str(checkpoints),
-            trust_code=trust_code,
-            given=given_keys(study, settings).union(total),
-        ),
-    )
+    spec = with_options(read_study(study, settings), name=name, trials=options.get("trials"), data=data)
+    location = location_of(storage_url(storage))
+    return _run(spec, location, options, given_keys(study, settings))
 
 
+@with_listed_keywords
 def resume(
-    name: str,
-    *,
-    storage: str | None = None,
-    trials: int | None = None,
-    timeout: str | None = None,
-    workers: int | None = None,
-    data: str | None = None,
-    engine: str | Engine = "processes",
-    confirm: bool = True,
-    progress: Progress | None = None,
-    handle_signals: bool = False,
-    tensorboard: str | Path | None = None,
-    checkpoints: str | Path | None = None,
-    trust_code: bool = False,
+    name: str, *, storage: str | None = None, data: str | None = None, **options: Unpack[SearchKeywords]
 ) -> RunResult:
-    """Go on with a study to its own total; see `run` for the arguments and what is raised.
+    """Resume a study and search until its total of trials.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=3, storage="sqlite:///example.db")
         >>> regsearch.resume("smoke", trials=5, storage="sqlite:///example.db").answer.counts.finished
         5
+
+    Args:
+        name: the study's name in the database.
+        data: as for `run`. Default: the source of the data that the study is stored with.
+        storage, trials, timeout, workers, engine, confirm, progress, handle_signals, tensorboard, checkpoints,
+            trust_code: as for `run`.
+
+    Raises what `run` raises, and InputError if there is no such study.
     """
     with reading(storage) as database:
         record = get_study(database, name)
-    spec = with_options(record.spec, trials=trials, data=data or record.dataset.source)
-    total = ["budget.trials"] if trials is not None else []
-    return run_study(
-        spec,
-        RunOptions(
-            location=location_of(storage_url(storage)),
-            trials=trials,
-            timeout=timeout,
-            workers=workers,
-            engine=engine,
-            progress=progress or progress_here(),
-            handle_signals=handle_signals,
-            confirm=confirm,
-            tensorboard=None if tensorboard is None else str(tensorboard),
-            checkpoints=None if checkpoints is None else str(checkpoints),
-            trust_code=trust_code,
-            given=frozenset(total),
-        ),
-    )
+    spec = with_options(record.spec, trials=options.get("trials"), data=data or record.dataset.source)
+    return _run(spec, location_of(storage_url(storage)), options)
 
 
+@with_listed_keywords
 def confirm(
     name: str,
     *,
     storage: str | None = None,
     top: int | None = None,
     seeds: int | None = None,
-    timeout: str | None = None,
-    workers: int | None = None,
     data: str | None = None,
-    engine: str | Engine = "processes",
-    progress: Progress | None = None,
-    handle_signals: bool = False,
-    trust_code: bool = False,
+    **options: Unpack[TrainingKeywords],
 ) -> RunResult:
-    """Train a study's finalists on fresh seeds, then show them the test rows once.
+    """Train a study's finalists on fresh seeds, then evaluate them on the test set once.
 
-    For example:
+    What was confirmed before stays.
+
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
         >>> regsearch.confirm("smoke", seeds=3, storage="sqlite:///example.db").confirmation.seeds
         3
 
     Args:
-        top: how many of the best configurations are finalists, if not as the study says.
-        seeds: on how many fresh seeds, at least 3, if not as the study says; where it is confirmed on more, on those.
+        name: the study's name in the database.
+        top: how many of the best configurations are finalists. Default: what the study says.
+        seeds: the number of fresh seeds, at least 3. Default: what the study says. A study that is already confirmed
+            on more seeds stays at those.
+        data: as for `run`. Default: the source of the data that the study is stored with.
+        storage, timeout, workers, engine, progress, handle_signals, trust_code: as for `run`.
 
-    What was confirmed before stays; see `run` for the other arguments and what is raised. Raises InputError where no
-    trial is complete.
+    Raises what `run` raises, and InputError if there is no such study or none of its trials is complete.
     """
     with reading(storage) as database:
         record = get_study(database, name)
@@ -202,22 +160,22 @@ def confirm(
     spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
     if not spec.confirm.seeds:
         raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 3")
-    return run_study(
-        spec,
-        RunOptions(
-            location=location_of(storage_url(storage)),
-            timeout=timeout,
-            workers=workers,
-            engine=engine,
-            progress=progress or progress_here(),
-            handle_signals=handle_signals,
-            search=False,
-            trust_code=trust_code,
-            given=frozenset(
-                key for key, value in (("confirm.top", top), ("confirm.seeds", seeds)) if value is not None
-            ),
-        ),
-    )
+    asked = {"confirm.top": top, "confirm.seeds": seeds}
+    given = frozenset(key for key, value in asked.items() if value is not None)
+    return _run(spec, location_of(storage_url(storage)), options, given, search=False)
+
+
+def _run(
+    spec: StudySpec,
+    location: Location,
+    keywords: TrainingKeywords,
+    given: frozenset[str] = frozenset(),
+    *,
+    search: bool = True,
+) -> RunResult:
+    """Run a study with a user's keyword arguments, of which a total of trials is a given key of the study, too."""
+    total = {"budget.trials"} if keywords.get("trials") is not None else set()
+    return run_study(spec, RunOptions.from_keywords(location, keywords, given=given | total, search=search))
 
 
 def load(name: str, *, storage: str | None = None) -> StudyResult:

@@ -11,24 +11,15 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from regsearch.search.cli.options import (
-    Address,
     AsJson,
-    Checkpoints,
-    CpusPerWorker,
     Data,
-    Engine,
-    GpusPerWorker,
     Name,
-    NoConfirm,
-    Quiet,
+    SearchOptions,
     Settings,
     Storage,
-    TensorBoard,
-    Timeout,
-    Trials,
+    TrainingOptions,
     TrustCode,
-    Workers,
-    engine_from_options,
+    with_shared_options,
 )
 from regsearch.search.cli.output import (
     print_,
@@ -37,7 +28,6 @@ from regsearch.search.cli.output import (
     print_export,
     print_or_save,
     print_result,
-    progress_for,
     rendered_comparison,
     rendered_report,
     write,
@@ -60,123 +50,42 @@ app = typer.Typer(
 
 
 @app.command()
+@with_shared_options
 def run(
     study: Annotated[str, typer.Argument(metavar="[STUDY]", help="A ready study or a .toml file.")] = "mnist",
-    name: Annotated[str | None, typer.Option(metavar="N", help="Its name in the database.")] = None,
-    trials: Trials = None,
-    timeout: Timeout = None,
-    workers: Workers = None,
-    data: Data = None,
-    engine: Engine = "processes",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
+    name: Annotated[str | None, typer.Option(metavar="N", help="The study's name in the database.")] = None,
     settings: Settings = None,
-    tensorboard: TensorBoard = None,
-    checkpoints: Checkpoints = None,
-    no_confirm: NoConfirm = False,
-    trust_code: TrustCode = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    storage: Storage = None,
+    *,
+    options: SearchOptions,
 ) -> None:
-    """Begin a study, or go on with it, and print the best configuration."""
+    """Start a study, or resume it, and print the best configuration."""
     from regsearch.search import api
 
-    result = api.run(
-        study,
-        storage=storage,
-        name=name,
-        trials=trials,
-        timeout=timeout,
-        workers=workers,
-        data=data,
-        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
-        settings=settings or [],
-        confirm=not no_confirm,
-        progress=progress_for(quiet),
-        handle_signals=True,
-        tensorboard=tensorboard,
-        checkpoints=checkpoints,
-        trust_code=trust_code,
-    )
-    print_result(result, as_json)
+    print_result(api.run(study, name=name, settings=settings or [], **options.keywords()), options.as_json)
 
 
 @app.command()
-def resume(
-    name: Name,
-    trials: Trials = None,
-    timeout: Timeout = None,
-    workers: Workers = None,
-    data: Data = None,
-    engine: Engine = "processes",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    tensorboard: TensorBoard = None,
-    checkpoints: Checkpoints = None,
-    no_confirm: NoConfirm = False,
-    trust_code: TrustCode = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    storage: Storage = None,
-) -> None:
-    """Go on with an interrupted study to its own total."""
+@with_shared_options
+def resume(name: Name, *, options: SearchOptions) -> None:
+    """Resume an interrupted study and search until its total of trials."""
     from regsearch.search import api
 
-    result = api.resume(
-        name,
-        storage=storage,
-        trials=trials,
-        timeout=timeout,
-        workers=workers,
-        data=data,
-        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
-        confirm=not no_confirm,
-        progress=progress_for(quiet),
-        handle_signals=True,
-        tensorboard=tensorboard,
-        checkpoints=checkpoints,
-        trust_code=trust_code,
-    )
-    print_result(result, as_json)
+    print_result(api.resume(name, **options.keywords()), options.as_json)
 
 
 @app.command()
+@with_shared_options
 def confirm(
     name: Name,
     top: Annotated[int | None, typer.Option(metavar="K", help="How many of the best configurations.")] = None,
-    seeds: Annotated[int | None, typer.Option(metavar="S", help="On how many fresh seeds, at least 3.")] = None,
-    timeout: Timeout = None,
-    workers: Workers = None,
-    data: Data = None,
-    engine: Engine = "processes",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    trust_code: TrustCode = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    storage: Storage = None,
+    seeds: Annotated[int | None, typer.Option(metavar="S", help="Number of fresh seeds, at least 3.")] = None,
+    *,
+    options: TrainingOptions,
 ) -> None:
-    """Train the finalists on fresh seeds, then show them the test rows once."""
+    """Train the finalists on fresh seeds, then evaluate them on the test set once."""
     from regsearch.search import api
 
-    result = api.confirm(
-        name,
-        storage=storage,
-        top=top,
-        seeds=seeds,
-        timeout=timeout,
-        workers=workers,
-        data=data,
-        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
-        progress=progress_for(quiet),
-        handle_signals=True,
-        trust_code=trust_code,
-    )
-    print_result(result, as_json)
+    print_result(api.confirm(name, top=top, seeds=seeds, **options.keywords()), options.as_json)
 
 
 @app.command()

@@ -17,7 +17,6 @@ from regsearch.studies.files import save_report
 if TYPE_CHECKING:
     from regsearch.search.export.study_export import Export
     from regsearch.search.result import RunResult
-    from regsearch.search.run.progress import Progress
     from regsearch.storage.location import Location
     from regsearch.studies.analysis.comparison import Comparison
     from regsearch.studies.analysis.conclusion import Conclusion
@@ -82,13 +81,6 @@ def how_to_resume(spec: "StudySpec", location: "Location") -> str:
     from regsearch.storage.location import as_option
 
     return f"go on with: {resume_command(spec, 'resume', *as_option(location))}"
-
-
-def progress_for(quiet: bool) -> "Progress":
-    """Return what shows a user how a search goes."""
-    from regsearch.search.run.progress import Progress, progress_here
-
-    return Progress() if quiet else progress_here()
 
 
 def rendered_report(content: "ReportData", kind: str) -> str:

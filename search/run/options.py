@@ -1,13 +1,18 @@
 """The options of a run, declared once for the Python functions and the command line."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, ParamSpec, Self, TypedDict, TypeVar, get_args
 
 from regsearch.search.run.progress import Progress, progress_here
 from regsearch.search.workers.base import Engine
 from regsearch.storage.location import Location
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class TrainingKeywords(TypedDict, total=False):
@@ -43,7 +48,7 @@ class RunOptions:
         engine: "processes", "inline" or "ray", or an engine that is made already.
         search: whether it searches; otherwise it only confirms.
         confirm: whether it confirms the best configurations, unless the study's `confirm.seeds` is 0.
-        progress: shows what happens. The default suits a notebook, a terminal or a log, whichever is there.
+        progress: shows what happens.
         handle_signals: whether Ctrl-C and SIGTERM stop the run in good order.
         tensorboard: an existing directory for TensorBoard's files; None writes none.
         checkpoints: an existing directory for a Keras model of each epoch; None writes none.
@@ -58,7 +63,7 @@ class RunOptions:
     engine: str | Engine = "processes"
     search: bool = True
     confirm: bool = True
-    progress: Progress = field(default_factory=progress_here)
+    progress: Progress
     handle_signals: bool = False
     tensorboard: str | Path | None = None
     checkpoints: str | Path | None = None
@@ -67,7 +72,30 @@ class RunOptions:
 
     @classmethod
     def from_keywords(cls, location: Location, keywords: Mapping[str, Any], **others: Any) -> Self:
-        """Return options with a user's keyword arguments; one that is None has its default."""
-        return cls(
-            location=location, **{name: value for name, value in keywords.items() if value is not None}, **others
-        )
+        """Return options with a user's keyword arguments; a progress of None becomes one that suits the place."""
+        progress = keywords.get("progress") or progress_here()
+        return cls(location=location, **{**keywords, "progress": progress}, **others)
+
+
+def with_listed_keywords(function: Callable[P, T]) -> Callable[P, T]:
+    """Let `help()` and notebooks list each keyword of a function's `**options: Unpack[...]`, and refuse all others.
+
+    The names and types come from the TypedDict, the defaults from `RunOptions`.
+    """
+    signature = inspect.signature(function)
+    *own, options = signature.parameters.values()
+    (keywords,) = get_args(options.annotation)
+    defaults = {option.name: None if option.default is MISSING else option.default for option in fields(RunOptions)}
+    listed = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=annotation)
+        for name, annotation in inspect.get_annotations(keywords).items()
+    ]
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        complete.bind(*args, **kwargs)  # raises TypeError for a name that isn't listed
+        return function(*args, **kwargs)
+
+    complete = signature.replace(parameters=[*own, *listed])
+    checked.__signature__ = complete  # type: ignore[attr-defined]  # what `inspect.signature` asks for
+    return checked
