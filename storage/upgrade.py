@@ -64,7 +64,7 @@ def upgrade(location: Location) -> Upgrade:
 
 def _upgrade_on_server(server: Server) -> Upgrade:
     postgres = connect.backend_for(server)
-    with translate_errors(server), postgres.alone(server) as (engine, searched):
+    with translate_errors(server), postgres.exclusive_engine(server) as (engine, searched):
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).get_table_names():
                 raise schema.NoStudiesError(f"{server} is empty: there is nothing to upgrade")

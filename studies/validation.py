@@ -2,11 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 _FEWEST_SEEDS = 3  # with two, one table in ten shows a gain that isn't there (tests/benchmarks)
 _DEEPEST_OPTIONS = 50  # pydantic writes no more than 255
 _HYPERMODEL = re.compile(r"(?s:.+\.py)|[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_ROOT = Path(__file__).parents[1]  # of the package `regsearch`
+_PACKAGES = ("search", "storage", "studies")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
@@ -37,6 +40,26 @@ def check_hypermodel(reference: str) -> str:
     if not _HYPERMODEL.fullmatch(code) or not name.isidentifier():
         raise ValueError(f"write it mine.py:MyHyperModel or package.module:name; given was {reference!r}")
     return reference
+
+
+def is_bundled_hypermodel(reference: str) -> bool:
+    """Return whether a reference names a module that comes with regsearch; its code runs without `--trust-code`.
+
+    Example:
+        >>> is_bundled_hypermodel("search.training.cnn:build"), is_bundled_hypermodel("mine.py:build")
+        (True, False)
+    """
+    code = reference.rpartition(":")[0]
+    return not code.endswith(".py") and bundled_file(code) is not None
+
+
+def bundled_file(module: str) -> Path | None:
+    """Return the file of a module that comes with regsearch, "regsearch.search.…" or formerly "search.…", else None."""
+    parts = module.removeprefix("regsearch.").split(".")
+    if parts[0] not in _PACKAGES:
+        return None
+    path = _ROOT.joinpath(*parts).with_suffix(".py")
+    return path if path.is_file() else None
 
 
 def check_duration(text: str) -> str:
