@@ -12,6 +12,7 @@ from typing import Unpack
 
 from regsearch.search.export.study_export import Export, export_study
 from regsearch.search.result import ComparisonResult, RunResult, StudyResult
+from regsearch.search.run.log import logged, quiet_optuna, run_log
 from regsearch.search.run.options import RunOptions, SearchKeywords, TrainingKeywords, with_listed_keywords
 from regsearch.search.run.progress import Progress
 from regsearch.search.run.study_run import run_study
@@ -87,13 +88,14 @@ def run(
         checkpoints: an existing directory; a Keras model of each epoch of each trial is written to CHECKPOINTS/STUDY.
             See `regsearch.search.training.snapshots`.
         trust_code: whether the code of the study's `model.hypermodel` may run. It never runs without.
+        log: a file to which one line for each decision is appended; see `regsearch.search.run.log`.
 
     Raises InputError for bad input and if the stored study of that name differs, StorageError if the database can't be
     used, NoResultError if nothing can be trained.
     """
     spec = with_options(read_study(study, settings), name=name, trials=options.get("trials"), data=data)
     location = location_of(storage_url(storage))
-    return _run(spec, location, options, given_keys(study, settings))
+    return _run("run", spec, location, options, given_keys(study, settings))
 
 
 @with_listed_keywords
@@ -112,14 +114,14 @@ def resume(
         name: the study's name in the database.
         data: as for `run`. Default: the source of the data that the study is stored with.
         storage, trials, timeout, workers, engine, confirm, progress, handle_signals, tensorboard, checkpoints,
-            trust_code: as for `run`.
+            trust_code, log: as for `run`.
 
     Raises what `run` raises, and InputError if there is no such study.
     """
     with reading(storage) as database:
         record = get_study(database, name)
     spec = with_options(record.spec, trials=options.get("trials"), data=data or record.dataset.source)
-    return _run(spec, location_of(storage_url(storage)), options)
+    return _run("resume", spec, location_of(storage_url(storage)), options)
 
 
 @with_listed_keywords
@@ -148,7 +150,7 @@ def confirm(
         seeds: the number of fresh seeds, at least 3. Default: what the study says. A study that is already confirmed
             on more seeds stays at those.
         data: as for `run`. Default: the source of the data that the study is stored with.
-        storage, timeout, workers, engine, progress, handle_signals, trust_code: as for `run`.
+        storage, timeout, workers, engine, progress, handle_signals, trust_code, log: as for `run`.
 
     Raises what `run` raises, and InputError if there is no such study or none of its trials is complete.
     """
@@ -162,20 +164,21 @@ def confirm(
         raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 3")
     asked = {"confirm.top": top, "confirm.seeds": seeds}
     given = frozenset(key for key, value in asked.items() if value is not None)
-    return _run(spec, location_of(storage_url(storage)), options, given, search=False)
+    return _run("confirm", spec, location_of(storage_url(storage)), options, given)
 
 
 def _run(
+    command: str,
     spec: StudySpec,
     location: Location,
     keywords: TrainingKeywords,
     given: frozenset[str] = frozenset(),
-    *,
-    search: bool = True,
 ) -> RunResult:
     """Run a study with a user's keyword arguments, of which a total of trials is a given key of the study, too."""
     total = {"budget.trials"} if keywords.get("trials") is not None else set()
-    return run_study(spec, RunOptions.from_keywords(location, keywords, given=given | total, search=search))
+    options = RunOptions.from_keywords(location, keywords, given=given | total, search=command != "confirm")
+    with run_log(options.log, spec.study.name, location, options.progress.message), quiet_optuna():
+        return logged(command, location, lambda: run_study(spec, options))
 
 
 def load(name: str, *, storage: str | None = None) -> StudyResult:
@@ -364,5 +367,5 @@ def reading(storage: str | None) -> Iterator[Database]:
 @contextmanager
 def writing(storage: str | None) -> Iterator[Database]:
     """Open a database for writing, and create what it lacks."""
-    with open_for_writing(location_of(storage_url(storage))) as database:
+    with quiet_optuna(), open_for_writing(location_of(storage_url(storage))) as database:
         yield database

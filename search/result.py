@@ -1,5 +1,6 @@
 """What a study gives to a script or a notebook: its answer, and from its database trials, figures and the report."""
 
+import signal
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from regsearch.storage.queries import get_study, list_trials
 from regsearch.storage.report_data import read_report_data
 from regsearch.studies.analysis.comparison import Comparison
 from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.errors import InputError
+from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.files import save_report
 from regsearch.studies.records import StudyRecord, StudySummary, TrialRecord
 from regsearch.studies.reports.data import ReportData
@@ -151,6 +152,23 @@ class RunResult(StudyResult):
     reason: "StopReason"
     ended: str
     signal: int | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do; else its time was over, or it was stopped."""
+        from regsearch.search.run.coordinator import StopReason
+
+        return self.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command line: 0, 4 if no trial is complete, or 128 plus the signal that stopped it."""
+        from regsearch.search.run.coordinator import StopReason
+
+        if self.reason is StopReason.STOPPED:
+            return 128 + (self.signal or signal.SIGTERM)
+        is_without_result = self.is_over and self.best is None and not self.answer.counts.running
+        return NoResultError.exit_code if is_without_result else 0
 
 
 @dataclass(frozen=True, kw_only=True)

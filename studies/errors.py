@@ -1,6 +1,9 @@
 """What a user can cause: each error is one short message and an exit code."""
 
+import re
+
 _LONGEST = 2000  # characters of a message
+_PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL
 
 
 def one_line(text: str) -> str:
@@ -12,6 +15,16 @@ def one_line(text: str) -> str:
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def mask_passwords(text: str) -> str:
+    """Return a text with *** for the password of each URL in it.
+
+    Example:
+        >>> mask_passwords("postgresql://me:secret@host/db can't be reached")
+        "postgresql://me:***@host/db can't be reached"
+    """
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 class SpaceExhaustedError(Exception):

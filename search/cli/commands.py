@@ -4,7 +4,6 @@ import gc
 import io
 import json
 import os
-import re
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -33,10 +32,9 @@ from regsearch.search.cli.output import (
     write,
 )
 from regsearch.search.run.signals import StartupInterrupted, StopRequested, raise_interrupted
-from regsearch.studies.errors import InputError, RegsearchError, one_line
+from regsearch.studies.errors import InputError, RegsearchError, mask_passwords, one_line
 
 _ALLOCATIONS = 50_000  # before garbage is looked for: of a short command's time that took a seventh
-_PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL that stands where it shouldn't, and so in a message
 
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # typer's own copy
 
@@ -310,12 +308,12 @@ def main() -> NoReturn:
     except _UsageError as error:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StopRequested as stopped:
-        _exit_with(f"go on with: {stopped.to_go_on}", 128 + stopped.number)
+        _exit_with(f"go on with: {stopped.to_go_on}", stopped.exit_code)
     except (typer.Abort, KeyboardInterrupt, StartupInterrupted):
-        _exit_with("stopped; the same command begins again, or goes on", 130)
+        _exit_with("stopped; the same command begins again, or goes on", StartupInterrupted.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _exit_with(line: str, code: int) -> NoReturn:
-    print(_PASSWORD.sub(r"\1***@", line), file=sys.stderr)
+    print(mask_passwords(line), file=sys.stderr)  # a URL may stand in the wrong place, and so in a message
     sys.exit(code)

@@ -55,6 +55,7 @@ Checkpoints = Annotated[
     str | None, typer.Option(metavar="DIR", help="Write a .keras model of each epoch to DIR/STUDY.")
 ]
 TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the code that model.hypermodel names.")]
+Log = Annotated[str | None, typer.Option(metavar="FILE", help="Append one line for each decision to FILE.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,7 @@ class TrainingOptions:
     cpus_per_worker: CpusPerWorker = None
     gpus_per_worker: GpusPerWorker = None
     trust_code: TrustCode = False
+    log: Log = None
     as_json: AsJson = False
     quiet: Quiet = False
     storage: Storage = None
@@ -94,6 +96,7 @@ class TrainingOptions:
             "progress": self._progress(),
             "handle_signals": True,
             "trust_code": self.trust_code,
+            "log": self.log,
         }
 
     def _engine(self) -> "MadeEngine":

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,14 +48,12 @@ def write(parts: Iterable[str]) -> None:
 
 
 def print_result(result: "RunResult", as_json: bool) -> None:
-    """Print what a run ended with, and exit with the code of what stopped it."""
-    from regsearch.search.run.coordinator import StopReason
+    """Print what a run ended with, and exit with its code."""
     from regsearch.storage.location import command
     from regsearch.studies.reports.json_report import answer_json
 
     name, answer, conclusion = result.answer.study.name, result.answer, result.confirmation
-    is_over = result.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
-    if is_over and answer.best is None and not answer.counts.running:
+    if result.exit_code == NoResultError.exit_code:
         see = command(result.location, "trials", name)
         raise NoResultError(f"no trial of {name} is complete; see `{see}` for the reasons")
     print_(
@@ -65,10 +62,10 @@ def print_result(result: "RunResult", as_json: bool) -> None:
         lambda a: f"{_as_text(a, conclusion, result.location)}\nThe search ended: {result.ended}.",
         lambda a: {**answer_json(a, conclusion), "ended": result.ended},
     )
-    if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
+    if not result.is_over:
         print(how_to_resume(answer.study.spec, result.location), file=sys.stderr)
-    if result.reason is StopReason.STOPPED:
-        raise typer.Exit(128 + (result.signal or signal.SIGTERM))
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
 
 
 def width() -> int:

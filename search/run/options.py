@@ -24,6 +24,7 @@ class TrainingKeywords(TypedDict, total=False):
     progress: Progress | None
     handle_signals: bool
     trust_code: bool
+    log: str | Path | None
 
 
 class SearchKeywords(TrainingKeywords, total=False):
@@ -53,6 +54,7 @@ class RunOptions:
         tensorboard: an existing directory for TensorBoard's files; None writes none.
         checkpoints: an existing directory for a Keras model of each epoch; None writes none.
         trust_code: whether the code of the study's HyperModel may run.
+        log: a file to which one line per decision is appended; None writes none.
         given: the keys "section.key" that the user gave. A stored study keeps its own values of the others.
     """
 
@@ -68,6 +70,7 @@ class RunOptions:
     tensorboard: str | Path | None = None
     checkpoints: str | Path | None = None
     trust_code: bool = False
+    log: str | Path | None = None
     given: frozenset[str] = frozenset()
 
     @classmethod

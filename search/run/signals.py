@@ -14,10 +14,13 @@ class StopRequested(BaseException):
         super().__init__(number)
         self.number = number
         self.to_go_on = to_go_on  # the command
+        self.exit_code = 128 + number
 
 
 class StartupInterrupted(BaseException):
     """Ctrl-C before a search is under way: a KeyboardInterrupt would be typer's, which says nothing."""
+
+    exit_code = 130
 
 
 class SignalState:

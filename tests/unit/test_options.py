@@ -22,6 +22,7 @@ TRAINING: dict[str, Any] = {
     "progress": None,
     "handle_signals": False,
     "trust_code": False,
+    "log": None,
 }
 SEARCH = TRAINING | {"trials": None, "confirm": True, "tensorboard": None, "checkpoints": None}
 DEFAULTS = {
@@ -35,8 +36,8 @@ OPTIONS_OF_THE_COMMANDS = {
     "confirm": "--top --seeds",
 }
 SHARED = (
-    "--timeout --workers --data --engine --address --cpus-per-worker --gpus-per-worker --trust-code --json --quiet "
-    "--storage --help"
+    "--timeout --workers --data --engine --address --cpus-per-worker --gpus-per-worker --trust-code --log "
+    "--json --quiet --storage --help"
 )
 
 
@@ -98,7 +99,7 @@ def test_what_the_command_line_gives_is_what_the_function_gets(monkeypatch: pyte
     words = (
         "run digits --name d --set a.b=1 --set a.c=2 --trials 7 --timeout 5m --workers 2 --data mnist --engine inline"
     )
-    more = "--engine inline --tensorboard T --checkpoints C --no-confirm --trust-code --storage sqlite:///x.db"
+    more = "--engine inline --tensorboard T --checkpoints C --no-confirm --trust-code --log L --storage sqlite:///x.db"
     CliRunner().invoke(app, f"{words} {more}".split())
     ((arguments, keywords),) = calls
     del keywords["engine"], keywords["progress"]
@@ -114,6 +115,7 @@ def test_what_the_command_line_gives_is_what_the_function_gets(monkeypatch: pyte
         "checkpoints": "C",
         "confirm": False,
         "trust_code": True,
+        "log": "L",
         "storage": "sqlite:///x.db",
         "handle_signals": True,
     }
