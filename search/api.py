@@ -30,9 +30,8 @@ from regsearch.storage.study_comparison import read_comparison
 from regsearch.storage.study_store import StudyStore
 from regsearch.storage.upgrade import Upgrade
 from regsearch.storage.upgrade import upgrade as upgrade_database
-from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.errors import InputError, NoResultError
-from regsearch.studies.records import Holder, StudyRecord, StudySummary, TrialRecord
+from regsearch.studies.records import Holder, StudyRecord, TrialRecord
 from regsearch.studies.reports.data import ReportData
 from regsearch.studies.reports.status import Status
 from regsearch.studies.spec import StudySpec
@@ -192,24 +191,13 @@ def load(name: str, *, storage: str | None = None) -> StudyResult:
 
     Raises InputError where there is no such study, StorageError where the database can't be used.
     """
-    location = location_of(storage_url(storage))
-    with open_for_reading(location) as database:
+    with reading(storage) as database:
         study = get_study(database, name)
         return StudyResult(
-            answer=read_answer(database, study), confirmation=read_conclusion(database, study), location=location
+            answer=read_answer(database, study),
+            confirmation=read_conclusion(database, study),
+            location=database.location,
         )
-
-
-def answer(name: str, *, storage: str | None = None) -> StudySummary:
-    """Return a study's counts and its best configuration so far."""
-    with reading(storage) as database:
-        return read_answer(database, get_study(database, name))
-
-
-def conclusion(name: str, *, storage: str | None = None) -> Conclusion | None:
-    """Return what a study's confirmation says; None where it is not confirmed."""
-    with reading(storage) as database:
-        return read_conclusion(database, get_study(database, name))
 
 
 def status(name: str, *, storage: str | None = None) -> Status:
@@ -232,7 +220,7 @@ def trials(name: str, *, storage: str | None = None) -> Iterator[tuple[StudyReco
         yield record, list_trials(database, record)
 
 
-def enqueue(name: str, settings: Sequence[str], *, storage: str | None = None) -> tuple[int, StudyRecord]:
+def enqueue(name: str, params: Sequence[str], *, storage: str | None = None) -> tuple[int, StudyRecord]:
     """Let settings of the user's own be tried next; return the trial's number and the study.
 
     Args:
@@ -243,9 +231,9 @@ def enqueue(name: str, settings: Sequence[str], *, storage: str | None = None) -
     """
     with reading(storage) as database:
         record = get_study(database, name)
-        params = params_to_enqueue(database, record, settings)
+        values = params_to_enqueue(database, record, params)
     with writing(storage) as database:
-        return StudyStore.open(database, record).enqueue(params), record
+        return StudyStore.open(database, record).enqueue(values), record
 
 
 def stop(name: str, *, storage: str | None = None) -> Holder | None:

@@ -138,7 +138,7 @@ def best(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show the answer so far: the confirmed one, or the best trial."""
     from regsearch.search import api
 
-    print_best(api.answer(name, storage=storage), api.conclusion(name, storage=storage), as_json, storage)
+    print_best(api.load(name, storage=storage), as_json)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from regsearch.studies.files import save_report
 
 if TYPE_CHECKING:
     from regsearch.search.export.study_export import Export
-    from regsearch.search.result import RunResult
+    from regsearch.search.result import RunResult, StudyResult
     from regsearch.storage.location import Location
     from regsearch.studies.analysis.comparison import Comparison
     from regsearch.studies.analysis.conclusion import Conclusion
@@ -113,18 +113,17 @@ def print_export(done: "Export") -> None:
     write("\n".join([dataset_line(done.study.dataset), exported, *lines, ""]))
 
 
-def print_best(answer: "StudySummary", conclusion: "Conclusion | None", as_json: bool, storage: str | None) -> None:
-    """Print the answer so far; raises NoResultError where no trial is complete."""
-    from regsearch.search.api import storage_url
-    from regsearch.storage.location import command, location_of
+def print_best(result: "StudyResult", as_json: bool) -> None:
+    """Print the answer so far; raises NoResultError if no trial is complete."""
+    from regsearch.storage.location import command
     from regsearch.studies.reports.json_report import answer_json
 
-    location = location_of(storage_url(storage))
+    answer, conclusion = result.answer, result.confirmation
     if answer.best is None:
         name = answer.study.name
-        see = command(location, "status", name)
+        see = command(result.location, "status", name)
         raise NoResultError(f"no trial of {name} is complete yet; see `{see}`")
-    print_(answer, as_json, lambda a: _as_text(a, conclusion, location), lambda a: answer_json(a, conclusion))
+    print_(answer, as_json, lambda a: _as_text(a, conclusion, result.location), lambda a: answer_json(a, conclusion))
 
 
 def _as_text(answer: "StudySummary", conclusion: "Conclusion | None", location: "Location") -> str:

@@ -40,7 +40,7 @@ def test_studies_side_by_side(
     document = json.loads(compare("few", "many", "--json").stdout)
     assert [study["study"] for study in document["studies"]] == ["few", "many"]
     assert document["is_comparable"]
-    confirmed = api.conclusion("few", storage=storage)
+    confirmed = api.load("few", storage=storage).confirmation
     assert confirmed is not None
     assert document["studies"][0]["confirmation"]["winner"] == confirmed.winner.finalist.index
 

@@ -17,9 +17,11 @@ import fakes
 import pytest
 from asking import MeasuringTrainer
 from conftest import ROOT, RecordingProgress
+from typer.testing import CliRunner
 
 import regsearch as library
 from regsearch.search import api
+from regsearch.search.cli.commands import app
 from regsearch.search.result import RunResult, StudyResult
 from regsearch.search.run.progress import (
     FinishedTrial,
@@ -30,6 +32,7 @@ from regsearch.search.run.progress import (
     progress_here,
 )
 from regsearch.search.workers.inline import InlineEngine
+from regsearch.storage import sqlite
 from regsearch.studies.errors import InputError
 from regsearch.studies.reports import trials
 from regsearch.studies.trial import EpochMetrics, Purpose, TrialTask
@@ -297,3 +300,20 @@ def test_lines_count_up_to_the_trainings_that_a_race_adds(capsys: pytest.Capture
     task = TrialTask(number=0, attempt=0, params={}, purpose=Purpose.CONFIRM)
     progress.trial_finished(FinishedTrial(task=task, state="COMPLETE", value=0.5, remark="", seconds=1.0), None)
     assert capsys.readouterr().err.splitlines()[-1].startswith("[1/5] ")
+
+
+@pytest.mark.parametrize("words", ["list", "status smoke", "trials smoke", "best smoke", "report smoke"])
+def test_a_command_that_reads_opens_the_database_once(
+    words: str, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(trials=2, confirm=False)
+    opened: list[Path] = []
+    really = sqlite.open_for_reading
+
+    def counted(path: Path, **options: Any) -> Any:
+        opened.append(path)
+        return really(path, **options)
+
+    monkeypatch.setattr(sqlite, "open_for_reading", counted)
+    done = CliRunner().invoke(app, [*words.split(), "--storage", storage])
+    assert (done.exit_code, len(opened)) == (0, 1), done.output

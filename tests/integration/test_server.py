@@ -331,7 +331,7 @@ def test_texts_are_utf8_whatever_encoding_the_client_is_said_to_have(
         monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     url = storage if where == "environment" else f"{storage}?client_encoding=SQL_ASCII"
     search(storage=url, trials=1, settings=["study.question=a → b"])
-    assert api.answer("smoke", storage=url).study.spec.study.question == "a → b"
+    assert api.load("smoke", storage=url).answer.study.spec.study.question == "a → b"
 
 
 @needs_postgres
