@@ -1,6 +1,6 @@
-"""The library that notebooks and the command line use: studies, storage and workers put together.
+"""The functions that notebooks and the command line use; they put studies, storage and workers together.
 
-`search/__init__.py` offers the few of them that a script needs most.
+The package `regsearch` offers those that a script needs most.
 """
 
 import shutil
@@ -41,7 +41,7 @@ _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 
 
 def storage_url(storage: str | None = None) -> str:
-    """Return the storage given, else $REGSEARCH_STORAGE, else regsearch.db in the current folder."""
+    """Return the given storage, else $REGSEARCH_STORAGE, else regsearch.db in the current directory."""
     return storage or usual_storage()
 
 
@@ -157,10 +157,10 @@ def confirm(
         record = get_study(database, name)
         if best_trial(database, record) is None:
             see = command(database.location, "status", name)
-            raise InputError(f"no trial of {name} is complete, so there is nothing to confirm; see `{see}`")
+            raise InputError(f"can't confirm {name}: none of its trials is complete. See `{see}`.")
     spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
     if not spec.confirm.seeds:
-        raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 3")
+        raise InputError(f"can't confirm {name}: its confirm.seeds is 0. Give --seeds, at least 3.")
     asked = {"confirm.top": top, "confirm.seeds": seeds}
     given = frozenset(key for key, value in asked.items() if value is not None)
     return _run("confirm", spec, location_of(storage_url(storage)), options, given)
@@ -181,15 +181,15 @@ def _run(
 
 
 def load(name: str, *, storage: str | None = None) -> StudyResult:
-    """Return what is known of a stored study, without running it; another process may search it meanwhile.
+    """Return what is stored of a study, without running it; another process may search it meanwhile.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
         >>> regsearch.load("smoke", storage="sqlite:///example.db").best == result.best
         True
 
-    Raises InputError where there is no such study, StorageError where the database can't be used.
+    Raises InputError if there is no such study, StorageError if the database can't be used.
     """
     with reading(storage) as database:
         study = get_study(database, name)
@@ -201,33 +201,35 @@ def load(name: str, *, storage: str | None = None) -> StudyResult:
 
 
 def status(name: str, *, storage: str | None = None) -> Status:
-    """Return how a study goes."""
+    """Return the status of a study: its counts, pace and time left."""
     with reading(storage) as database:
         return read_status(database, get_study(database, name))
 
 
 def statuses(*, storage: str | None = None) -> list[Status]:
-    """Return how every study goes, by name."""
+    """Return the status of every study, by name."""
     with reading(storage) as database:
         return [read_status(database, get_study(database, name)) for name in study_names(database)]
 
 
 @contextmanager
 def trials(name: str, *, storage: str | None = None) -> Iterator[tuple[StudyRecord, Iterator[TrialRecord]]]:
-    """Give a study and its trials by number; they are read while the block goes through them."""
+    """Yield a study and an iterator of its trials by number, which is read lazily inside the block."""
     with reading(storage) as database:
         record = get_study(database, name)
         yield record, list_trials(database, record)
 
 
 def enqueue(name: str, params: Sequence[str], *, storage: str | None = None) -> tuple[int, StudyRecord]:
-    """Let settings of the user's own be tried next; return the trial's number and the study.
+    """Let a configuration of the user be tried next; return the number of its trial, and the study.
 
     Args:
-        settings: "name=value" each, such as "l2=1e-4"; the sampler chooses what isn't given. A HyperModel's are
-            those that an earlier trial asked for.
+        name: the study's name in the database.
+        params: "name=value" each, such as "l2=1e-4"; the sampler chooses the other values. Names of a HyperModel's
+            hyperparameters are those that an earlier trial asked for.
+        storage: see `run`.
 
-    Raises InputError for a name or a value outside the study's space, and for settings that a trial had.
+    Raises InputError for a name or a value outside the study's space, and for a configuration that a trial had.
     """
     with reading(storage) as database:
         record = get_study(database, name)
@@ -237,9 +239,9 @@ def enqueue(name: str, params: Sequence[str], *, storage: str | None = None) -> 
 
 
 def stop(name: str, *, storage: str | None = None) -> Holder | None:
-    """Ask a study's coordinator to stop and wait for it; return who it was, None where nobody searched.
+    """Ask a study's coordinator to stop, and wait until it has; return that process, or None if there was none.
 
-    Raises NoResultError where it still runs after half a minute.
+    Raises NoResultError if it still runs after 30 seconds.
     """
     with reading(storage) as database:
         record = get_study(database, name)
@@ -250,14 +252,14 @@ def stop(name: str, *, storage: str | None = None) -> Holder | None:
     with writing(storage) as database:
         while database.holder(name) == holder:
             if time.monotonic() > deadline:
-                raise NoResultError(f"{holder} still searches {name}, {_STOP_SECONDS} s after it was asked to stop")
+                raise NoResultError(f"{name} still runs after {_STOP_SECONDS} s: {holder}. Try again later.")
             StudyStore.open(database, record).request_stop()
             time.sleep(_STOP_POLL_SECONDS)
     return holder
 
 
 def delete(name: str, *, storage: str | None = None) -> None:
-    """Delete a study with all its trials and logs; refused while it is searched."""
+    """Delete a study with all its trials and logs; raises InputError while a process searches it."""
     location = location_of(storage_url(storage))
     with reading(storage) as database:
         get_study(database, name)
@@ -280,18 +282,19 @@ def export(
     progress: Progress | None = None,
     trust_code: bool = False,
 ) -> Export:
-    """Write a trained network into a folder, as a Keras model, with what belongs to it.
+    """Write a trained network as a Keras model into a directory, with a script, its configuration and a model card.
 
     Args:
-        folder: isn't there yet, or is empty.
-        trial: a complete trial's number. If not given, the winner as it was trained in the confirmation, on the seed
-            with the median select cross-entropy; before a confirmation, the best trial.
-        force: replace the files of an export in a folder that isn't empty; others stay.
-        progress: told where the weights are not kept, so that they are trained again, in this process.
-        trust_code: see `run`.
+        name: the study's name in the database.
+        folder: a directory that is empty or doesn't exist yet.
+        trial: the number of a complete trial. Default: the confirmed winner, as it was trained on the seed with the
+            median cross-entropy on the selection split; before a confirmation, the best trial.
+        force: whether to replace the files of an earlier export; other files stay.
+        storage, trust_code: see `run`.
+        progress: shows a message if the weights are not stored, and so are trained again in this process.
 
-    Raises InputError for a trial that isn't complete, and a folder or data that can't be used; NoResultError where
-    no trial is complete.
+    Raises InputError if the trial isn't complete, or if the directory or the data can't be used; NoResultError if no
+    trial is complete.
     """
     with reading(storage) as database:
         study = get_study(database, name)
@@ -301,17 +304,17 @@ def export(
 
 
 def report(name: str, *, storage: str | None = None) -> ReportData:
-    """Return everything that a study's report is made of, as the study is now."""
+    """Return the data of a study's report, as the study is now."""
     with reading(storage) as database:
         return read_report_data(database, get_study(database, name))
 
 
 def compare(*names: str, storage: str | None = None) -> ComparisonResult:
-    """Return studies side by side, the fewest training rows first; `print` shows it, and so does a notebook.
+    """Compare two or more studies, sorted by their number of training examples; `print` shows the comparison.
 
-    Studies of one size that differ in their sampler, pruner, recipes or network show which way of searching finds more.
+    Studies of one size that differ in their sampler, pruner, recipes or network show which search method finds more.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=3, storage="sqlite:///example.db")
         >>> result = regsearch.run(
@@ -320,7 +323,7 @@ def compare(*names: str, storage: str | None = None) -> ComparisonResult:
         >>> [study.train_rows for study in regsearch.compare("smoke", "half", storage="sqlite:///example.db").studies]
         [100, 200]
 
-    Raises InputError for fewer than two studies, and for one that isn't there.
+    Raises InputError for fewer than two studies, and if one doesn't exist.
     """
     with reading(storage) as database:
         comparison = read_comparison(database, names)
@@ -328,9 +331,9 @@ def compare(*names: str, storage: str | None = None) -> ComparisonResult:
 
 
 def backup(file: str | Path, *, storage: str | None = None) -> Path:
-    """Copy the database, also while a study is searched, to a file that isn't there yet; return its path.
+    """Copy the database to a new file, even while a search runs; return the file's absolute path.
 
-    Raises InputError where it is there already or its folder is not, StorageError where it can't be written.
+    Raises InputError if the file exists or its directory doesn't, StorageError if it can't be written.
     """
     target = Path(file).absolute()
     back_up(location_of(storage_url(storage)), target)
@@ -338,22 +341,22 @@ def backup(file: str | Path, *, storage: str | None = None) -> Path:
 
 
 def upgrade(*, storage: str | None = None) -> Upgrade:
-    """Bring a database of an earlier version to this one's schemas, and say what was done.
+    """Upgrade a database of an earlier version to the schema of this one; return the steps and the backup.
 
-    Raises InputError while a study of it is searched, StorageError for one of a later version.
+    Raises InputError while one of its studies is searched, StorageError for a database of a later version.
     """
     return upgrade_database(location_of(storage_url(storage)))
 
 
 @contextmanager
 def reading(storage: str | None) -> Iterator[Database]:
-    """Open a database that must be there, unable to write."""
+    """Open an existing database, read-only."""
     with open_for_reading(location_of(storage_url(storage))) as database:
         yield database
 
 
 @contextmanager
 def writing(storage: str | None) -> Iterator[Database]:
-    """Open a database for writing, and create what it lacks."""
+    """Open a database for writing; a missing file or table is created."""
     with quiet_optuna(), open_for_writing(location_of(storage_url(storage))) as database:
         yield database

@@ -12,6 +12,7 @@ def resume_command(spec: "StudySpec", command: str = "resume", *options: str) ->
     """Return "regsearch COMMAND NAME" and the options, with `--trust-code` if the study runs a user's code.
 
     Example:
+        >>> from regsearch.studies.commands import resume_command
         >>> from regsearch.studies.study_file import read_study
         >>> resume_command(read_study("digits"), "confirm", "--seeds", "5")
         'regsearch confirm digits --seeds 5'

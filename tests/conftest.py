@@ -121,7 +121,7 @@ def inline_engine() -> InlineEngine:
 @pytest.fixture
 def process_engine() -> Iterator[ProcessEngine]:
     """Fake trials in processes of their own."""
-    engine = ProcessEngine([sys.executable, str(ROOT / "tests" / "fakes.py")])
+    engine = ProcessEngine([sys.executable, str(ROOT / "tests" / "support" / "fakes.py")])
     yield engine
     engine.stop()
 

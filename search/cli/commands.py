@@ -1,4 +1,4 @@
-"""The command line: each command parses, makes one call, and prints; answers to stdout, talk to stderr."""
+"""The command line: each command parses, makes one call and prints. Answers go to stdout, messages to stderr."""
 
 import gc
 import io
@@ -34,7 +34,7 @@ from regsearch.search.cli.output import (
 from regsearch.search.run.signals import StartupInterrupted, StopRequested, raise_interrupted
 from regsearch.studies.errors import InputError, RegsearchError, mask_passwords, one_line
 
-_ALLOCATIONS = 50_000  # before garbage is looked for: of a short command's time that took a seventh
+_ALLOCATIONS = 50_000  # between two garbage collections: these took a seventh of a short command's time
 
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # typer's own copy
 
@@ -88,11 +88,11 @@ def confirm(
 
 @app.command()
 def stop(name: Name, storage: Storage = None) -> None:
-    """Ask the coordinator of a study to stop, and wait until it has."""
+    """Ask the coordinator of a study to stop, and wait until it has stopped."""
     from regsearch.search import api
 
     holder = api.stop(name, storage=storage)
-    print(f"nobody searches {name}; nothing to stop" if holder is None else f"stopped {name}: {holder}")
+    print(f"{name} is not running; nothing to stop" if holder is None else f"stopped {name}: {holder}")
 
 
 @app.command(name="list")
@@ -125,7 +125,7 @@ def trials(
     from regsearch.studies.reports import trials
 
     if as_csv and as_json:
-        raise InputError("--csv and --json exclude each other: give one of them")
+        raise InputError("--csv and --json exclude each other. Give one of them.")
     with api.trials(name, storage=storage) as (study, records):
         if as_csv:
             write(trials.as_csv(study, records))
@@ -146,12 +146,12 @@ def report(
     name: Name,
     kind: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="text, json or html  [default: text; of a file, html]"),
+        typer.Option("--format", metavar="FORMAT", help="text, json or html  [default: text; with --output, html]"),
     ] = None,
-    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it to a file, such as report.html.")] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it to FILE, such as report.html.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Report on a study: the answer, finalists, techniques, curves, importance, cost."""
+    """Show the report of a study: answer, finalists, techniques, curves, importance, cost."""
     from regsearch.search import api
 
     kind = kind or ("text" if output is None else "html")
@@ -160,16 +160,16 @@ def report(
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two studies or more.", show_default=False)],
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two or more studies.", show_default=False)],
     as_json: AsJson = False,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as a page, FILE.html.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Show studies side by side: what more training rows change, or which sampler finds more."""
+    """Compare studies: what more training examples change, or which search method finds more."""
     from regsearch.search import api
 
     if as_json and output is not None:
-        raise InputError("--json and --output exclude each other: give one of them")
+        raise InputError("--json and --output exclude each other. Give one of them.")
     kind = "json" if as_json else "text" if output is None else "html"
     print_or_save(rendered_comparison(api.compare(*names, storage=storage), kind), output)
 
@@ -178,16 +178,17 @@ def compare(
 def export(
     name: Name,
     output: Annotated[
-        str, typer.Option(metavar="DIR", help="The folder; not there yet, or empty.", show_default=False)
+        str, typer.Option(metavar="DIR", help="A directory that is empty or doesn't exist yet.", show_default=False)
     ],
     trial: Annotated[
-        int | None, typer.Option(metavar="N", help="A trial's number  [default: the confirmed winner, else the best]")
+        int | None,
+        typer.Option(metavar="N", help="Number of the trial  [default: the confirmed winner, else the best]"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files of an export in DIR.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier export in DIR.")] = False,
     trust_code: TrustCode = False,
     storage: Storage = None,
 ) -> None:
-    """Write the winner as a Keras model, with a script, its settings and a card."""
+    """Write the winner as a Keras model, with a script, its configuration and a model card."""
     from regsearch.search import api
     from regsearch.search.run.signals import exit_on_signal
 
@@ -200,11 +201,11 @@ def enqueue(
     name: Name,
     params: Annotated[
         list[str],
-        typer.Option("--param", metavar="NAME=VALUE", help="A setting to try, such as l2=1e-4 or dropout=off."),
+        typer.Option("--param", metavar="NAME=VALUE", help="A value to try, such as l2=1e-4; may be repeated."),
     ],
     storage: Storage = None,
 ) -> None:
-    """Try settings of your own next; the sampler chooses what you leave open."""
+    """Try a configuration of yours next; the sampler chooses the values that you leave open."""
     from regsearch.search import api
 
     number, study = api.enqueue(name, params, storage=storage)
@@ -213,10 +214,10 @@ def enqueue(
 
 @app.command()
 def dashboard(
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine; 0: any that is free.")] = 8080,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine; 0 takes any free port.")] = 8080,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Answer to this host name too, for a proxy in front; may be repeated."),
+        typer.Option(metavar="NAME", help="Also answer to this host name, for a proxy in front; may be repeated."),
     ] = None,
     storage: Storage = None,
 ) -> None:
@@ -228,13 +229,13 @@ def dashboard(
     exit_on_signal()
     with api.reading(storage) as database, make_dashboard(database, port, allow_host or ()) as server:
         print(f"optuna-dashboard of {database.location} on http://{HOST}:{server.server_port}/", flush=True)
-        print("Ctrl-C ends it", file=sys.stderr)
+        print("Press Ctrl-C to stop.", file=sys.stderr)
         server.serve_forever()
 
 
 @app.command()
 def doctor(data: Data = None, settings: Settings = None, as_json: AsJson = False, storage: Storage = None) -> None:
-    """Check data, database, versions and machine."""
+    """Check the data, the database, the versions and the machine."""
     from regsearch.search import doctor
 
     checks = doctor.examine(storage, data, settings or [])
@@ -244,10 +245,10 @@ def doctor(data: Data = None, settings: Settings = None, as_json: AsJson = False
 
 @app.command()
 def backup(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy; it mustn't be there yet.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy, a file that doesn't exist yet.")],
     storage: Storage = None,
 ) -> None:
-    """Copy the database to a file, also while a search runs."""
+    """Copy the database to a file, even while a search runs."""
     from regsearch.search import api
 
     print(f"copied the database to {api.backup(file, storage=storage)}")
@@ -255,21 +256,21 @@ def backup(
 
 @app.command()
 def upgrade(storage: Storage = None) -> None:
-    """Bring a database of an earlier version to this one's schema."""
+    """Upgrade a database of an earlier version of regsearch."""
     from regsearch.search import api
 
     done = api.upgrade(storage=storage)
     if not done.steps:
         print(f"{done.location} is up to date; nothing to do")
     else:
-        kept = "" if done.backup is None else f"; as it was before, it is in {done.backup}"
-        print(f"upgraded {done.location} ({', '.join(done.steps)}){kept}")
+        backup = "" if done.backup is None else f"; the database of before is in {done.backup}"
+        print(f"upgraded {done.location} ({', '.join(done.steps)}){backup}")
 
 
 @app.command()
 def delete(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask on a terminal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     storage: Storage = None,
 ) -> None:
     """Delete a study with all its trials and logs."""
@@ -297,8 +298,8 @@ def main() -> NoReturn:
     raise_interrupted()
     try:
         if sys.stdout is None:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - `>&-`: nobody wants the answer
-        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that are no text, a terminal lack a sign
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the shell closed it by `>&-`
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that aren't text
             sys.stdout.reconfigure(errors="backslashreplace")
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except RegsearchError as error:
@@ -308,12 +309,12 @@ def main() -> NoReturn:
     except _UsageError as error:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StopRequested as stopped:
-        _exit_with(f"go on with: {stopped.to_go_on}", stopped.exit_code)
+        _exit_with(f"resume with: {stopped.resume_command}", stopped.exit_code)
     except (typer.Abort, KeyboardInterrupt, StartupInterrupted):
-        _exit_with("stopped; the same command begins again, or goes on", StartupInterrupted.exit_code)
+        _exit_with("stopped. Run the same command again to start or resume.", StartupInterrupted.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _exit_with(line: str, code: int) -> NoReturn:
-    print(mask_passwords(line), file=sys.stderr)  # a URL may stand in the wrong place, and so in a message
+    print(mask_passwords(line), file=sys.stderr)  # a URL in the wrong place gets into a message
     sys.exit(code)

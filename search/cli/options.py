@@ -1,4 +1,4 @@
-"""The options that several commands have, and the groups of them that `run`, `resume` and `confirm` share."""
+"""The options that several commands have, and the groups that `run`, `resume` and `confirm` share."""
 
 import functools
 import inspect

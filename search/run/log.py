@@ -69,7 +69,8 @@ def logged(command: str, location: Location, run: Callable[[], R]) -> R:
         result = run()
     except BaseException as error:
         code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
-        logger.error("%s ended with code %s: %s: %s", command, code, type(error).__name__, error)
+        message = mask_passwords(str(error))  # here too: a user's own handlers may show the line
+        logger.error("%s ended with code %s: %s: %s", command, code, type(error).__name__, message)
         raise
     logger.info("%s ended with code %s: %s", command, result.exit_code, result.ended)
     return result

@@ -210,7 +210,7 @@ def test_ctrl_c_before_a_search_is_under_way_is_one_line(
     with pytest.raises(SystemExit) as exited:
         commands.main()
     assert exited.value.code == 130
-    assert capsys.readouterr().err == "stopped; the same command begins again, or goes on\n"
+    assert capsys.readouterr().err == "stopped. Run the same command again to start or resume.\n"
 
 
 def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:

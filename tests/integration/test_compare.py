@@ -61,7 +61,7 @@ def test_studies_side_by_side(
         (["few", "fwe"], "holds no study called 'fwe': there are few"),
         ([], "Missing argument"),
         (["few", "many", "--json", "--output", "x.html"], "--json and --output exclude each other"),
-        (["few", "many", "--output", "."], ". is a folder: name a file in it"),
+        (["few", "many", "--output", "."], ". is a directory: name a file in it"),
     ):
         done = compare(*arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments

@@ -146,6 +146,13 @@ def test_a_server_that_is_away_logs_no_password(where: str, search: Search, log:
     assert "S3NT1NEL" not in log.read_text()
 
 
+def test_a_users_own_handlers_get_no_password_of_a_url(search: Search, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InputError):
+        search(timeout=f"mysql://user:{QUOTED}@host/db")
+    assert "run ended with code 2" in caplog.text
+    assert "S3NT1NEL" not in caplog.text
+
+
 def test_a_users_own_optuna_logging_is_left_alone(search: Search, optuna_level: int, storage: str) -> None:
     levels: set[int] = set()
 
