@@ -1,8 +1,8 @@
-"""Search the regularization of Keras networks: the functions and classes for scripts and notebooks.
+"""Find the regularization that a Keras network needs: the functions and classes for scripts and notebooks.
 
-They are loaded when they are first used, so that importing this package is quick.
+Each is imported when it is first used, so that `import regsearch` is quick.
 
-For example:
+Example:
     >>> import regsearch
     >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
     >>> result.best.state
@@ -44,7 +44,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: `--help` needs none of them."""
+    """Import a public name when it is first used; `--help` needs none of them."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,7 +1,7 @@
-"""Running: the command line, the Python functions, samplers, workers, training and export.
+"""Runs studies: the command line, the Python functions, samplers, workers, training and export.
 
-A user's code from before the package was called `regsearch` has `from search import regularized`; so the public names
-can be had from here, too.
+Users' code may still contain `from search import regularized`, from before the package was called `regsearch`. So the
+public names can be imported from here, too.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
-"""The library that notebooks and the command line use: studies, storage and workers put together.
+"""The functions that notebooks and the command line use; they put studies, storage and workers together.
 
-`search/__init__.py` offers the few of them that a script needs most.
+The package `regsearch` offers those that a script needs most.
 """
 
 import shutil
@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Unpack
 
 from regsearch.search.export.study_export import Export, export_study
 from regsearch.search.result import ComparisonResult, RunResult, StudyResult
-from regsearch.search.run.progress import Progress, progress_here
-from regsearch.search.run.study_run import RunOptions, run_study
-from regsearch.search.workers.base import Engine
+from regsearch.search.run.log import logged, quiet_optuna, run_log
+from regsearch.search.run.options import RunOptions, SearchKeywords, TrainingKeywords, with_listed_keywords
+from regsearch.search.run.progress import Progress
+from regsearch.search.run.study_run import run_study
 from regsearch.storage import study_lock
 from regsearch.storage.backup import back_up
 from regsearch.storage.confirmation_results import read_conclusion
@@ -21,276 +23,225 @@ from regsearch.storage.connect import open_for_reading, open_for_writing
 from regsearch.storage.database import Database
 from regsearch.storage.enqueue import params_to_enqueue
 from regsearch.storage.export_source import find_export_source
-from regsearch.storage.location import command, location_of, usual_storage
+from regsearch.storage.location import Location, command, location_of, usual_storage
 from regsearch.storage.queries import best_trial, check_not_copied, get_study, list_trials, read_answer, study_names
 from regsearch.storage.report_data import read_report_data, read_status
 from regsearch.storage.study_comparison import read_comparison
 from regsearch.storage.study_store import StudyStore
 from regsearch.storage.upgrade import Upgrade
 from regsearch.storage.upgrade import upgrade as upgrade_database
-from regsearch.studies.analysis.conclusion import Conclusion
 from regsearch.studies.analysis.study_status import Status
 from regsearch.studies.errors import InputError, NoResultError
-from regsearch.studies.records import Holder, StudyRecord, StudySummary, TrialRecord
+from regsearch.studies.records import Holder, StudyRecord, TrialRecord
 from regsearch.studies.reports.data import ReportData
+from regsearch.studies.spec import StudySpec
 from regsearch.studies.study_file import given_keys, read_study, with_options
 
 _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 
 
 def storage_url(storage: str | None = None) -> str:
-    """Return the storage given, else $REGSEARCH_STORAGE, else regsearch.db in the current folder."""
+    """Return the given storage, else $REGSEARCH_STORAGE, else regsearch.db in the current directory."""
     return storage or usual_storage()
 
 
+@with_listed_keywords
 def run(
     study: str = "mnist",
     *,
     storage: str | None = None,
     name: str | None = None,
-    trials: int | None = None,
-    timeout: str | None = None,
-    workers: int | None = None,
     data: str | None = None,
-    engine: str | Engine = "processes",
     settings: Sequence[str] = (),
-    confirm: bool = True,
-    progress: Progress | None = None,
-    handle_signals: bool = False,
-    tensorboard: str | Path | None = None,
-    checkpoints: str | Path | None = None,
-    trust_code: bool = False,
+    **options: Unpack[SearchKeywords],
 ) -> RunResult:
-    """Begin a study, or go on with it, search until its total, and confirm the best on fresh seeds.
+    """Start a study, or resume it, search until its total of trials, and confirm the best on fresh seeds.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> settings = ["training.max_epochs=2"]
         >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db", settings=settings)
         >>> result.best.metrics["epochs"] <= 2
         True
 
-    It needs no `if __name__ == "__main__"` in a script: workers are processes of their own, which don't import it.
+    A script needs no `if __name__ == "__main__"`: the workers are separate processes, which don't import it.
 
     Args:
-        study: a ready study's name, or the path of a study file.
+        study: the name of a ready study, or the path of a study file.
         storage: a URL, `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/DATABASE`, or @ and the path of a file that
-            holds one; see `storage_url`.
-        name: the study's name in the database, if not the file's.
-        trials: its total over all runs, at least 1; if not given, the file's, or what it was raised to.
-        timeout: of this run, such as "30m", if not the file's.
-        workers: how many trials may run at once, at least 1; one a core if not given, on a cluster all it has.
-        data: auto, a data set's name, or the path of data of your own (see the README), if not the file's.
+            holds one. Default: see `storage_url`.
+        name: the study's name in the database. Default: the file's.
+        data: auto, the name of a data set, or the path of your own data (see the README). Default: the file's.
+        settings: "section.key=value" each; they replace values of the file.
+        trials: the study's total over all runs, at least 1. Default: the file's, or what it was raised to.
+        timeout: of this run, such as "30m". Default: the file's.
+        workers: how many trials run at once, at least 1. Default: one per core, and all of a cluster.
         engine: processes, inline or ray, or an engine that you made, such as
-            `search.workers.ray.engine.RayEngine("auto")`.
-        settings: "section.key=value" each, over the file's.
-        confirm: whether the best are confirmed, where the study's `confirm.seeds` isn't 0.
-        progress: told what happens. If not given, it is shown in the notebook's cell, on the terminal, or elsewhere as
-            lines on stderr; `Progress()` is silent but for what needs the user.
+            `regsearch.search.workers.ray.engine.RayEngine("auto")`.
+        confirm: whether to confirm the best configurations, unless the study's `confirm.seeds` is 0.
+        progress: shows what happens. Default: a display in the notebook's cell or on the terminal, otherwise lines on
+            stderr. `Progress()` prints only what needs the user.
         handle_signals: whether Ctrl-C and SIGTERM stop the search in good order.
-        tensorboard: a folder in which TensorBoard's files are left, in TENSORBOARD/STUDY; see `search.run.tensorboard`.
-        checkpoints: a folder in which each epoch of each trial leaves a Keras model, in CHECKPOINTS/STUDY; see
-            `regsearch.search.training.snapshots`.
-        trust_code: whether the code of the study's `model.hypermodel` may be run; it is never run without.
+        tensorboard: an existing directory; TensorBoard's files are written to TENSORBOARD/STUDY. See
+            `regsearch.search.run.tensorboard`.
+        checkpoints: an existing directory; a Keras model of each epoch of each trial is written to CHECKPOINTS/STUDY.
+            See `regsearch.search.training.snapshots`.
+        trust_code: whether the code of the study's `model.hypermodel` may run. It never runs without.
+        log: a file to which one line for each decision is appended; see `regsearch.search.run.log`.
 
-    Raises InputError for bad input or a study of that name that differs, StorageError where the database
-    can't be used, NoResultError where nothing can be trained.
+    Raises InputError for bad input and if the stored study of that name differs, StorageError if the database can't be
+    used, NoResultError if nothing can be trained.
     """
-    spec = with_options(read_study(study, settings), name=name, trials=trials, data=data)
-    total = ["budget.trials"] if trials is not None else []
-    return run_study(
-        spec,
-        RunOptions(
-            location=location_of(storage_url(storage)),
-            total_is_asked=trials is not None,
-            timeout=timeout,
-            workers=workers,
-            engine=engine,
-            progress=progress or progress_here(),
-            handle_signals=handle_signals,
-            confirms=confirm,
-            tensorboard=None if tensorboard is None else str(tensorboard),
-            checkpoints=None if checkpoints is None else str(checkpoints),
-            trusts_code=trust_code,
-            given=given_keys(study, settings).union(total),
-        ),
-    )
+    spec = with_options(read_study(study, settings), name=name, trials=options.get("trials"), data=data)
+    location = location_of(storage_url(storage))
+    return _run("run", spec, location, options, given_keys(study, settings))
 
 
+@with_listed_keywords
 def resume(
-    name: str,
-    *,
-    storage: str | None = None,
-    trials: int | None = None,
-    timeout: str | None = None,
-    workers: int | None = None,
-    data: str | None = None,
-    engine: str | Engine = "processes",
-    confirm: bool = True,
-    progress: Progress | None = None,
-    handle_signals: bool = False,
-    tensorboard: str | Path | None = None,
-    checkpoints: str | Path | None = None,
-    trust_code: bool = False,
+    name: str, *, storage: str | None = None, data: str | None = None, **options: Unpack[SearchKeywords]
 ) -> RunResult:
-    """Go on with a study to its own total; see `run` for the arguments and what is raised.
+    """Resume a study and search until its total of trials.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=3, storage="sqlite:///example.db")
         >>> regsearch.resume("smoke", trials=5, storage="sqlite:///example.db").answer.counts.finished
         5
+
+    Args:
+        name: the study's name in the database.
+        data: as for `run`. Default: the source of the data that the study is stored with.
+        storage, trials, timeout, workers, engine, confirm, progress, handle_signals, tensorboard, checkpoints,
+            trust_code, log: as for `run`.
+
+    Raises what `run` raises, and InputError if there is no such study.
     """
     with reading(storage) as database:
         record = get_study(database, name)
-    spec = with_options(record.spec, trials=trials, data=data or record.dataset.source)
-    total = ["budget.trials"] if trials is not None else []
-    return run_study(
-        spec,
-        RunOptions(
-            location=location_of(storage_url(storage)),
-            total_is_asked=trials is not None,
-            timeout=timeout,
-            workers=workers,
-            engine=engine,
-            progress=progress or progress_here(),
-            handle_signals=handle_signals,
-            confirms=confirm,
-            tensorboard=None if tensorboard is None else str(tensorboard),
-            checkpoints=None if checkpoints is None else str(checkpoints),
-            trusts_code=trust_code,
-            given=frozenset(total),
-        ),
-    )
+    spec = with_options(record.spec, trials=options.get("trials"), data=data or record.dataset.source)
+    return _run("resume", spec, location_of(storage_url(storage)), options)
 
 
+@with_listed_keywords
 def confirm(
     name: str,
     *,
     storage: str | None = None,
     top: int | None = None,
     seeds: int | None = None,
-    timeout: str | None = None,
-    workers: int | None = None,
     data: str | None = None,
-    engine: str | Engine = "processes",
-    progress: Progress | None = None,
-    handle_signals: bool = False,
-    trust_code: bool = False,
+    **options: Unpack[TrainingKeywords],
 ) -> RunResult:
-    """Train a study's finalists on fresh seeds, then show them the test rows once.
+    """Train a study's finalists on fresh seeds, then evaluate them on the test set once.
 
-    For example:
+    What was confirmed before stays.
+
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
         >>> regsearch.confirm("smoke", seeds=3, storage="sqlite:///example.db").confirmation.seeds
         3
 
     Args:
-        top: how many of the best configurations are finalists, if not as the study says.
-        seeds: on how many fresh seeds, at least 3, if not as the study says; where it is confirmed on more, on those.
+        name: the study's name in the database.
+        top: how many of the best configurations are finalists. Default: what the study says.
+        seeds: the number of fresh seeds, at least 3. Default: what the study says. A study that is already confirmed
+            on more seeds stays at those.
+        data: as for `run`. Default: the source of the data that the study is stored with.
+        storage, timeout, workers, engine, progress, handle_signals, trust_code, log: as for `run`.
 
-    What was confirmed before stays; see `run` for the other arguments and what is raised. Raises InputError where no
-    trial is complete.
+    Raises what `run` raises, and InputError if there is no such study or none of its trials is complete.
     """
     with reading(storage) as database:
         record = get_study(database, name)
         if best_trial(database, record) is None:
             see = command(database.location, "status", name)
-            raise InputError(f"no trial of {name} is complete, so there is nothing to confirm; see `{see}`")
+            raise InputError(f"can't confirm {name}: none of its trials is complete. See `{see}`.")
     spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
     if not spec.confirm.seeds:
-        raise InputError(f"the study {name} has confirm.seeds = 0: give --seeds, at least 3")
-    return run_study(
-        spec,
-        RunOptions(
-            location=location_of(storage_url(storage)),
-            total_is_asked=False,
-            timeout=timeout,
-            workers=workers,
-            engine=engine,
-            progress=progress or progress_here(),
-            handle_signals=handle_signals,
-            searches=False,
-            trusts_code=trust_code,
-            given=frozenset(
-                key for key, value in (("confirm.top", top), ("confirm.seeds", seeds)) if value is not None
-            ),
-        ),
-    )
+        raise InputError(f"can't confirm {name}: its confirm.seeds is 0. Give --seeds, at least 3.")
+    asked = {"confirm.top": top, "confirm.seeds": seeds}
+    given = frozenset(key for key, value in asked.items() if value is not None)
+    return _run("confirm", spec, location_of(storage_url(storage)), options, given)
+
+
+def _run(
+    command: str,
+    spec: StudySpec,
+    location: Location,
+    keywords: TrainingKeywords,
+    given: frozenset[str] = frozenset(),
+) -> RunResult:
+    """Run a study with a user's keyword arguments, of which a total of trials is a given key of the study, too."""
+    total = {"budget.trials"} if keywords.get("trials") is not None else set()
+    options = RunOptions.from_keywords(location, keywords, given=given | total, search=command != "confirm")
+    with run_log(options.log, spec.study.name, location, options.progress.message), quiet_optuna():
+        return logged(command, location, lambda: run_study(spec, options))
 
 
 def load(name: str, *, storage: str | None = None) -> StudyResult:
-    """Return what is known of a stored study, without running it; another process may search it meanwhile.
+    """Return what is stored of a study, without running it; another process may search it meanwhile.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
         >>> regsearch.load("smoke", storage="sqlite:///example.db").best == result.best
         True
 
-    Raises InputError where there is no such study, StorageError where the database can't be used.
+    Raises InputError if there is no such study, StorageError if the database can't be used.
     """
-    location = location_of(storage_url(storage))
-    with open_for_reading(location) as database:
+    with reading(storage) as database:
         study = get_study(database, name)
         return StudyResult(
-            answer=read_answer(database, study), confirmation=read_conclusion(database, study), location=location
+            answer=read_answer(database, study),
+            confirmation=read_conclusion(database, study),
+            location=database.location,
         )
 
 
-def answer(name: str, *, storage: str | None = None) -> StudySummary:
-    """Return a study's counts and its best configuration so far."""
-    with reading(storage) as database:
-        return read_answer(database, get_study(database, name))
-
-
-def conclusion(name: str, *, storage: str | None = None) -> Conclusion | None:
-    """Return what a study's confirmation says; None where it is not confirmed."""
-    with reading(storage) as database:
-        return read_conclusion(database, get_study(database, name))
-
-
 def status(name: str, *, storage: str | None = None) -> Status:
-    """Return how a study goes."""
+    """Return the status of a study: its counts, pace and time left."""
     with reading(storage) as database:
         return read_status(database, get_study(database, name))
 
 
 def statuses(*, storage: str | None = None) -> list[Status]:
-    """Return how every study goes, by name."""
+    """Return the status of every study, by name."""
     with reading(storage) as database:
         return [read_status(database, get_study(database, name)) for name in study_names(database)]
 
 
 @contextmanager
 def trials(name: str, *, storage: str | None = None) -> Iterator[tuple[StudyRecord, Iterator[TrialRecord]]]:
-    """Give a study and its trials by number; they are read while the block goes through them."""
+    """Yield a study and an iterator of its trials by number, which is read lazily inside the block."""
     with reading(storage) as database:
         record = get_study(database, name)
         yield record, list_trials(database, record)
 
 
-def enqueue(name: str, settings: Sequence[str], *, storage: str | None = None) -> tuple[int, StudyRecord]:
-    """Let settings of the user's own be tried next; return the trial's number and the study.
+def enqueue(name: str, params: Sequence[str], *, storage: str | None = None) -> tuple[int, StudyRecord]:
+    """Let a configuration of the user be tried next; return the number of its trial, and the study.
 
     Args:
-        settings: "name=value" each, such as "l2=1e-4"; the sampler chooses what isn't given. A HyperModel's are
-            those that an earlier trial asked for.
+        name: the study's name in the database.
+        params: "name=value" each, such as "l2=1e-4"; the sampler chooses the other values. Names of a HyperModel's
+            hyperparameters are those that an earlier trial asked for.
+        storage: see `run`.
 
-    Raises InputError for a name or a value outside the study's space, and for settings that a trial had.
+    Raises InputError for a name or a value outside the study's space, and for a configuration that a trial had.
     """
     with reading(storage) as database:
         record = get_study(database, name)
-        params = params_to_enqueue(database, record, settings)
+        values = params_to_enqueue(database, record, params)
     with writing(storage) as database:
-        return StudyStore.open(database, record).enqueue(params), record
+        return StudyStore.open(database, record).enqueue(values), record
 
 
 def stop(name: str, *, storage: str | None = None) -> Holder | None:
-    """Ask a study's coordinator to stop and wait for it; return who it was, None where nobody searched.
+    """Ask a study's coordinator to stop, and wait until it has; return that process, or None if there was none.
 
-    Raises NoResultError where it still runs after half a minute.
+    Raises NoResultError if it still runs after 30 seconds.
     """
     with reading(storage) as database:
         record = get_study(database, name)
@@ -301,14 +252,14 @@ def stop(name: str, *, storage: str | None = None) -> Holder | None:
     with writing(storage) as database:
         while database.holder(name) == holder:
             if time.monotonic() > deadline:
-                raise NoResultError(f"{holder} still searches {name}, {_STOP_SECONDS} s after it was asked to stop")
+                raise NoResultError(f"{name} still runs after {_STOP_SECONDS} s: {holder}. Try again later.")
             StudyStore.open(database, record).request_stop()
             time.sleep(_STOP_POLL_SECONDS)
     return holder
 
 
 def delete(name: str, *, storage: str | None = None) -> None:
-    """Delete a study with all its trials and logs; refused while it is searched."""
+    """Delete a study with all its trials and logs; raises InputError while a process searches it."""
     location = location_of(storage_url(storage))
     with reading(storage) as database:
         get_study(database, name)
@@ -331,18 +282,19 @@ def export(
     progress: Progress | None = None,
     trust_code: bool = False,
 ) -> Export:
-    """Write a trained network into a folder, as a Keras model, with what belongs to it.
+    """Write a trained network as a Keras model into a directory, with a script, its configuration and a model card.
 
     Args:
-        folder: isn't there yet, or is empty.
-        trial: a complete trial's number. If not given, the winner as it was trained in the confirmation, on the seed
-            with the median select cross-entropy; before a confirmation, the best trial.
-        force: replace the files of an export in a folder that isn't empty; others stay.
-        progress: told where the weights are not kept, so that they are trained again, in this process.
-        trust_code: see `run`.
+        name: the study's name in the database.
+        folder: a directory that is empty or doesn't exist yet.
+        trial: the number of a complete trial. Default: the confirmed winner, as it was trained on the seed with the
+            median cross-entropy on the selection split; before a confirmation, the best trial.
+        force: whether to replace the files of an earlier export; other files stay.
+        storage, trust_code: see `run`.
+        progress: shows a message if the weights are not stored, and so are trained again in this process.
 
-    Raises InputError for a trial that isn't complete, and a folder or data that can't be used; NoResultError where
-    no trial is complete.
+    Raises InputError if the trial isn't complete, or if the directory or the data can't be used; NoResultError if no
+    trial is complete.
     """
     with reading(storage) as database:
         study = get_study(database, name)
@@ -352,17 +304,17 @@ def export(
 
 
 def report(name: str, *, storage: str | None = None) -> ReportData:
-    """Return everything that a study's report is made of, as the study is now."""
+    """Return the data of a study's report, as the study is now."""
     with reading(storage) as database:
         return read_report_data(database, get_study(database, name))
 
 
 def compare(*names: str, storage: str | None = None) -> ComparisonResult:
-    """Return studies side by side, the fewest training rows first; `print` shows it, and so does a notebook.
+    """Compare two or more studies, sorted by their number of training examples; `print` shows the comparison.
 
-    Studies of one size that differ in their sampler, pruner, recipes or network show which way of searching finds more.
+    Studies of one size that differ in their sampler, pruner, recipes or network show which search method finds more.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=3, storage="sqlite:///example.db")
         >>> result = regsearch.run(
@@ -371,7 +323,7 @@ def compare(*names: str, storage: str | None = None) -> ComparisonResult:
         >>> [study.train_rows for study in regsearch.compare("smoke", "half", storage="sqlite:///example.db").studies]
         [100, 200]
 
-    Raises InputError for fewer than two studies, and for one that isn't there.
+    Raises InputError for fewer than two studies, and if one doesn't exist.
     """
     with reading(storage) as database:
         comparison = read_comparison(database, names)
@@ -379,9 +331,9 @@ def compare(*names: str, storage: str | None = None) -> ComparisonResult:
 
 
 def backup(file: str | Path, *, storage: str | None = None) -> Path:
-    """Copy the database, also while a study is searched, to a file that isn't there yet; return its path.
+    """Copy the database to a new file, even while a search runs; return the file's absolute path.
 
-    Raises InputError where it is there already or its folder is not, StorageError where it can't be written.
+    Raises InputError if the file exists or its directory doesn't, StorageError if it can't be written.
     """
     target = Path(file).absolute()
     back_up(location_of(storage_url(storage)), target)
@@ -389,22 +341,22 @@ def backup(file: str | Path, *, storage: str | None = None) -> Path:
 
 
 def upgrade(*, storage: str | None = None) -> Upgrade:
-    """Bring a database of an earlier version to this one's schemas, and say what was done.
+    """Upgrade a database of an earlier version to the schema of this one; return the steps and the backup.
 
-    Raises InputError while a study of it is searched, StorageError for one of a later version.
+    Raises InputError while one of its studies is searched, StorageError for a database of a later version.
     """
     return upgrade_database(location_of(storage_url(storage)))
 
 
 @contextmanager
 def reading(storage: str | None) -> Iterator[Database]:
-    """Open a database that must be there, unable to write."""
+    """Open an existing database, read-only."""
     with open_for_reading(location_of(storage_url(storage))) as database:
         yield database
 
 
 @contextmanager
 def writing(storage: str | None) -> Iterator[Database]:
-    """Open a database for writing, and create what it lacks."""
-    with open_for_writing(location_of(storage_url(storage))) as database:
+    """Open a database for writing; a missing file or table is created."""
+    with quiet_optuna(), open_for_writing(location_of(storage_url(storage))) as database:
         yield database

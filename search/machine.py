@@ -1,4 +1,4 @@
-"""What a search finds on this machine: cores, memory, and the versions that results depend on."""
+"""Facts about this machine: cores, memory, processor, and the versions that results depend on."""
 
 import os
 import platform
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def core_count() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_bytes() -> int | None:
-    """Return how much memory this machine has; None where it doesn't say."""
+    """Return the memory of this machine in bytes; None if the system doesn't report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
@@ -20,16 +20,16 @@ def memory_bytes() -> int | None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that results depend on."""
+    """Return the versions of Python and of the packages that results depend on."""
     packages = ("tensorflow", "keras", "optuna", "numpy", "regsearch")
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
 
 
 def processor() -> str:
-    """Return which processor this machine has, in its maker's words."""
+    """Return the name of this machine's processor, as its maker calls it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()

@@ -1,5 +1,6 @@
-"""What a study gives to a script or a notebook: its answer, and from its database trials, figures and the report."""
+"""What a script or a notebook gets of a study: its answer, and from the database its trials, figures and report."""
 
+import signal
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from regsearch.storage.queries import get_study, list_trials
 from regsearch.storage.report_data import read_report_data
 from regsearch.studies.analysis.comparison import Comparison
 from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.errors import InputError
+from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.files import save_report
 from regsearch.studies.records import StudyRecord, StudySummary, TrialRecord
 from regsearch.studies.reports.data import ReportData
@@ -29,11 +30,11 @@ _WIDTH = 100  # columns
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class StudyResult:
-    """A study's answer, as it was when this was made; `print` shows it, and a notebook shows it as a table.
+    """A study's answer at one moment; `print` shows it as text, and a notebook as a table.
 
-    Trials, figures and the report are read from the database when they are asked for.
+    Its methods read trials, figures and the report from the database when you call them.
 
-    For example:
+    Example:
         >>> import regsearch
         >>> result = regsearch.run("smoke", trials=4, storage="sqlite:///example.db")
         >>> result.answer.counts.finished
@@ -43,9 +44,9 @@ class StudyResult:
 
     Attributes:
         answer: the study, its counts, its best trial.
-        confirmation: what its finalists gave on fresh seeds and on the test rows, the winner among them; None where the
+        confirmation: the results of its finalists on fresh seeds and on the test set, with the winner; None if the
             study is not confirmed.
-        location: of the database: the path of a file, or a server.
+        location: the database: the path of a file, or a server.
     """
 
     answer: StudySummary
@@ -54,21 +55,21 @@ class StudyResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial with the best objective on the select rows, None where none is complete.
+        """The trial with the best objective on the selection split; None if no trial is complete.
 
-        It was chosen for that figure, so a little lucky; the confirmed winner is `confirmation.winner`.
+        It was chosen for that value, so the value is a little too good; the confirmed winner is `confirmation.winner`.
         """
         return self.answer.best
 
     def trials(self) -> list[TrialRecord]:
-        """Return every trial by number, as they are now."""
+        """Return all trials by number, as they are now."""
         with open_for_reading(self.location) as database:
             return list(list_trials(database, self._study(database)))
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return a pandas DataFrame of every trial, as they are now; its columns are those of `trials --csv`.
+        """Return a pandas DataFrame of all trials, as they are now; its columns are those of `trials --csv`.
 
-        Raises InputError where pandas isn't installed.
+        Raises InputError if pandas isn't installed.
         """
         try:
             from pandas import DataFrame
@@ -80,21 +81,21 @@ class StudyResult:
         return DataFrame(list(as_rows(study, trials)), columns=list(columns(study, trials)))
 
     def figure(self, name: str) -> "plotly.graph_objects.Figure":
-        """Return one of the report's figures, for a notebook or for Plotly's `write_html` and `write_json`.
+        """Return a figure of the report, for a notebook or for Plotly's `write_html` and `write_json`.
 
         Args:
             name: such as "history", "gains", "curves" (of the best configuration), "curves-1" (without regularization).
 
-        Raises InputError, with the names there are, for one that this study's report hasn't.
+        Raises InputError, with the names that exist, for a figure that this study's report doesn't have.
         """
         from regsearch.studies.reports.figures.plotly_export import as_plotly
         from regsearch.studies.reports.page import titled_figures
 
-        found = titled_figures(self._content)
-        if name not in found:
-            there = ", ".join(found) or "none yet"
-            raise InputError(f"the report of {self.answer.study.name} has no figure {name!r}; there are {there}")
-        return as_plotly(*found[name])
+        figures = titled_figures(self._content)
+        if name not in figures:
+            names = ", ".join(figures) or "none yet"
+            raise InputError(f"the report of {self.answer.study.name} has no figure {name!r}; there are {names}")
+        return as_plotly(*figures[name])
 
     def report(self) -> str:
         """Return the report as text."""
@@ -103,9 +104,9 @@ class StudyResult:
         return as_text(self._content, _WIDTH)
 
     def save_report(self, path: str | Path) -> Path:
-        """Write the report as one HTML page, in place of an earlier one, and return the file's absolute path.
+        """Write the report as one HTML page, replacing an earlier one, and return the file's absolute path.
 
-        Raises InputError where it can't be written.
+        Raises InputError if it can't be written.
         """
         from regsearch.studies.reports.page import as_html
 
@@ -119,7 +120,7 @@ class StudyResult:
     def _study(self, database: Database) -> StudyRecord:
         study = get_study(database, self.answer.study.name)
         if study.study_uuid != self.answer.study.study_uuid:
-            raise InputError(f"the study {study.name} of this result was deleted; another one has its name now")
+            raise InputError(f"the study {study.name} of this result was deleted; another study has its name now")
         return study
 
     def __str__(self) -> str:
@@ -142,20 +143,43 @@ class StudyResult:
 class RunResult(StudyResult):
     """A study's answer at the end of a run.
 
+    Example:
+        >>> import regsearch
+        >>> result = regsearch.run("smoke", trials=3, storage="sqlite:///example.db")
+        >>> result.ended, result.exit_code
+        ("the study's total is reached", 0)
+
     Attributes:
         reason: why the run ended.
-        ended: the same in words, with the number of points if all of the space's were tried.
-        signal: the number of the signal that stopped it, if one did.
+        ended: the same in words, with the number of points if the whole space was tried.
+        signal: the number of the signal that stopped the run; None if none did.
     """
 
     reason: "StopReason"
     ended: str
     signal: int | None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the run did all that it was asked for; otherwise it was stopped, or reached its timeout."""
+        from regsearch.search.run.coordinator import StopReason
+
+        return self.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command line: 0, 4 if no trial is complete, or 128 plus the signal that stopped it."""
+        from regsearch.search.run.coordinator import StopReason
+
+        if self.reason is StopReason.STOPPED:
+            return 128 + (self.signal or signal.SIGTERM)
+        is_without_result = self.is_over and self.best is None and not self.answer.counts.running
+        return NoResultError.exit_code if is_without_result else 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonResult(Comparison):
-    """Several studies side by side; `print` shows them as text, and a notebook as tables.
+    """A comparison of studies; `print` shows it as text, and a notebook as tables.
 
     Example:
         >>> import regsearch
@@ -168,13 +192,13 @@ class ComparisonResult(Comparison):
     """
 
     def __str__(self) -> str:
-        """Return it for a person."""
+        """Return the comparison as text."""
         from regsearch.studies.reports.comparison.terminal import as_text
 
         return as_text(self, 120)
 
     def _repr_html_(self) -> str:
-        """Return it as a notebook's cell shows it."""
+        """Return the comparison as a notebook's cell shows it."""
         from regsearch.studies.reports.comparison.page import as_inline_html
 
         return as_inline_html(self)

@@ -1,4 +1,4 @@
-"""Every random number of a study derives from its one seed, and from what the number is for."""
+"""Derives every random number of a study from the study's seed and the purpose of the number."""
 
 import zlib
 
@@ -6,12 +6,19 @@ import numpy as np
 
 
 def derive_seed(study_seed: int, purpose: str, *numbers: int) -> int:
-    """Return a seed in [0, 2³²) for one purpose, such as ("order", epoch); the same in every process.
+    """Return a seed in [0, 2³²) for one purpose, such as ("order", epoch); it is the same in every process.
 
     Args:
         study_seed: at least 0.
-        purpose: what it is for; different purposes give independent seeds.
-        numbers: whatever else tells seeds of one purpose apart, each at least 0.
+        purpose: what the seed is for; different purposes give independent seeds.
+        numbers: tell seeds of one purpose apart, such as the epoch; each at least 0.
+
+    Example:
+        >>> from regsearch.search.seeds import derive_seed
+        >>> derive_seed(0, "order", 1) == derive_seed(0, "order", 1)
+        True
+        >>> derive_seed(0, "order", 1) == derive_seed(0, "order", 2)
+        False
 
     Source: `numpy.random.SeedSequence`.
     """
@@ -20,5 +27,5 @@ def derive_seed(study_seed: int, purpose: str, *numbers: int) -> int:
 
 
 def fresh_seed(study_seed: int, number: int) -> int:
-    """Return the seed that stands for the study's in a confirmation, for a fresh seed counted from 0."""
+    """Return the seed that replaces the study's in a confirmation; `number` counts the fresh seeds from 0."""
     return derive_seed(study_seed, "confirm", number)

@@ -44,8 +44,6 @@ MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
 
 _ENTER_EPOCH = insert(EpochRow)
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 
 class StudyStore:
     """One study, opened by its coordinator, which holds the study's lock.

@@ -1,12 +1,22 @@
-"""The command with which a study goes on, as a message names it."""
+"""The command that resumes a study, for messages."""
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the command line names it, and `--help` needs no pydantic
+from regsearch.studies.validation import is_bundled_hypermodel
+
+if TYPE_CHECKING:  # the command line imports this module, and `--help` needs no pydantic
     from regsearch.studies.spec import StudySpec
 
 
 def resume_command(spec: "StudySpec", command: str = "resume", *options: str) -> str:
-    """Return "regsearch resume NAME", with what the study needs: a HyperModel's runs its code."""
-    trust = () if spec.model.hypermodel is None else ("--trust-code",)
+    """Return "regsearch COMMAND NAME" and the options, with `--trust-code` if the study runs a user's code.
+
+    Example:
+        >>> from regsearch.studies.commands import resume_command
+        >>> from regsearch.studies.study_file import read_study
+        >>> resume_command(read_study("digits"), "confirm", "--seeds", "5")
+        'regsearch confirm digits --seeds 5'
+    """
+    code = spec.model.hypermodel
+    trust = () if code is None or is_bundled_hypermodel(code) else ("--trust-code",)
     return " ".join(["regsearch", command, spec.study.name, *options, *trust])

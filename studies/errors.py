@@ -1,13 +1,21 @@
-"""What a user can cause: each error is one short message and an exit code."""
+"""The errors that a user can cause: each has a message of one line and an exit code."""
+
+import re
 
 _LONGEST = 2000  # characters of a message
+_PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL
 
 
 def one_line(text: str) -> str:
     """Return a text as one line that any terminal can show, whatever names and values it quotes.
 
-    What can't be printed (a line's end, a terminal's command, half of a character) is written as Python does;
-    a long text loses its middle.
+    Characters that can't be printed (line ends, terminal commands, halves of characters) are escaped as in Python.
+    A text of more than 2,000 characters loses its middle.
+
+    Example:
+        >>> from regsearch.studies.errors import one_line
+        >>> print(one_line("two\\nlines"))
+        two\\nlines
     """
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
@@ -28,11 +36,22 @@ def reason_of(error: BaseException) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
+def mask_passwords(text: str) -> str:
+    """Return a text with *** for the password of each URL in it.
+
+    Example:
+        >>> from regsearch.studies.errors import mask_passwords
+        >>> mask_passwords("postgresql://me:secret@host/db can't be reached")
+        "postgresql://me:***@host/db can't be reached"
+    """
+    return _PASSWORD.sub(r"\1***@", text)
+
+
 class SpaceExhaustedError(Exception):
-    """A sampler proposes nothing more.
+    """A sampler has no more points to propose.
 
     Args:
-        is_certain: whether every point that it could propose was begun; else it only found no other.
+        is_certain: whether every point of the space was started; otherwise the sampler only found no new one.
     """
 
     def __init__(self, *, is_certain: bool = True) -> None:
@@ -41,7 +60,19 @@ class SpaceExhaustedError(Exception):
 
 
 class RegsearchError(Exception):
-    """One line for the user: what was given, what is allowed, what to do next."""
+    """The base class of all errors that a user can cause; its text is one line: what failed, why, what to do.
+
+    Example:
+        >>> import regsearch
+        >>> try:
+        ...     regsearch.run("smokee")
+        ... except regsearch.RegsearchError as error:
+        ...     print(error.exit_code, str(error)[:31])
+        2 no ready study is called 'smoke
+
+    Attributes:
+        exit_code: with which the command line ends, 1 to 4.
+    """
 
     exit_code = 1
 
@@ -50,30 +81,30 @@ class RegsearchError(Exception):
 
 
 class InputError(RegsearchError):
-    """Bad input, or a mismatch between what is asked and what is stored; nothing was changed."""
+    """The input is wrong, or doesn't match what is stored; nothing was changed."""
 
     exit_code = 2
 
 
 class SearchSpaceChangedError(RegsearchError):
-    """What a HyperModel asks for can't be given; that trial fails."""
+    """A HyperModel asked for other hyperparameters than in earlier trials; that trial fails."""
 
 
 class StorageError(RegsearchError):
-    """The database can't be used: unavailable, full, read-only, damaged, or of another schema."""
+    """The database can't be used: it is unavailable, full, read-only, damaged, or has another schema."""
 
     exit_code = 3
 
 
 class StorageUnavailableError(StorageError):
-    """The database can't be used now: it is locked, its disk full, or its server away; later it may."""
+    """The database can't be used at the moment: it is locked, its disk is full, or its server is away."""
 
 
 class CommitInDoubtError(StorageError):
-    """Whether the last transaction was committed isn't known: its answer was lost, and the database stayed away."""
+    """It is unknown whether the last transaction was committed: its reply was lost, and the database stayed away."""
 
 
 class NoResultError(RegsearchError):
-    """The search ended without an answer: no trial completed, or too many failed in a row."""
+    """The search ended without an answer: no trial was complete, or too many failed in a row."""
 
     exit_code = 4

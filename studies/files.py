@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whenever the process, the machine or its power goes away."""
+"""Writes files that are complete or absent, even if the process is killed or the machine loses power."""
 
 import hashlib
 import os
@@ -10,21 +10,21 @@ from pathlib import Path
 from regsearch.studies.errors import InputError
 
 TEMPORARY = ".tmp"
-"""How the names of files end that are still being written."""
+"""The suffix of a file that is still being written."""
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class DamagedError(Exception):
-    """A file isn't what was written; the text says why."""
+    """A file's content is not what was written; the text tells why."""
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file, readable by its owner only, that replaces what was there; on disk when this returns.
+    """Write a file that only its owner can read, replacing an earlier one; it is on disk when this returns.
 
-    Raises OSError where that can't be; what was there then stays.
+    Raises OSError if it can't be written; an earlier file then stays.
     """
-    # two machines that share a disk may have processes of one number
+    # random, because two machines that share a disk may have processes of the same number
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -65,12 +65,12 @@ def sha256_of(path: Path) -> str:
 
 
 def save_report(path: str | Path, rendered: str) -> Path:
-    """Write a report to a file, in place of an earlier one; raises InputError where that can't be."""
+    """Write a report to a file, replacing an earlier one; raises InputError if it can't be written."""
     try:
         target = Path(path).absolute()
         if target.is_dir():
             raise InputError(
-                f"{path or target} is a folder: name a file in it, such as {Path(path or target) / 'report.html'}"
+                f"{path or target} is a directory: name a file in it, such as {Path(path or target) / 'report.html'}"
             )
         write_durably(target, rendered.encode("utf-8", "backslashreplace"))
     except (OSError, ValueError) as error:
@@ -80,12 +80,18 @@ def save_report(path: str | Path, rendered: str) -> Path:
 
 
 def append_checksum(content: bytes) -> bytes:
-    """Return content with its SHA-256 behind it."""
+    """Return content followed by the 32 bytes of its SHA-256.
+
+    Example:
+        >>> from regsearch.studies.files import append_checksum, strip_checksum
+        >>> strip_checksum(append_checksum(b"content"))
+        b'content'
+    """
     return content + hashlib.sha256(content).digest()
 
 
 def strip_checksum(content: bytes) -> bytes:
-    """Return bytes without their checksum; raises DamagedError where a bit of it is another one now."""
+    """Return the content in front of its checksum; raises DamagedError if the two don't match."""
     inner, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if hashlib.sha256(inner).digest() != digest:
         raise DamagedError("its SHA-256 is not that of its content")
@@ -93,7 +99,7 @@ def strip_checksum(content: bytes) -> bytes:
 
 
 def sync_folder(folder: Path) -> None:
-    """Let a rename be on disk too."""
+    """Write a directory to the disk, so that a rename in it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Reads a study: from the catalog or a TOML file, with settings over it, or refuses it with one line."""
+"""Reads a study from the catalog or from a TOML file, and applies settings to it."""
 
 import difflib
 import re
@@ -14,19 +14,28 @@ from regsearch.studies.spec import StudySpec
 
 CATALOG = Path(__file__).parent / "catalog"
 
-_STUDY_FILE_BYTES = 1_000_000  # no study file is longer; a wrong path may be
+_STUDY_FILE_BYTES = 1_000_000  # more than any study file has; a wrong path may name a huge file
 _UNION_MEMBER = re.compile(r"function-after\[.*\]|literal\[.*\]")
 
 
 def catalog_names() -> list[str]:
-    """Return the names of the ready studies."""
+    """Return the names of the ready studies, sorted."""
     return sorted(path.stem for path in CATALOG.glob("*.toml"))
 
 
 def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
-    """Read a ready study by its name, or a study file by its path, and apply KEY=VALUE settings.
+    """Read a ready study by its name, or a study file by its path, and apply settings.
 
-    Raises InputError with one line: what was given, what is allowed.
+    Args:
+        study: the name of a ready study, or a path that ends with .toml or has a /.
+        settings: "section.key=value" each; the value is TOML, or else plain text.
+
+    Example:
+        >>> from regsearch.studies.study_file import read_study
+        >>> read_study("digits", ["training.max_epochs=5"]).training.max_epochs
+        5
+
+    Raises InputError if the file can't be read, and for an unknown key or a wrong value.
     """
     path = _path_of(study)
     document = _read_toml(path)
@@ -36,16 +45,21 @@ def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
         if path.parent == CATALOG and any(
             setting.partition("=")[0].strip() == "model.hypermodel" for setting in settings
         ):
-            document["study"].pop("question", None)  # it was asked of the file's own network
+            document["study"].pop("question", None)  # it is a question about the file's own network
     for setting in settings:
         _apply(setting, document)
     return _validated(document, path.name)
 
 
 def given_keys(study: str, settings: Iterable[str] = ()) -> frozenset[str]:
-    """Return the keys "section.key" that a user gave: those of the settings, and of a file that is no ready study's.
+    """Return the keys "section.key" that a user gave: those of the settings, and of a study file of the user.
 
-    Raises InputError as read_study does.
+    Example:
+        >>> from regsearch.studies.study_file import given_keys
+        >>> given_keys("digits", ["training.max_epochs=5"])
+        frozenset({'training.max_epochs'})
+
+    Raises InputError as `read_study` does.
     """
     path = _path_of(study)
     document = {} if path.parent == CATALOG else _read_toml(path)
@@ -64,11 +78,16 @@ def with_options(
     top: int | None = None,
     seeds: int | None = None,
 ) -> StudySpec:
-    """Return a spec changed by those options of the command line that stand for a key; None leaves it.
+    """Return a study changed by the options of the command line that stand for a key; None changes nothing.
 
-    Raises InputError as read_study does.
+    Example:
+        >>> from regsearch.studies.study_file import read_study, with_options
+        >>> with_options(read_study("digits"), trials=7).budget.trials
+        7
+
+    Raises InputError as `read_study` does.
     """
-    given = {
+    options = {
         ("study", "name"): name,
         ("budget", "trials"): trials,
         ("data", "source"): data,
@@ -76,7 +95,7 @@ def with_options(
         ("confirm", "seeds"): seeds,
     }
     document = spec.model_dump(mode="json", exclude_unset=True)
-    for (section, key), value in given.items():
+    for (section, key), value in options.items():
         if value is not None:
             document[section] = {**(document.get(section) or {}), key: value}
     return _validated(document, "the options")
@@ -88,7 +107,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _path_of(study: str) -> Path:
-    """Return the file of a ready study's name, or of a path; raises InputError for a name that is neither."""
+    """Return the path of a study file; raises InputError for a name that is neither a ready study nor a path."""
     path = Path(study)
     if study in catalog_names():
         return CATALOG / f"{study}.toml"
@@ -106,7 +125,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"the study file {path} can't be read: {error.strerror}") from error
     if len(content) > _STUDY_FILE_BYTES:
-        raise InputError(f"{path} is no study file: it is larger than {_STUDY_FILE_BYTES:,} bytes")
+        raise InputError(f"{path} is not a study file: it is larger than {_STUDY_FILE_BYTES:,} bytes")
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -116,7 +135,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _apply(setting: str, document: dict[str, Any]) -> None:
-    """Put one "section.key=value" into a study's document; the value is TOML, or else plain text."""
+    """Set "section.key=value" in a study's document; the value is TOML, or else plain text."""
     key, equals, text = setting.partition("=")
     parts = key.strip().split(".")
     if not equals or len(parts) < 2 or not all(parts):
@@ -142,7 +161,7 @@ def _validated(document: Mapping[str, Any], origin: str) -> StudySpec:
 
 
 def _describe(fault: Mapping[str, Any]) -> str:
-    if not fault["loc"]:  # of the study as a whole
+    if not fault["loc"]:  # a fault of the study as a whole
         return str(fault["msg"]).removeprefix("Value error, ")
     # pydantic adds the tried member of a union to the location; a user knows only the keys
     *parents, last = [str(part) for part in fault["loc"]]
@@ -166,7 +185,7 @@ def _describe(fault: Mapping[str, Any]) -> str:
 
 
 def _section_of(section: Any, key: str) -> Any:
-    """Return the section class behind a key, or None where the key holds a plain value."""
+    """Return the class of the section that a key names; None if the key holds a plain value."""
     if section is None or key not in section.model_fields:
         return None
     annotation = section.model_fields[key].annotation
@@ -177,6 +196,6 @@ def _section_of(section: Any, key: str) -> Any:
 def _shortened(value: Any) -> str:
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or one table in another a thousand times
+    except (ValueError, RecursionError):  # a number of thousands of digits, or a thousand nested tables
         return "a value too long to show"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,27 +1,41 @@
-"""Validates the values of a study file's keys: names, durations, options, choices, seeds, references to code."""
+"""Checks the values of a study file: names, durations, options, choices, seeds and references to code."""
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
-_FEWEST_SEEDS = 3  # with two, one table in ten shows a gain that isn't there (tests/benchmarks)
-_DEEPEST_OPTIONS = 50  # pydantic writes no more than 255
+_FEWEST_SEEDS = 3  # with two, one table in ten shows a gain that doesn't exist (tests/benchmarks)
+_DEEPEST_OPTIONS = 50  # pydantic can write at most 255
 _HYPERMODEL = re.compile(r"(?s:.+\.py)|[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_ROOT = Path(__file__).parents[1]  # of the package `regsearch`
+_PACKAGES = ("search", "storage", "studies")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 
 
 def check_name(name: str) -> str:
-    """Return a study's name if it has 1 to 64 characters of A-Z a-z 0-9 . _ -, else raise ValueError."""
+    """Return a study's name if it has 1 to 64 characters of A-Z a-z 0-9 . _ -, else raise ValueError.
+
+    Example:
+        >>> from regsearch.studies.validation import check_name
+        >>> check_name("mnist-2")
+        'mnist-2'
+    """
     if not _NAME.fullmatch(name):
         raise ValueError(f"a study's name has 1 to 64 characters of A-Z a-z 0-9 . _ -; given was {name!r}")
     return name
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of "90s", "30m", "2h" or "1h30m"; a bare number counts seconds; positive.
+    """Return the seconds of "90s", "30m", "2h" or "1h30m"; a bare number counts seconds.
 
-    Raises ValueError for anything else.
+    Example:
+        >>> from regsearch.studies.validation import parse_duration
+        >>> parse_duration("1h30m")
+        5400.0
+
+    Raises ValueError for another text, for 0 and for 10⁹ seconds or more.
     """
     match = _DURATION.fullmatch(text.strip())
     hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
@@ -32,11 +46,32 @@ def parse_duration(text: str) -> float:
 
 
 def check_hypermodel(reference: str) -> str:
-    """Return a reference to a HyperModel, mine.py:Name or package.module:name; raise ValueError for another text."""
+    """Return a reference to a HyperModel if it is mine.py:Name or package.module:name, else raise ValueError."""
     code, _, name = reference.rpartition(":")
     if not _HYPERMODEL.fullmatch(code) or not name.isidentifier():
         raise ValueError(f"write it mine.py:MyHyperModel or package.module:name; given was {reference!r}")
     return reference
+
+
+def is_bundled_hypermodel(reference: str) -> bool:
+    """Return whether a reference names a module that comes with regsearch; its code runs without `--trust-code`.
+
+    Example:
+        >>> from regsearch.studies.validation import is_bundled_hypermodel
+        >>> is_bundled_hypermodel("search.training.cnn:build"), is_bundled_hypermodel("mine.py:build")
+        (True, False)
+    """
+    code = reference.rpartition(":")[0]
+    return not code.endswith(".py") and bundled_file(code) is not None
+
+
+def bundled_file(module: str) -> Path | None:
+    """Return the file of a module that comes with regsearch, "regsearch.search.…" or formerly "search.…", else None."""
+    parts = module.removeprefix("regsearch.").split(".")
+    if parts[0] not in _PACKAGES:
+        return None
+    path = _ROOT.joinpath(*parts).with_suffix(".py")
+    return path if path.is_file() else None
 
 
 def check_duration(text: str) -> str:
@@ -53,7 +88,7 @@ def check_options(options: dict[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError("options are plain TOML values without dates, nan and inf") from error
     if not is_shallow:
-        raise ValueError(f"options lie in one another at most {_DEEPEST_OPTIONS} deep")
+        raise ValueError(f"options are nested at most {_DEEPEST_OPTIONS} levels deep")
     return options
 
 
@@ -63,24 +98,32 @@ def _depth(value: Any) -> int:
 
 
 def default_if_none(section: Any) -> Any:
-    """Return a section, or an empty one for None."""
-    return {} if section is None else section  # as studies were stored before there was a confirmation
+    """Return a section of a study file, or an empty one for None."""
+    return {} if section is None else section  # old studies are stored without a section [confirm]
 
 
 def check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return choices if there is at least one and each is there once, else raise ValueError."""
+    """Return choices if there is at least one and none is repeated, else raise ValueError."""
     if not choices or len(set(choices)) < len(choices):
         raise ValueError("give at least one choice, and none of them twice")
     return choices
 
 
 def check_seeds(seeds: int) -> int:
-    """Return a number of fresh seeds if it is 0 or enough to show a spread, else raise ValueError."""
+    """Return a number of fresh seeds if it is 0 or at least 3, else raise ValueError."""
     if 0 < seeds < _FEWEST_SEEDS:
-        raise ValueError(f"too few show no spread: give at least {_FEWEST_SEEDS}, or 0 for no confirmation")
+        raise ValueError(f"too few seeds show no spread. Give at least {_FEWEST_SEEDS}, or 0 for no confirmation.")
     return seeds
 
 
 def canonical(document: Any) -> str:
-    """Return a document as JSON, the same for the same values; raises ValueError for NaN and infinities."""
+    """Return a document as JSON with sorted keys, so that equal values give equal text.
+
+    Example:
+        >>> from regsearch.studies.validation import canonical
+        >>> canonical({"b": 1, "a": [1, 2]})
+        '{"a":[1,2],"b":1}'
+
+    Raises ValueError for NaN and infinities.
+    """
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -1,34 +1,24 @@
-"""The command line: each command parses, makes one call, and prints; answers to stdout, talk to stderr."""
+"""The command line: each command parses, makes one call and prints. Answers go to stdout, messages to stderr."""
 
 import gc
 import io
 import json
 import os
-import re
 import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from regsearch.search.cli.options import (
-    Address,
     AsJson,
-    Checkpoints,
-    CpusPerWorker,
     Data,
-    Engine,
-    GpusPerWorker,
     Name,
-    NoConfirm,
-    Quiet,
+    SearchOptions,
     Settings,
     Storage,
-    TensorBoard,
-    Timeout,
-    Trials,
+    TrainingOptions,
     TrustCode,
-    Workers,
-    engine_from_options,
+    with_shared_options,
 )
 from regsearch.search.cli.output import (
     print_,
@@ -37,16 +27,14 @@ from regsearch.search.cli.output import (
     print_export,
     print_or_save,
     print_result,
-    progress_for,
     rendered_comparison,
     rendered_report,
     write,
 )
 from regsearch.search.run.signals import StartupInterrupted, StopRequested, raise_interrupted
-from regsearch.studies.errors import InputError, RegsearchError, one_line
+from regsearch.studies.errors import InputError, RegsearchError, mask_passwords, one_line
 
-_ALLOCATIONS = 50_000  # before garbage is looked for: of a short command's time that took a seventh
-_PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL that stands where it shouldn't, and so in a message
+_ALLOCATIONS = 50_000  # between two garbage collections: these took a seventh of a short command's time
 
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # typer's own copy
 
@@ -60,132 +48,51 @@ app = typer.Typer(
 
 
 @app.command()
+@with_shared_options
 def run(
     study: Annotated[str, typer.Argument(metavar="[STUDY]", help="A ready study or a .toml file.")] = "mnist",
-    name: Annotated[str | None, typer.Option(metavar="N", help="Its name in the database.")] = None,
-    trials: Trials = None,
-    timeout: Timeout = None,
-    workers: Workers = None,
-    data: Data = None,
-    engine: Engine = "processes",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
+    name: Annotated[str | None, typer.Option(metavar="N", help="The study's name in the database.")] = None,
     settings: Settings = None,
-    tensorboard: TensorBoard = None,
-    checkpoints: Checkpoints = None,
-    no_confirm: NoConfirm = False,
-    trust_code: TrustCode = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    storage: Storage = None,
+    *,
+    options: SearchOptions,
 ) -> None:
-    """Begin a study, or go on with it, and print the best configuration."""
+    """Start a study, or resume it, and print the best configuration."""
     from regsearch.search import api
 
-    result = api.run(
-        study,
-        storage=storage,
-        name=name,
-        trials=trials,
-        timeout=timeout,
-        workers=workers,
-        data=data,
-        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
-        settings=settings or [],
-        confirm=not no_confirm,
-        progress=progress_for(quiet),
-        handle_signals=True,
-        tensorboard=tensorboard,
-        checkpoints=checkpoints,
-        trust_code=trust_code,
-    )
-    print_result(result, as_json)
+    print_result(api.run(study, name=name, settings=settings or [], **options.keywords()), options.as_json)
 
 
 @app.command()
-def resume(
-    name: Name,
-    trials: Trials = None,
-    timeout: Timeout = None,
-    workers: Workers = None,
-    data: Data = None,
-    engine: Engine = "processes",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    tensorboard: TensorBoard = None,
-    checkpoints: Checkpoints = None,
-    no_confirm: NoConfirm = False,
-    trust_code: TrustCode = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    storage: Storage = None,
-) -> None:
-    """Go on with an interrupted study to its own total."""
+@with_shared_options
+def resume(name: Name, *, options: SearchOptions) -> None:
+    """Resume an interrupted study and search until its total of trials."""
     from regsearch.search import api
 
-    result = api.resume(
-        name,
-        storage=storage,
-        trials=trials,
-        timeout=timeout,
-        workers=workers,
-        data=data,
-        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
-        confirm=not no_confirm,
-        progress=progress_for(quiet),
-        handle_signals=True,
-        tensorboard=tensorboard,
-        checkpoints=checkpoints,
-        trust_code=trust_code,
-    )
-    print_result(result, as_json)
+    print_result(api.resume(name, **options.keywords()), options.as_json)
 
 
 @app.command()
+@with_shared_options
 def confirm(
     name: Name,
     top: Annotated[int | None, typer.Option(metavar="K", help="How many of the best configurations.")] = None,
-    seeds: Annotated[int | None, typer.Option(metavar="S", help="On how many fresh seeds, at least 3.")] = None,
-    timeout: Timeout = None,
-    workers: Workers = None,
-    data: Data = None,
-    engine: Engine = "processes",
-    address: Address = None,
-    cpus_per_worker: CpusPerWorker = None,
-    gpus_per_worker: GpusPerWorker = None,
-    trust_code: TrustCode = False,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    storage: Storage = None,
+    seeds: Annotated[int | None, typer.Option(metavar="S", help="Number of fresh seeds, at least 3.")] = None,
+    *,
+    options: TrainingOptions,
 ) -> None:
-    """Train the finalists on fresh seeds, then show them the test rows once."""
+    """Train the finalists on fresh seeds, then evaluate them on the test set once."""
     from regsearch.search import api
 
-    result = api.confirm(
-        name,
-        storage=storage,
-        top=top,
-        seeds=seeds,
-        timeout=timeout,
-        workers=workers,
-        data=data,
-        engine=engine_from_options(engine, address, cpus_per_worker, gpus_per_worker),
-        progress=progress_for(quiet),
-        handle_signals=True,
-        trust_code=trust_code,
-    )
-    print_result(result, as_json)
+    print_result(api.confirm(name, top=top, seeds=seeds, **options.keywords()), options.as_json)
 
 
 @app.command()
 def stop(name: Name, storage: Storage = None) -> None:
-    """Ask the coordinator of a study to stop, and wait until it has."""
+    """Ask the coordinator of a study to stop, and wait until it has stopped."""
     from regsearch.search import api
 
     holder = api.stop(name, storage=storage)
-    print(f"nobody searches {name}; nothing to stop" if holder is None else f"stopped {name}: {holder}")
+    print(f"{name} is not running; nothing to stop" if holder is None else f"stopped {name}: {holder}")
 
 
 @app.command(name="list")
@@ -218,7 +125,7 @@ def trials(
     from regsearch.studies.reports import trials
 
     if as_csv and as_json:
-        raise InputError("--csv and --json exclude each other: give one of them")
+        raise InputError("--csv and --json exclude each other. Give one of them.")
     with api.trials(name, storage=storage) as (study, records):
         if as_csv:
             write(trials.as_csv(study, records))
@@ -231,7 +138,7 @@ def best(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show the answer so far: the confirmed one, or the best trial."""
     from regsearch.search import api
 
-    print_best(api.answer(name, storage=storage), api.conclusion(name, storage=storage), as_json, storage)
+    print_best(api.load(name, storage=storage), as_json)
 
 
 @app.command()
@@ -239,12 +146,12 @@ def report(
     name: Name,
     kind: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="text, json or html  [default: text; of a file, html]"),
+        typer.Option("--format", metavar="FORMAT", help="text, json or html  [default: text; with --output, html]"),
     ] = None,
-    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it to a file, such as report.html.")] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it to FILE, such as report.html.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Report on a study: the answer, finalists, techniques, curves, importance, cost."""
+    """Show the report of a study: answer, finalists, techniques, curves, importance, cost."""
     from regsearch.search import api
 
     kind = kind or ("text" if output is None else "html")
@@ -253,16 +160,16 @@ def report(
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two studies or more.", show_default=False)],
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two or more studies.", show_default=False)],
     as_json: AsJson = False,
     output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as a page, FILE.html.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Show studies side by side: what more training rows change, or which sampler finds more."""
+    """Compare studies: what more training examples change, or which search method finds more."""
     from regsearch.search import api
 
     if as_json and output is not None:
-        raise InputError("--json and --output exclude each other: give one of them")
+        raise InputError("--json and --output exclude each other. Give one of them.")
     kind = "json" if as_json else "text" if output is None else "html"
     print_or_save(rendered_comparison(api.compare(*names, storage=storage), kind), output)
 
@@ -271,16 +178,17 @@ def compare(
 def export(
     name: Name,
     output: Annotated[
-        str, typer.Option(metavar="DIR", help="The folder; not there yet, or empty.", show_default=False)
+        str, typer.Option(metavar="DIR", help="A directory that is empty or doesn't exist yet.", show_default=False)
     ],
     trial: Annotated[
-        int | None, typer.Option(metavar="N", help="A trial's number  [default: the confirmed winner, else the best]")
+        int | None,
+        typer.Option(metavar="N", help="Number of the trial  [default: the confirmed winner, else the best]"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files of an export in DIR.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier export in DIR.")] = False,
     trust_code: TrustCode = False,
     storage: Storage = None,
 ) -> None:
-    """Write the winner as a Keras model, with a script, its settings and a card."""
+    """Write the winner as a Keras model, with a script, its configuration and a model card."""
     from regsearch.search import api
     from regsearch.search.run.signals import exit_on_signal
 
@@ -293,11 +201,11 @@ def enqueue(
     name: Name,
     params: Annotated[
         list[str],
-        typer.Option("--param", metavar="NAME=VALUE", help="A setting to try, such as l2=1e-4 or dropout=off."),
+        typer.Option("--param", metavar="NAME=VALUE", help="A value to try, such as l2=1e-4; may be repeated."),
     ],
     storage: Storage = None,
 ) -> None:
-    """Try settings of your own next; the sampler chooses what you leave open."""
+    """Try a configuration of yours next; the sampler chooses the values that you leave open."""
     from regsearch.search import api
 
     number, study = api.enqueue(name, params, storage=storage)
@@ -306,10 +214,10 @@ def enqueue(
 
 @app.command()
 def dashboard(
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine; 0: any that is free.")] = 8080,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine; 0 takes any free port.")] = 8080,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Answer to this host name too, for a proxy in front; may be repeated."),
+        typer.Option(metavar="NAME", help="Also answer to this host name, for a proxy in front; may be repeated."),
     ] = None,
     storage: Storage = None,
 ) -> None:
@@ -321,13 +229,13 @@ def dashboard(
     exit_on_signal()
     with api.reading(storage) as database, make_dashboard(database, port, allow_host or ()) as server:
         print(f"optuna-dashboard of {database.location} on http://{HOST}:{server.port}/", flush=True)
-        print("Ctrl-C ends it", file=sys.stderr)
+        print("Press Ctrl-C to stop.", file=sys.stderr)
         server.serve_forever()
 
 
 @app.command()
 def doctor(data: Data = None, settings: Settings = None, as_json: AsJson = False, storage: Storage = None) -> None:
-    """Check data, database, versions and machine."""
+    """Check the data, the database, the versions and the machine."""
     from regsearch.search import doctor
 
     checks = doctor.examine(storage, data, settings or [])
@@ -337,10 +245,10 @@ def doctor(data: Data = None, settings: Settings = None, as_json: AsJson = False
 
 @app.command()
 def backup(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy; it mustn't be there yet.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy, a file that doesn't exist yet.")],
     storage: Storage = None,
 ) -> None:
-    """Copy the database to a file, also while a search runs."""
+    """Copy the database to a file, even while a search runs."""
     from regsearch.search import api
 
     print(f"copied the database to {api.backup(file, storage=storage)}")
@@ -348,21 +256,21 @@ def backup(
 
 @app.command()
 def upgrade(storage: Storage = None) -> None:
-    """Bring a database of an earlier version to this one's schema."""
+    """Upgrade a database of an earlier version of regsearch."""
     from regsearch.search import api
 
     done = api.upgrade(storage=storage)
     if not done.steps:
         print(f"{done.location} is up to date; nothing to do")
     else:
-        kept = "" if done.backup is None else f"; as it was before, it is in {done.backup}"
-        print(f"upgraded {done.location} ({', '.join(done.steps)}){kept}")
+        backup = "" if done.backup is None else f"; the database of before is in {done.backup}"
+        print(f"upgraded {done.location} ({', '.join(done.steps)}){backup}")
 
 
 @app.command()
 def delete(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask on a terminal.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
     storage: Storage = None,
 ) -> None:
     """Delete a study with all its trials and logs."""
@@ -390,8 +298,8 @@ def main() -> NoReturn:
     raise_interrupted()
     try:
         if sys.stdout is None:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - `>&-`: nobody wants the answer
-        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that are no text, a terminal lack a sign
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the shell closed it by `>&-`
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that aren't text
             sys.stdout.reconfigure(errors="backslashreplace")
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except RegsearchError as error:
@@ -401,12 +309,12 @@ def main() -> NoReturn:
     except _UsageError as error:
         _exit_with(f"regsearch: {one_line(error.format_message())} See `regsearch --help`.", 2)
     except StopRequested as stopped:
-        _exit_with(f"go on with: {stopped.to_go_on}", 128 + stopped.number)
+        _exit_with(f"resume with: {stopped.resume_command}", stopped.exit_code)
     except (typer.Abort, KeyboardInterrupt, StartupInterrupted):
-        _exit_with("stopped; the same command begins again, or goes on", 130)
+        _exit_with("stopped. Run the same command again to start or resume.", StartupInterrupted.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _exit_with(line: str, code: int) -> NoReturn:
-    print(_PASSWORD.sub(r"\1***@", line), file=sys.stderr)
+    print(mask_passwords(line), file=sys.stderr)  # a URL in the wrong place gets into a message
     sys.exit(code)

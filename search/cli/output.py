@@ -1,9 +1,8 @@
-"""What the command line prints: answers to stdout, as text or one JSON document, and how to go on to stderr."""
+"""What the command line prints: answers to stdout, as text or one JSON document, and hints to stderr."""
 
 import json
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,8 +15,7 @@ from regsearch.studies.files import save_report
 
 if TYPE_CHECKING:
     from regsearch.search.export.study_export import Export
-    from regsearch.search.result import RunResult
-    from regsearch.search.run.progress import Progress
+    from regsearch.search.result import RunResult, StudyResult
     from regsearch.storage.location import Location
     from regsearch.studies.analysis.comparison import Comparison
     from regsearch.studies.analysis.conclusion import Conclusion
@@ -27,72 +25,63 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WIDTH_ELSEWHERE = 100  # columns, where stdout is no terminal
+_WIDTH_ELSEWHERE = 100  # columns, if stdout is not a terminal
 
 
 def print_(value: T, as_json: bool, text: Callable[[T], str], document: Callable[[T], dict[str, Any]]) -> None:
-    """Print an answer, for a person or for a program."""
+    """Print an answer as text, or as JSON for a program."""
     write([json.dumps(document(value), indent=2) if as_json else text(value), "\n"])
 
 
 def write(parts: Iterable[str]) -> None:
-    """Write an answer to stdout; who stops reading it ends the command well."""
+    """Write an answer to stdout; a reader that closes the pipe early is not an error."""
     try:
         for part in parts:
             sys.stdout.write(part)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python would complain of it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python complains at exit
         raise typer.Exit(0) from None
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise StorageError(f"the answer can't be written to stdout: {error.strerror}") from error
+        raise StorageError(f"the answer can't be written to stdout: {error.strerror}.") from error
 
 
 def print_result(result: "RunResult", as_json: bool) -> None:
-    """Print what a run ended with, and exit with the code of what stopped it."""
-    from regsearch.search.run.coordinator import StopReason
+    """Print what a run ended with, and exit with its code."""
     from regsearch.storage.location import command
     from regsearch.studies.reports.json_report import answer_json
 
     name, answer, conclusion = result.answer.study.name, result.answer, result.confirmation
-    is_over = result.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
-    if is_over and answer.best is None and not answer.counts.running:
+    if result.exit_code == NoResultError.exit_code:
         see = command(result.location, "trials", name)
-        raise NoResultError(f"no trial of {name} is complete; see `{see}` for the reasons")
+        raise NoResultError(f"no trial of {name} is complete. See `{see}` for the reasons.")
     print_(
         answer,
         as_json,
         lambda a: f"{_as_text(a, conclusion, result.location)}\nThe search ended: {result.ended}.",
         lambda a: {**answer_json(a, conclusion), "ended": result.ended},
     )
-    if result.reason in (StopReason.STOPPED, StopReason.TIMEOUT):
+    if not result.is_over:
         print(how_to_resume(answer.study.spec, result.location), file=sys.stderr)
-    if result.reason is StopReason.STOPPED:
-        raise typer.Exit(128 + (result.signal or signal.SIGTERM))
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
 
 
 def width() -> int:
-    """Return how many columns an answer may have."""
+    """Return the number of columns of an answer."""
     return shutil.get_terminal_size((_WIDTH_ELSEWHERE, 24)).columns if sys.stdout.isatty() else _WIDTH_ELSEWHERE
 
 
 def how_to_resume(spec: "StudySpec", location: "Location") -> str:
-    """Return the line that says how to go on with a study."""
+    """Return the line that tells how to resume a study."""
     from regsearch.storage.location import as_option
 
-    return f"go on with: {resume_command(spec, 'resume', *as_option(location))}"
-
-
-def progress_for(quiet: bool) -> "Progress":
-    """Return what shows a user how a search goes."""
-    from regsearch.search.run.progress import Progress, progress_here
-
-    return Progress() if quiet else progress_here()
+    return f"resume with: {resume_command(spec, 'resume', *as_option(location))}"
 
 
 def rendered_report(content: "ReportData", kind: str) -> str:
-    """Return a report as text, json or html; raises InputError for another kind."""
+    """Return a report as text, JSON or HTML; raises InputError for another kind."""
     from regsearch.studies.reports import json_report, page, terminal
 
     if kind == "html":
@@ -101,11 +90,11 @@ def rendered_report(content: "ReportData", kind: str) -> str:
         return json.dumps(json_report.as_json(content), indent=2) + "\n"
     if kind == "text":
         return terminal.as_text(content, width()) + "\n"
-    raise InputError(f"--format is text, json or html; given was {kind!r}")
+    raise InputError(f"unknown --format {kind!r}. Use text, json or html.")
 
 
 def rendered_comparison(comparison: "Comparison", kind: str) -> str:
-    """Return a comparison as text, json or html."""
+    """Return a comparison as text, JSON or HTML."""
     from regsearch.studies.reports.comparison import json_report, page, terminal
 
     if kind == "html":
@@ -115,27 +104,26 @@ def rendered_comparison(comparison: "Comparison", kind: str) -> str:
     return terminal.as_text(comparison, width()) + "\n"
 
 
-def print_export(done: "Export") -> None:
+def print_export(export: "Export") -> None:
     """Print which files were written."""
     from regsearch.studies.reports.answer import dataset_line
 
-    lines = [f"{file.path}  sha256 {file.sha256}" for file in done.files]
-    exported = f"Exported {done.training.origin} of {done.study.name}:"
-    write("\n".join([dataset_line(done.study.dataset), exported, *lines, ""]))
+    lines = [f"{file.path}  sha256 {file.sha256}" for file in export.files]
+    exported = f"Exported {export.training.origin} of {export.study.name}:"
+    write("\n".join([dataset_line(export.study.dataset), exported, *lines, ""]))
 
 
-def print_best(answer: "StudySummary", conclusion: "Conclusion | None", as_json: bool, storage: str | None) -> None:
-    """Print the answer so far; raises NoResultError where no trial is complete."""
-    from regsearch.search.api import storage_url
-    from regsearch.storage.location import command, location_of
+def print_best(result: "StudyResult", as_json: bool) -> None:
+    """Print the answer so far; raises NoResultError if no trial is complete."""
+    from regsearch.storage.location import command
     from regsearch.studies.reports.json_report import answer_json
 
-    location = location_of(storage_url(storage))
+    answer, conclusion = result.answer, result.confirmation
     if answer.best is None:
         name = answer.study.name
-        see = command(location, "status", name)
-        raise NoResultError(f"no trial of {name} is complete yet; see `{see}`")
-    print_(answer, as_json, lambda a: _as_text(a, conclusion, location), lambda a: answer_json(a, conclusion))
+        see = command(result.location, "status", name)
+        raise NoResultError(f"no trial of {name} is complete yet. See `{see}`.")
+    print_(answer, as_json, lambda a: _as_text(a, conclusion, result.location), lambda a: answer_json(a, conclusion))
 
 
 def _as_text(answer: "StudySummary", conclusion: "Conclusion | None", location: "Location") -> str:
@@ -143,12 +131,12 @@ def _as_text(answer: "StudySummary", conclusion: "Conclusion | None", location: 
     from regsearch.studies.reports.terminal import answer_as_text
 
     text = answer_as_text(answer, conclusion, width())
-    report = command(location, "report", answer.study.name)  # in one line, however long, as a shell takes it
+    report = command(location, "report", answer.study.name)  # one line, however long, so that a shell takes it
     return text if conclusion is None else f"{text}\nAll of it: {report} (with --output FILE.html, as a page)"
 
 
 def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:
-    """Print which trial will try settings, and whether the study gets so far."""
+    """Print which trial will try the values, and how to reach it if it is beyond the study's total."""
     from regsearch.search.api import storage_url
     from regsearch.storage.location import as_option, location_of
 
@@ -157,11 +145,11 @@ def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], sto
     if number >= total:
         options = ("--trials", str(number + 1), *as_option(location_of(storage_url(storage))))
         command = resume_command(study.spec, "resume", *options)
-        print(f"it lies beyond the study's total of {total}: raise it with `{command}`", file=sys.stderr)
+        print(f"that is beyond the study's total of {total}. Raise it with `{command}`.", file=sys.stderr)
 
 
 def print_or_save(rendered: str, output: str | None) -> None:
-    """Print an answer, or write it to the file that was asked for."""
+    """Print an answer, or write it to a file."""
     if output is None:
         write([rendered])
     else:

@@ -1,4 +1,4 @@
-"""How long a run will take, told once its first epochs have shown their pace; afterwards held against what it took."""
+"""Predicts how long a run will take, from its first epochs, and reports afterwards how long it took."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,24 +8,24 @@ from regsearch.studies.recipes import contest_of
 from regsearch.studies.spec import StudySpec
 
 SHARE_OF_EPOCHS = 0.7
-"""Of `training.max_epochs`, what a trial of a search trains on average, by pruning and early stopping; measured."""
+"""The share of `training.max_epochs` that a trial trains on average, with pruning and early stopping; measured."""
 
 SHARE_OF_TRAININGS = 0.75
-"""Of all finalists on all seeds, what a race trains on average; measured."""
+"""The share of all finalists on all seeds that a race trains on average; measured."""
 
-_LEAST_EPOCHS = 6  # with each worker's first, which compiles the network
+_LEAST_EPOCHS = 6  # with the first one of each worker, which compiles the network
 
 
 @dataclass(kw_only=True)
 class Forecast:
-    """Forecasts one run.
+    """The forecast of one run.
 
     Attributes:
         spec: the study.
-        workers: how many trainings run at once.
-        confirms: whether a confirmation follows.
+        workers: the number of trainings that run at once.
+        confirms: whether a confirmation follows the search.
         message: prints a line.
-        trials: how many trials are left of the search; None before it has begun.
+        trials: the number of trials that the search has left; None before it has started.
     """
 
     spec: StudySpec
@@ -38,7 +38,7 @@ class Forecast:
 
     @property
     def trainings(self) -> int:
-        """About how many trainings of finalists follow the search."""
+        """The approximate number of trainings of finalists after the search."""
         if not self.confirms:
             return 0
         share = SHARE_OF_TRAININGS if self.spec.confirm.method == "race" else 1.0
@@ -46,18 +46,18 @@ class Forecast:
 
     @property
     def _finalists(self) -> int:
-        """About how many finalists there will be: baselines, each technique alone, and the best."""
+        """The approximate number of finalists: baselines, each technique alone, and the best configurations."""
         baselines = 1 if self.spec.space.patience == "off" or self.spec.model.hypermodel is not None else 2
         techniques = 0 if self.spec.model.hypermodel is not None else len(contest_of(self.spec).contestants)
         return baselines + techniques + self.spec.confirm.top
 
     @property
     def epochs(self) -> float:
-        """About how many epochs are trained."""
+        """The approximate number of epochs of the whole run."""
         return self.spec.training.max_epochs * (SHARE_OF_EPOCHS * (self.trials or 0) + self.trainings)
 
     def add_epoch(self, seconds: float) -> None:
-        """Take the seconds of an epoch; once there are enough of them, say how long all will take."""
+        """Record the seconds of an epoch; after enough epochs, print once how long the run will take."""
         if self._expected is not None or not self.trials:
             return
         self._seconds.append(seconds)
@@ -69,13 +69,19 @@ class Forecast:
         self.message(f"expected: {in_words(self._expected)} for {self.trials} trials{then} ({pace:.2g} s an epoch)")
 
     def compare(self, seconds: float) -> None:
-        """Hold what was expected against what the run took, if it is worth a word."""
+        """Print the run's seconds beside the forecast, if either was a minute or more."""
         if self._expected is not None and max(seconds, self._expected) >= 60:
             self.message(f"the run took {in_words(seconds)}; the forecast was {in_words(self._expected)}")
 
 
 def in_words(seconds: float) -> str:
-    """Return a duration roughly: "less than a minute", "about 7 minutes", "about 3.5 hours"."""
+    """Return a rough duration in words.
+
+    Example:
+        >>> from regsearch.search.run.forecast import in_words
+        >>> in_words(20), in_words(420), in_words(12600)
+        ('less than a minute', 'about 7 minutes', 'about 3.5 hours')
+    """
     minutes = seconds / 60
     if minutes < 1:
         return "less than a minute"

@@ -1,4 +1,4 @@
-"""A folder of the user's in which runs leave files of their studies, each study's in a folder of its own."""
+"""A user's directory in which runs write files of their studies, with one subdirectory for each study."""
 
 import os
 import tempfile
@@ -10,39 +10,39 @@ from regsearch.studies.files import TEMPORARY, write_durably
 _MARK = ".regsearch-study"
 
 
-def study_folder(given: str, option: str, study: str, study_uuid: str | None) -> Path:
-    """Return where a study's files go, GIVEN/STUDY; nothing is made yet.
+def study_folder(parent: str | Path, option: str, study: str, study_uuid: str | None) -> Path:
+    """Return the directory of a study's files, PARENT/STUDY, without creating it.
 
     Args:
-        given: must be there, and be writable.
-        option: by which it was given, for messages.
-        study: its name.
-        study_uuid: tells it from others of the same name; None for one that isn't begun yet.
+        parent: an existing directory that can be written.
+        option: the option that names it, for messages.
+        study: the study's name.
+        study_uuid: distinguishes studies of the same name; None for a study that isn't started yet.
 
-    Raises InputError where nothing can be written, or the files there are not this study's.
+    Raises InputError if nothing can be written there, or if it holds files that are not this study's.
     """
-    if not os.path.isdir(given):  # unlike Path.is_dir, it takes any name
-        raise InputError(f"{option}: there is no folder {given}; make it (mkdir -p), or name another one")
+    if not os.path.isdir(parent):  # unlike Path.is_dir, it takes any name
+        raise InputError(f"{option}: there is no directory {parent}. Create it (mkdir -p), or name another one.")
     if study in (".", ".."):
-        raise InputError(f"{option}: a study called {study!r} can't have a folder of its own; begin one with --name")
-    folder = Path(given).absolute() / study
+        raise InputError(f"{option}: a study called {study!r} can't have its own directory. Choose another --name.")
+    folder = Path(parent).absolute() / study
     try:
-        is_there = os.path.lexists(folder)
-        found = [path.name for path in folder.iterdir()] if is_there else []
-        with tempfile.TemporaryFile(dir=folder if is_there else given):
+        exists = os.path.lexists(folder)
+        names = [path.name for path in folder.iterdir()] if exists else []
+        with tempfile.TemporaryFile(dir=folder if exists else parent):
             pass
-        mark = (folder / _MARK).read_text(encoding="utf-8", errors="replace") if _MARK in found else None
+        mark = (folder / _MARK).read_text(encoding="utf-8", errors="replace") if _MARK in names else None
     except OSError as error:
         raise _unwritable(folder, option, error) from error
-    if (mark is None or mark != study_uuid) and any(not name.endswith(TEMPORARY) for name in found):
+    if (mark is None or mark != study_uuid) and any(not name.endswith(TEMPORARY) for name in names):
         raise InputError(
-            f"{option}: {folder} holds files, and not of this study; name another folder, or remove what isn't needed"
+            f"{option}: {folder} holds files that are not of this study. Name another directory, or remove them."
         )
     return folder
 
 
 def claim_folder(folder: Path, option: str, study_uuid: str) -> None:
-    """Make what `study_folder` returned, and mark it as that study's; raises InputError where that can't be."""
+    """Create the directory that `study_folder` returned, and mark it as the study's; raises InputError if it can't."""
     try:
         folder.mkdir(exist_ok=True)
         write_durably(folder / _MARK, study_uuid.encode())
@@ -52,5 +52,5 @@ def claim_folder(folder: Path, option: str, study_uuid: str) -> None:
 
 def _unwritable(folder: Path, option: str, error: OSError) -> InputError:
     return InputError(
-        f"{option}: {folder} can't be written ({error.strerror}): make room or get permission, or name another"
+        f"{option}: {folder} can't be written: {error.strerror}. Make room, get permission, or name another directory."
     )

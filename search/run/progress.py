@@ -1,4 +1,4 @@
-"""What a user sees while a search works: a live display on a terminal or in a notebook, else a line a trial."""
+"""What a user sees while a study runs: a live display on a terminal or in a notebook, otherwise lines."""
 
 import sys
 import time
@@ -20,7 +20,15 @@ _REDRAW_SECONDS = 0.5  # in a notebook: each drawing is a message to the browser
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedTrial:
-    """How a trial ended: state COMPLETE, PRUNED or FAIL; its value, if complete; a word about it."""
+    """How a trial ended.
+
+    Attributes:
+        task: the trial.
+        state: COMPLETE, PRUNED or FAIL.
+        value: its objective, if it is complete.
+        remark: why it ended, if that is not obvious; else empty.
+        seconds: how long it took.
+    """
 
     task: TrialTask
     state: str
@@ -30,33 +38,47 @@ class FinishedTrial:
 
 
 class Progress:
-    """Told what happens; this one says nothing but what needs the user."""
+    """Receives the events of a run; this class prints only the messages that a user has to read.
+
+    Subclass it to show a run in your own way.
+
+    Example:
+        >>> import regsearch
+        >>> class Counter(regsearch.Progress):
+        ...     finished = 0
+        ...     def trial_finished(self, trial, best):
+        ...         self.finished += 1
+        >>> counter = Counter()
+        >>> result = regsearch.run("smoke", trials=3, storage="sqlite:///example.db", confirm=False, progress=counter)
+        >>> counter.finished
+        3
+    """
 
     def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
-        """A search or a confirmation begins, with so many of its trials finished."""
+        """A search or a confirmation starts; `finished` of `total` trials are done, `best` is the best value."""
 
     def message(self, text: str) -> None:
         """Print a line."""
-        with suppress(OSError):  # who read it has gone; the search has not
+        with suppress(OSError):  # nobody reads stderr any more; the run goes on
             print(one_line(text), file=sys.stderr, flush=True)  # noqa: T201 - the user's line
 
     def note(self, text: str) -> None:
-        """Say how it goes, in a line that nobody has to read."""
+        """Show how the run goes; this class prints nothing, because nobody has to read it."""
 
     def trial_began(self, task: TrialTask) -> None:
-        """A worker has a trial."""
+        """A worker has started a trial."""
 
     def epoch_finished(self, task: TrialTask, metrics: EpochMetrics) -> None:
-        """A running trial has trained one more epoch."""
+        """A running trial has finished an epoch."""
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
-        """A trial ended; `best` is the best value of the study so far."""
+        """A trial has ended; `best` is the best value of the study so far."""
 
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
-        """A search has begun or one of its trials has ended; the tally of each technique, by its name."""
+        """A search has started or one of its trials has ended; `tallies` has each technique's, by name."""
 
     def total_changed(self, total: int) -> None:
-        """A race has decided; there are so many trainings in all now."""
+        """A race has decided something; there are `total` trainings in all now."""
 
     def end(self) -> None:
         """The run is over."""
@@ -66,31 +88,31 @@ class LineProgress(Progress):
     """Prints one line for each finished trial."""
 
     def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
-        """Print what is left to do."""
+        """Print how many trials are finished."""
         self.finished, self.total = finished, total
-        self.message(f"{what}: {finished} of {total} finished" + (", going on" if 0 < finished < total else ""))
+        self.message(f"{what}: {finished} of {total} finished" + (", resuming" if 0 < finished < total else ""))
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
-        """Print how it ended."""
+        """Print how the trial ended."""
         self.finished += 1
-        if trial.task.purpose != Purpose.TEST:  # too quick to be worth a line each
+        if trial.task.purpose != Purpose.TEST:  # a test evaluation is too quick to be worth a line
             self.message(f"[{self.finished}/{self.total}] {describe(trial)}")
 
     def note(self, text: str) -> None:
-        """Print it."""
+        """Print the line."""
         self.message(text)
 
     def total_changed(self, total: int) -> None:
-        """Count up to it from now on."""
+        """Count up to the new total."""
         self.total = total
 
 
 def describe(trial: FinishedTrial) -> str:
-    """Return a finished trial in one line."""
-    settings = configuration_of(trial.task.params)
+    """Return one line about a finished trial."""
+    configuration = configuration_of(trial.task.params)
     value = "" if trial.value is None else f" {trial.value:.5f}"
     remark = f" ({trial.remark})" if trial.remark else ""
-    return f"{trial.task} {trial.state}{value}{remark}, {trial.seconds:.0f} s: {settings}"
+    return f"{trial.task} {trial.state}{value}{remark}, {trial.seconds:.0f} s: {configuration}"
 
 
 @dataclass
@@ -102,7 +124,7 @@ class _Running:
 
 @dataclass
 class LiveProgress(Progress):
-    """A live display: trials done, running with their epoch, best so far, pace, time left."""
+    """A live display: the number of finished trials, the running ones with their epoch, best value, pace, time left."""
 
     clock: Callable[[], float] = time.monotonic
     _running: dict[int, _Running] = field(default_factory=dict)
@@ -113,7 +135,7 @@ class LiveProgress(Progress):
         """Open the display."""
         self._what, self._total, self._best = what, total, best
         self._finished = self._finished_before = finished
-        self._began = self.clock()
+        self._started = self.clock()
         self._open()
 
     def _open(self) -> None:
@@ -133,7 +155,7 @@ class LiveProgress(Progress):
             self._live.console.print(one_line(text), markup=False, highlight=False)
 
     def trial_began(self, task: TrialTask) -> None:
-        """Show it."""
+        """Show the trial."""
         self._running[task.number] = _Running(task)
 
     def epoch_finished(self, task: TrialTask, metrics: EpochMetrics) -> None:
@@ -141,25 +163,25 @@ class LiveProgress(Progress):
         self._running[task.number] = _Running(task, metrics.epoch + 1, metrics.stop_cross_entropy)
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
-        """Print how it ended above the display."""
+        """Print above the display how the trial ended."""
         self._running.pop(trial.task.number, None)
         self._finished += 1
         self._best = best
-        self._tell(trial)
+        self._show_ended(trial)
 
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
-        """Show them."""
+        """Show the tallies."""
         self._techniques = dict(tallies)
 
     def note(self, text: str) -> None:
-        """Print it above the display."""
+        """Print the line above the display."""
         self.message(text)
 
     def total_changed(self, total: int) -> None:
-        """Count up to it from now on."""
+        """Count up to the new total."""
         self._total = total
 
-    def _tell(self, trial: FinishedTrial) -> None:
+    def _show_ended(self, trial: FinishedTrial) -> None:
         if trial.task.purpose != Purpose.TEST:
             self.message(describe(trial))
 
@@ -172,20 +194,19 @@ class LiveProgress(Progress):
     def _table(self) -> "Table":
         from rich.table import Table
 
-        here = self._finished - self._finished_before
-        minutes = (self.clock() - self._began) / 60
-        pace = f"{here / minutes:.1f} trials a minute" if here else "no trial finished yet"
-        if here and self._finished < self._total:
-            left = (self._total - self._finished) * minutes / here
+        finished_now = self._finished - self._finished_before
+        minutes = (self.clock() - self._started) / 60
+        pace = f"{finished_now / minutes:.1f} trials a minute" if finished_now else "no trial finished yet"
+        if finished_now and self._finished < self._total:
+            left = (self._total - self._finished) * minutes / finished_now
             pace += f", about {left:.0f} min left" if left >= 1 else ", less than a minute left"
         best = "none yet" if self._best is None else f"{self._best:.5f}"
         table = Table.grid(padding=(0, 2))
         table.add_row(f"{self._what}: {self._finished} of {self._total}", f"best {best}", pace)
-        running_now = dict(self._running)  # a copy: the display has a thread of its own
+        running_now = dict(self._running)  # a copy, because the display runs in its own thread
         for _, running in sorted(running_now.items()):
             epoch = "starting" if running.epoch is None else f"epoch {running.epoch}, {running.loss:.4f}"
-            settings = configuration_of(running.task.params)
-            table.add_row(f"  {running.task}", epoch, str(settings))
+            table.add_row(f"  {running.task}", epoch, str(configuration_of(running.task.params)))
         for technique, tally in self._techniques.items():
             best = "none complete" if tally.best is None else f"best {tally.best:.5f}"
             table.add_row(f"  {technique}", best, "1 trial" if tally.trials == 1 else f"{tally.trials} trials")
@@ -194,12 +215,12 @@ class LiveProgress(Progress):
 
 @dataclass
 class NotebookProgress(LiveProgress):
-    """The same display in a notebook's cell: one that changes, with the trial that finished last in place of all."""
+    """The live display in a notebook's cell, which shows only the last finished trial instead of one line for each."""
 
     _cell: Any = None
     _drawn: float = 0.0
     _last: str = ""
-    _noted: str = ""
+    _note: str = ""
 
     def _open(self) -> None:
         from IPython.display import display
@@ -208,7 +229,7 @@ class NotebookProgress(LiveProgress):
         self._cell = display(self._table(), display_id=True)
 
     def trial_began(self, task: TrialTask) -> None:
-        """Show it."""
+        """Show the trial."""
         super().trial_began(task)
         self._draw()
 
@@ -217,18 +238,18 @@ class NotebookProgress(LiveProgress):
         super().epoch_finished(task, metrics)
         self._draw()
 
-    def _tell(self, trial: FinishedTrial) -> None:
+    def _show_ended(self, trial: FinishedTrial) -> None:
         if trial.task.purpose != Purpose.TEST:
             self._last = describe(trial)
         self._draw()
 
     def note(self, text: str) -> None:
-        """Show it in the cell, in place of the one before."""
-        self._noted = one_line(text)
+        """Show the line in the cell, in place of the one before."""
+        self._note = one_line(text)
         self._draw()
 
     def end(self) -> None:
-        """Show how it ended; the cell stays."""
+        """Show how the run ended; the cell stays."""
         self._running.clear()
         self._draw(after_seconds=0.0)
         self._cell = None
@@ -242,13 +263,13 @@ class NotebookProgress(LiveProgress):
         table = super()._table()
         if self._last:
             table.add_row("  last", "", self._last)
-        if self._noted:
-            table.add_row("  note", "", self._noted)
+        if self._note:
+            table.add_row("  note", "", self._note)
         return table
 
 
 def progress_here() -> Progress:
-    """Return what suits the place: a notebook's cell, a terminal, or anything else, which gets lines."""
+    """Return the progress that suits the place: a display in a notebook or on a terminal, otherwise lines."""
     from rich.console import Console
 
     if Console().is_jupyter:

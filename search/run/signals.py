@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: for a search, the first asks for an orderly stop, the second ends it at once."""
+"""Ctrl-C and SIGTERM: the first one asks a search for an orderly stop, the second one ends it at once."""
 
 import signal
 import sys
@@ -8,30 +8,39 @@ from types import FrameType
 
 
 class StopRequested(BaseException):
-    """A signal ended a search whose answer can't be read, or a second one came: whatever is under way is given up."""
+    """A second signal came, or a search was stopped and its answer can't be read: everything is given up.
 
-    def __init__(self, number: int, to_go_on: str) -> None:
+    Attributes:
+        number: the number of the first signal.
+        resume_command: the command that resumes the study.
+        exit_code: 128 plus the number.
+    """
+
+    def __init__(self, number: int, resume_command: str) -> None:
         super().__init__(number)
         self.number = number
-        self.to_go_on = to_go_on  # the command
+        self.resume_command = resume_command
+        self.exit_code = 128 + number
 
 
 class StartupInterrupted(BaseException):
-    """Ctrl-C before a search is under way: a KeyboardInterrupt would be typer's, which says nothing."""
+    """Ctrl-C before a search runs; typer would catch a KeyboardInterrupt and print nothing."""
+
+    exit_code = 130
 
 
 class SignalState:
-    """The first signal that came, or None."""
+    """The number of the first signal that came, or None, and how many came."""
 
     number: int | None = None
     count = 0
 
 
 @contextmanager
-def graceful_stop(stop: Callable[[], None], to_go_on: str) -> Iterator[SignalState]:
-    """Call `stop` at the first signal and raise StoppedBySignal at the second; main thread only.
+def graceful_stop(stop: Callable[[], None], resume_command: str) -> Iterator[SignalState]:
+    """Call `stop` at the first signal and raise StopRequested at the second; main thread only.
 
-    Whatever comes later is ignored: the process is ending. SIGHUP keeps its meaning: `nohup` works.
+    Later signals are ignored, because the process is ending. SIGHUP keeps its meaning, so that `nohup` works.
     """
     received = SignalState()
 
@@ -41,19 +50,19 @@ def graceful_stop(stop: Callable[[], None], to_go_on: str) -> Iterator[SignalSta
             received.number = number
             stop()
         elif received.count == 2:
-            raise StopRequested(received.number, to_go_on)
+            raise StopRequested(received.number, resume_command)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
         for number, handler in before.items():
-            # once a stop was asked for, the process is on its way out, and more signals don't change how
+            # after a request to stop, the process is ending, and more signals change nothing
             signal.signal(number, handler if received.number is None else signal.SIG_IGN)
 
 
 def raise_interrupted() -> None:
-    """Let Ctrl-C raise Interrupted, unless somebody else handles or ignores it; main thread only."""
+    """Let Ctrl-C raise StartupInterrupted, unless it is handled or ignored already; main thread only."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise StartupInterrupted
@@ -63,9 +72,9 @@ def raise_interrupted() -> None:
 
 
 def exit_on_signal() -> None:
-    """Let the first end the process, with 128 plus its number: for a command that leaves nothing half done.
+    """Let the first signal end the process with code 128 plus its number; main thread only.
 
-    Main thread only. SystemExit it is because no `except Exception` on the way swallows that.
+    It is for commands that leave nothing half done. It raises SystemExit, which no `except Exception` catches.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))

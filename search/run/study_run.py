@@ -14,6 +14,7 @@ from regsearch.search.data.splits import make_splits
 from regsearch.search.machine import versions
 from regsearch.search.result import RunResult
 from regsearch.search.run.coordinator import StopReason
+from regsearch.search.run.options import RunOptions
 from regsearch.search.run.owned_folder import claim_folder, study_folder
 from regsearch.search.run.phases import StudyRun
 from regsearch.search.run.progress import Progress
@@ -51,35 +52,6 @@ from regsearch.studies.validation import parse_duration
 
 _MOST_WORKERS = 1024
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What a run is begun with, beside its study; `regsearch.search.api.run` describes each.
-
-    Attributes:
-        location: of the database.
-        total_is_asked: whether the study's total was asked for; else a larger one that is stored stays.
-        timeout: of this run, in place of the study's.
-        searches, confirms: what it does.
-        tensorboard, checkpoints: folders that are there; None where nothing is to be left.
-        trusts_code: whether a HyperModel of the study's may be run.
-        given: the keys "section.key" that the user gave; the others a stored study keeps as it was begun.
-    """
-
-    location: Location
-    total_is_asked: bool
-    timeout: str | None
-    workers: int | None
-    engine: str | Engine
-    progress: Progress
-    handle_signals: bool
-    searches: bool = True
-    confirms: bool = True
-    tensorboard: str | None = None
-    checkpoints: str | None = None
-    trusts_code: bool = False
-    given: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +96,7 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
 
 def _prepare(spec: StudySpec, options: RunOptions) -> tuple[_Plan, Dataset]:
     """Check all that can be checked before anything is written; return what the run needs, and the data."""
-    spec = resolve_hypermodel(spec, trusts_code=options.trusts_code)
+    spec = resolve_hypermodel(spec, trusts_code=options.trust_code)
     stored = _find(options.location, spec.study.name)
     if stored is not None:
         spec = spec.inheriting_from(stored.spec, options.given)
@@ -132,10 +104,10 @@ def _prepare(spec: StudySpec, options: RunOptions) -> tuple[_Plan, Dataset]:
     engine = engines.make_engine(options.engine) if isinstance(options.engine, str) else options.engine
     workers = engine.planned_workers(_checked_workers(options.workers))
     sampler_for, _ = (
-        sampler_factory(spec, searches=options.searches),
+        sampler_factory(spec, searches=options.search),
         make_pruner(spec),
     )  # before the data are read: they may be wrong
-    if options.searches:
+    if options.search:
         _show_plan(spec, options.progress)
     dataset, info = _examine(spec, stored, options)
     events, snapshots = _study_folders(spec.study.name, stored, options)
@@ -201,14 +173,14 @@ def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | 
         files=str(folder),
         study_uuid=store.study_uuid,
         snapshots=None if plan.snapshots is None else str(plan.snapshots),
-        trusts_code=options.trusts_code,
+        trusts_code=options.trust_code,
     )
     return StudyRun(
         spec=spec,
         location=options.location,
         progress=options.progress,
-        searches=options.searches,
-        confirms=options.confirms,
+        searches=options.search,
+        confirms=options.confirm,
         database=database,
         store=store,
         engine=plan.engine,
@@ -288,7 +260,7 @@ def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     """Return the spec with the total that holds: a raised one stays until another is asked for."""
     counts = count_trials(database, record)
     begun = counts.finished + counts.running
-    if options.total_is_asked:
+    if options.trials is not None:
         if spec.budget.trials < begun:
             raise InputError(
                 f"{begun} trials of {record.name} are begun already, so its total can't be {spec.budget.trials}; "
@@ -303,7 +275,7 @@ def _with_seeds(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     asked, there = spec.confirm.seeds, count_seeds(database, record)
     if not 0 < asked < there:
         return spec
-    if options.confirms:
+    if options.confirm:
         options.progress.message(
             f"{record.name} is confirmed on {there} fresh seeds already: it stays at those, {asked} were asked for"
         )
@@ -315,7 +287,7 @@ def _with_split(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     asked, there = spec.confirm.split, record.spec.confirm.split
     if asked == there or not count_seeds(database, record):
         return spec
-    if options.confirms:
+    if options.confirm:
         options.progress.message(
             f'{record.name} is confirmed with confirm.split = "{there}" already: it stays at that, "{asked}" was '
             "asked for"

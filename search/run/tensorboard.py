@@ -1,7 +1,7 @@
-"""What TensorBoard shows of a search: a file for each finished trial, written from what the database has of it.
+"""Writes a file for TensorBoard for each finished trial, from the trial's records in the database.
 
-So nothing is doubled or lost, however often a trial was interrupted, and training knows nothing of it. What a killed
-run had no more time to write, and what earlier runs did not, is written by the next one.
+So an interrupted or retried trial is neither duplicated nor lost, and training is not involved. Files that a killed run
+did not write, or earlier runs did not, are written by the next run.
 """
 
 import os
@@ -18,10 +18,10 @@ _NAME = "events.out.tfevents.regsearch"
 
 
 class StudyEvents(Protocol):
-    """A study as TensorBoard's event files, from its records."""
+    """The contents of a study's event files."""
 
     def experiment(self) -> bytes:
-        """Return what is common to all trials."""
+        """Return the file that is common to all trials."""
 
     def finished(self) -> Iterator[int]:
         """Yield the numbers of the finished trials."""
@@ -31,45 +31,45 @@ class StudyEvents(Protocol):
 
 
 class EventFiles(Progress):
-    """Progress that is handed on, and leaves a file where a trial is finished.
+    """A progress that passes all events on, and writes a file when a trial is finished.
 
     Args:
         progress: what the user sees.
-        events: gives the files' content; may raise RegsearchError.
-        folder: the study's alone.
+        events: returns the files' contents; may raise RegsearchError.
+        folder: the study's own directory.
     """
 
     def __init__(self, progress: Progress, events: StudyEvents, folder: Path) -> None:
         self._progress, self._events, self._folder = progress, events, folder
-        self._is_told = False
+        self._has_failed = False
 
     def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
-        """Write what is common, and what isn't there yet."""
+        """Write the common file, and the files of trials that are missing."""
         self._progress.begin(what, finished, total, best)
         self._write_missing()
 
     def message(self, text: str) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._progress.message(text)
 
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._progress.techniques_changed(tallies)
 
     def note(self, text: str) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._progress.note(text)
 
     def total_changed(self, total: int) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._progress.total_changed(total)
 
     def trial_began(self, task: TrialTask) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._progress.trial_began(task)
 
     def epoch_finished(self, task: TrialTask, metrics: EpochMetrics) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._progress.epoch_finished(task, metrics)
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
@@ -78,10 +78,10 @@ class EventFiles(Progress):
         try:
             self._write_trial(trial.task.number)
         except (OSError, RegsearchError) as error:
-            self._tell(error)
+            self._report(error)
 
     def end(self) -> None:
-        """Write what could not be written before, and trials that something else ended."""
+        """Write the files that are still missing, such as those of trials that another process ended."""
         self._write_missing()
         self._progress.end()
 
@@ -92,7 +92,7 @@ class EventFiles(Progress):
                 if not self._path(number).exists():
                     self._write_trial(number)
         except (OSError, RegsearchError) as error:
-            self._tell(error)
+            self._report(error)
 
     def _write_trial(self, number: int) -> None:
         path = self._path(number)
@@ -100,16 +100,16 @@ class EventFiles(Progress):
         self._write(path, self._events.trial(number))
 
     def _write(self, path: Path, content: bytes) -> None:
-        # by another name first: TensorBoard reads whatever has "tfevents" in its name, half a file too
-        written = self._folder / "written"
-        write_durably(written, content)
-        os.replace(written, path)
+        # under another name first, because TensorBoard reads half-written files with "tfevents" in their names
+        unfinished = self._folder / "written"
+        write_durably(unfinished, content)
+        os.replace(unfinished, path)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"trial-{number}" / _NAME
 
-    def _tell(self, error: OSError | RegsearchError) -> None:
-        if not self._is_told:
+    def _report(self, error: OSError | RegsearchError) -> None:
+        if not self._has_failed:
             reason = error.strerror if isinstance(error, OSError) else error
-            self._progress.message(f"TensorBoard's files can't be written now ({reason}); the next run writes them")
-        self._is_told = True
+            self._progress.message(f"TensorBoard's files can't be written now: {reason}. The next run writes them.")
+        self._has_failed = True

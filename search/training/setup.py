@@ -9,10 +9,11 @@ from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.shared import read_shared
 from regsearch.search.data.splits import make_splits
 from regsearch.search.quiet_tensorflow import quiet_stderr
-from regsearch.search.training.hypermodel.code import is_bundled_hypermodel, read_code
+from regsearch.search.training.hypermodel.code import read_code
 from regsearch.search.training.trainer import Trainer
 from regsearch.studies.errors import InputError
 from regsearch.studies.spec import StudySpec
+from regsearch.studies.validation import is_bundled_hypermodel
 
 
 @dataclass(frozen=True, kw_only=True)

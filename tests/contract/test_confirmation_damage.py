@@ -16,7 +16,7 @@ from regsearch.search.workers.inline import InlineEngine
 from regsearch.studies.errors import StorageError
 
 READERS: dict[str, Callable[[str], Any]] = {
-    "best": lambda storage: api.conclusion("smoke", storage=storage),
+    "best": lambda storage: api.load("smoke", storage=storage).confirmation,
     "report": lambda storage: api.report("smoke", storage=storage),
     "export": lambda storage: api.export("smoke", "model", storage=storage),
     "confirm": lambda storage: api.confirm("smoke", storage=storage, engine=InlineEngine(pytest.fail)),
@@ -40,7 +40,7 @@ def path(confirmed: Path, tmp_path: Path) -> Path:
 
 def test_a_whole_confirmation_is_well(path: Path) -> None:
     assert finding(path) == (True, 0)
-    assert api.conclusion("smoke", storage=f"sqlite:///{path}") is not None
+    assert api.load("smoke", storage=f"sqlite:///{path}").confirmation is not None
 
 
 def finding(path: Path) -> tuple[bool, int]:
@@ -101,7 +101,7 @@ def test_damage_of_a_hypermodels_settings_is_told_and_whole_ones_are_well(tmp_pa
         connection.execute("update regsearch_finalists set params = ? where finalist = 1", (params,))
     assert finding(path) == (False, 3)
     with pytest.raises(StorageError, match="smoke, finalist 1: its params are"):
-        api.conclusion("smoke", storage=storage)
+        api.load("smoke", storage=storage)
 
 
 def test_finalists_are_counted_without_a_gap(path: Path) -> None:
@@ -109,18 +109,18 @@ def test_finalists_are_counted_without_a_gap(path: Path) -> None:
         connection.execute("pragma foreign_keys = on")
         connection.execute("delete from regsearch_finalists where finalist = 1")
     with pytest.raises(StorageError, match="smoke, finalist 2: it stands where finalist 1 should"):
-        api.conclusion("smoke", storage=f"sqlite:///{path}")
+        api.load("smoke", storage=f"sqlite:///{path}")
 
 
 def test_a_training_of_nobody_and_a_look_at_none_are_told(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("delete from regsearch_confirmations where finalist = 2 and seed = 2")
     with pytest.raises(StorageError, match="smoke, finalist 2, seed 2: what was not trained was looked at"):
-        api.conclusion("smoke", storage=f"sqlite:///{path}")
+        api.load("smoke", storage=f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("update regsearch_confirmations set finalist = 99 where finalist = 2 and seed = 1")
     with pytest.raises(StorageError, match="smoke, finalist 99, seed 1: there is no such finalist"):
-        api.conclusion("smoke", storage=f"sqlite:///{path}")
+        api.load("smoke", storage=f"sqlite:///{path}")
 
 
 def test_an_unknown_state_is_told_by_status_too(path: Path) -> None:

@@ -555,4 +555,4 @@ def test_a_signal_ends_it_at_once_whoever_is_connected(path: Path, number: signa
                 _, err = process.communicate(timeout=20)
         finally:
             process.kill()
-    assert (process.returncode, err) == (code, "Ctrl-C ends it\n")
+    assert (process.returncode, err) == (code, "Press Ctrl-C to stop.\n")

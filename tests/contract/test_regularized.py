@@ -11,13 +11,14 @@ import pytest
 from regsearch import regularized
 from regsearch.search.data.arrays import Dataset
 from regsearch.search.data.splits import make_splits
-from regsearch.search.training.hypermodel.code import is_bundled_hypermodel, read_code, resolve_hypermodel
+from regsearch.search.training.hypermodel.code import read_code, resolve_hypermodel
 from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters
 from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
 from regsearch.studies.errors import InputError
 from regsearch.studies.spec import SpaceSpec
 from regsearch.studies.study_file import read_study
 from regsearch.studies.trial import TrialTask
+from regsearch.studies.validation import is_bundled_hypermodel
 
 EVERYTHING = {
     "regularizer": "l1_l2", "l1": 1e-4, "l2": 1e-3, "use_dropout": True, "dropout": 0.25, "early_stopping": False,

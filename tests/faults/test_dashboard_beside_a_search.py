@@ -49,7 +49,7 @@ def test_polling_ten_times_a_second_gives_no_error_on_either_side(tmp_path: Path
                 dashboard.terminate()
                 _, dashboard_err = dashboard.communicate()
         _, err = search.communicate(timeout=60)
-    assert (search.returncode, err) == (130, "go on with: regsearch resume smoke\n")
+    assert (search.returncode, err) == (130, "resume with: regsearch resume smoke\n")
     assert (dashboard.returncode, "Traceback" in dashboard_err) == (143, False)
     assert len(set(seen)) >= 3  # it was polled while the search went on, and showed how
     assert seen == sorted(seen)

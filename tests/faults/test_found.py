@@ -210,7 +210,7 @@ def test_a_strange_file_among_those_of_trials_does_no_harm(search: Search, stora
             super().submit(task)
 
     search(trials=3, engine=Strange(fakes.FakeTrainer))
-    assert api.answer("smoke", storage=storage).counts.failed == 0
+    assert api.load("smoke", storage=storage).answer.counts.failed == 0
 
 
 def test_what_a_kill_at_the_very_end_leaves_goes_with_the_next_run(search: Search, storage: str) -> None:

@@ -177,11 +177,11 @@ def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, st
     for number in best:
         path = study_lock.trials_folder(location_of(storage), "smoke") / f"trial-{number}.weights.npz"
         assert hashlib.sha256(path.read_bytes()).hexdigest() == known[number]
-    weights = api.answer("smoke", storage=storage).weights
+    weights = api.load("smoke", storage=storage).answer.weights
     assert weights == study_lock.trials_folder(location_of(storage), "smoke") / f"trial-{best[0]}.weights.npz"
-    assert f"its weights: {weights}" in as_text(api.answer("smoke", storage=storage))
+    assert f"its weights: {weights}" in as_text(api.load("smoke", storage=storage).answer)
     weights.write_bytes(b"something else")
-    assert api.answer("smoke", storage=storage).weights is None
+    assert api.load("smoke", storage=storage).answer.weights is None
 
 
 def test_the_files_of_a_finished_trial_go_while_the_search_goes_on(

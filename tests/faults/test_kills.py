@@ -73,7 +73,7 @@ def test_a_signal_stops_the_search_within_five_seconds_and_says_how_to_go_on(
         took = time.monotonic() - asked
     assert process.returncode == code, err
     assert took < 5
-    assert err.splitlines()[-1] == "go on with: regsearch resume smoke"
+    assert err.splitlines()[-1] == "resume with: regsearch resume smoke"
     assert "Traceback" not in err
     assert workers
     assert all_gone(workers)
@@ -130,7 +130,7 @@ def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(
             time.sleep(0.01)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
-    assert err.splitlines()[-1] == "go on with: regsearch resume smoke --trust-code"
+    assert err.splitlines()[-1] == "resume with: regsearch resume smoke --trust-code"
     found = api.status("smoke", storage=storage)
     assert "Resume with: regsearch resume smoke --trust-code" in status.as_text(found)
     monkeypatch.chdir(tmp_path.parent)
@@ -154,7 +154,7 @@ def test_signals_are_heard_while_another_process_locks_the_database(tmp_path: Pa
         other.close()
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
-    assert err.splitlines()[-1] == "go on with: regsearch resume smoke"
+    assert err.splitlines()[-1] == "resume with: regsearch resume smoke"
 
 
 def test_a_search_under_nohup_survives_the_terminals_end(tmp_path: Path, storage: str) -> None:
@@ -178,10 +178,10 @@ def test_stop_ends_a_search_in_another_process(tmp_path: Path, storage: str, reg
         stopped = regsearch("stop", "smoke")
         _, err = process.communicate(timeout=20)
     assert process.returncode == 143
-    assert err.splitlines()[-1] == "go on with: regsearch resume smoke"
+    assert err.splitlines()[-1] == "resume with: regsearch resume smoke"
     assert stopped.returncode == 0, stopped.stderr
     assert f"process {process.pid}" in stopped.stdout
-    assert "nobody searches smoke" in regsearch("stop", "smoke").stdout
+    assert "smoke is not running" in regsearch("stop", "smoke").stdout
 
 
 def test_two_coordinators_of_one_study_race_and_one_is_refused(tmp_path: Path, storage: str) -> None:

@@ -460,7 +460,7 @@ class Searches(RuleBasedStateMachine):
         assert found is not None
         sign = -1 if name == "b" else 1
         complete = [(sign * t["values"][0][1], n) for n, t in found["trials"].items() if t["state"] == "COMPLETE"]
-        answer = api.answer(name, storage=f"sqlite:///{self.path}")
+        answer = api.load(name, storage=f"sqlite:///{self.path}").answer
         if not complete:
             assert answer.best is None
             return

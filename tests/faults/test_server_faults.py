@@ -288,7 +288,7 @@ def test_a_signal_while_the_server_is_away_says_how_to_go_on(server: OwnServer, 
             _, err = process.communicate(timeout=60)
         server.start()
         assert process.returncode == 130, err
-        assert err.splitlines()[-1].startswith("go on with: regsearch resume smoke --storage ")
+        assert err.splitlines()[-1].startswith("resume with: regsearch resume smoke --storage ")
         assert "Traceback" not in err
 
 

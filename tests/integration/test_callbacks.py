@@ -166,7 +166,7 @@ def test_a_full_disk_is_said_once_and_the_next_run_writes_what_is_missing(
         patch.setattr(tensorboard, "write_durably", full)
         assert search(trials=4, tensorboard=out).answer.counts.finished == 4
     assert [text for text in progress.messages if "No space left" in text] == [
-        "TensorBoard's files can't be written now (No space left on device); the next run writes them"
+        "TensorBoard's files can't be written now: No space left on device. The next run writes them."
     ]
     search(trials=4, tensorboard=out)
     assert_equals_the_database(out / "smoke", storage)
@@ -222,16 +222,16 @@ def test_both_may_share_a_folder_and_studies_too(search: Search, storage: str, o
 def test_a_folder_that_does_not_do_is_refused_before_anything_is_begun(
     search: Search, storage: str, out: Path, tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match=rf"--{option}: there is no folder .*absent; make it"):
+    with pytest.raises(InputError, match=rf"--{option}: there is no directory .*absent. Create it"):
         search(**{option: tmp_path / "absent"})
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="there is no folder"):
+    with pytest.raises(InputError, match="there is no directory"):
         search(**{option: tmp_path / "file"})
-    with pytest.raises(InputError, match="can't have a folder of its own"):
+    with pytest.raises(InputError, match="can't have its own directory"):
         search(**{option: out}, name="..")
     (out / "smoke").mkdir()
     (out / "smoke" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds files, and not of this study"):
+    with pytest.raises(InputError, match="holds files that are not of this study"):
         search(**{option: out})
     (out / "smoke" / "thesis.txt").unlink()
     with monkeypatch.context() as patch:
@@ -240,7 +240,7 @@ def test_a_folder_that_does_not_do_is_refused_before_anything_is_begun(
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
         patch.setattr("tempfile.TemporaryFile", denied)
-        with pytest.raises(InputError, match=r"can't be written \(Read-only file system\)"):
+        with pytest.raises(InputError, match=r"can't be written: Read-only file system"):
             search(**{option: out})
     assert not Path(storage.removeprefix("sqlite:///")).exists()
 
@@ -258,7 +258,7 @@ def test_the_command_takes_both(regsearch: Command) -> None:
     done = regsearch("run", "smoke", "--checkpoints", "absent")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line == "regsearch: --checkpoints: there is no folder absent; make it (mkdir -p), or name another one"
+    assert line == "regsearch: --checkpoints: there is no directory absent. Create it (mkdir -p), or name another one."
     (regsearch.folder / "left").mkdir()
     both = ("--tensorboard", "left", "--checkpoints", "left")
     done = regsearch("run", "smoke", "--trials", "1", *both, "--quiet")

@@ -210,7 +210,7 @@ def test_ctrl_c_before_a_search_is_under_way_is_one_line(
     with pytest.raises(SystemExit) as exited:
         commands.main()
     assert exited.value.code == 130
-    assert capsys.readouterr().err == "stopped; the same command begins again, or goes on\n"
+    assert capsys.readouterr().err == "stopped. Run the same command again to start or resume.\n"
 
 
 def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:
@@ -353,7 +353,7 @@ def test_the_library_runs_from_a_plain_script(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"[01] TOTAL\n", done.stdout)
     assert len(re.findall(r"^\[[12]/2\] trial [01] COMPLETE", done.stderr, re.MULTILINE)) == 2
-    assert api.answer("smoke", storage=f"sqlite:///{tmp_path}/my.db").counts.complete == 2
+    assert api.load("smoke", storage=f"sqlite:///{tmp_path}/my.db").answer.counts.complete == 2
 
 
 def test_no_journal_is_left(folder: Path) -> None:

@@ -40,7 +40,7 @@ def test_studies_side_by_side(
     document = json.loads(compare("few", "many", "--json").stdout)
     assert [study["study"] for study in document["studies"]] == ["few", "many"]
     assert document["is_comparable"]
-    confirmed = api.conclusion("few", storage=storage)
+    confirmed = api.load("few", storage=storage).confirmation
     assert confirmed is not None
     assert document["studies"][0]["confirmation"]["winner"] == confirmed.winner.finalist.index
 
@@ -61,7 +61,7 @@ def test_studies_side_by_side(
         (["few", "fwe"], "holds no study called 'fwe': there are few"),
         ([], "Missing argument"),
         (["few", "many", "--json", "--output", "x.html"], "--json and --output exclude each other"),
-        (["few", "many", "--output", "."], ". is a folder: name a file in it"),
+        (["few", "many", "--output", "."], ". is a directory: name a file in it"),
     ):
         done = compare(*arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments

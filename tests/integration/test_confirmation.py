@@ -493,7 +493,7 @@ def test_stopped_or_killed_in_mid_confirmation_it_is_resumable(tmp_path: Path, h
     _, err = process.communicate(timeout=60)
     if how == signal.SIGINT:
         assert process.returncode == 130
-        assert err.splitlines()[-1] == "go on with: regsearch resume smoke --storage sqlite:///test.db"
+        assert err.splitlines()[-1] == "resume with: regsearch resume smoke --storage sqlite:///test.db"
     stopped = confirmation(storage)
     assert 2 < sum(row["state"] == "complete" for row in stopped["confirmations"]) < len(stopped["confirmations"])
     assert stopped["test_looks"] == []

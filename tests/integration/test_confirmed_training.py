@@ -74,7 +74,7 @@ def studies(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def finalists(studies: Studies) -> list[Any]:
-    conclusion = api.conclusion("smoke", storage=studies.sound)
+    conclusion = api.load("smoke", storage=studies.sound).confirmation
     assert conclusion is not None
     return [result.finalist for result in conclusion.results]
 

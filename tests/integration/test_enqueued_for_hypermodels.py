@@ -74,5 +74,5 @@ def test_the_line_that_says_how_to_go_on_has_trust_code(
 ) -> None:
     owns, plain = own(1), search(name="plain", trials=1, confirm=False)
     monkeypatch.setenv("REGSEARCH_STORAGE", storage)
-    assert how_to_resume(owns.answer.study.spec, owns.location) == "go on with: regsearch resume smoke --trust-code"
-    assert how_to_resume(plain.answer.study.spec, plain.location) == "go on with: regsearch resume plain"
+    assert how_to_resume(owns.answer.study.spec, owns.location) == "resume with: regsearch resume smoke --trust-code"
+    assert how_to_resume(plain.answer.study.spec, plain.location) == "resume with: regsearch resume plain"

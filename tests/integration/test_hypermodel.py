@@ -68,7 +68,7 @@ def test_killed_and_resumed_it_has_the_rows_of_one_that_ran_through(folder: Path
 
 def test_the_defaults_are_trial_0_and_what_gains_are_over(folder: Path, database: str) -> None:
     assert rows(database)[0]["params"] == {"units": 32, "activation": "relu", "dropout": False, "lr": 1e-4}
-    conclusion = api.conclusion("smoke", storage=database)
+    conclusion = api.load("smoke", storage=database).confirmation
     assert conclusion is not None
     assert conclusion.baseline is not None
     assert conclusion.baseline.finalist.roles == ("baseline: defaults",)

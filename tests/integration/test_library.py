@@ -15,10 +15,13 @@ from typing import Any
 import fakes
 import pytest
 from conftest import RecordingProgress
+from typer.testing import CliRunner
 
 import regsearch as library
 from regsearch.search import api
+from regsearch.search.cli.commands import app
 from regsearch.search.result import RunResult, StudyResult
+from regsearch.search.run.forecast import in_words
 from regsearch.search.run.progress import (
     FinishedTrial,
     LineProgress,
@@ -27,14 +30,24 @@ from regsearch.search.run.progress import (
     Progress,
     progress_here,
 )
+from regsearch.search.seeds import derive_seed
 from regsearch.search.workers.inline import InlineEngine
-from regsearch.studies.errors import InputError
+from regsearch.storage import sqlite
+from regsearch.studies.commands import resume_command
+from regsearch.studies.errors import InputError, RegsearchError, mask_passwords, one_line
+from regsearch.studies.files import append_checksum
 from regsearch.studies.reports import trials
+from regsearch.studies.study_file import given_keys, read_study, with_options
 from regsearch.studies.trial import EpochMetrics, Purpose, TrialTask
+from regsearch.studies.validation import canonical, check_name, is_bundled_hypermodel, parse_duration
 
 Search = Callable[..., RunResult]
 
-DOCUMENTED = [library, api.run, api.resume, api.confirm, api.load, api.compare, StudyResult]
+DOCUMENTED = [
+    *(library, api.run, api.resume, api.confirm, api.load, api.compare, StudyResult, RunResult, derive_seed),
+    *(in_words, resume_command, one_line, mask_passwords, RegsearchError, is_bundled_hypermodel, check_name),
+    *(parse_duration, canonical, read_study, given_keys, with_options, append_checksum, Progress),
+]
 
 
 @pytest.mark.parametrize("documented", DOCUMENTED, ids=lambda one: one.__name__)
@@ -153,10 +166,10 @@ def test_the_report_is_that_of_the_command(search: Search, tmp_path: Path) -> No
     path = result.save_report("page.html")
     assert path == tmp_path / "page.html"
     assert path.read_text().startswith("<!doctype html>")
-    with pytest.raises(InputError, match="is a folder: name a file in it"):
+    with pytest.raises(InputError, match="is a directory: name a file in it"):
         result.save_report(tmp_path)
     with pytest.raises(
-        InputError, match=f"^{tmp_path} is a folder: name a file in it, such as {tmp_path}/report.html$"
+        InputError, match=f"^{tmp_path} is a directory: name a file in it, such as {tmp_path}/report.html$"
     ):
         result.save_report("")
 
@@ -264,3 +277,20 @@ def test_lines_count_up_to_the_trainings_that_a_race_adds(capsys: pytest.Capture
     task = TrialTask(number=0, attempt=0, params={}, purpose=Purpose.CONFIRM)
     progress.trial_finished(FinishedTrial(task=task, state="COMPLETE", value=0.5, remark="", seconds=1.0), None)
     assert capsys.readouterr().err.splitlines()[-1].startswith("[1/5] ")
+
+
+@pytest.mark.parametrize("words", ["list", "status smoke", "trials smoke", "best smoke", "report smoke"])
+def test_a_command_that_reads_opens_the_database_once(
+    words: str, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(trials=2, confirm=False)
+    opened: list[Path] = []
+    really = sqlite.open_for_reading
+
+    def counted(path: Path, **options: Any) -> Any:
+        opened.append(path)
+        return really(path, **options)
+
+    monkeypatch.setattr(sqlite, "open_for_reading", counted)
+    done = CliRunner().invoke(app, [*words.split(), "--storage", storage])
+    assert (done.exit_code, len(opened)) == (0, 1), done.output

@@ -45,7 +45,7 @@ def stored(storage: str, table: str) -> Figures:
 
 
 def conclusion_of(storage: str) -> Conclusion:
-    conclusion = api.conclusion("smoke", storage=storage)
+    conclusion = api.load("smoke", storage=storage).confirmation
     assert conclusion is not None
     return conclusion
 

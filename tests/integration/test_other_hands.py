@@ -51,7 +51,7 @@ def test_a_trial_ended_in_the_dashboard_stays_as_it_was_ended(search: Search, st
 
     search(engine=Telling(fakes.FakeTrainer), trials=3)
     assert rows(storage)[1]["value"] == -123.0
-    assert "trial 1, which regsearch did not train" in as_text(api.answer("smoke", storage=storage))
+    assert "trial 1, which regsearch did not train" in as_text(api.load("smoke", storage=storage).answer)
     assert any("trial 1 was ended by something else" in message for message in progress.messages)
 
 

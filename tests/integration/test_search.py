@@ -251,7 +251,7 @@ def test_a_time_that_was_over_before_any_trial_began_is_no_failure(
     print_result(result, False)
     said = capsys.readouterr()
     assert "The search ended: its time was over." in said.out
-    assert said.err == "go on with: regsearch resume smoke --storage sqlite:///test.db\n"
+    assert said.err == "resume with: regsearch resume smoke --storage sqlite:///test.db\n"
 
 
 def test_another_question_is_refused_with_the_differing_keys(search: Search, storage: str) -> None:

@@ -105,7 +105,7 @@ def test_every_command_takes_a_server(storage: str, tmp_path: Path, say: Say, mo
     say("report", "smoke", "--format", "html", "--output", "report.html")
     say("run", "smoke", "--name", "half", "--trials", "3", "--no-confirm", "--quiet", "--set", "data.train_size=500")
     assert "half" in say("compare", "smoke", "half")
-    assert "nobody searches smoke" in say("stop", "smoke")
+    assert "smoke is not running" in say("stop", "smoke")
     assert "is whole, 2 studies" in say("doctor", "--data", "digits")
     assert "up to date" in say("upgrade")
     say("backup", "copy.db")
@@ -331,7 +331,7 @@ def test_texts_are_utf8_whatever_encoding_the_client_is_said_to_have(
         monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     url = storage if where == "environment" else f"{storage}?client_encoding=SQL_ASCII"
     search(storage=url, trials=1, settings=["study.question=a → b"])
-    assert api.answer("smoke", storage=url).study.spec.study.question == "a → b"
+    assert api.load("smoke", storage=url).answer.study.spec.study.question == "a → b"
 
 
 @needs_postgres
@@ -466,7 +466,7 @@ def test_a_password_may_be_given_so_and_is_shown_nowhere(
     said.append(say("run", "smoke", "--trials", "9", *options, code=3))
     assert f"postgresql://rare@127.0.0.1:{parsed.port}/{name}" in "".join(said)
     assert SECRET not in "".join(said)
-    assert "go on with: regsearch resume smoke" in said[3]
+    assert "resume with: regsearch resume smoke" in said[3]
     left = [path for path in tmp_path.rglob("*") if path.is_file() and secret not in path.parents]
     assert left
     assert not [path for path in left if SECRET.encode() in path.read_bytes()]

@@ -182,7 +182,8 @@ class _Records(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+        if record.name != "regsearch":  # its decisions are meant to be logged
+            self.lines.append(record.getMessage())
 
 
 @contextmanager
@@ -300,7 +301,7 @@ def call(folder: Path, arguments: Sequence[str], **environment: str) -> Outcome:
     return Outcome(code=code, out=text(out), err=text(err), told=told.getvalue().split("\n")[:-1], problems=problems)
 
 
-_NOTES = re.compile(r"it lies beyond the study's total|go on with: regsearch resume |Ctrl-C ends it")
+_NOTES = re.compile(r"that is beyond the study's total|resume with: regsearch resume |Press Ctrl-C to stop")
 
 
 def broken_rules(outcome: Outcome, allowed: Sequence[int] = (0, 2, 3, 4, 143)) -> list[str]:

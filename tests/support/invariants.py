@@ -357,7 +357,7 @@ def _other_than_trained(rows: _Rows) -> Iterator[str]:
 
 def _wrong_answer(storage: str, name: str, rows: _Rows) -> Iterator[str]:
     expected = next(iter(_ranked(rows)), None)
-    said = api.answer(name, storage=storage).best
+    said = api.load(name, storage=storage).best
     if expected is None or said is None:
         if (expected, said) != (None, None):
             yield f"the best trial is {expected}; it says {said}"

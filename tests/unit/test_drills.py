@@ -16,7 +16,7 @@ def test_the_large_study_is_as_a_search_leaves_it(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/regsearch.db"
     fill(tmp_path / "regsearch.db", 60, seed=0)
     invariants.check(storage, total=60)
-    assert api.answer("smoke", storage=storage).counts.finished == 60
+    assert api.load("smoke", storage=storage).answer.counts.finished == 60
     (database,) = [check for check in examine(storage) if check.subject == "database"]
     assert database.is_well, database.finding
 

@@ -87,7 +87,7 @@ def test_without_a_terminal_there_is_one_line_a_finished_trial(capsys: object) -
     progress.trial_finished(FinishedTrial(task=TASK, state="COMPLETE", value=0.08, remark="", seconds=12.3), 0.08)
     progress.trial_finished(FinishedTrial(task=TASK, state="FAIL", value=None, remark="why", seconds=1.0), 0.08)
     assert capsys.readouterr().err.splitlines() == [  # type: ignore[attr-defined]
-        "study mnist: 2 of 5 finished, going on",
+        "study mnist: 2 of 5 finished, resuming",
         "[3/5] trial 4 COMPLETE 0.08000, 12 s: L2 0.0001",
         "[4/5] trial 4 FAIL (why), 1 s: L2 0.0001",
     ]

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.search.training.hypermodel.former_names import FORMER_NAMES, PACKAGE
+from regsearch.search.training.hypermodel.former_names import PACKAGE
 from regsearch.studies.errors import InputError, reason_of
 from regsearch.studies.spec import StudySpec
+from regsearch.studies.validation import bundled_file, is_bundled_hypermodel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,29 +95,9 @@ def resolve_hypermodel(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
     return spec.changed(model={"hypermodel": reference, "hypermodel_sha256": code.sha256})
 
 
-def is_bundled_hypermodel(reference: str) -> bool:
-    """Return whether a reference names a module that comes with regsearch, for one of its ready studies.
-
-    Example:
-        >>> is_bundled_hypermodel("search.training.cnn:build"), is_bundled_hypermodel("mine.py:build")
-        (True, False)
-    """
-    place = reference.rpartition(":")[0]
-    return not place.endswith(".py") and _bundled_file(place) is not None
-
-
-def _bundled_file(dotted: str) -> Path | None:
-    """Return the file of a module that comes with regsearch, by its present name or its former name, "search.…"."""
-    parts = dotted.removeprefix("regsearch.").split(".")
-    if parts[0] not in FORMER_NAMES:
-        return None
-    path = PACKAGE.joinpath(*parts).with_suffix(".py")
-    return path if path.is_file() else None
-
-
 def _find_module(dotted: str) -> tuple[Path, Path]:
-    """Return a module's file and the directory of its top package, without importing a package."""
-    if (bundled := _bundled_file(dotted)) is not None:
+    """Return a module's file and the folder that its packages lie in; no package is imported on the way."""
+    if (bundled := bundled_file(dotted)) is not None:
         return bundled, PACKAGE
     importlib.machinery.PathFinder.invalidate_caches()
     places: list[str] | None = [str(Path.cwd()), *sys.path]
