@@ -241,7 +241,7 @@ def test_help_lists_only_what_works(command: Command) -> None:
 @pytest.mark.parametrize("arguments", ["best smoke --json", "trials smoke --csv", "trials smoke", "schema", "list"])
 def test_an_answer_that_nobody_reads_ends_well(command: Command, arguments: str) -> None:
     for end, code in (("| true", 0), ("> /dev/full", 3), (">&-", 0)):
-        script = f"set -o pipefail; {sys.executable} -m search {arguments} {end}"
+        script = f"set -o pipefail; {sys.executable} -m regsearch {arguments} {end}"
         done = subprocess.run(["bash", "-c", script], cwd=command.folder, capture_output=True, text=True, check=False)
         assert done.returncode == code, (end, done.stderr)
         assert len(done.stderr.splitlines()) == (1 if code else 0), done.stderr
