@@ -79,6 +79,7 @@ def differences(ours: list[Any], theirs: list[Any]) -> list[float]:
     return [float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-9)) for a, b in zip(ours, theirs, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("placement", "optimizer", "activation"), EVERY_PAIR)
 def test_a_step_and_twenty_are_those_of_keras(
     data: Dataset, splits: Splits, placement: str, optimizer: str, activation: str
@@ -137,6 +138,7 @@ THREE_EPOCHS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("placement", "kind", "params"), THREE_EPOCHS, ids=str)
 def test_three_epochs_of_mnist_are_those_of_keras(
     mnist_file: Path, placement: str, kind: tuple[str, str], params: dict[str, Any]
@@ -163,6 +165,7 @@ def test_three_epochs_of_mnist_are_those_of_keras(
     assert ours == pytest.approx(theirs, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", ["derived", 0.5])
 @pytest.mark.parametrize("placement", PLACEMENTS[1:])
 def test_epochs_of_few_steps_are_those_of_keras_with_the_same_momentum(
@@ -176,6 +179,7 @@ def test_epochs_of_few_steps_are_those_of_keras_with_the_same_momentum(
     assert [trainer.builder.momentum for trainer in trainers] == [0.652 if momentum == "derived" else 0.5] * 2
 
 
+@pytest.mark.slow
 def test_deeper_networks_and_a_last_smaller_batch_agree_as_well(data: Dataset) -> None:
     spec = StudySpec().changed(
         model={"hidden": [12, 16, 16], "apply_to": "all", "activation": "elu"},
@@ -204,6 +208,7 @@ def reshaped(data: Dataset, shape: tuple[int, ...], kind: Any = np.uint8, classe
     return Dataset(name="reshaped", **parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "kind", "classes", "data_format"),
     [
@@ -234,6 +239,7 @@ def test_rows_of_any_shape_and_any_number_of_classes_agree(
     assert model.output_shape == (None, classes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [{"dropout": 0.5, "batch_norm": "after_activation"}, {"dropout": 0.3, "l1": 1e-3, "l2": 1e-1}],
@@ -264,6 +270,7 @@ def test_the_trained_weights_do_the_same_in_the_plain_keras_model(data: Dataset,
     assert network.evaluate(splits.select).accuracy == np.mean(logits.argmax(1) == data.y_train[splits.select])
 
 
+@pytest.mark.slow
 def test_a_trial_is_traced_once_for_each_placement(data: Dataset, splits: Splits) -> None:
     spec = SPEC.changed(training={"max_epochs": 1}, space={"learning_rate": {}})
     trainer = CompiledTrainer(spec, data, splits)
@@ -276,10 +283,9 @@ def test_a_trial_is_traced_once_for_each_placement(data: Dataset, splits: Splits
     assert trainer.traces == traces == 3 * len(PLACEMENTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_trial_at_another_learning_rate_is_that_of_keras_and_of_a_study_with_that_rate(
-    data: Dataset, splits: Splits, optimizer: str
-) -> None:
+def test_a_trial_at_another_learning_rate_agrees_with_keras(data: Dataset, splits: Splits, optimizer: str) -> None:
     spec = SPEC.changed(training={"max_epochs": 1, "optimizer": optimizer}, space={"learning_rate": {}})
     trainer = CompiledTrainer(spec, data, splits)
     train(trainer, l2=1e-4)
@@ -293,7 +299,7 @@ def test_a_trial_at_another_learning_rate_is_that_of_keras_and_of_a_study_with_t
     assert trainer.traces == traces
 
 
-def test_the_share_of_dropped_units_is_the_rate_and_the_rest_makes_up_for_it() -> None:
+def test_the_share_of_dropped_units_is_the_rate() -> None:
     shape, kept_of_65536 = tf.TensorShape((1001, 23)), round(0.7 * 2**16)
     masks = np.array([dropout_mask(tf.constant([7, step], tf.int64), shape, kept_of_65536) for step in range(20)])
     kept = masks > 0
@@ -335,6 +341,7 @@ def test_a_batch_larger_than_all_rows_is_all_rows(data: Dataset, splits: Splits)
     assert one == other
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     placement=st.sampled_from(PLACEMENTS),

@@ -112,7 +112,7 @@ def test_the_trials_that_run_are_read_once_an_ask(tmp_path: Path, smoke: StudySp
     assert len(reads) <= 3  # for a waiting one, for the space, for what is proposed
 
 
-def test_with_trials_that_run_tpe_proposes_what_it_would_by_reading_them_each_time(
+def test_with_running_trials_tpe_proposes_what_it_would_by_reading_them(
     tmp_path: Path, smoke: StudySpec, reads: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = smoke.changed(budget={"trials": 100})
@@ -122,7 +122,7 @@ def test_with_trials_that_run_tpe_proposes_what_it_would_by_reading_them_each_ti
     assert len(reads) > 3
 
 
-def test_for_an_epoch_no_other_trial_that_runs_is_read_whole_and_the_verdicts_are_the_same(
+def test_for_an_epoch_no_other_running_trial_is_read_whole(
     tmp_path: Path, smoke: StudySpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = smoke.changed(budget={"trials": 100}, search={"pruner_options": {"n_startup_trials": 1}})

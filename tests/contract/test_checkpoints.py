@@ -110,6 +110,7 @@ def whole(make: Callable[..., Any], tmp_path: Path) -> Any:
     return without_times(Disk(tmp_path / "whole").train(make(), EVERYTHING))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "params"),
     [
@@ -133,6 +134,7 @@ def test_interrupted_after_every_epoch_it_ends_with_the_same_bits(
     assert disk.warnings == []
 
 
+@pytest.mark.slow
 def test_a_finalist_goes_on_with_the_split_that_its_seed_drew(
     make: Callable[..., Any], disk: Disk, tmp_path: Path
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_finalist_goes_on_with_the_split_that_its_seed_drew(
     assert without_times(disk.train(make(), EVERYTHING, **fresh)) == expected
 
 
+@pytest.mark.slow
 def test_no_epoch_is_trained_again(make: Callable[..., Any], disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.interrupt(make(), EVERYTHING, 2)
     trained: list[int] = []
@@ -155,6 +158,7 @@ def test_no_epoch_is_trained_again(make: Callable[..., Any], disk: Disk, monkeyp
     assert trained == list(range(3, len(epochs)))
 
 
+@pytest.mark.slow
 def test_a_trainer_serves_other_trials_between(
     make: Callable[..., Any], disk: Disk, tmp_path: Path, whole: Any
 ) -> None:
@@ -213,7 +217,7 @@ def forge(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [damage, truncate, empty, forge])
 @pytest.mark.parametrize("harmed", [1, 2])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_the_beginning(
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     fake: fakes.FakeTrainer,
     disk: Disk,
     fake_whole: Any,

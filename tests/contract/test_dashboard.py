@@ -152,9 +152,7 @@ def routes(storage: Any) -> dict[str, list[str]]:
     return found
 
 
-def test_nothing_but_get_and_head_is_accepted_on_any_route_and_the_file_stays_as_it_is(
-    database: Database, server: BaseWSGIServer
-) -> None:
+def test_nothing_but_get_and_head_is_accepted_on_any_route(database: Database, server: BaseWSGIServer) -> None:
     before = database.location.read_bytes()
     body = json.dumps(ANYTHING)
     accepted = []
@@ -365,7 +363,7 @@ def test_every_answer_has_the_security_headers_once(
         assert not headers.get_all("Access-Control-Allow-Origin")
 
 
-def test_a_bug_of_ours_is_answered_with_the_security_headers_and_told_on_stderr_only(
+def test_a_bug_is_answered_with_the_headers_and_reported_on_stderr_only(
     server: BaseWSGIServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(dashboard_server, "_without_formulas", lambda _: 1 / 0)
@@ -541,6 +539,7 @@ def test_a_spreadsheet_finds_no_formula_in_the_csv(path: Path, tmp_path: Path) -
     assert row[4:] == [f"'{text}" for text in texts] + harmless
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_at_once_whoever_is_connected(path: Path, number: signal.Signals, code: int) -> None:
     with Command(path.parent).start("dashboard", "--port", "0", "--storage", f"sqlite:///{path}") as process:

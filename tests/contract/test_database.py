@@ -263,6 +263,7 @@ def _open_and_create(path: Path, name: str, barrier: "multiprocessing.synchroniz
         optuna.create_study(storage=db.storage, study_name=name)
 
 
+@pytest.mark.slow
 def test_eight_processes_that_open_a_new_database_at_once_all_succeed(path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(8)

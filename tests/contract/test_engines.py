@@ -93,6 +93,7 @@ class Listener:
         return [event for event in self.events if not isinstance(event, EpochFinished)]
 
 
+@pytest.mark.slow
 def test_a_trial_says_each_epoch_and_how_it_ended(engine: Engine) -> None:
     listener = Listener()
     engine.submit(task())
@@ -114,6 +115,7 @@ def test_every_engine_gives_the_same_figures(engine: Engine, tmp_path: Path) -> 
     assert listener.events == reference.events
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_says_no_more_and_its_worker_is_free(engine: Engine) -> None:
     listener = Listener(lambda event: event.number != 0 or event.metrics.epoch < 1)
     free = engine.free_workers()
@@ -125,6 +127,7 @@ def test_a_stopped_trial_says_no_more_and_its_worker_is_free(engine: Engine) -> 
     assert [event.number for event in listener.events] == [0, 0, 1, 1, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_what_a_trial_raises_is_its_failure_and_its_traceback_is_logged(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +147,7 @@ def test_what_a_trial_raises_is_its_failure_and_its_traceback_is_logged(
     assert "Traceback" in (tmp_path / "worker-0.log").read_text()
 
 
+@pytest.mark.slow
 def test_what_the_handler_raises_passes_through(engine: Engine) -> None:
     class HandlerError(Exception):
         pass
@@ -244,6 +248,7 @@ def test_stop_ends_workers_whatever_they_do(
     assert not any(is_alive(pid) for pid in pids)
 
 
+@pytest.mark.slow
 def test_workers_that_ignore_a_polite_end_are_killed_together(tmp_path: Path) -> None:
     import time
 
@@ -260,6 +265,7 @@ def test_workers_that_ignore_a_polite_end_are_killed_together(tmp_path: Path) ->
     assert time.monotonic() - started < 5  # a promise, not a benchmark: one grace for all of them
 
 
+@pytest.mark.slow
 def test_a_slot_that_cannot_start_leaves_the_others_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tmp_path / "first"
     script = f"import os, runpy, sys\ntry: os.close(os.open({str(first)!r}, os.O_CREAT | os.O_EXCL))\n"

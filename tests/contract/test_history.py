@@ -76,6 +76,7 @@ def test_the_part_moves_on_and_never_back(database: Database) -> None:
     assert database.storage is not kept
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_long_study_that_was_stopped_goes_on_as_if_it_had_not(
     search: Search, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

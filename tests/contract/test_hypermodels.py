@@ -78,6 +78,7 @@ def test_a_hypermodel_gets_images_from_0_to_1_with_a_channel(make: Callable[...,
     train(make(custom_fit(seen), "Mine"), units=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code", [(GUIDE, "build_model", GUIDES), (f"{hypermodels.IMPORTS}{NOISY}", "build", {"units": 8})]
 )
@@ -107,6 +108,7 @@ def _trained(trainer: Any, folder: Path, params: dict[str, Any], at: int = 99) -
         return trainer.train(TrialTask(number=7, attempt=0, params=params), hear, checkpoints), heard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "name", "params"),
     [
@@ -114,7 +116,7 @@ def _trained(trainer: Any, folder: Path, params: dict[str, Any], at: int = 99) -
         (LOOP, "MyHyperModel", {"units": 32, "batch_size": 64, "learning_rate": 1e-3}),
     ],
 )
-def test_what_a_trial_gives_depends_neither_on_the_worker_nor_on_trials_before(
+def test_a_trials_result_depends_on_no_worker_and_no_earlier_trial(
     make: Callable[..., Any], code: str, name: str, params: dict[str, Any]
 ) -> None:
     expected = without_times(train(make(code, name), **params))
@@ -126,6 +128,7 @@ def test_what_a_trial_gives_depends_neither_on_the_worker_nor_on_trials_before(
     assert other.select_cross_entropy != expected[0]["select_cross_entropy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "name", "params"),
     [
@@ -133,7 +136,7 @@ def test_what_a_trial_gives_depends_neither_on_the_worker_nor_on_trials_before(
         (TUNED_FIT, "MyHyperModel", {"units": 16, "shuffle": True, "batch_size": 16, "epochs": 2}),
     ],
 )
-def test_a_finalist_trains_as_a_trial_of_a_study_whose_seed_is_the_fresh_one(
+def test_a_finalist_trains_as_a_trial_of_a_study_with_its_fresh_seed(
     make: Callable[..., Any], code: str, name: str, params: dict[str, Any]
 ) -> None:
     task = TrialTask(number=0, attempt=0, params=params, purpose=Purpose.CONFIRM, seed=5)
@@ -146,6 +149,7 @@ def test_a_finalist_trains_as_a_trial_of_a_study_whose_seed_is_the_fresh_one(
     assert ({**of_trial, "select_rows": None}, figures) == expected
 
 
+@pytest.mark.slow
 def test_a_fit_of_its_own_decides_epochs_and_batches(
     make: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +168,7 @@ def test_a_custom_loop_reports_and_returns_its_number(make: Callable[..., Any]) 
     assert epochs[1].objective == pytest.approx(epochs[1].stop_cross_entropy, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_kept_epoch_is_the_one_whose_weights_fit_put_back(make: Callable[..., Any]) -> None:
     worst = """
         stopping = keras.callbacks.EarlyStopping("val_loss", mode="max", patience=9, restore_best_weights=True)
@@ -249,6 +254,7 @@ SOFTMAX, LOGITS, ONE = (
 FROM_LOGITS = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("compiled", "last"),
     [
@@ -299,6 +305,7 @@ def test_a_hypermodel_that_cannot_serve_says_why(make: Callable[..., Any], code:
         train(make(code, name), units=4)
 
 
+@pytest.mark.slow
 def test_an_instance_a_class_and_a_function_do_the_same(make: Callable[..., Any]) -> None:
     code = (
         custom_fit("return model.fit(*args, **kwargs)").replace("fit(self, hp", "unused(self, hp") + "\nmine = Mine()\n"
@@ -312,6 +319,7 @@ def test_a_finalist_that_asks_for_more_than_in_the_search_fails(make: Callable[.
         train(make(GUIDE, "build_model"), units=32)
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_the_trial_as_it_was(make: Callable[..., Any], tmp_path: Path, digits: Dataset) -> None:
     import keras
 
@@ -333,6 +341,7 @@ def test_a_saved_model_is_the_trial_as_it_was(make: Callable[..., Any], tmp_path
     assert looked.accuracy > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "name", "params"),
     [

@@ -183,7 +183,7 @@ def test_settings_enqueued_past_us_that_a_trial_had_are_failed_at_once(tmp_path:
     assert running.state == "running"
 
 
-def test_an_enqueued_part_of_settings_all_of_whose_points_were_tried_is_failed(tmp_path: Path) -> None:
+def test_enqueued_settings_all_of_whose_points_were_tried_fail(tmp_path: Path) -> None:
     with begun(tmp_path / "test.db", twelve()) as store:
         assert len(search(store)) == 12
         store.enqueue({"batch_norm": "none"})
@@ -191,7 +191,7 @@ def test_an_enqueued_part_of_settings_all_of_whose_points_were_tried_is_failed(t
     assert states(tmp_path / "test.db") == ["complete"] * 12 + ["failed"]
 
 
-def test_settings_that_failed_are_tried_again_only_if_they_are_not_the_cause(tmp_path: Path) -> None:
+def test_failed_settings_are_tried_again_if_they_are_not_the_cause(tmp_path: Path) -> None:
     with begun(tmp_path / "test.db", twelve("tpe")) as store:
         first, second = asked(store), asked(store)
         store.fail(first, "its worker died")

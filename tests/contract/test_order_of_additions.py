@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _SCRIPT = """
 import sys
 from regsearch.search.data import load_dataset
@@ -30,6 +32,7 @@ print(sum(node.op == "AddN" and node.attr["N"].i > 2 for node in nodes))
 """
 
 
+@pytest.mark.slow
 def test_no_sum_of_three_is_left_to_timing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr

@@ -252,6 +252,7 @@ def answers(database: Database) -> Any:
     return found, read_comparison(database, study_names(database)).differences
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_whole_study_is_the_same_on_both(search: Callable[..., RunResult], storage: str) -> None:
     def two_studies(storage: str) -> Any:

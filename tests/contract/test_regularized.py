@@ -125,6 +125,7 @@ def test_a_layer_that_can_not_be_regularized_is_refused(layer: Any, message: str
         regularized(hyperparameters(**EVERYTHING), layer())
 
 
+@pytest.mark.slow
 def test_the_ready_convolutional_network_trains_without_being_trusted() -> None:
     spec = resolve_hypermodel(read_study("cnn"), trusts_code=False).changed(
         data={"train_size": 40}, training={"max_epochs": 1, "batch_size": 20}

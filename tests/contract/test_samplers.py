@@ -45,6 +45,7 @@ def test_the_classes_of_optuna_that_are_left_out_are_refused(name: str, smoke: S
         sampler_factory(smoke.changed(search={"sampler": name, "sampler_options": {}}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["cross_entropy", "accuracy"])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_proposals_lie_in_the_space(name: str, objective: str, search: Search, storage: str) -> None:
@@ -59,6 +60,7 @@ def test_proposals_lie_in_the_space(name: str, objective: str, search: Search, s
             assert type(value) in (str, bool, int, float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_one_seed_is_one_sequence_however_often_it_is_stopped(
     name: str, search: Search, storage: str, tmp_path: Path
@@ -86,6 +88,7 @@ class _DyingTrainer(fakes.FakeTrainer):
         return super().train(task, *rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_crash_after_an_ask_leaves_no_orphan_and_no_gap(
     name: str, search: Search, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -64,6 +64,7 @@ def test_it_is_called_as_model_checkpoint_would_call_it(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", SETTINGS, ids=["everything", "after", "nothing"])
 @pytest.mark.parametrize("kind", TRAINERS)
 def test_each_epoch_leaves_a_model_that_predicts_as_the_trial_did(
@@ -96,6 +97,7 @@ def test_each_epoch_leaves_a_model_that_predicts_as_the_trial_did(
         assert np.abs(network.logits(splits.stop) - logits).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_it_loads_without_regsearch(digits: Dataset, tmp_path: Path) -> None:
     spec = read_study("smoke").changed(training={"max_epochs": 1})
     trainer = CompiledTrainer(spec, digits, make_splits(digits, spec.data, 0))
@@ -111,7 +113,7 @@ def test_it_loads_without_regsearch(digits: Dataset, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_model_is_whole_before_its_state_is_kept_and_a_failure_is_told_once(tmp_path: Path) -> None:
+def test_a_model_is_whole_before_its_state_is_kept(tmp_path: Path) -> None:
     seen: list[list[str]] = []
 
     class Watching(Kept):
@@ -132,6 +134,7 @@ def test_a_model_is_whole_before_its_state_is_kept_and_a_failure_is_told_once(tm
     assert seen == [[], [], [snapshot_name(7, METRICS)]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TRAINERS)
 def test_a_snapshot_carries_the_momentum_of_its_averages(kind: str, digits: Dataset, tmp_path: Path) -> None:
     spec = read_study("smoke").changed(data={"train_size": 200}, training={"max_epochs": 1})

@@ -144,7 +144,8 @@ def without_times(outcome: TrialOutcome, epochs: list[EpochMetrics]) -> Any:
 ALL = {"l1": 1e-5, "l2": 1e-4, "dropout": 0.3, "batch_norm": "before_activation", "patience": 2}
 
 
-def test_a_trial_gives_the_same_bits_alone_and_after_others_in_the_same_process(kind: str, digits: Dataset) -> None:
+@pytest.mark.slow
+def test_a_trial_gives_the_same_bits_alone_and_after_others(kind: str, digits: Dataset) -> None:
     alone = without_times(*train(make(kind, digits), **ALL))
     trainer = make(kind, digits)
     train(trainer, l1=1e-3, batch_norm="before_activation")
@@ -154,6 +155,7 @@ def test_a_trial_gives_the_same_bits_alone_and_after_others_in_the_same_process(
     assert without_times(*train(trainer, **ALL)) == alone
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_luck(kind: str, digits: Dataset) -> None:
     one, _ = train(make(kind, digits))
     other, _ = train(make(kind, digits, seed=99))
@@ -168,8 +170,9 @@ def confirmed(trainer: Any, params: dict[str, Any], seed: int) -> Any:
     return {**outcome, "select_rows": None}, figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train_size", [None, 300])
-def test_a_finalist_trains_as_a_trial_of_a_study_whose_seed_is_the_fresh_one(
+def test_a_finalist_trains_as_a_trial_of_a_study_with_its_fresh_seed(
     kind: str, digits: Dataset, train_size: int | None
 ) -> None:
     spec = SPEC.changed(data={"train_size": train_size})
@@ -180,7 +183,8 @@ def test_a_finalist_trains_as_a_trial_of_a_study_whose_seed_is_the_fresh_one(
         assert confirmed(trainer, ALL, seed) == expected
 
 
-def test_a_finalist_of_a_study_with_a_fixed_split_trains_on_the_studys_rows(kind: str, digits: Dataset) -> None:
+@pytest.mark.slow
+def test_a_finalist_with_a_fixed_split_trains_on_the_studys_examples(kind: str, digits: Dataset) -> None:
     fixed, drawn = (make(kind, digits, SPEC.changed(confirm={"split": split})) for split in ("fixed", "drawn"))
     expected = without_times(*train(make(kind, digits, seed=7), **ALL))
     assert confirmed(fixed, ALL, 7) == expected
@@ -195,6 +199,7 @@ def test_a_drawn_split_traces_nothing_anew(digits: Dataset) -> None:
     assert trainer.traces == traces
 
 
+@pytest.mark.slow
 def test_a_fresh_seeds_split_is_drawn_once_for_all_finalists(
     kind: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +230,7 @@ def test_every_epoch_has_an_order_of_its_own(digits: Dataset, monkeypatch: pytes
         assert np.array_equal(np.sort(order.sum((1, 2))), np.sort(orders[0].sum((1, 2))))
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_keras_itself(digits: Dataset) -> None:
     """The same network, evaluated by Keras: loss with penalty, cross-entropy without, accuracy."""
     spec = SPEC.changed(training={"max_epochs": 1})
@@ -258,6 +264,7 @@ def test_figures_are_those_of_keras_itself(digits: Dataset) -> None:
     assert outcome.near_zero_share == pytest.approx(float((np.abs(model.get_weights()[0]) < 1e-3).mean()))
 
 
+@pytest.mark.slow
 def test_the_restored_weights_are_those_of_the_best_epoch(kind: str, digits: Dataset) -> None:
     """A trial cut at its best epoch, without early stopping, ends with the same weights."""
     spec = SPEC.changed(training={"max_epochs": 40, "learning_rate": 0.05})
@@ -277,6 +284,7 @@ def test_a_trial_that_is_told_to_stop_stops(kind: str, digits: Dataset) -> None:
     assert heard == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1e30), ("rmsprop", 1e38)])
 def test_a_loss_that_is_not_finite_ends_the_trial(kind: str, digits: Dataset, optimizer: str, rate: float) -> None:
     trainer = make(kind, digits, SPEC.changed(training={"optimizer": optimizer, "learning_rate": 1e6}))
@@ -284,12 +292,14 @@ def test_a_loss_that_is_not_finite_ends_the_trial(kind: str, digits: Dataset, op
         trainer.train(TrialTask(number=0, attempt=0, params={"l2": rate}), lambda metrics: True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{"dropout": 0.0}, {"l1": 1e-30, "l2": 0.0}, {"l1": 0.0, "l2": 1e-30}], ids=str)
 def test_what_is_zero_is_off(kind: str, digits: Dataset, params: dict[str, Any]) -> None:
     trainer = make(kind, digits)
     assert without_times(*train(trainer, **params)) == without_times(*train(trainer))
 
 
+@pytest.mark.slow
 def test_floats_are_not_scaled_again(kind: str, digits: Dataset) -> None:
     scaled = Dataset(
         name="floats",
@@ -314,9 +324,8 @@ def test_rows_are_evaluated_in_parts_that_fit_the_memory(at_most: int, features:
     assert np.array_equal(np.concatenate(parts), np.arange(2 * size + 1))
 
 
-def test_a_trial_trains_at_its_own_learning_rate_to_the_bits_of_a_study_with_that_one(
-    kind: str, digits: Dataset
-) -> None:
+@pytest.mark.slow
+def test_a_trials_own_learning_rate_gives_the_bits_of_a_study_with_it(kind: str, digits: Dataset) -> None:
     searched = SPEC.changed(space={"learning_rate": {"low": 1e-4, "high": 1e-1}})
     trainer = make(kind, digits, searched)
     settings = {"l2": 1e-4, "batch_norm": "before_activation"}
@@ -325,6 +334,7 @@ def test_a_trial_trains_at_its_own_learning_rate_to_the_bits_of_a_study_with_tha
     assert slow != own == without_times(*train(fixed, **settings))
 
 
+@pytest.mark.slow
 def test_long_rows_are_evaluated_fewer_at_once_to_the_same_figures(
     kind: str, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +359,7 @@ def test_batch_norm_is_judged_by_averages_that_suit_few_steps(digits: Dataset, p
     assert derived < 0.8 * none < none < slow
 
 
+@pytest.mark.slow
 def test_a_study_of_old_keeps_the_averages_that_it_was_begun_with(kind: str, digits: Dataset) -> None:
     begun = FEW_STEPS.changed(training={"max_epochs": 1})
     stored = json.loads(begun.to_json())
@@ -362,6 +373,7 @@ def test_a_study_of_old_keeps_the_averages_that_it_was_begun_with(kind: str, dig
     assert one == other != derived
 
 
+@pytest.mark.slow
 def test_the_momentum_of_many_steps_is_that_of_keras_to_the_bit(kind: str, digits: Dataset) -> None:
     spec = SPEC.changed(data={"train_size": 700}, training={"max_epochs": 1, "batch_size": 2})  # 350 steps an epoch
     assert steps_per_epoch(spec.training, spec.data.train_rows(digits.n_train)) > 300

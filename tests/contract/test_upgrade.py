@@ -254,6 +254,7 @@ def test_what_a_killed_upgrade_left_does_no_harm(path: Path, storage: str) -> No
     assert_whole(storage)
 
 
+@pytest.mark.slow
 def test_an_upgrade_says_one_line(path: Path, regsearch: Command) -> None:
     """Optuna's migrations would set up logging in a process that has none."""
     downgrade_optuna(restore(OLD, path), "v3.0.0.c")

@@ -22,6 +22,7 @@ from regsearch.storage import backup, schema, sqlite
 from regsearch.studies.errors import InputError, StorageError
 
 
+@pytest.mark.slow
 def test_an_upgrade_killed_anywhere_leaves_the_old_database_or_the_new(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "tests" / "support" / "killed_upgrades.py", tmp_path],
@@ -34,7 +35,7 @@ def test_an_upgrade_killed_anywhere_leaves_the_old_database_or_the_new(tmp_path:
     assert int(done.stdout) > 14
 
 
-def test_a_backup_beside_a_search_holds_all_that_was_acknowledged_and_goes_on(tmp_path: Path) -> None:
+def test_a_backup_beside_a_search_holds_all_that_was_acknowledged(tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path}/regsearch.db"
     with start(tmp_path, "run", "smoke", "--trials", "500", "--workers", "2", FAKE_EPOCH_SECONDS="0") as process:
         try:

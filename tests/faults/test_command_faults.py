@@ -365,6 +365,7 @@ def all_damage(whole: bytes) -> Iterator[tuple[str, bytes]]:
             yield f"{what} at {page}", whole[:page] + junk + whole[page + PAGE :]
 
 
+@pytest.mark.slow
 def test_damage_anywhere_is_found_by_doctor_and_survived_by_every_command(
     command: Command, whole: bytes, tmp_path: Path
 ) -> None:

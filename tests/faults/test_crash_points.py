@@ -84,6 +84,7 @@ def check(
     invariants.check(storage, is_fake=True, reader=reader)
 
 
+@pytest.mark.slow
 def test_the_study_holds_what_can_happen(whole: Callable[[str], Whole]) -> None:
     assert {row["state"] for row in whole(MAIN).rows} == {"complete", "pruned", "failed"}
     assert whole(MAIN).rows[2]["params"]["l2"] == 1e-4  # it was enqueued
@@ -96,6 +97,7 @@ def test_killed_at_any_point(layer: str, forks: ForkServer, whole: Callable[[str
     check(forks, folder, MAIN, whole(MAIN), (layer, at))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if case != MAIN])
 def test_with_every_kind_of_sampler_and_pruner(
     case: str, forks: ForkServer, whole: Callable[[str], Whole], folder: Path
@@ -116,6 +118,7 @@ def test_the_comparison_can_fail(forks: ForkServer, whole: Callable[[str], Whole
     assert rows(storage_in(folder)) != whole(MAIN).rows
 
 
+@pytest.mark.slow
 @needs_postgres
 @pytest.mark.parametrize("layer", [*LAYERS, STATEMENTS])
 def test_killed_at_any_point_on_a_server(

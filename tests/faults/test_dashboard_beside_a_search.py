@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import invariants
+import pytest
 from conftest import Command
 from helpers import count_finished, finished, start, wait_for
 
@@ -19,6 +20,7 @@ SLOW_PAGES = ["csv/1", "api/studies/1/plot/slice", "api/studies/1/plot/timeline"
 MANY = 5000  # more than it gets to: it is stopped when the dashboard has shown how it goes on
 
 
+@pytest.mark.slow
 def test_polling_ten_times_a_second_gives_no_error_on_either_side(tmp_path: Path, regsearch: Command) -> None:
     storage = f"sqlite:///{tmp_path}/regsearch.db"
     slow_pages = itertools.cycle(SLOW_PAGES)

@@ -200,7 +200,8 @@ def test_the_files_of_a_finished_trial_go_while_the_search_goes_on(
     assert found == [set()] * 6
 
 
-def test_a_state_that_the_last_pruned_trial_is_still_writing_goes_with_the_search(
+@pytest.mark.slow
+def test_a_state_still_being_written_by_a_pruned_trial_is_removed(
     search: Search, storage: str, tmp_path: Path, process_engine: ProcessEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alike = f"sqlite:///{tmp_path}/alike.db"
@@ -386,6 +387,7 @@ def test_a_stuck_worker_is_replaced_and_its_trial_goes_on(
     invariants.check(storage, is_fake=True)
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_stuck_three_times_fails_with_the_reason(
     search: Search, process_engine: ProcessEngine, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

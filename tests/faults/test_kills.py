@@ -36,10 +36,9 @@ def storage(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/regsearch.db"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trainer", "count", "trials"), [("fake", 10, 40), ("real", 1, 4)])
-def test_a_search_whose_workers_and_coordinator_are_killed_at_random_loses_nothing(
-    trainer: str, count: int, trials: int
-) -> None:
+def test_a_search_whose_processes_are_killed_at_random_loses_nothing(trainer: str, count: int, trials: int) -> None:
     tally = kills.Tally()
     kills.kill_at_random(tally, trainer, count=count, seed=5, trials=trials)
     assert not tally.violations
@@ -47,8 +46,9 @@ def test_a_search_whose_workers_and_coordinator_are_killed_at_random_loses_nothi
     assert sum(tally.phases.values()) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "contest"])
-def test_a_study_with_one_worker_killed_at_random_moments_equals_one_that_ran_through(sampler: str) -> None:
+def test_a_one_worker_study_killed_at_random_equals_an_undisturbed_one(sampler: str) -> None:
     tally = kills.Tally()
     kills.kill_alone(tally, "fake", sampler, count=3, seed=1)
     assert not tally.violations
@@ -56,10 +56,11 @@ def test_a_study_with_one_worker_killed_at_random_moments_equals_one_that_ran_th
     assert sum(tally.phases.values()) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("signals", "code"), [([signal.SIGINT], 130), ([signal.SIGTERM], 143), ([signal.SIGINT] * 4, 130)]
 )
-def test_a_signal_stops_the_search_within_five_seconds_and_says_how_to_go_on(
+def test_a_signal_stops_the_search_within_five_seconds(
     tmp_path: Path, storage: str, signals: list[signal.Signals], code: int
 ) -> None:
     with start(tmp_path, "run", "smoke", "--trials", "500") as process:
@@ -86,7 +87,8 @@ def test_a_signal_stops_the_search_within_five_seconds_and_says_how_to_go_on(
     invariants.check(storage, is_fake=True)
 
 
-def test_a_stopped_and_resumed_one_worker_study_equals_one_that_ran_through(tmp_path: Path, storage: str) -> None:
+@pytest.mark.slow
+def test_a_stopped_and_resumed_study_equals_one_that_ran_through(tmp_path: Path, storage: str) -> None:
     (tmp_path / "whole").mkdir()
     with start(tmp_path / "whole", "run", "smoke", "--trials", "14", "--workers", "1", "--quiet") as process:
         process.communicate(timeout=120)
@@ -119,6 +121,7 @@ def test_workers_killed_at_random_are_replaced(tmp_path: Path, storage: str) -> 
     assert "ended by signal 9" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(
     tmp_path: Path, storage: str, count: int, monkeypatch: pytest.MonkeyPatch
@@ -138,6 +141,7 @@ def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(
     assert f"Resume with: regsearch resume smoke {there} --trust-code" in status.as_text(found)
 
 
+@pytest.mark.slow
 def test_signals_are_heard_while_another_process_locks_the_database(tmp_path: Path, storage: str) -> None:
     import sqlite3
 
@@ -157,6 +161,7 @@ def test_signals_are_heard_while_another_process_locks_the_database(tmp_path: Pa
     assert err.splitlines()[-1] == "resume with: regsearch resume smoke"
 
 
+@pytest.mark.slow
 def test_a_search_under_nohup_survives_the_terminals_end(tmp_path: Path, storage: str) -> None:
     command = [*FAKE_SEARCH, "run", "smoke", "--trials", "12", "--quiet"]
     with subprocess.Popen(
@@ -169,6 +174,7 @@ def test_a_search_under_nohup_survives_the_terminals_end(tmp_path: Path, storage
     invariants.check(storage, total=12, is_fake=True)
 
 
+@pytest.mark.slow
 def test_stop_ends_a_search_in_another_process(tmp_path: Path, storage: str, regsearch: Command) -> None:
     assert regsearch("stop", "smoke").returncode == 2
     with start(tmp_path, "run", "smoke", "--trials", "500") as process:
@@ -184,6 +190,7 @@ def test_stop_ends_a_search_in_another_process(tmp_path: Path, storage: str, reg
     assert "smoke is not running" in regsearch("stop", "smoke").stdout
 
 
+@pytest.mark.slow
 def test_two_coordinators_of_one_study_race_and_one_is_refused(tmp_path: Path, storage: str) -> None:
     both = [start(tmp_path, "run", "smoke", "--trials", "30", "--quiet") for _ in range(2)]
     results = []
@@ -196,6 +203,7 @@ def test_two_coordinators_of_one_study_race_and_one_is_refused(tmp_path: Path, s
     invariants.check(storage, total=30, is_fake=True)
 
 
+@pytest.mark.slow
 def test_a_search_survives_a_database_that_is_locked_for_a_while(tmp_path: Path, storage: str) -> None:
     import sqlite3
 
@@ -211,6 +219,7 @@ def test_a_search_survives_a_database_that_is_locked_for_a_while(tmp_path: Path,
     invariants.check(storage, total=12, is_fake=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_exit_3_and_nothing_is_lost(tmp_path: Path, storage: str) -> None:
     import resource
 

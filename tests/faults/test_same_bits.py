@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import invariants
+import pytest
 from conftest import Command
 from helpers import finished, rows
 
@@ -23,6 +24,7 @@ def count(storage: str) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_a_one_worker_study_stopped_and_killed_equals_one_that_ran_through(regsearch: Command, tmp_path: Path) -> None:
     whole, stopped = f"sqlite:///{tmp_path}/whole.db", f"sqlite:///{tmp_path}/stopped.db"
     done = regsearch("run", "smoke", *TRIALS, *SOONER, *SLOWER, "--storage", whole)
@@ -40,6 +42,7 @@ def test_a_one_worker_study_stopped_and_killed_equals_one_that_ran_through(regse
     invariants.check(stopped)
 
 
+@pytest.mark.slow
 def test_with_two_workers_each_trial_alone_gives_the_same_curve(regsearch: Command, tmp_path: Path) -> None:
     both, alone = f"sqlite:///{tmp_path}/both.db", f"sqlite:///{tmp_path}/alone.db"
     done = regsearch("run", "smoke", "--trials", "6", "--workers", "2", "--quiet", *SOONER, "--storage", both)
@@ -64,6 +67,7 @@ def test_with_two_workers_each_trial_alone_gives_the_same_curve(regsearch: Comma
             assert (again["value"], again["metrics"]) == (row["value"], row["metrics"])
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_no_bit(regsearch: Command, tmp_path: Path) -> None:
     """With a sampler that doesn't learn and without a pruner, all rows are the same."""
     settings = ["search.sampler=random", "search.sampler_options={}", "search.pruner=none", "search.pruner_options={}"]

@@ -104,6 +104,7 @@ class Armed(RecordingProgress):
 # answers that are lost
 
 
+@pytest.mark.slow
 @needs_postgres
 @pytest.mark.parametrize("lost", ["answer", "request"])
 def test_a_commit_that_is_lost_happens_once(
@@ -126,6 +127,7 @@ def test_a_commit_that_is_lost_happens_once(
     invariants.check(storage, is_fake=True)
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_the_answers_of_a_confirmation_may_be_lost_too(
     search: Search, storage: str, tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
@@ -172,6 +174,7 @@ def line_that_ends(storage: str, progress: Armed) -> Line:
     return line
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_server_that_does_not_answer_any_more_pauses_the_search(
     search: Search,
@@ -197,6 +200,7 @@ def test_a_server_that_does_not_answer_any_more_pauses_the_search(
     invariants.check(storage, is_fake=True)
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_signal_while_a_commit_is_in_doubt_stops_the_search(
     search: Search, storage: str, impatient: None, only_steps_commit: None
@@ -216,9 +220,10 @@ def test_a_signal_while_a_commit_is_in_doubt_stops_the_search(
     invariants.check(storage, total=6, is_fake=True)
 
 
+@pytest.mark.slow
 @needs_postgres
 @pytest.mark.parametrize("step", ["create", "begin_run", "end_run"])
-def test_a_commit_in_doubt_before_or_after_the_trials_is_told_with_a_command(
+def test_a_commit_in_doubt_outside_the_trials_names_a_command(
     search: Search, storage: str, step: str, only_steps_commit: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_armed, method = False, getattr(StudyStore, step)
@@ -249,6 +254,7 @@ def test_a_commit_in_doubt_before_or_after_the_trials_is_told_with_a_command(
 # a server that crashes
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_server_that_is_killed_and_comes_back_costs_nothing(server: OwnServer, tmp_path: Path, progress: Any) -> None:
     """Once in the midst of a step, then at random moments, of a search with two workers."""
@@ -276,6 +282,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(server: OwnServer,
         invariants.check(storage, total=60, reader=reader, is_fake=True)
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_signal_while_the_server_is_away_says_how_to_go_on(server: OwnServer, tmp_path: Path) -> None:
     with postgres.new_database(server.url) as storage:
@@ -292,6 +299,7 @@ def test_a_signal_while_the_server_is_away_says_how_to_go_on(server: OwnServer, 
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_server_that_stays_away_is_one_line_and_exit_3(server: OwnServer, tmp_path: Path) -> None:
     with postgres.new_database(server.url) as storage:
@@ -340,6 +348,7 @@ def test_a_crash_leaves_the_lease_with_who_had_it(server: OwnServer, monkeypatch
 # one coordinator a study
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_two_coordinators_of_one_study_race_and_one_is_refused(storage: str, tmp_path: Path) -> None:
     """As from two machines: their folders are two."""
@@ -364,6 +373,7 @@ def test_two_coordinators_of_one_study_race_and_one_is_refused(storage: str, tmp
     assert len(rows(storage)) == 30
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_whose_coordinator_is_killed_goes_on_at_once_from_another_folder(storage: str, tmp_path: Path) -> None:
     """Its states are not there, so that what ran begins anew and says the same; nothing is doubled.
@@ -393,6 +403,7 @@ def test_whose_coordinator_is_killed_goes_on_at_once_from_another_folder(storage
     assert not reader.violations
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_who_fell_silent_is_overtaken_and_writes_nothing_more(storage: str, tmp_path: Path) -> None:
     """A coordinator is stopped (SIGSTOP), another takes over after the lease, and the first wakes again."""
@@ -415,10 +426,9 @@ def test_who_fell_silent_is_overtaken_and_writes_nothing_more(storage: str, tmp_
     assert len(before) == 20
 
 
+@pytest.mark.slow
 @needs_postgres
-def test_a_long_step_is_no_silence_and_one_of_a_silent_holder_is_waited_for(
-    storage: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_step_is_not_silence(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.2)
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1)
     monkeypatch.setattr(product, "_OF_SESSION", product._OF_SESSION.replace("'10s'", "'300ms'"))
@@ -454,6 +464,7 @@ def test_a_long_step_is_no_silence_and_one_of_a_silent_holder_is_waited_for(
             assert refusals[1] == "took over"
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_two_threads_of_a_process_exclude_each_other(storage: str) -> None:
     """As often as one asks; the second is told so."""
@@ -499,6 +510,7 @@ def test_who_cannot_be_seen_is_not_taken_for_dead(storage: str, monkeypatch: pyt
         assert database.holder("smoke") is None
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_lease_of_another_machine_is_taken_over_once_it_is_silent(
     storage: str, monkeypatch: pytest.MonkeyPatch
@@ -543,6 +555,7 @@ def test_a_lease_of_another_machine_is_taken_over_once_it_is_silent(
 # who stands in the way
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_lock_that_is_held_for_long_is_waited_for(
     search: Search, storage: str, tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
@@ -568,6 +581,7 @@ def test_a_lock_that_is_held_for_long_is_waited_for(
     assert rows(storage) == rows(other)
 
 
+@pytest.mark.slow
 @needs_postgres
 @pytest.mark.parametrize("state", ["40P01", "40001", "57P01", "53300", "53100"])
 def test_what_passes_is_waited_for(
@@ -599,6 +613,7 @@ def test_what_passes_is_waited_for(
     invariants.check(storage, is_fake=True)
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_connection_that_breaks_at_any_statement_is_waited_for(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
@@ -639,6 +654,7 @@ def test_a_connection_that_breaks_at_any_statement_is_waited_for(
     assert len(rows(storage)) == 5
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_trial_that_somebody_else_begins_in_between_is_theirs(search: Search, storage: str) -> None:
     """Optuna's own `ask` beside a search takes a number; the search goes on with the next."""
@@ -669,6 +685,7 @@ def test_a_trial_that_somebody_else_begins_in_between_is_theirs(search: Search, 
     assert there == list(range(len(there)))
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_the_lease_beats_while_nothing_else_happens(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
@@ -687,6 +704,7 @@ def test_the_lease_beats_while_nothing_else_happens(storage: str, monkeypatch: p
     assert postgres.execute(storage, "select owner from regsearch_leases") == [(None,)]
 
 
+@pytest.mark.slow
 def test_a_process_is_known_by_more_than_its_number() -> None:
     mine = lease._process(os.getpid())
     if not mine:

@@ -75,6 +75,7 @@ def killed(at: int) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_killed_again_and_again_a_study_asks_for_the_same_values(asking: Search, storage: str, sampler: str) -> None:
     asking(SAMPLERS[sampler])
@@ -143,9 +144,7 @@ def test_one_that_asks_for_our_space_has_our_recipes_after_its_defaults(asking: 
 
 
 @pytest.mark.parametrize("at", range(16, 20))
-def test_a_recipe_that_was_begun_stays_what_it_is_whatever_the_next_run_tries(
-    asking: Search, storage: str, at: int
-) -> None:
+def test_a_started_recipe_stays_what_it_is_in_the_next_run(asking: Search, storage: str, at: int) -> None:
     with pytest.raises(Killed), killed(at):
         asking(DEFAULTS_FIRST, Regularized, trials=3, workers=1)
     asking(['search.recipes=["ladder"]'], Regularized, trials=3, workers=1)
@@ -173,9 +172,7 @@ def test_the_file_is_an_ordinary_optuna_study(asking: Search, storage: str) -> N
     assert trials[0].distributions["units"] == IntDistribution(32, 512, step=32)
 
 
-def test_a_space_that_changes_fails_that_trial_with_the_reason_and_the_search_goes_on(
-    asking: Search, storage: str
-) -> None:
+def test_a_space_that_changes_fails_that_trial_alone(asking: Search, storage: str) -> None:
     class Changing(AskingTrainer):
         @staticmethod
         def space(ask: Ask, task: TrialTask) -> None:
@@ -204,9 +201,7 @@ def test_a_range_that_changes_fails_that_trial_too(asking: Search, storage: str)
         assert "another than before: the parameter units: IntDistribution(high=80" in str(list(trials)[3].reason)
 
 
-def test_code_that_reads_stdin_finds_nothing_there_and_takes_no_answer_of_the_coordinator(
-    asking: Search, tmp_path: Path
-) -> None:
+def test_code_that_reads_stdin_takes_no_reply_of_the_coordinator(asking: Search, tmp_path: Path) -> None:
     script = tmp_path / "curious.py"
     script.write_text(f"""import sys
 sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
@@ -235,6 +230,7 @@ def test_ten_that_fail_in_a_row_end_the_search(asking: Search) -> None:
         asking(trainer=Raising, trials=12)
 
 
+@pytest.mark.slow
 def test_a_lost_workers_trial_is_given_the_same_values_again(
     asking: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +291,7 @@ class OfEveryKind(AskingTrainer):
             ask("open", FloatDistribution(0.0, 1.0), 0.5)
 
 
+@pytest.mark.slow
 def test_settings_that_a_trial_has_asked_for_can_be_enqueued(asking: Search, storage: str) -> None:
     """Those given are taken as they are, the sampler gives the others, and a killed trial keeps them."""
     asking(trainer=OfEveryKind, trials=2)

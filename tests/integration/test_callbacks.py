@@ -121,7 +121,7 @@ def test_tensorboard_shows_what_the_database_has(
     assert_equals_the_database(out / "smoke", storage)
 
 
-def test_trials_of_earlier_runs_are_shown_too_and_each_file_is_written_once(
+def test_trials_of_earlier_runs_are_shown_too(
     search: Search, storage: str, out: Path, inline_engine: InlineEngine
 ) -> None:
     search(trials=3)
@@ -134,6 +134,7 @@ def test_trials_of_earlier_runs_are_shown_too_and_each_file_is_written_once(
     assert {path: path.stat().st_mtime_ns for path in out.rglob("trial-*/*")} == stamps
 
 
+@pytest.mark.slow
 def test_attempts_and_resumes_double_and_lose_no_point(
     search: Search, process_engine: ProcessEngine, storage: str, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +173,7 @@ def test_a_full_disk_is_said_once_and_the_next_run_writes_what_is_missing(
     assert_equals_the_database(out / "smoke", storage)
 
 
+@pytest.mark.slow
 def test_who_does_not_ask_for_it_imports_no_tensorboard(tmp_path: Path) -> None:
     script = (
         "import sys\n"
@@ -188,6 +190,7 @@ def test_who_does_not_ask_for_it_imports_no_tensorboard(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_every_epoch_leaves_a_model_whatever_dies(
     search: Search, process_engine: ProcessEngine, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +214,7 @@ def test_every_epoch_leaves_a_model_whatever_dies(
     assert found == expected
 
 
+@pytest.mark.slow
 def test_both_may_share_a_folder_and_studies_too(search: Search, storage: str, out: Path) -> None:
     search(trials=2, tensorboard=out, checkpoints=out)
     search(trials=2, tensorboard=out, checkpoints=out, name="other")
@@ -254,6 +258,7 @@ def test_a_folder_of_another_study_of_that_name_is_refused(search: Search, out: 
     assert files_of(out) == before
 
 
+@pytest.mark.slow
 def test_the_command_takes_both(regsearch: Command) -> None:
     done = regsearch("run", "smoke", "--checkpoints", "absent")
     assert (done.returncode, done.stdout) == (2, "")

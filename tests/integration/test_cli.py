@@ -40,6 +40,7 @@ def command(folder: Path) -> Command:
     return Command(folder)
 
 
+@pytest.mark.slow
 def test_run_prints_data_and_best_on_stdout_and_talk_on_stderr(folder: Path) -> None:
     out, err = (folder / "out").read_text(), (folder / "err").read_text()
     assert re.match(r"Data: digits \(1,437 training and 360 test examples, sha256 [0-9a-f]{16}…\)\n", out)
@@ -48,6 +49,7 @@ def test_run_prints_data_and_best_on_stdout_and_talk_on_stderr(folder: Path) -> 
     assert len(re.findall(r"^\[\d/6\] trial \d (?:COMPLETE|PRUNED)", err, re.MULTILINE)) == 6
 
 
+@pytest.mark.slow
 def test_a_real_trial_is_the_same_in_every_engine(folder: Path, command: Command) -> None:
     database = f"sqlite:///{folder}/inline.db"
     no_pruner = ["--set", "search.pruner=none", "--set", "search.pruner_options={}"]
@@ -80,6 +82,7 @@ def test_best_as_json(command: Command, folder: Path) -> None:
     assert best["value"] == min(row["value"] for row in complete)
 
 
+@pytest.mark.slow
 def test_trials_as_table_csv_and_json(command: Command) -> None:
     table = command("trials", "smoke").stdout.splitlines()
     assert table[0].startswith("Data: digits")
@@ -93,6 +96,7 @@ def test_trials_as_table_csv_and_json(command: Command) -> None:
     assert command("trials", "smoke", "--csv", "--json").returncode == 2
 
 
+@pytest.mark.slow
 def test_status_and_list(command: Command) -> None:
     status = json.loads(command("status", "smoke", "--json").stdout)
     assert status["trials"]["running"] == 0
@@ -110,6 +114,7 @@ def test_run_again_says_that_it_is_done(command: Command) -> None:
     assert json.loads(done.stdout)["ended"] == "the study's total is reached"
 
 
+@pytest.mark.slow
 def test_enqueue_and_resume(command: Command, folder: Path) -> None:
     queued = command("enqueue", "smoke", "--param", "l2=1e-4", "--param", "dropout=off")
     assert queued.returncode == 0, queued.stderr
@@ -124,6 +129,7 @@ def test_schema_is_that_of_the_library(command: Command) -> None:
     assert json.loads(command("schema").stdout) == json_schema()
 
 
+@pytest.mark.slow
 def test_doctor(command: Command, tmp_path: Path) -> None:
     well = command("doctor", REGSEARCH_MNIST="", KERAS_HOME=str(tmp_path))
     assert well.returncode == 0, well.stdout
@@ -213,6 +219,7 @@ def test_ctrl_c_before_a_search_is_under_way_is_one_line(
     assert capsys.readouterr().err == "stopped. Run the same command again to start or resume.\n"
 
 
+@pytest.mark.slow
 def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:
     hopeless = ["--set", "training.learning_rate=1e6", "--set", "training.optimizer=sgd"]
     penalty = ["--set", 'space.regularizer=["l2"]', "--set", "space.l2={low=1e5, high=1e6}"]
@@ -223,6 +230,7 @@ def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:
     assert regsearch("best", "smoke").returncode == 4
 
 
+@pytest.mark.slow
 def test_delete_needs_no_question_without_a_terminal(regsearch: Command, storage: str, folder: Path) -> None:
     (regsearch.folder / "regsearch.db").write_bytes((folder / "regsearch.db").read_bytes())
     assert regsearch("delete", "smoke").returncode == 0
@@ -238,6 +246,7 @@ def test_help_lists_only_what_works(command: Command) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["best smoke --json", "trials smoke --csv", "trials smoke", "schema", "list"])
 def test_an_answer_that_nobody_reads_ends_well(command: Command, arguments: str) -> None:
     for end, code in (("| true", 0), ("> /dev/full", 3), (">&-", 0)):
@@ -255,6 +264,7 @@ def test_an_answer_into_a_closed_pipe_is_no_traceback(command: Command) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_a_folder_called_search_in_the_way_does_not_matter(regsearch: Command) -> None:
     (regsearch.folder / "search").mkdir()
     (regsearch.folder / "search" / "__init__.py").write_text("raise SystemExit('the wrong one')")
@@ -268,6 +278,7 @@ def test_a_folder_called_search_in_the_way_does_not_matter(regsearch: Command) -
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_your_own_npz_file_is_searched(regsearch: Command) -> None:
     random = np.random.default_rng(0)
     labels = np.arange(300) % 3
@@ -288,6 +299,7 @@ def get(url: str, method: str = "GET", body: bytes | None = None) -> tuple[int, 
         return error.code, error.read()
 
 
+@pytest.mark.slow
 def test_the_dashboard_shows_studies_and_cannot_write(command: Command, folder: Path) -> None:
     before = rows(f"sqlite:///{folder}/regsearch.db")
     with command.start("dashboard", "--port", "0") as server:
@@ -325,6 +337,7 @@ def test_the_stock_dashboard_works_on_the_file(folder: Path) -> None:
     assert json.loads(body)["study_summaries"][0]["study_name"] == "smoke"
 
 
+@pytest.mark.slow
 def test_the_course_network_learns_real_mnist(regsearch: Command, mnist_file: Path) -> None:
     done = regsearch("run", "mnist", "--trials", "2", "--no-confirm", "--json", "--set", "training.max_epochs=2",
                      "--set", "space.l1={low=1e-7, high=1e-5}", "--set", "space.l2={low=1e-7, high=1e-4}")  # fmt: skip
@@ -343,6 +356,7 @@ def test_in_ci_real_mnist_is_not_skipped() -> None:
         assert os.environ.get("REGSEARCH_MNIST"), "CI has real MNIST, but its tests would be skipped"
 
 
+@pytest.mark.slow
 def test_the_library_runs_from_a_plain_script(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "import regsearch\n"

@@ -26,6 +26,7 @@ def compare(search: Search, storage: str, regsearch: Command) -> Callable[..., "
     return lambda *arguments: regsearch("compare", *arguments, "--storage", storage)
 
 
+@pytest.mark.slow
 def test_studies_side_by_side(
     compare: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path, storage: str
 ) -> None:
@@ -69,6 +70,7 @@ def test_studies_side_by_side(
         assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_samplers_side_by_side(search: Search, storage: str, regsearch: Command, tmp_path: Path) -> None:
     """Studies of two samplers on three seeds each; one is then searched by a third."""
     names = []
@@ -93,6 +95,7 @@ def test_samplers_side_by_side(search: Search, storage: str, regsearch: Command,
     assert "random-0 was searched by random and tpe" in " ".join(mixed.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_comparison_needs_no_tensorflow(search: Search, storage: str) -> None:
     search(name="one", trials=2)
     search(name="two", trials=2)

@@ -85,9 +85,7 @@ def roles(storage: str) -> dict[str, list[str]]:
     return {str(Regularization.from_params(json.loads(row["params"]))): json.loads(row["roles"]) for row in found}
 
 
-def test_finalists_are_the_best_each_technique_alone_a_combination_and_the_baselines(
-    search: Search, storage: str
-) -> None:
+def test_finalists_are_the_best_the_techniques_and_the_baselines(search: Search, storage: str) -> None:
     search(settings=COURSE, trials=12)
     trials = sorted(
         ((value, number, Regularization.from_params(params)) for number, value, params in complete(storage)),
@@ -232,7 +230,7 @@ def test_a_look_is_in_the_ledger_before_it_begins(search: Search, storage: str) 
     assert seen == [[(1, 1)]] * (3 * len(confirmation(storage)["finalists"]))
 
 
-def test_a_finalist_that_diverges_on_one_seed_is_left_out_and_named_with_its_reason(
+def test_a_finalist_that_diverges_on_one_seed_is_left_out_and_named(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
@@ -253,7 +251,7 @@ def test_a_finalist_that_diverges_on_one_seed_is_left_out_and_named_with_its_rea
         assert "diverged at epoch 0" in rendered_report(content, kind)
 
 
-def test_a_finalist_whose_test_look_fails_is_left_out_with_the_reason_and_keeps_its_figures(
+def test_a_finalist_whose_test_evaluation_fails_keeps_its_figures(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
@@ -335,9 +333,7 @@ def test_a_task_whose_worker_dies_three_times_fails_and_the_others_go_on(
     assert "worker was lost" in reason
 
 
-def test_a_raised_total_adds_finalists_keeps_old_rows_and_says_that_it_is_look_2(
-    search: Search, storage: str, progress: Any
-) -> None:
+def test_a_raised_total_adds_finalists_and_keeps_old_rows(search: Search, storage: str, progress: Any) -> None:
     search(settings=SMALL, trials=3, engine=of_rows())
     before = confirmation(storage)
     result = search(settings=SMALL, trials=12, engine=of_rows())
@@ -483,6 +479,7 @@ def test_a_run_that_does_not_confirm_leaves_it_to_a_later_one(search: Search, st
     assert api.resume("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer)).confirmation is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_or_killed_in_mid_confirmation_it_is_resumable(tmp_path: Path, how: signal.Signals) -> None:
     settings = [f"--set={setting}" for setting in SMALL]
@@ -506,7 +503,7 @@ def test_stopped_or_killed_in_mid_confirmation_it_is_resumable(tmp_path: Path, h
 
 
 @pytest.mark.parametrize("what", ["plan", "publish_answer"])
-def test_a_database_that_is_away_before_or_after_the_trainings_is_waited_for(
+def test_a_database_away_before_or_after_the_trainings_is_waited_for(
     search: Search, storage: str, progress: Any, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
@@ -613,7 +610,7 @@ def test_the_winner_is_exported_as_it_was_trained_on_its_median_seed(search: Sea
 
 
 @pytest.mark.parametrize("purpose", [Purpose.CONFIRM, Purpose.TEST])
-def test_while_a_second_look_is_under_way_the_winner_of_the_first_is_exported(
+def test_during_a_second_look_the_winner_of_the_first_is_exported(
     purpose: Purpose, search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = search(settings=[*SMALL, "confirm.method=all"], trials=3, engine=of_rows())
@@ -643,9 +640,7 @@ def test_while_a_second_look_is_under_way_the_winner_of_the_first_is_exported(
         assert find_export_source(database, result.answer.study, None).fresh_seed != first.fresh_seed
 
 
-def test_a_trial_whose_configuration_was_confirmed_is_exported_with_its_test_figures(
-    search: Search, storage: str
-) -> None:
+def test_a_confirmed_trial_is_exported_with_its_test_figures(search: Search, storage: str) -> None:
     search(settings=COURSE, trials=12, engine=of_rows())
     with api.reading(storage) as database:
         study = api.get_study(database, "smoke")
@@ -844,7 +839,8 @@ TINY = [
 ]  # fmt: skip
 
 
-def test_killed_at_any_transaction_it_ends_with_the_rows_of_one_that_ran_through(
+@pytest.mark.slow
+def test_killed_at_any_transaction_it_ends_with_the_same_rows(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=TINY, trials=2, confirm=False)
@@ -882,7 +878,7 @@ def files(storage: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder_of(storage).iterdir()}
 
 
-def test_a_finalist_that_fails_on_a_seed_added_later_leaves_the_others_looks_to_a_resumed_run(
+def test_a_finalist_that_fails_on_a_later_seed_leaves_the_others_looks(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, engine=of_rows())
@@ -907,7 +903,7 @@ def test_a_finalist_that_fails_on_a_seed_added_later_leaves_the_others_looks_to_
     assert_concludes(storage, result)
 
 
-def test_afterwards_only_the_median_seeds_weights_of_each_finalist_are_left(
+def test_only_the_median_seeds_weights_of_each_finalist_are_left(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)

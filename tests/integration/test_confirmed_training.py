@@ -79,7 +79,8 @@ def finalists(studies: Studies) -> list[Any]:
     return [result.finalist for result in conclusion.results]
 
 
-def test_garbage_for_test_rows_changes_no_bit_of_anything_but_the_test_looks(studies: Studies) -> None:
+@pytest.mark.slow
+def test_garbage_for_test_examples_changes_the_test_figures_alone(studies: Studies) -> None:
     assert rows(studies.sound) == rows(studies.poisoned)
     sound, poisoned = confirmation(studies.sound), confirmation(studies.poisoned)
     for table in ("finalists", "confirmations", "confirmation_epochs"):
@@ -109,7 +110,7 @@ def test_a_confirmed_training_is_what_a_trainer_with_that_seed_gives_alone(studi
         assert len(select.losses) == len(splits.select)
 
 
-def test_test_figures_are_those_of_the_plain_keras_model_with_the_kept_weights(studies: Studies) -> None:
+def test_test_figures_are_those_of_plain_keras_with_the_kept_weights(studies: Studies) -> None:
     looks = {(row["finalist"], row["seed"]): row for row in confirmation(studies.sound)["test_looks"]}
     folder = studies.folder / "sound.db.d" / "study-smoke-trials"
     checked = set()
@@ -133,9 +134,7 @@ def test_test_figures_are_those_of_the_plain_keras_model_with_the_kept_weights(s
     assert checked == {"none", "before_activation"}
 
 
-def test_an_exported_winner_is_described_with_the_split_that_it_was_trained_on(
-    studies: Studies, tmp_path: Path
-) -> None:
+def test_an_exported_winner_names_the_split_that_it_was_trained_on(studies: Studies, tmp_path: Path) -> None:
     api.export("smoke", tmp_path / "out", storage=studies.sound)
     configuration = json.loads((tmp_path / "out" / "configuration.json").read_text())
     drew = configuration["seed"] if studies.spec.confirm.split == "drawn" else studies.spec.search.seed

@@ -50,7 +50,7 @@ def test_recipes_have_their_names_and_may_be_pruned(search: Search, storage: str
     assert states["pruned"] > 3
 
 
-def test_a_trial_is_pruned_by_its_equals_alone_and_never_in_its_first_epoch(search: Search, storage: str) -> None:
+def test_a_trial_is_pruned_by_its_equals_alone(search: Search, storage: str) -> None:
     search(settings=CONTEST, trials=36)
     seen: Counter[str] = Counter()
     for row, name in zip(rows(storage), contestants(storage), strict=True):

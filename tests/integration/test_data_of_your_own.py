@@ -65,6 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_both_trainers_search_it_and_agree(folder: Path, name: str) -> None:
     source = f"{name}.npz" if (folder / f"{name}.npz").exists() else name
@@ -80,6 +81,7 @@ def test_both_trainers_search_it_and_agree(folder: Path, name: str) -> None:
         assert model.output_shape == (None, CLASSES[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["features.npz", "pets"])
 def test_it_is_exported_with_a_script_that_runs(
     folder: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -101,6 +103,7 @@ def test_it_is_exported_with_a_script_that_runs(
     assert "test accuracy" in run.stdout
 
 
+@pytest.mark.slow
 def test_a_folder_that_changed_is_other_data(folder: Path, tmp_path: Path) -> None:
     images = folder / "pets" / "ant"
     added = images / "new.png"
@@ -129,6 +132,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", FAULTS)
 def test_a_fault_is_one_line_and_exit_2_of_run_and_of_doctor(folder: Path, source: str) -> None:
     if source == "broken.npz":
@@ -150,6 +154,7 @@ def test_a_fault_is_one_line_and_exit_2_of_run_and_of_doctor(folder: Path, sourc
     assert f"BAD  data: {done.stderr.removeprefix('regsearch: ').strip()}" in said.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_doctor_says_what_the_data_are(folder: Path) -> None:
     command = Command(folder)
     done = command("doctor", "--data", "pets", "--set", "data.image_size=[2, 3]")
@@ -169,6 +174,7 @@ def test_doctor_says_what_the_data_are(folder: Path) -> None:
     assert not document["data select rows"]["ok"]
 
 
+@pytest.mark.slow
 def test_doctor_knows_built_in_data_and_fetches_none(regsearch: Command, tmp_path: Path) -> None:
     nothing = {"REGSEARCH_MNIST": "", "KERAS_HOME": str(tmp_path)}
     for source in ("digits", "auto"):

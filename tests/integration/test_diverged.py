@@ -52,7 +52,8 @@ class NoDisk(Diverging):
     error = OSError("the disk is full")
 
 
-def test_the_share_of_diverged_trials_falls_and_the_search_reaches_its_total(search: Search, storage: str) -> None:
+@pytest.mark.slow
+def test_the_share_of_diverged_trials_falls(search: Search, storage: str) -> None:
     result = search(settings=HALF, engine=InlineEngine(Diverging), trials=50, confirm=False)
     assert result.reason is StopReason.TOTAL
     found = [row["state"] == "failed" for row in rows(storage)]
@@ -62,7 +63,7 @@ def test_the_share_of_diverged_trials_falls_and_the_search_reaches_its_total(sea
 
 
 @pytest.mark.parametrize("trainer", [Diverging, OutOfMemory, NoNetwork])
-def test_more_than_ten_in_a_row_that_their_settings_fail_are_no_reason_to_end(
+def test_ten_trials_in_a_row_that_diverge_do_not_end_the_search(
     search: Search, storage: str, trainer: type[FakeTrainer]
 ) -> None:
     settings = [*HALF, "space.l2={low=100, high=1e4}"]
@@ -71,7 +72,7 @@ def test_more_than_ten_in_a_row_that_their_settings_fail_are_no_reason_to_end(
 
 
 @pytest.mark.parametrize(("trainer", "rules"), [(Diverging, 1), (NoDisk, 2)])
-def test_other_failures_and_those_under_the_rules_of_old_end_it_after_ten_in_a_row(
+def test_ten_other_failures_in_a_row_end_the_search(
     search: Search, storage: str, trainer: type[FakeTrainer], rules: int
 ) -> None:
     settings = [*HALF, "space.l2={low=100, high=1e4}", 'space.regularizer=["l2"]', f"search.rules={rules}"]
@@ -98,9 +99,7 @@ class Small(AskingTrainer):
         ask("rate", FloatDistribution(0.1, 0.3, step=0.2), 0.1)
 
 
-def test_a_hypermodels_trial_that_repeats_another_ends_before_its_first_epoch_counts(
-    search: Search, storage: str, tmp_path: Any
-) -> None:
+def test_a_repeated_hypermodel_trial_ends_before_its_first_epoch(search: Search, storage: str, tmp_path: Any) -> None:
     """Its settings are known only when it has asked for all of them; ten in a row end nothing."""
     settings = [write_code(tmp_path), "search.sampler=random", "search.sampler_options={}"]
     search(settings=settings, engine=InlineEngine(Small), trials=30, confirm=False, trust_code=True)

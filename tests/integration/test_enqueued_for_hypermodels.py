@@ -59,9 +59,7 @@ def test_what_no_trial_asked_for_is_refused(own: Own, storage: str, setting: str
     assert len(rows(storage)) == 1
 
 
-def test_where_the_defaults_were_not_tried_the_answer_does_not_say_that_they_failed(
-    search: Search, tmp_path: Path
-) -> None:
+def test_untried_defaults_are_not_reported_as_failed(search: Search, tmp_path: Path) -> None:
     settings = [write_code(tmp_path), "search.recipes=[]", "confirm.top=1", "confirm.seeds=3"]
     result = search(settings=settings, trials=3, trust_code=True, engine=InlineEngine(AskingTrainer))
     told = " ".join(str(result).split())

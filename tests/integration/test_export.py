@@ -76,6 +76,7 @@ def best(storage: str) -> dict[str, Any]:
     return min((row for row in rows(storage) if row["state"] == "complete"), key=lambda row: row["value"])
 
 
+@pytest.mark.slow
 def test_the_files_are_those_that_were_said(folder: Path, database: str) -> None:
     said = (folder / "said").read_text().splitlines()
     assert said[0].startswith("Data: digits")
@@ -106,6 +107,7 @@ def test_the_model_predicts_as_the_trial_did(folder: Path, database: str, digits
     assert accuracy == pytest.approx(row["metrics"]["select_accuracy"])
 
 
+@pytest.mark.slow
 def test_the_script_runs_by_itself_and_comes_near_the_model(folder: Path, tmp_path: Path, digits: Dataset) -> None:
     (tmp_path / "alone").mkdir()
     script = (folder / "out" / "model.py").read_text()
@@ -141,6 +143,7 @@ def test_settings_and_card_say_what_it_is(folder: Path, database: str) -> None:
     assert str(Regularization.from_params(row["params"])) in card
 
 
+@pytest.mark.slow
 def test_a_trial_whose_weights_are_gone_is_trained_again_to_the_same_bits(
     folder: Path, database: str, tmp_path: Path
 ) -> None:
@@ -156,6 +159,7 @@ def test_a_trial_whose_weights_are_gone_is_trained_again_to_the_same_bits(
     assert one["weights_sha256"] == two["weights_sha256"] == best(database)["weights"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -436,6 +440,7 @@ def test_whatever_a_path_or_a_title_is_like_the_script_only_quotes_it(name: str)
     assert "Rescaling" not in script
 
 
+@pytest.mark.slow
 def test_a_script_on_a_file_and_one_on_mnist_run(tmp_path: Path) -> None:
     """MNIST's loader is put in the place of Keras's, which would ask the network."""
     random = np.random.default_rng(0)
@@ -518,6 +523,7 @@ def test_a_script_on_the_digits_has_the_test_examples_of_the_study(digits: Datas
     assert_loads(script, digits)
 
 
+@pytest.mark.slow
 def test_the_library_says_that_it_trains_again(search: Search, tmp_path: Path, storage: str) -> None:
     """Where Keras runs in a process already, so that its threads can't be set, that is said, and nothing is left."""
     search(trials=1, engine=InlineEngine(fakes.FakeTrainer))

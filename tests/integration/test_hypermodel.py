@@ -58,6 +58,7 @@ def database(folder: Path) -> str:
     return f"sqlite:///{folder}/regsearch.db"
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_has_the_rows_of_one_that_ran_through(folder: Path, database: str) -> None:
     (folder / "whole").mkdir()
     shutil.copy(folder / "mine.py", folder / "whole")
@@ -76,6 +77,7 @@ def test_the_defaults_are_trial_0_and_what_gains_are_over(folder: Path, database
     assert conclusion.claims_gain  # a learning rate of 1e-4 learns next to nothing in three epochs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["text", "html", "json"])
 def test_the_report_speaks_of_the_hypermodels_settings_and_of_no_technique(
     folder: Path, database: str, kind: str
@@ -118,6 +120,7 @@ def test_the_exported_model_predicts_as_the_winner_did(folder: Path, database: s
     assert configuration["regularization"].startswith("activation ")
 
 
+@pytest.mark.slow
 def test_the_exported_script_builds_the_model_without_regsearch(folder: Path, tmp_path: Path) -> None:
     for name in ("model.py", "hypermodel.py"):
         shutil.copy(folder / "out" / name, tmp_path)
@@ -149,6 +152,7 @@ def test_the_card_and_the_rows_name_the_settings(folder: Path, database: str) ->
     assert done.stdout.splitlines()[1].split(",")[3:7] == ["32", "relu", "False", "0.0001"]
 
 
+@pytest.mark.slow
 def test_a_study_from_elsewhere_runs_no_code_by_itself(folder: Path) -> None:
     before = rows(f"sqlite:///{folder}/regsearch.db")
     for arguments in (

@@ -54,9 +54,7 @@ def test_samplers_are_compared_on_a_hypermodel(own: Own, storage: str) -> None:
     assert against == ["they differ in space.dropout"]
 
 
-def test_a_hypermodel_is_compared_with_another_one_and_with_the_built_in_network(
-    search: Search, own: Own, storage: str
-) -> None:
+def test_a_hypermodel_is_compared_with_others_and_the_built_in_network(search: Search, own: Own, storage: str) -> None:
     """Each has a space of its own, so that a difference in [space] is no obstacle."""
     confirmed = ["confirm.seeds=3", "confirm.top=1"]
     own("one", *confirmed, confirm=True)

@@ -62,6 +62,7 @@ def expected(figures: Figures, index: int, other: int, smallest: float, conclusi
     return judge_means(gains, smallest, level)
 
 
+@pytest.mark.slow
 def test_a_metric_is_stored_and_verdicts_go_by_it(search: Search, storage: str, tmp_path: Path) -> None:
     path = hypermodels.write(tmp_path, f"{hypermodels.IMPORTS}{AUC}")
     settings = [f"model.hypermodel={path}:build", "search.objective=val_auc", *SMALL]
@@ -148,6 +149,7 @@ def test_verdicts_on_techniques_go_by_the_metric(search: Search, storage: str, t
     assert "nats" not in told
 
 
+@pytest.mark.slow
 def test_without_a_test_metric_verdicts_go_by_cross_entropy(search: Search, storage: str, tmp_path: Path) -> None:
     """A HyperModel that overrides `fit` alone knows how its metric is measured."""
     code = hypermodels.custom_fit("return {'val_cost': model.fit(*args, **kwargs).history['val_loss'][-1]}")

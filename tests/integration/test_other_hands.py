@@ -19,9 +19,7 @@ from regsearch.studies.reports.answer import as_text
 Search = Callable[..., RunResult]
 
 
-def test_a_study_deleted_while_it_is_searched_stops_it_and_touches_nothing_else(
-    search: Search, storage: str, inline_engine: InlineEngine
-) -> None:
+def test_a_study_deleted_during_its_search_stops_it(search: Search, storage: str, inline_engine: InlineEngine) -> None:
     search(trials=2, name="other")
     before = rows(storage, "other")
 

@@ -86,7 +86,7 @@ def test_each_round_drops_whom_the_rule_drops_and_nobody_else(searched: str) -> 
     assert len(running) < len(parts), "somebody was dropped, else this tests nothing"
 
 
-def test_a_dropped_finalist_is_shown_the_test_examples_and_reported_with_its_reason(searched: str) -> None:
+def test_a_dropped_finalist_is_evaluated_and_reported_with_its_reason(searched: str) -> None:
     result = race(searched)
     found, conclusion = confirmation(searched), result.confirmation
     assert conclusion is not None
@@ -112,6 +112,7 @@ def test_what_a_round_decides_is_shown_and_counted(searched: str, progress: Reco
         assert drop["reason"] in line
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(searched: str, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
@@ -122,6 +123,7 @@ def test_the_number_of_workers_changes_nothing(searched: str, tmp_path: Path) ->
     assert confirmation(f"sqlite:///{other / 'test.db'}") == confirmation(searched)
 
 
+@pytest.mark.slow
 def test_a_race_killed_again_and_again_ends_as_one_that_ran_through(
     searched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,9 +161,7 @@ def test_a_race_killed_again_and_again_ends_as_one_that_ran_through(
 
 
 @pytest.mark.parametrize("seed", [0, 2])
-def test_a_finalist_that_fails_leaves_the_race_and_its_round_ends_without_it(
-    seed: int, searched: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finalist_that_fails_leaves_the_race(seed: int, searched: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it is in the middle of the round, or its last training."""
     study = api.trials("smoke", storage=searched)
     with study as (record, trials):
@@ -227,6 +227,7 @@ def test_damage_in_a_round_is_one_line(searched: str) -> None:
     race(searched)
 
 
+@pytest.mark.slow
 def test_if_the_best_fails_those_that_were_dropped_behind_it_are_back(
     searched: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +269,7 @@ def test_another_number_of_seeds_lets_a_race_go_on_that_was_over_early(
     assert confirmation(storage) == second
 
 
+@pytest.mark.slow
 def test_whom_the_last_round_dropped_trains_no_more_unless_unsettled(search: Search, storage: str) -> None:
     result = search(settings=[*SETTINGS, "confirm.seeds=20"], trials=12, engine=of_rows())
     first = confirmation(storage)

@@ -79,6 +79,7 @@ def heard(
         engine.stop()
 
 
+@pytest.mark.slow
 def test_real_trials_give_the_same_bits_though_the_data_are_on_no_node(cluster: RayCluster, tmp_path: Path) -> None:
     digits = load_dataset("digits")
     source = tmp_path / "own.npz"
@@ -115,6 +116,7 @@ def test_real_trials_give_the_same_bits_though_the_data_are_on_no_node(cluster: 
     assert len(values[0]) == 3
 
 
+@pytest.mark.slow
 def test_with_one_worker_the_study_is_the_one_of_the_default_engine(cluster: RayCluster, tmp_path: Path) -> None:
     found = []
     for engine in (RayEngine(cluster.address), ProcessEngine()):
@@ -126,6 +128,7 @@ def test_with_one_worker_the_study_is_the_one_of_the_default_engine(cluster: Ray
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_hypermodel_is_searched_and_confirmed_on_two_nodes_as_here(cluster: RayCluster, tmp_path: Path) -> None:
     hypermodel = f"model.hypermodel={hypermodels.write(tmp_path, hypermodels.GUIDE)}:build_model"
     settings = [hypermodel, "search.pruner=none", "search.pruner_options={}", "confirm.seeds=3", "confirm.top=2"]
@@ -166,6 +169,7 @@ ALL_EPOCHS = [f"training.max_epochs={EPOCHS}", "space.patience='off'", "search.p
 GONE_ON = "resumes from its last epoch on another one"
 
 
+@pytest.mark.slow
 def test_a_lost_node_costs_no_attempt_and_one_epoch_and_a_new_one_is_used(
     cluster: RayCluster, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +195,7 @@ def test_a_lost_node_costs_no_attempt_and_one_epoch_and_a_new_one_is_used(
     assert not [text for text in progress.messages if "it is tried again" in text]
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_a_study_on_a_server_survives_a_lost_node_and_the_servers_crash(
     cluster: RayCluster, monkeypatch: pytest.MonkeyPatch
@@ -217,6 +222,7 @@ def test_a_study_on_a_server_survives_a_lost_node_and_the_servers_crash(
         assert execute(storage, "select sum(attempt) from regsearch_trials") == [(0,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_is_ray", [True, False])
 def test_a_trial_goes_on_elsewhere_from_its_last_epoch(
     cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_is_ray: bool
@@ -238,7 +244,8 @@ def test_a_trial_goes_on_elsewhere_from_its_last_epoch(
     assert len(epochs) == 6
 
 
-def test_a_worker_that_dies_is_told_with_its_log_and_one_that_hangs_is_given_up(
+@pytest.mark.slow
+def test_a_worker_that_dies_is_reported_and_one_that_hangs_is_killed(
     cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_FAULTS", '{"0": "die", "1": "hang"}')
@@ -265,6 +272,7 @@ def test_a_worker_that_dies_is_told_with_its_log_and_one_that_hangs_is_given_up(
     assert "it was stuck" in lost[1].reason
 
 
+@pytest.mark.slow
 def test_where_no_cluster_answers_one_line_says_so(regsearch: Command, cluster: RayCluster) -> None:
     done = regsearch("run", "smoke", "--engine", "ray", "--address", "127.0.0.1:9", "--quiet")
     assert (done.returncode, done.stdout) == (3, "")
@@ -273,7 +281,8 @@ def test_where_no_cluster_answers_one_line_says_so(regsearch: Command, cluster: 
     assert "RAY_AUTH_MODE" not in done.stderr
 
 
-def test_where_there_is_a_token_a_cluster_that_is_not_reached_may_ask_for_it(
+@pytest.mark.slow
+def test_a_cluster_that_is_not_reached_may_need_the_token_that_is_set(
     regsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".ray").mkdir()
@@ -293,6 +302,7 @@ def test_an_address_that_is_none_is_bad_input_and_not_repeated(address: str) -> 
     assert "secret" not in str(told.value)
 
 
+@pytest.mark.slow
 def test_what_is_no_ray_and_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("regsearch.search.workers.ray.engine._ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -308,11 +318,12 @@ def test_what_is_no_ray_and_says_nothing_is_given_up(tmp_path: Path, monkeypatch
             engine.stop()
 
 
-def test_without_enough_gpus_a_ray_of_its_own_is_refused_before_anything_is_written() -> None:
+def test_without_enough_gpus_a_local_ray_is_refused_at_once() -> None:
     with pytest.raises(InputError, match="--gpus-per-worker 1: this machine's GPUs"):
         RayEngine(gpus_per_worker=1).planned_workers(1)
 
 
+@pytest.mark.slow
 def test_what_ends_the_process_that_speaks_with_ray_is_said(cluster: RayCluster, tmp_path: Path) -> None:
     engine = RayEngine(cluster.address)
     engine._cpus = "many"  # type: ignore[assignment]  # a bug
@@ -325,6 +336,7 @@ def test_what_ends_the_process_that_speaks_with_ray_is_said(cluster: RayCluster,
         engine.stop()
 
 
+@pytest.mark.slow
 def test_an_own_ray_comes_and_goes_with_the_run(regsearch: Command, cluster: RayCluster) -> None:
     with regsearch.start("run", "smoke", "--engine", "ray", "--workers", "1", "--trials", "50", "--quiet") as process:
         for _ in range(600):
@@ -341,6 +353,7 @@ def test_an_own_ray_comes_and_goes_with_the_run(regsearch: Command, cluster: Ray
     assert of_session(gateway) == []
 
 
+@pytest.mark.slow
 def test_a_head_that_is_gone_is_one_message_and_the_study_goes_on_here(
     storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

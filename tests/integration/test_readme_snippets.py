@@ -69,6 +69,7 @@ def test_the_hypermodel_builds_as_it_stands() -> None:
     assert np.isfinite(history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_three_changed_lines_bring_a_kerastuner_script_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Around the page's own HyperModel, which isn't built here."""
     monkeypatch.setattr("regsearch.search.workers.engines.make_engine", lambda name: InlineEngine(MeasuringTrainer))
@@ -82,6 +83,7 @@ def test_three_changed_lines_bring_a_kerastuner_script_here(monkeypatch: pytest.
     assert names["result"].answer.study.spec.search.objective == "val_accuracy"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:(currentThread|getName|setName):DeprecationWarning")  # by KerasTuner
 def test_the_built_in_network_is_searched_by_a_keras_tuner_script(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

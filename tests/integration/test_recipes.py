@@ -54,9 +54,7 @@ def test_recipes_are_never_pruned_whatever_the_pruner_would(search: Search, stor
     assert [row["state"] for row in rows(storage)] == [*["complete"] * 7, *["pruned"] * 3]
 
 
-def test_a_searched_learning_rate_goes_through_recipes_enqueued_settings_and_a_confirmation(
-    search: Search, storage: str
-) -> None:
+def test_a_searched_learning_rate_reaches_recipes_and_confirmation(search: Search, storage: str) -> None:
     searched = [*WITH_COURSE, "space.learning_rate={low=2e-3, high=1e-2}"]
     search(settings=searched, trials=7)
     assert {row["params"][LEARNING_RATE] for row in rows(storage)} == {2e-3}
@@ -85,6 +83,7 @@ def test_recipes_count_to_the_total(search: Search, storage: str) -> None:
     assert recipes(storage) == [*COURSE, None]
 
 
+@pytest.mark.slow
 def test_each_recipe_is_asked_once_over_resumes_and_kills(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +113,7 @@ def test_each_recipe_is_asked_once_over_resumes_and_kills(
     assert {row["state"] for row in rows(storage)} <= {"complete", "pruned"}
 
 
-def test_a_recipe_whose_worker_is_lost_is_tried_again_and_no_other_takes_its_place(
+def test_a_recipe_whose_worker_is_lost_is_tried_again(
     search: Search, storage: str, process_engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_FAULTS", '{"1": "die once", "3": "die"}')

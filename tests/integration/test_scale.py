@@ -13,6 +13,7 @@ from postgres import SERVER, execute, needs_postgres
 SCALE = Path(__file__).parent.parent / "benchmarks" / "scale.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=needs_postgres)])
 def test_a_row_is_measured_through_a_kill_and_leaves_no_database(kind: str, tmp_path: Path) -> None:
     small = ["--workers", "3", "--samplers", "random", "--history", "20", "--warm-up", "2", "--seconds", "30"]

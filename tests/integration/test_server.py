@@ -53,10 +53,9 @@ def storage() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.slow
 @needs_postgres
-def test_a_search_and_its_confirmation_have_the_rows_that_they_have_in_a_file(
-    search: Search, storage: str, tmp_path: Path
-) -> None:
+def test_a_study_on_a_server_has_the_rows_that_it_has_in_a_file(search: Search, storage: str, tmp_path: Path) -> None:
     """Trained for real, and the search by plain URL: SQLAlchemy reads postgresql:// as psycopg."""
     bare, other = storage.replace("+psycopg", ""), f"sqlite:///{tmp_path}/other.db"
     options: dict[str, Any] = {"engine": "processes", "workers": 1, "settings": ["confirm.seeds=3", "confirm.top=1"]}
@@ -89,6 +88,7 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return say
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_every_command_takes_a_server(storage: str, tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGSEARCH_STORAGE", storage)
@@ -161,6 +161,7 @@ def test_what_was_acknowledged_is_on_the_disk(storage: str) -> None:
             assert connection.execute(sqlalchemy.text("show synchronous_commit")).scalar_one() == here
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_settings_enqueued_at_once_by_many_get_a_trial_each(search: Search, storage: str) -> None:
     """While the search itself asks: a number is taken by one."""
@@ -184,6 +185,7 @@ def test_settings_enqueued_at_once_by_many_get_a_trial_each(search: Search, stor
     invariants.check(storage, is_fake=True)
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_writers_of_a_study_come_one_after_the_other(search: Search, storage: str) -> None:
     search(trials=2)
@@ -207,6 +209,7 @@ def test_writers_of_a_study_come_one_after_the_other(search: Search, storage: st
     assert order == ["the first", "the second"]
 
 
+@pytest.mark.slow
 @needs_postgres
 def test_many_that_open_a_new_database_at_once_make_its_tables_once(storage: str) -> None:
     opens = "import sys; from regsearch.storage.connect import *; from regsearch.storage.location import *; "
@@ -216,6 +219,7 @@ def test_many_that_open_a_new_database_at_once_make_its_tables_once(storage: str
     assert postgres.execute(storage, "select count(*) from version_info") == [(1,)]
 
 
+@pytest.mark.slow
 @needs_postgres
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_who_was_killed_while_it_made_the_tables_does_no_harm(
@@ -429,6 +433,7 @@ def test_a_reason_with_a_nul_is_kept(search: Search, storage: str, monkeypatch: 
 # passwords
 
 
+@pytest.mark.slow
 @needs_postgres
 @pytest.mark.parametrize("way", ["url", "PGPASSWORD", "PGPASSFILE", "file", "variable of a file"])
 def test_a_password_may_be_given_so_and_is_shown_nowhere(

@@ -184,6 +184,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_one_file_adds_a_technique_to_search_names_training_and_export(tree: Path) -> None:
     before = f"from pathlib import Path\nBEFORE, FOLDER = {StudySpec().fingerprint()!r}, Path({str(tree)!r})\n"
     (tree / "tried.py").write_text(before + TRIED)

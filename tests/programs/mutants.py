@@ -97,7 +97,7 @@ MUTATIONS = (
         "storage/tried_configurations.py",
         "or t.state = 'FAIL' and a.trial_id is not null",
         "or t.state = 'FAIL'",
-        (f"{_NO_REPEATS}::test_settings_that_failed_are_tried_again_only_if_they_are_not_the_cause",),
+        (f"{_NO_REPEATS}::test_failed_settings_are_tried_again_if_they_are_not_the_cause",),
     ),
     Mutation(
         "the cache of what was rolled back thrown away",
@@ -169,7 +169,7 @@ MUTATIONS = (
         _FILES,
         "if hashlib.sha256(inner).digest() != digest:",
         "if False:",
-        (_OF_FILES, f"{_OF_CHECKPOINTS}::test_a_damaged_checkpoint_falls_back_to_the_one_before_then_to_the_beginning"),
+        (_OF_FILES, f"{_OF_CHECKPOINTS}::test_a_damaged_checkpoint_falls_back_to_the_one_before"),
     ),
     Mutation(
         "a result on disk before it is told",
@@ -232,7 +232,7 @@ MUTATIONS = (
         _DASHBOARD,
         'if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):',
         "if False:",
-        (f"{_OF_DASHBOARD}::test_nothing_but_get_and_head_is_accepted_on_any_route_and_the_file_stays_as_it_is",),
+        (f"{_OF_DASHBOARD}::test_nothing_but_get_and_head_is_accepted_on_any_route",),
     ),
     Mutation(
         "a reader that can't write",
@@ -267,7 +267,7 @@ MUTATIONS = (
         "search/training/task_splits.py",
         "split_seed(self._spec, task.seed)",
         "own_seed",
-        ("tests/contract/test_training.py::test_a_finalist_trains_as_a_trial_of_a_study_whose_seed_is_the_fresh_one",),
+        ("tests/contract/test_training.py::test_a_finalist_trains_as_a_trial_of_a_study_with_its_fresh_seed",),
     ),
     Mutation(
         "what is added when test figures are known is another look",
@@ -358,7 +358,7 @@ MUTATIONS = (
         _PHASES,
         "        self.close()\n        for coordinator in",
         "        for coordinator in",
-        (f"{_GOING_ON}::test_a_state_that_the_last_pruned_trial_is_still_writing_goes_with_the_search",),
+        (f"{_GOING_ON}::test_a_state_still_being_written_by_a_pruned_trial_is_removed",),
     ),
     Mutation(
         "who never began removes no state",
@@ -400,7 +400,7 @@ MUTATIONS = (
         "studies/analysis/confirmed_finalist.py",
         "if training.seed in theirs]",
         "]",
-        (f"{_OF_RACE}::test_a_dropped_finalist_is_shown_the_test_examples_and_reported_with_its_reason",),
+        (f"{_OF_RACE}::test_a_dropped_finalist_is_evaluated_and_reported_with_its_reason",),
     ),
     Mutation(
         "what a server acknowledged is on its disk",

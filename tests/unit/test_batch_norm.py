@@ -24,7 +24,7 @@ def test_the_examples_of_its_functions_hold() -> None:
 
 
 @given(st.integers(1, 10**7))
-def test_after_an_epoch_the_initial_values_weigh_a_twentieth_unless_keras_is_slower(steps: int) -> None:
+def test_after_an_epoch_the_initial_averages_weigh_a_twentieth(steps: int) -> None:
     momentum = momentum_for(steps)
     assert 0 < momentum <= KERAS_MOMENTUM
     if momentum < KERAS_MOMENTUM:

@@ -87,7 +87,7 @@ def test_a_ready_study_of_a_hypermodel_names_no_code() -> None:
     assert command_of(begun) == command_of(spec)
 
 
-def test_a_report_on_a_terminal_has_the_command_in_one_line_that_a_shell_takes() -> None:
+def test_a_report_on_a_terminal_has_a_command_that_a_shell_takes() -> None:
     spec = StudySpec().changed(study={"name": "mine", "question": "why? " * 50}, search={"seed": 7})
     content = replace(made.rich(), command=command_of(spec))
     last = as_text(content, 80).splitlines()[-1]

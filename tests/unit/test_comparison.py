@@ -141,7 +141,7 @@ def test_more_rows_gain_less_only_beyond_noise(gains: tuple[float, float], verdi
     assert (mean, high - mean, mean - low) == pytest.approx((abs(gains[0] - gains[1]), half, half), abs=2e-5)
 
 
-def test_the_sentence_says_each_step_and_the_share_of_what_there_was_to_gain() -> None:
+def test_the_sentence_has_each_step_and_its_share_of_the_gain() -> None:
     sentence = str(size_effect.sentence(sizes(0.08, 0.04, 0.05, 0.0142)))
     assert "From 1,000 to 48,000 training examples" in sentence
     assert "Of the 3 steps between the sizes it falls in 2." in sentence
@@ -159,7 +159,7 @@ def test_nothing_is_said_of_sizes_where_they_are_the_same_or_not_confirmed() -> 
     assert "rows-0 and rows-1 have no" in str(size_effect.sentence(sizes(None, None)))
 
 
-def test_where_none_wins_the_best_other_finalist_shows_what_regularization_gains() -> None:
+def test_if_none_wins_the_best_other_finalist_shows_the_gain() -> None:
     study = a_study("a")
     conclusion = conclusion_of(study)
     assert study.regularized is conclusion.winner

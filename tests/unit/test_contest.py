@@ -136,6 +136,7 @@ def test_a_ladder_is_the_grid_of_its_technique() -> None:
     assert tried[:5] == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10), st.integers(1, 6), st.booleans())
 def test_no_settings_are_proposed_twice_with_any_number_of_workers(seed: int, workers: int, prunes: bool) -> None:

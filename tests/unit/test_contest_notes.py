@@ -13,7 +13,7 @@ def test_a_budget_that_is_enough_needs_no_word() -> None:
     assert too_few(contest, contest.fewest) == []
 
 
-def test_a_budget_too_small_says_how_many_trials_are_missing_and_who_gets_no_verdict() -> None:
+def test_a_budget_too_small_names_the_missing_trials() -> None:
     contest = contest_of(StudySpec())
     (note,) = notes(contest, contest.fewest - 5)
     assert f"{contest.fewest - 5} trials are 5 too few" in note

@@ -56,7 +56,7 @@ def test_rows_have_any_shape(shape: tuple[int, ...], kind: type) -> None:
     assert dataset.x_train.dtype == kind
 
 
-def test_floats_and_whole_numbers_that_are_no_pixels_are_used_as_they_are_and_far_ones_are_noted() -> None:
+def test_numbers_that_are_not_pixels_are_used_as_they_are() -> None:
     for values, is_noted in (([-3.0, 2.5], False), ([0, 255.0], True), ([-1e6, 0], True), ([-300, 7], True)):
         features = np.resize(np.array(values), (40, 6))
         dataset = Dataset(name="mine", **arrays(x_train=features, x_test=features[:8]))
@@ -311,7 +311,7 @@ def test_splits_that_miss_a_class_or_rows_are_refused() -> None:
     st.one_of(st.none(), st.integers(1, 150)),
     st.integers(0, 2**32 - 1),
 )
-def test_what_suffices_on_one_seed_suffices_on_all_others_with_the_same_sizes(
+def test_what_suffices_on_one_seed_suffices_on_all(
     sizes: list[int], stop: float, select: float, train_size: int | None, seed: int
 ) -> None:
     """A split that fails can't appear for the first time on a fresh seed."""

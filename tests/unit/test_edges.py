@@ -37,7 +37,7 @@ def test_a_setting_near_an_edge_comes_with_what_widens_it(best: dict[str, Any], 
 
 
 @pytest.mark.parametrize("best", [{"l1": 1e-2}, {"l2": 1e-7}, {"dropout": 0.6}, {"dropout": 0.05}, {"patience": 8}])
-def test_what_is_proposed_is_accepted_and_reaches_further_on_that_side_alone(best: dict[str, Any]) -> None:
+def test_a_proposed_range_is_accepted_and_wider_on_one_side_alone(best: dict[str, Any]) -> None:
     edge = only(SPEC, **best)
     wider = getattr(read_study("mnist", [edge.setting, "training.max_epochs=20"]).space, edge.parameter)
     before = getattr(SPEC.space, edge.parameter)

@@ -71,7 +71,7 @@ def test_the_technique_that_matters_has_nearly_all_of_it(count: int) -> None:
         assert 0 <= importance.low <= importance.share <= importance.high <= 1
 
 
-def test_drawing_the_trials_again_gives_no_share_to_techniques_that_do_nothing() -> None:
+def test_techniques_that_do_nothing_get_no_share() -> None:
     found = importances(SPEC, tried(200, of_dropout))
     assert found.techniques[0].low > 0.8  # 0.78 if the resamples' own luck counted
 
@@ -101,7 +101,7 @@ def test_accuracy_is_better_where_it_is_higher() -> None:
     assert importances(spec, trials) != importances(SPEC, trials)
 
 
-def test_failed_and_infinite_trials_do_not_count_the_order_does_not_matter_and_the_seed_decides_the_interval() -> None:
+def test_failed_and_infinite_trials_do_not_count() -> None:
     trials = tried(80, of_dropout)
     found = importances(SPEC, trials)
     others = [record(91, {}, None, "failed"), record(92, {"regularizer": "none"}, float("-inf"))]

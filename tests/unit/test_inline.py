@@ -13,7 +13,7 @@ from regsearch.studies.reports.summary import headline
 
 
 @pytest.mark.parametrize("name", made.CONTENTS)
-def test_a_cell_shows_the_answer_in_few_kilobytes_without_styles_of_its_own(name: str) -> None:
+def test_a_cell_shows_the_answer_in_few_kilobytes(name: str) -> None:
     content = made.CONTENTS[name]()
     shown = as_inline_html(content.answer, content.conclusion)
     assert len(shown.encode()) < 60_000

@@ -254,6 +254,7 @@ def test_what_an_oracle_does_not_take_is_refused(name: str, options: dict[str, A
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_kerastuner_leaves_no_folder_and_tensorflow_says_nothing(regsearch: Command, tmp_path: Path) -> None:
     """The command's own process proposes; nothing of KerasTuner's or TensorFlow's is left or shown."""
     settings = ["--set", "search.sampler=keras-tuner:bayesian", "--set", "search.sampler_options={}"]

@@ -43,7 +43,7 @@ def test_it_is_asked_for_last_so_that_no_other_parameter_changes() -> None:
     assert first == proposals(StudySpec(), 1)[0]
 
 
-def test_a_study_that_does_not_search_it_keeps_its_fingerprint_and_its_space() -> None:
+def test_a_study_that_does_not_search_it_keeps_its_fingerprint() -> None:
     assert "space.learning_rate" not in StudySpec().identity()
     older = StudySpec.from_json('{"spec_version": 1}')
     assert older.space == StudySpec().space
@@ -71,7 +71,7 @@ def test_a_range_that_is_none_is_refused(among: Any) -> None:
         StudySpec().changed(space={"learning_rate": among})
 
 
-def test_a_hypermodel_compiles_its_own_optimizer_so_it_is_refused_in_one_line() -> None:
+def test_a_hypermodel_with_a_searched_learning_rate_is_refused() -> None:
     with pytest.raises(ValidationError, match="can't be searched with model") as refused:
         SPEC.changed(model={"hypermodel": "mine.py:build"})
     assert "\n" not in refused.value.errors()[0]["msg"]
@@ -88,7 +88,7 @@ def test_it_is_no_technique_but_other_settings() -> None:
     assert fast.rate_in(SPEC.training) == 5e-3
 
 
-def test_parameters_say_it_and_a_learning_rate_of_a_hypermodels_own_is_another_thing() -> None:
+def test_a_hypermodels_own_learning_rate_is_another_parameter() -> None:
     assert configuration_of({**NONE, LEARNING_RATE: 2e-3}) == Regularization(learning_rate=2e-3)
     assert isinstance(configuration_of({**NONE, "learning_rate": 2e-3}), HyperparameterValues)
 
@@ -109,7 +109,7 @@ def test_a_user_fixes_it_by_its_short_name() -> None:
 
 
 @pytest.mark.parametrize(("own", "expected"), [(1e-3, 1e-3), (0.5, 1e-2), (1e-6, 1e-4)])
-def test_a_recipe_takes_the_learning_rate_of_the_study_as_far_as_the_range_goes(own: float, expected: float) -> None:
+def test_a_recipe_takes_the_learning_rate_of_the_study(own: float, expected: float) -> None:
     spec = SPEC.changed(training={"learning_rate": own}, search={"sampler": "tpe", "recipes": ["course", "ladder"]})
     found = initial_recipes(spec)
     assert len(found) == len({recipe.name for recipes in RECIPES.values() for recipe in recipes})

@@ -38,7 +38,7 @@ def test_a_folder_that_could_not_be_filled_is_filled_by_the_next(node: Path) -> 
     assert len(filled) == 1
 
 
-def test_what_a_killed_process_left_goes_with_the_next_and_what_is_used_stays(node: Path) -> None:
+def test_leftovers_of_a_killed_process_go_and_what_is_used_stays(node: Path) -> None:
     used = SharedFolder()
     script = (
         "import os, tempfile\n"

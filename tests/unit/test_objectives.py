@@ -15,7 +15,7 @@ def test_a_known_metric_has_kerastuners_direction(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["val_f1_score", "val_r2_score", "val_cosine_similarity", "my_metric", "val_iou"])
-def test_where_kerastuner_would_guess_wrong_or_not_at_all_the_direction_must_be_given(name: str) -> None:
+def test_a_direction_that_kerastuner_would_guess_wrong_must_be_given(name: str) -> None:
     with pytest.raises(ValueError, match="add its direction"):
         check(name)
     assert maximizes(f"{name}:max")

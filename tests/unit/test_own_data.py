@@ -33,7 +33,7 @@ def test_idx_files_are_read_by_their_folder_or_by_one_of_them(tmp_path: Path, pa
         assert (dataset.name, dataset.sha256) == ("fashion", EXPECTED)
 
 
-def test_idx_files_are_told_by_their_content_and_may_have_a_dot_in_their_names(tmp_path: Path) -> None:
+def test_idx_files_are_recognized_by_their_content(tmp_path: Path) -> None:
     folder = write_idx(tmp_path / "mixed")
     images_, labels = (folder / NAMES[key] for key in ("x_train", "y_train"))
     images_.write_bytes(gzip.compress(images_.read_bytes()))  # packed, and not called so
@@ -193,7 +193,7 @@ def test_images_are_grey_if_all_are_and_of_three_channels_else(
     assert load_dataset(str(folder)).x_train.shape[1:] == shape
 
 
-def test_images_are_resized_where_a_size_is_asked_for_as_keras_load_img_does(tmp_path: Path) -> None:
+def test_images_are_resized_as_keras_load_img_does(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "own" / "train")
     write_images(tmp_path / "own" / "test", 2)
     noise = np.random.default_rng(0).integers(0, 256, (11, 9, 3)).astype(np.uint8)

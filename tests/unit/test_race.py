@@ -71,7 +71,7 @@ def test_a_technique_that_clearly_makes_no_difference_is_dropped_as_such() -> No
     assert reasons(decide(field, 0, 3, 0.01)) == {1: "clearly makes no difference"}
 
 
-def test_a_technique_that_clearly_helps_is_dropped_if_another_is_clearly_better() -> None:
+def test_a_technique_is_dropped_if_another_is_clearly_better() -> None:
     field = [reference(5), contender(1, TECHNIQUE, 0.5, 5), contender(2, CONFIGURATION, 1.0, 5)]
     decision = decide(field, 0, 3, 0.001)
     assert reasons(decision) == {1: "clearly helps, but is not the best"}
@@ -167,7 +167,7 @@ def test_a_race_refuses_what_makes_no_sense(
         decide(field, base, raced, smallest_gain)
 
 
-def test_a_technique_stays_until_its_verdict_is_clear_if_that_was_asked_for() -> None:
+def test_a_technique_stays_until_its_verdict_is_clear_if_asked() -> None:
     stopped = Contender(index=0, part=Part.REFERENCE, losses=[0.10, 0.12, 0.11, 0.10, 0.12])
     unclear = Contender(index=1, part=Part.TECHNIQUE, losses=[0.11, 0.12, 0.10, 0.11, 0.12])
     harmful = Contender(index=2, part=Part.TECHNIQUE, losses=[0.30, 0.32, 0.31, 0.30, 0.32])

@@ -68,9 +68,7 @@ def test_states_weights_and_the_end_come_as_values(node: Path, tmp_path: Path) -
         at_work.close()
 
 
-def test_on_the_coordinators_own_machine_the_worker_writes_where_the_coordinator_reads(
-    node: Path, tmp_path: Path
-) -> None:
+def test_on_the_coordinators_machine_workers_write_where_it_reads(node: Path, tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     setup = TrainerSetup(spec=SPEC, source="digits", sha256="0", files=str(tmp_path / "here"))
     for epochs in ([0, 1, 2], []):  # the second finds how the first ended

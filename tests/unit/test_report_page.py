@@ -228,7 +228,8 @@ def test_every_axis_has_its_unit(read: dict[str, Page]) -> None:
     assert len(titles) > 10
 
 
-def test_ten_thousand_trials_make_a_page_of_six_megabytes_in_three_seconds_without_tensorflow(
+@pytest.mark.slow
+def test_ten_thousand_trials_make_a_page_of_six_megabytes_quickly(
     pages: dict[str, str],
 ) -> None:
     script = (
@@ -282,7 +283,7 @@ def test_history_shows_every_trial_once(rich: ReportData) -> None:
     assert steps["y"][-1] == pytest.approx(rich.answer.best.value, 1e-5)
 
 
-def test_a_large_history_keeps_every_best_so_far_and_says_what_it_leaves_out() -> None:
+def test_a_large_history_keeps_every_best_so_far() -> None:
     content = made.large()
     figure = history(content)
     assert figure is not None
@@ -484,7 +485,7 @@ def two_finalists(winner: Gain, other: Gain, *, by_accuracy: bool) -> Conclusion
 
 
 @pytest.mark.parametrize("by_accuracy", [False, True])
-def test_one_figure_the_objective_decides_claim_others_verdict_order_and_what_is_bold(by_accuracy: bool) -> None:
+def test_the_objective_alone_decides_claim_order_and_what_is_bold(by_accuracy: bool) -> None:
     content = made.rich()
     in_loss_alone, in_accuracy_alone = gains_of(0.01, 0.001), gains_of(0.001, 0.01)
     judged, beside = (in_accuracy_alone, in_loss_alone) if by_accuracy else (in_loss_alone, in_accuracy_alone)
@@ -526,7 +527,7 @@ def test_figures_that_contradict_each_other_beyond_noise_are_said_to(by_accuracy
     )
 
 
-def test_no_regularization_that_was_chosen_but_is_beaten_is_no_lucky_winner() -> None:
+def test_a_chosen_but_beaten_baseline_is_not_a_lucky_winner() -> None:
     answer, usual = made.rich().answer, made.make_conclusion()
     beaten = replace(usual, winner=usual.baseline, claims_gain=False)
     best = formats.settings(usual.winner.finalist.params)
@@ -689,7 +690,7 @@ def test_axes_have_round_values_and_leave_bad_values_at_the_edge() -> None:
     assert thinned(range(10), 3, [9]) == [0, 3, 6, 9]
 
 
-def test_a_note_of_the_dashboard_says_the_answer_and_has_no_markup_of_others() -> None:
+def test_the_dashboard_note_has_the_answer_and_no_foreign_markup() -> None:
     said = dashboard_note.as_markdown(made.rich())
     assert said.startswith("# L2 9.7e-05, dropout 0.24")
     assert said.count("\n| ") == 10

@@ -231,7 +231,7 @@ def test_a_stored_study_keeps_what_the_user_does_not_give(smoke: StudySpec) -> N
     assert (other.search.pruner, other.budget.trials) == ("hyperband", 50)
 
 
-def test_a_key_that_a_stored_study_lacks_has_the_value_that_it_was_begun_by() -> None:
+def test_a_key_that_a_stored_study_lacks_has_its_earlier_value() -> None:
     old = StudySpec.from_json('{"spec_version": 1}')
     assert (old.model.batch_norm_momentum, old.search.rules) == (0.99, 1)
     assert (StudySpec().model.batch_norm_momentum, StudySpec().search.rules) == ("derived", 2)
@@ -243,7 +243,7 @@ def test_a_key_that_a_stored_study_lacks_has_the_value_that_it_was_begun_by() ->
     assert old.fingerprint() != StudySpec().fingerprint()
 
 
-def test_the_keys_that_a_user_gives_are_those_of_settings_and_of_a_file_that_is_not_ready(tmp_path: Path) -> None:
+def test_given_keys_are_those_of_settings_and_of_a_users_file(tmp_path: Path) -> None:
     assert given_keys("digits", ["search.sampler=random"]) == {"search.sampler"}
     file = tmp_path / "mine.toml"
     file.write_text("[search]\nsampler = 'qmc'\n[budget]\ntrials = 4\n")
@@ -302,7 +302,7 @@ class LaterSpec(StudySpec):
     training: LaterTraining = LaterTraining()
 
 
-def test_a_key_added_later_leaves_older_fingerprints_alone_until_it_is_used() -> None:
+def test_a_key_added_later_leaves_older_fingerprints_alone() -> None:
     assert LaterSpec.from_json(StudySpec().to_json()).fingerprint() == StudySpec().fingerprint()
     assert LaterSpec().fingerprint() != StudySpec().fingerprint()
 
@@ -328,7 +328,7 @@ def test_the_rows_trained_on_are_those_that_are_not_held_back() -> None:
     assert read_study("small-data").data.train_rows(60_000) == 1_000
 
 
-def test_the_sizes_of_small_data_are_in_its_file_and_differ_in_their_rows_alone() -> None:
+def test_the_sizes_of_small_data_differ_in_their_examples_alone() -> None:
     text = (CATALOG / "small-data.toml").read_text()
     sizes = re.findall(r"--name (\S+) --set (data\.train_size=\d+)", text)
     assert len(sizes) == 3

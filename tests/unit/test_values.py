@@ -93,7 +93,7 @@ def test_without_a_terminal_there_is_one_line_a_finished_trial(capsys: object) -
     ]
 
 
-def test_on_a_terminal_there_are_trials_done_running_best_pace_and_time_left() -> None:
+def test_on_a_terminal_progress_shows_counts_best_pace_and_time_left() -> None:
     from rich.console import Console
 
     now = 0.0
