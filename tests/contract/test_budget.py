@@ -1,6 +1,8 @@
 """The guard of `make test`: in CI, a test without the marker `slow` fails if it takes too much processor time."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -68,3 +70,38 @@ def test_ci_runs_the_fast_tests_and_then_the_rest() -> None:
     assert ran == [["make", "lint"], ["make", "test"], ["make", "test-slow"]]
     markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
     assert [marker.split(":")[0] for marker in markers] == ["slow"]
+
+
+def promises() -> list[tuple[str, str, bool]]:
+    """Return (promise, test, whether it is in the column of slow tests) of the table in tests/README.md."""
+    table = re.findall(
+        r"^\| ([^|]+) \| (`[^|]+) \| (`[^|]+) \|$", (ROOT / "tests" / "README.md").read_text(), re.MULTILINE
+    )
+    return [
+        (promise, test, is_slow)
+        for promise, fast, slow in table
+        for is_slow, cell in ((False, fast), (True, slow))
+        for test in re.findall(r"`([^`]+)`", cell)
+    ]
+
+
+def is_marked_slow(test: str) -> bool:
+    """Return whether a test, "folder/test_file.py::name", has the marker on all of its cases."""
+    path, _, name = test.partition("::")
+    functions = [
+        node for node in ast.walk(ast.parse((ROOT / "tests" / path).read_text())) if isinstance(node, ast.FunctionDef)
+    ]
+    (function,) = (node for node in functions if node.name == name)
+    return "pytest.mark.slow" in {ast.unparse(decorator) for decorator in function.decorator_list}
+
+
+def test_each_promise_has_fast_tests_and_slow_ones() -> None:
+    table = promises()
+    assert len({promise for promise, _, _ in table}) >= 15
+    for promise in {promise for promise, _, _ in table}:
+        assert {is_slow for name, _, is_slow in table if name == promise} == {False, True}, promise
+
+
+@pytest.mark.parametrize(("promise", "test", "is_slow"), promises())
+def test_a_promises_test_is_in_its_column(promise: str, test: str, is_slow: bool) -> None:
+    assert is_marked_slow(test) == is_slow

@@ -14,7 +14,6 @@ def world() -> Iterator[World]:
         yield world
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("share", [1 / 8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_input_ends_with_a_code_and_one_line_and_harms_nothing(kind: str, share: float, world: World) -> None:
