@@ -72,8 +72,13 @@ def test_every_link_and_anchor_resolves(page: Page) -> None:
 
 @pages
 def test_every_page_can_be_reached_from_the_first(page: Page) -> None:
-    first = Page.of(ROOT / "README.md")
-    reached = {first.path} | {(ROOT / link.partition("#")[0]).resolve() for link in first.links if "://" not in link}
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        path = waiting.pop()
+        if path in PAGES and path not in reached:
+            reached.add(path)
+            links = (link.partition("#")[0] for link in Page.of(path).links if "://" not in link)
+            waiting += [(path.parent / link).resolve() for link in links]
     assert page.path in reached
 
 
