@@ -162,7 +162,7 @@ def test_what_the_handler_raises_passes_through(engine: Engine) -> None:
 
 
 def test_an_unknown_engine_is_refused_with_the_names() -> None:
-    with pytest.raises(InputError, match="unknown engine 'rays'. Use inline, processes, ray."):
+    with pytest.raises(InputError, match=r"unknown engine 'rays'\. Use inline, processes, ray\."):
         make_engine("rays")
     assert isinstance(make_engine("processes"), ProcessEngine)
 
