@@ -85,7 +85,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     monkeypatch.delenv("REGSEARCH_MNIST", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(regsearch.search.workers.engines, "make_engine", lambda _: InlineEngine(fakes.FakeTrainer))
-    monkeypatch.setattr(socketserver.BaseServer, "serve_forever", lambda _: None)
+    monkeypatch.setattr(socketserver.BaseServer, "serve_forever", lambda _, **__: None)
     monkeypatch.setattr("time.sleep", lambda _: None)  # Optuna pauses before it tries again
 
     def call(name: str, storage: str = "sqlite:///test.db") -> Answer:

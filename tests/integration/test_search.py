@@ -170,7 +170,7 @@ def test_enqueued_settings_are_tried_next(search: Search, storage: str) -> None:
 
 def test_enqueued_settings_outside_the_space_create_nothing(search: Search, storage: str) -> None:
     search(trials=2)
-    with pytest.raises(InputError, match="l2 is a number"):
+    with pytest.raises(InputError, match=r"invalid l2=5\. In this study it must be a number"):
         api.enqueue("smoke", ["l2=5"], storage=storage)
     with pytest.raises(InputError, match="at least one setting"):
         api.enqueue("smoke", [], storage=storage)

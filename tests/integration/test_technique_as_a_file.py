@@ -105,7 +105,8 @@ from regsearch.search.export.keras_script import ScriptData, keras_script
 from regsearch.studies.recipes import contest_of, recipes_in_space
 from regsearch.studies.configuration import LABELS, Regularization, settings_to_enqueue
 from regsearch.studies.search_space import PARAMETERS, suggest
-from regsearch.studies.search_space import LABELS, PARAMETERS, Regularization, settings_to_enqueue, suggest
+from regsearch.studies.configuration import LABELS, Regularization, settings_to_enqueue
+from regsearch.studies.search_space import PARAMETERS, suggest
 from regsearch.studies.spec import StudySpec, differing_keys
 from regsearch.studies.trial import TrialTask
 

@@ -222,7 +222,7 @@ def harness(folder: Path) -> Iterator[None]:
         for target, name, new in (
             (engines, "make_engine", _make_engine),
             (mnist, "_fetch", no_fetch),
-            (BaseWSGIServer, "serve_forever", lambda self: None),
+            (BaseWSGIServer, "serve_forever", lambda self, **_: None),
             (dashboard_server, "_listen", _listen_anywhere),
         ):
             stack.enter_context(mock.patch.object(target, name, new))

@@ -7,11 +7,11 @@ import pytest
 
 from regsearch.search import quiet_tensorflow
 from regsearch.search.training import early_stopping, loop
-from regsearch.search.training.hypermodel import code, hyperparameters
-from regsearch.studies import errors
+from regsearch.search.training.hypermodel import hyperparameters
+from regsearch.studies import errors, validation
 
 
-@pytest.mark.parametrize("module", [code, early_stopping, errors, hyperparameters, loop, quiet_tensorflow])
+@pytest.mark.parametrize("module", [early_stopping, errors, hyperparameters, loop, quiet_tensorflow, validation])
 def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
     results = doctest.testmod(module)
     assert results.attempted > 0
