@@ -14,11 +14,11 @@ Example:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from regsearch.search.api import compare, confirm, load, resume, run
-    from regsearch.search.result import RunResult, StudyResult
-    from regsearch.search.run.progress import Progress
-    from regsearch.search.training.regularized import regularized
-    from regsearch.studies.errors import RegsearchError
+    from .search.api import compare, confirm, load, resume, run
+    from .search.result import RunResult, StudyResult
+    from .search.run.progress import Progress
+    from .search.training.regularized import regularized
+    from .studies.errors import RegsearchError
 
 __all__ = [
     "Progress",

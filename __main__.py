@@ -1,6 +1,6 @@
 """`python -m regsearch` is the command `regsearch`."""
 
-from regsearch.search.cli.commands import main
+from .search.cli.commands import main
 
 if __name__ == "__main__":
     main()

@@ -10,32 +10,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
-from regsearch.search.export.study_export import Export, export_study
-from regsearch.search.result import ComparisonResult, RunResult, StudyResult
-from regsearch.search.run.log import logged, quiet_optuna, run_log
-from regsearch.search.run.options import RunOptions, SearchKeywords, TrainingKeywords, with_listed_keywords
-from regsearch.search.run.progress import Progress
-from regsearch.search.run.study_run import run_study
-from regsearch.storage import study_lock
-from regsearch.storage.backup import back_up
-from regsearch.storage.confirmation_results import read_conclusion
-from regsearch.storage.connect import open_for_reading, open_for_writing
-from regsearch.storage.database import Database
-from regsearch.storage.enqueue import params_to_enqueue
-from regsearch.storage.export_source import find_export_source
-from regsearch.storage.location import Location, command, location_of, usual_storage
-from regsearch.storage.queries import best_trial, check_not_copied, get_study, list_trials, read_answer, study_names
-from regsearch.storage.report_data import read_report_data, read_status
-from regsearch.storage.study_comparison import read_comparison
-from regsearch.storage.study_store import StudyStore
-from regsearch.storage.upgrade import Upgrade
-from regsearch.storage.upgrade import upgrade as upgrade_database
-from regsearch.studies.analysis.study_status import Status
-from regsearch.studies.errors import InputError, NoResultError
-from regsearch.studies.records import Holder, StudyRecord, TrialRecord
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.study_file import given_keys, read_study, with_options
+from ..storage import study_lock
+from ..storage.backup import back_up
+from ..storage.confirmation_results import read_conclusion
+from ..storage.connect import open_for_reading, open_for_writing
+from ..storage.database import Database
+from ..storage.enqueue import params_to_enqueue
+from ..storage.export_source import find_export_source
+from ..storage.location import Location, command, location_of, usual_storage
+from ..storage.queries import best_trial, check_not_copied, get_study, list_trials, read_answer, study_names
+from ..storage.report_data import read_report_data, read_status
+from ..storage.study_comparison import read_comparison
+from ..storage.study_store import StudyStore
+from ..storage.upgrade import Upgrade
+from ..storage.upgrade import upgrade as upgrade_database
+from ..studies.analysis.study_status import Status
+from ..studies.errors import InputError, NoResultError
+from ..studies.records import Holder, StudyRecord, TrialRecord
+from ..studies.reports.data import ReportData
+from ..studies.spec import StudySpec
+from ..studies.study_file import given_keys, read_study, with_options
+from .export.study_export import Export, export_study
+from .result import ComparisonResult, RunResult, StudyResult
+from .run.log import logged, quiet_optuna, run_log
+from .run.options import RunOptions, SearchKeywords, TrainingKeywords, with_listed_keywords
+from .run.progress import Progress
+from .run.study_run import run_study
 
 _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regsearch.search import api
-from regsearch.search.data import examination, load_dataset, located, mnist, source_kind
-from regsearch.search.data.arrays import Dataset, DataUnavailableError
-from regsearch.search.machine import core_count, versions
-from regsearch.storage.checks.confirmation import check_confirmation
-from regsearch.storage.checks.filesystem import filesystem_warnings
-from regsearch.storage.checks.integrity import check_integrity
-from regsearch.storage.connect import is_new, open_for_reading
-from regsearch.storage.location import command, location_of
-from regsearch.storage.queries import get_study, study_names
-from regsearch.storage.schema import NoStudiesError
-from regsearch.storage.sqlite import journal_mode
-from regsearch.studies.errors import InputError, RegsearchError, StorageError
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.study_file import read_study, with_options
+from ..storage.checks.confirmation import check_confirmation
+from ..storage.checks.filesystem import filesystem_warnings
+from ..storage.checks.integrity import check_integrity
+from ..storage.connect import is_new, open_for_reading
+from ..storage.location import command, location_of
+from ..storage.queries import get_study, study_names
+from ..storage.schema import NoStudiesError
+from ..storage.sqlite import journal_mode
+from ..studies.errors import InputError, RegsearchError, StorageError
+from ..studies.spec import StudySpec
+from ..studies.study_file import read_study, with_options
+from . import api
+from .data import examination, load_dataset, located, mnist, source_kind
+from .data.arrays import Dataset, DataUnavailableError
+from .machine import core_count, versions
 
 _NO_MNIST = "MNIST is not here; Keras fetches it with the first study, and without a network digits stand in"
 

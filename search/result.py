@@ -6,24 +6,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from regsearch.storage.connect import open_for_reading
-from regsearch.storage.database import Database
-from regsearch.storage.location import Location
-from regsearch.storage.queries import get_study, list_trials
-from regsearch.storage.report_data import read_report_data
-from regsearch.studies.analysis.comparison import Comparison
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.errors import InputError, NoResultError
-from regsearch.studies.files import save_report
-from regsearch.studies.records import StudyRecord, StudySummary, TrialRecord
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.summary import headline
+from ..storage.connect import open_for_reading
+from ..storage.database import Database
+from ..storage.location import Location
+from ..storage.queries import get_study, list_trials
+from ..storage.report_data import read_report_data
+from ..studies.analysis.comparison import Comparison
+from ..studies.analysis.conclusion import Conclusion
+from ..studies.errors import InputError, NoResultError
+from ..studies.files import save_report
+from ..studies.records import StudyRecord, StudySummary, TrialRecord
+from ..studies.reports.data import ReportData
+from ..studies.reports.summary import headline
 
 if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects
 
-    from regsearch.search.run.coordinator import StopReason
+    from .run.coordinator import StopReason
 
 _WIDTH = 100  # columns
 
@@ -75,7 +75,7 @@ class StudyResult:
             from pandas import DataFrame
         except ImportError as error:
             raise InputError("to_frame needs pandas, which is not installed: pip install pandas") from error
-        from regsearch.studies.reports.trials import as_rows, columns
+        from ..studies.reports.trials import as_rows, columns
 
         study, trials = self.answer.study, self.trials()
         return DataFrame(list(as_rows(study, trials)), columns=list(columns(study, trials)))
@@ -88,8 +88,8 @@ class StudyResult:
 
         Raises InputError, with the names that exist, for a figure that this study's report doesn't have.
         """
-        from regsearch.studies.reports.figures.plotly_export import as_plotly
-        from regsearch.studies.reports.page import titled_figures
+        from ..studies.reports.figures.plotly_export import as_plotly
+        from ..studies.reports.page import titled_figures
 
         figures = titled_figures(self._content)
         if name not in figures:
@@ -99,7 +99,7 @@ class StudyResult:
 
     def report(self) -> str:
         """Return the report as text."""
-        from regsearch.studies.reports.terminal import as_text
+        from ..studies.reports.terminal import as_text
 
         return as_text(self._content, _WIDTH)
 
@@ -108,7 +108,7 @@ class StudyResult:
 
         Raises InputError if it can't be written.
         """
-        from regsearch.studies.reports.page import as_html
+        from ..studies.reports.page import as_html
 
         return save_report(path, as_html(self._content))
 
@@ -125,7 +125,7 @@ class StudyResult:
 
     def __str__(self) -> str:
         """Return the answer as the command line prints it."""
-        from regsearch.studies.reports.terminal import answer_as_text
+        from ..studies.reports.terminal import answer_as_text
 
         return answer_as_text(self.answer, self.confirmation, _WIDTH)
 
@@ -134,7 +134,7 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         """Return the answer as a notebook's cell shows it."""
-        from regsearch.studies.reports.notebook import as_inline_html
+        from ..studies.reports.notebook import as_inline_html
 
         return as_inline_html(self.answer, self.confirmation)
 
@@ -162,14 +162,14 @@ class RunResult(StudyResult):
     @property
     def is_over(self) -> bool:
         """Whether the run did all that it was asked for; otherwise it was stopped, or reached its timeout."""
-        from regsearch.search.run.coordinator import StopReason
+        from .run.coordinator import StopReason
 
         return self.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
 
     @property
     def exit_code(self) -> int:
         """The exit code of the command line: 0, 4 if no trial is complete, or 128 plus the signal that stopped it."""
-        from regsearch.search.run.coordinator import StopReason
+        from .run.coordinator import StopReason
 
         if self.reason is StopReason.STOPPED:
             return 128 + (self.signal or signal.SIGTERM)
@@ -193,12 +193,12 @@ class ComparisonResult(Comparison):
 
     def __str__(self) -> str:
         """Return the comparison as text."""
-        from regsearch.studies.reports.comparison.terminal import as_text
+        from ..studies.reports.comparison.terminal import as_text
 
         return as_text(self, 120)
 
     def _repr_html_(self) -> str:
         """Return the comparison as a notebook's cell shows it."""
-        from regsearch.studies.reports.comparison.page import as_inline_html
+        from ..studies.reports.comparison.page import as_inline_html
 
         return as_inline_html(self)

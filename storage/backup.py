@@ -9,13 +9,13 @@ from pathlib import Path
 
 import sqlalchemy
 
-from regsearch.storage import sqlite
-from regsearch.storage.connect import open_for_reading
-from regsearch.storage.errors import RESTORE, first_line, translate_errors
-from regsearch.storage.location import Location, Server
-from regsearch.storage.optuna.tables import OPTUNA_TABLES
-from regsearch.storage.tables import Base
-from regsearch.studies.errors import InputError, StorageError
+from ..studies.errors import InputError, StorageError
+from . import sqlite
+from .connect import open_for_reading
+from .errors import RESTORE, first_line, translate_errors
+from .location import Location, Server
+from .optuna.tables import OPTUNA_TABLES
+from .tables import Base
 
 _PAGE = 1000  # rows
 _VERSIONS = "version_info"

@@ -6,19 +6,19 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from regsearch.storage.checks.confirmation import STATES, check_confirmation
-from regsearch.storage.confirmation_store import read_finalists
-from regsearch.storage.confirmed_trainings import read_trainings
-from regsearch.storage.database import Database
-from regsearch.storage.location import as_option
-from regsearch.storage.queries import list_trials
-from regsearch.storage.race_rounds import read_rounds
-from regsearch.storage.tables import ConfirmationRow, TestEvaluationRow
-from regsearch.studies.analysis.conclude import conclude, with_tunings
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.tuning import tunings
-from regsearch.studies.records import ConfirmationProgress, StudyRecord, TrialRecord
+from ..studies.analysis.conclude import conclude, with_tunings
+from ..studies.analysis.conclusion import Conclusion
+from ..studies.analysis.race import Drop
+from ..studies.analysis.tuning import tunings
+from ..studies.records import ConfirmationProgress, StudyRecord, TrialRecord
+from .checks.confirmation import STATES, check_confirmation
+from .confirmation_store import read_finalists
+from .confirmed_trainings import read_trainings
+from .database import Database
+from .location import as_option
+from .queries import list_trials
+from .race_rounds import read_rounds
+from .tables import ConfirmationRow, TestEvaluationRow
 
 
 def read_conclusion(

@@ -13,15 +13,11 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import func, insert, select, update
 
-from regsearch.storage import race_rounds
-from regsearch.storage.new_study import utc_now
-from regsearch.storage.study_store import MOST_ATTEMPTS, StudyStore
-from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, TestEvaluationRow
-from regsearch.studies.analysis.finalists import Finalist
-from regsearch.studies.decision_log import log_decision
-from regsearch.studies.errors import SearchSpaceChangedError, one_line
-from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.trial import (
+from ..studies.analysis.finalists import Finalist
+from ..studies.decision_log import log_decision
+from ..studies.errors import SearchSpaceChangedError, one_line
+from ..studies.example_scores import PerExampleScores
+from ..studies.trial import (
     Done,
     DoneReason,
     EpochDecision,
@@ -37,6 +33,10 @@ from regsearch.studies.trial import (
     Value,
     Wait,
 )
+from . import race_rounds
+from .new_study import utc_now
+from .study_store import MOST_ATTEMPTS, StudyStore
+from .tables import ConfirmationEpochRow, ConfirmationRow, FinalistRow, TestEvaluationRow
 
 _FIGURES = ("train_loss", "stop_loss", "stop_cross_entropy", "stop_accuracy")
 

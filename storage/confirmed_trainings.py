@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from regsearch.storage.tables import ConfirmationRow, TestEvaluationRow
-from regsearch.studies.analysis.confirmed_finalist import Training
-from regsearch.studies.example_scores import PerExampleScores
+from ..studies.analysis.confirmed_finalist import Training
+from ..studies.example_scores import PerExampleScores
+from .tables import ConfirmationRow, TestEvaluationRow
 
 
 def read_trainings(connection: Connection, uuid: str, sign: int) -> list[Training]:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from regsearch.storage import sqlite
-from regsearch.storage.database import Database, ignore_wait
-from regsearch.storage.location import Location
-from regsearch.studies.errors import InputError
+from ..studies.errors import InputError
+from . import sqlite
+from .database import Database, ignore_wait
+from .location import Location
 
 _Place = TypeVar("_Place", contravariant=True)
 
@@ -62,7 +62,7 @@ def backend_for(location: Location) -> Backend[Any]:
     if isinstance(location, Path):
         return sqlite
     try:
-        from regsearch.storage import postgres
+        from . import postgres
     except ImportError as error:
         raise InputError("a PostgreSQL server needs psycopg: pip install 'regsearch[postgres]'") from error
     return postgres

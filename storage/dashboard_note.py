@@ -2,10 +2,10 @@
 
 import hashlib
 
-from regsearch.storage.database import Database
-from regsearch.storage.queries import get_study
-from regsearch.storage.report_data import read_report_data
-from regsearch.storage.study_store import StudyStore
+from .database import Database
+from .queries import get_study
+from .report_data import read_report_data
+from .study_store import StudyStore
 
 _NOTE_ATTR = "regsearch:note"  # the SHA-256 of the note that we wrote: a user's own is left alone
 
@@ -14,7 +14,7 @@ def publish_answer(database: Database, store: StudyStore) -> None:
     """Write the answer of a study into Optuna's tables, in one transaction, unless it stands there already."""
     from optuna_dashboard import get_note, save_note, save_plotly_graph_object  # and Plotly: some seconds
 
-    from regsearch.studies.reports.dashboard_note import as_markdown, dashboard_figures
+    from ..studies.reports.dashboard_note import as_markdown, dashboard_figures
 
     content = read_report_data(database, get_study(database, store.name))
     note, figures = as_markdown(content), dashboard_figures(content)

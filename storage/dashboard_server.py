@@ -20,8 +20,8 @@ from wsgiref.util import FileWrapper
 import optuna_dashboard
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from regsearch.storage.database import Database
-from regsearch.studies.errors import InputError
+from ..studies.errors import InputError
+from .database import Database
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -13,11 +13,11 @@ import optuna
 import sqlalchemy
 from optuna.storages import get_storage as cached
 
-from regsearch.storage.errors import RESTORE, first_line, translate_errors
-from regsearch.storage.location import Location
-from regsearch.storage.optuna.storage import FastRDBStorage
-from regsearch.studies.errors import StorageError
-from regsearch.studies.records import Holder
+from ..studies.errors import StorageError
+from ..studies.records import Holder
+from .errors import RESTORE, first_line, translate_errors
+from .location import Location
+from .optuna.storage import FastRDBStorage
 
 
 @contextmanager

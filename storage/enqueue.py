@@ -11,13 +11,13 @@ from optuna.distributions import (
     json_to_distribution,
 )
 
-from regsearch.storage.database import Database
-from regsearch.storage.optuna.tables import LATEST_DISTRIBUTIONS
-from regsearch.studies.configuration import is_regularization, settings_to_enqueue
-from regsearch.studies.errors import InputError
-from regsearch.studies.records import StudyRecord
-from regsearch.studies.search_space import searched_space
-from regsearch.studies.trial import Value
+from ..studies.configuration import is_regularization, settings_to_enqueue
+from ..studies.errors import InputError
+from ..studies.records import StudyRecord
+from ..studies.search_space import searched_space
+from ..studies.trial import Value
+from .database import Database
+from .optuna.tables import LATEST_DISTRIBUTIONS
 
 _BOOLEANS = {"on": True, "true": True, "off": False, "false": False}
 

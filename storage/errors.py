@@ -9,8 +9,8 @@ from pathlib import Path
 import optuna
 import sqlalchemy
 
-from regsearch.storage.location import Location, Server
-from regsearch.studies.errors import InputError, RegsearchError, StorageError, StorageUnavailableError
+from ..studies.errors import InputError, RegsearchError, StorageError, StorageUnavailableError
+from .location import Location, Server
 
 RESTORE = "move it away, or put a copy in its place, and try again"
 

@@ -7,19 +7,19 @@ from typing import Any
 
 from sqlalchemy import select
 
-from regsearch.storage.confirmation_results import read_conclusion
-from regsearch.storage.confirmation_store import median_seed
-from regsearch.storage.database import Database
-from regsearch.storage.location import command
-from regsearch.storage.queries import best_trial, get_trial, kept_weights
-from regsearch.storage.study_lock import finalist_weights_file
-from regsearch.storage.tables import METRICS, ConfirmationRow
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
-from regsearch.studies.configuration import configuration_of
-from regsearch.studies.errors import InputError, NoResultError
-from regsearch.studies.files import sha256_of
-from regsearch.studies.records import StudyRecord
-from regsearch.studies.trial import Params, TrainingId
+from ..studies.analysis.conclusion import Conclusion, FinalistResult
+from ..studies.configuration import configuration_of
+from ..studies.errors import InputError, NoResultError
+from ..studies.files import sha256_of
+from ..studies.records import StudyRecord
+from ..studies.trial import Params, TrainingId
+from .confirmation_results import read_conclusion
+from .confirmation_store import median_seed
+from .database import Database
+from .location import command
+from .queries import best_trial, get_trial, kept_weights
+from .study_lock import finalist_weights_file
+from .tables import METRICS, ConfirmationRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,11 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import column, text
 
-from regsearch.storage.errors import translate_errors
-from regsearch.storage.location import Server, command
-from regsearch.storage.study_lock import held_error
-from regsearch.studies.errors import CommitInDoubtError, StorageError, StorageUnavailableError
-from regsearch.studies.records import Holder
+from ..studies.errors import CommitInDoubtError, StorageError, StorageUnavailableError
+from ..studies.records import Holder
+from .errors import translate_errors
+from .location import Server, command
+from .study_lock import held_error
 
 TABLE, STEPS = "regsearch_leases", "regsearch_steps"
 LEASE_SECONDS = 15

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import sqlalchemy
 
-from regsearch.studies.errors import InputError
+from ..studies.errors import InputError
 
 _USER_AND_PASSWORD = re.compile(r"[^/]*:/*[^/]*:[^/]*@")
 _POSTGRES = ("postgresql", "postgresql+psycopg")

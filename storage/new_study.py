@@ -10,13 +10,13 @@ import optuna
 from optuna.study import StudyDirection
 from sqlalchemy import insert
 
-from regsearch.storage.database import Database
-from regsearch.storage.queries import UUID_ATTR
-from regsearch.storage.tables import StudyRow
-from regsearch.studies.errors import InputError
-from regsearch.studies.objectives import OURS, metric_of
-from regsearch.studies.records import DatasetInfo
-from regsearch.studies.spec import StudySpec
+from ..studies.errors import InputError
+from ..studies.objectives import OURS, metric_of
+from ..studies.records import DatasetInfo
+from ..studies.spec import StudySpec
+from .database import Database
+from .queries import UUID_ATTR
+from .tables import StudyRow
 
 
 def utc_now() -> datetime:

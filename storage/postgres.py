@@ -11,16 +11,16 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from regsearch.storage import lease, schema
-from regsearch.storage.database import Database, connection_of, ignore_wait
-from regsearch.storage.errors import translate_errors
-from regsearch.storage.lease import Lease
-from regsearch.storage.location import Server, command, files_folder
-from regsearch.storage.optuna.storage import FastRDBStorage
-from regsearch.storage.optuna.tables import LOCKED_STUDY_ATTR, VERSION_TABLE
-from regsearch.storage.queries import UUID_ATTR
-from regsearch.studies.errors import InputError, StorageError
-from regsearch.studies.records import Holder
+from ..studies.errors import InputError, StorageError
+from ..studies.records import Holder
+from . import lease, schema
+from .database import Database, connection_of, ignore_wait
+from .errors import translate_errors
+from .lease import Lease
+from .location import Server, command, files_folder
+from .optuna.storage import FastRDBStorage
+from .optuna.tables import LOCKED_STUDY_ATTR, VERSION_TABLE
+from .queries import UUID_ATTR
 
 _DIALECT = "postgresql+psycopg://"
 _OF_CLIENT = {  # libpq's; what a URL says goes before

@@ -10,15 +10,15 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import select
 
-from regsearch.storage.database import Database
-from regsearch.storage.location import command
-from regsearch.storage.optuna import tables
-from regsearch.storage.study_lock import weights_file
-from regsearch.storage.tables import METRICS, EpochRow, RunRow, StudyRow
-from regsearch.studies.errors import InputError, StorageError
-from regsearch.studies.records import Counts, DatasetInfo, RunRecord, StudyRecord, StudySummary, TrialRecord
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import EpochMetrics
+from ..studies.errors import InputError, StorageError
+from ..studies.records import Counts, DatasetInfo, RunRecord, StudyRecord, StudySummary, TrialRecord
+from ..studies.spec import StudySpec
+from ..studies.trial import EpochMetrics
+from .database import Database
+from .location import command
+from .optuna import tables
+from .study_lock import weights_file
+from .tables import METRICS, EpochRow, RunRow, StudyRow
 
 UUID_ATTR = "regsearch:study"
 """The user attribute that says which of our rows belong to an Optuna study; ids are reused, names change."""

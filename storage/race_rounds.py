@@ -13,15 +13,15 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import insert, select
 
-from regsearch.storage.new_study import utc_now
-from regsearch.storage.tables import ConfirmationRow, RoundRow
-from regsearch.studies.analysis.confirmed_finalist import select_loss
-from regsearch.studies.analysis.finalists import ALONE, BASELINES, STOPPING_ALONE, Finalist
-from regsearch.studies.analysis.race import Contender, Drop, Part, decide, round_ends
-from regsearch.studies.analysis.verdicts import smallest_gain
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.statistics import Interval
-from regsearch.studies.trial import TrainingId
+from ..studies.analysis.confirmed_finalist import select_loss
+from ..studies.analysis.finalists import ALONE, BASELINES, STOPPING_ALONE, Finalist
+from ..studies.analysis.race import Contender, Drop, Part, decide, round_ends
+from ..studies.analysis.verdicts import smallest_gain
+from ..studies.spec import StudySpec
+from ..studies.statistics import Interval
+from ..studies.trial import TrainingId
+from .new_study import utc_now
+from .tables import ConfirmationRow, RoundRow
 
 _rounds: Any = RoundRow.__table__
 _table: Any = ConfirmationRow.__table__

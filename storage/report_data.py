@@ -5,22 +5,22 @@ from typing import Any
 
 from sqlalchemy import and_, func, select
 
-from regsearch.storage.confirmation_results import read_conclusion, read_confirmation_progress
-from regsearch.storage.database import Database
-from regsearch.storage.location import as_option
-from regsearch.storage.queries import list_runs, list_trials, read_answer, read_curve
-from regsearch.storage.tables import ConfirmationEpochRow, ConfirmationRow
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.finalists import Finalist
-from regsearch.studies.analysis.importance import importances
-from regsearch.studies.analysis.learning_curves import best_configuration, trainings_to_show
-from regsearch.studies.analysis.range_limits import range_limits
-from regsearch.studies.analysis.study_status import Status
-from regsearch.studies.configuration import Configuration, Regularization
-from regsearch.studies.records import StudyRecord, TrialRecord
-from regsearch.studies.reports.data import ConfirmationCost, Curve, ReportData
-from regsearch.studies.reports.rerun_command import command
-from regsearch.studies.trial import EPOCH_COLUMNS, EpochMetrics
+from ..studies.analysis.conclusion import Conclusion
+from ..studies.analysis.finalists import Finalist
+from ..studies.analysis.importance import importances
+from ..studies.analysis.learning_curves import best_configuration, trainings_to_show
+from ..studies.analysis.range_limits import range_limits
+from ..studies.analysis.study_status import Status
+from ..studies.configuration import Configuration, Regularization
+from ..studies.records import StudyRecord, TrialRecord
+from ..studies.reports.data import ConfirmationCost, Curve, ReportData
+from ..studies.reports.rerun_command import command
+from ..studies.trial import EPOCH_COLUMNS, EpochMetrics
+from .confirmation_results import read_conclusion, read_confirmation_progress
+from .database import Database
+from .location import as_option
+from .queries import list_runs, list_trials, read_answer, read_curve
+from .tables import ConfirmationEpochRow, ConfirmationRow
 
 
 def read_report_data(database: Database, study: StudyRecord) -> ReportData:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, insert, select, update
 
-from regsearch.storage import study_sql
-from regsearch.storage.new_study import utc_now
-from regsearch.storage.tables import RunRow
-from regsearch.studies.errors import StorageError
-from regsearch.studies.spec import StudySpec
+from ..studies.errors import StorageError
+from ..studies.spec import StudySpec
+from . import study_sql
+from .new_study import utc_now
+from .tables import RunRow
 
 
 def enter_run(

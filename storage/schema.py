@@ -6,10 +6,10 @@ from pathlib import Path
 import optuna
 import sqlalchemy
 
-from regsearch.storage.location import Location, Server, command
-from regsearch.storage.optuna import tables
-from regsearch.storage.tables import Base
-from regsearch.studies.errors import StorageError
+from ..studies.errors import StorageError
+from .location import Location, Server, command
+from .optuna import tables
+from .tables import Base
 
 OPTUNA_SCHEMA = "v3.2.0.a"
 """The schema of Optuna 5's tables, and the revision in its table `alembic_version`."""

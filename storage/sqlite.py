@@ -11,13 +11,13 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy import event
 
-from regsearch.storage import schema, study_lock, study_sql
-from regsearch.storage.database import Database, connection_of, ignore_wait
-from regsearch.storage.errors import translate_errors
-from regsearch.storage.location import command, files_folder
-from regsearch.storage.optuna.storage import FastRDBStorage
-from regsearch.studies.errors import InputError, StorageError
-from regsearch.studies.records import Holder
+from ..studies.errors import InputError, StorageError
+from ..studies.records import Holder
+from . import schema, study_lock, study_sql
+from .database import Database, connection_of, ignore_wait
+from .errors import translate_errors
+from .location import command, files_folder
+from .optuna.storage import FastRDBStorage
 
 LOCK_SECONDS = 60
 _TRY_MILLISECONDS = 250

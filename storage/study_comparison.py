@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.sql.functions import count
 
-from regsearch.storage.confirmation_results import read_conclusion
-from regsearch.storage.database import Database
-from regsearch.storage.location import command
-from regsearch.storage.queries import get_study, list_trials, read_answer
-from regsearch.storage.tables import EpochRow, RunRow
-from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, side_by_side, summarize_study
-from regsearch.studies.errors import InputError
-from regsearch.studies.records import StudyRecord
+from ..studies.analysis.comparison import ComparedStudy, Comparison, side_by_side, summarize_study
+from ..studies.errors import InputError
+from ..studies.records import StudyRecord
+from .confirmation_results import read_conclusion
+from .database import Database
+from .location import command
+from .queries import get_study, list_trials, read_answer
+from .tables import EpochRow, RunRow
 
 
 def read_comparison(database: Database, names: Sequence[str]) -> Comparison:

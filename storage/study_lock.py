@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from regsearch.storage.errors import translate_errors
-from regsearch.storage.location import Location, command, files_folder
-from regsearch.studies.errors import InputError, StorageError
-from regsearch.studies.records import Holder
+from ..studies.errors import InputError, StorageError
+from ..studies.records import Holder
+from .errors import translate_errors
+from .location import Location, command, files_folder
 
 _TRIES, _PAUSE_SECONDS = 10, 0.05  # a reader that looks who holds the lock has it for a moment
 

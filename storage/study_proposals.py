@@ -11,18 +11,18 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler
 from optuna.trial import TrialState
 from sqlalchemy import Connection, insert
 
-from regsearch.storage import study_sql
-from regsearch.storage.database import Database
-from regsearch.storage.optuna.study import OptunaStudy
-from regsearch.storage.tables import TrialRow
-from regsearch.storage.tried_configurations import TriedConfigurations
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.errors import SpaceExhaustedError
-from regsearch.studies.finite_space import is_finite, points
-from regsearch.studies.recipes import DEFAULTS, initial_recipes, recipe_names, tried_after_defaults
-from regsearch.studies.search_space import suggest
-from regsearch.studies.spec import CONTEST, StudySpec
-from regsearch.studies.trial import Done, DoneReason, TrialTask
+from ..studies.configuration import Regularization
+from ..studies.errors import SpaceExhaustedError
+from ..studies.finite_space import is_finite, points
+from ..studies.recipes import DEFAULTS, initial_recipes, recipe_names, tried_after_defaults
+from ..studies.search_space import suggest
+from ..studies.spec import CONTEST, StudySpec
+from ..studies.trial import Done, DoneReason, TrialTask
+from . import study_sql
+from .database import Database
+from .optuna.study import OptunaStudy
+from .tables import TrialRow
+from .tried_configurations import TriedConfigurations
 
 MOST_RETRIES = 60
 """How often the sampler is asked again, with another seed, when it proposes what was tried before."""

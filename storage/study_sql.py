@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, column, text
 
-from regsearch.storage.queries import UUID_ATTR
+from .queries import UUID_ATTR
 
 # with named columns SQLAlchemy needn't find out each time what rows have
 _UUID_OF = text("select value_json from study_user_attributes where study_id = :study_id and key = :key").columns(

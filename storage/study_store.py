@@ -11,22 +11,13 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState
 from sqlalchemy import insert, update
 
-from regsearch.storage import run_rows, study_sql
-from regsearch.storage.checks import trials
-from regsearch.storage.database import Database
-from regsearch.storage.new_study import create_study
-from regsearch.storage.optuna import lookback
-from regsearch.storage.optuna.study import OptunaStudy, suggest_value
-from regsearch.storage.study_proposals import StudyProposals, UnusableError, same_settings
-from regsearch.storage.tables import EpochRow, StudyRow, TrialRow
-from regsearch.storage.tried_configurations import BY_SETTINGS
-from regsearch.studies.configuration import configuration_of, technique_of
-from regsearch.studies.decision_log import log_decision
-from regsearch.studies.errors import InputError, SpaceExhaustedError, StorageError, one_line
-from regsearch.studies.recipes import DEFAULTS
-from regsearch.studies.records import DatasetInfo, StudyRecord
-from regsearch.studies.spec import CONTEST, StudySpec
-from regsearch.studies.trial import (
+from ..studies.configuration import configuration_of, technique_of
+from ..studies.decision_log import log_decision
+from ..studies.errors import InputError, SpaceExhaustedError, StorageError, one_line
+from ..studies.recipes import DEFAULTS
+from ..studies.records import DatasetInfo, StudyRecord
+from ..studies.spec import CONTEST, StudySpec
+from ..studies.trial import (
     Done,
     DoneReason,
     EpochDecision,
@@ -38,6 +29,15 @@ from regsearch.studies.trial import (
     TrialTask,
     Value,
 )
+from . import run_rows, study_sql
+from .checks import trials
+from .database import Database
+from .new_study import create_study
+from .optuna import lookback
+from .optuna.study import OptunaStudy, suggest_value
+from .study_proposals import StudyProposals, UnusableError, same_settings
+from .tables import EpochRow, StudyRow, TrialRow
+from .tried_configurations import BY_SETTINGS
 
 _WEIGHTS_KEPT = 5  # of the best complete trials
 MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from regsearch.storage.database import Database
-from regsearch.storage.queries import get_trial, list_trials, read_curve
-from regsearch.studies.records import StudyRecord
-from regsearch.studies.reports import tensorboard
+from ..studies.records import StudyRecord
+from ..studies.reports import tensorboard
+from .database import Database
+from .queries import get_trial, list_trials, read_curve
 
 
 class RecordedEvents:

@@ -8,8 +8,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, FloatDistribution, json_to_distribution
 from sqlalchemy import Connection, column, text
 
-from regsearch.studies.canonical_configuration import canonical
-from regsearch.studies.spec import StudySpec
+from ..studies.canonical_configuration import canonical
+from ..studies.spec import StudySpec
 
 BY_SETTINGS = "regsearch:failed_by_settings"
 """The system attribute of a failed trial whose settings are the cause: it would fail again."""

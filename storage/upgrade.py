@@ -12,11 +12,13 @@ from pathlib import Path
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from regsearch.storage import connect, schema, study_lock
-from regsearch.storage.backup import write_copy
-from regsearch.storage.errors import translate_errors
-from regsearch.storage.location import Location, Server, files_folder
-from regsearch.storage.sqlite import (
+from ..studies.errors import InputError
+from ..studies.records import Holder
+from . import connect, schema, study_lock
+from .backup import write_copy
+from .errors import translate_errors
+from .location import Location, Server, files_folder
+from .sqlite import (
     check_is_there,
     connector,
     make_engine,
@@ -24,8 +26,6 @@ from regsearch.storage.sqlite import (
     opening_lock,
     read_connection,
 )
-from regsearch.studies.errors import InputError
-from regsearch.studies.records import Holder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def upgrade(location: Location) -> Upgrade:
 
 def _upgrade_on_server(server: Server) -> Upgrade:
     connect.backend_for(server)  # raises InputError if the driver is not installed
-    from regsearch.storage import postgres
+    from . import postgres
 
     with translate_errors(server), postgres.exclusive_engine(server) as (engine, searched):
         with engine.connect() as connection:

@@ -6,7 +6,7 @@ are still near these values when the network is judged, and the network looks wo
 
 import math
 
-from regsearch.studies.spec import StudySpec, TrainingSpec
+from .spec import StudySpec, TrainingSpec
 
 KERAS_MOMENTUM = 0.99
 """Keras's default; a momentum is never above it unless a study gives one."""

@@ -3,8 +3,8 @@
 from collections.abc import Hashable
 from typing import Any
 
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.trial import Params
+from .configuration import Regularization
+from .trial import Params
 
 _GATES: dict[str, tuple[str, tuple[Any, ...]]] = {  # parameter → its gate, and the values that open it
     "l1": ("regularizer", ("l1", "l1_l2")),

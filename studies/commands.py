@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from regsearch.studies.validation import is_bundled_hypermodel
+from .validation import is_bundled_hypermodel
 
 if TYPE_CHECKING:  # the command line imports this module, and `--help` needs no pydantic
-    from regsearch.studies.spec import StudySpec
+    from .spec import StudySpec
 
 
 def resume_command(spec: "StudySpec", command: str = "resume", *options: str) -> str:

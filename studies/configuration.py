@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from typing import TYPE_CHECKING, Any
 
-from regsearch.studies.errors import InputError
-from regsearch.studies.search_space import (
+from .errors import InputError
+from .search_space import (
     LEARNING_RATE,
     PARAMETERS,
     PARAMETERS_BY_SHORT_NAME,
@@ -13,10 +13,10 @@ from regsearch.studies.search_space import (
     short_name,
     suggest,
 )
-from regsearch.studies.spec import SpaceSpec, TrainingSpec
-from regsearch.studies.techniques import TECHNIQUES, labels
-from regsearch.studies.techniques.technique import Technique
-from regsearch.studies.trial import Params, Value
+from .spec import SpaceSpec, TrainingSpec
+from .techniques import TECHNIQUES, labels
+from .techniques.technique import Technique
+from .trial import Params, Value
 
 _ALWAYS = {"regularizer", "batch_norm"}  # every point of the space of regularization has them
 

@@ -2,8 +2,8 @@
 
 import logging
 
-from regsearch.studies.errors import one_line
-from regsearch.studies.trial import TrialTask
+from .errors import one_line
+from .trial import TrialTask
 
 logger = logging.getLogger("regsearch")
 logger.addHandler(logging.NullHandler())

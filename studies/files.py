@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from regsearch.studies.errors import InputError
+from .errors import InputError
 
 TEMPORARY = ".tmp"
 """The suffix of a file that is still being written."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from regsearch.studies.canonical_configuration import canonical
-from regsearch.studies.search_space import suggest
-from regsearch.studies.spec import SpaceSpec
+from .canonical_configuration import canonical
+from .search_space import suggest
+from .spec import SpaceSpec
 
 
 def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regsearch.studies.configuration import configuration_of
-from regsearch.studies.objectives import OURS, metric_of
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.statistics import Interval
+from .configuration import configuration_of
+from .objectives import OURS, metric_of
+from .records import TrialRecord
+from .spec import StudySpec
+from .statistics import Interval
 
 _UNKNOWN = "settings that regsearch did not give"
 

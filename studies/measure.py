@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from regsearch.studies import formats
-from regsearch.studies.objectives import metric_of
-from regsearch.studies.statistics import Interval
+from . import formats
+from .objectives import metric_of
+from .statistics import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

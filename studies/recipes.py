@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regsearch.studies.configuration import Regularization, is_regularization, settings_to_enqueue
-from regsearch.studies.contest.contestants import USUAL, contestant_name
-from regsearch.studies.contest.proposals import Contest
-from regsearch.studies.errors import InputError
-from regsearch.studies.search_space import LEARNING_RATE, PARAMETERS, searched_space, untuned_learning_rate
-from regsearch.studies.spec import CONTEST, SpaceSpec, StudySpec
-from regsearch.studies.techniques import TECHNIQUES
-from regsearch.studies.trial import Params
-from regsearch.studies.validation import check_choices
+from .configuration import Regularization, is_regularization, settings_to_enqueue
+from .contest.contestants import USUAL, contestant_name
+from .contest.proposals import Contest
+from .errors import InputError
+from .search_space import LEARNING_RATE, PARAMETERS, searched_space, untuned_learning_rate
+from .spec import CONTEST, SpaceSpec, StudySpec
+from .techniques import TECHNIQUES
+from .trial import Params
+from .validation import check_choices
 
 _PATIENCE = 2  # the course's
 

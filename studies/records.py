@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from regsearch.studies.spec import StudySpec
+from .spec import StudySpec
 
 _STRICT = ConfigDict(strict=True)  # a damaged file may hold anything anywhere: a record of it raises ValueError
 

@@ -7,10 +7,10 @@ if the technique is on. Without a gate, a sampler would never propose exactly "o
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from regsearch.studies.errors import InputError
-from regsearch.studies.spec import SpaceSpec, StudySpec
-from regsearch.studies.techniques import TECHNIQUES
-from regsearch.studies.techniques.dimension import Dimension, Suggester
+from .errors import InputError
+from .spec import SpaceSpec, StudySpec
+from .techniques import TECHNIQUES
+from .techniques.dimension import Dimension, Suggester
 
 LEARNING_RATE = "training.learning_rate"
 """The parameter of a trial that stands for this key of a study; users may write learning_rate.

@@ -15,11 +15,11 @@ from pydantic import (
     model_validator,
 )
 
-from regsearch.studies import objectives
-from regsearch.studies.added_keys import added_later, meant_before
-from regsearch.studies.techniques import TECHNIQUES
-from regsearch.studies.techniques.ranges import LearningRateRange, Section
-from regsearch.studies.validation import (
+from . import objectives
+from .added_keys import added_later, meant_before
+from .techniques import TECHNIQUES
+from .techniques.ranges import LearningRateRange, Section
+from .validation import (
     canonical,
     check_choices,
     check_duration,

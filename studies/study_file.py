@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from regsearch.studies.errors import InputError
-from regsearch.studies.spec import StudySpec
+from .errors import InputError
+from .spec import StudySpec
 
 CATALOG = Path(__file__).parent / "catalog"
 

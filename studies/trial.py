@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.objectives import OURS, is_accuracy
-from regsearch.studies.spec import SEEDS_AT_MOST
+from .example_scores import PerExampleScores
+from .objectives import OURS, is_accuracy
+from .spec import SEEDS_AT_MOST
 
 Value = str | bool | int | float
 """A parameter's value."""

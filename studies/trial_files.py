@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from regsearch.studies.files import TEMPORARY
-from regsearch.studies.trial import Purpose
+from .files import TEMPORARY
+from .trial import Purpose
 
 CHECKPOINT, _ENDED, _WEIGHTS = ".checkpoint", ".ended", ".weights.npz"
 

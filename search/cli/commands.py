@@ -9,7 +9,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from regsearch.search.cli.options import (
+from ...studies.errors import InputError, RegsearchError, mask_passwords, one_line
+from ..run.signals import StartupInterrupted, StopRequested, raise_interrupted
+from .options import (
     AsJson,
     Data,
     Name,
@@ -20,7 +22,7 @@ from regsearch.search.cli.options import (
     TrustCode,
     with_shared_options,
 )
-from regsearch.search.cli.output import (
+from .output import (
     print_,
     print_best,
     print_enqueued,
@@ -31,8 +33,6 @@ from regsearch.search.cli.output import (
     rendered_report,
     write,
 )
-from regsearch.search.run.signals import StartupInterrupted, StopRequested, raise_interrupted
-from regsearch.studies.errors import InputError, RegsearchError, mask_passwords, one_line
 
 _ALLOCATIONS = 50_000  # between two garbage collections: these took a seventh of a short command's time
 
@@ -57,7 +57,7 @@ def run(
     options: SearchOptions,
 ) -> None:
     """Start a study, or resume it, and print the best configuration."""
-    from regsearch.search import api
+    from .. import api
 
     print_result(api.run(study, name=name, settings=settings or [], **options.keywords()), options.as_json)
 
@@ -66,7 +66,7 @@ def run(
 @with_shared_options
 def resume(name: Name, *, options: SearchOptions) -> None:
     """Resume an interrupted study and search until its total of trials."""
-    from regsearch.search import api
+    from .. import api
 
     print_result(api.resume(name, **options.keywords()), options.as_json)
 
@@ -81,7 +81,7 @@ def confirm(
     options: TrainingOptions,
 ) -> None:
     """Train the finalists on fresh seeds, then evaluate them on the test set once."""
-    from regsearch.search import api
+    from .. import api
 
     print_result(api.confirm(name, top=top, seeds=seeds, **options.keywords()), options.as_json)
 
@@ -89,7 +89,7 @@ def confirm(
 @app.command()
 def stop(name: Name, storage: Storage = None) -> None:
     """Ask the coordinator of a study to stop, and wait until it has stopped."""
-    from regsearch.search import api
+    from .. import api
 
     holder = api.stop(name, storage=storage)
     print(f"{name} is not running; nothing to stop" if holder is None else f"stopped {name}: {holder}")
@@ -98,8 +98,8 @@ def stop(name: Name, storage: Storage = None) -> None:
 @app.command(name="list")
 def list_(as_json: AsJson = False, storage: Storage = None) -> None:
     """List all studies."""
-    from regsearch.search import api
-    from regsearch.studies.reports import study_list
+    from ...studies.reports import study_list
+    from .. import api
 
     print_(api.statuses(storage=storage), as_json, study_list.as_text, study_list.as_json)
 
@@ -107,8 +107,8 @@ def list_(as_json: AsJson = False, storage: Storage = None) -> None:
 @app.command()
 def status(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show a study's counts, pace and time left."""
-    from regsearch.search import api
-    from regsearch.studies.reports import status
+    from ...studies.reports import status
+    from .. import api
 
     print_(api.status(name, storage=storage), as_json, status.as_text, status.as_json)
 
@@ -121,8 +121,8 @@ def trials(
     storage: Storage = None,
 ) -> None:
     """Show every trial of a study."""
-    from regsearch.search import api
-    from regsearch.studies.reports import trials
+    from ...studies.reports import trials
+    from .. import api
 
     if as_csv and as_json:
         raise InputError("--csv and --json exclude each other. Give one of them.")
@@ -136,7 +136,7 @@ def trials(
 @app.command()
 def best(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
     """Show the answer so far: the confirmed one, or the best trial."""
-    from regsearch.search import api
+    from .. import api
 
     print_best(api.load(name, storage=storage), as_json)
 
@@ -152,7 +152,7 @@ def report(
     storage: Storage = None,
 ) -> None:
     """Show the report of a study: answer, finalists, techniques, curves, importance, cost."""
-    from regsearch.search import api
+    from .. import api
 
     kind = kind or ("text" if output is None else "html")
     print_or_save(rendered_report(api.report(name, storage=storage), kind), output)
@@ -166,7 +166,7 @@ def compare(
     storage: Storage = None,
 ) -> None:
     """Compare studies: what more training examples change, or which search method finds more."""
-    from regsearch.search import api
+    from .. import api
 
     if as_json and output is not None:
         raise InputError("--json and --output exclude each other. Give one of them.")
@@ -189,8 +189,8 @@ def export(
     storage: Storage = None,
 ) -> None:
     """Write the winner as a Keras model, with a script, its configuration and a model card."""
-    from regsearch.search import api
-    from regsearch.search.run.signals import exit_on_signal
+    from .. import api
+    from ..run.signals import exit_on_signal
 
     exit_on_signal()
     print_export(api.export(name, output, trial=trial, force=force, storage=storage, trust_code=trust_code))
@@ -206,7 +206,7 @@ def enqueue(
     storage: Storage = None,
 ) -> None:
     """Try a configuration of yours next; the sampler chooses the values that you leave open."""
-    from regsearch.search import api
+    from .. import api
 
     number, study = api.enqueue(name, params, storage=storage)
     print_enqueued(number, study, params, storage)
@@ -222,9 +222,9 @@ def dashboard(
     storage: Storage = None,
 ) -> None:
     """Serve optuna-dashboard for the database, read-only, on this machine."""
-    from regsearch.search import api
-    from regsearch.search.run.signals import exit_on_signal
-    from regsearch.storage.dashboard_server import HOST, make_dashboard
+    from ...storage.dashboard_server import HOST, make_dashboard
+    from .. import api
+    from ..run.signals import exit_on_signal
 
     exit_on_signal()
     with api.reading(storage) as database, make_dashboard(database, port, allow_host or ()) as server:
@@ -236,7 +236,7 @@ def dashboard(
 @app.command()
 def doctor(data: Data = None, settings: Settings = None, as_json: AsJson = False, storage: Storage = None) -> None:
     """Check the data, the database, the versions and the machine."""
-    from regsearch.search import doctor
+    from .. import doctor
 
     checks = doctor.examine(storage, data, settings or [])
     print_(checks, as_json, doctor.as_text, doctor.as_json)
@@ -249,7 +249,7 @@ def backup(
     storage: Storage = None,
 ) -> None:
     """Copy the database to a file, even while a search runs."""
-    from regsearch.search import api
+    from .. import api
 
     print(f"copied the database to {api.backup(file, storage=storage)}")
 
@@ -257,7 +257,7 @@ def backup(
 @app.command()
 def upgrade(storage: Storage = None) -> None:
     """Upgrade a database of an earlier version of regsearch."""
-    from regsearch.search import api
+    from .. import api
 
     done = api.upgrade(storage=storage)
     if not done.steps:
@@ -274,7 +274,7 @@ def delete(
     storage: Storage = None,
 ) -> None:
     """Delete a study with all its trials and logs."""
-    from regsearch.search import api
+    from .. import api
 
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Delete the study {name} with all its trials?", abort=True, err=True)
@@ -285,7 +285,7 @@ def delete(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a study file, for editors."""
-    from regsearch.studies.study_file import json_schema
+    from ...studies.study_file import json_schema
 
     write([json.dumps(json_schema(), indent=2), "\n"])
 

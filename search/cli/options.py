@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from regsearch.search.run.progress import Progress
-    from regsearch.search.workers.base import Engine as MadeEngine
+    from ..run.progress import Progress
+    from ..workers.base import Engine as MadeEngine
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The study's name in the database.", show_default=False)]
 Storage = Annotated[
@@ -100,14 +100,14 @@ class TrainingOptions:
         }
 
     def _engine(self) -> "MadeEngine":
-        from regsearch.search.workers import engines
+        from ..workers import engines
 
         names = ("address", "cpus_per_worker", "gpus_per_worker")
         options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return engines.make_engine(self.engine, **options)
 
     def _progress(self) -> "Progress":
-        from regsearch.search.run.progress import Progress, progress_here
+        from ..run.progress import Progress, progress_here
 
         return Progress() if self.quiet else progress_here()
 

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from regsearch.studies.commands import resume_command
-from regsearch.studies.errors import InputError, NoResultError, StorageError
-from regsearch.studies.files import save_report
+from ...studies.commands import resume_command
+from ...studies.errors import InputError, NoResultError, StorageError
+from ...studies.files import save_report
 
 if TYPE_CHECKING:
-    from regsearch.search.export.study_export import Export
-    from regsearch.search.result import RunResult, StudyResult
-    from regsearch.storage.location import Location
-    from regsearch.studies.analysis.comparison import Comparison
-    from regsearch.studies.analysis.conclusion import Conclusion
-    from regsearch.studies.records import StudyRecord, StudySummary
-    from regsearch.studies.reports.data import ReportData
-    from regsearch.studies.spec import StudySpec
+    from ...storage.location import Location
+    from ...studies.analysis.comparison import Comparison
+    from ...studies.analysis.conclusion import Conclusion
+    from ...studies.records import StudyRecord, StudySummary
+    from ...studies.reports.data import ReportData
+    from ...studies.spec import StudySpec
+    from ..export.study_export import Export
+    from ..result import RunResult, StudyResult
 
 T = TypeVar("T")
 
@@ -49,8 +49,8 @@ def write(parts: Iterable[str]) -> None:
 
 def print_result(result: "RunResult", as_json: bool) -> None:
     """Print what a run ended with, and exit with its code."""
-    from regsearch.storage.location import command
-    from regsearch.studies.reports.json_report import answer_json
+    from ...storage.location import command
+    from ...studies.reports.json_report import answer_json
 
     name, answer, conclusion = result.answer.study.name, result.answer, result.confirmation
     if result.exit_code == NoResultError.exit_code:
@@ -75,14 +75,14 @@ def width() -> int:
 
 def how_to_resume(spec: "StudySpec", location: "Location") -> str:
     """Return the line that tells how to resume a study."""
-    from regsearch.storage.location import as_option
+    from ...storage.location import as_option
 
     return f"resume with: {resume_command(spec, 'resume', *as_option(location))}"
 
 
 def rendered_report(content: "ReportData", kind: str) -> str:
     """Return a report as text, JSON or HTML; raises InputError for another kind."""
-    from regsearch.studies.reports import json_report, page, terminal
+    from ...studies.reports import json_report, page, terminal
 
     if kind == "html":
         return page.as_html(content)
@@ -95,7 +95,7 @@ def rendered_report(content: "ReportData", kind: str) -> str:
 
 def rendered_comparison(comparison: "Comparison", kind: str) -> str:
     """Return a comparison as text, JSON or HTML."""
-    from regsearch.studies.reports.comparison import json_report, page, terminal
+    from ...studies.reports.comparison import json_report, page, terminal
 
     if kind == "html":
         return page.as_html(comparison)
@@ -106,7 +106,7 @@ def rendered_comparison(comparison: "Comparison", kind: str) -> str:
 
 def print_export(export: "Export") -> None:
     """Print which files were written."""
-    from regsearch.studies.reports.answer import dataset_line
+    from ...studies.reports.answer import dataset_line
 
     lines = [f"{file.path}  sha256 {file.sha256}" for file in export.files]
     exported = f"Exported {export.training.origin} of {export.study.name}:"
@@ -115,8 +115,8 @@ def print_export(export: "Export") -> None:
 
 def print_best(result: "StudyResult", as_json: bool) -> None:
     """Print the answer so far; raises NoResultError if no trial is complete."""
-    from regsearch.storage.location import command
-    from regsearch.studies.reports.json_report import answer_json
+    from ...storage.location import command
+    from ...studies.reports.json_report import answer_json
 
     answer, conclusion = result.answer, result.confirmation
     if answer.best is None:
@@ -127,8 +127,8 @@ def print_best(result: "StudyResult", as_json: bool) -> None:
 
 
 def _as_text(answer: "StudySummary", conclusion: "Conclusion | None", location: "Location") -> str:
-    from regsearch.storage.location import command
-    from regsearch.studies.reports.terminal import answer_as_text
+    from ...storage.location import command
+    from ...studies.reports.terminal import answer_as_text
 
     text = answer_as_text(answer, conclusion, width())
     report = command(location, "report", answer.study.name)  # one line, however long, so that a shell takes it
@@ -137,8 +137,8 @@ def _as_text(answer: "StudySummary", conclusion: "Conclusion | None", location: 
 
 def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:
     """Print which trial will try the values, and how to reach it if it is beyond the study's total."""
-    from regsearch.search.api import storage_url
-    from regsearch.storage.location import as_option, location_of
+    from ...storage.location import as_option, location_of
+    from ..api import storage_url
 
     print(f"trial {number} of {study.name} will try {', '.join(params)}")
     total = study.spec.budget.trials

@@ -7,10 +7,10 @@ import pkgutil
 from pathlib import Path
 from typing import Literal
 
-from regsearch.search.data.arrays import Dataset, read_npz
-from regsearch.search.data.idx import is_idx_name, read_idx
-from regsearch.search.data.images import has_parts, read_images
-from regsearch.studies.errors import InputError
+from ...studies.errors import InputError
+from .arrays import Dataset, read_npz
+from .idx import is_idx_name, read_idx
+from .images import has_parts, read_images
 
 SourceKind = Literal["built-in", "npz", "idx", "classes", "parts"]
 """A built-in data set, an .npz file, IDX files, or images: `classes` is a directory with one sub-directory per class,

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.machine import memory_bytes
-from regsearch.studies.errors import InputError, reason_of
+from ...studies.errors import InputError, reason_of
+from ..machine import memory_bytes
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 _LARGEST_BYTES = 8_000_000_000  # of all arrays together; more is a mistake or a zip bomb

@@ -7,8 +7,8 @@ repeats what this module does (see `regsearch.search.export.keras_script`).
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.splits import stratified_split
+from .arrays import Dataset
+from .splits import stratified_split
 
 _TEST_SIZE = 360
 _TEST_SEED = 1797

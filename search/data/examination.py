@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.splits import make_splits
-from regsearch.studies.spec import StudySpec
+from ...studies.spec import StudySpec
+from .arrays import Dataset
+from .splits import make_splits
 
 _LISTED = 20  # classes
 _IMBALANCE = 10  # of the largest class to the smallest

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.data.arrays import Dataset, check_size
-from regsearch.studies.errors import InputError, reason_of
+from ...studies.errors import InputError, reason_of
+from .arrays import Dataset, check_size
 
 _NAME = re.compile(r"(?:train|t10k)-(?:images[-.]idx3|labels[-.]idx1)-ubyte(?:\.gz)?")
 _GZIP = b"\x1f\x8b"

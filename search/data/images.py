@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regsearch.search.data.arrays import KEYS, Dataset, check_size, read_arrays
-from regsearch.search.data.splits import stratified_split
-from regsearch.studies.errors import InputError, reason_of
-from regsearch.studies.files import replacing
+from ...studies.errors import InputError, reason_of
+from ...studies.files import replacing
+from .arrays import KEYS, Dataset, check_size, read_arrays
+from .splits import stratified_split
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 

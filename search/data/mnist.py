@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from regsearch.search.data.arrays import Dataset, DataUnavailableError, read_npz
-from regsearch.search.quiet_tensorflow import QUIET_TENSORFLOW
-from regsearch.studies.errors import InputError
-from regsearch.studies.files import sha256_of
+from ...studies.errors import InputError
+from ...studies.files import sha256_of
+from ..quiet_tensorflow import QUIET_TENSORFLOW
+from .arrays import Dataset, DataUnavailableError, read_npz
 
 KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 """The SHA-256 of Keras's mnist.npz; `keras.datasets.mnist` checks the same one."""

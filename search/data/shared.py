@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from regsearch.search.data.arrays import KEYS, Dataset
+from .arrays import KEYS, Dataset
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.seeds import derive_seed
-from regsearch.studies.errors import InputError
-from regsearch.studies.spec import DataSpec, StudySpec
+from ...studies.errors import InputError
+from ...studies.spec import DataSpec, StudySpec
+from ..seeds import derive_seed
+from .arrays import Dataset
 
 Rows = NDArray[np.int64]
 """Indices of examples, (n,)."""

@@ -13,27 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from regsearch.search.data import source_kind
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.splits import Splits, make_splits, split_seed
-from regsearch.search.export.folder import ExportedFile, check_folder, publish, staging
-from regsearch.search.export.hypermodel_script import hypermodel_script
-from regsearch.search.export.keras_script import ScriptData, keras_script
-from regsearch.search.export.model_card import ModelCard
-from regsearch.search.machine import versions
-from regsearch.search.quiet_tensorflow import QUIET_TENSORFLOW
-from regsearch.search.training.checkpoints import Arrays
-from regsearch.search.training.hypermodel.code import read_code
-from regsearch.search.training.setup import import_quietly
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
-from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.configuration import Configuration, Regularization, configuration_of
-from regsearch.studies.errors import InputError, reason_of
-from regsearch.studies.files import sha256_of
-from regsearch.studies.records import DatasetInfo
-from regsearch.studies.reports.answer import dataset_json
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Params
+from ...studies.analysis.conclusion import Conclusion, FinalistResult
+from ...studies.batch_norm import batch_norm_momentum
+from ...studies.configuration import Configuration, Regularization, configuration_of
+from ...studies.errors import InputError, reason_of
+from ...studies.files import sha256_of
+from ...studies.records import DatasetInfo
+from ...studies.reports.answer import dataset_json
+from ...studies.spec import StudySpec
+from ...studies.trial import Params
+from ..data import source_kind
+from ..data.arrays import Dataset
+from ..data.splits import Splits, make_splits, split_seed
+from ..machine import versions
+from ..quiet_tensorflow import QUIET_TENSORFLOW
+from ..training.checkpoints import Arrays
+from ..training.hypermodel.code import read_code
+from ..training.setup import import_quietly
+from .folder import ExportedFile, check_folder, publish, staging
+from .hypermodel_script import hypermodel_script
+from .keras_script import ScriptData, keras_script
+from .model_card import ModelCard
 
 _MODEL, _SCRIPT, _CARD, _CONFIGURATION = "model.keras", "model.py", "model-card.md", "configuration.json"
 _CODE = "hypermodel.py"
@@ -202,7 +202,7 @@ def prepare_tensorflow() -> None:
 def _write_network(trained: TrainedConfiguration, weights: Arrays, folder: Path) -> list[str]:
     """Write the built-in network and its script; return the names of the files."""
     prepare_tensorflow()
-    from regsearch.search.export.keras_model import write_keras_model  # it imports Keras
+    from .keras_model import write_keras_model  # it imports Keras
 
     regularization = Regularization.from_params(trained.params)
     try:
@@ -217,7 +217,7 @@ def _write_network(trained: TrainedConfiguration, weights: Arrays, folder: Path)
 def _write_hypermodel(trained: TrainedConfiguration, reference: str, weights: Arrays, folder: Path) -> list[str]:
     """Write the model, the HyperModel's file, and the script that builds the model; return the names of the files."""
     prepare_tensorflow()
-    from regsearch.search.export.keras_model import write_hypermodels_model
+    from .keras_model import write_hypermodels_model
 
     code = read_code(reference)
     spec, dataset = trained.spec, trained.dataset

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.studies.errors import InputError, reason_of
-from regsearch.studies.files import sync_folder
+from ...studies.errors import InputError, reason_of
+from ...studies.files import sync_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from regsearch.studies.batch_norm import KERAS_MOMENTUM
-from regsearch.studies.errors import one_line
-from regsearch.studies.trial import Value
+from ...studies.batch_norm import KERAS_MOMENTUM
+from ...studies.errors import one_line
+from ...studies.trial import Value
 
 
 def hypermodel_script(

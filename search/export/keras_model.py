@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.splits import make_splits
-from regsearch.search.training.applied_techniques import leave_keras_alone
-from regsearch.search.training.builtin.network import RegularizedNetwork
-from regsearch.search.training.checkpoints import Arrays
-from regsearch.search.training.hypermodel.code import HyperModelCode
-from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Params, Value
+from ...studies.configuration import Regularization
+from ...studies.spec import StudySpec
+from ...studies.trial import Params, Value
+from ..data.arrays import Dataset
+from ..data.splits import make_splits
+from ..training.applied_techniques import leave_keras_alone
+from ..training.builtin.network import RegularizedNetwork
+from ..training.checkpoints import Arrays
+from ..training.hypermodel.code import HyperModelCode
+from ..training.hypermodel.trainer import HyperModelTrainer
 
 
 def write_keras_model(

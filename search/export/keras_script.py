@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from regsearch.studies.batch_norm import KERAS_MOMENTUM, batch_norm_momentum
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.errors import one_line
-from regsearch.studies.spec import ModelSpec, StudySpec
-from regsearch.studies.techniques.ways import Code
+from ...studies.batch_norm import KERAS_MOMENTUM, batch_norm_momentum
+from ...studies.configuration import Regularization
+from ...studies.errors import one_line
+from ...studies.spec import ModelSpec, StudySpec
+from ...studies.techniques.ways import Code
 
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop"}
 

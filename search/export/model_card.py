@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
-from regsearch.studies.batch_norm import momentum_in_words
-from regsearch.studies.configuration import Configuration, Regularization
-from regsearch.studies.errors import one_line
-from regsearch.studies.records import DatasetInfo
-from regsearch.studies.reports.answer_sentences import confirmed_sentences
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.statistics import Interval
+from ...studies import formats
+from ...studies.analysis.conclusion import Conclusion, FinalistResult
+from ...studies.batch_norm import momentum_in_words
+from ...studies.configuration import Configuration, Regularization
+from ...studies.errors import one_line
+from ...studies.records import DatasetInfo
+from ...studies.reports.answer_sentences import confirmed_sentences
+from ...studies.spec import StudySpec
+from ...studies.statistics import Interval
 
 _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]<>#|&"})
 

@@ -6,20 +6,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.search.data import load_dataset
-from regsearch.search.export.configuration import TrainedConfiguration, export_configuration, prepare_tensorflow
-from regsearch.search.export.folder import ExportedFile, check_folder
-from regsearch.search.run.progress import Progress
-from regsearch.search.seeds import fresh_seed
-from regsearch.search.training.checkpoints import FileCheckpoints
-from regsearch.search.training.hypermodel.code import resolve_hypermodel
-from regsearch.search.training.setup import ThreadsError, TrainerSetup, make_trainer
-from regsearch.search.training.trainer import DivergedError
-from regsearch.storage.export_source import ExportSource
-from regsearch.studies.errors import InputError, NoResultError
-from regsearch.studies.records import StudyRecord
-from regsearch.studies.trial import Purpose, TrialOutcome, TrialTask
-from regsearch.studies.trial_files import TrialFiles
+from ...storage.export_source import ExportSource
+from ...studies.errors import InputError, NoResultError
+from ...studies.records import StudyRecord
+from ...studies.trial import Purpose, TrialOutcome, TrialTask
+from ...studies.trial_files import TrialFiles
+from ..data import load_dataset
+from ..run.progress import Progress
+from ..seeds import fresh_seed
+from ..training.checkpoints import FileCheckpoints
+from ..training.hypermodel.code import resolve_hypermodel
+from ..training.setup import ThreadsError, TrainerSetup, make_trainer
+from ..training.trainer import DivergedError
+from .configuration import TrainedConfiguration, export_configuration, prepare_tensorflow
+from .folder import ExportedFile, check_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,25 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from regsearch.search.run.forecast import Forecast
-from regsearch.search.run.hang_detector import HangDetector
-from regsearch.search.run.progress import FinishedTrial, Progress
-from regsearch.search.run.retry import POLL_SECONDS, Retry, RetryingStore
-from regsearch.search.run.store import Store
-from regsearch.search.workers.base import Engine
-from regsearch.search.workers.protocol import (
+from ...studies.configuration import technique_of
+from ...studies.decision_log import log_decision
+from ...studies.errors import NoResultError, SearchSpaceChangedError
+from ...studies.spec import StudySpec
+from ...studies.trial import (
+    Done,
+    DoneReason,
+    EpochDecision,
+    EpochMetrics,
+    Outcome,
+    Purpose,
+    Tally,
+    TrialTask,
+    Value,
+    Wait,
+)
+from ...studies.trial_files import TrialFiles
+from ..workers.base import Engine
+from ..workers.protocol import (
     EngineNotice,
     EpochFinished,
     Event,
@@ -26,23 +38,11 @@ from regsearch.search.workers.protocol import (
     TrialNotice,
     WorkerLost,
 )
-from regsearch.studies.configuration import technique_of
-from regsearch.studies.decision_log import log_decision
-from regsearch.studies.errors import NoResultError, SearchSpaceChangedError
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import (
-    Done,
-    DoneReason,
-    EpochDecision,
-    EpochMetrics,
-    Outcome,
-    Purpose,
-    Tally,
-    TrialTask,
-    Value,
-    Wait,
-)
-from regsearch.studies.trial_files import TrialFiles
+from .forecast import Forecast
+from .hang_detector import HangDetector
+from .progress import FinishedTrial, Progress
+from .retry import POLL_SECONDS, Retry, RetryingStore
+from .store import Store
 
 _MOST_FAILURES_IN_A_ROW = 10
 _LOGGED_DECISIONS = {

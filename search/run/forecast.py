@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 
-from regsearch.studies.recipes import contest_of
-from regsearch.studies.spec import StudySpec
+from ...studies.recipes import contest_of
+from ...studies.spec import StudySpec
 
 SHARE_OF_EPOCHS = 0.7
 """The share of `training.max_epochs` that a trial trains on average, with pruning and early stopping; measured."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from regsearch.studies.validation import parse_duration
+from ...studies.validation import parse_duration
 
 _MOST_COUNTED_SECONDS = 5.0  # between two checks; after more, this process was stopped or the machine asleep
 _FIRST_SECONDS = 30 * 60.0  # TensorFlow's start, the data and an epoch of unknown length

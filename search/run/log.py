@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol, TextIO, TypeVar
 from urllib.parse import quote
 
-from regsearch.storage.location import Location
-from regsearch.studies.errors import InputError, mask_passwords, one_line
+from ...storage.location import Location
+from ...studies.errors import InputError, mask_passwords, one_line
 
 logger = logging.getLogger("regsearch")
 logger.addHandler(logging.NullHandler())  # silent, unless the user wants its lines

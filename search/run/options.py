@@ -7,9 +7,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypedDict, TypeVar, get_args
 
-from regsearch.search.run.progress import Progress, progress_here
-from regsearch.search.workers.base import Engine
-from regsearch.storage.location import Location
+from ...storage.location import Location
+from ..workers.base import Engine
+from .progress import Progress, progress_here
 
 P = ParamSpec("P")
 T = TypeVar("T")

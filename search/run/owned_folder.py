@@ -4,8 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from regsearch.studies.errors import InputError
-from regsearch.studies.files import TEMPORARY, write_durably
+from ...studies.errors import InputError
+from ...studies.files import TEMPORARY, write_durably
 
 _MARK = ".regsearch-study"
 

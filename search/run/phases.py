@@ -4,29 +4,29 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.search.run.coordinator import Coordinator, StopReason
-from regsearch.search.run.forecast import Forecast
-from regsearch.search.run.progress import Progress
-from regsearch.search.run.retry import Retry
-from regsearch.search.run.store import Store
-from regsearch.search.seeds import fresh_seed
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.base import Engine
-from regsearch.storage import study_lock
-from regsearch.storage.confirmation_results import read_conclusion
-from regsearch.storage.confirmation_store import ConfirmationStore
-from regsearch.storage.dashboard_note import publish_answer
-from regsearch.storage.database import Database
-from regsearch.storage.location import Location
-from regsearch.storage.queries import get_study, list_trials
-from regsearch.storage.study_store import StudyStore
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.finalists import choose
-from regsearch.studies.decision_log import log_decision
-from regsearch.studies.errors import CommitInDoubtError, StorageUnavailableError
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Purpose, StudyProgress
-from regsearch.studies.trial_files import TrialFiles
+from ...storage import study_lock
+from ...storage.confirmation_results import read_conclusion
+from ...storage.confirmation_store import ConfirmationStore
+from ...storage.dashboard_note import publish_answer
+from ...storage.database import Database
+from ...storage.location import Location
+from ...storage.queries import get_study, list_trials
+from ...storage.study_store import StudyStore
+from ...studies.analysis.conclusion import Conclusion
+from ...studies.analysis.finalists import choose
+from ...studies.decision_log import log_decision
+from ...studies.errors import CommitInDoubtError, StorageUnavailableError
+from ...studies.spec import StudySpec
+from ...studies.trial import Purpose, StudyProgress
+from ...studies.trial_files import TrialFiles
+from ..seeds import fresh_seed
+from ..training.setup import TrainerSetup
+from ..workers.base import Engine
+from .coordinator import Coordinator, StopReason
+from .forecast import Forecast
+from .progress import Progress
+from .retry import Retry
+from .store import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from regsearch.studies.configuration import configuration_of
-from regsearch.studies.errors import one_line
-from regsearch.studies.trial import EpochMetrics, Purpose, Tally, TrialTask
+from ...studies.configuration import configuration_of
+from ...studies.errors import one_line
+from ...studies.trial import EpochMetrics, Purpose, Tally, TrialTask
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from regsearch.search.run.store import Store
-from regsearch.studies.decision_log import log_decision
-from regsearch.studies.errors import StorageUnavailableError
-from regsearch.studies.trial import EpochDecision, EpochMetrics, NextStep, Outcome, StudyProgress, TrialTask, Value
+from ...studies.decision_log import log_decision
+from ...studies.errors import StorageUnavailableError
+from ...studies.trial import EpochDecision, EpochMetrics, NextStep, Outcome, StudyProgress, TrialTask, Value
+from .store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

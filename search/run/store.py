@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from regsearch.studies.trial import EpochDecision, EpochMetrics, NextStep, Outcome, StudyProgress, TrialTask, Value
+from ...studies.trial import EpochDecision, EpochMetrics, NextStep, Outcome, StudyProgress, TrialTask, Value
 
 
 class Store(Protocol):

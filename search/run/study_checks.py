@@ -4,15 +4,15 @@ import itertools
 import math
 from collections.abc import Mapping
 
-from regsearch.search.data import load_dataset, located
-from regsearch.search.data.arrays import Dataset, DataUnavailableError
-from regsearch.search.machine import memory_bytes
-from regsearch.search.run.progress import Progress
-from regsearch.storage.location import Location, as_option
-from regsearch.studies.commands import resume_command
-from regsearch.studies.errors import InputError
-from regsearch.studies.records import DatasetInfo, StudyRecord
-from regsearch.studies.spec import StudySpec, differing_keys
+from ...storage.location import Location, as_option
+from ...studies.commands import resume_command
+from ...studies.errors import InputError
+from ...studies.records import DatasetInfo, StudyRecord
+from ...studies.spec import StudySpec, differing_keys
+from ..data import load_dataset, located
+from ..data.arrays import Dataset, DataUnavailableError
+from ..machine import memory_bytes
+from .progress import Progress
 
 _MANY_TRIALS = 100  # as many complete ones are in each part
 _WEIGHT_BYTES = 4  # float32

@@ -8,47 +8,47 @@ from pathlib import Path
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.shared import shared
-from regsearch.search.data.splits import make_splits
-from regsearch.search.machine import versions
-from regsearch.search.result import RunResult
-from regsearch.search.run.coordinator import StopReason
-from regsearch.search.run.options import RunOptions
-from regsearch.search.run.owned_folder import claim_folder, study_folder
-from regsearch.search.run.phases import StudyRun
-from regsearch.search.run.progress import Progress
-from regsearch.search.run.signals import SignalState, StopRequested, graceful_stop
-from regsearch.search.run.study_checks import (
+from ...storage import study_lock
+from ...storage.checks.confirmation import check_confirmation
+from ...storage.confirmation_results import count_seeds, read_conclusion
+from ...storage.connect import is_new, open_for_reading, open_for_writing
+from ...storage.database import Database
+from ...storage.location import Location, as_option
+from ...storage.queries import check_not_copied, count_trials, find_study, get_study, read_answer
+from ...storage.study_store import StudyStore
+from ...studies.commands import resume_command
+from ...studies.contest.notes import notes, race_notes
+from ...studies.errors import CommitInDoubtError, InputError, RegsearchError, StorageUnavailableError
+from ...studies.finite_space import count_points
+from ...studies.recipes import contest_of, recipes_in_space, recipes_named
+from ...studies.records import DatasetInfo, StudyRecord
+from ...studies.spec import CONTEST, StudySpec
+from ...studies.validation import parse_duration
+from ..data.arrays import Dataset
+from ..data.shared import shared
+from ..data.splits import make_splits
+from ..machine import versions
+from ..result import RunResult
+from ..samplers import make_pruner, sampler_factory
+from ..samplers.factory import GRIDS
+from ..training.hypermodel.code import resolve_hypermodel
+from ..training.setup import TrainerSetup
+from ..workers import engines
+from ..workers.base import Engine
+from .coordinator import StopReason
+from .options import RunOptions
+from .owned_folder import claim_folder, study_folder
+from .phases import StudyRun
+from .progress import Progress
+from .signals import SignalState, StopRequested, graceful_stop
+from .study_checks import (
     changed_versions,
     check_fits,
     check_same_study,
     load_data,
     needs_all_trials,
 )
-from regsearch.search.run.tensorboard import EventFiles
-from regsearch.search.samplers import make_pruner, sampler_factory
-from regsearch.search.samplers.factory import GRIDS
-from regsearch.search.training.hypermodel.code import resolve_hypermodel
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers import engines
-from regsearch.search.workers.base import Engine
-from regsearch.storage import study_lock
-from regsearch.storage.checks.confirmation import check_confirmation
-from regsearch.storage.confirmation_results import count_seeds, read_conclusion
-from regsearch.storage.connect import is_new, open_for_reading, open_for_writing
-from regsearch.storage.database import Database
-from regsearch.storage.location import Location, as_option
-from regsearch.storage.queries import check_not_copied, count_trials, find_study, get_study, read_answer
-from regsearch.storage.study_store import StudyStore
-from regsearch.studies.commands import resume_command
-from regsearch.studies.contest.notes import notes, race_notes
-from regsearch.studies.errors import CommitInDoubtError, InputError, RegsearchError, StorageUnavailableError
-from regsearch.studies.finite_space import count_points
-from regsearch.studies.recipes import contest_of, recipes_in_space, recipes_named
-from regsearch.studies.records import DatasetInfo, StudyRecord
-from regsearch.studies.spec import CONTEST, StudySpec
-from regsearch.studies.validation import parse_duration
+from .tensorboard import EventFiles
 
 _MOST_WORKERS = 1024
 _LOCK_SECONDS = 10  # after which the coordinator says that it waits
@@ -250,7 +250,7 @@ def _event_files(plan: _Plan, options: RunOptions, database: Database) -> Progre
     """Return the progress that writes TensorBoard's files, if they were asked for."""
     if plan.events is None:
         return None
-    from regsearch.storage.tensorboard_data import RecordedEvents  # only this needs TensorBoard
+    from ...storage.tensorboard_data import RecordedEvents  # only this needs TensorBoard
 
     recorded = RecordedEvents(database, get_study(database, plan.spec.study.name))
     return EventFiles(options.progress, recorded, plan.events)

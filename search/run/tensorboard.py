@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from regsearch.search.run.progress import FinishedTrial, Progress
-from regsearch.studies.errors import RegsearchError
-from regsearch.studies.files import write_durably
-from regsearch.studies.trial import EpochMetrics, Tally, TrialTask
+from ...studies.errors import RegsearchError
+from ...studies.files import write_durably
+from ...studies.trial import EpochMetrics, Tally, TrialTask
+from .progress import FinishedTrial, Progress
 
 _NAME = "events.out.tfevents.regsearch"
 

@@ -10,12 +10,12 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from regsearch.search.samplers.point_sampler import PointSampler, within
-from regsearch.studies.configuration import Regularization, is_regularization, params_of
-from regsearch.studies.contest.proposals import Contest, Entry
-from regsearch.studies.errors import SpaceExhaustedError
-from regsearch.studies.recipes import DEFAULTS
-from regsearch.studies.trial import DIVERGED
+from ...studies.configuration import Regularization, is_regularization, params_of
+from ...studies.contest.proposals import Contest, Entry
+from ...studies.errors import SpaceExhaustedError
+from ...studies.recipes import DEFAULTS
+from ...studies.trial import DIVERGED
+from .point_sampler import PointSampler, within
 
 _POINT_ATTR = "regsearch:contest_point"
 

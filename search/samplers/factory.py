@@ -13,16 +13,16 @@ from typing import Any, Protocol
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from regsearch.search.samplers.contest_sampler import ContestSampler, HyperModelContestSampler
-from regsearch.search.samplers.define_by_run import DefineByRunSampler
-from regsearch.search.samplers.grid_sampler import GridSampler
-from regsearch.search.samplers.point_sampler import PointSampler, key_of_settings
-from regsearch.search.samplers.retry_samplers import RandomChoices, SkippingQMCSampler
-from regsearch.search.seeds import derive_seed
-from regsearch.studies.errors import InputError, SpaceExhaustedError
-from regsearch.studies.recipes import contest_of
-from regsearch.studies.search_space import enumerate_points, suggest
-from regsearch.studies.spec import CONTEST, SpaceSpec, StudySpec
+from ...studies.errors import InputError, SpaceExhaustedError
+from ...studies.recipes import contest_of
+from ...studies.search_space import enumerate_points, suggest
+from ...studies.spec import CONTEST, SpaceSpec, StudySpec
+from ..seeds import derive_seed
+from .contest_sampler import ContestSampler, HyperModelContestSampler
+from .define_by_run import DefineByRunSampler
+from .grid_sampler import GridSampler
+from .point_sampler import PointSampler, key_of_settings
+from .retry_samplers import RandomChoices, SkippingQMCSampler
 
 
 class SamplerFactory(Protocol):
@@ -195,7 +195,7 @@ def _qmc(options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf, retry: i
 
 def _keras_tuner(options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf) -> _Factory:
     with _without_stderr():  # takes seconds: KerasTuner brings TensorFlow
-        from regsearch.search.samplers.keras_tuner import BayesianOracleSampler, check_options
+        from .keras_tuner import BayesianOracleSampler, check_options
     check_options(options)
     return lambda number: BayesianOracleSampler(spec.space, seed_of(number), options)
 

@@ -8,8 +8,8 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from regsearch.search.samplers.point_sampler import KeyOf, PointSampler, tried_keys
-from regsearch.studies.errors import SpaceExhaustedError
+from ...studies.errors import SpaceExhaustedError
+from .point_sampler import KeyOf, PointSampler, tried_keys
 
 _POINT_ATTR = "regsearch:grid_point"
 

@@ -32,11 +32,11 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.linalg import solve_triangular
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from regsearch.search.samplers.point_sampler import PointSampler
-from regsearch.studies.errors import InputError, SpaceExhaustedError
-from regsearch.studies.search_space import dimensions
-from regsearch.studies.spec import SpaceSpec
-from regsearch.studies.techniques.dimension import Dimension
+from ...studies.errors import InputError, SpaceExhaustedError
+from ...studies.search_space import dimensions
+from ...studies.spec import SpaceSpec
+from ...studies.techniques.dimension import Dimension
+from .point_sampler import PointSampler
 
 MOST_MODELLED = 200
 """Trials that the Gaussian process is fitted to: its time grows with the cube of their number."""

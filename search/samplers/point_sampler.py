@@ -9,9 +9,9 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from regsearch.studies.canonical_configuration import canonical
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Params
+from ...studies.canonical_configuration import canonical
+from ...studies.spec import StudySpec
+from ...studies.trial import Params
 
 KeyOf = Callable[[Params], Hashable]
 """Gives a key of a trial's parameters; parameters that train alike have the same key."""

@@ -11,11 +11,11 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from regsearch.studies.configuration import Regularization, is_regularization
-from regsearch.studies.contest.contestants import contestant_of, is_out
-from regsearch.studies.errors import InputError
-from regsearch.studies.recipes import contest_of
-from regsearch.studies.spec import CONTEST, StudySpec
+from ...studies.configuration import Regularization, is_regularization
+from ...studies.contest.contestants import contestant_of, is_out
+from ...studies.errors import InputError
+from ...studies.recipes import contest_of
+from ...studies.spec import CONTEST, StudySpec
 
 WARM_UP_EPOCHS, PEERS = 2, 3
 """What a contest's pruner waits for: epochs that every trial trains, and finished trials of the same contestant."""

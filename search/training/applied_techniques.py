@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.techniques.technique import Technique
+from ...studies.configuration import Regularization
+from ...studies.techniques.technique import Technique
 
 
 def input_layers(regularization: Regularization, seed_of: Callable[[Technique], int]) -> list[keras.layers.Layer]:

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.training.early_stopping import EarlyStopping
-from regsearch.studies.errors import reason_of
-from regsearch.studies.files import DamagedError, append_checksum, strip_checksum, write_durably
-from regsearch.studies.trial import EpochMetrics
-from regsearch.studies.trial_files import TrialFiles
+from ...studies.errors import reason_of
+from ...studies.files import DamagedError, append_checksum, strip_checksum, write_durably
+from ...studies.trial import EpochMetrics
+from ...studies.trial_files import TrialFiles
+from .early_stopping import EarlyStopping
 
 KEPT_STATES = 2
 

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.data.splits import Rows, Splits
-from regsearch.search.seeds import derive_seed
-from regsearch.search.training.checkpoints import Arrays, Checkpoints, TrainingCheckpoint
-from regsearch.search.training.early_stopping import EarlyStopping
-from regsearch.search.training.trainer import DivergedError, OnEpoch
-from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.trial import EpochMetrics, TrialOutcome
+from ...studies.example_scores import PerExampleScores
+from ...studies.trial import EpochMetrics, TrialOutcome
+from ..data.splits import Rows, Splits
+from ..seeds import derive_seed
+from .checkpoints import Arrays, Checkpoints, TrainingCheckpoint
+from .early_stopping import EarlyStopping
+from .trainer import DivergedError, OnEpoch
 
 _NEAR_ZERO = 1e-3
 _VALUES_AT_ONCE = 100_000_000  # as floats, 400 MB

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from regsearch.search.training.checkpoints import Arrays
-from regsearch.studies.techniques.technique import Technique
+from ...studies.techniques.technique import Technique
+from .checkpoints import Arrays
 
 
 class Averages:

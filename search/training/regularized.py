@@ -3,13 +3,13 @@
 import keras
 import keras_tuner
 
-from regsearch.search.training import applied_techniques
-from regsearch.search.training.builtin.network import HyperParametersSuggester, with_batch_norm
-from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters
-from regsearch.studies.batch_norm import KERAS_MOMENTUM
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.search_space import of_layers, suggest
-from regsearch.studies.spec import SpaceSpec
+from ...studies.batch_norm import KERAS_MOMENTUM
+from ...studies.configuration import Regularization
+from ...studies.search_space import of_layers, suggest
+from ...studies.spec import SpaceSpec
+from . import applied_techniques
+from .builtin.network import HyperParametersSuggester, with_batch_norm
+from .hypermodel.hyperparameters import OptunaHyperParameters
 
 _REGULARIZERS = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regularizer")
 

@@ -4,16 +4,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.search.data import load_dataset
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.shared import read_shared
-from regsearch.search.data.splits import make_splits
-from regsearch.search.quiet_tensorflow import quiet_stderr
-from regsearch.search.training.hypermodel.code import read_code
-from regsearch.search.training.trainer import Trainer
-from regsearch.studies.errors import InputError
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.validation import is_bundled_hypermodel
+from ...studies.errors import InputError
+from ...studies.spec import StudySpec
+from ...studies.validation import is_bundled_hypermodel
+from ..data import load_dataset
+from ..data.arrays import Dataset
+from ..data.shared import read_shared
+from ..data.splits import make_splits
+from ..quiet_tensorflow import quiet_stderr
+from .hypermodel.code import read_code
+from .trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +58,9 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     # these modules import Keras, which must come after the thread settings
     if setup.spec.model.hypermodel is not None:
         return _make_hypermodel_trainer(setup, setup.spec.model.hypermodel, dataset)
-    from regsearch.search.training.builtin.compiled_trainer import CompiledTrainer
-    from regsearch.search.training.builtin.keras_trainer import KerasTrainer
-    from regsearch.search.training.builtin.trainer import BuiltinTrainer
+    from .builtin.compiled_trainer import CompiledTrainer
+    from .builtin.keras_trainer import KerasTrainer
+    from .builtin.trainer import BuiltinTrainer
 
     kinds: dict[str, type[BuiltinTrainer]] = {"compiled": CompiledTrainer, "keras": KerasTrainer}
     return kinds[setup.spec.training.trainer](
@@ -69,7 +69,7 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
 
 
 def _make_hypermodel_trainer(setup: TrainerSetup, reference: str, dataset: Dataset) -> Trainer:
-    from regsearch.search.training.hypermodel.trainer import HyperModelTrainer
+    from .hypermodel.trainer import HyperModelTrainer
 
     if not setup.trusts_code and not is_bundled_hypermodel(reference):
         raise InputError(f"the code of {reference} is not trusted. Read it, then give --trust-code.")

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from regsearch.search.training.checkpoints import Arrays, Checkpoints, TrainingCheckpoint
-from regsearch.studies.errors import reason_of
-from regsearch.studies.files import replacing
-from regsearch.studies.trial import EpochMetrics
+from ...studies.errors import reason_of
+from ...studies.files import replacing
+from ...studies.trial import EpochMetrics
+from .checkpoints import Arrays, Checkpoints, TrainingCheckpoint
 
 SaveModel = Callable[[TrainingCheckpoint, Path], None]
 """Writes the network of a state as a Keras model; the path ends in .keras."""

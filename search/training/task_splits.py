@@ -1,9 +1,9 @@
 """The splits of a task: those of the study, or those that a finalist's fresh seed draws."""
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.splits import Splits, make_splits, split_seed
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import TrialTask
+from ...studies.spec import StudySpec
+from ...studies.trial import TrialTask
+from ..data.arrays import Dataset
+from ..data.splits import Splits, make_splits, split_seed
 
 
 class TaskSplits:

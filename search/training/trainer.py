@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
-from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.trial import DIVERGED, EpochMetrics, Params, TrialOutcome, TrialTask, Value
+from ...studies.example_scores import PerExampleScores
+from ...studies.trial import DIVERGED, EpochMetrics, Params, TrialOutcome, TrialTask, Value
+from .checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
 
 OnEpoch = Callable[[EpochMetrics], bool]
 """Receives the metrics of each epoch; returns whether the trial continues."""

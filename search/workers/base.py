@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import Event, Reply
-from regsearch.studies.trial import TrialTask
+from ...studies.trial import TrialTask
+from ..training.setup import TrainerSetup
+from .protocol import Event, Reply
 
 Handler = Callable[[Event], Reply]
 """Gets each event; its reply counts for an `EpochFinished` and a `SuggestRequest`."""

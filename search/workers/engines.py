@@ -5,8 +5,8 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
-from regsearch.search.workers.base import Engine
-from regsearch.studies.errors import InputError
+from ...studies.errors import InputError
+from .base import Engine
 
 _MODULES = {
     "inline": "regsearch.search.workers.inline",

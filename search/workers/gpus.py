@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from regsearch.studies.errors import InputError
+from ...studies.errors import InputError
 
 _DEVICES = Path("/proc/driver/nvidia/gpus")
 

@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from regsearch.search.machine import core_count
-from regsearch.search.training.setup import ThreadsError, TrainerSetup, make_trainer
-from regsearch.search.training.trainer import Trainer
-from regsearch.search.workers.base import Handler
-from regsearch.search.workers.protocol import TrialFailed
-from regsearch.search.workers.worker import run_task
-from regsearch.studies.errors import NoResultError
-from regsearch.studies.trial import TrialTask
+from ...studies.errors import NoResultError
+from ...studies.trial import TrialTask
+from ..machine import core_count
+from ..training.setup import ThreadsError, TrainerSetup, make_trainer
+from ..training.trainer import Trainer
+from .base import Handler
+from .protocol import TrialFailed
+from .worker import run_task
 
 
 class InlineEngine:

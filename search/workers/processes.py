@@ -11,11 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from regsearch.search.machine import core_count
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.base import Handler
-from regsearch.search.workers.gpus import check_share, gpus_of
-from regsearch.search.workers.protocol import (
+from ...studies.errors import NoResultError
+from ...studies.trial import TrialTask
+from ..machine import core_count
+from ..training.setup import TrainerSetup
+from .base import Handler
+from .gpus import check_share, gpus_of
+from .protocol import (
     READY_LINE,
     EpochFinished,
     SuggestRequest,
@@ -26,7 +28,7 @@ from regsearch.search.workers.protocol import (
     reply_to_line,
     task_to_line,
 )
-from regsearch.search.workers.worker_process import (
+from .worker_process import (
     GRACE_SECONDS,
     KERAS_TRIALS_PER_PROCESS,
     START_TRIES,
@@ -35,8 +37,6 @@ from regsearch.search.workers.worker_process import (
     is_worn_out,
     last_line,
 )
-from regsearch.studies.errors import NoResultError
-from regsearch.studies.trial import TrialTask
 
 
 class ProcessEngine:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import EpochMetrics, TestEvaluation, TrialOutcome, TrialTask, Value
+from ...studies.spec import StudySpec
+from ...studies.trial import EpochMetrics, TestEvaluation, TrialOutcome, TrialTask, Value
+from ..training.setup import TrainerSetup
 
 READY_LINE = '{"event": "Ready"}\n'
 """What a worker writes when its trainer is made."""

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Checkpoints, FileCheckpoints
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import (
+from ...studies.files import DamagedError, append_checksum, strip_checksum, write_durably
+from ...studies.trial import EpochMetrics, Purpose, TrialTask, Value
+from ...studies.trial_files import TrialFiles
+from ..training.checkpoints import NO_CHECKPOINTS, Checkpoints, FileCheckpoints
+from ..training.setup import TrainerSetup
+from .protocol import (
     EpochFinished,
     Event,
     LookFinished,
@@ -24,9 +27,6 @@ from regsearch.search.workers.protocol import (
     from_line,
     to_line,
 )
-from regsearch.studies.files import DamagedError, append_checksum, strip_checksum, write_durably
-from regsearch.studies.trial import EpochMetrics, Purpose, TrialTask, Value
-from regsearch.studies.trial_files import TrialFiles
 
 
 class HandlerError(BaseException):

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from regsearch.search.training.checkpoints import Arrays, Checkpoints, NoCheckpoints, TrainingCheckpoint
-from regsearch.search.training.setup import TrainerSetup, make_trainer
-from regsearch.search.training.snapshots import Snapshots
-from regsearch.search.training.trainer import DivergedError, Trainer
-from regsearch.search.workers.protocol import (
+from ...studies.trial import Outcome, Purpose, TestEvaluation, TrialTask
+from ..training.checkpoints import Arrays, Checkpoints, NoCheckpoints, TrainingCheckpoint
+from ..training.setup import TrainerSetup, make_trainer
+from ..training.snapshots import Snapshots
+from ..training.trainer import DivergedError, Trainer
+from .protocol import (
     READY_LINE,
     EngineNotice,
     EpochFinished,
@@ -35,8 +36,7 @@ from regsearch.search.workers.protocol import (
     task_from_line,
     to_line,
 )
-from regsearch.search.workers.task_connection import HandlerError, TaskConnection, TaskStopped
-from regsearch.studies.trial import Outcome, Purpose, TestEvaluation, TrialTask
+from .task_connection import HandlerError, TaskConnection, TaskStopped
 
 _LONGEST_REASON = 300  # characters
 # what Keras and TensorFlow raise for a network that can't be built or is too large, and KerasTuner for a trial alone

@@ -8,11 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from regsearch.search.quiet_tensorflow import QUIET_TENSORFLOW
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import setup_to_line
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import TrialTask
+from ...studies.spec import StudySpec
+from ...studies.trial import TrialTask
+from ..quiet_tensorflow import QUIET_TENSORFLOW
+from ..training.setup import TrainerSetup
+from .protocol import setup_to_line
 
 WORKER_COMMAND = (
     sys.executable,

@@ -9,12 +9,12 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import select
 
-from regsearch.storage.race_rounds import read_drops
-from regsearch.storage.tables import METRICS, ConfirmationRow, FinalistRow, RoundRow, TestEvaluationRow
-from regsearch.studies.configuration import Regularization, configuration_of
-from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.records import StudyRecord
-from regsearch.studies.spec import SEEDS_AT_MOST
+from ...studies.configuration import Regularization, configuration_of
+from ...studies.example_scores import PerExampleScores
+from ...studies.records import StudyRecord
+from ...studies.spec import SEEDS_AT_MOST
+from ..race_rounds import read_drops
+from ..tables import METRICS, ConfirmationRow, FinalistRow, RoundRow, TestEvaluationRow
 
 STATES = ("waiting", "running", "complete", "failed")
 """Of a training."""

@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 import sqlalchemy
 
-from regsearch.storage.checks.confirmation import check_types
-from regsearch.storage.database import Database
-from regsearch.storage.errors import RESTORE
-from regsearch.storage.optuna.tables import OPTUNA_TABLES
-from regsearch.storage.sqlite import FileDatabase
-from regsearch.storage.tables import PREFIX, Base
-from regsearch.studies.errors import StorageError
+from ...studies.errors import StorageError
+from ..database import Database
+from ..errors import RESTORE
+from ..optuna.tables import OPTUNA_TABLES
+from ..sqlite import FileDatabase
+from ..tables import PREFIX, Base
+from .confirmation import check_types
 
 _Pages: TypeAlias = Generator[Sequence[Any], None, None]
 _PAGE = 500  # rows

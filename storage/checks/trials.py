@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import sqlalchemy
 
-from regsearch.storage.database import Database
-from regsearch.storage.optuna.row_check import UNREADABLE, is_ordinary
-from regsearch.studies.errors import StorageError
+from ...studies.errors import StorageError
+from ..database import Database
+from ..optuna.row_check import UNREADABLE, is_ordinary
 
 
 def check_trials(database: Database, connection: sqlalchemy.Connection, study_id: int, name: str) -> None:

@@ -23,7 +23,7 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, bindparam, update
 
-from regsearch.storage.optuna import lookback, tables
+from . import lookback, tables
 
 _NAMED = 10_000  # trials; of more, the whole study is read
 

@@ -9,9 +9,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from regsearch.storage.tried_configurations import BY_SETTINGS
-from regsearch.studies.errors import SearchSpaceChangedError
-from regsearch.studies.trial import Value
+from ...studies.errors import SearchSpaceChangedError
+from ...studies.trial import Value
+from ..tried_configurations import BY_SETTINGS
 
 
 class OptunaStudy(optuna.study.Study):

@@ -9,7 +9,7 @@ import sqlalchemy
 from optuna.storages._rdb.models import BaseModel
 from sqlalchemy import DateTime, bindparam, column, text
 
-from regsearch.storage.tables import METRICS
+from ..tables import METRICS
 
 OPTUNA_TABLES: tuple[sqlalchemy.Table, ...] = tuple(BaseModel.metadata.sorted_tables)
 """All tables of Optuna's, each behind those that it refers to."""

@@ -7,16 +7,16 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
-from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
-from regsearch.studies.analysis.trials import best_so_far, has_techniques
-from regsearch.studies.configuration import Regularization, configuration_of
-from regsearch.studies.measure import Measure, of_metric, per_example
-from regsearch.studies.records import StudySummary, TrialRecord
-from regsearch.studies.spec import SearchSpec
-from regsearch.studies.statistics import Interval
-from regsearch.studies.techniques import TECHNIQUES
+from .. import formats
+from ..configuration import Regularization, configuration_of
+from ..measure import Measure, of_metric, per_example
+from ..records import StudySummary, TrialRecord
+from ..spec import SearchSpec
+from ..statistics import Interval
+from ..techniques import TECHNIQUES
+from .conclusion import Conclusion, FinalistResult, TechniqueRow
+from .technique_verdicts import TechniqueVerdict, technique_verdicts
+from .trials import best_so_far, has_techniques
 
 STRENGTHS = tuple(technique.name for technique in TECHNIQUES if technique.strengths)
 """The techniques that have a strength."""

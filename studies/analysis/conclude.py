@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from regsearch.studies import objectives
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
-from regsearch.studies.analysis.confirmed_finalist import ConfirmedFinalist, Training
-from regsearch.studies.analysis.finalist_judge import LEVEL, FinalistJudge
-from regsearch.studies.analysis.finalists import Finalist
-from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.tuning import Tuning
-from regsearch.studies.analysis.verdicts import Verdict, share_of_smallest_gain
-from regsearch.studies.configuration import LABELS, HyperparameterValues
-from regsearch.studies.spec import StudySpec
+from .. import objectives
+from ..configuration import LABELS, HyperparameterValues
+from ..spec import StudySpec
+from .conclusion import Conclusion, FinalistResult, TechniqueRow
+from .confirmed_finalist import ConfirmedFinalist, Training
+from .finalist_judge import LEVEL, FinalistJudge
+from .finalists import Finalist
+from .race import Drop
+from .tuning import Tuning
+from .verdicts import Verdict, share_of_smallest_gain
 
 
 def conclude(

@@ -7,13 +7,13 @@ from the per-row losses that the confirmation kept, by studies/statistics.py.
 from dataclasses import dataclass
 from statistics import stdev
 
-from regsearch.studies.analysis.finalists import Finalist
-from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.tuning import Tuning
-from regsearch.studies.analysis.verdicts import Judgement, Verdict
-from regsearch.studies.configuration import HyperparameterValues, Regularization
-from regsearch.studies.measure import Measure, of_metric, per_example
-from regsearch.studies.statistics import Interval
+from ..configuration import HyperparameterValues, Regularization
+from ..measure import Measure, of_metric, per_example
+from ..statistics import Interval
+from .finalists import Finalist
+from .race import Drop
+from .tuning import Tuning
+from .verdicts import Judgement, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.studies import objectives
-from regsearch.studies.analysis.finalists import Finalist
-from regsearch.studies.example_scores import PerExampleScores
+from .. import objectives
+from ..example_scores import PerExampleScores
+from .finalists import Finalist
 
 
 def select_loss(figures: Mapping[str, Any], objective: str) -> float:

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from regsearch.studies.records import TrialRecord
+from ..records import TrialRecord
 
 NO_REASON = "no reason is recorded"
 LONGEST_REASON = 300

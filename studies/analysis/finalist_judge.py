@@ -6,21 +6,21 @@ from functools import cached_property
 
 import numpy as np
 
-from regsearch.studies import objectives
-from regsearch.studies.analysis.conclusion import FinalistResult, Gain
-from regsearch.studies.analysis.confirmed_finalist import ConfirmedFinalist, select_loss
-from regsearch.studies.analysis.finalists import STOPPING_ALONE
-from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.verdicts import Judgement, is_share_of_missing, judge, judge_means, smallest_gain
-from regsearch.studies.configuration import Configuration, HyperparameterValues
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.statistics import (
+from .. import objectives
+from ..configuration import Configuration, HyperparameterValues
+from ..spec import StudySpec
+from ..statistics import (
     choose_winner,
     choose_winner_by_seeds,
     crossed_interval,
     gain,
     shared_level,
 )
+from .conclusion import FinalistResult, Gain
+from .confirmed_finalist import ConfirmedFinalist, select_loss
+from .finalists import STOPPING_ALONE
+from .race import Drop
+from .verdicts import Judgement, is_share_of_missing, judge, judge_means, smallest_gain
 
 LEVEL = 0.95
 """The confidence of a finalist's own intervals, and of all low ends of gains together."""

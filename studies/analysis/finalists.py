@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from regsearch.studies.configuration import LABELS, Configuration, Regularization, configuration_of
-from regsearch.studies.contest.contestants import USUAL, contestant_of
-from regsearch.studies.contest.proposals import Entry
-from regsearch.studies.recipes import DEFAULTS, contest_of
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.search_space import searched_space, untuned_learning_rate
-from regsearch.studies.spec import CONTEST, SpaceSpec, StudySpec
+from ..configuration import LABELS, Configuration, Regularization, configuration_of
+from ..contest.contestants import USUAL, contestant_of
+from ..contest.proposals import Entry
+from ..recipes import DEFAULTS, contest_of
+from ..records import TrialRecord
+from ..search_space import searched_space, untuned_learning_rate
+from ..spec import CONTEST, SpaceSpec, StudySpec
 
 NONE = Regularization()
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from regsearch.studies.configuration import HyperparameterValues, Regularization, configuration_of
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.spec import SpaceSpec, StudySpec
-from regsearch.studies.techniques import TECHNIQUES
+from ..configuration import HyperparameterValues, Regularization, configuration_of
+from ..records import TrialRecord
+from ..spec import SpaceSpec, StudySpec
+from ..techniques import TECHNIQUES
 
 FEWEST_TRIALS, FEWEST_COMPLETE = 25, 10
 """Complete or pruned trials, and complete ones, below which nothing is said: five at least are in the best part."""

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.configuration import Regularization, configuration_of
-from regsearch.studies.recipes import RECIPES
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.search_space import untuned_learning_rate
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.techniques import TECHNIQUES
+from .. import formats
+from ..configuration import Regularization, configuration_of
+from ..recipes import RECIPES
+from ..records import TrialRecord
+from ..search_space import untuned_learning_rate
+from ..spec import StudySpec
+from ..techniques import TECHNIQUES
+from .conclusion import Conclusion
 
 _FEWEST = 3  # with two there is no "too little, right, too much"
 _TECHNIQUES = {technique.name: technique.key for technique in TECHNIQUES if technique.strengths}

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.finalists import NONE, Finalist, choose
-from regsearch.studies.configuration import Configuration, Regularization, configuration_of
-from regsearch.studies.recipes import DEFAULTS
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.spec import StudySpec
+from ..configuration import Configuration, Regularization, configuration_of
+from ..recipes import DEFAULTS
+from ..records import TrialRecord
+from ..spec import StudySpec
+from .conclusion import Conclusion
+from .finalists import NONE, Finalist, choose
 
 
 def best_configuration(best: TrialRecord | None, conclusion: Conclusion | None) -> Configuration | None:

@@ -12,8 +12,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from regsearch.studies.analysis.verdicts import Verdict, settle
-from regsearch.studies.statistics import Interval, mean_interval, shared_level
+from ..statistics import Interval, mean_interval, shared_level
+from .verdicts import Verdict, settle
 
 FIRST_ROUND = 3
 """Seeds of the first round: an interval over fewer is far too wide."""

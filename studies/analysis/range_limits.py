@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.spec import StudySpec
+from ..configuration import Regularization
+from ..spec import StudySpec
 
 _NEAR = 0.03  # of the range's length, on its scale
 _STRONGEST, _HIGHEST_RATE = 1e6, 0.9  # beyond: no strength that a study takes, hardly a unit left

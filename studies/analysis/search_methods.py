@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.comparison import ComparedStudy, Comparison, Difference
-from regsearch.studies.statistics import Interval, difference, mean_interval
+from .. import formats
+from ..statistics import Interval, difference, mean_interval
+from .comparison import ComparedStudy, Comparison, Difference
 
 _FEWEST_SEEDS = 3
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.comparison import Comparison
-from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict
-from regsearch.studies.analysis.verdicts import Verdict, verdict_of
-from regsearch.studies.statistics import Interval, difference
+from .. import formats
+from ..statistics import Interval, difference
+from .comparison import Comparison
+from .technique_verdicts import TechniqueVerdict
+from .verdicts import Verdict, verdict_of
 
 
 @dataclass(frozen=True, kw_only=True)

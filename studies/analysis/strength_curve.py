@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from regsearch.studies.analysis.tuning import Attempt, Strength, Tuning
+from .tuning import Attempt, Strength, Tuning
 
 GOOD_SHARE = 0.1
 """A strength is good if it loses at most this part of its technique's best gain over the baseline."""

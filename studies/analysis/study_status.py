@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from regsearch.studies.records import ConfirmationProgress, Holder, RunRecord, StudySummary
+from ..records import ConfirmationProgress, Holder, RunRecord, StudySummary
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
-from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.statistics import Interval
+from ..configuration import Regularization
+from ..statistics import Interval
+from .conclusion import Conclusion, FinalistResult, TechniqueRow
+from .verdicts import Verdict
 
 EARLY_STOPPING_ALONE = "early stopping alone"
 

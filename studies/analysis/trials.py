@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from regsearch.studies.configuration import Regularization, configuration_of
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.spec import StudySpec
+from ..configuration import Regularization, configuration_of
+from ..records import TrialRecord
+from ..spec import StudySpec
 
 
 def best_so_far(trials: Iterable[TrialRecord], *, maximizes: bool) -> list[TrialRecord]:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from regsearch.studies.configuration import LABELS, Regularization, configuration_of
-from regsearch.studies.contest.contestants import FEWEST_TOGETHER
-from regsearch.studies.spec import SpaceSpec
-from regsearch.studies.techniques import TECHNIQUES
+from ..configuration import LABELS, Regularization, configuration_of
+from ..contest.contestants import FEWEST_TOGETHER
+from ..spec import SpaceSpec
+from ..techniques import TECHNIQUES
 
 ALONE = tuple(label for label in LABELS if label != "combination")
 """The techniques that can be tuned alone."""

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from regsearch.studies import objectives
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.statistics import Interval, mean_interval, projected_interval
+from .. import objectives
+from ..spec import StudySpec
+from ..statistics import Interval, mean_interval, projected_interval
 
 SMALLEST_GAIN_SHARE = {"cross_entropy": 0.07, "accuracy": 0.09}
 """The smallest gain that matters, as a share of the loss, or of the error rate, of the reference.

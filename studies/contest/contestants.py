@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Collection, Mapping, Sequence
 
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.techniques import TECHNIQUES
+from ..configuration import Regularization
+from ..techniques import TECHNIQUES
 
 Strengths = Mapping[str, float | str]
 """The strength of each technique that is on, by the technique's key: a factor, a rate, or a placement."""

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from regsearch.studies.contest.contestants import FEWEST, contestant_of
-from regsearch.studies.contest.proposals import Contest, Entry
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.techniques import TECHNIQUES
+from ..spec import StudySpec
+from ..techniques import TECHNIQUES
+from .contestants import FEWEST, contestant_of
+from .proposals import Contest, Entry
 
 FEW_EXAMPLES = 100
 """With fewer examples, one wrong answer costs a percentage point, more than most techniques gain."""

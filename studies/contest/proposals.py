@@ -16,9 +16,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from regsearch.studies.canonical_configuration import effective_patience
-from regsearch.studies.configuration import Regularization, params_of
-from regsearch.studies.contest.contestants import (
+from ..canonical_configuration import effective_patience
+from ..configuration import Regularization, params_of
+from ..errors import InputError
+from ..spec import SpaceSpec
+from ..techniques import TECHNIQUES
+from ..techniques.ranges import Range
+from .contestants import (
     FEWEST,
     FEWEST_RATES,
     USUAL,
@@ -27,11 +31,7 @@ from regsearch.studies.contest.contestants import (
     fewest_trials,
     strengths_of,
 )
-from regsearch.studies.contest.strength_line import Line, grid_with, smoothed
-from regsearch.studies.errors import InputError
-from regsearch.studies.spec import SpaceSpec
-from regsearch.studies.techniques import TECHNIQUES
-from regsearch.studies.techniques.ranges import Range
+from .strength_line import Line, grid_with, smoothed
 
 _PENALTIES = ("l1", "l2")
 _RATES = (0.15, 0.5, 0.85)  # positions in the range of learning rates, beside the usual one

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from regsearch.studies import formats
-from regsearch.studies.configuration import configuration_of
-from regsearch.studies.records import Counts, DatasetInfo, StudySummary
+from .. import formats
+from ..configuration import configuration_of
+from ..records import Counts, DatasetInfo, StudySummary
 
 
 def dataset_line(dataset: DatasetInfo) -> str:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.technique_verdicts import technique_verdicts
-from regsearch.studies.analysis.tuning import Attempt, Tuning, shown
-from regsearch.studies.objectives import OURS
-from regsearch.studies.recipes import RECIPES
-from regsearch.studies.records import DatasetInfo
-from regsearch.studies.reports.verdict_notes import over_seeds_note
-from regsearch.studies.spec import StudySpec
+from .. import formats
+from ..analysis.conclusion import Conclusion
+from ..analysis.technique_verdicts import technique_verdicts
+from ..analysis.tuning import Attempt, Tuning, shown
+from ..objectives import OURS
+from ..recipes import RECIPES
+from ..records import DatasetInfo
+from ..spec import StudySpec
+from .verdict_notes import over_seeds_note
 
 _NOT_TUNED = "not tuned: "
 _MOST_WORDS = 24  # in one sentence of a list of techniques

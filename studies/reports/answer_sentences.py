@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain
-from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
-from regsearch.studies.analysis.verdicts import Judgement, Verdict
-from regsearch.studies.commands import resume_command
-from regsearch.studies.measure import Measure, per_example
-from regsearch.studies.records import DatasetInfo
-from regsearch.studies.reports.answer_limits import held_fixed, reservations
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.statistics import Interval
+from .. import formats
+from ..analysis.conclusion import Conclusion, FinalistResult, Gain
+from ..analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
+from ..analysis.verdicts import Judgement, Verdict
+from ..commands import resume_command
+from ..measure import Measure, per_example
+from ..records import DatasetInfo
+from ..spec import StudySpec
+from ..statistics import Interval
+from .answer_limits import held_fixed, reservations
 
 
 def confirmed_sentences(

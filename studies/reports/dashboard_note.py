@@ -6,18 +6,18 @@ The dashboard stores both in the database in pieces of 2,045 characters each, so
 import re
 from typing import TYPE_CHECKING
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.plotly_export import as_plotly
-from regsearch.studies.reports.html import clean
-from regsearch.studies.reports.sections.gains import CARD, gains, in_order
-from regsearch.studies.reports.sections.history import history
-from regsearch.studies.reports.sections.importance_shares import importance
-from regsearch.studies.reports.sections.techniques import CARD as VERDICTS_CARD
-from regsearch.studies.reports.sections.techniques import verdicts
-from regsearch.studies.reports.summary import headline, sentences
+from .. import formats
+from ..analysis.conclusion import Conclusion
+from .answer import counts_line, dataset_line
+from .data import ReportData
+from .figures.plotly_export import as_plotly
+from .html import clean
+from .sections.gains import CARD, gains, in_order
+from .sections.history import history
+from .sections.importance_shares import importance
+from .sections.techniques import CARD as VERDICTS_CARD
+from .sections.techniques import verdicts
+from .summary import headline, sentences
 
 if TYPE_CHECKING:
     import plotly.graph_objects

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.importance import Importance
-from regsearch.studies.analysis.strength_curve import StrengthCurve
-from regsearch.studies.analysis.trials import has_techniques
-from regsearch.studies.records import RunRecord, StudySummary, TrialRecord
-from regsearch.studies.reports.tuned_strengths import strength_curves
+from ..analysis.conclusion import Conclusion
+from ..analysis.importance import Importance
+from ..analysis.strength_curve import StrengthCurve
+from ..analysis.trials import has_techniques
+from ..records import RunRecord, StudySummary, TrialRecord
+from .tuned_strengths import strength_curves
 
 
 @dataclass(frozen=True, kw_only=True)

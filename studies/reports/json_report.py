@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
-from regsearch.studies.analysis.finalists import Finalist
-from regsearch.studies.analysis.ladder import ladders
-from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
-from regsearch.studies.analysis.verdicts import Judgement
-from regsearch.studies.records import StudySummary
-from regsearch.studies.reports import answer
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.summary import headline, paragraph, sentences
-from regsearch.studies.reports.tuned_strengths import curve_json, tuning_json
-from regsearch.studies.statistics import Interval
+from ..analysis.conclusion import Conclusion, FinalistResult, TechniqueRow
+from ..analysis.finalists import Finalist
+from ..analysis.ladder import ladders
+from ..analysis.race import Drop
+from ..analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
+from ..analysis.verdicts import Judgement
+from ..records import StudySummary
+from ..statistics import Interval
+from . import answer
+from .data import ReportData
+from .summary import headline, paragraph, sentences
+from .tuned_strengths import curve_json, tuning_json
 
 
 def as_json(content: ReportData) -> dict[str, Any]:

@@ -2,17 +2,17 @@
 
 from markupsafe import Markup
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
-from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.measure import Measure
-from regsearch.studies.records import StudySummary
-from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.html import element, inline_table, mark_code
-from regsearch.studies.reports.summary import headline, sentences
-from regsearch.studies.reports.verdict_notes import needs_in_words, verdict_in_words, verdicts_note
-from regsearch.studies.statistics import Interval
+from .. import formats
+from ..analysis.conclusion import Conclusion
+from ..analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
+from ..analysis.verdicts import Verdict
+from ..measure import Measure
+from ..records import StudySummary
+from ..statistics import Interval
+from .answer import counts_line, dataset_line
+from .html import element, inline_table, mark_code
+from .summary import headline, sentences
+from .verdict_notes import needs_in_words, verdict_in_words, verdicts_note
 
 _MUTED = "opacity:0.7;font-size:0.9em;margin:0.4em 0 0"
 

@@ -13,10 +13,10 @@ from typing import Any
 import plotly.offline
 from markupsafe import Markup
 
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import Figure
-from regsearch.studies.reports.html import as_json_block, element
-from regsearch.studies.reports.sections import (
+from .data import ReportData
+from .figures.figure import Figure
+from .html import as_json_block, element
+from .sections import (
     answer,
     cost,
     epochs_by_patience,
@@ -32,7 +32,7 @@ from regsearch.studies.reports.sections import (
     techniques,
     unfinished,
 )
-from regsearch.studies.reports.sections.section import Section
+from .sections.section import Section
 
 _SECTIONS = (
     answer,

@@ -3,10 +3,10 @@
 import shlex
 from typing import Any
 
-from regsearch.studies.records import StudyRecord
-from regsearch.studies.reports.toml import toml_value
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.study_file import catalog_names, read_study
+from ..records import StudyRecord
+from ..spec import StudySpec
+from ..study_file import catalog_names, read_study
+from .toml import toml_value
 
 
 def command(study: StudyRecord) -> str:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from regsearch.studies.analysis.study_status import Status
-from regsearch.studies.commands import resume_command
-from regsearch.studies.reports.answer import counts_json, counts_line, dataset_json, dataset_line
+from ..analysis.study_status import Status
+from ..commands import resume_command
+from .answer import counts_json, counts_line, dataset_json, dataset_line
 
 
 def as_text(status: Status) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from regsearch.studies.analysis.study_status import Status
-from regsearch.studies.reports.table import as_table
+from ..analysis.study_status import Status
+from .table import as_table
 
 
 def as_text(statuses: Sequence[Status]) -> str:

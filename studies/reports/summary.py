@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
-from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.configuration import configuration_of
-from regsearch.studies.records import StudySummary
-from regsearch.studies.reports.answer_sentences import best_beating, confirmed_sentences
+from .. import formats
+from ..analysis.conclusion import Conclusion
+from ..analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
+from ..analysis.verdicts import Verdict
+from ..configuration import configuration_of
+from ..records import StudySummary
+from .answer_sentences import best_beating, confirmed_sentences
 
 
 def headline(answer: StudySummary, conclusion: Conclusion | None) -> str:

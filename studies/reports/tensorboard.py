@@ -14,11 +14,11 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from regsearch.studies.configuration import HyperparameterValues, configuration_of
-from regsearch.studies.records import StudyRecord, TrialRecord
-from regsearch.studies.spec import SpaceSpec
-from regsearch.studies.techniques import TECHNIQUES
-from regsearch.studies.trial import EpochMetrics
+from ..configuration import HyperparameterValues, configuration_of
+from ..records import StudyRecord, TrialRecord
+from ..spec import SpaceSpec
+from ..techniques import TECHNIQUES
+from ..trial import EpochMetrics
 
 _STATUS = {"complete": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
 _PRUNED = api_pb2.STATUS_UNKNOWN  # TensorBoard has no status for it, and a success has final figures

@@ -7,21 +7,21 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult
-from regsearch.studies.analysis.failures import grouped_reasons
-from regsearch.studies.analysis.ladder import sentences as rung_sentences
-from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
-from regsearch.studies.analysis.tuning import Tuning, shown, spanned
-from regsearch.studies.records import StudySummary
-from regsearch.studies.reports.answer import as_text as unconfirmed
-from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.summary import headline, sentences
-from regsearch.studies.reports.table import column, terminal_table
-from regsearch.studies.reports.tuned_strengths import objective, value
-from regsearch.studies.reports.verdict_notes import dropped_in_words, needs_in_words, verdict_in_words, verdicts_note
-from regsearch.studies.statistics import Interval
+from .. import formats
+from ..analysis.conclusion import Conclusion, FinalistResult
+from ..analysis.failures import grouped_reasons
+from ..analysis.ladder import sentences as rung_sentences
+from ..analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
+from ..analysis.tuning import Tuning, shown, spanned
+from ..records import StudySummary
+from ..statistics import Interval
+from .answer import as_text as unconfirmed
+from .answer import counts_line, dataset_line
+from .data import ReportData
+from .summary import headline, sentences
+from .table import column, terminal_table
+from .tuned_strengths import objective, value
+from .verdict_notes import dropped_in_words, needs_in_words, verdict_in_words, verdicts_note
 
 _WIDEST = 120
 _GAIN_WIDTH = 20  # of "[+0.00315, +0.00935]"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from regsearch.studies.spec import StudySpec
+from ..spec import StudySpec
 
 
 def as_toml(spec: StudySpec) -> str:

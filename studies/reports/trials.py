@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regsearch.studies.configuration import configuration_of
-from regsearch.studies.records import StudyRecord, TrialRecord
-from regsearch.studies.reports.answer import dataset_json, dataset_line
-from regsearch.studies.reports.table import as_table
-from regsearch.studies.search_space import LEARNING_RATE, PARAMETERS, short_name
+from ..configuration import configuration_of
+from ..records import StudyRecord, TrialRecord
+from ..search_space import LEARNING_RATE, PARAMETERS, short_name
+from .answer import dataset_json, dataset_line
+from .table import as_table
 
 _METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
 _TEXTS = ("recipe", "reason", "dataset")

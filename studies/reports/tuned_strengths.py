@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.strength_curve import Baseline, Regions, StrengthCurve
-from regsearch.studies.analysis.tuning import Tuning, shown, tunings
-from regsearch.studies.configuration import Regularization, configuration_of
-from regsearch.studies.objectives import OURS, metric_of
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.spec import SearchSpec, StudySpec
+from .. import formats
+from ..analysis.conclusion import Conclusion
+from ..analysis.strength_curve import Baseline, Regions, StrengthCurve
+from ..analysis.tuning import Tuning, shown, tunings
+from ..configuration import Regularization, configuration_of
+from ..objectives import OURS, metric_of
+from ..records import TrialRecord
+from ..spec import SearchSpec, StudySpec
 
 _NONE = Regularization()
 _WORDS = {"early stopping": ("too short", "too long")}

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.race import Drop
-from regsearch.studies.analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
-from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.measure import CROSS_ENTROPY, of_metric, per_example
+from .. import formats
+from ..analysis.conclusion import Conclusion
+from ..analysis.race import Drop
+from ..analysis.technique_verdicts import TechniqueVerdict, technique_verdicts
+from ..analysis.verdicts import Verdict
+from ..measure import CROSS_ENTROPY, of_metric, per_example
 
 REFERENCES = (
     "Each technique is judged by its gain over early stopping alone, and early stopping by its gain over no "

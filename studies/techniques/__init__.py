@@ -8,8 +8,8 @@ import importlib
 import itertools
 import pkgutil
 
-from regsearch.studies.techniques.technique import Technique
-from regsearch.studies.techniques.ways import PAIRS
+from .technique import Technique
+from .ways import PAIRS
 
 
 def _found() -> tuple[Technique, ...]:

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
-from regsearch.studies.techniques.dimension import Dimension
-from regsearch.studies.techniques.technique import Technique
-from regsearch.studies.validation import check_choices
+from ..validation import check_choices
+from .dimension import Dimension
+from .technique import Technique
 
 _Placement = Literal["none", "before_activation", "after_activation"]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import Field
 
-from regsearch.studies.techniques.ranges import GatedRange
-from regsearch.studies.techniques.technique import Technique
-from regsearch.studies.techniques.ways import Code
+from .ranges import GatedRange
+from .technique import Technique
+from .ways import Code
 
 
 class PatienceRange(GatedRange):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from regsearch.studies.techniques.penalty import KernelPenalty
+from .penalty import KernelPenalty
 
 
 class L1(KernelPenalty):

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, Strict
 
-from regsearch.studies.techniques.dimension import Dimension
-from regsearch.studies.techniques.ranges import Range
-from regsearch.studies.techniques.technique import Technique
-from regsearch.studies.techniques.ways import Code
-from regsearch.studies.validation import check_choices
+from ..validation import check_choices
+from .dimension import Dimension
+from .ranges import Range
+from .technique import Technique
+from .ways import Code
 
 REGULARIZER = "regularizer"
 """The parameter that they share."""

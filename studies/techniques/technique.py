@@ -5,10 +5,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from regsearch.studies.errors import InputError
-from regsearch.studies.techniques.dimension import Dimension, switch
-from regsearch.studies.techniques.ranges import GatedRange, Range
-from regsearch.studies.techniques.ways import Ways
+from ..errors import InputError
+from .dimension import Dimension, switch
+from .ranges import GatedRange, Range
+from .ways import Ways
 
 
 class Technique(Ways):

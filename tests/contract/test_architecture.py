@@ -27,6 +27,14 @@ def module_of(path: Path) -> str:
     return "regsearch." + name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
+def absolute(node: ast.ImportFrom, path: Path) -> str:
+    """Return the dotted name of what an import takes from; `from ..studies import x` is of regsearch.studies."""
+    if node.level == 0:
+        return node.module or ""
+    package = ("regsearch", *path.parent.relative_to(ROOT).parts)
+    return ".".join((*package[: len(package) - node.level + 1], *filter(None, [node.module])))
+
+
 def imported(path: Path, *, when_loaded: bool = False) -> set[str]:
     """Return the dotted names of what a module imports: anywhere in it, or outside of its functions."""
     names: set[str] = set()
@@ -36,8 +44,9 @@ def imported(path: Path, *, when_loaded: bool = False) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: a relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            origin = absolute(node, path)
+            assert not origin.startswith("regsearch") or node.level, f"{path}: our own modules are imported relatively"
+            names |= {f"{origin}.{alias.name}" for alias in node.names}
         elif not (when_loaded and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
             waiting += ast.iter_child_nodes(node)
     return names

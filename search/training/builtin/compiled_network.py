@@ -12,15 +12,15 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from regsearch.search.data.splits import Rows
-from regsearch.search.training.builtin.compiled_techniques import CompiledTechniques, SeedOf
-from regsearch.search.training.builtin.optimizers import OPTIMIZERS
-from regsearch.search.training.checkpoints import Arrays
-from regsearch.search.training.loop import Weights, evaluated_parts
-from regsearch.search.training.moving_averages import Averages
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.spec import ModelSpec, TrainingSpec
+from ....studies.configuration import Regularization
+from ....studies.example_scores import PerExampleScores
+from ....studies.spec import ModelSpec, TrainingSpec
+from ...data.splits import Rows
+from ..checkpoints import Arrays
+from ..loop import Weights, evaluated_parts
+from ..moving_averages import Averages
+from .compiled_techniques import CompiledTechniques, SeedOf
+from .optimizers import OPTIMIZERS
 
 _EVALUATED_AT_ONCE = 1_000  # examples; more is not faster
 _EPSILON = 1e-3  # Keras's default of BatchNormalization

@@ -8,8 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.techniques.technique import Technique
+from ....studies.configuration import Regularization
+from ....studies.techniques.technique import Technique
 
 SeedOf = Callable[[Technique, int], int]
 """Returns the seed of a technique's random numbers, from the index of the hidden layer. The input has the index after

@@ -12,16 +12,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.splits import Splits
-from regsearch.search.training.applied_techniques import leave_keras_alone
-from regsearch.search.training.builtin.compiled_network import CompiledNetwork
-from regsearch.search.training.builtin.compiled_techniques import CompiledTechniques, compiled_by_methods
-from regsearch.search.training.builtin.trainer import BuiltinTrainer
-from regsearch.search.training.checkpoints import TrainingCheckpoint
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Params
+from ....studies.configuration import Regularization
+from ....studies.spec import StudySpec
+from ....studies.trial import Params
+from ...data.arrays import Dataset
+from ...data.splits import Splits
+from ..applied_techniques import leave_keras_alone
+from ..checkpoints import TrainingCheckpoint
+from .compiled_network import CompiledNetwork
+from .compiled_techniques import CompiledTechniques, compiled_by_methods
+from .trainer import BuiltinTrainer
 
 _ALIGNMENT = 64  # bytes
 

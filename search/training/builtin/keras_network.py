@@ -8,12 +8,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.data.splits import Rows
-from regsearch.search.training.applied_techniques import leave_keras_alone
-from regsearch.search.training.checkpoints import Arrays
-from regsearch.search.training.loop import Weights, evaluated_parts
-from regsearch.search.training.moving_averages import Averages
-from regsearch.studies.example_scores import PerExampleScores
+from ....studies.example_scores import PerExampleScores
+from ...data.splits import Rows
+from ..applied_techniques import leave_keras_alone
+from ..checkpoints import Arrays
+from ..loop import Weights, evaluated_parts
+from ..moving_averages import Averages
 
 _EVALUATED_AT_ONCE = 10_000  # examples; more would need too much memory as floats
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import keras
 
-from regsearch.search.training.builtin.keras_network import KerasNetwork
-from regsearch.search.training.builtin.trainer import BuiltinTrainer
-from regsearch.search.training.checkpoints import TrainingCheckpoint
-from regsearch.search.training.moving_averages import Averages
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.trial import Params
+from ....studies.configuration import Regularization
+from ....studies.trial import Params
+from ..checkpoints import TrainingCheckpoint
+from ..moving_averages import Averages
+from .keras_network import KerasNetwork
+from .trainer import BuiltinTrainer
 
 
 class KerasTrainer(BuiltinTrainer):

@@ -11,14 +11,14 @@ import keras_tuner
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.seeds import derive_seed
-from regsearch.search.training import applied_techniques
-from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.search_space import suggest
-from regsearch.studies.spec import ModelSpec, SpaceSpec, StudySpec, TrainingSpec
-from regsearch.studies.techniques.technique import Technique
+from ....studies.batch_norm import batch_norm_momentum
+from ....studies.configuration import Regularization
+from ....studies.search_space import suggest
+from ....studies.spec import ModelSpec, SpaceSpec, StudySpec, TrainingSpec
+from ....studies.techniques.technique import Technique
+from ...data.arrays import Dataset
+from ...seeds import derive_seed
+from .. import applied_techniques
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.splits import Splits
-from regsearch.search.training.builtin.keras_network import evaluate
-from regsearch.search.training.builtin.network import RegularizedNetwork
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
-from regsearch.search.training.loop import Network, TrainingRun, train_trial
-from regsearch.search.training.task_splits import TaskSplits
-from regsearch.search.training.trainer import OnEpoch, Suggest
-from regsearch.studies.configuration import Regularization
-from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask
+from ....studies.configuration import Regularization
+from ....studies.example_scores import PerExampleScores
+from ....studies.spec import StudySpec
+from ....studies.trial import Params, Purpose, TrialOutcome, TrialTask
+from ...data.arrays import Dataset
+from ...data.splits import Splits
+from ..checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
+from ..loop import Network, TrainingRun, train_trial
+from ..task_splits import TaskSplits
+from ..trainer import OnEpoch, Suggest
+from .keras_network import evaluate
+from .network import RegularizedNetwork
 
 
 class BuiltinTrainer(ABC):

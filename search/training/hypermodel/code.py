@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from regsearch.search.training.hypermodel.former_names import PACKAGE
-from regsearch.studies.errors import InputError, reason_of
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.validation import bundled_file, is_bundled_hypermodel
+from ....studies.errors import InputError, reason_of
+from ....studies.spec import StudySpec
+from ....studies.validation import bundled_file, is_bundled_hypermodel
+from .former_names import PACKAGE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ import keras
 import keras_tuner
 import numpy as np
 
-from regsearch.search.data.splits import Rows, Splits
-from regsearch.search.seeds import derive_seed
-from regsearch.search.training.checkpoints import TrainingCheckpoint
-from regsearch.search.training.loop import TrainingRun, epoch_metrics, finish_trial, state_after
-from regsearch.studies.objectives import OURS, maximizes, metric_of
-from regsearch.studies.trial import TrialOutcome
+from ....studies.objectives import OURS, maximizes, metric_of
+from ....studies.trial import TrialOutcome
+from ...data.splits import Rows, Splits
+from ...seeds import derive_seed
+from ..checkpoints import TrainingCheckpoint
+from ..loop import TrainingRun, epoch_metrics, finish_trial, state_after
 
 _RESULTS = (int, float, np.floating, dict, list, keras.callbacks.History)
 _GIVEN_TWICE = re.compile(r"got multiple values for (?:keyword )?argument '(\w+)'")

@@ -16,10 +16,10 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
-from regsearch.search.training.trainer import Suggest
-from regsearch.studies.batch_norm import KERAS_MOMENTUM
-from regsearch.studies.spec import SpaceSpec
-from regsearch.studies.trial import Params, Value
+from ....studies.batch_norm import KERAS_MOMENTUM
+from ....studies.spec import SpaceSpec
+from ....studies.trial import Params, Value
+from ..trainer import Suggest
 
 _MOST_CHOICES = 1000
 _LARGEST_INT = 2**53  # Optuna keeps numbers as floats

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import keras_tuner
 
-from regsearch.search.training.hypermodel.code import HyperModelCode
-from regsearch.search.training.hypermodel.former_names import PACKAGE, former_names
+from .code import HyperModelCode
+from .former_names import PACKAGE, former_names
 
 _loaded: set[str] = set()  # names of modules that were loaded here
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.studies.example_scores import PerExampleScores
+from ....studies.example_scores import PerExampleScores
 
 _OF_PROBABILITIES = {"softmax", "sigmoid", "hard_sigmoid"}
 

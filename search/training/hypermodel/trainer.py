@@ -14,26 +14,26 @@ import keras_tuner
 import numpy as np
 from numpy.typing import NDArray
 
-from regsearch.search.data.arrays import Dataset
-from regsearch.search.data.splits import Rows, Splits
-from regsearch.search.seeds import derive_seed
-from regsearch.search.training.builtin.keras_network import KerasNetwork
-from regsearch.search.training.builtin.network import OPTIMIZERS
-from regsearch.search.training.checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
-from regsearch.search.training.hypermodel.code import HyperModelCode
-from regsearch.search.training.hypermodel.custom_fit import fit_by_itself
-from regsearch.search.training.hypermodel.hyperparameters import OptunaHyperParameters, known
-from regsearch.search.training.hypermodel.loader import build, load, overrides_fit
-from regsearch.search.training.hypermodel.model_io import check_output, evaluate_part, gives_logits, labels_for
-from regsearch.search.training.loop import Measure, TrainingRun, Weights, evaluated_parts, train_trial
-from regsearch.search.training.task_splits import TaskSplits
-from regsearch.search.training.trainer import OnEpoch, Suggest
-from regsearch.studies.batch_norm import batch_norm_momentum
-from regsearch.studies.configuration import Regularization, configuration_of
-from regsearch.studies.example_scores import PerExampleScores
-from regsearch.studies.objectives import OURS, metric_of
-from regsearch.studies.spec import StudySpec
-from regsearch.studies.trial import Params, Purpose, TrialOutcome, TrialTask, Value
+from ....studies.batch_norm import batch_norm_momentum
+from ....studies.configuration import Regularization, configuration_of
+from ....studies.example_scores import PerExampleScores
+from ....studies.objectives import OURS, metric_of
+from ....studies.spec import StudySpec
+from ....studies.trial import Params, Purpose, TrialOutcome, TrialTask, Value
+from ...data.arrays import Dataset
+from ...data.splits import Rows, Splits
+from ...seeds import derive_seed
+from ..builtin.keras_network import KerasNetwork
+from ..builtin.network import OPTIMIZERS
+from ..checkpoints import NO_CHECKPOINTS, Arrays, Checkpoints, TrainingCheckpoint
+from ..loop import Measure, TrainingRun, Weights, evaluated_parts, train_trial
+from ..task_splits import TaskSplits
+from ..trainer import OnEpoch, Suggest
+from .code import HyperModelCode
+from .custom_fit import fit_by_itself
+from .hyperparameters import OptunaHyperParameters, known
+from .loader import build, load, overrides_fit
+from .model_io import check_output, evaluate_part, gives_logits, labels_for
 
 _EVALUATED_AT_ONCE = 1000  # examples; with more, the output of a convolution could fill the memory
 

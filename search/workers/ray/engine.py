@@ -17,12 +17,14 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from regsearch.search.machine import core_count
-from regsearch.search.training.hypermodel.code import read_code
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.base import Handler
-from regsearch.search.workers.gpus import check_share, gpus_of
-from regsearch.search.workers.protocol import (
+from ....studies.errors import InputError, RegsearchError, StorageUnavailableError
+from ....studies.trial import TrialTask
+from ...machine import core_count
+from ...training.hypermodel.code import read_code
+from ...training.setup import TrainerSetup
+from ..base import Handler
+from ..gpus import check_share, gpus_of
+from ..protocol import (
     EngineNotice,
     LookFinished,
     TrialFailed,
@@ -30,11 +32,9 @@ from regsearch.search.workers.protocol import (
     TrialNotice,
     WorkerLost,
 )
-from regsearch.search.workers.ray.node import DECIDING, NodeSetup, this_machine
-from regsearch.search.workers.ray.worker_pool import Capacity, GatewayConfig, PendingReply
-from regsearch.search.workers.worker_process import last_line
-from regsearch.studies.errors import InputError, RegsearchError, StorageUnavailableError
-from regsearch.studies.trial import TrialTask
+from ..worker_process import last_line
+from .node import DECIDING, NodeSetup, this_machine
+from .worker_pool import Capacity, GatewayConfig, PendingReply
 
 _COMMAND = (sys.executable, "-P", "-m", "regsearch.search.workers.ray.gateway")
 _MOST_WORKERS = 1024

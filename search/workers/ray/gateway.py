@@ -21,10 +21,10 @@ from math import ceil
 from multiprocessing.connection import Connection
 from typing import Any
 
-from regsearch.search.data.arrays import KEYS
-from regsearch.search.training.setup import load_data
-from regsearch.search.workers.ray.worker_pool import Capacity, GatewayConfig, WorkerPool
-from regsearch.studies.errors import InputError, RegsearchError, StorageUnavailableError, one_line
+from ....studies.errors import InputError, RegsearchError, StorageUnavailableError, one_line
+from ...data.arrays import KEYS
+from ...training.setup import load_data
+from .worker_pool import Capacity, GatewayConfig, WorkerPool
 
 _TICK_SECONDS = 1.0
 _END_SECONDS = 10.0  # after which the gateway of a dead coordinator ends whatever it does

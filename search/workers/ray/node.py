@@ -14,18 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from regsearch.search.data.arrays import KEYS
-from regsearch.search.data.shared import write_arrays
-from regsearch.search.machine import processor, versions
-from regsearch.search.training.hypermodel.code import HyperModelCode, read_code
-from regsearch.search.training.setup import TrainerSetup
-from regsearch.search.workers.protocol import READY_LINE, EpochFinished, from_line, task_to_line
-from regsearch.search.workers.ray.shared_folder import SharedFolder
-from regsearch.search.workers.worker_process import GRACE_SECONDS, WORKER_COMMAND, WorkerProcess, is_worn_out, last_line
-from regsearch.studies.errors import InputError
-from regsearch.studies.files import TEMPORARY
-from regsearch.studies.trial import TrialTask
-from regsearch.studies.trial_files import CHECKPOINT
+from ....studies.errors import InputError
+from ....studies.files import TEMPORARY
+from ....studies.trial import TrialTask
+from ....studies.trial_files import CHECKPOINT
+from ...data.arrays import KEYS
+from ...data.shared import write_arrays
+from ...machine import processor, versions
+from ...training.hypermodel.code import HyperModelCode, read_code
+from ...training.setup import TrainerSetup
+from ..protocol import READY_LINE, EpochFinished, from_line, task_to_line
+from ..worker_process import GRACE_SECONDS, WORKER_COMMAND, WorkerProcess, is_worn_out, last_line
+from .shared_folder import SharedFolder
 
 TRIALS, SNAPSHOTS = "trials", "snapshots"
 DECIDING = ("TF_", "XLA_", "KERAS_", "OMP_", "MKL_", "OPENBLAS_", "CUBLAS_", "NVIDIA_TF32")

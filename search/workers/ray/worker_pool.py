@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regsearch.search.machine import processor, versions
-from regsearch.search.training.checkpoints import KEPT_STATES
-from regsearch.search.workers.protocol import (
+from ....studies.errors import NoResultError, one_line
+from ....studies.files import write_durably
+from ....studies.trial import TrialTask
+from ....studies.trial_files import TrialFiles
+from ...machine import processor, versions
+from ...training.checkpoints import KEPT_STATES
+from ..protocol import (
     READY_LINE,
     EngineNotice,
     EpochFinished,
@@ -26,12 +30,8 @@ from regsearch.search.workers.protocol import (
     from_line,
     reply_to_line,
 )
-from regsearch.search.workers.ray.node import SNAPSHOTS, NodeInfo, NodeSetup, NodeWorker, WorkerOutput
-from regsearch.search.workers.worker_process import START_TRIES
-from regsearch.studies.errors import NoResultError, one_line
-from regsearch.studies.files import write_durably
-from regsearch.studies.trial import TrialTask
-from regsearch.studies.trial_files import TrialFiles
+from ..worker_process import START_TRIES
+from .node import SNAPSHOTS, NodeInfo, NodeSetup, NodeWorker, WorkerOutput
 
 _MOST_ACTORS_LOST = 3  # by a trial that makes no progress meanwhile: then it may be the trial that ends them
 _CLOSE_SECONDS = 1.0

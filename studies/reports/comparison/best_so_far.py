@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from regsearch.studies.analysis.comparison import ComparedStudy, Comparison
-from regsearch.studies.reports.figures.figure import (
+from ...analysis.comparison import ComparedStudy, Comparison
+from ..figures.figure import (
     BAD,
     BEST,
     GOOD,

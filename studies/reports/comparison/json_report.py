@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from regsearch.studies.analysis import search_methods, size_effect
-from regsearch.studies.analysis.comparison import ComparedStudy, Comparison
-from regsearch.studies.configuration import LABELS
-from regsearch.studies.reports.comparison import wording
-from regsearch.studies.reports.json_report import answer_json
+from ...analysis import search_methods, size_effect
+from ...analysis.comparison import ComparedStudy, Comparison
+from ...configuration import LABELS
+from ..json_report import answer_json
+from . import wording
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from regsearch.studies import formats
-from regsearch.studies.analysis import search_methods, size_effect
-from regsearch.studies.analysis.comparison import Comparison
-from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.comparison import wording
-from regsearch.studies.reports.comparison.best_so_far import best_so_far_figure
-from regsearch.studies.reports.comparison.search_methods_figure import search_methods_figure
-from regsearch.studies.reports.html import element, inline_table, join, mark_code, table
-from regsearch.studies.reports.page import page_of
-from regsearch.studies.reports.sections.section import Section, drawn
-from regsearch.studies.reports.summary import headline, sentences
+from ... import formats
+from ...analysis import search_methods, size_effect
+from ...analysis.comparison import Comparison
+from ..answer import counts_line, dataset_line
+from ..html import element, inline_table, join, mark_code, table
+from ..page import page_of
+from ..sections.section import Section, drawn
+from ..summary import headline, sentences
+from . import wording
+from .best_so_far import best_so_far_figure
+from .search_methods_figure import search_methods_figure
 
 
 def as_html(comparison: Comparison) -> str:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any, Literal
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.comparison import ComparedStudy, Comparison
-from regsearch.studies.analysis.search_methods import SearchMethod, search_methods
-from regsearch.studies.reports.comparison.best_so_far import COLOURS, DASHES, MOST_LINES, SYMBOLS
-from regsearch.studies.reports.figures.figure import (
+from ... import formats
+from ...analysis.comparison import ComparedStudy, Comparison
+from ...analysis.search_methods import SearchMethod, search_methods
+from ..figures.figure import (
     Figure,
     axis,
     layout,
@@ -17,6 +16,7 @@ from regsearch.studies.reports.figures.figure import (
     shown_range,
     text,
 )
+from .best_so_far import COLOURS, DASHES, MOST_LINES, SYMBOLS
 
 Spent = Literal["trials", "epochs"]
 _AXES = {

@@ -3,12 +3,12 @@
 from rich.console import RenderableType
 from rich.text import Text
 
-from regsearch.studies.analysis import size_effect
-from regsearch.studies.analysis.comparison import Comparison
-from regsearch.studies.reports.answer import dataset_line
-from regsearch.studies.reports.comparison import wording
-from regsearch.studies.reports.table import terminal_table
-from regsearch.studies.reports.terminal import rendered
+from ...analysis import size_effect
+from ...analysis.comparison import Comparison
+from ..answer import dataset_line
+from ..table import terminal_table
+from ..terminal import rendered
+from . import wording
 
 
 def as_text(comparison: Comparison, width: int) -> str:

@@ -1,13 +1,13 @@
 """A comparison in words and table cells, the same in text and on a page."""
 
-from regsearch.studies import formats
-from regsearch.studies.analysis import search_methods, size_effect
-from regsearch.studies.analysis.comparison import STRENGTHS, ComparedStudy, Comparison, Difference
-from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
-from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.measure import CROSS_ENTROPY
-from regsearch.studies.reports.verdict_notes import NOT_SETTLED, REFERENCES, over_seeds_note
-from regsearch.studies.statistics import Interval
+from ... import formats
+from ...analysis import search_methods, size_effect
+from ...analysis.comparison import STRENGTHS, ComparedStudy, Comparison, Difference
+from ...analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
+from ...analysis.verdicts import Verdict
+from ...measure import CROSS_ENTROPY
+from ...statistics import Interval
+from ..verdict_notes import NOT_SETTLED, REFERENCES, over_seeds_note
 
 _MILESTONES = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000)
 _MOST_MILESTONES = 3

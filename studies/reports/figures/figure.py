@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from regsearch.studies.objectives import metric_of
-from regsearch.studies.reports.html import clean
-from regsearch.studies.spec import SearchSpec
+from ...objectives import metric_of
+from ...spec import SearchSpec
+from ..html import clean
 
 Item = TypeVar("Item")
 

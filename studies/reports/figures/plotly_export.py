@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from regsearch.studies.reports.figures.figure import Figure
+from .figure import Figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects

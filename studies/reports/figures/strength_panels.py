@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regsearch.studies.analysis.strength_curve import Baseline, StrengthCurve
-from regsearch.studies.analysis.tuning import PLACEMENTS, Attempt, position_of, shown
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import (
+from ...analysis.strength_curve import Baseline, StrengthCurve
+from ...analysis.tuning import PLACEMENTS, Attempt, position_of, shown
+from ...spec import SearchSpec, StudySpec
+from ..data import ReportData
+from ..tuned_strengths import region_names, sentence
+from .figure import (
     BAD,
     BEST,
     FAINT,
@@ -29,8 +31,6 @@ from regsearch.studies.reports.figures.figure import (
     thinned,
     thinning_note,
 )
-from regsearch.studies.reports.tuned_strengths import region_names, sentence
-from regsearch.studies.spec import SearchSpec, StudySpec
 
 MOST_POINTS = 300
 _STRETCH = 2  # times the way from the best value to the baseline: a strength far too strong would flatten all others

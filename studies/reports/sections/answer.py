@@ -2,13 +2,13 @@
 
 from markupsafe import Markup
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.reports.answer import counts_line, dataset_line
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.html import element, join, mark_code
-from regsearch.studies.reports.sections.section import Section
-from regsearch.studies.reports.summary import headline, sentences
+from ... import formats
+from ...analysis.conclusion import Conclusion
+from ..answer import counts_line, dataset_line
+from ..data import ReportData
+from ..html import element, join, mark_code
+from ..summary import headline, sentences
+from .section import Section
 
 
 def section(content: ReportData) -> Section:

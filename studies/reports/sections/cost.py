@@ -5,11 +5,11 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from regsearch.studies import formats
-from regsearch.studies.records import RunRecord, TrialRecord
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.html import element, join, table
-from regsearch.studies.reports.sections.section import Section
+from ... import formats
+from ...records import RunRecord, TrialRecord
+from ..data import ReportData
+from ..html import element, join, table
+from .section import Section
 
 _STATES = ("complete", "pruned", "failed", "running")
 _MOST_RUNS = 20

@@ -4,10 +4,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regsearch.studies import formats
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import (
+from ... import formats
+from ...records import TrialRecord
+from ..data import ReportData
+from ..figures.figure import (
     BEST,
     MUTED,
     NONE,
@@ -21,7 +21,7 @@ from regsearch.studies.reports.figures.figure import (
     thinned,
     thinning_note,
 )
-from regsearch.studies.reports.sections.section import Section, drawn
+from .section import Section, drawn
 
 _MOST_POINTS = 800
 _SPREAD = 0.5  # epochs of patience

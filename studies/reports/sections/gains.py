@@ -7,10 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion, FinalistResult, Gain
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import (
+from ... import formats
+from ...analysis.conclusion import Conclusion, FinalistResult, Gain
+from ...statistics import Interval
+from ..data import ReportData
+from ..figures.figure import (
     BEST,
     INK,
     MUTED,
@@ -23,10 +24,9 @@ from regsearch.studies.reports.figures.figure import (
     text,
     zero_line,
 )
-from regsearch.studies.reports.html import element, join, table
-from regsearch.studies.reports.sections.section import Section, drawn, measured
-from regsearch.studies.reports.verdict_notes import dropped_in_words
-from regsearch.studies.statistics import Interval
+from ..html import element, join, table
+from ..verdict_notes import dropped_in_words
+from .section import Section, drawn, measured
 
 _HEADER = (
     "configuration",

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.trials import best_so_far
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import (
+from ... import formats
+from ...analysis.trials import best_so_far
+from ...records import TrialRecord
+from ..data import ReportData
+from ..figures.figure import (
     BAD,
     BEST,
     MUTED,
@@ -22,7 +22,7 @@ from regsearch.studies.reports.figures.figure import (
     thinned,
     thinning_note,
 )
-from regsearch.studies.reports.sections.section import Section, drawn
+from .section import Section, drawn
 
 MOST_POINTS = 1500
 _MOST_MARKS = 800

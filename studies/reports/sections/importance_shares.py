@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from regsearch.studies.analysis.importance import Importance
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import INK, PLAIN, Figure, axis, layout, rounded, text
-from regsearch.studies.reports.html import element
-from regsearch.studies.reports.sections.section import Section, drawn
+from ...analysis.importance import Importance
+from ..data import ReportData
+from ..figures.figure import INK, PLAIN, Figure, axis, layout, rounded, text
+from ..html import element
+from .section import Section, drawn
 
 
 def section(content: ReportData) -> Section | None:

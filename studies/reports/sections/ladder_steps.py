@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.ladder import Ladder, LadderStep, Reference, ladders, reference, sentences
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import BEST, INK, MUTED, PAPER, PLAIN, Figure, axis, layout, rounded, text
-from regsearch.studies.reports.html import element, join, table
-from regsearch.studies.reports.sections.section import Section, drawn
+from ... import formats
+from ...analysis.ladder import Ladder, LadderStep, Reference, ladders, reference, sentences
+from ..data import ReportData
+from ..figures.figure import BEST, INK, MUTED, PAPER, PLAIN, Figure, axis, layout, rounded, text
+from ..html import element, join, table
+from .section import Section, drawn
 
 _HEADER = ("technique", "strength", "selection cross-entropy", "difference from baseline", "trial")
 _TITLES = {

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regsearch.studies.reports.data import Curve, ReportData
-from regsearch.studies.reports.figures.figure import BEST, PAPER, PLAIN, PLAIN_FILL, Figure, axis, layout, rounded
-from regsearch.studies.reports.html import element, join
-from regsearch.studies.reports.sections.section import Section, drawn
+from ..data import Curve, ReportData
+from ..figures.figure import BEST, PAPER, PLAIN, PLAIN_FILL, Figure, axis, layout, rounded
+from ..html import element, join
+from .section import Section, drawn
 
 _MOST_CURVES = 10
 _MOST_CONFIGURATIONS = 4

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regsearch.studies import formats
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import (
+from ... import formats
+from ...records import TrialRecord
+from ...techniques import TECHNIQUES
+from ..data import ReportData
+from ..figures.figure import (
     BEST,
     FAINT,
     INK,
@@ -27,8 +28,7 @@ from regsearch.studies.reports.figures.figure import (
     thinned,
     thinning_note,
 )
-from regsearch.studies.reports.sections.section import Section, drawn
-from regsearch.studies.techniques import TECHNIQUES
+from .section import Section, drawn
 
 MOST_LINES, MOST_GOOD_LINES = 160, 40
 _ROW = 64  # pixels

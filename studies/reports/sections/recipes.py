@@ -1,10 +1,10 @@
 """The known settings that the search tried, and what each gave."""
 
-from regsearch.studies import formats
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.html import element, join, table
-from regsearch.studies.reports.sections.section import Section
+from ... import formats
+from ...records import TrialRecord
+from ..data import ReportData
+from ..html import element, join, table
+from .section import Section
 
 _HEADER = (
     "recipe",

@@ -1,11 +1,11 @@
 """How to run the study again: the command, the whole study file, and what else the results depend on."""
 
-from regsearch.studies.batch_norm import momentum_in_words
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.html import element, join, table
-from regsearch.studies.reports.sections.section import Section
-from regsearch.studies.reports.toml import as_toml
-from regsearch.studies.spec import StudySpec
+from ...batch_norm import momentum_in_words
+from ...spec import StudySpec
+from ..data import ReportData
+from ..html import element, join, table
+from ..toml import as_toml
+from .section import Section
 
 
 def section(content: ReportData) -> Section:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from regsearch.studies.reports.figures.figure import Figure
-from regsearch.studies.reports.html import element, join
-from regsearch.studies.statistics import Interval
+from ...statistics import Interval
+from ..figures.figure import Figure
+from ..html import element, join
 
 
 @dataclass(frozen=True, kw_only=True)

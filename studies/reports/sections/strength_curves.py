@@ -2,14 +2,14 @@
 
 from markupsafe import Markup
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.strength_curve import GOOD_SHARE, LUCK_SHARE, Baseline, StrengthCurve
-from regsearch.studies.analysis.tuning import Attempt, shown
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.strength_panels import strengths
-from regsearch.studies.reports.html import element, join, table
-from regsearch.studies.reports.sections.section import Section, drawn
-from regsearch.studies.reports.tuned_strengths import objective, sentence, value
+from ... import formats
+from ...analysis.strength_curve import GOOD_SHARE, LUCK_SHARE, Baseline, StrengthCurve
+from ...analysis.tuning import Attempt, shown
+from ..data import ReportData
+from ..figures.strength_panels import strengths
+from ..html import element, join, table
+from ..tuned_strengths import objective, sentence, value
+from .section import Section, drawn
 
 _HEADER = ("technique", "strength", "configuration", "ended", "epochs", "on the selection split", "recipe", "trial")
 _MOST_ROWS = 200

@@ -6,13 +6,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.conclusion import Conclusion
-from regsearch.studies.analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
-from regsearch.studies.analysis.verdicts import Verdict
-from regsearch.studies.measure import Measure
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import (
+from ... import formats
+from ...analysis.conclusion import Conclusion
+from ...analysis.technique_verdicts import EARLY_STOPPING_ALONE, TechniqueVerdict, technique_verdicts
+from ...analysis.verdicts import Verdict
+from ...measure import Measure
+from ...statistics import Interval
+from ..data import ReportData
+from ..figures.figure import (
     BAD,
     GOOD,
     INK,
@@ -27,10 +28,9 @@ from regsearch.studies.reports.figures.figure import (
     text,
     zero_line,
 )
-from regsearch.studies.reports.html import element, join, table
-from regsearch.studies.reports.sections.section import Section, drawn, measured
-from regsearch.studies.reports.verdict_notes import needs_in_words, over_seeds_note, verdict_in_words, verdicts_note
-from regsearch.studies.statistics import Interval
+from ..html import element, join, table
+from ..verdict_notes import needs_in_words, over_seeds_note, verdict_in_words, verdicts_note
+from .section import Section, drawn, measured
 
 _KINDS = {Verdict.HELPS: "badge good", Verdict.HARMS: "badge bad"}
 _LINE, _BAR, _SPACE = 17, 20, 12  # pixels: a line of words, an interval, between two rows

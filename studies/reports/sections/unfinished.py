@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from regsearch.studies import formats
-from regsearch.studies.analysis.failures import LONGEST_REASON, NO_REASON, grouped_reasons
-from regsearch.studies.records import TrialRecord
-from regsearch.studies.reports.data import ReportData
-from regsearch.studies.reports.figures.figure import PLAIN, Figure, axis, layout
-from regsearch.studies.reports.html import clean, element, join, table
-from regsearch.studies.reports.sections.section import Section, drawn
+from ... import formats
+from ...analysis.failures import LONGEST_REASON, NO_REASON, grouped_reasons
+from ...records import TrialRecord
+from ..data import ReportData
+from ..figures.figure import PLAIN, Figure, axis, layout
+from ..html import clean, element, join, table
+from .section import Section, drawn
 
 MOST_REASONS = 10
 MOST_TRIALS = 20
