@@ -51,7 +51,7 @@ def examine(storage: str | None, data: str | None = None, settings: Sequence[str
     Raises InputError for settings that can't be.
     """
     if data is None and settings:
-        raise InputError("--set is for the data to examine: give them with --data")
+        raise InputError("--set needs the data to examine. Give --data.")
     spec = with_options(read_study("mnist", settings), data=data)
     found = ", ".join(f"{package} {number}" for package, number in versions().items())
     return [
@@ -85,7 +85,9 @@ def _examine_database(storage: str | None) -> str:
     location = location_of(api.storage_url(storage))
     if isinstance(location, Path) and not location.parent.is_dir():
         folder = location.parent
-        raise StorageError(f"{location} can't be created: there is no folder {folder}; make it, or name another file")
+        raise StorageError(
+            f"{location} can't be created: there is no directory {folder}. Create it, or name another file."
+        )
     if is_new(location):
         run = command(location, "run")
         is_file = isinstance(location, Path)

@@ -45,7 +45,7 @@ def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
     _check_is_free(target)
     found = source.execute("pragma integrity_check").fetchone()[0]
     if found != "ok":
-        raise StorageError(f"{path} is damaged ({found.splitlines()[-1]}), so that no copy was made: {RESTORE}")
+        raise StorageError(f"{path} is damaged ({found.splitlines()[-1]}), so no copy was made. {RESTORE}")
     try:
         with _new_file(target) as file:
             source.execute("vacuum into ?", (str(file),))
@@ -80,9 +80,9 @@ def _copy_from_server(server: Server, target: Path) -> None:
 
 def _check_is_free(target: Path) -> None:
     if os.path.lexists(target):
-        raise InputError(f"{target} is there already, and a backup overwrites nothing: name another file")
+        raise InputError(f"{target} exists already, and a backup overwrites nothing. Name another file.")
     if not target.parent.is_dir():
-        raise InputError(f"there is no folder {target.parent} for the backup: make it, or name another file")
+        raise InputError(f"there is no directory {target.parent} for the backup. Create it, or name another file.")
 
 
 @contextmanager
@@ -103,9 +103,7 @@ def _new_file(target: Path) -> Iterator[Path]:
 
 
 def _unwritable(target: Path, reason: str) -> str:
-    return (
-        f"the backup {target} can't be written ({reason}): make room or get permission there, or name a file elsewhere"
-    )
+    return f"the backup {target} can't be written: {reason}. Free disk space, get permission, or name a file elsewhere."
 
 
 def _rename_to_new(name: Path, target: Path) -> None:
@@ -113,7 +111,7 @@ def _rename_to_new(name: Path, target: Path) -> None:
     try:
         os.link(name, target)  # unlike a rename, it fails where the target is there
     except FileExistsError:
-        raise InputError(f"{target} was just made by another process: name another file") from None
+        raise InputError(f"{target} was just created by another process. Name another file.") from None
     except OSError:  # a file system without hard links, such as a USB stick's
         if target.exists():
             raise

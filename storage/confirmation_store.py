@@ -177,7 +177,7 @@ class ConfirmationStore:
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value:
         """Refuse: a finalist has all its settings."""
-        raise SearchSpaceChangedError(f"it asks for {name}, which it did not in the search")
+        raise SearchSpaceChangedError(f"it asks for the parameter {name}, which it did not ask for in the search")
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision:
         """Record an epoch; nothing prunes a finalist."""

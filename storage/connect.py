@@ -64,5 +64,5 @@ def backend_for(location: Location) -> Backend[Any]:
     try:
         from . import postgres
     except ImportError as error:
-        raise InputError("a PostgreSQL server needs psycopg: pip install 'regsearch[postgres]'") from error
+        raise InputError("a PostgreSQL server needs psycopg. Install it: pip install 'regsearch[postgres]'") from error
     return postgres

@@ -145,7 +145,7 @@ class Database(ABC):
                 yield connection
             except (ValueError, TypeError) as error:  # a text that is no UTF-8, no JSON, no time, or no text at all
                 raise StorageError(
-                    f"{self.location} holds what can't be read ({first_line(error)}): {RESTORE}"
+                    f"{self.location} holds a value that can't be read: {first_line(error)}. {RESTORE}"
                 ) from error
 
     def _reading(self) -> AbstractContextManager[sqlalchemy.Connection]:

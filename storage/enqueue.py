@@ -34,9 +34,7 @@ def params_to_enqueue(database: Database, study: StudyRecord, settings: Sequence
         return settings_to_enqueue(settings, searched_space(study.spec))
     known = _recorded_space(database, study)
     if not known:
-        raise InputError(
-            f"the settings of {study.name} are a HyperModel's, and no trial has asked for any yet: run a trial first"
-        )
+        raise InputError(f"no trial of {study.name} has asked for its HyperModel's parameters yet. Run a trial first.")
     if is_regularization(known):
         return settings_to_enqueue(settings, searched_space(study.spec))
     return _own_params(known, settings)
@@ -81,7 +79,7 @@ def _choice(name: str, choices: Sequence[Any], given: str) -> Value:
         numbers = (choice for choice in choices if isinstance(choice, int | float) and not isinstance(choice, bool))
         found = next((choice for choice in numbers if choice == number), None)
     if found is None:
-        raise InputError(f"{name} is one of {', '.join(map(str, choices))} in this study; given was {given}")
+        raise InputError(f"{name} is one of {', '.join(map(str, choices))} in this study, not {given}.")
     value: Value = found
     return value
 
@@ -94,7 +92,7 @@ def _number(name: str, among: IntDistribution | FloatDistribution, given: str) -
             return round(number) if isinstance(among, IntDistribution) else number
     what = "a whole number" if isinstance(among, IntDistribution) else "a number"
     by = "" if among.step is None or among.step == 1 else f" in steps of {among.step:g}"
-    raise InputError(f"{name} is {what} from {among.low:g} to {among.high:g}{by} in this study; given was {given}")
+    raise InputError(f"{name} is {what} from {among.low:g} to {among.high:g}{by} in this study, not {given}.")
 
 
 def _as_number(given: str) -> float | None:

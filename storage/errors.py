@@ -12,7 +12,7 @@ import sqlalchemy
 from ..studies.errors import InputError, RegsearchError, StorageError, StorageUnavailableError
 from .location import Location, Server
 
-RESTORE = "move it away, or put a copy in its place, and try again"
+RESTORE = "Move it away, or put a backup in its place, and try again."
 
 _MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN = "42703", "42P01", "42501"
 _ANOTHER_PROGRAMS = (
@@ -62,10 +62,15 @@ _CONNECTION_ERRORS: tuple[tuple[str, type[RegsearchError], str, str], ...] = (
 """What libpq says, which has no SQLSTATE: a pattern for its text, then the class to raise, meaning and remedy."""
 
 _FILE_ERRORS: tuple[tuple[str, type[StorageError], str, str], ...] = (
-    ("locked", StorageUnavailableError, "is locked by another process", "end that process and try again"),
-    ("full|disk I/O", StorageUnavailableError, "can't be written ({text})", "make room on its disk and try again"),
-    ("readonly", StorageError, "can't be written", "the file, its folder or its disk is read-only"),
-    ("malformed|not a database|no such|has no column", StorageError, "is damaged or no database ({text})", RESTORE),
+    ("locked", StorageUnavailableError, "is locked by another process", "End that process and try again."),
+    ("full|disk I/O", StorageUnavailableError, "can't be written ({text})", "Free space on its disk and try again."),
+    (
+        "readonly",
+        StorageError,
+        "can't be written: it is read-only",
+        "Make the file, its directory and its disk writable.",
+    ),
+    ("malformed|not a database|no such|has no column", StorageError, "is damaged or not a database ({text})", RESTORE),
 )
 _OF_PSYCOPG = "connection is bad: "  # before what libpq says
 
@@ -85,11 +90,11 @@ def translate_errors(location: Location) -> Iterator[None]:
         where = "" if error.filename is None else f" ({error.filename})"
         raise StorageError(f"{location} can't be used: {error.strerror}{where}") from error
     except UnicodeDecodeError as error:
-        raise StorageError(f"{location} is damaged ({first_line(error)}): {RESTORE}") from error
+        raise StorageError(f"{location} is damaged ({first_line(error)}). {RESTORE}") from error
     except LookupError as error:
         if "is not among the defined enum values" not in str(error):
             raise
-        raise StorageError(f"{location} is damaged ({error}): {RESTORE}") from error
+        raise StorageError(f"{location} is damaged ({error}). {RESTORE}") from error
 
 
 def first_line(error: BaseException) -> str:
@@ -163,7 +168,7 @@ def _of_file(path: Path, error: BaseException) -> StorageError:
     text = first_line(_first_error(error))
     for pattern, kind, failure, remedy in _FILE_ERRORS:
         if re.search(pattern, text):
-            return kind(f"{path} {failure.format(text=text)}: {remedy}")
+            return kind(f"{path} {failure.format(text=text)}. {remedy}")
     return StorageError(f"{path} can't be used: {text}")
 
 

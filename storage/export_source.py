@@ -59,11 +59,13 @@ def find_export_source(database: Database, study: StudyRecord, number: int | Non
     trial = best_trial(database, study) if number is None else get_trial(database, study, number)
     if trial is None:
         see = command(database.location, "status", study.name)
-        raise NoResultError(f"no trial of {study.name} is complete yet; see `{see}`")
+        raise NoResultError(f"no trial of {study.name} is complete yet. See `{see}`.")
     if trial.state != "complete":
-        raise InputError(f"trial {trial.number} of {study.name} is {trial.state}: only a complete one can be exported")
+        raise InputError(
+            f"trial {trial.number} of {study.name} is {trial.state}. Only a complete trial can be exported."
+        )
     if trial.weights_sha256 is None and "epochs" not in trial.metrics:
-        raise InputError(f"trial {trial.number} of {study.name} can't be exported: regsearch did not train it")
+        raise InputError(f"trial {trial.number} of {study.name} can't be exported: regsearch did not train it.")
     settings = configuration_of(trial.params)
     confirmed = () if conclusion is None else conclusion.results
     finalist = next((one for one in confirmed if one.finalist.settings == settings), None)

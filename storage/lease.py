@@ -160,7 +160,7 @@ class Lease:
 
     def _in_doubt(self, error: StorageUnavailableError) -> CommitInDoubtError:
         see = command(self._server, "status", self._study)
-        return CommitInDoubtError(f"{error}; what was written last may be there or not, `{see}` shows it then")
+        return CommitInDoubtError(f"{str(error).rstrip('.')}. The last write may be stored or not. `{see}` shows it.")
 
     def _take(self) -> None:
         seen: Any = None
@@ -203,7 +203,9 @@ class Lease:
         with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.connect() as connection:
             row = _look(connection, self._study)
         who = "another process" if row is None or row.owner is None else f"process {row.pid} on {row.host}"
-        return StorageError(f"the study {self._study} was taken over by {who}; this one stops, and wrote nothing more")
+        return StorageError(
+            f"the study {self._study} was taken over by {who}. This process stops; it has written nothing since."
+        )
 
 
 def holder(connection: sqlalchemy.Connection, study: str) -> Holder | None:

@@ -120,7 +120,9 @@ def _data_of_user() -> Path:
     try:
         return Path.home() / ".local" / "share"
     except RuntimeError:
-        raise InputError("this user has no home folder: name one for the files of trials by REGSEARCH_FILES") from None
+        raise InputError(
+            "this user has no home directory. Name one for the files of trials in REGSEARCH_FILES."
+        ) from None
 
 
 def _url_in(file: Path) -> str:
@@ -132,11 +134,11 @@ def _url_in(file: Path) -> str:
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         reason = "whose home folder?" if isinstance(error, RuntimeError) else reason
-        raise InputError(f"the file with the storage URL can't be read: {file} ({reason})") from None
+        raise InputError(f"the file with the storage URL can't be read: {file} ({reason}).") from None
     if len(lines) != 1:
-        raise InputError(f"{file} holds {len(lines)} words, not one storage URL: write {_WRITTEN}")
+        raise InputError(f"{file} holds {len(lines)} words, not one storage URL. Write {_WRITTEN}.")
     if mode & (stat.S_IRWXG | stat.S_IRWXO) and ("@" in lines[0] or "password" in lines[0]):
-        raise InputError(f"others can read the storage URL in {file}, and its password: chmod 600 {file}")
+        raise InputError(f"other users can read the storage URL and its password in {file}. Run: chmod 600 {file}")
     return lines[0]
 
 
@@ -144,47 +146,49 @@ def _located(url: str, given: str) -> Location:
     try:
         parsed = sqlalchemy.make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
-        raise InputError("the storage URL can't be parsed; it is written like sqlite:///regsearch.db") from None
+        raise InputError("the storage URL can't be parsed. Write one such as sqlite:///regsearch.db.") from None
     if parsed.drivername in _POSTGRES:
         return _server(parsed, given)
     if parsed.get_backend_name() == "postgres":
-        raise InputError(f"postgres:// is no storage URL any more: write {_POSTGRES[1]}://")
+        raise InputError(f"postgres:// is not a storage URL any more. Write {_POSTGRES[1]}://")
     if parsed.get_backend_name() == "postgresql":
-        raise InputError(f"of PostgreSQL's drivers psycopg is supported: write {_POSTGRES[1]}://")
+        raise InputError(f"the only supported driver of PostgreSQL is psycopg. Write {_POSTGRES[1]}://")
     if parsed.get_backend_name() != "sqlite":
-        raise InputError(f"storage is {_WRITTEN}; given was one of {parsed.get_backend_name()}, which isn't supported")
+        raise InputError(f"a storage URL of {parsed.get_backend_name()} is not supported. Write {_WRITTEN}.")
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise InputError(f"the driver of {parsed.drivername} is missing; write sqlite:///FILE")
+        raise InputError(f"the driver of {parsed.drivername} is missing. Write sqlite:///FILE.")
     return _file(url, parsed)
 
 
 def _server(parsed: sqlalchemy.URL, given: str) -> Server:
     if not parsed.database and not os.environ.get("PGDATABASE"):
-        raise InputError(f"the storage URL names no database: write {_POSTGRES[1]}://USER@HOST/DATABASE")
+        raise InputError(f"the storage URL names no database. Write {_POSTGRES[1]}://USER@HOST/DATABASE")
     for name, value in parsed.query.items():
         if not isinstance(value, str) and name not in ("host", "port"):  # those are of several servers
-            raise InputError("the storage URL has an option behind ? more than once")
+            raise InputError("the storage URL has the same option more than once. Remove one.")
         if name == "port" and not re.fullmatch(r"[0-9,]*", value if isinstance(value, str) else ",".join(value)):
-            raise InputError("the storage URL has a port that is no number")
+            raise InputError("the port in the storage URL is not a number. Correct it.")
     if any("\0" in str(part) for part in parsed):
-        raise InputError("the storage URL holds a NUL character")
+        raise InputError("the storage URL contains a NUL character. Remove it.")
     if "@" in f"{parsed.host}{parsed.database}":
-        raise InputError("the storage URL can't be parsed: in a password, @ is written %40, and / is written %2F")
+        raise InputError("the storage URL can't be parsed. In a password, write %40 for @ and %2F for /.")
     return Server(parsed.set(drivername=_POSTGRES[1]), given)
 
 
 def _file(url: str, parsed: sqlalchemy.URL) -> Path:
     has_options = "?" in url or parsed.host or parsed.username or parsed.password or parsed.port
     if has_options or not parsed.database or parsed.database == ":memory:":
-        raise InputError("storage is a file of its own: write sqlite:///FILE without options, host or password")
+        raise InputError("a SQLite URL takes no options, host or password. Write sqlite:///FILE.")
     if _USER_AND_PASSWORD.match(url):
         raise InputError(
-            "the storage URL looks as if it held a password, which a file has no use for; "
-            "a file that is really called so is written sqlite:///./FILE"
+            "the storage URL seems to contain a password, which a file does not need. "
+            "If the file is really called so, write sqlite:///./FILE."
         )
     if "\0" in parsed.database:
-        raise InputError("the storage URL's path holds a NUL character")
+        raise InputError("the path in the storage URL contains a NUL character. Remove it.")
     try:
         return Path(parsed.database).absolute()
     except FileNotFoundError:
-        raise InputError("the current folder is gone: go to one that is there, or give the file's whole path") from None
+        raise InputError(
+            "the current directory was removed. Change to another one, or give the file's absolute path."
+        ) from None

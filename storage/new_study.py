@@ -32,7 +32,7 @@ def create_study(database: Database, spec: StudySpec, dataset: DatasetInfo, vers
         try:
             study = optuna.create_study(storage=database.storage, study_name=name, direction=direction)
         except optuna.exceptions.DuplicatedStudyError as error:
-            raise InputError(f"the database has a study {name} already; choose another --name") from error
+            raise InputError(f"the database has a study {name} already. Choose another --name.") from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([_metric_name(spec.search.objective)])

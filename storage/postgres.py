@@ -158,7 +158,7 @@ def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDat
     with translate_errors(server):
         with read_connection(server) as connection:
             if not _is_optunas(connection):
-                raise schema.NoStudiesError(f"{server} is empty: start a study with `{command(server, 'run')}`")
+                raise schema.NoStudiesError(f"{server} is empty. Start a study with `{command(server, 'run')}`.")
             schema.check_optuna(connection, server)
             if needs_studies or schema.is_there(connection):
                 schema.check(connection, server)
@@ -211,7 +211,7 @@ def connector(server: Server, writing: bool) -> Callable[[], "psycopg.Connection
     try:
         make_conninfo(*arguments, **options)
     except psycopg.ProgrammingError:  # its text may hold what shouldn't be shown
-        raise InputError("the storage URL has an option behind ? that libpq doesn't know") from None
+        raise InputError("the storage URL has an option that libpq doesn't know. Correct it.") from None
 
     def connect() -> "psycopg.Connection[Any]":
         connection: psycopg.Connection[Any] = psycopg.connect(*arguments, **options, autocommit=True)
@@ -227,7 +227,7 @@ def _prepare(engine: sqlalchemy.Engine, server: Server) -> None:
     with engine.connect() as connection:
         encoding = connection.execute(_ENCODING).scalar_one()
         if encoding != "UTF8":
-            raise StorageError(f"{server} has the encoding {encoding}: make one with `createdb --encoding UTF8`")
+            raise StorageError(f"{server} has the encoding {encoding}. Create one with `createdb --encoding UTF8`.")
         optunas_too = not _is_optunas(connection)
     if optunas_too:
         _rdb_storage(server, writing=True, creating=True).engine.dispose()

@@ -49,7 +49,7 @@ def find_study(database: Database, name: str) -> StudyRecord | None:
             study_uuid = str(json.loads(attr))
             row = connection.execute(select(StudyRow.__table__).where(StudyRow.study_uuid == study_uuid)).first()
         if row is None:
-            raise InputError(f"{name} is a study of Optuna's that regsearch did not begin; choose another --name")
+            raise InputError(f"{name} is an Optuna study that regsearch did not create. Choose another --name.")
         return StudyRecord(
             name=name,
             study_id=study_id,
@@ -72,7 +72,7 @@ def _read_spec(text: str, name: str) -> StudySpec:
         return StudySpec.from_json(text).changed(study={"name": name})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(
-            f"the study {name} can't be read by this version of regsearch; install a later one"
+            f"the study {name} can't be read by this version of regsearch. Install a later one."
         ) from error
 
 
@@ -82,7 +82,7 @@ def check_not_copied(database: Database, study: StudyRecord) -> None:
         bound = {"key": UUID_ATTR, "uuid": json.dumps(study.study_uuid)}
         copies = connection.execute(tables.STUDIES_WITH_ATTR, bound).scalar_one()
     if copies > 1:
-        raise InputError(f"{study.name} and a copy of it share their records; delete one of the two in Optuna first")
+        raise InputError(f"{study.name} and a copy of it share their records. Delete one of the two with Optuna first.")
 
 
 def _is_utf8(name: str) -> bool:
@@ -97,7 +97,7 @@ def get_study(database: Database, name: str) -> StudyRecord:
         names = study_names(database)
         near = difflib.get_close_matches(name, names, n=2) or names[:10]
         hint = f"there are {', '.join(near)}" if near else "it holds none yet"
-        raise InputError(f"{database.location} holds no study called {name!r}: {hint}")
+        raise InputError(f"{database.location} has no study called {name!r}: {hint}")
     return study
 
 
@@ -149,7 +149,7 @@ def get_trial(database: Database, study: StudyRecord, number: int) -> TrialRecor
         found = _trials(connection, study, number, number) if 0 <= number < 2**63 else []
     if not found:
         see = command(database.location, "trials", study.name)
-        raise InputError(f"{study.name} has no trial {number}; see `{see}`")
+        raise InputError(f"{study.name} has no trial {number}. See `{see}`.")
     return found[0]
 
 

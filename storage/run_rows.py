@@ -63,6 +63,6 @@ def check_newest_run(connection: Connection, study_uuid: str, study: str, run_id
     newest = study_sql.newest_run(connection, study_uuid)
     if newest.run_id != run_id:
         raise StorageError(
-            f"the study {study} was taken over by process {newest.pid} on {newest.host}; "
-            "this one stops, and wrote nothing more"
+            f"the study {study} was taken over by process {newest.pid} on {newest.host}. "
+            "This process stops; it has written nothing since."
         )

@@ -52,7 +52,7 @@ def check(connection: sqlalchemy.Connection, location: Location) -> None:
     """Raise StorageError unless both schemas are those that this version works with, and our tables are whole."""
     check_optuna(connection, location)
     if not is_there(connection):
-        raise NoStudiesError(f"{location} holds no study of regsearch: start one with `{command(location, 'run')}`")
+        raise NoStudiesError(f"{location} has no study of regsearch. Start one with `{command(location, 'run')}`.")
     outdated = outdated_ours(connection, location)
     if outdated is not None:
         raise _outdated_error(location, "regsearch's", outdated, SCHEMA)
@@ -63,18 +63,18 @@ def check(connection: sqlalchemy.Connection, location: Location) -> None:
         missing = [column.name for column in table.columns if column.name not in found]
         if missing:
             what = f"column {missing[0]} of the table {table.name}" if found else f"table {table.name}"
-            raise StorageError(f"{location} is damaged: the {what} is missing; put a copy in its place")
+            raise StorageError(f"{location} is damaged: the {what} is missing. Put a backup in its place.")
 
 
 def outdated_optuna(connection: sqlalchemy.Connection, location: Location) -> str | None:
     """Return Optuna's schema where it is an older one than ours; raises StorageError for a newer one, or none."""
     revision = _revision(connection, tables.VERSION_TABLE)
     if revision is None:
-        raise StorageError(f"{location} is a database of something else: name another with --storage")
+        raise StorageError(f"{location} is a database of another program. Name another one with --storage.")
     if revision == OPTUNA_SCHEMA:
         return None
     known = optuna.storages.RDBStorage("sqlite://").get_all_versions()
-    return _if_known(revision, known, location, "Optuna's", OPTUNA_SCHEMA, "install the Optuna it was made with")
+    return _if_known(revision, known, location, "Optuna's", OPTUNA_SCHEMA, "Install the Optuna it was made with")
 
 
 def outdated_ours(connection: sqlalchemy.Connection, location: Location) -> str | None:
@@ -83,7 +83,7 @@ def outdated_ours(connection: sqlalchemy.Connection, location: Location) -> str 
     if revision is None or revision == SCHEMA:
         return None
     known = {file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py")}
-    return _if_known(revision, known, location, "regsearch's", SCHEMA, "use the version of regsearch that made it")
+    return _if_known(revision, known, location, "regsearch's", SCHEMA, "Use the version of regsearch that made it")
 
 
 def _if_known(
@@ -92,17 +92,17 @@ def _if_known(
     if revision in known:
         return revision
     raise StorageError(
-        f"{location} has {whose} schema {revision}, this version works with {works_with}: {remedy}, "
-        "or name another with --storage"
+        f"{location} has {whose} schema {revision}, but this version works with {works_with}. {remedy}, "
+        "or name another database with --storage."
     )
 
 
 def _outdated_error(location: Location, whose: str, revision: str, works_with: str) -> StorageError:
-    behind = f"{location} has {whose} schema {revision}, this version works with {works_with}"
+    behind = f"{location} has {whose} schema {revision}, but this version works with {works_with}"
     if isinstance(location, Server):
         by = "optuna storage upgrade --storage URL" if works_with == OPTUNA_SCHEMA else command(location, "upgrade")
-        return StorageError(f"{behind}: make a backup with the server's tools, then upgrade it with `{by}`")
-    return StorageError(f"{behind}: upgrade it, keeping a backup, with `{command(location, 'upgrade')}`")
+        return StorageError(f"{behind}. Make a backup with the server's tools, then upgrade it with `{by}`.")
+    return StorageError(f"{behind}. Upgrade it, keeping a backup, with `{command(location, 'upgrade')}`.")
 
 
 def _revision(connection: sqlalchemy.Connection, table: str) -> str | None:

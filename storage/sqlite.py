@@ -58,7 +58,9 @@ def open_for_writing(path: Path, on_wait: Callable[[str], None] = ignore_wait) -
     Raises StorageError where it can't be opened or written, is damaged, or has another schema.
     """
     if _is_missing(path.parent) or not path.parent.is_dir():
-        raise StorageError(f"{path} can't be created: there is no folder {path.parent}")
+        raise StorageError(
+            f"{path} can't be created: there is no directory {path.parent}. Create it, or name another file."
+        )
     with translate_errors(path):
         # several processes that open a new file at once would each create Optuna's tables
         with opening_lock(path):
@@ -91,9 +93,11 @@ def check_is_there(path: Path) -> None:
     """Raise InputError where there is no such file, StorageError where it can't be a database with studies."""
     if _is_missing(path):
         run = command(path, "run")
-        raise InputError(f"there is no database {path}: start a study with `{run}`, or name another with --storage")
+        raise InputError(
+            f"there is no database {path}. Start a study with `{run}`, or name another database with --storage."
+        )
     if is_new(path):
-        raise schema.NoStudiesError(f"{path} is empty: start a study with `{command(path, 'run')}`")
+        raise schema.NoStudiesError(f"{path} is empty. Start a study with `{command(path, 'run')}`.")
 
 
 def is_new(path: Path) -> bool:
@@ -101,7 +105,7 @@ def is_new(path: Path) -> bool:
     if _is_missing(path):
         return True
     if not path.is_file():
-        raise StorageError(f"{path} is no file: name another with --storage")
+        raise StorageError(f"{path} is not a file. Name another one with --storage.")
     return path.stat().st_size == 0
 
 

@@ -66,8 +66,8 @@ class StudyLock:
 def held_error(location: Location, study: str, holder: Holder | None) -> InputError:
     """Return what is said to whoever comes second."""
     return InputError(
-        f"the study {study} is being searched by {holder or 'another process'}; "
-        f"wait for it, or stop it with `{command(location, 'stop', study)}`"
+        f"the study {study} is being searched by {holder or 'another process'}. "
+        f"Wait for it, or stop it with `{command(location, 'stop', study)}`."
     )
 
 

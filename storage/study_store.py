@@ -375,7 +375,7 @@ class StudyStore:
         with self._database.transaction() as connection:
             if self._database.uuid_of(connection, self._study_id) != self.study_uuid:
                 raise StorageError(
-                    f"the study {self.name} was deleted or renamed while it was open here; nothing more was written"
+                    f"the study {self.name} was deleted or renamed while it was open here. Nothing more was written."
                 )
             if self._run_id is not None and not self._database.is_fenced:
                 run_rows.check_newest_run(connection, self.study_uuid, self.name, self._run_id)

@@ -69,7 +69,7 @@ def _upgrade_on_server(server: Server) -> Upgrade:
     with translate_errors(server), postgres.exclusive_engine(server) as (engine, searched):
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).get_table_names():
-                raise schema.NoStudiesError(f"{server} is empty: there is nothing to upgrade")
+                raise schema.NoStudiesError(f"{server} is empty, so there is nothing to upgrade.")
             schema.check_optuna(connection, server)
             steps = _steps_of(connection, server)
         if steps and searched:
@@ -155,7 +155,7 @@ def _no_search(path: Path) -> Iterator[None]:
 def _searched_error(location: Location, study: str, holder: Holder | None) -> InputError:
     return InputError(
         f"{location} can't be upgraded while the study {study} is searched by "
-        f"{holder or 'another process'}: end that search, then try again"
+        f"{holder or 'another process'}: Stop that search, then try again."
     )
 
 

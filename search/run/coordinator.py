@@ -179,7 +179,9 @@ class Coordinator:
         now = self.clock()
         if self.timeout_seconds is not None and now - self._started >= self.timeout_seconds:
             if self._ending is None and self._running:
-                self.progress.message(f"the time is over; it ends with the {len(self._running)} trials that run")
+                self.progress.message(
+                    f"the time is over. The run ends when the {len(self._running)} running trials have ended."
+                )
             self._ending = self._ending or StopReason.TIMEOUT
         if now - self._polled >= POLL_SECONDS:
             self._polled = now
@@ -279,8 +281,8 @@ class Coordinator:
             return False
         if decision is EpochDecision.DIFFERS:
             self.progress.message(
-                f"{task}, epoch {metrics.epoch + 1}: other figures than before the interruption "
-                "(another processor or other library versions?); the first ones are kept"
+                f"{task}, epoch {metrics.epoch + 1}: the figures differ from those before the interruption, "
+                "perhaps by another processor or library version. The first ones are kept."
             )
         self.progress.epoch_finished(self._known(task), metrics)
         if self.forecast is not None:
@@ -309,7 +311,7 @@ class Coordinator:
             self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
         self._log(task, "lost worker:", f"{reason}; attempt {next_attempt.attempt} follows", level=logging.WARNING)
-        self.progress.message(f"{task}: {reason}; it is tried again")
+        self.progress.message(f"{task}: {reason}. It is tried again.")
         del self._running[task.number]
         self._hang_detector.forget(task.number)
         self._waiting.appendleft(next_attempt)
@@ -325,13 +327,15 @@ class Coordinator:
             return  # other configurations train well: the sampler learns from this one, and the search goes on
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
-            raise NoResultError(f"{self._failures_in_a_row} trials in a row failed, the last one because: {remark}")
+            raise NoResultError(
+                f"{self._failures_in_a_row} trials in a row failed. The last one failed because {remark}"
+            )
 
     def _ended_elsewhere(self, task: TrialTask) -> None:
         self._log(task, "not ours:", "something else ended it")
         self._forget(task)
         del self._started_at[task.number]
-        self.progress.message(f"{task} was ended by something else (the dashboard?); it stays as it is")
+        self.progress.message(f"{task} was ended by another tool, perhaps the dashboard. It stays as it is.")
 
     def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
         self._forget(task)

@@ -161,8 +161,8 @@ class StudyRun:
         is_over = planned.progress.finished == planned.progress.total
         if is_over and conclusion is not None and conclusion.seeds < seeds:
             self.progress.note(
-                f"nothing is left to train: the race of up to {seeds} seeds was over after {conclusion.seeds}. Another "
-                "number of seeds lets it go on"
+                f"nothing is left to train: the race of up to {seeds} seeds ended after {conclusion.seeds}. Another "
+                "number of seeds continues it."
             )
         elif planned.look > 1 and not is_over:
             self.progress.message(

@@ -52,7 +52,7 @@ class Retry:
                 if self.is_stopping() or self.clock() >= deadline:
                     raise
                 if retries == 0:
-                    self.message(f"{error}; the search waits for it up to {RETRY_SECONDS / 60:.0f} minutes")
+                    self.message(f"{str(error).rstrip('.')}. The search waits up to {RETRY_SECONDS / 60:.0f} minutes.")
                     self._log("retry:", step, f"failed: {error}")
                 retries += 1
                 self.sleep(POLL_SECONDS)

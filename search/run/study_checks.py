@@ -39,19 +39,19 @@ def check_same_study(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord,
     different = differing_keys(record.spec, spec)
     if len(different) == 1 and different[0].startswith("model.hypermodel_sha256"):
         raise InputError(
-            f"the code of {spec.model.hypermodel} is not that which the study {record.name} was begun with (SHA-256 "
-            f"{record.spec.model.hypermodel_sha256}, now {spec.model.hypermodel_sha256}): undo the change, or begin "
-            "another study with --name"
+            f"the code of {spec.model.hypermodel} is not the code that the study {record.name} started with (SHA-256 "
+            f"{record.spec.model.hypermodel_sha256}, now {spec.model.hypermodel_sha256}). Undo the change, or start "
+            "another study with --name."
         )
     if different:
         raise InputError(
-            f"the study {record.name} was begun with other settings ({'; '.join(different)}): go on with it by "
-            f"`{resume_command(record.spec, 'resume', *as_option(location))}`, or begin another with --name"
+            f"the study {record.name} was started with other settings ({'; '.join(different)}). Resume it with "
+            f"`{resume_command(record.spec, 'resume', *as_option(location))}`, or start another one with --name."
         )
     if dataset.sha256 != record.dataset.sha256:
         raise InputError(
-            f"the study {record.name} was begun on other data: {record.dataset.name} with fingerprint "
-            f"{record.dataset.sha256}, now {dataset.name} with {dataset.sha256}; begin another study with --name"
+            f"the study {record.name} was started on other data: {record.dataset.name} with fingerprint "
+            f"{record.dataset.sha256}, now {dataset.name} with {dataset.sha256}. Start another study with --name."
         )
 
 
@@ -70,8 +70,8 @@ def check_fits(spec: StudySpec, dataset: Dataset) -> None:
     memory = memory_bytes()
     if memory is not None and 2 * _WEIGHT_BYTES * weights > memory:
         raise InputError(
-            f"model.hidden = {list(spec.model.hidden)} makes more weights than fit, with their gradients, into the "
-            f"{memory / 1e9:.0f} GB of this machine: give fewer units"
+            f"model.hidden = {list(spec.model.hidden)} makes more weights, with their gradients, than fit into the "
+            f"{memory / 1e9:.0f} GB of this machine. Give fewer units."
         )
 
 

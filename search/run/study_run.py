@@ -201,7 +201,7 @@ def _open_study(plan: _Plan, options: RunOptions, database: Database) -> tuple[S
     if record is None:
         return spec, StudyStore.create(database, spec, plan.info, versions())
     if plan.stored is None and spec.inheriting_from(record.spec, options.given) != spec:
-        raise InputError(f"another process began the study {spec.study.name} meanwhile: run the command again")
+        raise InputError(f"another process started the study {spec.study.name} meanwhile. Run the command again.")
     check_not_copied(database, record)
     with database.read() as connection:
         check_confirmation(connection, record)
@@ -233,7 +233,9 @@ def _run(study_run: StudyRun, options: RunOptions) -> RunResult:
     except (StorageUnavailableError, CommitInDoubtError) as error:
         if received.number is not None:
             raise StopRequested(received.number, resume) from None  # the answer can wait, too
-        raise type(error)(f"{error}; nothing that was trained is lost, go on with `{resume}`") from error
+        raise type(error)(
+            f"{str(error).rstrip('.')}. Nothing that was trained is lost. Resume with `{resume}`."
+        ) from error
 
 
 def _study_folders(name: str, stored: StudyRecord | None, options: RunOptions) -> tuple[Path | None, Path | None]:
@@ -263,8 +265,8 @@ def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     if options.trials is not None:
         if spec.budget.trials < begun:
             raise InputError(
-                f"{begun} trials of {record.name} are begun already, so its total can't be {spec.budget.trials}; "
-                f"give at least {begun}, or begin another study with --name"
+                f"{begun} trials of {record.name} have started already, so its total can't be {spec.budget.trials}. "
+                f"Give at least {begun}, or start another study with --name."
             )
         return spec
     return spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials, begun)})
@@ -277,7 +279,8 @@ def _with_seeds(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
         return spec
     if options.confirm:
         options.progress.message(
-            f"{record.name} is confirmed on {there} fresh seeds already: it stays at those, {asked} were asked for"
+            f"{record.name} is confirmed on {there} fresh seeds already. It keeps them, although {asked} were asked "
+            "for."
         )
     return spec.changed(confirm={"seeds": there})
 
@@ -289,7 +292,7 @@ def _with_split(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
         return spec
     if options.confirm:
         options.progress.message(
-            f'{record.name} is confirmed with confirm.split = "{there}" already: it stays at that, "{asked}" was '
+            f'{record.name} is confirmed with confirm.split = "{there}" already. It keeps that, although "{asked}" was '
             "asked for"
         )
     return spec.changed(confirm={"split": there})
@@ -320,7 +323,7 @@ def _ended(reason: StopReason, spec: StudySpec) -> str:
 
 def _checked_workers(workers: int | None) -> int | None:
     if workers is not None and not 1 <= workers <= _MOST_WORKERS:
-        raise InputError(f"workers are from 1 to {_MOST_WORKERS}; given was {workers}")
+        raise InputError(f"--workers {workers} is not from 1 to {_MOST_WORKERS}. Give another number.")
     return workers
 
 
@@ -342,7 +345,7 @@ def _show_plan(spec: StudySpec, progress: Progress) -> None:
     inside = recipes_in_space(spec.search.recipes, spec.space)
     left_out = [recipe.name for recipe in recipes_named(spec.search.recipes) if recipe.name not in inside]
     if left_out:
-        progress.message(f"recipes left out, since they lie outside this study's space: {', '.join(left_out)}")
+        progress.message(f"recipes outside this study's space are left out: {', '.join(left_out)}")
 
 
 def _find(location: Location, name: str) -> StudyRecord | None:

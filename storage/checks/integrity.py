@@ -55,7 +55,7 @@ def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
                     check_types(table, row)
             except (ValueError, TypeError) as error:
                 key = ", ".join(f"{column.name} {row._mapping[column]}" for column in table.primary_key)
-                raise _damaged(database, f"{table.name} holds what can't be read: {error}, in {key}") from error
+                raise _damaged(database, f"{table.name} holds a value that can't be read: {error}, in {key}") from error
 
 
 def _pages_of_file(database: Database, table: sqlalchemy.Table) -> _Pages:
@@ -68,7 +68,7 @@ def _pages_of_file(database: Database, table: sqlalchemy.Table) -> _Pages:
             try:
                 page = connection.execute(page_of_rows).all()
             except TypeError as error:  # SQLite keeps a number where a text is declared
-                raise _damaged(database, f"{table.name} holds what can't be read: {error}") from error
+                raise _damaged(database, f"{table.name} holds a value that can't be read: {error}") from error
         if not page:
             return
         yield page
@@ -83,4 +83,4 @@ def _pages_of_server(database: Database, table: sqlalchemy.Table) -> _Pages:
 
 
 def _damaged(database: Database, what: str) -> StorageError:
-    return StorageError(f"{database.location} is damaged ({what}): {RESTORE}")
+    return StorageError(f"{database.location} is damaged: {what}. {RESTORE}")

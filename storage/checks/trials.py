@@ -27,8 +27,8 @@ def corruption_as_storage_error(database: Database, name: str) -> Iterator[None]
         yield
     except UNREADABLE as error:
         raise StorageError(
-            f"{database.location} is damaged: the trials of {name} can't be read ({error}); "
-            "put a copy in its place, or begin another study with --name"
+            f"{database.location} is damaged: the trials of {name} can't be read ({error}). "
+            "Put a backup in its place, or start another study with --name."
         ) from error
 
 

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from ..schema import VERSION_TABLE
-from ..tables import PREFIX, Base
+from regsearch.storage.schema import VERSION_TABLE
+from regsearch.storage.tables import PREFIX, Base
 
 
 def _is_our_table(name: str | None, kind: str, _parents: object) -> bool:

@@ -72,7 +72,7 @@ def suggest_value(study: OptunaStudy, trial_id: int, name: str, distribution: st
     there = next((trial.distributions[name] for trial in reversed(trials) if name in trial.distributions), wanted)
     if there != wanted:  # of ranges, Optuna lets each trial have its own
         raise SearchSpaceChangedError(
-            f"its space is another than before: the parameter {name}: {wanted}, before {there}"
+            f"its search space changed: the parameter {name} is now {wanted}, but was {there}"
         )
     trial = optuna.trial.Trial(study, trial_id)
     try:
@@ -81,7 +81,7 @@ def suggest_value(study: OptunaStudy, trial_id: int, name: str, distribution: st
             return _ask(trial, name, wanted)
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise SearchSpaceChangedError(f"its space is another than before: the parameter {name}: {reason}") from error
+        raise SearchSpaceChangedError(f"its search space changed: the parameter {name}: {reason}") from error
 
 
 def _ask(trial: optuna.trial.Trial, name: str, wanted: optuna.distributions.BaseDistribution) -> Value:

@@ -113,7 +113,7 @@ def test_a_transaction_that_sqlite_gave_up_is_not_gone_on_with(path: Path) -> No
     with open_for_writing(path) as db:
         study = optuna.create_study(storage=db.storage, study_name="s")
         with disk_full_until_optuna_tries_again():
-            with pytest.raises(StorageError, match="make room"), db.transaction():
+            with pytest.raises(StorageError, match="Free space"), db.transaction():
                 study.ask()
             assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0, "Optuna doesn't try again any more"
         assert optuna.load_study(storage=db.storage, study_name="s").trials == []
@@ -129,7 +129,7 @@ def test_a_full_disk_is_called_so_whatever_is_written(path: Path, call: str, mon
         study = optuna.create_study(storage=db.storage, study_name="s")
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
         try:
-            with pytest.raises(StorageError, match="make room on its disk"), db.transaction():
+            with pytest.raises(StorageError, match="Free space on its disk"), db.transaction():
                 study.ask() if call == "ask" else study.set_user_attr("a", 1)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -293,13 +293,13 @@ def test_any_file_name_works(name: str, tmp_path: Path) -> None:
     [
         ("nonsense", "can't be parsed"),
         ("", "can't be parsed"),
-        ("mysql+pymysql://user:S3NT1NEL@host/db", "isn.t supported"),
-        ("oracle+nothing://host/db", "isn.t supported"),
+        ("mysql+pymysql://user:S3NT1NEL@host/db", "is not supported"),
+        ("oracle+nothing://host/db", "is not supported"),
         ("sqlite+aiosqlite:///x.db", "driver of sqlite.aiosqlite is missing"),
-        ("sqlite://", "a file of its own"),
-        ("sqlite:///:memory:", "a file of its own"),
-        ("sqlite:///x.db?mode=ro", "a file of its own"),
-        ("sqlite://host/x.db", "can't be parsed|a file of its own"),
+        ("sqlite://", "a SQLite URL takes no options"),
+        ("sqlite:///:memory:", "a SQLite URL takes no options"),
+        ("sqlite:///x.db?mode=ro", "a SQLite URL takes no options"),
+        ("sqlite://host/x.db", "can't be parsed|a SQLite URL takes no options"),
     ],
 )
 def test_a_url_that_cannot_serve_is_refused(url: str, message: str) -> None:
@@ -340,7 +340,7 @@ def test_another_schema_is_refused_and_left_alone(path: Path, table: str) -> Non
     connection.close()
     before = path.read_bytes()
     for opening in (open_for_writing, open_for_reading):
-        with pytest.raises(StorageError, match="schema v9, this version works with"):
+        with pytest.raises(StorageError, match="schema v9, but this version works with"):
             opening(path)
     assert path.read_bytes() == before
 
@@ -358,7 +358,7 @@ def test_an_optuna_database_gets_our_tables_and_keeps_its_studies(path: Path) ->
     storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
     optuna.create_study(storage=storage, study_name="theirs")
     storage.engine.dispose()
-    with pytest.raises(schema.NoStudiesError, match="holds no study of regsearch"):
+    with pytest.raises(schema.NoStudiesError, match="has no study of regsearch"):
         open_for_reading(path)
     with open_for_writing(path) as db:
         assert count(db, "studies") == 1
@@ -370,7 +370,7 @@ def test_a_database_of_something_else_is_left_alone(path: Path) -> None:
         connection.execute("create table mine (x)")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(StorageError, match="a database of something else"):
+    with pytest.raises(StorageError, match="a database of another program"):
         open_for_writing(path)
     assert path.read_bytes() == before
 
@@ -430,7 +430,7 @@ def test_random_damage_is_found_or_harmless(path: Path) -> None:
 
 
 def test_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="there is no folder"):
+    with pytest.raises(StorageError, match="there is no directory"):
         open_for_writing(tmp_path / "absent" / "test.db")
 
 

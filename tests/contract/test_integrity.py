@@ -52,13 +52,13 @@ def test_a_whole_database_is_well(path: Path) -> None:
         ("update trials set state = 'COMPLETF' where number = 3", "COMPLETF"),
         ("update study_directions set direction = 'MINIMIZF'", "MINIMIZF"),
         ("update trial_intermediate_values set intermediate_value_type = 'FINITF'", "FINITF"),
-        ("update trial_user_attributes set value_json = '{' where trial_id = 3", "holds what can't be read"),
-        ("update trial_user_attributes set value_json = x'ff' where trial_id = 3", "holds what can't be read"),
-        ("update study_system_attributes set value_json = null", "holds what can't be read"),
-        ("update trials set datetime_start = 'yesterday' where number = 3", "holds what can't be read"),
-        ("update trials set datetime_start = 7 where number = 3", "holds what can't be read"),
-        ("update regsearch_runs set search = 'none'", "holds what can't be read"),
-        ("update regsearch_studies set spec = '{}x'", "holds what can't be read"),
+        ("update trial_user_attributes set value_json = '{' where trial_id = 3", "holds a value that can't be read"),
+        ("update trial_user_attributes set value_json = x'ff' where trial_id = 3", "holds a value that can't be read"),
+        ("update study_system_attributes set value_json = null", "holds a value that can't be read"),
+        ("update trials set datetime_start = 'yesterday' where number = 3", "holds a value that can't be read"),
+        ("update trials set datetime_start = 7 where number = 3", "holds a value that can't be read"),
+        ("update regsearch_runs set search = 'none'", "holds a value that can't be read"),
+        ("update regsearch_studies set spec = '{}x'", "holds a value that can't be read"),
         ("update regsearch_studies set spec = '{}'", "can't be read by this version"),
         ("insert into regsearch_trials (study_uuid, number, attempt) values ('nobody', 0, 0)", "belongs to no row"),
         ("delete from studies", "belongs to no row"),
@@ -108,7 +108,7 @@ def test_a_database_of_optunas_alone_is_whole(tmp_path: Path) -> None:
     with open_for_reading(tmp_path / "theirs.db", needs_studies=False) as database:
         integrity.check_integrity(database)
         assert database.described().endswith("journal mode delete")
-    assert "holds no study of regsearch" in examined(tmp_path / "theirs.db")["database"].finding
+    assert "has no study of regsearch" in examined(tmp_path / "theirs.db")["database"].finding
 
 
 def test_the_journal_mode_that_does_not_suit_is_named(path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_journal_mode_that_does_not_suit_is_named(path: Path) -> None:
 def test_nothing_there_is_well_and_a_missing_folder_is_not(tmp_path: Path) -> None:
     assert "is not there yet" in examined(tmp_path / "absent.db")["database"].finding
     found = examined(tmp_path / "absent" / "absent.db")["database"]
-    assert (found.exit_code, "there is no folder" in found.finding) == (3, True)
+    assert (found.exit_code, "there is no directory" in found.finding) == (3, True)
 
 
 MOUNTS = """\

@@ -136,7 +136,7 @@ def test_a_later_schema_is_refused_and_left_alone(path: Path, storage: str, tabl
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"update {table} set version_num = 'v9'")
     content = path.read_bytes()
-    with pytest.raises(StorageError, match="schema v9, this version works with"):
+    with pytest.raises(StorageError, match="schema v9, but this version works with"):
         api.upgrade(storage=storage)
     assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]

@@ -154,7 +154,7 @@ def files_no_longer_than(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("size", [0, 4096, 100_000])
 def test_no_room_is_one_line_and_leaves_nothing(size: int, path: Path, tmp_path: Path) -> None:
-    with files_no_longer_than(size), pytest.raises(StorageError, match=r"copy\.db can't be written .*make room"):
+    with files_no_longer_than(size), pytest.raises(StorageError, match=r"copy\.db can't be written: .*Free disk space"):
         back_up(path, tmp_path / "copy.db")
     assert not (tmp_path / "copy.db").exists()
 
@@ -179,7 +179,7 @@ def test_a_read_only_place_is_one_line(path: Path) -> None:
 
 
 def test_a_missing_folder_is_a_mistake(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"there is no folder {tmp_path}/absent"):
+    with pytest.raises(InputError, match=f"there is no directory {tmp_path}/absent"):
         back_up(path, tmp_path / "absent" / "copy.db")
 
 

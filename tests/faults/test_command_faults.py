@@ -125,16 +125,16 @@ def replace(path: Path, make: Callable[[Path], Any]) -> None:
 
 
 OF_OURS = sorted(Base.metadata.tables)
-NEWER, OLDER = "schema v9, this version works with", r"`regsearch upgrade --storage sqlite:///test\.db`"
+NEWER, OLDER = "schema v9, but this version works with", r"`regsearch upgrade --storage sqlite:///test\.db`"
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "garbage": (lambda path: path.write_bytes(b"no database" * 1000), "is damaged or no database"),
-    "half a header": (lambda path: path.write_bytes(path.read_bytes()[:50]), "is damaged or no database"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[: 5 * PAGE]), "is damaged or no database"),
+    "garbage": (lambda path: path.write_bytes(b"no database" * 1000), "is damaged or not a database"),
+    "half a header": (lambda path: path.write_bytes(path.read_bytes()[:50]), "is damaged or not a database"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[: 5 * PAGE]), "is damaged or not a database"),
     "a folder": (lambda path: replace(path, Path.mkdir), "is no file"),
     "a pipe": (lambda path: replace(path, os.mkfifo), "is no file"),
     "of something else": (
         lambda path: (path.unlink(), execute(path, "create table mine (x)")),
-        "is a database of something else",
+        "is a database of another program",
     ),
     "ours is newer": (lambda path: execute(path, "update regsearch_version set version_num = 'v9'"), NEWER),
     "Optuna's is newer": (lambda path: execute(path, "update alembic_version set version_num = 'v9'"), NEWER),
@@ -146,7 +146,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda path: drop_column(path, "regsearch_trials", "weights_sha256"),
         "the column weights_sha256 of the table regsearch_trials is missing",
     ),
-    "no alembic_version": (lambda path: drop_table(path, "alembic_version"), "is a database of something else"),
+    "no alembic_version": (lambda path: drop_table(path, "alembic_version"), "is a database of another program"),
 }  # fmt: skip
 
 
@@ -213,7 +213,7 @@ def test_no_file_and_no_folder(name: str, command: Command, tmp_path: Path) -> N
         if name in ("run", "doctor") and "absent.db" in storage:
             continue
         answer = command(name, storage)
-        code, message = (3, "there is no folder") if name in ("run", "doctor") else (2, "there is no database")
+        code, message = (3, "there is no directory") if name in ("run", "doctor") else (2, "there is no database")
         assert answer.code == code, answer
         assert message in answer.line()
         assert not list(tmp_path.iterdir())
@@ -293,7 +293,7 @@ def full() -> Iterator[None]:
 
 
 DISKS = {
-    "full": (full, r"can't be (written|used) .*(make room|File too large)|can't be used: File too large"),
+    "full": (full, r"can't be (written|used) .*(Free space|File too large)|can't be used: File too large"),
     "read-only": (read_only, "the file, its folder or its disk is read-only"),
 }
 

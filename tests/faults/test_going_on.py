@@ -313,7 +313,7 @@ def test_a_database_that_is_away_for_two_minutes_is_waited_for(
     assert len(failures) > 100
     waiting = [message for message in progress.messages if "the search waits for it" in message]
     assert waiting == [
-        "test.db can't be written (database or disk is full); the search waits for it up to 3 minutes",
+        "test.db can't be written (database or disk is full). The search waits up to 3 minutes.",
     ]
     assert rows(storage) == rows(other)
     invariants.check(storage, is_fake=True)
@@ -329,7 +329,7 @@ def test_a_database_that_stays_away_pauses_the_search_and_nothing_is_lost(
     with monkeypatch.context() as patch:
         fail_until(patch, method, lambda: False)
         with pytest.raises(
-            StorageUnavailableError, match="nothing that was trained is lost, go on with `regsearch resume"
+            StorageUnavailableError, match=r"Nothing that was trained is lost\. Resume with `regsearch resume"
         ):
             search(engine=InlineEngine(CountingTrainer))
     assert 180 <= clock.now < 200
@@ -363,7 +363,7 @@ def test_who_was_overtaken_writes_and_removes_nothing_more(
             if not runs[0].is_stopping:
                 super().wait(handler, timeout_seconds)
 
-    with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .*; this one stops"):
+    with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .*; This process stops"):
         search(engine=Overtaken(fakes.FakeTrainer), progress=Progress())
     assert its_file.exists()
     assert list(finished(storage)) == list(range(6))
@@ -381,7 +381,7 @@ def test_a_stuck_worker_is_replaced_and_its_trial_goes_on(
 ) -> None:
     monkeypatch.setenv("FAKE_FAULTS", '{"1": "hang once"}')
     search(engine=process_engine, workers=1, settings=["budget.epoch_timeout=1s"])
-    assert [message for message in progress.messages if "it is tried again" in message and "trial 1: " in message]
+    assert [message for message in progress.messages if "It is tried again" in message and "trial 1: " in message]
     assert any("its worker was stuck: no epoch in 1 s" in message for message in progress.messages)
     assert rows(storage) == whole
     invariants.check(storage, is_fake=True)

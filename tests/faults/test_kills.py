@@ -242,7 +242,7 @@ def test_a_full_disk_is_one_line_and_exit_3_and_nothing_is_lost(tmp_path: Path, 
     assert "can't be written" in waits
     assert "the search waits for it" in waits
     assert "can't be written" in says
-    assert "nothing that was trained is lost, go on with `regsearch resume smoke`" in says
+    assert "Nothing that was trained is lost. Resume with `regsearch resume smoke`" in says
     reader = invariants.Reader(storage)
     reader.look()
     assert reader.finished > 5

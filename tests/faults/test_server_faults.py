@@ -277,7 +277,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(server: OwnServer,
                 server.start()
             _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-        assert "the search waits for it up to 3 minutes" in err
+        assert "The search waits up to 3 minutes" in err
         assert "Traceback" not in err
         invariants.check(storage, total=60, reader=reader, is_fake=True)
 
@@ -309,7 +309,7 @@ def test_a_server_that_stays_away_is_one_line_and_exit_3(server: OwnServer, tmp_
             kill_before_a_commit(server, storage)
             _, err = process.communicate(timeout=60)
         assert process.returncode == 3, err
-        assert "nothing that was trained is lost, go on with `regsearch resume smoke`" in err.splitlines()[-1]
+        assert "Nothing that was trained is lost. Resume with `regsearch resume smoke`" in err.splitlines()[-1]
         assert "Traceback" not in err
         server.start()
         before = finished(storage)
@@ -421,7 +421,7 @@ def test_who_fell_silent_is_overtaken_and_writes_nothing_more(storage: str, tmp_
         _, err = silent.communicate(timeout=60)
     assert silent.returncode == 3, err
     assert "the study smoke was taken over by " in err
-    assert "this one stops, and wrote nothing more" in err
+    assert "This process stops; it has written nothing since" in err
     assert rows(storage) == before
     assert len(before) == 20
 

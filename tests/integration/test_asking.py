@@ -184,7 +184,7 @@ def test_a_space_that_changes_fails_that_trial_alone(asking: Search, storage: st
     with api.trials("smoke", storage=storage) as (_, trials):
         reason = list(trials)[3].reason
     assert reason is not None
-    assert "its space is another than before: the parameter kind" in reason
+    assert "its search space changed: the parameter kind" in reason
     failed = optuna.load_study(study_name="smoke", storage=storage).trials[3]
     assert BY_SETTINGS not in failed.system_attrs  # what it asked for is the cause, not what it was given
 

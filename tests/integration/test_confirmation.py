@@ -522,7 +522,7 @@ def test_a_database_away_before_or_after_the_trainings_is_waited_for(
     assert result.confirmation is not None
     assert len(failures) == 3
     assert [m for m in progress.messages if "waits" in m] == [
-        "test.db is locked by another process; the search waits for it up to 3 minutes"
+        "test.db is locked by another process. The search waits up to 3 minutes."
     ]
 
 

@@ -113,7 +113,7 @@ def test_a_folder_that_changed_is_other_data(folder: Path, tmp_path: Path) -> No
     finally:
         added.unlink()
     assert (done.returncode, done.stdout) == (2, "")
-    assert "was begun on other data" in done.stderr
+    assert "was started on other data" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -85,7 +85,7 @@ def test_ten_other_failures_in_a_row_end_the_search(
 
 def test_a_study_whose_first_ten_trials_all_diverge_ends(search: Search, storage: str) -> None:
     settings = [*HALF, "space.l2={low=100, high=1e4}", 'space.regularizer=["l2"]']
-    with pytest.raises(NoResultError, match="10 trials in a row failed, the last one because: diverged"):
+    with pytest.raises(NoResultError, match=r"10 trials in a row failed\. The last one failed because diverged"):
         search(settings=settings, engine=InlineEngine(Diverging), trials=40, confirm=False)
     assert len(rows(storage)) == 10
 

@@ -164,7 +164,7 @@ def test_a_trial_whose_weights_are_gone_is_trained_again_to_the_same_bits(
     ("arguments", "code", "message"),
     [
         (["smoke"], 2, "--output"),
-        (["absent", "--output", "new"], 2, "holds no study called"),
+        (["absent", "--output", "new"], 2, "has no study called"),
         (["smoke", "--output", "new", "--trial", "99"], 2, "smoke has no trial 99"),
         (["smoke", "--output", "new", "--trial", "-1"], 2, "smoke has no trial -1"),
         (["smoke", "--output", "out"], 2, "is not empty"),

@@ -222,7 +222,7 @@ def test_a_moved_file_is_the_same_study_and_another_name_in_it_is_not(
         api.resume("smoke", storage=storage, trust_code=True)
     assert search(settings=[moved], trials=2, **options).answer.counts.complete == 2
     (tmp_path / "elsewhere" / "mine.py").write_text("def build(hp): ...\ndef other(hp): ...\n")
-    with pytest.raises(InputError, match="begun with other settings"):
+    with pytest.raises(InputError, match="started with other settings"):
         search(settings=[moved.replace(":build", ":other")], **options)
 
 

@@ -93,7 +93,7 @@ def test_a_stored_study_gives_what_its_run_gave(search: Search, storage: str) ->
     assert "Best configuration" in str(loaded)
     assert repr(result).startswith("<RunResult of smoke: Not confirmed yet: ")
     assert repr(loaded).startswith("<StudyResult of smoke: Not confirmed yet: ")
-    with pytest.raises(InputError, match="holds no study called 'smok'"):
+    with pytest.raises(InputError, match="has no study called 'smok'"):
         library.load("smok", storage=storage)
 
 
@@ -110,7 +110,7 @@ def test_a_confirmed_study_has_its_winner(search: Search, storage: str) -> None:
 def test_a_result_does_not_speak_for_another_study_of_its_name(search: Search, storage: str) -> None:
     result = search(trials=3)
     api.delete("smoke", storage=storage)
-    with pytest.raises(InputError, match="holds no study called 'smoke'"):
+    with pytest.raises(InputError, match="has no study called 'smoke'"):
         result.trials()
     search(trials=4)
     with pytest.raises(InputError, match="the study smoke of this result was deleted"):

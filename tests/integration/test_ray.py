@@ -192,7 +192,7 @@ def test_a_lost_node_costs_no_attempt_and_one_epoch_and_a_new_one_is_used(
     undisturbed = f"sqlite:///{tmp_path}/undisturbed.db"
     api.run("smoke", storage=undisturbed, engine=InlineEngine(fakes.FakeTrainer), progress=progress, **options)
     assert rows(storage) == rows(undisturbed)
-    assert not [text for text in progress.messages if "it is tried again" in text]
+    assert not [text for text in progress.messages if "It is tried again" in text]
 
 
 @pytest.mark.slow

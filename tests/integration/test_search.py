@@ -76,7 +76,7 @@ def test_run_goes_on_with_a_study_and_a_reached_total_starts_nothing(search: Sea
 def test_a_raised_total_stays_until_another_is_asked_for(search: Search, storage: str) -> None:
     search(trials=8)
     assert search().answer.study.spec.budget.trials == 8
-    with pytest.raises(InputError, match="8 trials of smoke are begun already, so its total can't be 3"):
+    with pytest.raises(InputError, match="8 trials of smoke have started already, so its total can't be 3"):
         search(trials=3)
     assert len(rows(storage)) == 8
 
@@ -227,7 +227,7 @@ def test_a_trial_that_kills_its_worker_fails_after_three_attempts(
 
 def test_ten_failures_in_a_row_end_the_search(search: Search, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_FAULTS", json.dumps({str(number): "raise" for number in range(30)}))
-    with pytest.raises(NoResultError, match="10 trials in a row failed, the last one because: ValueError"):
+    with pytest.raises(NoResultError, match=r"10 trials in a row failed\. The last one failed because ValueError"):
         search(trials=30)
     assert len(rows(storage)) == 10
 
@@ -281,7 +281,7 @@ def test_other_data_are_refused_with_both_fingerprints(search: Search, storage: 
     images = digits.x_train.copy()
     images[0, 0, 0] ^= 1
     np.savez(tmp_path / "own.npz", x_train=images, y_train=digits.y_train, x_test=digits.x_test, y_test=digits.y_test)
-    with pytest.raises(InputError, match=rf"begun on other data: digits with fingerprint {digits.sha256}, now own"):
+    with pytest.raises(InputError, match=rf"started on other data: digits with fingerprint {digits.sha256}, now own"):
         search(data=str(tmp_path / "own.npz"))
 
 
@@ -411,7 +411,8 @@ def test_a_network_that_cannot_fit_is_refused_and_leaves_no_study(
         search(settings=[f"model.hidden={hidden}"], trials=1)
         return
     with pytest.raises(
-        InputError, match=r"^model\.hidden = .*makes more weights than fit, .* GB of this machine: give fewer units$"
+        InputError,
+        match=r"^model\.hidden = .*more weights, .* than fit into the .* GB of this machine\. Give fewer units\.$",
     ):
         search(settings=[f"model.hidden={hidden}"], trials=1)
     assert not location_of(storage).exists()

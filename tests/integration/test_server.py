@@ -260,7 +260,7 @@ def test_who_was_killed_while_it_made_the_tables_does_no_harm(
 def test_a_database_of_optunas_alone_gets_our_tables(search: Search, storage: str) -> None:
     theirs = RDBStorage(storage)
     optuna.create_study(storage=theirs, study_name="theirs")
-    with pytest.raises(StorageError, match="holds no study of regsearch"):
+    with pytest.raises(StorageError, match="has no study of regsearch"):
         api.statuses(storage=storage)
     search(trials=3)
     assert sorted(optuna.get_all_study_names(theirs)) == ["smoke", "theirs"]
@@ -279,7 +279,7 @@ def test_a_schema_of_its_own_is_a_database_of_its_own(search: Search, storage: s
 
 @needs_postgres
 def test_what_regsearch_does_not_upgrade_on_a_server_is_said(search: Search, storage: str) -> None:
-    with pytest.raises(StorageError, match="is empty: there is nothing to upgrade"):
+    with pytest.raises(StorageError, match="is empty, so there is nothing to upgrade"):
         api.upgrade(storage=storage)
     search(trials=1)
     postgres.execute(storage, "update alembic_version set version_num = 'v3.0.0.d'")
@@ -351,10 +351,10 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
     def changed(**parts: Any) -> str:
         return str(parsed.set(**parts).render_as_string(hide_password=False))
 
-    assert told(changed(drivername="postgres")).startswith("2: postgres:// is no storage URL any more")
+    assert told(changed(drivername="postgres")).startswith("2: postgres:// is not a storage URL any more")
     assert told(changed(drivername="postgresql+psycopg2")).startswith("2: of PostgreSQL's drivers psycopg is supported")
     assert told(changed(database="")).startswith("2: the storage URL names no database")
-    assert told(f"{storage}?colour={SECRET}") == "2: the storage URL has an option behind ? that libpq doesn't know"
+    assert told(f"{storage}?colour={SECRET}") == "2: the storage URL has an option that libpq doesn't know. Correct it."
     wrong = 'invalid sslmode value: "perhaps"). Check the URL'
     assert told(f"{storage}?sslmode=perhaps").startswith("2: ")
     twice = "options=-ca&options=-cb"
@@ -411,7 +411,7 @@ def test_a_row_that_is_damaged_is_found(search: Search, storage: str) -> None:
     with pytest.raises(StorageError, match="is damaged: the trials of smoke can't be read"):
         search(trials=4)
     with (
-        pytest.raises(StorageError, match=r"is damaged \(trial_params holds what can't be read"),
+        pytest.raises(StorageError, match=r"is damaged \(trial_params holds a value that can't be read"),
         open_for_reading(location_of(storage)) as database,
     ):
         check_integrity(database)
@@ -500,7 +500,7 @@ def test_the_file_with_a_url_is_looked_at_first(tmp_path: Path, monkeypatch: pyt
     assert "can't be read" in told()
     file.write_text(f"postgresql://me:{SECRET}@host/db\n")
     file.chmod(0o644)
-    assert told() == f"others can read the storage URL in {file}, and its password: chmod 600 {file}"
+    assert told() == f"other users can read the storage URL and its password in {file}. Run: chmod 600 {file}"
     file.chmod(0o600)
     found = location_of(f"@{file}")
     assert isinstance(found, Server)
