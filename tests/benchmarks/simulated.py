@@ -196,7 +196,7 @@ class SimulatedEngine:
         """Return whether a worker has a task."""
         return any(slot.task is not None for slot in self.slots)
 
-    def starting(self) -> list[int]:
+    def tasks_waiting_for_startup(self) -> list[int]:
         """Return none: they start when they are told to."""
         return []
 
