@@ -459,7 +459,7 @@ def test_what_a_block_changes_of_waiting_ends_with_it(path: Path) -> None:
     with open_for_writing(path) as database, open_for_writing(path) as other:
         asked: list[str] = []
 
-        def kill_worker_of() -> bool:
+        def give_up() -> bool:
             asked.append("whether to give up")
             return True
 
