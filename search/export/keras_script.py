@@ -7,7 +7,7 @@ from typing import Literal
 
 from ...studies.batch_norm import KERAS_MOMENTUM, batch_norm_momentum
 from ...studies.configuration import Regularization
-from ...studies.errors import one_line
+from ...studies.errors import InputError, one_line
 from ...studies.spec import ModelSpec, StudySpec
 from ...studies.techniques.ways import Code
 
@@ -78,6 +78,7 @@ _PARTS = """\
 x_train, y_train = images(folder / "train")
 x_test, y_test = images(folder / "test")"""
 _CLASSES = "x, y = images(folder)\n" + _HELD_OUT.format(held_out="round(0.2 * len(y))", seed=0)
+_PLACED = "batch_norm"  # its layers stand among the others, see `_layers`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +162,11 @@ def _loading(data: ScriptData) -> tuple[str, str]:
         standard, loading = "import os\n\n", _MNIST
     elif data.source == "digits":
         others, loading = "import sklearn.datasets\n", _DIGITS
+    elif data.kind == "npz" and "/" not in data.source:  # a user's own file has an absolute path
+        raise InputError(
+            f"can't write a script: it is not known how one loads the data set {data.source}. Add that to "
+            "search/export/keras_script.py."
+        )
     elif data.kind == "npz":
         loading = _FILE.format(path=path if data.source.endswith(".npz") else ascii(f"{data.source}.npz"))
     elif data.kind == "idx":
@@ -176,7 +182,13 @@ def _loading(data: ScriptData) -> tuple[str, str]:
 
 
 def _codes(regularization: Regularization) -> list[Code]:
-    return [technique.code(vars(regularization)) for technique, _ in regularization.in_use]
+    codes = []
+    for technique, _ in regularization.in_use:
+        code = technique.code(vars(regularization))
+        if code == Code() and technique.key != _PLACED:
+            raise InputError(f"can't write a script: the technique {technique.name} has no code. Override `code`.")
+        codes.append(code)
+    return codes
 
 
 def _loss(codes: Sequence[Code]) -> str:

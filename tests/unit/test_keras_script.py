@@ -1,0 +1,29 @@
+"""An exported script is complete, or it is refused."""
+
+import pytest
+
+from regsearch.search.export.keras_script import ScriptData, keras_script
+from regsearch.studies.configuration import Regularization
+from regsearch.studies.errors import InputError
+from regsearch.studies.spec import StudySpec
+from regsearch.studies.techniques.dropout import Dropout
+from regsearch.studies.techniques.ways import Code
+
+
+def script(source: str, **settings: float) -> str:
+    data = ScriptData(source=source, input_shape=(28, 28), class_count=10, has_bytes=True, n_train=9, n_stop=9)
+    return keras_script("A title.", StudySpec(), data, Regularization(**settings), 0)
+
+
+def test_a_data_set_that_no_script_can_load_is_refused() -> None:
+    assert "mnist" in script("mnist")
+    assert "/mine.npz" in script("/mine.npz")
+    with pytest.raises(InputError, match=r"one loads the data set tiny\. Add that to search/export/keras_script\.py"):
+        script("tiny")
+
+
+def test_a_technique_without_code_for_a_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Dropout(0.25)" in script("mnist", dropout=0.25)
+    monkeypatch.setattr(Dropout, "code", lambda self, values: Code())
+    with pytest.raises(InputError, match=r"the technique dropout has no code\. Override `code`"):
+        script("mnist", dropout=0.25)
