@@ -10,6 +10,7 @@ from ...studies.configuration import Regularization
 from ...studies.errors import InputError, one_line
 from ...studies.spec import ModelSpec, StudySpec
 from ...studies.techniques.ways import Code
+from ..data import dataset_names
 
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD", "rmsprop": "RMSprop"}
 
@@ -162,7 +163,7 @@ def _loading(data: ScriptData) -> tuple[str, str]:
         standard, loading = "import os\n\n", _MNIST
     elif data.source == "digits":
         others, loading = "import sklearn.datasets\n", _DIGITS
-    elif data.kind == "npz" and "/" not in data.source:  # a user's own file has an absolute path
+    elif data.source in dataset_names():
         raise InputError(
             f"can't write a script: it is not known how one loads the data set {data.source}. Add that to "
             "search/export/keras_script.py."

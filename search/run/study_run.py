@@ -293,7 +293,7 @@ def _with_split(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     if options.confirm:
         options.progress.message(
             f'{record.name} is confirmed with confirm.split = "{there}" already. It keeps that, although "{asked}" was '
-            "asked for"
+            "asked for."
         )
     return spec.changed(confirm={"split": there})
 

@@ -97,7 +97,7 @@ def test_a_backup_overwrites_nothing(there: str, path: Path, tmp_path: Path) -> 
     elif there == "dangling link":
         target.symlink_to(tmp_path / "nowhere")
     before = path.read_bytes()
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         back_up(path, target)
     assert path.read_bytes() == before
     assert there != "file" or target.read_text() == "mine"
@@ -114,7 +114,7 @@ def test_a_file_that_appears_while_the_backup_is_made_is_not_overwritten(
         target.write_text("mine")
 
     monkeypatch.setattr(os, "fsync", appear)
-    with pytest.raises(InputError, match="was just made by another process"):
+    with pytest.raises(InputError, match="was just created by another process"):
         back_up(path, target)
     assert target.read_text() == "mine"
 

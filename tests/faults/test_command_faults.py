@@ -130,8 +130,8 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "garbage": (lambda path: path.write_bytes(b"no database" * 1000), "is damaged or not a database"),
     "half a header": (lambda path: path.write_bytes(path.read_bytes()[:50]), "is damaged or not a database"),
     "cut": (lambda path: path.write_bytes(path.read_bytes()[: 5 * PAGE]), "is damaged or not a database"),
-    "a folder": (lambda path: replace(path, Path.mkdir), "is no file"),
-    "a pipe": (lambda path: replace(path, os.mkfifo), "is no file"),
+    "a folder": (lambda path: replace(path, Path.mkdir), "is not a file"),
+    "a pipe": (lambda path: replace(path, os.mkfifo), "is not a file"),
     "of something else": (
         lambda path: (path.unlink(), execute(path, "create table mine (x)")),
         "is a database of another program",
@@ -203,7 +203,7 @@ def test_an_empty_file_is_a_database_to_be(name: str, command: Command, tmp_path
         assert answer.code == 0, answer
     else:
         assert answer.code == 3, answer
-        assert "is empty: start a study" in answer.line()
+        assert "is empty. Start a study" in answer.line()
         assert path.stat().st_size == 0
 
 
@@ -253,7 +253,7 @@ def test_a_locked_database_is_one_line_and_exit_3(
         other.execute("begin exclusive")
         answer = command(name)
     assert answer.code == 3, answer
-    assert "locked by another process: end that process" in answer.line()
+    assert "locked by another process. End that process" in answer.line()
     assert everything(tmp_path) == before
 
 
@@ -293,8 +293,11 @@ def full() -> Iterator[None]:
 
 
 DISKS = {
-    "full": (full, r"can't be (written|used) .*(Free space|File too large)|can't be used: File too large"),
-    "read-only": (read_only, "the file, its folder or its disk is read-only"),
+    "full": (
+        full,
+        r"can't be (written|used) .*(Free space|Free disk space|File too large)|can't be used: File too large",
+    ),
+    "read-only": (read_only, "it is read-only. Make the file, its directory and its disk writable"),
 }
 
 

@@ -198,7 +198,9 @@ def test_a_range_that_changes_fails_that_trial_too(asking: Search, storage: str)
 
     assert asking(trainer=Growing, trials=6).answer.counts.failed == 1
     with api.trials("smoke", storage=storage) as (_, trials):
-        assert "another than before: the parameter units: IntDistribution(high=80" in str(list(trials)[3].reason)
+        assert "its search space changed: the parameter units is now IntDistribution(high=80" in str(
+            list(trials)[3].reason
+        )
 
 
 def test_code_that_reads_stdin_takes_no_reply_of_the_coordinator(asking: Search, tmp_path: Path) -> None:
@@ -319,8 +321,8 @@ def test_settings_that_a_trial_has_asked_for_can_be_enqueued(asking: Search, sto
         ([], "give at least one setting"),
         (["units=64", "units=96"], "given was 'units=96'"),
         (["rate=0.25"], "rate is a number from 0 to 0.5 in steps of 0.1"),
-        (["size=9"], "size is one of 8, 16 in this study; given was 9"),
-        (["on=1"], "on is one of False, True in this study; given was 1"),
+        (["size=9"], "size is one of 8, 16 in this study, not 9."),
+        (["on=1"], "on is one of False, True in this study, not 1."),
     ],
 )
 def test_an_enqueued_setting_is_held_against_what_was_asked(
@@ -357,5 +359,5 @@ def test_a_regularized_networks_setting_implies_what_it_needs(asking: Search, st
 
 def test_before_its_first_trial_a_hypermodels_settings_are_not_known(asking: Search, storage: str) -> None:
     asking(trainer=FailsAtOnce, trials=1)
-    with pytest.raises(InputError, match="no trial has asked for any yet: run a trial first"):
+    with pytest.raises(InputError, match=r"has asked for its HyperModel's parameters yet\. Run a trial first"):
         api.enqueue("smoke", ["units=64"], storage=storage)

@@ -416,7 +416,9 @@ def test_fewer_seeds_than_are_there_take_none_away(
     before = confirmation(storage)
     search(settings=SMALL, trials=12, confirm=command == "run", engine=of_rows())
     assert [message for message in progress.messages if "4 fresh seeds already" in message] == (
-        ["smoke is confirmed on 4 fresh seeds already: it stays at those, 3 were asked for"] if command == "run" else []
+        ["smoke is confirmed on 4 fresh seeds already. It keeps them, although 3 were asked for."]
+        if command == "run"
+        else []
     )
     if command == "confirm":
         api.confirm("smoke", storage=storage, seeds=3, engine=of_rows())
@@ -435,7 +437,7 @@ def test_what_is_confirmed_keeps_its_kind_of_split(search: Search, storage: str,
     search(settings=[*SMALL, "confirm.split=drawn"], trials=3)
     search(settings=[*SMALL, "confirm.split=fixed"], trials=4)
     assert [message for message in progress.messages if "split" in message] == [
-        'smoke is confirmed with confirm.split = "drawn" already: it stays at that, "fixed" was asked for'
+        'smoke is confirmed with confirm.split = "drawn" already. It keeps that, although "fixed" was asked for.'
     ]
     assert api.load("smoke", storage=storage).answer.study.spec.confirm.split == "drawn"
 
@@ -461,13 +463,13 @@ def test_a_study_without_a_complete_trial_is_refused_in_one_line(
     assert confirmation(storage) == {table: [] for table in confirmation(storage)}
     ended = regsearch("confirm", "smoke", "--storage", storage)
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
-    assert "no trial of smoke is complete" in ended.stderr
+    assert "none of its trials is complete" in ended.stderr
 
 
 def test_without_seeds_there_is_no_confirmation(search: Search, storage: str) -> None:
     assert search(settings=[*UNPRUNED, "confirm.seeds=0"]).confirmation is None
     assert confirmation(storage)["finalists"] == []
-    with pytest.raises(InputError, match=r"confirm\.seeds = 0"):
+    with pytest.raises(InputError, match=r"confirm\.seeds is 0"):
         api.confirm("smoke", storage=storage, engine=InlineEngine(fakes.FakeTrainer))
     result = api.confirm("smoke", storage=storage, seeds=3, engine=InlineEngine(fakes.FakeTrainer))
     assert result.confirmation is not None

@@ -90,6 +90,7 @@ def test_garbage_for_test_examples_changes_the_test_figures_alone(studies: Studi
         assert garbage["accuracy"] < 0.3
 
 
+@pytest.mark.slow
 def test_a_confirmed_training_is_what_a_trainer_with_that_seed_gives_alone(studies: Studies) -> None:
     fresh = fresh_seed(studies.spec.search.seed, 2)
     spec = studies.spec
@@ -110,6 +111,7 @@ def test_a_confirmed_training_is_what_a_trainer_with_that_seed_gives_alone(studi
         assert len(select.losses) == len(splits.select)
 
 
+@pytest.mark.slow
 def test_test_figures_are_those_of_plain_keras_with_the_kept_weights(studies: Studies) -> None:
     looks = {(row["finalist"], row["seed"]): row for row in confirmation(studies.sound)["test_looks"]}
     folder = studies.folder / "sound.db.d" / "study-smoke-trials"
@@ -134,6 +136,7 @@ def test_test_figures_are_those_of_plain_keras_with_the_kept_weights(studies: St
     assert checked == {"none", "before_activation"}
 
 
+@pytest.mark.slow
 def test_an_exported_winner_names_the_split_that_it_was_trained_on(studies: Studies, tmp_path: Path) -> None:
     api.export("smoke", tmp_path / "out", storage=studies.sound)
     configuration = json.loads((tmp_path / "out" / "configuration.json").read_text())

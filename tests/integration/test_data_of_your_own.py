@@ -117,6 +117,7 @@ def test_a_folder_that_changed_is_other_data(folder: Path, tmp_path: Path) -> No
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_that_test_rows_were_held_out_is_said(folder: Path) -> None:
     done = Command(folder)("resume", "pets-compiled", "--engine", "inline", "--no-confirm")
     assert done.returncode == 0, done.stderr

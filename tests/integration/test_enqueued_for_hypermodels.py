@@ -44,11 +44,11 @@ def test_what_is_given_is_tried_next_and_the_sampler_chooses_the_rest(own: Own, 
     [
         ("l2=1e-4", "NAME one that a trial has asked for: kind, layers, lr, rate, units; given was 'l2=1e-4'"),
         ("units", "NAME one that a trial has asked for"),
-        ("units=100", "units is a whole number from 32 to 512 in steps of 32 in this study; given was 100"),
+        ("units=100", "units is a whole number from 32 to 512 in steps of 32 in this study, not 100."),
         ("units=544", "units is a whole number from 32 to 512"),
-        ("lr=nan", "lr is a number from 0.0001 to 0.1 in this study; given was nan"),
-        ("lr=much", "lr is a number from 0.0001 to 0.1 in this study; given was much"),
-        ("kind=round", "kind is one of wide, deep in this study; given was round"),
+        ("lr=nan", "lr is a number from 0.0001 to 0.1 in this study, not nan."),
+        ("lr=much", "lr is a number from 0.0001 to 0.1 in this study, not much."),
+        ("kind=round", "kind is one of wide, deep in this study, not round."),
     ],
 )
 def test_what_no_trial_asked_for_is_refused(own: Own, storage: str, setting: str, message: str) -> None:

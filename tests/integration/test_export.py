@@ -89,6 +89,7 @@ def test_the_files_are_those_that_were_said(folder: Path, database: str) -> None
     assert [path.name for path in folder.iterdir() if path.name.endswith(".tmp")] == []
 
 
+@pytest.mark.slow
 def test_the_model_predicts_as_the_trial_did(folder: Path, database: str, digits: Dataset) -> None:
     row = best(database)
     model = keras.models.load_model(folder / "out" / "model.keras")
@@ -128,6 +129,7 @@ def test_the_script_runs_by_itself_and_comes_near_the_model(folder: Path, tmp_pa
     assert [path.name for path in (tmp_path / "alone").iterdir()] == ["model.py"]
 
 
+@pytest.mark.slow
 def test_settings_and_card_say_what_it_is(folder: Path, database: str) -> None:
     row = best(database)
     document = json.loads((folder / "out" / "configuration.json").read_text())
@@ -196,7 +198,7 @@ def test_only_a_complete_trial_can_be_exported(
     search(trials=1)
     with pytest.raises(NoResultError, match="no trial of smoke is complete yet"):
         api.export("smoke", tmp_path / "new", storage=storage)
-    with pytest.raises(InputError, match="trial 0 of smoke is failed: only a complete one"):
+    with pytest.raises(InputError, match=r"trial 0 of smoke is failed\. Only a complete trial"):
         api.export("smoke", tmp_path / "new", trial=0, storage=storage)
     number, _ = api.enqueue("smoke", ["dropout=off"], storage=storage)
     with pytest.raises(InputError, match="trial 1 of smoke is waiting"):

@@ -67,6 +67,7 @@ def test_killed_and_resumed_it_has_the_rows_of_one_that_ran_through(folder: Path
     assert rows(f"sqlite:///{folder}/whole/regsearch.db") == rows(database)
 
 
+@pytest.mark.slow
 def test_the_defaults_are_trial_0_and_what_gains_are_over(folder: Path, database: str) -> None:
     assert rows(database)[0]["params"] == {"units": 32, "activation": "relu", "dropout": False, "lr": 1e-4}
     conclusion = api.load("smoke", storage=database).confirmation
@@ -96,6 +97,7 @@ def test_the_report_speaks_of_the_hypermodels_settings_and_of_no_technique(
         assert word not in said.replace('"techniques": []', ""), word
 
 
+@pytest.mark.slow
 def test_what_a_resume_prints_is_the_answer(folder: Path) -> None:
     said = (folder / "said").read_text()
     assert "Answer: activation " in said
@@ -103,6 +105,7 @@ def test_what_a_resume_prints_is_the_answer(folder: Path) -> None:
     assert "over the defaults" in said
 
 
+@pytest.mark.slow
 def test_the_exported_model_predicts_as_the_winner_did(folder: Path, database: str) -> None:
     import keras
 
@@ -143,6 +146,7 @@ def test_the_exported_script_builds_the_model_without_regsearch(folder: Path, tm
     assert f"{configuration['params']['units']}" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_card_and_the_rows_name_the_settings(folder: Path, database: str) -> None:
     card = (folder / "out" / "model-card.md").read_text()
     assert "network: what `build_model` in `hypermodel.py` builds" in card

@@ -50,7 +50,7 @@ def test_a_trial_ended_in_the_dashboard_stays_as_it_was_ended(search: Search, st
     search(engine=Telling(fakes.FakeTrainer), trials=3)
     assert rows(storage)[1]["value"] == -123.0
     assert "trial 1, which regsearch did not train" in as_text(api.load("smoke", storage=storage).answer)
-    assert any("trial 1 was ended by something else" in message for message in progress.messages)
+    assert any("trial 1 was ended by another tool" in message for message in progress.messages)
 
 
 def test_delete_removes_rows_and_files_of_that_study_alone(search: Search, storage: str) -> None:
@@ -113,14 +113,14 @@ def test_settings_that_change_while_the_data_load_are_refused(
 def test_a_study_of_optunas_own_is_not_taken_over(search: Search, storage: str) -> None:
     search(trials=1, name="other")
     optuna.create_study(study_name="smoke", storage=storage)
-    with pytest.raises(InputError, match="regsearch did not begin"):
+    with pytest.raises(InputError, match="regsearch did not create"):
         search()
 
 
 def test_a_refused_run_leaves_a_plain_optuna_database_as_it_was(search: Search, storage: str, tmp_path: Path) -> None:
     optuna.create_study(study_name="smoke", storage=storage)
     before = location_of(storage).read_bytes()
-    with pytest.raises(InputError, match="regsearch did not begin"):
+    with pytest.raises(InputError, match="regsearch did not create"):
         search()
     assert location_of(storage).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["test.db"]

@@ -41,6 +41,7 @@ def test_all_python_on_the_pages_is_run_here() -> None:
     assert sum(len(Page.of(path).code("python")) for path in PAGES) == sum(count for *_, count in RUN_HERE)
 
 
+@pytest.mark.slow
 def test_scripts_run_as_they_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("regsearch.search.workers.engines.make_engine", lambda name: InlineEngine(fakes.FakeTrainer))
     (first,) = snippets(FIRST, "From Python")

@@ -129,7 +129,7 @@ def test_a_copy_is_whole_and_overwrites_nothing(search: Search, storage: str, tm
         for table in set(ours) - {"version_info"}:
             content = [sorted(one.execute(f"select * from {table}"), key=repr) for one in (there, here)]
             assert content[0] == content[1], table
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         api.backup(tmp_path / "copy.db", storage=storage)
     search(storage=copy, trials=6)  # the copy is a database to go on with
 
@@ -307,7 +307,7 @@ def test_an_earlier_schema_is_upgraded_unless_a_study_is_searched(search: Search
         "update regsearch_version set version_num = '0002'",
     ):
         postgres.execute(storage, statement)
-    how = rf"has regsearch's schema 0002.*make a backup .* `regsearch upgrade --storage {re.escape(storage)}`"
+    how = rf"has regsearch's schema 0002.*Make a backup .* `regsearch upgrade --storage {re.escape(storage)}`"
     with pytest.raises(StorageError, match=how):
         api.statuses(storage=storage)
     postgres.execute(
@@ -382,7 +382,7 @@ def test_without_its_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delitem(sys.modules, "regsearch.storage.postgres", raising=False)
     monkeypatch.delattr(sys.modules["regsearch.storage"], "postgres", raising=False)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(InputError, match=r"needs psycopg: pip install 'regsearch\[postgres\]'"):
+    with pytest.raises(InputError, match=r"needs psycopg\. Install it: pip install 'regsearch\[postgres\]'"):
         api.statuses(storage=storage)
 
 
@@ -411,7 +411,7 @@ def test_a_row_that_is_damaged_is_found(search: Search, storage: str) -> None:
     with pytest.raises(StorageError, match="is damaged: the trials of smoke can't be read"):
         search(trials=4)
     with (
-        pytest.raises(StorageError, match=r"is damaged \(trial_params holds a value that can't be read"),
+        pytest.raises(StorageError, match=r"is damaged: trial_params holds a value that can't be read"),
         open_for_reading(location_of(storage)) as database,
     ):
         check_integrity(database)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from regsearch.search.export import keras_script as keras_script_module
 from regsearch.search.export.keras_script import ScriptData, keras_script
 from regsearch.studies.configuration import Regularization
 from regsearch.studies.errors import InputError
@@ -15,9 +16,10 @@ def script(source: str, **settings: float) -> str:
     return keras_script("A title.", StudySpec(), data, Regularization(**settings), 0)
 
 
-def test_a_data_set_that_no_script_can_load_is_refused() -> None:
+def test_a_data_set_that_no_script_can_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mnist" in script("mnist")
     assert "/mine.npz" in script("/mine.npz")
+    monkeypatch.setattr(keras_script_module, "dataset_names", lambda: ["digits", "mnist", "tiny"])
     with pytest.raises(InputError, match=r"one loads the data set tiny\. Add that to search/export/keras_script\.py"):
         script("tiny")
 
