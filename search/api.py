@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Unpack
 
-from ..storage import study_lock
+from ..storage import paths
 from ..storage.backup import back_up
 from ..storage.confirmation_results import read_conclusion
 from ..storage.connect import open_for_reading, open_for_writing
@@ -267,8 +267,8 @@ def delete(name: str, *, storage: str | None = None) -> None:
         record = get_study(database, name)
         check_not_copied(database, record)
         StudyStore.open(database, record).delete()
-        study_lock.remove_logs(location, name)
-        for folder in (study_lock.data_folder(location, name), study_lock.trials_folder(location, name)):
+        paths.remove_logs(location, name)
+        for folder in (paths.data_folder(location, name), paths.trials_folder(location, name)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import sqlalchemy
 
 from ..studies.errors import InputError, StorageError
+from ..studies.files import sync_folder
 from . import sqlite
 from .connect import open_for_reading
 from .errors import RESTORE, first_line, translate_errors
@@ -94,7 +95,7 @@ def _new_file(target: Path) -> Iterator[Path]:
             yield Path(name)
             os.fsync(handle)
             _rename_to_new(Path(name), target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         finally:
             os.close(handle)
             Path(name).unlink(missing_ok=True)
@@ -116,11 +117,3 @@ def _rename_to_new(name: Path, target: Path) -> None:
         if target.exists():
             raise
         name.rename(target)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

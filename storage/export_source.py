@@ -17,8 +17,8 @@ from .confirmation_results import read_conclusion
 from .confirmation_store import median_seed
 from .database import Database
 from .location import command
+from .paths import finalist_weights_file
 from .queries import best_trial, get_trial, kept_weights
-from .study_lock import finalist_weights_file
 from .tables import METRICS, ConfirmationRow
 
 

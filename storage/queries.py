@@ -17,7 +17,7 @@ from ..studies.trial import EpochMetrics
 from .database import Database
 from .location import command
 from .optuna import tables
-from .study_lock import weights_file
+from .paths import weights_file
 from .tables import METRICS, EpochRow, RunRow, StudyRow
 
 UUID_ATTR = "regsearch:study"

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import re
 import socket
 import time
 from contextlib import suppress
@@ -84,39 +83,6 @@ def holder(database: Path, study: str) -> Holder | None:
             except BlockingIOError:
                 return _read_holder(file) or Holder(host="unknown", pid=0, since="unknown")
     return None
-
-
-def log_prefix(location: Location, study: str) -> Path:
-    """Return what the paths of a study's worker logs begin with."""
-    return files_folder(location) / f"study-{study}-worker-"
-
-
-def data_folder(location: Location, study: str) -> Path:
-    """Return the folder in which a run of a study keeps its machine's copy of the data while it lasts."""
-    return files_folder(location) / f"study-{study}-data"
-
-
-def trials_folder(location: Location, study: str) -> Path:
-    """Return the folder in which a study's trials keep their states, and the best ones their weights."""
-    return files_folder(location) / f"study-{study}-trials"
-
-
-def weights_file(location: Location, study: str, number: int) -> Path:
-    """Return where the weights of a complete trial lie, if they are kept."""
-    return trials_folder(location, study) / f"trial-{number}.weights.npz"
-
-
-def finalist_weights_file(location: Location, study: str, number: int) -> Path:
-    """Return where the weights of a finalist on one fresh seed lie, if they are kept."""
-    return trials_folder(location, study) / f"finalist-{number}.weights.npz"
-
-
-def remove_logs(location: Location, study: str) -> None:
-    """Remove a deleted study's logs; its lock stays, since another process may be waiting for that very file."""
-    prefix = log_prefix(location, study)
-    for path in prefix.parent.glob("*.log"):
-        if path.name.startswith(prefix.name) and re.fullmatch(r"\d+|ray", path.stem.removeprefix(prefix.name)):
-            path.unlink(missing_ok=True)
 
 
 def _lock_path(database: Path, study: str) -> Path:

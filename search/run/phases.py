@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...storage import study_lock
+from ...storage import paths
 from ...storage.confirmation_results import read_conclusion
 from ...storage.confirmation_store import ConfirmationStore
 from ...storage.dashboard_note import publish_answer
@@ -209,7 +209,7 @@ class StudyRun:
             return
         self.close()
         self._started_workers = count
-        self.engine.start(self.setup, count, study_lock.log_prefix(self.location, self.spec.study.name))
+        self.engine.start(self.setup, count, paths.log_prefix(self.location, self.spec.study.name))
 
     def close(self) -> None:
         """End all workers, whatever they do."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from ...storage import study_lock
+from ...storage import paths
 from ...storage.checks.confirmation import check_confirmation
 from ...storage.confirmation_results import count_seeds, read_conclusion
 from ...storage.connect import is_new, open_for_reading, open_for_writing
@@ -88,7 +88,7 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
     with opened as database, database.study_lock(name), ExitStack() as stack:
         copy: str | None = None
         with suppress(OSError):  # without a copy for all, each worker reads its own
-            copy = str(stack.enter_context(shared(dataset, study_lock.data_folder(location, name))))
+            copy = str(stack.enter_context(shared(dataset, paths.data_folder(location, name))))
         del dataset
         study_run = stack.enter_context(closing(_open_run(plan, options, database, copy)))
         return _run(study_run, options)
@@ -162,7 +162,7 @@ def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | 
     for output, option in ((plan.events, "--tensorboard"), (plan.snapshots, "--checkpoints")):
         if output is not None:
             claim_folder(output, option, store.study_uuid)
-    folder = study_lock.trials_folder(options.location, spec.study.name)
+    folder = paths.trials_folder(options.location, spec.study.name)
     with suppress(OSError):  # without it no trial can be saved, and each says so
         folder.mkdir(mode=0o700, exist_ok=True)
     setup = TrainerSetup(

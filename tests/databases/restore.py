@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from regsearch.search.machine import versions
-from regsearch.storage.study_lock import trials_folder
+from regsearch.storage.paths import trials_folder
 
 FOLDER = Path(__file__).parent
 INTERRUPTED = FOLDER / "interrupted"

@@ -18,7 +18,7 @@ from regsearch.search import api
 from regsearch.search.result import RunResult
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.search.workers.task_connection import read_result
-from regsearch.storage import study_lock
+from regsearch.storage import paths
 from regsearch.storage.location import location_of
 from regsearch.studies.errors import InputError, RegsearchError, StorageError, one_line
 from regsearch.studies.files import append_checksum
@@ -202,7 +202,7 @@ def test_a_result_that_another_version_wrote_is_said_and_passed_over(tmp_path: P
 @pytest.mark.parametrize("name", ["trial-1.x.checkpoint", "trial-1..checkpoint", "trial-1.2.bak.checkpoint"])
 def test_a_strange_file_among_those_of_trials_does_no_harm(search: Search, storage: str, name: str) -> None:
     search(trials=1)
-    folder = study_lock.trials_folder(location_of(storage), "smoke")
+    folder = paths.trials_folder(location_of(storage), "smoke")
 
     class Strange(InlineEngine):
         def submit(self, task: TrialTask) -> None:
@@ -215,7 +215,7 @@ def test_a_strange_file_among_those_of_trials_does_no_harm(search: Search, stora
 
 def test_what_a_kill_at_the_very_end_leaves_goes_with_the_next_run(search: Search, storage: str) -> None:
     search(trials=1)
-    folder = study_lock.trials_folder(location_of(storage), "smoke")
+    folder = paths.trials_folder(location_of(storage), "smoke")
     for name in ("trial-0.ended", "trial-0.3.checkpoint", "trial-0.ended.1.tmp"):
         (folder / name).touch()
     search(trials=1)

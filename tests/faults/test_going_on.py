@@ -23,7 +23,7 @@ from regsearch.search.run.progress import Progress
 from regsearch.search.training.trainer import OnEpoch
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.search.workers.processes import ProcessEngine
-from regsearch.storage import study_lock
+from regsearch.storage import paths
 from regsearch.storage.confirmation_store import ConfirmationStore
 from regsearch.storage.location import location_of
 from regsearch.storage.study_store import StudyStore
@@ -49,7 +49,7 @@ def whole(search: Search, tmp_path: Path) -> list[dict[str, Any]]:
 
 def files(storage: str) -> set[str]:
     """The names of what the study's trials have on disk."""
-    return {path.name for path in study_lock.trials_folder(location_of(storage), "smoke").iterdir()}
+    return {path.name for path in paths.trials_folder(location_of(storage), "smoke").iterdir()}
 
 
 class CountingTrainer(fakes.FakeTrainer):
@@ -106,7 +106,7 @@ def test_a_result_of_another_study_of_that_name_is_not_adopted(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(StudyStore, "finish", die)
         search(settings=["search.seed=5", "training.max_epochs=2"])
-    folder = study_lock.trials_folder(location_of(storage), "smoke")
+    folder = paths.trials_folder(location_of(storage), "smoke")
     kept = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert any(name.endswith(".ended") for name in kept)
     api.delete("smoke", storage=storage)
@@ -132,7 +132,7 @@ def test_a_damaged_result_is_said_and_its_end_trained_again(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(StudyStore, "finish", die)
         search()
-    (path,) = study_lock.trials_folder(location_of(storage), "smoke").glob("*.ended")
+    (path,) = paths.trials_folder(location_of(storage), "smoke").glob("*.ended")
     path.write_bytes(path.read_bytes()[:-1])
     search()
     assert any(f"{path.name} is damaged" in message for message in progress.messages)
@@ -175,10 +175,10 @@ def test_after_a_search_only_the_weights_of_the_best_are_left(search: Search, st
         known = dict(connection.execute("select number, weights_sha256 from regsearch_trials"))
     connection.close()
     for number in best:
-        path = study_lock.trials_folder(location_of(storage), "smoke") / f"trial-{number}.weights.npz"
+        path = paths.trials_folder(location_of(storage), "smoke") / f"trial-{number}.weights.npz"
         assert hashlib.sha256(path.read_bytes()).hexdigest() == known[number]
     weights = api.load("smoke", storage=storage).answer.weights
-    assert weights == study_lock.trials_folder(location_of(storage), "smoke") / f"trial-{best[0]}.weights.npz"
+    assert weights == paths.trials_folder(location_of(storage), "smoke") / f"trial-{best[0]}.weights.npz"
     assert f"its weights: {weights}" in as_text(api.load("smoke", storage=storage).answer)
     weights.write_bytes(b"something else")
     assert api.load("smoke", storage=storage).answer.weights is None
@@ -346,7 +346,7 @@ def test_who_was_overtaken_writes_and_removes_nothing_more(
     """The lock's file is gone, and another coordinator has taken over; a signal comes before the next step or not."""
     runs, run = [], phases.StudyRun.run
     monkeypatch.setattr(phases.StudyRun, "run", lambda this: (runs.append(this), run(this))[1])
-    its_file = TrialFiles(study_lock.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)
+    its_file = TrialFiles(paths.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)
 
     class Overtaken(InlineEngine):
         def submit(self, task: TrialTask) -> None:

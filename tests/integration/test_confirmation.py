@@ -34,7 +34,7 @@ from regsearch.search.run import phases, retry
 from regsearch.search.run.coordinator import Coordinator, StopReason
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.inline import InlineEngine
-from regsearch.storage import study_lock
+from regsearch.storage import paths
 from regsearch.storage.confirmation_store import ConfirmationStore
 from regsearch.storage.export_source import find_export_source
 from regsearch.storage.location import location_of
@@ -71,7 +71,7 @@ def tasks_of(engine: InlineEngine) -> list[TrialTask]:
 
 
 def folder_of(storage: str) -> Path:
-    return study_lock.trials_folder(location_of(storage), "smoke")
+    return paths.trials_folder(location_of(storage), "smoke")
 
 
 def query(storage: str, sql: str) -> list[tuple[Any, ...]]:

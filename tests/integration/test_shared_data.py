@@ -15,7 +15,7 @@ from regsearch.search.data.shared import read_shared, shared
 from regsearch.search.training.setup import TrainerSetup, load_data
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.location import location_of
-from regsearch.storage.study_lock import data_folder
+from regsearch.storage.paths import data_folder
 from regsearch.studies.study_file import read_study
 
 DIGITS = load_dataset("digits")

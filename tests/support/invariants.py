@@ -22,7 +22,7 @@ import psycopg
 
 from regsearch.search import api
 from regsearch.search.training.setup import TrainerSetup
-from regsearch.storage import study_lock
+from regsearch.storage import paths
 from regsearch.storage.location import Location, files_folder, location_of
 from regsearch.studies.spec import StudySpec
 from regsearch.studies.trial import TrialTask
@@ -393,7 +393,7 @@ def _leftovers(storage: str, location: Location, name: str, rows: _Rows) -> Iter
         yield f"process {process.pid}"
     if (holder := api.status(name, storage=storage).holder) is not None:
         yield f"the lock, held by {holder}"
-    folder = study_lock.trials_folder(location, name)
+    folder = paths.trials_folder(location, name)
     kept = {f"trial-{number}.weights.npz": rows.ours.get(number) for number in _ranked(rows)[:_WEIGHTS_KEPT]}
     kept |= {f"finalist-{number}.weights.npz": row for number, row in _medians(rows).items()}
     for file in folder.iterdir() if folder.is_dir() else ():
@@ -401,7 +401,7 @@ def _leftovers(storage: str, location: Location, name: str, rows: _Rows) -> Iter
             yield f"the file {file.name}"
         elif (ours := kept[file.name]) and hashlib.sha256(file.read_bytes()).hexdigest() != ours["weights_sha256"]:
             yield f"{file.name}, which is not what the database says"
-    if study_lock.data_folder(location, name).exists():
+    if paths.data_folder(location, name).exists():
         yield "the copy of the data"
     beside = location.parent.glob(f"{location.name}-*") if isinstance(location, Path) else ()
     for file in (*beside, *files.glob("new.db*")):

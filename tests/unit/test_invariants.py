@@ -13,7 +13,7 @@ from helpers import folder_in_memory
 
 from regsearch.search import api
 from regsearch.search.workers.inline import InlineEngine
-from regsearch.storage import study_lock
+from regsearch.storage import paths, study_lock
 from regsearch.storage.location import location_of
 
 UNPRUNED = ["search.pruner=none", "search.pruner_options={}"]
@@ -87,17 +87,17 @@ def test_rows_that_changed_are_noticed(storage: str, statement: str, kind: str) 
 
 @pytest.mark.parametrize("name", ["trial-3.1.checkpoint", "trial-3.ended", "trial-3.weights.npz.9.tmp"])
 def test_files_that_are_left_are_noticed(storage: str, name: str) -> None:
-    (study_lock.trials_folder(location_of(storage), "smoke") / name).touch()
+    (paths.trials_folder(location_of(storage), "smoke") / name).touch()
     assert kinds(storage) == {"left"}
 
 
 def test_other_weights_than_those_of_the_database_are_noticed(storage: str) -> None:
-    next(study_lock.trials_folder(location_of(storage), "smoke").glob("*.npz")).write_bytes(b"other")
+    next(paths.trials_folder(location_of(storage), "smoke").glob("*.npz")).write_bytes(b"other")
     assert kinds(storage) == {"left"}
 
 
 def test_a_copy_of_the_data_and_a_held_lock_are_noticed(storage: str) -> None:
-    study_lock.data_folder(location_of(storage), "smoke").mkdir()
+    paths.data_folder(location_of(storage), "smoke").mkdir()
     with study_lock.StudyLock(location_of(storage), "smoke"):
         assert len(invariants.violations(storage)) == 2
 
@@ -140,5 +140,5 @@ def test_rows_of_a_confirmation_that_changed_are_noticed(confirmed: str, stateme
 
 @pytest.mark.parametrize("name", ["finalist-1999.weights.npz", "finalist-1.1.checkpoint", "finalist-1.ended"])
 def test_files_that_a_confirmation_left_are_noticed(confirmed: str, name: str) -> None:
-    (study_lock.trials_folder(location_of(confirmed), "smoke") / name).touch()
+    (paths.trials_folder(location_of(confirmed), "smoke") / name).touch()
     assert kinds(confirmed) == {"left"}
