@@ -1,4 +1,4 @@
-"""Our own tables, beside Optuna's; keyed by a study's UUID and a trial's number, since Optuna reuses ids."""
+"""The tables of regsearch, beside those of Optuna; keyed by UUID and trial number, since Optuna reuses its ids."""
 
 from datetime import datetime
 
@@ -17,15 +17,42 @@ METRICS = (
     "near_zero_share",
     "seconds",
 )
-"""The columns with what a training gave, of trials and of confirmations."""
+"""The columns with the results of a training, in the tables of trials and of confirmations."""
 
 
 class Base(DeclarativeBase):
-    """Our tables' metadata."""
+    """The metadata of regsearch's tables."""
+
+
+_RESULTS, _EXTRAS = 1, 2  # where a shared column stands: after the table's own columns, whose order is 0
+
+
+class TrainingResult:
+    """The columns with what a training gave; NULL before it has ended."""
+
+    best_epoch: Mapped[int | None] = mapped_column(sort_order=_RESULTS)
+    epochs: Mapped[int | None] = mapped_column(sort_order=_RESULTS)
+    select_cross_entropy: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
+    select_accuracy: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
+    train_cross_entropy: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
+    train_accuracy: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
+    near_zero_share: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
+    seconds: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
+    weights_sha256: Mapped[str | None] = mapped_column(sort_order=_RESULTS)  # of the file with its weights
+
+
+class EpochFigures:
+    """The columns with the figures of one epoch; `seconds` is how long it took."""
+
+    train_loss: Mapped[float] = mapped_column(sort_order=_RESULTS)
+    stop_loss: Mapped[float] = mapped_column(sort_order=_RESULTS)
+    stop_cross_entropy: Mapped[float] = mapped_column(sort_order=_RESULTS)
+    stop_accuracy: Mapped[float] = mapped_column(sort_order=_RESULTS)
+    seconds: Mapped[float] = mapped_column(sort_order=_RESULTS)
 
 
 class StudyRow(Base):
-    """One study: what it is, on which data, and what it was begun with."""
+    """One study: its definition, its data, and the versions that it was started with."""
 
     __tablename__ = "regsearch_studies"
 
@@ -62,8 +89,8 @@ class RunRow(Base):
     outcome: Mapped[str | None]
 
 
-class TrialRow(Base):
-    """What Optuna has no place for: a trial's attempts, and what it gave."""
+class TrialRow(TrainingResult, Base):
+    """What Optuna's tables do not hold of a trial: its attempt, its recipe and its results."""
 
     __tablename__ = "regsearch_trials"
 
@@ -71,21 +98,12 @@ class TrialRow(Base):
         ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
     )
     number: Mapped[int] = mapped_column(primary_key=True)
-    recipe: Mapped[str | None]  # whose settings it has, if the sampler did not propose them
+    recipe: Mapped[str | None]  # whose configuration it has, if the sampler did not propose it
     attempt: Mapped[int]
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
-    best_epoch: Mapped[int | None]
-    epochs: Mapped[int | None]
-    select_cross_entropy: Mapped[float | None]
-    select_accuracy: Mapped[float | None]
-    train_cross_entropy: Mapped[float | None]
-    train_accuracy: Mapped[float | None]
-    near_zero_share: Mapped[float | None]
-    seconds: Mapped[float | None]
-    weights_sha256: Mapped[str | None]  # of the file that they were written to
 
 
-class EpochRow(Base):
+class EpochRow(EpochFigures, Base):
     """One epoch of one trial."""
 
     __tablename__ = "regsearch_epochs"
@@ -100,11 +118,6 @@ class EpochRow(Base):
     study_uuid: Mapped[str] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
-    train_loss: Mapped[float]
-    stop_loss: Mapped[float]
-    stop_cross_entropy: Mapped[float]
-    stop_accuracy: Mapped[float]
-    seconds: Mapped[float]
 
 
 class FinalistRow(Base):
@@ -116,13 +129,13 @@ class FinalistRow(Base):
         ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
     )
     finalist: Mapped[int] = mapped_column(primary_key=True)
-    look: Mapped[int]  # that it came with
-    trial: Mapped[int | None]  # that it was; a baseline may be none
+    look: Mapped[int]  # the look that added it
+    trial: Mapped[int | None]  # the number of its trial; a baseline may have none
     params: Mapped[str] = mapped_column(Text)  # JSON
-    roles: Mapped[str] = mapped_column(Text)  # JSON: why it is one
+    roles: Mapped[str] = mapped_column(Text)  # JSON: why it was chosen
 
 
-class ConfirmationRow(Base):
+class ConfirmationRow(TrainingResult, Base):
     """One finalist trained on one fresh seed."""
 
     __tablename__ = "regsearch_confirmations"
@@ -137,24 +150,17 @@ class ConfirmationRow(Base):
     study_uuid: Mapped[str] = mapped_column(primary_key=True)
     finalist: Mapped[int] = mapped_column(primary_key=True)
     seed: Mapped[int] = mapped_column(primary_key=True)  # counted from 0
-    look: Mapped[int]  # counted from 1; what came after the first was asked for when test figures were known
+    look: Mapped[int]  # counted from 1; later ones were requested when test results were known
     attempt: Mapped[int]
     state: Mapped[str]  # waiting, running, complete or failed
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
-    best_epoch: Mapped[int | None]
-    epochs: Mapped[int | None]
-    select_cross_entropy: Mapped[float | None]
-    select_accuracy: Mapped[float | None]
-    train_cross_entropy: Mapped[float | None]
-    train_accuracy: Mapped[float | None]
-    near_zero_share: Mapped[float | None]
-    seconds: Mapped[float | None]
-    weights_sha256: Mapped[str | None]
-    select_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/example_scores.py
-    objective: Mapped[float | None]  # on the select rows, if it is a metric of a HyperModel's
+    # see studies/example_scores.py
+    select_rows: Mapped[bytes | None] = mapped_column(LargeBinary, sort_order=_EXTRAS)
+    # on the selection split, if it is a metric of a HyperModel
+    objective: Mapped[float | None] = mapped_column(sort_order=_EXTRAS)
 
 
-class ConfirmationEpochRow(Base):
+class ConfirmationEpochRow(EpochFigures, Base):
     """One epoch of one finalist on one fresh seed."""
 
     __tablename__ = "regsearch_confirmation_epochs"
@@ -174,15 +180,10 @@ class ConfirmationEpochRow(Base):
     finalist: Mapped[int] = mapped_column(primary_key=True)
     seed: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
-    train_loss: Mapped[float]
-    stop_loss: Mapped[float]
-    stop_cross_entropy: Mapped[float]
-    stop_accuracy: Mapped[float]
-    seconds: Mapped[float]
 
 
 class TestEvaluationRow(Base):
-    """The ledger of test looks: a row is entered before the evaluation begins, and its figures when it has ended."""
+    """The ledger of test evaluations: the row is written before an evaluation starts, its results when it has ended."""
 
     __tablename__ = "regsearch_test_looks"
     __table_args__ = (
@@ -206,11 +207,11 @@ class TestEvaluationRow(Base):
     cross_entropy: Mapped[float | None]
     accuracy: Mapped[float | None]
     test_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/example_scores.py
-    objective: Mapped[float | None]  # on the test rows, if it is a metric of a HyperModel's
+    objective: Mapped[float | None]  # on the test set, if it is a metric of a HyperModel
 
 
 class RoundRow(Base):
-    """What a race decided at the end of a round, counted from 0; the transaction that ended the round wrote it."""
+    """What a race decided at the end of a round, counted from 0. The transaction that ends the round writes it."""
 
     __tablename__ = "regsearch_rounds"
 
@@ -218,9 +219,9 @@ class RoundRow(Base):
         ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
     )
     round: Mapped[int] = mapped_column(primary_key=True)
-    look: Mapped[int]  # that it belongs to
-    seeds: Mapped[int]  # on how many the contenders were trained by then
-    most_seeds: Mapped[int]  # on how many they could be, as it was asked for
+    look: Mapped[int]  # the look that it belongs to
+    seeds: Mapped[int]  # on how many seeds the contenders were trained by then
+    most_seeds: Mapped[int]  # the most seeds that they could be trained on, as requested
     ended_at: Mapped[datetime]
     is_over: Mapped[bool]  # whether no further round followed
     drops: Mapped[str] = mapped_column(Text)  # JSON: see storage/race_rounds.py
