@@ -61,11 +61,14 @@ _NOTHING_ENDED = _EndedRound(round=None, lines=[])
 
 
 class ConfirmationStore:
-    """The confirmation of one study; a coordinator's store, as `StudyStore` is for the search.
+    """The confirmation of one study, as its coordinator writes it; it is to finalists what `StudyStore` is to trials.
+
+    **Atomicity**, **Ownership** and **Crash behaviour** are those of `StudyStore`. A test evaluation is entered before
+    it starts, so that an interrupted one is known.
 
     Args:
-        study: opened by its coordinator, in a run.
-        seed_of: gives the seed that stands for the study's, for a fresh seed counted from 0.
+        study: the study, opened by its coordinator, in a run.
+        seed_of: returns the seed of a training for a fresh seed, which is counted from 0.
     """
 
     def __init__(self, study: StudyStore, seed_of: Callable[[int], int]) -> None:

@@ -35,7 +35,13 @@ def ignore_wait(text: str) -> None:
 
 
 class Database(ABC):
-    """One open database: Optuna's storage and an engine for our own tables.
+    """One open database: Optuna's storage, and an engine for the tables of regsearch.
+
+    **Atomicity**: what happens within `transaction` is committed together or not at all, in Optuna's tables as well.
+
+    **Consistency**: within `read`, all statements see the database as it was at one moment.
+
+    **Ownership**: at most one process holds a study's `study_lock`.
 
     Make one with `storage.connect`, and close it. `storage/sqlite.py` and `storage/postgres.py` have the two kinds.
     """

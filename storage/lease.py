@@ -1,11 +1,4 @@
-"""One coordinator a study, on a server that many machines use: a lease in a table, which ends with its signs of life.
-
-Whoever holds it gives a sign each second. All times are the server's own, so that no two machines' clocks are
-compared. A lease without a sign for `LEASE_SECONDS`, or of a process of this machine that is dead, may be taken over.
-
-Each step of the holder counts up in a row of its own, in the same transaction: who was overtaken can't commit one,
-whoever takes over waits for the one under way, and where the answer to a commit was lost, the count says whether it
-was done.
+"""One coordinator per study, on a server that many machines use: a lease in a table, which ends with its heartbeats.
 
 The tables hold nothing that lasts, so that they need no migrations.
 """
@@ -82,16 +75,27 @@ _STUDIES = text(f"select study from {TABLE} where owner is not null order by stu
 
 
 class Lease:
-    """Held by a study's coordinator from opening to the end; a context manager.
+    """The lease of one study on a server; a context manager that its coordinator holds from start to end.
+
+    **Ownership**: at most one process holds the lease. Another one may take it over if its last heartbeat is
+    `LEASE_SECONDS` old, or if its holder was a process of this machine that is dead.
+
+    **Atomicity**: each transaction of the holder adds 1 to a count of steps, in a row that names the owner. So an
+    overtaken process can't commit. A process that takes over waits for the transaction under way. If the answer to a
+    commit is lost, the count shows whether it was done.
+
+    **Crash behaviour**: the lease of a process that was killed ends by itself, since its heartbeats end.
+
+    **Clocks**: all times are the server's, so the clocks of two machines are never compared.
 
     Args:
-        engine: of the server.
-        server: for what is said.
-        study: its name.
-        should_give_up: whether waiting for the server has lost its sense.
-        on_wait: tells the user of a wait.
+        engine: the engine of the server.
+        server: the server, for messages.
+        study: the study's name.
+        should_give_up: returns whether waiting for the server has become pointless.
+        on_wait: is called with a text for the user when the server is waited for.
 
-    Raises InputError where another process holds it, StorageError where the server can't be used.
+    Raises InputError if another process holds the lease, StorageError if the server can't be used.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One coordinator a study: a lock on a file, which the kernel takes away from a process that dies."""
+"""One coordinator per study: a lock on a file, which the kernel releases when the process that holds it dies."""
 
 import fcntl
 import json
@@ -16,13 +16,18 @@ from ..studies.records import Holder
 from .errors import translate_errors
 from .location import Location, command, files_folder
 
-_TRIES, _PAUSE_SECONDS = 10, 0.05  # a reader that looks who holds the lock has it for a moment
+_TRIES, _PAUSE_SECONDS = 10, 0.05  # a process that reads the holder has the lock for a moment
 
 
 class StudyLock:
-    """Held by a study's coordinator from opening to the end; a context manager.
+    """The lock of one study in a file; a context manager that its coordinator holds from start to end.
 
-    Raises InputError where another process holds it, StorageError where it can't be written.
+    **Ownership**: at most one process holds the lock. A process of another machine sees it only if the file system
+    passes locks on.
+
+    **Crash behaviour**: the kernel releases the lock when the process ends, however it ends. The file stays.
+
+    Raises InputError if another process holds the lock, StorageError if its file can't be written.
     """
 
     def __init__(self, database: Path, study: str) -> None:
@@ -63,7 +68,7 @@ class StudyLock:
 
 
 def held_error(location: Location, study: str, holder: Holder | None) -> InputError:
-    """Return what is said to whoever comes second."""
+    """Return the error for a process that finds the study locked by another one."""
     return InputError(
         f"the study {study} is being searched by {holder or 'another process'}. "
         f"Wait for it, or stop it with `{command(location, 'stop', study)}`."
@@ -71,7 +76,7 @@ def held_error(location: Location, study: str, holder: Holder | None) -> InputEr
 
 
 def holder(database: Path, study: str) -> Holder | None:
-    """Return who searches a study now, or None; raises StorageError where that can't be seen."""
+    """Return the process that searches a study now, or None; raises StorageError if the lock can't be read."""
     with translate_errors(database):
         try:
             file = _lock_path(database, study).open(encoding="utf-8")

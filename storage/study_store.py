@@ -46,10 +46,16 @@ _ENTER_EPOCH = insert(EpochRow)
 
 
 class StudyStore:
-    """One study, opened by its coordinator, which holds the study's lock.
+    """One study, as its coordinator writes it.
 
-    Every method is one transaction and raises StorageError where it can't be committed, or where the
-    study was deleted in the meantime.
+    **Atomicity**: every step is one transaction, which is committed as a whole or not at all.
+
+    **Ownership**: the coordinator holds the study's lock. A coordinator that was overtaken can't write any more.
+
+    **Crash behaviour**: after a kill the database is as the last committed method left it. The next coordinator finds
+    the trials that ran in `unfinished`.
+
+    Every method raises StorageError if it can't be committed, or if the study was deleted in the meantime.
     """
 
     def __init__(self, database: Database, name: str, study_uuid: str, spec: StudySpec) -> None:
