@@ -190,9 +190,9 @@ def test_a_server_that_does_not_answer_any_more_pauses_the_search(
     search(storage=other, trials=6)
     progress = Armed(last=5)
     line = line_that_ends(storage, progress)
-    with line, pytest.raises(CommitInDoubtError, match=r"what was written last may be there or not") as told:
+    with line, pytest.raises(CommitInDoubtError, match=r"The last write may be stored or not") as told:
         search(storage=line.url, trials=6, progress=progress)
-    assert "go on with `regsearch resume smoke --storage postgresql" in str(told.value)
+    assert "Resume with `regsearch resume smoke --storage postgresql" in str(told.value)
     assert line.lost
     assert len([text for text in progress.messages if IN_DOUBT in text]) == 1
     search(trials=6)

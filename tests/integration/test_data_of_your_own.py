@@ -186,4 +186,4 @@ def test_doctor_knows_built_in_data_and_fetches_none(regsearch: Command, tmp_pat
     assert (done.returncode, "BAD  data: MNIST is not here" in done.stdout) == (2, True)
     done = regsearch("doctor", "--set", "data.image_size=[2, 3]", **nothing)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-    assert "give them with --data" in done.stderr
+    assert "--set needs the data to examine. Give --data." in done.stderr

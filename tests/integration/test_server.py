@@ -352,7 +352,9 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
         return str(parsed.set(**parts).render_as_string(hide_password=False))
 
     assert told(changed(drivername="postgres")).startswith("2: postgres:// is not a storage URL any more")
-    assert told(changed(drivername="postgresql+psycopg2")).startswith("2: of PostgreSQL's drivers psycopg is supported")
+    assert told(changed(drivername="postgresql+psycopg2")).startswith(
+        "2: the only supported driver of PostgreSQL is psycopg"
+    )
     assert told(changed(database="")).startswith("2: the storage URL names no database")
     assert told(f"{storage}?colour={SECRET}") == "2: the storage URL has an option that libpq doesn't know. Correct it."
     wrong = 'invalid sslmode value: "perhaps"). Check the URL'
@@ -369,7 +371,7 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
     name = parsed.database + "_latin"
     postgres.execute(storage, f"create database {name} encoding 'LATIN1' locale 'C' template template0")
     try:
-        assert "has the encoding LATIN1: make one with `createdb --encoding UTF8`" in told(changed(database=name))
+        assert "has the encoding LATIN1. Create one with `createdb --encoding UTF8`" in told(changed(database=name))
     finally:
         postgres.execute(storage, f"drop database {name}")
     postgres.execute(storage, "create table alembic_version (version_num text)")
