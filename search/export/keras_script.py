@@ -79,7 +79,6 @@ _PARTS = """\
 x_train, y_train = images(folder / "train")
 x_test, y_test = images(folder / "test")"""
 _CLASSES = "x, y = images(folder)\n" + _HELD_OUT.format(held_out="round(0.2 * len(y))", seed=0)
-_PLACED = "batch_norm"  # its layers stand among the others, see `_layers`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,13 +182,7 @@ def _loading(data: ScriptData) -> tuple[str, str]:
 
 
 def _codes(regularization: Regularization) -> list[Code]:
-    codes = []
-    for technique, _ in regularization.in_use:
-        code = technique.code(vars(regularization))
-        if code == Code() and technique.key != _PLACED:
-            raise InputError(f"can't write a script: the technique {technique.name} has no code. Override `code`.")
-        codes.append(code)
-    return codes
+    return [technique.code(vars(regularization)) for technique, _ in regularization.in_use]
 
 
 def _loss(codes: Sequence[Code]) -> str:

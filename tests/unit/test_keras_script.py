@@ -7,8 +7,6 @@ from regsearch.search.export.keras_script import ScriptData, keras_script
 from regsearch.studies.configuration import Regularization
 from regsearch.studies.errors import InputError
 from regsearch.studies.spec import StudySpec
-from regsearch.studies.techniques.dropout import Dropout
-from regsearch.studies.techniques.ways import Code
 
 
 def script(source: str, **settings: float) -> str:
@@ -22,10 +20,3 @@ def test_a_data_set_that_no_script_can_load_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(keras_script_module, "dataset_names", lambda: ["digits", "mnist", "tiny"])
     with pytest.raises(InputError, match=r"one loads the data set tiny\. Add that to search/export/keras_script\.py"):
         script("tiny")
-
-
-def test_a_technique_without_code_for_a_script_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "Dropout(0.25)" in script("mnist", dropout=0.25)
-    monkeypatch.setattr(Dropout, "code", lambda self, values: Code())
-    with pytest.raises(InputError, match=r"the technique dropout has no code\. Override `code`"):
-        script("mnist", dropout=0.25)
