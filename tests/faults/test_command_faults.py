@@ -295,7 +295,7 @@ def full() -> Iterator[None]:
 DISKS = {
     "full": (
         full,
-        r"can't be (written|used) .*(Free space|Free disk space|File too large)|can't be used: File too large",
+        r"can't be (written|used).*(Free space|Free disk space|File too large)|can't be used: File too large",
     ),
     "read-only": (read_only, "it is read-only. Make the file, its directory and its disk writable"),
 }

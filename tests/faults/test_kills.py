@@ -104,6 +104,7 @@ def test_a_stopped_and_resumed_study_equals_one_that_ran_through(tmp_path: Path,
     invariants.check(storage, is_fake=True)
 
 
+@pytest.mark.slow
 def test_workers_killed_at_random_are_replaced(tmp_path: Path, storage: str) -> None:
     generator = random.Random(3)
     killed = 0

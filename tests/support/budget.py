@@ -11,24 +11,20 @@ from collections.abc import Generator
 import pytest
 
 BUDGET_SECONDS = 5.0
-"""Of processor time, for the set-up and the call of one test; `$REGSEARCH_TEST_BUDGET` sets another."""
+"""Of processor time, for the call of one test; its set-up may be that of a fixture which many tests share.
 
-_started = pytest.StashKey[float]()
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    item.stash[_started] = processor_seconds()
-    return (yield)
+`$REGSEARCH_TEST_BUDGET` sets another budget.
+"""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    started = processor_seconds()
     result = yield
     if not os.environ.get("CI") or item.get_closest_marker("slow") is not None:
         return result
     budget = float(os.environ.get("REGSEARCH_TEST_BUDGET", BUDGET_SECONDS))
-    seconds = processor_seconds() - item.stash[_started]
+    seconds = processor_seconds() - started
     if seconds > budget:
         pytest.fail(f"this test took {seconds:.1f} s of processor time. Mark it slow, or make it faster.")
     return result
