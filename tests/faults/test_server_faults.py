@@ -66,7 +66,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kill_before_a_commit(server: OwnServer, storage: str) -> None:
-    """Kill a server while a step waits for its first row, so that no commit is in doubt."""
+    """Kill a server while a step waits up tos first row, so that no commit is in doubt."""
     waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
     with suppress(psycopg.Error), postgres.connected(storage) as connection:  # the server ends it
         connection.execute(f"select 1 from {lease.STEPS} for update")
@@ -533,7 +533,7 @@ def test_a_lease_of_another_machine_is_taken_over_once_it_is_silent(
         beats = threading.Thread(target=beat)
         beats.start()
         refused = (
-            "the study smoke is being searched by process 7 on elsewhere since noon; wait for it, or stop it with "
+            "the study smoke is being searched by process 7 on elsewhere since noon\. Wait for it, or stop it with "
             f"`regsearch stop smoke --storage {re.escape(storage)}`"
         )
         try:
@@ -560,7 +560,7 @@ def test_a_lease_of_another_machine_is_taken_over_once_it_is_silent(
 def test_a_lock_that_is_held_for_long_is_waited_for(
     search: Search, storage: str, tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Longer than a statement waits for it: the step is tried again."""
+    """Longer than a statement waits up to: the step is tried again."""
     other = f"sqlite:///{tmp_path}/other.db"
     search(storage=other, trials=4)
     search(trials=1, confirm=False)
