@@ -533,7 +533,7 @@ def test_a_lease_of_another_machine_is_taken_over_once_it_is_silent(
         beats = threading.Thread(target=beat)
         beats.start()
         refused = (
-            "the study smoke is being searched by process 7 on elsewhere since noon\. Wait for it, or stop it with "
+            "the study smoke is being searched by process 7 on elsewhere since noon. Wait for it, or stop it with "
             f"`regsearch stop smoke --storage {re.escape(storage)}`"
         )
         try:
@@ -560,7 +560,7 @@ def test_a_lease_of_another_machine_is_taken_over_once_it_is_silent(
 def test_a_lock_that_is_held_for_long_is_waited_for(
     search: Search, storage: str, tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Longer than a statement waits up to: the step is tried again."""
+    """Longer than a statement waits for it: the step is tried again."""
     other = f"sqlite:///{tmp_path}/other.db"
     search(storage=other, trials=4)
     search(trials=1, confirm=False)
@@ -577,7 +577,7 @@ def test_a_lock_that_is_held_for_long_is_waited_for(
         blocked = Blocked()
         search(trials=4, progress=blocked)
         releases.join()
-    assert any("another process holds what is wanted" in message for message in blocked.messages)
+    assert any("another process holds a lock" in message for message in blocked.messages)
     assert rows(storage) == rows(other)
 
 
@@ -608,7 +608,7 @@ def test_what_passes_is_waited_for(
     monkeypatch.setattr(product.ServerDatabase, "uuid_of", fails)
     search(trials=4, confirm=False)
     assert failures > 30
-    assert any("can't be used now" in message and "the search waits" in message for message in progress.messages)
+    assert any("can't be used now" in message and "The search waits" in message for message in progress.messages)
     assert rows(storage) == rows(other)
     invariants.check(storage, is_fake=True)
 
