@@ -538,7 +538,7 @@ def test_some_searches_hold_against_the_model() -> None:
 
 @pytest.mark.slow
 def test_searches_hold_against_the_model() -> None:
-    explore(int(os.environ.get("REGSEARCH_MODEL_EXAMPLES", "12")), steps=15, is_random=False)
+    explore(int(os.environ.get("REGSEARCH_MODEL_EXAMPLES", "24")), steps=15, is_random=False)
     for what in ("searches", "killed", "killed over a trial", "stopped", "ended", "compared", "refused"):
         assert SEEN[what] > 0, SEEN
 
