@@ -1,4 +1,7 @@
-"""The data sets: built-in ones, each a module here with `load() -> Dataset`, and the user's files and directories."""
+"""Loads data sets: built-in ones, and the user's files and directories.
+
+Each module in this package with a function `load() -> Dataset` is a built-in data set.
+"""
 
 import difflib
 import importlib
@@ -13,14 +16,18 @@ from .idx import is_idx_name, read_idx
 from .images import has_parts, read_images
 
 SourceKind = Literal["built-in", "npz", "idx", "classes", "parts"]
-"""A built-in data set, an .npz file, IDX files, or images: `classes` is a directory with one sub-directory per class,
-`parts` is one with `train` and `test`, which have such sub-directories."""
+"""The kinds of sources: a built-in data set, an .npz file, IDX files, and two kinds of image directories.
 
-_OWN = "an .npz file, a directory of MNIST's IDX files, or a directory of images with one sub-directory per class"
+`classes` is a directory of images with one sub-directory per class. `parts` is a directory with two sub-directories,
+`train` and `test`; each of these has one sub-directory per class."""
+
+_PATH_KINDS = (
+    "an .npz file, a directory of MNIST's IDX files, or a directory of images with one sub-directory per class"
+)
 
 
 def dataset_names() -> list[str]:
-    """Return the names of the built-in data sets: the modules here that define `load`.
+    """Return the names of the built-in data sets: the modules of this package that define `load`.
 
     Example:
         >>> dataset_names()
@@ -31,7 +38,7 @@ def dataset_names() -> list[str]:
 
 
 def source_kind(source: str) -> SourceKind:
-    """Return what a source is. Raises InputError if it is none of the kinds.
+    """Return the kind of a source. Raises InputError if it has none of the kinds.
 
     Example:
         >>> source_kind("digits"), source_kind("mine.npz")
@@ -43,7 +50,7 @@ def source_kind(source: str) -> SourceKind:
         return "npz"
     if is_idx_name(Path(source).name):
         return "idx"
-    if os.path.isdir(source):  # unlike Path.is_dir, it takes any name
+    if os.path.isdir(source):  # unlike Path.is_dir, it accepts any string
         try:
             names = os.listdir(source)
         except OSError as error:
@@ -53,14 +60,14 @@ def source_kind(source: str) -> SourceKind:
         return "parts" if has_parts(Path(source)) else "classes"
     if os.path.lexists(source) or os.sep in source:
         cause = "it is not a data set" if os.path.exists(source) else "there is no such file"
-        raise InputError(f"can't read {source}: {cause}. Give {', '.join(dataset_names())}, {_OWN}.")
+        raise InputError(f"can't read {source}: {cause}. Give {', '.join(dataset_names())}, {_PATH_KINDS}.")
     near = difflib.get_close_matches(source, dataset_names(), n=1)
     hint = f"Did you mean {near[0]}?" if near else f"The built-in ones are {', '.join(dataset_names())}."
-    raise InputError(f"no data set is called {source!r}. {hint} You can also give the path of {_OWN}.")
+    raise InputError(f"no data set is called {source!r}. {hint} You can also give the path of {_PATH_KINDS}.")
 
 
 def located(source: str) -> str:
-    """Return a source as processes in other directories find it: a built-in name, or the absolute path.
+    """Return a source that processes in other directories can find: a built-in name, or an absolute path.
 
     Example:
         >>> located("digits"), located("/data/mine.npz")
@@ -73,11 +80,12 @@ def load_dataset(source: str, image_size: tuple[int, int] | None = None) -> Data
     """Load and check a built-in data set by its name, or the user's data by its path.
 
     Args:
-        source: see `SourceKind`; a built-in name comes before a directory of that name.
+        source: a source of one of the kinds in `SourceKind`. A built-in data set comes before a directory with the same
+            name.
         image_size: see `DataSpec.image_size`.
 
-    Raises InputError if there is no such data set or its arrays can't be used, and DataUnavailableError (an
-    InputError) if a built-in one can be neither found nor downloaded.
+    Raises InputError if there is no such data set or its arrays can't be used. Raises DataUnavailableError, which is
+    an InputError, if a built-in data set can be neither found nor downloaded.
 
     Example:
         >>> str(load_dataset("digits"))

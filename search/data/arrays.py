@@ -1,4 +1,4 @@
-"""A checked data set in memory: examples of any shape, integer labels, and the fingerprint of both."""
+"""A checked data set in memory: examples of any shape, integer labels, and a fingerprint of both."""
 
 import hashlib
 import zipfile
@@ -14,8 +14,8 @@ from ...studies.errors import InputError, reason_of
 from ..machine import memory_bytes
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-_LARGEST_BYTES = 8_000_000_000  # of all arrays together; more is a mistake or a zip bomb
-_FARTHEST = 10  # from 0, of values that were scaled or standardized
+_LARGEST_BYTES = 8_000_000_000  # of all arrays together; a larger file is a mistake or a zip bomb
+_FARTHEST = 10  # the largest distance from 0 of values that were scaled or standardized
 
 
 class DataUnavailableError(InputError):
@@ -24,18 +24,18 @@ class DataUnavailableError(InputError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """The examples and labels of a training and a test set; creating one checks them.
+    """The examples and labels of a training and a test set. The constructor checks them.
 
     Attributes:
-        name: how answers call it, such as "mnist".
-        x_train, x_test: (n, features), (n, height, width), (n, height, width, channels) or more dimensions; uint8,
-            which networks scale to [0, 1], or finite float32, which they take as it is.
-        y_train, y_test: (n,), int32 labels 0…C−1.
-        class_names: of the labels, in their order; () if they have none.
-        held_out: in words, how the test set was made; None if the data came with one.
-        class_count: C, at least 2.
+        name: the name that answers use, such as "mnist".
+        x_train, x_test: the examples, (n, features), (n, height, width), (n, height, width, channels), or with more
+            dimensions. Networks scale uint8 values to [0, 1], and use finite float32 values unchanged.
+        y_train, y_test: the labels 0…C−1, (n,), int32.
+        class_names: the names of the classes in the order of their labels; () if they have none.
+        held_out: a sentence that says how the test set was made; None if the data came with a test set.
+        class_count: C, the number of classes, at least 2.
 
-    Raises InputError with what was found and what is expected.
+    Raises InputError if the arrays can't be used. Its message says what was found and what is expected.
 
     Example:
         >>> x, y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
@@ -73,7 +73,7 @@ class Dataset:
     def _count_classes(self) -> int:
         classes = np.unique(self.y_train)
         if len(classes) < 2:
-            raise InputError(f"{self.name}: y_train has only the class {classes[0]}. At least 2 are needed.")
+            raise InputError(f"{self.name}: y_train has only the class {classes[0]}. Give at least 2 classes.")
         if classes[0] != 0 or classes[-1] != len(classes) - 1:
             raise InputError(
                 f"{self.name}: labels must be the whole numbers 0…C−1, each of them in y_train, but there are "
@@ -81,14 +81,14 @@ class Dataset:
             )
         if len(different := np.setxor1d(self.y_test, classes)):
             raise InputError(
-                f"{self.name}: y_train and y_test must have the same classes, but {_listed(different)} "
+                f"{self.name}: y_train and y_test must have the same classes, but {_join_labels(different)} "
                 f"{'is' if len(different) == 1 else 'are'} in only one of them."
             )
         return len(classes)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """The shape of one example as a HyperModel gets it: a grey image has an axis for its one channel."""
+        """The shape of one example as a HyperModel gets it: a grey image gets a last axis for its one channel."""
         shape = self.x_train.shape[1:]
         return (*shape, 1) if len(shape) == 2 else shape
 
@@ -104,7 +104,7 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """The fingerprint of the four arrays: names, types, shapes and every byte, as 64 hexadecimal digits."""
+        """The fingerprint of the four arrays: the SHA-256 of their names, types, shapes and bytes, in hexadecimal."""
         digest = hashlib.sha256()
         for key in KEYS:
             array = getattr(self, key)
@@ -118,23 +118,23 @@ class Dataset:
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know before starting a study on it, one line each."""
+        """What a user should know about the data before a study starts, one line each."""
         return [f"{self.name}: {note}" for note in (self.held_out, self.values_note) if note is not None]
 
     @property
     def values_note(self) -> str | None:
-        """A warning if training values are too far from 0 to learn well, else None."""
+        """A warning if training values are so far from 0 that networks learn badly; otherwise None."""
         low, high = self.x_train.min(), self.x_train.max()
         if self.x_train.dtype == np.uint8 or max(-low, high) <= _FARTHEST:
             return None
         return (
-            f"values from {low:g} to {high:g} are used as they are, but networks learn badly from values far from "
-            "0 to 1. Give pixels as uint8, which is scaled, and standardize other features."
+            f"values from {low:g} to {high:g} are used as they are, but networks learn badly if values are far "
+            "outside 0 to 1. Give pixels as uint8, which is scaled, and standardize other features."
         )
 
 
 def check_size(what: str, n_bytes: int) -> None:
-    """Raise InputError if data unpack to more bytes than a search can hold."""
+    """Raise InputError if the unpacked data are larger than this machine's memory, or than 8 GB."""
     largest = min(_LARGEST_BYTES, memory_bytes() or _LARGEST_BYTES)
     if n_bytes > largest:
         raise InputError(
@@ -143,7 +143,7 @@ def check_size(what: str, n_bytes: int) -> None:
 
 
 def read_npz(path: Path, name: str | None = None) -> Dataset:
-    """Read the arrays of an .npz file, by Keras's four keys, as a data set; its name is the file's by default.
+    """Read an .npz file with Keras's four keys as a data set. By default, it is named after the file.
 
     Raises InputError if the file can't be read or its arrays can't be used.
     """
@@ -151,16 +151,16 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """Read the arrays of an .npz file, by Keras's four keys, without checking them; nothing is unpickled.
+    """Read the arrays with Keras's four keys from an .npz file. This neither checks nor unpickles them.
 
     Raises InputError if the file can't be read.
     """
     try:
-        with path.open("rb") as opened:
-            if not zipfile.is_zipfile(opened):  # NumPy's own message would tell how to run code from the file
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):  # NumPy's own message would explain how to run code from the file
                 raise InputError(f"can't read {path}: it is not a zip archive, or it is cut off.")
-            opened.seek(0)
-            return _arrays_of(path, opened)
+            stream.seek(0)
+            return _load_arrays(path, stream)
     except OSError as error:
         raise InputError(f"can't read {path}: {error.strerror or 'it is not an .npz file'}") from error
     except InputError:
@@ -171,8 +171,8 @@ def read_arrays(path: Path) -> dict[str, Any]:
         raise InputError(f"can't read {path}: it is not an .npz file of plain arrays ({reason_of(error)}).") from error
 
 
-def _arrays_of(path: Path, opened: BinaryIO) -> dict[str, NDArray[Any]]:
-    with np.load(opened, allow_pickle=False) as file:
+def _load_arrays(path: Path, stream: BinaryIO) -> dict[str, NDArray[Any]]:
+    with np.load(stream, allow_pickle=False) as file:
         missing = [key for key in KEYS if key not in file.files]
         if missing:
             raise InputError(
@@ -189,8 +189,8 @@ def _check_examples(examples: NDArray[Any], what: str) -> NDArray[Any]:
     """Return examples as uint8 or float32; raise InputError if they can't be used."""
     if examples.ndim < 2 or 0 in examples.shape:
         raise InputError(
-            f"{what} has the shape {examples.shape}. Examples are (n, features), (n, height, width) or "
-            "(n, height, width, channels), none of them 0."
+            f"{what} has the shape {examples.shape}. Examples must have the shape (n, features), (n, height, width) "
+            "or (n, height, width, channels), and no dimension may be 0."
         )
     if examples.dtype == np.uint8:
         return examples
@@ -213,13 +213,15 @@ def _check_examples(examples: NDArray[Any], what: str) -> NDArray[Any]:
 def _check_labels(labels: NDArray[Any], what: str) -> NDArray[Any]:
     """Return labels as int32; raise InputError if they can't be used."""
     if labels.ndim != 1 or len(labels) == 0:
-        raise InputError(f"{what} has the shape {labels.shape}. Labels are (n,), one whole number per example.")
+        raise InputError(
+            f"{what} has the shape {labels.shape}. Labels must have the shape (n,): one whole number per example."
+        )
     if labels.dtype.kind not in "iu":
-        raise InputError(f"{what} has the type {labels.dtype}. Labels are whole numbers 0…C−1.")
+        raise InputError(f"{what} has the type {labels.dtype}. Labels must be whole numbers 0…C−1.")
     if labels.min() < 0 or labels.max() >= 1_000_000:
-        raise InputError(f"{what} ranges from {labels.min()} to {labels.max()}. Labels are whole numbers 0…C−1.")
+        raise InputError(f"{what} ranges from {labels.min()} to {labels.max()}. Labels must be whole numbers 0…C−1.")
     return labels.astype(np.int32, copy=False)
 
 
-def _listed(labels: NDArray[Any]) -> str:
+def _join_labels(labels: NDArray[Any]) -> str:
     return ", ".join(map(str, labels[:5])) + (", …" if len(labels) > 5 else "")

@@ -1,7 +1,7 @@
 """scikit-learn's 1,797 handwritten digits (UCI "Optical Recognition of Handwritten Digits"), as 28×28 images.
 
-They come with scikit-learn, so they need no network. The test set is fixed: a stratified fifth. The exported script
-repeats what this module does (see `regsearch.search.export.keras_script`).
+They come with scikit-learn, so they need no download. The test set is a stratified fifth, which is always the same. The
+exported script repeats what this module does (see `regsearch.search.export.keras_script`).
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ _TEST_SEED = 1797
 
 def load() -> Dataset:
     """Return the digits: 1,437 training and 360 test images, uint8."""
-    from sklearn.datasets import load_digits  # takes a second
+    from sklearn.datasets import load_digits  # the import takes a second
 
     bundled = load_digits()
     images, labels = _resample(bundled.images.astype(np.int64)), bundled.target.astype(np.int32)
@@ -33,8 +33,8 @@ def load() -> Dataset:
 def _resample(images: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Enlarge images bilinearly: (n, 8, 8) with values 0…16 become (n, 28, 28) with values 0…255.
 
-    It calculates in whole numbers, so every machine gives the same bytes. Pixel i of the 28 lies at (4i − 5)/14 on
-    the grid of the 8, so the weights are fourteenths.
+    It calculates in whole numbers, so every machine gives the same bytes. Pixel i of the 28 in a new row lies at
+    position (4i − 5)/14 among the 8 pixels of the old row. So the weights are fourteenths.
     """
     position = np.clip(4 * np.arange(28) - 5, 0, 7 * 14)
     below = np.minimum(position // 14, 6)
@@ -42,5 +42,5 @@ def _resample(images: NDArray[np.int64]) -> NDArray[np.uint8]:
     weights = np.zeros((28, 8), np.int64)
     weights[np.arange(28), below] = 14 - above_weight
     weights[np.arange(28), below + 1] = above_weight
-    scaled = weights @ images @ weights.T  # (n, 28, 28), in 16 · 14²
+    scaled = weights @ images @ weights.T  # (n, 28, 28), with values 0…16 · 14²
     return ((scaled * 255 + 8 * 196) // (16 * 196)).astype(np.uint8)

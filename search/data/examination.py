@@ -1,4 +1,4 @@
-"""What a data set contains, and what is questionable about it, in plain sentences."""
+"""Describes a data set, and what is questionable about it, in plain sentences."""
 
 import hashlib
 import math
@@ -11,10 +11,10 @@ from ...studies.spec import StudySpec
 from .arrays import Dataset
 from .splits import make_splits
 
-_LISTED = 20  # classes
-_IMBALANCE = 10  # of the largest class to the smallest
+_LISTED_CLASSES = 20
+_IMBALANCE = 10  # times as many examples in the largest class as in the smallest
 _SMALL_SELECTION_SPLIT = 100
-_MANY_WEIGHTS = 10_000_000  # of the first layer
+_MANY_WEIGHTS = 10_000_000  # in the first layer
 
 
 def rows(dataset: Dataset) -> str:
@@ -29,23 +29,23 @@ def classes(dataset: Dataset) -> str:
     """Describe each class by the numbers of its training and test examples."""
     train, test = _class_sizes(dataset)
     names = dataset.class_names or tuple(map(str, range(dataset.class_count)))
-    each = [f"{name}: {a:,}/{b:,}" for name, a, b in zip(names, train.tolist(), test.tolist(), strict=True)]
-    more = f", … ({len(each) - _LISTED:,} more)" if len(each) > _LISTED else ""
+    class_texts = [f"{name}: {a:,}/{b:,}" for name, a, b in zip(names, train.tolist(), test.tolist(), strict=True)]
+    more = f", … ({len(class_texts) - _LISTED_CLASSES:,} more)" if len(class_texts) > _LISTED_CLASSES else ""
     return (
-        f"{dataset.class_count:,} (training/test examples of {', '.join(each[:_LISTED])}{more}), "
+        f"{dataset.class_count:,} (training/test examples of {', '.join(class_texts[:_LISTED_CLASSES])}{more}), "
         f"the largest {train.max() / train.min():.1f} times the smallest"
     )
 
 
 def split_sizes(dataset: Dataset, spec: StudySpec) -> str:
-    """Describe the sizes of a study's splits. Raises InputError if there are too few examples."""
+    """Describe the sizes of a study's splits. Raises InputError if there are too few examples for them."""
     splits = make_splits(dataset, spec.data, spec.search.seed)
     sizes = {name: len(split) for name, split in vars(splits).items()} | {"test": dataset.n_test}
     return ", ".join(f"{name} {size:,}" for name, size in sizes.items())
 
 
 def doubts(dataset: Dataset, spec: StudySpec) -> dict[str, str]:
-    """Return what is questionable, by subject; a search accepts the data all the same."""
+    """Return what is questionable about the data, by subject. A search nevertheless accepts the data."""
     doubts_by_subject = {
         "both parts": _examples_in_both_sets(dataset),
         "constants": _constants(dataset),
@@ -62,15 +62,16 @@ def _class_sizes(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 
 def _examples_in_both_sets(dataset: Dataset) -> str | None:
-    known = dict(zip(_digests(dataset.x_train), dataset.y_train.tolist(), strict=True))
-    tests = zip(_digests(dataset.x_test), dataset.y_test.tolist(), strict=True)
-    same = [known[digest] == label for digest, label in tests if digest in known]
-    if not same:
+    label_of = dict(zip(_digests(dataset.x_train), dataset.y_train.tolist(), strict=True))
+    test_examples = zip(_digests(dataset.x_test), dataset.y_test.tolist(), strict=True)
+    has_same_label = [label_of[digest] == label for digest, label in test_examples if digest in label_of]
+    if not has_same_label:
         return None
-    others = f", {same.count(False):,} of them with another label" if not all(same) else ""
+    n_same, n_others = len(has_same_label), has_same_label.count(False)
+    contradictions = f", {n_others:,} of them with another label" if n_others else ""
     return (
-        f"{len(same):,} of {dataset.n_test:,} test examples are also training examples{others}. Memorized examples "
-        "make the test results too good."
+        f"{n_same:,} of {dataset.n_test:,} test examples are also training examples{contradictions}. Memorized "
+        "examples make the test results too good."
     )
 
 
@@ -82,9 +83,9 @@ def _constants(dataset: Dataset) -> str | None:
     x = dataset.x_train
     constant = int(np.sum(x.min(axis=0) == x.max(axis=0)))
     features = math.prod(x.shape[1:])
-    if not constant or (x.ndim > 2 and constant <= features // 2):  # images often have margins
+    if not constant or (x.ndim > 2 and constant <= features // 2):  # images often have constant margins
         return None
-    return f"{constant:,} of {features:,} features are the same in every training example, so they tell nothing"
+    return f"{constant:,} of {features:,} features are constant in the training examples, so they carry no information"
 
 
 def _values(dataset: Dataset) -> str | None:

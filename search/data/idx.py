@@ -21,7 +21,7 @@ from .arrays import Dataset, check_size
 
 _NAME = re.compile(r"(?:train|t10k)-(?:images[-.]idx3|labels[-.]idx1)-ubyte(?:\.gz)?")
 _GZIP = b"\x1f\x8b"
-_MOST_DEFLATED = 1032  # bytes that one byte can unpack to, https://zlib.net/zlib_tech.html
+_MOST_DEFLATED = 1032  # bytes from one compressed byte at most, https://zlib.net/zlib_tech.html
 
 
 def is_idx_name(name: str) -> bool:
@@ -35,12 +35,12 @@ def is_idx_name(name: str) -> bool:
 
 
 def read_idx(path: Path) -> Dataset:
-    """Read the four files in a directory; the data set has the name of the directory.
+    """Read the four files in a directory as a data set, which is named after the directory.
 
     Args:
         path: the directory, or one of the files.
 
-    Raises InputError if a file is missing, can't be read, or does not hold what its header says.
+    Raises InputError if a file is missing, can't be read, or does not match its header.
     """
     folder, names = path, [""]
     if not path.is_dir():
@@ -71,9 +71,9 @@ def read_idx(path: Path) -> Dataset:
 
 
 def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read one file of unsigned bytes; it takes no more memory than a file of this size can fill."""
+    """Read one file of unsigned bytes. Reserve no more memory than a file of this size can fill."""
     try:
-        with _opened(path) as (file, most_bytes):
+        with _open(path) as (file, most_bytes):
             header = file.read(4 * (1 + dimensions))
             magic = bytes((0, 0, 8, dimensions))
             if header[:4] != magic:
@@ -90,7 +90,7 @@ def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
             view, filled = array.data, 0
             while filled < size and (count := file.readinto(view[filled:])):
                 filled += count
-            if filled < size or file.read(1):  # read to the end, where gzip checks its checksum
+            if filled < size or file.read(1):  # read to the end, because gzip checks its checksum there
                 end = f"ends after {filled:,} of" if filled < size else "continues after"
                 raise InputError(
                     f"{path} is damaged: it {end} the {size:,} bytes for the shape {shape} in its header. Get it again."
@@ -107,12 +107,12 @@ def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BufferedIOBase, int]]:
-    """Open a file, unpacked if its content is gzipped; give it and the most bytes that it can hold."""
+def _open(path: Path) -> Iterator[tuple[BufferedIOBase, int]]:
+    """Open a file, and unpack it if it is gzipped. Yield the open file and the most bytes that it can hold."""
     with path.open("rb") as raw:
-        is_packed, size = raw.read(2) == _GZIP, os.fstat(raw.fileno()).st_size
+        is_gzipped, size = raw.read(2) == _GZIP, os.fstat(raw.fileno()).st_size
         raw.seek(0)
-        if not is_packed:
+        if not is_gzipped:
             yield raw, size
             return
         with gzip.open(raw) as unpacked:

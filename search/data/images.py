@@ -1,4 +1,4 @@
-"""A directory of images with one sub-directory per class, as `keras.utils.image_dataset_from_directory` reads it."""
+"""Reads a directory of images with one sub-directory per class, as `keras.utils.image_dataset_from_directory` does."""
 
 import hashlib
 import math
@@ -23,15 +23,15 @@ from .splits import stratified_split
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG")
-_GREY = ("1", "L", "LA")  # Pillow's modes
+_GREY = ("1", "L", "LA")  # Pillow's modes of grey images
 _PARTS = ("train", "test")
 _TEST_SHARE, _TEST_SEED = 0.2, 0
-_CACHE_VERSION = 1  # to be raised when the same files would give other arrays
+_CACHE_VERSION = 1  # increase it if a change of the code gives other arrays for the same files
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Listing:
-    """The image files of the training or the test set, by class and then by path, with labels and class names."""
+    """The image files of the training or the test set, sorted by class and path, with labels and class names."""
 
     files: tuple[Path, ...]
     labels: tuple[int, ...]
@@ -39,9 +39,9 @@ class _Listing:
 
 
 def has_parts(folder: Path) -> bool:
-    """Return whether a directory has its training and test images in sub-directories `train` and `test`.
+    """Return whether a directory has the sub-directories `train` and `test` with its training and test images.
 
-    Raises InputError if there is only one of them, or the directory can't be read.
+    Raises InputError if only one of them exists, or if the directory can't be read.
     """
     parts = [name for name in _PARTS if name in _sub_folders(folder)]
     if len(parts) == 1:
@@ -54,19 +54,23 @@ def has_parts(folder: Path) -> bool:
 
 
 def read_images(folder: Path, size: tuple[int, int] | None = None) -> Dataset:
-    """Read a directory of images; the data set has the name of the directory.
+    """Read a directory of images as a data set, which is named after the directory.
 
-    The sub-directories are the classes, in the order of their names; the first is label 0. Images lie in them at any
-    depth. Names that start with a dot are skipped. If all images are grey, examples are (height, width), else
-    (height, width, 3). Transparency is dropped, and only the first image of an animation counts. Without
-    sub-directories `train` and `test`, the test set is a stratified fifth of the images, the same one each time.
-    The decoded arrays are cached (see `_cache`).
+    The sub-directories are the classes, sorted by name; the first one has the label 0. Images may lie in them at any
+    depth. Names that start with a dot are skipped.
+
+    If all images are grey, an example has the shape (height, width), otherwise (height, width, 3). Transparency is
+    ignored, and so are all images of an animation after the first one.
+
+    If there are no sub-directories `train` and `test`, the test set is a stratified fifth of the images. It is the same
+    each time. The decoded arrays are cached (see `_cache_path`).
 
     Args:
         folder: the directory.
-        size: (height, width) to which images are resized, bilinearly; None: they must all have one size.
+        size: the (height, width) to which images are resized, bilinearly. If it is None, all images must have the same
+            size.
 
-    Raises InputError if there are no images, one can't be decoded, or they don't fit together.
+    Raises InputError if there are no images, if an image can't be decoded, or if the images don't fit together.
     """
     parts = [_listing(folder / part) for part in _PARTS] if has_parts(folder) else [_listing(folder)]
     class_names = parts[0].class_names
@@ -77,12 +81,12 @@ def read_images(folder: Path, size: tuple[int, int] | None = None) -> Dataset:
     return Dataset(
         name=folder.absolute().name,
         class_names=class_names,
-        held_out=None if len(parts) == 2 else _held_out(len(arrays["x_train"]), len(arrays["x_test"])),
+        held_out=None if len(parts) == 2 else _held_out_sentence(len(arrays["x_train"]), len(arrays["x_test"])),
         **arrays,
     )
 
 
-def _held_out(n_train: int, n_test: int) -> str:
+def _held_out_sentence(n_train: int, n_test: int) -> str:
     return (
         f"it has no sub-directories train and test, so {n_test:,} of its {n_train + n_test:,} images are the test set. "
         "This stratified fifth is always the same."
@@ -117,10 +121,10 @@ def _listing(folder: Path) -> _Listing:
 
 
 def _image_files(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
+    def raise_input_error(error: OSError) -> None:
         raise InputError(f"can't read {error.filename}: {error.strerror}") from error
 
-    for path, sub_folders, names in os.walk(folder, onerror=refuse):
+    for path, sub_folders, names in os.walk(folder, onerror=raise_input_error):
         sub_folders[:] = sorted(name for name in sub_folders if not name.startswith("."))
         for name in sorted(names):
             if (
@@ -132,21 +136,22 @@ def _image_files(folder: Path) -> Iterator[Path]:
 
 
 def _cached_arrays(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> dict[str, Any]:
-    """Return the four arrays from the cache; if it has none of the same files, decode the images and cache them."""
-    before = _cache(folder, parts, size)
-    if before.is_file():
-        with suppress(InputError):  # damaged: the images are still there
-            return read_arrays(before)
+    """Return the four arrays from the cache. If the cache has none of these files, decode the images and cache them."""
+    cache = _cache_path(folder, parts, size)
+    if cache.is_file():
+        with suppress(InputError):  # if the cache is damaged, decode the images again
+            return read_arrays(cache)
     arrays = _decode(folder, parts, size)
-    if _cache(folder, parts, size) == before:  # no file changed meanwhile
-        _write_cache(before, arrays)
+    if _cache_path(folder, parts, size) == cache:  # no file has changed meanwhile
+        _write_cache(cache, arrays)
     return arrays
 
 
-def _cache(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> Path:
-    """Return the file in the user's cache directory that holds the arrays of these files as they are now.
+def _cache_path(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> Path:
+    """Return the path in the user's cache directory of the arrays of these files as they are now.
 
-    Files are identified by path, length, inode, and times of modification and of change; the last can't be set back.
+    The path depends on each file's path, label, length, inode, modification time and change time. Programs can't set
+    the change time back, so every change of a file gives another path.
     """
     source = hashlib.sha256(os.fsencode(folder.absolute()) + repr(size).encode())
     state = hashlib.sha256(f"{_CACHE_VERSION}".encode())
@@ -163,7 +168,7 @@ def _cache(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None
 
 
 def _write_cache(path: Path, arrays: dict[str, Any]) -> None:
-    """Cache arrays in place of earlier ones of the same directory; if that fails, images are decoded each time."""
+    """Cache arrays and remove earlier ones of the same directory. If that fails, the next run decodes again."""
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -192,11 +197,11 @@ def _decode(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | Non
 
 
 def _example_shape(folder: Path, files: Sequence[Path], size: tuple[int, int] | None) -> tuple[int, ...]:
-    """Return the shape of one example; only the images' headers are read."""
+    """Return the shape of one example. This reads only the headers of the images."""
     sizes: Counter[tuple[int, int]] = Counter()
     is_grey = True
     for file in files:
-        with _opened(file) as image:
+        with _open(file) as image:
             if image.mode.startswith(("I", "F")):
                 raise InputError(f"{file} has more than 8 bits per pixel and channel. Save it with 8.")
             sizes[image.height, image.width] += 1
@@ -213,24 +218,24 @@ def _example_shape(folder: Path, files: Sequence[Path], size: tuple[int, int] | 
 
 
 def _pixels(files: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Decode images into (n, *shape)."""
+    """Decode images into an array of the shape (n, *shape)."""
     pixels = np.empty((len(files), *shape), np.uint8)
     height, width, *_ = shape
     for row, file in zip(pixels, files, strict=True):
-        with _opened(file) as image:
+        with _open(file) as image:
             same_mode = image.convert("L" if len(shape) == 2 else "RGB")
-            if same_mode.size != (width, height):  # as `keras.utils.load_img` does
+            if same_mode.size != (width, height):  # resize it as `keras.utils.load_img` does
                 same_mode = same_mode.resize((width, height), Image.Resampling.BILINEAR)
             row[...] = np.asarray(same_mode)
     return pixels
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
-    """Open an image; so far, only its header is read."""
+def _open(file: Path) -> Iterator[Image.Image]:
+    """Open an image. Pillow reads only its header until the pixels are needed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about files that are odd, but can be decoded
+            warnings.simplefilter("ignore")  # ignore warnings about odd files that can be decoded
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=_FORMATS) as image:
                 yield image

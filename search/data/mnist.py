@@ -1,7 +1,8 @@
-"""MNIST (LeCun, Cortes, Burges): 60,000 training and 10,000 test images of digits, through Keras.
+"""MNIST (LeCun, Cortes, Burges): 60,000 training and 10,000 test images of digits, as Keras provides them.
 
-It is read from the file that $REGSEARCH_MNIST names, else from Keras's cache, else downloaded by Keras's own loader.
-The loader runs in a separate process: so the coordinator needs no TensorFlow, and a download that hangs can be killed.
+It is read from the file that $REGSEARCH_MNIST names, or else from Keras's cache. If neither exists, Keras's own loader
+downloads it. The loader runs in a separate process, so that the coordinator needs no TensorFlow and can kill a download
+that hangs.
 """
 
 import os
@@ -16,13 +17,15 @@ from ..quiet_tensorflow import QUIET_TENSORFLOW
 from .arrays import Dataset, DataUnavailableError, read_npz
 
 KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-"""The SHA-256 of Keras's mnist.npz; `keras.datasets.mnist` checks the same one."""
+"""The SHA-256 of Keras's mnist.npz, which `keras.datasets.mnist` also checks."""
 
 SILENCE_SECONDS = 20.0
-_START_SECONDS = 120.0  # for importing TensorFlow, before the download starts
+"""How long a download may receive nothing before it counts as failed."""
+
+_START_SECONDS = 120.0  # to import TensorFlow, before the download starts
 _FETCH = """
 import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()  # the parent process ended
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()  # if the parent process ends
 import keras
 print("asking", flush=True)
 keras.datasets.mnist.load_data()
@@ -30,7 +33,7 @@ keras.datasets.mnist.load_data()
 
 
 def load() -> Dataset:
-    """Return MNIST.
+    """Return MNIST as a data set.
 
     Raises InputError if $REGSEARCH_MNIST names a file that can't be used, and DataUnavailableError if the data can be
     neither found nor downloaded.
@@ -38,25 +41,25 @@ def load() -> Dataset:
     path = find()
     if path is None:
         path = _keras_cache()
-        _fetch(path)
+        _download(path)
     return read(path)
 
 
 def find() -> Path | None:
-    """Return the file on this machine that holds MNIST, or None; nothing is downloaded.
+    """Return the path of the file with MNIST on this machine; None if there is none. This downloads nothing.
 
     Raises InputError if $REGSEARCH_MNIST names something that is not a file.
     """
-    named = os.environ.get("REGSEARCH_MNIST")
-    if named:
-        if not os.path.isfile(named):  # unlike Path.is_file, it takes any name
-            raise InputError(f"can't read MNIST: $REGSEARCH_MNIST names {named}, which is not a file. Correct it.")
-        return Path(named)
-    return _keras_cache() if _is_whole(_keras_cache()) else None
+    given_path = os.environ.get("REGSEARCH_MNIST")
+    if given_path:
+        if not os.path.isfile(given_path):  # unlike Path.is_file, it accepts any string
+            raise InputError(f"can't read MNIST: $REGSEARCH_MNIST names {given_path}, which is not a file. Correct it.")
+        return Path(given_path)
+    return _keras_cache() if _is_complete(_keras_cache()) else None
 
 
 def read(path: Path) -> Dataset:
-    """Read MNIST from a file."""
+    """Return MNIST from an .npz file."""
     return read_npz(path, "mnist")
 
 
@@ -65,12 +68,12 @@ def _keras_cache() -> Path:
     return (Path(home) if home else Path.home() / ".keras") / "datasets" / "mnist.npz"
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     return path.is_file() and sha256_of(path) == KERAS_SHA256
 
 
-def _fetch(target: Path) -> None:
-    """Let Keras download its file; give up if nothing arrives for SILENCE_SECONDS."""
+def _download(target: Path) -> None:
+    """Let Keras download its file. Raises DataUnavailableError if it fails, or nothing arrives for SILENCE_SECONDS."""
     with subprocess.Popen(
         [sys.executable, "-P", "-c", _FETCH],
         env={**os.environ, **QUIET_TENSORFLOW},
@@ -94,5 +97,5 @@ def _fetch(target: Path) -> None:
                     )
         finally:
             keras.kill()
-    if not _is_whole(target):
+    if not _is_complete(target):
         raise DataUnavailableError("can't download MNIST: Keras's loader failed. Check the network.")

@@ -1,4 +1,4 @@
-"""One copy of a data set for all processes of a machine: its arrays are files that are mapped into memory."""
+"""Shares one copy of a data set between all processes of a machine: its arrays are memory-mapped files."""
 
 import shutil
 import uuid
@@ -14,13 +14,14 @@ from .arrays import KEYS, Dataset
 
 @contextmanager
 def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
-    """Write the arrays into a directory, in place of whatever it contained; remove it when the block ends.
+    """Write the arrays of a data set into a directory, and remove the directory when the block ends.
 
-    It stays if another process has replaced it meanwhile. Raises OSError if it can't be written.
+    This replaces an existing directory. If another process replaces the directory meanwhile, it is not removed.
+    Raises OSError if the directory can't be written.
 
     Args:
-        dataset: is not kept in memory while the block runs, unless the caller keeps it.
-        folder: the directory; its parent exists.
+        dataset: the data set. Its memory is freed while the block runs, unless the caller has a reference to it.
+        folder: the path of the directory; its parent must exist.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
@@ -41,15 +42,16 @@ def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
 
 
 def write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:
-    """Write the arrays of a data set, by their keys, where `read_shared` finds them. Raises OSError if that fails."""
+    """Write a data set's arrays, by their keys, as files for `read_shared`. Raises OSError if that fails."""
     for key, array in arrays.items():
         np.save(folder / f"{key}.npy", array, allow_pickle=False)
 
 
 def read_shared(folder: Path, name: str) -> Dataset:
-    """Map the arrays that `shared` wrote; each page is in memory once, however many processes read it.
+    """Map the arrays that `shared` wrote into memory, as a data set with the given name.
 
-    The mapping is copy-on-write: a process that changes an array does not change it for the others.
+    However many processes read a page, it is in memory only once. The mapping is copy-on-write: if a process changes an
+    array, the other processes don't see the change.
     Raises OSError or ValueError if the files are missing or damaged.
     """
     arrays: dict[str, Any] = {

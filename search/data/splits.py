@@ -1,4 +1,4 @@
-"""The training, stopping and selection split of a data set's training examples: stratified and seeded."""
+"""Divides a data set's training examples into the training, stopping and selection split, stratified and seeded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Splits:
-    """Disjoint splits of a data set's training examples, as ascending indices; the test set is none of them.
+    """Disjoint splits of a data set's training examples, as ascending indices. The test set is separate.
 
     Attributes:
-        train: the training split, to which the weights are fitted.
+        train: the training split; the weights are fitted to it.
         stop: the stopping split, which decides early stopping and pruning.
         select: the selection split, which gives the objective.
     """
@@ -32,15 +32,15 @@ class Splits:
 
 
 def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
-    """Split the training examples as a study defines it.
+    """Divide the training examples into splits as a study defines them.
 
-    The seed decides which examples of a class go to a split, never how many: that follows from the sizes of the
-    classes. So all seeds give splits of the same sizes, and data that suffice on one seed suffice on all.
+    The seed decides which examples of a class go into a split. It does not decide how many, since this follows from
+    the sizes of the classes. So if the data are enough for the splits of one seed, they are enough for every seed.
 
     Args:
-        dataset: the examples.
-        data: the study's [data].
-        seed: at least 0.
+        dataset: the data set with the examples.
+        data: the section [data] of the study.
+        seed: the seed of the splits, at least 0.
 
     Raises InputError if there are too few examples: every class must be in every split.
     """
@@ -68,24 +68,24 @@ def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
 
 
 def split_seed(spec: StudySpec, seed: int) -> int:
-    """Return the seed that draws the split of a training.
+    """Return the seed that decides the splits of a training.
 
     Args:
         spec: the study.
-        seed: of the training: the study's own, or a fresh one that replaces it in a confirmation.
+        seed: the seed of the training: the study's own seed, or the fresh seed that replaces it in a confirmation.
     """
     return seed if spec.confirm.split == "drawn" else spec.search.seed
 
 
 def stratified_split(labels: NDArray[Any], sizes: Sequence[int], seed: int) -> list[Rows]:
-    """Draw parts of the given sizes at random, each with the classes in the same proportions.
+    """Draw disjoint parts of the given sizes at random, each with the classes in the same proportions.
 
     Args:
-        labels: (n,) of all examples.
-        sizes: of the parts, in examples; together at most n.
-        seed: at least 0.
+        labels: the labels of all examples, (n,).
+        sizes: the sizes of the parts, in examples; together at most n.
+        seed: the seed of the draw, at least 0.
 
-    Returns ascending indices, `[the examples that are left, *parts]`.
+    Returns ascending indices of examples: `[those in no part, *parts]`.
 
     Example:
         >>> left, part = stratified_split(np.array([0, 0, 0, 0, 1, 1]), [3], seed=0)
@@ -103,7 +103,7 @@ def stratified_split(labels: NDArray[Any], sizes: Sequence[int], seed: int) -> l
 
 
 def _apportion(size: int, available: Sequence[int]) -> list[int]:
-    """Divide a size over the classes in proportion to their examples, by largest remainders."""
+    """Return how many of `size` examples each class gives, in proportion to its size, by largest remainders."""
     total = sum(available)
     counts = [size * examples // total for examples in available]
     by_remainder = sorted(range(len(available)), key=lambda c: (-(size * available[c] % total), c))

@@ -1,4 +1,4 @@
-"""Samplers and pruners, made from a study by their names."""
+"""Creates the sampler and the pruner that a study names."""
 
 from .factory import SamplerFactory, sampler_factory
 from .pruners import make_pruner

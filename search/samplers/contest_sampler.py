@@ -1,4 +1,7 @@
-"""The contest (`studies/contest/proposals.py`) as an Optuna sampler, for the built-in network and for HyperModels."""
+"""Optuna samplers that propose the configurations of a contest (see `studies/contest/proposals.py`).
+
+One is for the built-in network, the other for HyperModels.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,8 +27,8 @@ class ContestSampler(PointSampler):
     """Proposes the contest's next configuration for the built-in network.
 
     Args:
-        contest: of the study.
-        for_enqueued: proposes the values that an enqueued trial leaves open.
+        contest: the study's contest.
+        for_enqueued: the sampler that draws the values that an enqueued trial does not fix.
     """
 
     def __init__(self, contest: Contest, for_enqueued: BaseSampler) -> None:
@@ -33,22 +36,23 @@ class ContestSampler(PointSampler):
         self._contest = contest
 
     def next_point(self, study: Study, trial: FrozenTrial) -> Mapping[str, Any]:
-        """Return the parameters of the next configuration; raises SpaceExhaustedError if none is left."""
+        """Return the parameters of the next configuration. Raises SpaceExhaustedError if none is left."""
         settings = self._contest.propose(trial.number, entries_before(study, trial))
         if settings is None:
-            raise SpaceExhaustedError(is_certain=False)  # configurations that no contest proposes may be left
+            raise SpaceExhaustedError(is_certain=False)  # a contest does not propose every configuration
         return params_of(settings, self._contest.space)
 
 
 class HyperModelContestSampler(BaseSampler):
-    """Proposes the contest's next configuration for a HyperModel that asks for a study's space and for nothing else.
+    """Proposes the contest's next configuration for a HyperModel that asks only for the parameters of regularization.
 
-    The parameters of the trial with the HyperModel's defaults show whether it does. Before that trial has finished,
-    and for other HyperModels, another sampler proposes. A trial asks for its values one by one, so its configuration
-    is decided once and stored with it.
+    The trial with the HyperModel's default values shows which parameters the HyperModel asks for. Before that trial
+    has finished, another sampler proposes. The other sampler also serves HyperModels that ask for other parameters.
+
+    A HyperModel asks for its values one by one. So the whole configuration is chosen once and stored with the trial.
 
     Args:
-        contest: of the study.
+        contest: the study's contest.
         otherwise: the other sampler.
     """
 
@@ -57,64 +61,65 @@ class HyperModelContestSampler(BaseSampler):
         self._point: Mapping[str, Any] | None = None
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Decide on the configuration, or read the stored one; raises SpaceExhaustedError if none is left."""
+        """Choose a configuration, or read the stored one. Raises SpaceExhaustedError if none is left."""
         self._point = trial.system_attrs.get(_POINT_ATTR)
         if self._point is None and "fixed_params" not in trial.system_attrs and not trial.params:
-            self._point = self._decide(study, trial)
+            self._point = self._choose_point(study, trial)
         if self._point is None:
             self._otherwise.before_trial(study, trial)
 
-    def _decide(self, study: Study, trial: FrozenTrial) -> Mapping[str, Any] | None:
+    def _choose_point(self, study: Study, trial: FrozenTrial) -> Mapping[str, Any] | None:
         trials = study.get_trials(deepcopy=False)
         defaults = next((t for t in trials if t.user_attrs.get("recipe") == DEFAULTS and t.state.is_finished()), None)
         if defaults is None or not is_regularization(defaults.params):
             return None
         settings = self._contest.propose(trial.number, entries_before(study, trial))
         if settings is None:
-            raise SpaceExhaustedError(is_certain=False)  # configurations that no contest proposes may be left
+            raise SpaceExhaustedError(is_certain=False)  # a contest does not propose every configuration
         point = params_of(settings, self._contest.space)
         study._storage.set_trial_system_attr(trial._trial_id, _POINT_ATTR, point)
         return point
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return what the other sampler draws together; nothing if the contest decides."""
+        """Return the parameters that the other sampler draws together; return none if the contest proposes."""
         return {} if self._point is not None else self._otherwise.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return what the other sampler draws together; nothing if the contest decides."""
+        """Return the values that the other sampler draws together; return none if the contest proposes."""
         return {} if self._point is not None else self._otherwise.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return the value that the contest decided on, or the value that the other sampler draws."""
+        """Return the value that the contest chose, or a value that the other sampler draws."""
         if self._point is not None and param_name in self._point:
             return within(self._point[param_name], param_distribution)
         return self._otherwise.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Pass the result to the other sampler."""
+        """Pass the trial's result to the other sampler."""
         self._otherwise.after_trial(study, trial, state, values)
 
 
 def entries_before(study: Study, trial: FrozenTrial) -> list[Entry]:
-    """Return the trials that started before one, as the contest sees them, without those that lost their worker."""
+    """Return a contest entry for each trial that started before this one, unless the trial lost its worker."""
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
     entries = []
     for past in study.get_trials(deepcopy=False):
-        # a HyperModel's trial may not have asked for all that was decided for it
+        # a running trial of a HyperModel may not have asked for all of its values yet
         params = past.params if past.state.is_finished() else {**past.system_attrs.get(_POINT_ATTR, {}), **past.params}
-        is_known = past.number < trial.number and past.state != TrialState.WAITING and is_regularization(params)
+        is_candidate = past.number < trial.number and past.state != TrialState.WAITING and is_regularization(params)
         loss = _loss(past, sign)
-        if is_known and (loss is not None or past.state == TrialState.RUNNING):
+        if is_candidate and (loss is not None or past.state == TrialState.RUNNING):
             entries.append(Entry(settings=Regularization.from_params(params), loss=loss))
     return entries
 
 
 def _loss(past: FrozenTrial, sign: int) -> float | None:
+    """Return a trial's loss for `Entry`; None if the trial is running or lost its worker."""
     if past.state == TrialState.COMPLETE and past.value is not None:
         return sign * past.value
-    is_bad = past.state == TrialState.PRUNED or past.user_attrs.get("reason", "").startswith(DIVERGED)
-    return math.inf if is_bad else None
+    has_infinite_loss = past.state == TrialState.PRUNED or past.user_attrs.get("reason", "").startswith(DIVERGED)
+    return math.inf if has_infinite_loss else None

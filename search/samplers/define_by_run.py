@@ -1,4 +1,4 @@
-"""A sampler for a space that becomes known one parameter at a time, in several processes if need be."""
+"""A sampler for HyperModels, which define their search space one parameter at a time while they build a model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,25 +12,25 @@ _JOINT_ATTR = "regsearch:joint"
 
 
 class DefineByRunSampler(BaseSampler):
-    """Gives a trial the same values, however often it is made anew between two of the trial's parameters.
+    """Gives a trial the same values, even if the sampler is created again between two parameters of the trial.
 
-    Values that are drawn together are drawn once and stored with the trial: a second draw may differ, as QMC's next
-    point does. Each other parameter has its own sampler, and so its own seed.
+    Values that are drawn together are drawn once and stored with the trial. A second draw could give other values:
+    QMC, for example, would continue with its next point. Each other parameter has its own sampler with its own seed.
 
     Args:
-        joint: draws the parameters that are drawn together.
-        sampler_of: gives the sampler of one parameter by its name.
+        joint: the sampler that draws several parameters together.
+        sampler_of: a function that returns the sampler of one parameter, given the parameter's name.
     """
 
     def __init__(self, joint: BaseSampler, sampler_of: Callable[[str], BaseSampler]) -> None:
         self._joint, self._sampler_of = joint, sampler_of
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Prepare the joint sampler."""
+        """Prepare the joint sampler for a trial."""
         self._joint.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that are drawn together."""
+        """Return the parameters that the joint sampler draws together."""
         stored = trial.system_attrs.get(_JOINT_ATTR)
         if stored is not None:
             return {name: json_to_distribution(text) for name, text in stored["space"].items()}
@@ -39,7 +39,7 @@ class DefineByRunSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draw the values, or return those that were drawn before."""
+        """Draw the values of these parameters together, or return the stored values of an earlier draw."""
         if not search_space:
             return {}
         stored = trial.system_attrs.get(_JOINT_ATTR)
@@ -54,9 +54,9 @@ class DefineByRunSampler(BaseSampler):
         return values
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
-        """Draw one parameter by its own sampler."""
+        """Draw the value of one parameter with the parameter's own sampler."""
         return self._sampler_of(param_name).sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Pass the result to the joint sampler."""
+        """Pass the trial's result to the joint sampler."""
         self._joint.after_trial(study, trial, state, values)

@@ -1,4 +1,7 @@
-"""Make a study's sampler by its name, anew for each trial, so that a resumed search proposes what it would have."""
+"""Creates a study's sampler from its name.
+
+Each trial gets a new sampler. So a resumed search proposes the same configurations as a search without interruption.
+"""
 
 import difflib
 import inspect
@@ -26,7 +29,7 @@ from .retry_samplers import RandomChoices, SkippingQMCSampler
 
 
 class SamplerFactory(Protocol):
-    """Gives the sampler for a trial's number; see `sampler_factory`."""
+    """Creates the sampler of the trial with a given number; see `sampler_factory`."""
 
     def __call__(self, number: int, retry: int = 0, /) -> BaseSampler: ...
 
@@ -35,34 +38,36 @@ _Factory = Callable[[int], BaseSampler]
 _SeedOf = Callable[[int], int]
 
 KERAS_TUNER = "keras-tuner:bayesian"
-"""The sampler that is an oracle of KerasTuner."""
+"""The name of the sampler that uses KerasTuner's Bayesian optimization."""
 
 REMOVED = {
     "keras-tuner:random": ("random", "Use random or qmc"),
     "keras-tuner:grid": ("grid", "Use grid, which tries the values that search.sampler_options list"),
 }
-"""Samplers of earlier versions, what replaces them, and advice. Stored studies may have them."""
+"""The names of removed samplers, each with its replacement and advice. Stored studies may still name one."""
 
 GRIDS = ("grid", "GridSampler")
-"""The samplers that visit the points of a grid, which need not be all of the space."""
+"""The names of the samplers that visit the points of a grid. A grid need not cover the whole space."""
 
-_MOST_RETRIES = 5  # of a sampler that repeats itself; then choices are drawn at random
-_TRIED_TRIALS = 12  # beyond the random start of every sampler of Optuna
+_MOST_RETRIES = 5  # from this retry on, choices are drawn at random
+_TRIED_TRIALS = 12  # more than any sampler of Optuna draws at random before it uses its model
 
 
 def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory:
-    """Return what makes the sampler that a study asks for.
+    """Return a function that creates the study's sampler for a trial.
 
-    A stochastic sampler is seeded from (study seed, trial number). Grid and QMC would lose their order by that, so
-    they keep the study's seed. If a proposal was tried before, the factory is called again with a `retry` of 1 and
-    more, which changes the seed. From the fifth retry on choices are drawn at random, and only numbers by the sampler:
-    a sampler that is sure of a choice without numbers would propose it for ever.
+    A stochastic sampler gets a seed that is derived from the study's seed and the trial's number. Grid and QMC keep
+    the study's seed, because another seed for each trial would destroy the order of their points.
+
+    If a proposed configuration was tried before, the function is called again with `retry` = 1, 2, and so on. Each
+    retry has another seed. From the fifth retry on, choices are drawn at random, and the sampler draws only the
+    numbers. Otherwise a sampler could propose the same choices for ever, if these need no numbers.
 
     Args:
         spec: the study.
-        searches: whether the sampler will propose trials; a removed one is accepted if it won't.
+        searches: whether the sampler will propose trials. If not, a removed sampler is accepted.
 
-    Raises InputError if there is no such sampler, its options are wrong, or it can't serve the space.
+    Raises InputError if there is no such sampler, its options are wrong, or it can't be used with the search space.
 
     Example:
         >>> type(sampler_factory(StudySpec().changed(search={"sampler": "tpe"}))(0)).__name__
@@ -71,15 +76,15 @@ def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory
     name, options = spec.search.sampler, dict(spec.search.sampler_options)
     if name in REMOVED:
         if searches:
-            raise _removed(name, spec)
-        return _without_retries(RandomSampler)  # proposes nothing
-    _check(name, options, spec)
+            raise _removed_sampler_error(name, spec)
+        return _without_retries(RandomSampler)  # it proposes no trial
+    _check_sampler(name, options, spec)
     try:
         factory = _factory(name, options, spec)
         if spec.model.hypermodel is not None:
             factory(0)
             return _without_retries(_define_by_run(factory, name, options, spec))
-        if name != KERAS_TUNER:  # its options are checked one by one, and its model takes seconds
+        if name != KERAS_TUNER:  # `check_options` checks its options, and its model takes seconds
             _try_out(factory, spec.space)
         return _with_retries(factory, name, options, spec)
     except InputError:
@@ -91,25 +96,28 @@ def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory
         raise InputError(f"the sampler {name} can't serve this study{with_options}: {reason}.{without}") from error
 
 
-def _removed(name: str, spec: StudySpec) -> InputError:
+def _removed_sampler_error(name: str, spec: StudySpec) -> InputError:
     replacement, advice = REMOVED[name]
     command = f"regsearch run STUDY --name {shlex.quote(spec.study.name)} --set search.sampler={replacement}"
     return InputError(f"the sampler {name} was removed. {advice}: `{command}`, which also resumes a stored study.")
 
 
-def _check(name: str, options: Mapping[str, Any], spec: StudySpec) -> None:
+def _check_sampler(name: str, options: Mapping[str, Any], spec: StudySpec) -> None:
     if name == CONTEST:
         _check_contest(spec)
     if "seed" in options:
-        raise InputError("sampler_options can't have a seed: all seeds derive from search.seed. Set that one instead.")
+        raise InputError(
+            "sampler_options can't have a seed: all seeds derive from search.seed. Set search.seed instead."
+        )
     if spec.model.hypermodel is not None and name in (*GRIDS, KERAS_TUNER):
         raise InputError(
-            f"the sampler {name} needs a space that is known beforehand, but a HyperModel's isn't. Use another sampler."
+            f"the sampler {name} needs a space that is known beforehand, but a HyperModel's space is not. "
+            "Use another sampler."
         )
 
 
 def _check_contest(spec: StudySpec) -> None:
-    """Raise InputError for any option, and for a space that has no technique alone."""
+    """Raise InputError if the contest has any option, or if the space does not allow a technique alone."""
     if spec.search.sampler_options:
         raise InputError(
             f"the sampler contest has no options, but got {', '.join(spec.search.sampler_options)}. "
@@ -118,8 +126,8 @@ def _check_contest(spec: StudySpec) -> None:
     contest = contest_of(spec)
     if not contest.contestants and not contest.has_baseline:
         raise InputError(
-            "the sampler contest can't tune a technique alone: this study's space has only combinations. Let every "
-            "technique be off in [space], or use `--set search.sampler=tpe`."
+            "the sampler contest can't tune a technique alone: this study's space has only combinations. Change "
+            "[space] so that every technique can be off, or use `--set search.sampler=tpe`."
         )
 
 
@@ -128,7 +136,7 @@ def _without_retries(factory: _Factory) -> SamplerFactory:
 
 
 def _with_retries(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
-    """Return a factory that changes the seed at each retry; a grid has no use for retries."""
+    """Return a factory that changes the seed at each retry. A grid never repeats a point, so it ignores retries."""
     if name in GRIDS:
         return _without_retries(factory)
 
@@ -145,12 +153,12 @@ def _with_retries(factory: _Factory, name: str, options: Mapping[str, Any], spec
 
 
 def _factory(name: str, options: Mapping[str, Any], spec: StudySpec, retry: int = 0) -> _Factory:
-    """Return what makes a sampler for a trial's number, without Optuna's warnings about experimental classes."""
+    """Return a function that creates a trial's sampler without Optuna's warnings about experimental classes."""
 
     def seed_of(number: int) -> int:
         return derive_seed(spec.search.seed, "sampler", number, *([retry] if retry else []))
 
-    make = _by_name(name, options, spec, seed_of, retry)
+    make = _factory_by_name(name, options, spec, seed_of, retry)
 
     def make_quietly(number: int) -> BaseSampler:
         with warnings.catch_warnings():
@@ -160,7 +168,7 @@ def _factory(name: str, options: Mapping[str, Any], spec: StudySpec, retry: int 
     return make_quietly
 
 
-def _by_name(name: str, options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf, retry: int) -> _Factory:
+def _factory_by_name(name: str, options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf, retry: int) -> _Factory:
     if name == CONTEST:
         contest = contest_of(spec)
         return lambda number: ContestSampler(contest, TPESampler(seed=seed_of(number)))
@@ -171,8 +179,8 @@ def _by_name(name: str, options: Mapping[str, Any], spec: StudySpec, seed_of: _S
     if name == KERAS_TUNER:
         return _keras_tuner(options, spec, seed_of)
     if name == "tpe":
-        # Optuna's defaults: modelling the gated groups together did no better on this space
-        # (tests/benchmarks/sampler_forms.py), and is experimental
+        # Optuna's default model. A joint model of each group of parameters (`group=True`) is experimental, and it was
+        # no better on this space (see tests/benchmarks/sampler_forms.py)
         return lambda number: TPESampler(seed=seed_of(number), **options)
     if name == "random":
         return lambda number: RandomSampler(seed=seed_of(number), **options)
@@ -186,15 +194,15 @@ def _by_name(name: str, options: Mapping[str, Any], spec: StudySpec, seed_of: _S
 
 def _qmc(options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf, retry: int) -> _Factory:
     def make(number: int) -> BaseSampler:
-        rest = RandomSampler(seed=seed_of(number))  # for parameters that the first trial didn't have
+        independent = RandomSampler(seed=seed_of(number))  # for parameters that the first trial did not have
         arguments = {"warn_independent_sampling": False, **options}
-        return SkippingQMCSampler(retry, seed=spec.search.seed % 2**32, independent_sampler=rest, **arguments)
+        return SkippingQMCSampler(retry, seed=spec.search.seed % 2**32, independent_sampler=independent, **arguments)
 
     return make
 
 
 def _keras_tuner(options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf) -> _Factory:
-    with _without_stderr():  # takes seconds: KerasTuner brings TensorFlow
+    with _without_stderr():  # the import takes seconds, because KerasTuner imports TensorFlow
         from .keras_tuner import BayesianOracleSampler, check_options
     check_options(options)
     return lambda number: BayesianOracleSampler(spec.space, seed_of(number), options)
@@ -202,11 +210,11 @@ def _keras_tuner(options: Mapping[str, Any], spec: StudySpec, seed_of: _SeedOf) 
 
 @contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Drop what TensorFlow's libraries write to stderr, past Python, when they are loaded."""
+    """Discard what TensorFlow's libraries write directly to file descriptor 2 when they are loaded."""
     sys.stderr.flush()
-    with open(os.devnull, "wb") as nothing:
+    with open(os.devnull, "wb") as devnull:
         stderr = os.dup(2)
-        os.dup2(nothing.fileno(), 2)
+        os.dup2(devnull.fileno(), 2)
         try:
             yield
         finally:
@@ -215,7 +223,7 @@ def _without_stderr() -> Iterator[None]:
 
 
 def _sampler_class(name: str) -> Callable[..., BaseSampler]:
-    """Return a class of optuna.samplers; raises InputError, with the nearest name, if there is none."""
+    """Return a class of optuna.samplers. Raises InputError, with the nearest name, if there is no such class."""
     sampler_class = getattr(optuna.samplers, name, None) if name.isidentifier() else None
     if (
         isinstance(sampler_class, type)
@@ -233,8 +241,8 @@ def _sampler_class(name: str) -> Callable[..., BaseSampler]:
 def _define_by_run(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> _Factory:
     if name == CONTEST:
         contest = contest_of(spec)
-        by_tpe = _define_by_run(_factory("tpe", {}, spec), "tpe", {}, spec)
-        return lambda number: HyperModelContestSampler(contest, by_tpe(number))
+        tpe_factory = _define_by_run(_factory("tpe", {}, spec), "tpe", {}, spec)
+        return lambda number: HyperModelContestSampler(contest, tpe_factory(number))
 
     def make_for(parameter: str, number: int) -> BaseSampler:
         seed = derive_seed(spec.search.seed, f"parameter {parameter}")
@@ -244,7 +252,7 @@ def _define_by_run(factory: _Factory, name: str, options: Mapping[str, Any], spe
 
 
 def _try_out(factory: _Factory, space: SpaceSpec) -> None:
-    """Let a sampler propose some trials of a study in memory: its errors show before a real study is stored."""
+    """Let a sampler propose trials of a study in memory, so that its errors appear before a real study is stored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = optuna.create_study(storage=optuna.storages.InMemoryStorage())

@@ -1,4 +1,4 @@
-"""A grid of listed values as an Optuna sampler."""
+"""An Optuna sampler that visits the points of a grid."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,16 @@ _POINT_ATTR = "regsearch:grid_point"
 
 
 class GridSampler(PointSampler):
-    """Visits each distinct point of a conditional grid once, in the order given.
+    """Visits each distinct point of a conditional grid once, in the given order.
 
-    Optuna's GridSampler runs the whole product: it repeats a point for every value of a parameter that is off there.
-    With several workers it also visits a point again while that point still runs.
+    Optuna's GridSampler visits the product of all values. So it repeats a point for every value of a parameter that
+    the point does not use. With several workers, it may also visit a point again while that point still runs.
 
     Args:
-        points: of the grid.
-        for_enqueued: proposes the values that an enqueued trial leaves open.
-        key_of: gives points that train alike the same key, and one of them is visited; None: each point is.
+        points: the points of the grid; each maps parameter names to values.
+        for_enqueued: the sampler that draws the values that an enqueued trial does not fix.
+        key_of: returns the same key for points that lead to the same training; only one of these points is visited.
+            If None, every point is visited.
     """
 
     def __init__(
@@ -37,14 +38,14 @@ class GridSampler(PointSampler):
         self._key_of = key_of
 
     def next_point(self, study: optuna.Study, trial: FrozenTrial) -> Mapping[str, Any]:
-        """Return the next point; raises SpaceExhaustedError if none is left."""
+        """Return the next point. Raises SpaceExhaustedError if every point was visited."""
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         visited = {other.system_attrs.get(_POINT_ATTR) for other in others}
-        left = (text for text in self._points if text not in visited)
+        candidates = (text for text in self._points if text not in visited)
         if self._key_of is not None:
             tried, key_of = tried_keys(others, self._key_of), self._key_of
-            left = (text for text in left if key_of(self._points[text]) not in tried)
-        text = next(left, None)
+            candidates = (text for text in candidates if key_of(self._points[text]) not in tried)
+        text = next(candidates, None)
         if text is None:
             raise SpaceExhaustedError
         study._storage.set_trial_system_attr(trial._trial_id, _POINT_ATTR, text)

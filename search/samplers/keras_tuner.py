@@ -1,18 +1,21 @@
-"""KerasTuner's Bayesian optimization as an Optuna sampler: each ask makes its oracle anew from the study's trials.
+"""An Optuna sampler that uses KerasTuner's Bayesian optimization.
 
-So a resumed search proposes what it would have, and KerasTuner keeps no project directory. Importing KerasTuner imports
-TensorFlow without starting it, so `search.samplers.factory` imports this module only for a study that asks for it.
+For each trial, the sampler creates KerasTuner's oracle again from the study's trials. So a resumed search proposes the
+same configurations as a search without interruption, and KerasTuner needs no project directory.
 
-KerasTuner and scikit-learn have no public way to do these, so private names are used (the tests are in
-tests/unit/test_keras_tuner_samplers.py):
+Importing KerasTuner imports TensorFlow without starting it. So `search.samplers.factory` imports this module only if a
+study uses this sampler.
 
-- `Oracle.trials`, `ongoing_trials` and `_tried_so_far` with `_compute_values_hash` are set to the study's trials. An
-  oracle otherwise learns of trials only by running them: test_a_tried_point_is_not_drawn_again,
+KerasTuner and scikit-learn have no public interface for the following, so this module uses private names. Tests in
+tests/unit/test_keras_tuner_samplers.py check each use:
+
+- `Oracle.trials`, `ongoing_trials` and `_tried_so_far` (with `_compute_values_hash`) are set to the study's trials.
+  Otherwise an oracle only knows the trials that it ran itself. Tests: test_a_tried_point_is_not_drawn_again,
   test_a_running_trial_counts_with_a_score_that_the_model_expects.
-- `BayesianOptimizationOracle._vectorize_trials` gives the rows to fit the model to, before running trials are scored by
-  it: test_a_running_trial_counts_with_a_score_that_the_model_expects.
-- `BayesianOptimizationOracle.gpr` is replaced by a quicker regressor: test_the_oracle_asks_the_quick_regressor.
-- `GaussianProcessRegressor._y_train_std` and `_y_train_mean` scale that regressor's predictions back:
+- `BayesianOptimizationOracle._vectorize_trials` returns the rows to which the model is fitted. The fitted model then
+  estimates the scores of running trials. Test: test_a_running_trial_counts_with_a_score_that_the_model_expects.
+- `BayesianOptimizationOracle.gpr` is replaced by a faster regressor. Test: test_the_oracle_asks_the_quick_regressor.
+- `GaussianProcessRegressor._y_train_std` and `_y_train_mean` scale the predictions of that regressor back. Test:
   test_the_quick_regressor_predicts_what_scikit_learns_does.
 """
 
@@ -39,33 +42,36 @@ from ...studies.techniques.dimension import Dimension
 from .point_sampler import PointSampler
 
 MOST_MODELLED = 200
-"""Trials that the Gaussian process is fitted to: its time grows with the cube of their number."""
+"""The most trials to which the Gaussian process is fitted: its time grows with the cube of their number."""
 
 _OBJECTIVE = "select"
 _OPTIONS: Mapping[str, tuple[Callable[[float], bool], str]] = {
-    "num_initial_points": (lambda value: value in range(1, MOST_MODELLED + 1), f"1 to {MOST_MODELLED}, whole"),
-    "alpha": (lambda value: value > 0, "above 0"),
-    "beta": (lambda value: value >= 0, "0 or above"),
+    "num_initial_points": (
+        lambda value: value in range(1, MOST_MODELLED + 1),
+        f"a whole number from 1 to {MOST_MODELLED}",
+    ),
+    "alpha": (lambda value: value > 0, "a number above 0"),
+    "beta": (lambda value: value >= 0, "a number, at least 0"),
 }
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raise InputError for an option that the oracle doesn't have, or that the study decides."""
+    """Raise InputError if a study can't set an option of the oracle, or if the option's value is wrong."""
     for option, value in options.items():
         if option not in _OPTIONS:
             raise InputError(
-                f"the sampler keras-tuner:bayesian takes no {option}: its sampler_options are {', '.join(_OPTIONS)}; "
-                f"leave out {option}, the study decides all else."
+                f"the sampler keras-tuner:bayesian has no option {option}. Its sampler_options are "
+                f"{', '.join(_OPTIONS)}. Leave out {option}: the study decides everything else."
             )
         is_allowed, allowed = _OPTIONS[option]
         if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
             raise InputError(
-                f"{option} of the sampler keras-tuner:bayesian is a number, {allowed}; given was {value!r}."
+                f"{option} of the sampler keras-tuner:bayesian must be {allowed}, but is {value!r}. Correct it."
             )
 
 
 def hyperparameters(space: SpaceSpec) -> Any:
-    """Return a space as KerasTuner's HyperParameters: the names, ranges and conditions of `search_space.suggest`."""
+    """Return KerasTuner's HyperParameters with the names, ranges and conditions of `search_space.suggest`."""
     hp = keras_tuner.HyperParameters()
     for dimension in dimensions(space):
         if dimension.parent is None:
@@ -89,29 +95,34 @@ def _declare(hp: Any, dimension: Dimension) -> None:
 
 
 class BayesianOracleSampler(PointSampler):
-    """KerasTuner's Bayesian optimization: a Gaussian process and a lower confidence bound.
+    """Proposes configurations by KerasTuner's Bayesian optimization: a Gaussian process and a lower confidence bound.
 
-    The oracle gets a complete trial with its value, and a pruned one with the best value it reported: so KerasTuner
-    scores a trial that its own callbacks end early. A failed trial counts as failed, a running one as ongoing. A trial
-    outside this space is left out. Of more than MOST_MODELLED complete trials, the model sees the best half of so many
-    and an even part of the others.
+    The oracle learns from the study's trials, except those outside this space:
+
+    - The score of a complete trial is its value.
+    - The score of a pruned trial is the best value that it reported. KerasTuner does the same if its own callbacks end
+      a trial early.
+    - A failed trial counts as failed, and a running trial as ongoing.
+
+    If more than MOST_MODELLED trials have a score, the model uses only this number of trials. One half of them are the
+    best trials. The other half are evenly spaced among the rest.
 
     Args:
-        space: of the study.
-        seed: of the trial.
-        options: of the oracle, by `check_options`.
+        space: the study's search space.
+        seed: the trial's seed.
+        options: the oracle's options, which must pass `check_options`.
     """
 
     def __init__(self, space: SpaceSpec, seed: int, options: Mapping[str, Any]) -> None:
         super().__init__(for_enqueued=RandomSampler(seed=seed))
         self._space = hyperparameters(space)
-        self._seed = seed or 2**32 - 1  # KerasTuner takes 0 for "any"
+        self._seed = seed or 2**32 - 1  # KerasTuner replaces a seed of 0 by a random one
         self._options = options
 
     def next_point(self, study: optuna.Study, trial: FrozenTrial) -> Mapping[str, Any]:
-        """Return the oracle's next values.
+        """Return the values that the oracle proposes.
 
-        Raises SpaceExhaustedError if it stops, as it does after 21 draws in a row of tried points.
+        Raises SpaceExhaustedError if the oracle stops. It does so after it has drawn 21 tried points in a row.
         """
         direction = "max" if study.direction is optuna.study.StudyDirection.MAXIMIZE else "min"
         oracle = keras_tuner.oracles.BayesianOptimizationOracle(
@@ -125,26 +136,26 @@ class BayesianOracleSampler(PointSampler):
         others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
         known = [known for known in (self._as_known(other, direction) for other in others) if known is not None]
         with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
-            # one thread gives the same bits on any number of cores, and leaves the others to the workers
-            warnings.simplefilter("ignore")  # scikit-learn's about a fit at its bounds
-            self._teach(oracle, known)
+            # one thread gives the same bits on any number of cores, and leaves the other cores to the workers
+            warnings.simplefilter("ignore")  # scikit-learn warns if a fitted parameter lies at a bound
+            self._set_study_trials(oracle, known)
             values: dict[str, Any] | None = oracle.populate_space(str(len(others)))["values"]
         if values is None:
             raise SpaceExhaustedError(is_certain=False)
         return values
 
-    def _teach(self, oracle: Any, trials: Sequence[Any]) -> None:
-        """Give the oracle the study's trials, in KerasTuner's words."""
-        modelled = _modelled(_of_status(trials, TrialStatus.COMPLETED), oracle.objective.direction)
-        failed, ongoing = _of_status(trials, TrialStatus.FAILED), _of_status(trials, TrialStatus.RUNNING)
-        if ongoing and len(modelled) >= (oracle.num_initial_points or 3 * len(self._space.space)):
-            # an oracle that lives on guesses the ongoing trials' scores by the fit of its last ask
-            _set_trials(oracle, modelled)
+    def _set_study_trials(self, oracle: Any, trials: Sequence[Any]) -> None:
+        """Make the study's trials known to the oracle."""
+        scored = _select_trials(_with_status(trials, TrialStatus.COMPLETED), oracle.objective.direction)
+        failed, ongoing = _with_status(trials, TrialStatus.FAILED), _with_status(trials, TrialStatus.RUNNING)
+        if ongoing and len(scored) >= (oracle.num_initial_points or 3 * len(self._space.space)):
+            # KerasTuner estimates the scores of ongoing trials with its previous fit, which a new oracle lacks
+            _set_trials(oracle, scored)
             oracle.gpr.fit(*oracle._vectorize_trials())
-        _set_trials(oracle, [*modelled, *failed, *ongoing])
+        _set_trials(oracle, [*scored, *failed, *ongoing])
 
     def _as_known(self, trial: FrozenTrial, direction: str) -> Any:
-        """Return a trial in KerasTuner's words; None if the oracle has nothing to learn from it."""
+        """Return a trial as KerasTuner's Trial; None if the oracle can learn nothing from it."""
         values = None if trial.state is TrialState.WAITING else self._values(trial.params)
         if values is None:
             return None
@@ -160,13 +171,13 @@ class BayesianOracleSampler(PointSampler):
         return known
 
     def _values(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return a trial's active values; None if one is missing or outside this space."""
+        """Return the values of a trial's active parameters; None if a value is missing or outside this space."""
         hps = self._with_values({})
         for hp in self._space.space:
             if not hps.is_active(hp):
                 continue
             value = params.get(hp.name)
-            if not _is_of(hp, value):
+            if not _has_value(hp, value):
                 return None
             hps.values[hp.name] = value
         values: dict[str, Any] = hps.values
@@ -179,13 +190,14 @@ class BayesianOracleSampler(PointSampler):
 
 
 class _QuickRegressor(GaussianProcessRegressor):
-    """scikit-learn's regressor with a quick `predict`: the original checks a row for ten times as long as it computes.
+    """scikit-learn's regressor with a faster `predict`.
 
-    KerasTuner asks for ten thousand rows, one at a time, before each trial.
+    Before each trial, KerasTuner predicts ten thousand rows, one at a time. For a single row, the original `predict`
+    spends ten times as long on checks as on the computation.
     """
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:
-        """Return mean and standard deviation, (n_rows,) each, as scikit-learn computes them."""
+        """Return the means and standard deviations of the rows, (n_rows,) each, as scikit-learn computes them."""
         if not return_std or not hasattr(self, "L_"):
             return super().predict(X, return_std=return_std, return_cov=return_cov)
         covariance = self.kernel_(X, self.X_train_)
@@ -195,30 +207,30 @@ class _QuickRegressor(GaussianProcessRegressor):
         return mean, self._y_train_std * np.sqrt(variance)
 
 
-def _is_of(hp: Any, value: Any) -> bool:
+def _has_value(hp: Any, value: Any) -> bool:
     if hasattr(hp, "min_value"):
         return isinstance(value, int | float) and bool(hp.min_value <= value <= hp.max_value)
     return value in hp.values
 
 
-def _of_status(trials: Iterable[Any], status: str) -> list[Any]:
+def _with_status(trials: Iterable[Any], status: str) -> list[Any]:
     return [trial for trial in trials if trial.status == status]
 
 
-def _modelled(trials: Sequence[Any], direction: str) -> list[Any]:
-    """Return at most MOST_MODELLED trials, by number: the best half of so many, and an even part of the others."""
+def _select_trials(trials: Sequence[Any], direction: str) -> list[Any]:
+    """Return at most MOST_MODELLED trials, in their order: half are the best, half are evenly spaced among the rest."""
     if len(trials) <= MOST_MODELLED:
         return list(trials)
     sign, half = -1 if direction == "max" else 1, MOST_MODELLED // 2
     best = {id(trial) for trial in sorted(trials, key=lambda trial: sign * trial.score)[:half]}
     others = [trial for trial in trials if id(trial) not in best]
     rest = MOST_MODELLED - half
-    even = {id(others[index * len(others) // rest]) for index in range(rest)}
-    return [trial for trial in trials if id(trial) in best | even]
+    spaced = {id(others[index * len(others) // rest]) for index in range(rest)}
+    return [trial for trial in trials if id(trial) in best | spaced]
 
 
 def _set_trials(oracle: Any, trials: Iterable[Any]) -> None:
-    """Make these the trials that an oracle knows."""
+    """Replace the trials that an oracle knows."""
     oracle.trials = {trial.trial_id: trial for trial in trials}
     oracle.ongoing_trials = {
         trial_id: trial for trial_id, trial in oracle.trials.items() if trial.status == TrialStatus.RUNNING

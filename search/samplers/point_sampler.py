@@ -1,4 +1,4 @@
-"""The base of samplers that propose whole points: they decide all of a trial's values before it asks for one."""
+"""The base class of samplers that choose all values of a trial before the trial asks for the first one."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -14,26 +14,26 @@ from ...studies.spec import StudySpec
 from ...studies.trial import Params
 
 KeyOf = Callable[[Params], Hashable]
-"""Gives a key of a trial's parameters; parameters that train alike have the same key."""
+"""A function that returns a key of a trial's parameters. Parameters that give the same training have the same key."""
 
 
 def key_of_settings(spec: StudySpec) -> KeyOf | None:
-    """Return what tells a grid which of its points train alike; None for a study that trains every point."""
+    """Return a function that gives equal keys to points with the same training; None if every point is trained."""
     return (lambda params: canonical(params, spec.training.max_epochs)) if spec.search.rules >= 2 else None
 
 
 def tried_keys(trials: Iterable[FrozenTrial], key_of: KeyOf | None) -> set[Hashable]:
-    """Return the keys of the trials that run or have ended, without those that lost their worker."""
+    """Return the keys of all trials that are running, complete or pruned."""
     if key_of is None:
         return set()
     return {key_of(trial.params) for trial in trials if trial.state not in (TrialState.WAITING, TrialState.FAIL)}
 
 
 class PointSampler(BaseSampler):
-    """Proposes a whole point for each trial.
+    """Proposes a whole point of the search space for each trial.
 
     Args:
-        for_enqueued: proposes the values that an enqueued trial leaves open.
+        for_enqueued: the sampler that draws the values that an enqueued trial does not fix.
     """
 
     def __init__(self, for_enqueued: BaseSampler) -> None:
@@ -42,34 +42,34 @@ class PointSampler(BaseSampler):
 
     @abstractmethod
     def next_point(self, study: Study, trial: FrozenTrial) -> Mapping[str, Any]:
-        """Return a value for every active parameter; raises SpaceExhaustedError if no point is left."""
+        """Return a value for every active parameter. Raises SpaceExhaustedError if no point is left."""
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Decide on the point; raises SpaceExhaustedError if none is left."""
+        """Choose the point, unless the trial was enqueued. Raises SpaceExhaustedError if none is left."""
         if "fixed_params" not in trial.system_attrs:
             self._point = self.next_point(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return nothing: Optuna draws no parameters together."""
+        """Return no parameters, so that Optuna draws none together."""
         return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return nothing: Optuna draws no parameters together."""
+        """Return no values, because Optuna draws no parameters together."""
         return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Return the point's value; for an enqueued trial, a value that it left open."""
+        """Return the point's value; for an enqueued trial, draw a value that the trial does not fix."""
         if self._point is None:
             return self._for_enqueued.sample_independent(study, trial, param_name, param_distribution)
         return within(self._point[param_name], param_distribution)
 
 
 def within(value: Any, distribution: BaseDistribution) -> Any:
-    """Return a value within its range: rounding may lead past an end.
+    """Return the value, limited to the range of the distribution: rounding may have moved it outside.
 
     Example:
         >>> within(1.2, FloatDistribution(0.0, 1.0))

@@ -1,4 +1,4 @@
-"""Names → Optuna pruners, which end trials that do worse than others did at the same epoch."""
+"""Creates a study's pruner from its name. A pruner ends trials that are worse than others were at the same epoch."""
 
 import difflib
 import inspect
@@ -18,24 +18,24 @@ from ...studies.recipes import contest_of
 from ...studies.spec import CONTEST, StudySpec
 
 WARM_UP_EPOCHS, PEERS = 2, 3
-"""What a contest's pruner waits for: epochs that every trial trains, and finished trials of the same contestant."""
+"""Defaults of a contest's pruner: the epochs that every trial trains, and the finished trials that a median needs."""
 
 WARM_UP_STEPS = 300
-"""Training steps before which `median` and `hyperband` prune nothing, unless the study's options change it."""
+"""How many training steps a trial has before `median` or `hyperband` may prune it; a study's options may differ."""
 
 _FEWEST_WARM_UP_EPOCHS = 2
-_LARGEST_WARM_UP = 3  # the part of a trial's epochs: a third
-_TRIED_TRIALS, _TRIED_EPOCHS = 8, 3
+_LARGEST_WARM_UP = 3  # the warm-up takes at most a third of a trial's epochs
+_TRIED_TRIALS, _TRIED_EPOCHS = 8, 3  # of the study in memory in `_try_out`
 
 
 def make_pruner(spec: StudySpec, train_rows: int | None = None) -> BasePruner:
-    """Return the pruner that a study asks for.
+    """Return the pruner that a study names.
 
     Args:
         spec: the study.
-        train_rows: how many examples a trial trains on; None: unknown, and the warm-up is as short as possible.
+        train_rows: how many examples a trial trains on. If it is None, the warm-up is as short as possible.
 
-    Raises InputError if there is no such pruner, its options are wrong, or it can't be used.
+    Raises InputError if there is no such pruner, its options are wrong, or it can't be used with the study.
 
     Example:
         >>> type(make_pruner(StudySpec().changed(search={"pruner": "none", "pruner_options": {}}))).__name__
@@ -46,7 +46,7 @@ def make_pruner(spec: StudySpec, train_rows: int | None = None) -> BasePruner:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _try_out(_new(spec, train_rows))
-            return _new(spec, train_rows)  # a new one, since some learn from the first trials they see
+            return _new(spec, train_rows)  # a new one: the first may have learnt from the trials in memory
     except InputError:
         raise
     except Exception as error:
@@ -60,8 +60,8 @@ def make_pruner(spec: StudySpec, train_rows: int | None = None) -> BasePruner:
 def warm_up_epochs(spec: StudySpec, train_rows: int | None) -> int:
     """Return how many epochs a trial trains before it may be pruned, at least 1.
 
-    These epochs have `WARM_UP_STEPS` steps together, so that a technique that learns slowly is not judged by its slow
-    start, even if an epoch has few steps. They are at least two, and at most a third of all epochs.
+    Together these epochs have at least `WARM_UP_STEPS` steps. So a technique that learns slowly is not judged by its
+    slow start, even if an epoch has few steps. The warm-up takes at most a third of all epochs, but at least two.
     """
     if spec.search.rules < 2:
         return 1
@@ -75,12 +75,12 @@ def _new(spec: StudySpec, train_rows: int | None) -> BasePruner:
     name, options = spec.search.pruner, spec.search.pruner_options
     if name == CONTEST:
         return ContestPruner(contest_of(spec).contestants, **options)
-    first_judged = warm_up_epochs(spec, train_rows) - 1  # counted from 0
+    first_prunable_epoch = warm_up_epochs(spec, train_rows) - 1  # counted from 0
     if name == "median":
-        return MedianPruner(**{"n_warmup_steps": first_judged, **options})
+        return MedianPruner(**{"n_warmup_steps": first_prunable_epoch, **options})
     if name in ("hyperband", "HyperbandPruner"):
-        # explicit, since "auto" would depend on which trial happens to finish first
-        resources = {"min_resource": max(first_judged, 1), "max_resource": spec.training.max_epochs}
+        # explicit, because "auto" would depend on which trial finishes first
+        resources = {"min_resource": max(first_prunable_epoch, 1), "max_resource": spec.training.max_epochs}
         return HyperbandPruner(**{**resources, **options})
     if name == "none":
         return NopPruner(**options)
@@ -98,7 +98,7 @@ def _pruner_class(name: str) -> type[BasePruner]:
 
 
 def _try_out(pruner: BasePruner) -> None:
-    """Let a pruner judge some trials of a study in memory: its errors show before a real study is stored."""
+    """Let a pruner judge trials of a study in memory, so that its errors appear before a real study is stored."""
     study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), pruner=pruner)
     for number in range(_TRIED_TRIALS):
         trial = study.ask()
@@ -109,16 +109,16 @@ def _try_out(pruner: BasePruner) -> None:
 
 
 class ContestPruner(BasePruner):
-    """Ends trials that do worse than the median of their contestant: no technique is judged by another one.
+    """Ends a trial that is worse than the median of its own contestant, so that it is not judged by other techniques.
 
-    The hyperparameter values of a HyperModel form one contestant.
+    All trials of a HyperModel that has its own hyperparameters count as one contestant.
 
     Args:
-        contestants: of the study, by `regsearch.studies.contest.proposals.contestant_name`.
-        n_warmup_epochs: how many epochs every trial trains, at least 1.
+        contestants: the study's contestants, named as by `regsearch.studies.contest.contestants.contestant_name`.
+        n_warmup_epochs: how many epochs every trial trains before it may be pruned, at least 1.
         n_peers: how many finished trials the median needs, at least 1.
 
-    Raises ValueError for fewer.
+    Raises ValueError for a smaller number and for any other option.
     """
 
     def __init__(
@@ -129,15 +129,15 @@ class ContestPruner(BasePruner):
         **others: object,
     ) -> None:
         if others:
-            raise ValueError(f"its options are n_warmup_epochs and n_peers; given was {next(iter(others))}")
+            raise ValueError(f"its options are n_warmup_epochs and n_peers, but got {next(iter(others))}")
         for name, value in (("n_warmup_epochs", n_warmup_epochs), ("n_peers", n_peers)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is a whole number, at least 1; given was {value!r}")
+                raise ValueError(f"{name} must be a whole number, at least 1, but is {value!r}")
         self._contestants = contestants
         self._n_warmup_epochs, self._n_peers = n_warmup_epochs, n_peers
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Return whether a trial must end after its last epoch."""
+        """Return whether a trial must end after its latest epoch."""
         step = trial.last_step
         if step is None or step + 1 < self._n_warmup_epochs:
             return False
@@ -151,7 +151,7 @@ class ContestPruner(BasePruner):
         return is_out(_best_until(trial, step, sign), peers, self._n_peers)
 
     def _contestant(self, trial: FrozenTrial) -> tuple[str, float | None] | None:
-        """Return a trial's contestant and learning rate: trials of another rate learn slower or faster."""
+        """Return a trial's contestant and learning rate, because trials with another rate learn slower or faster."""
         if not is_regularization(trial.params):
             return None
         settings = Regularization.from_params(trial.params)
@@ -159,5 +159,5 @@ class ContestPruner(BasePruner):
 
 
 def _best_until(trial: FrozenTrial, step: int, sign: int) -> float:
-    """Return the best (smallest) value until a step, or until an earlier end of the trial."""
+    """Return a trial's best (smallest) value up to a step; the trial may have ended before this step."""
     return min(sign * value for epoch, value in trial.intermediate_values.items() if epoch <= step)

@@ -1,4 +1,4 @@
-"""Samplers that propose something else when they are asked again for a trial."""
+"""Samplers that propose another configuration if they are asked again for the same trial."""
 
 from typing import Any
 
@@ -9,44 +9,44 @@ from optuna.trial import FrozenTrial
 
 
 class RandomChoices(BaseSampler):
-    """Draws choices at random and numbers by another sampler, each parameter for itself.
+    """Draws choices with one sampler, such as a random one, and numbers with another, one parameter at a time.
 
     Args:
-        choices: draws the choices.
-        numbers: draws the numbers.
+        choices: the sampler of the categorical parameters.
+        numbers: the sampler of all other parameters.
     """
 
     def __init__(self, choices: BaseSampler, numbers: BaseSampler) -> None:
         self._choices, self._numbers = choices, numbers
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Prepare the sampler of the numbers."""
+        """Prepare the sampler of the numbers for a trial."""
         self._numbers.before_trial(study, trial)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return no parameters: none are drawn together."""
+        """Return no parameters, so that Optuna draws none together."""
         return {}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return no values: none are drawn together."""
+        """Return no values, because Optuna draws no parameters together."""
         return {}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Draw one parameter."""
+        """Draw the value of one parameter."""
         sampler = self._choices if isinstance(param_distribution, CategoricalDistribution) else self._numbers
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 class SkippingQMCSampler(QMCSampler):
-    """Optuna's QMCSampler that skips points of its sequence: those that the trial was offered before.
+    """Optuna's QMCSampler, which skips the points that it proposed for the same trial before.
 
     Args:
-        skipped: how many points to skip.
-        options: of Optuna's sampler.
+        skipped: how many points of the sequence to skip.
+        options: the options of Optuna's sampler.
     """
 
     def __init__(self, skipped: int, **options: Any) -> None:

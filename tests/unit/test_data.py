@@ -74,7 +74,10 @@ IMAGES = np.zeros((40, 4, 4))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x_train": np.zeros(40, np.uint8)}, r"x_train has the shape \(40,\)\. Examples are \(n, features\)"),
+        (
+            {"x_train": np.zeros(40, np.uint8)},
+            r"x_train has the shape \(40,\)\. Examples must have the shape \(n, features\)",
+        ),
         ({"x_train": np.zeros((40, 0), np.uint8)}, r"x_train has the shape \(40, 0\)"),
         (
             {"x_train": np.zeros((40, 16), np.uint8)},
@@ -93,7 +96,7 @@ IMAGES = np.zeros((40, 4, 4))
         ({"x_train": np.zeros((39, 4, 4), np.uint8)}, "39 examples, but y_train has 40 labels"),
         ({"x_test": np.zeros((8, 5, 4), np.uint8)}, "must have the same shape and type"),
         ({"x_test": np.zeros((8, 4, 4))}, "must have the same shape and type"),
-        ({"y_train": LABELS.astype(float)}, "Labels are whole numbers"),
+        ({"y_train": LABELS.astype(float)}, "Labels must be whole numbers"),
         ({"y_train": LABELS.reshape(40, 1)}, r"y_train has the shape \(40, 1\)"),
         ({"y_train": LABELS - 1}, "ranges from -1"),
         ({"y_train": LABELS * 0}, "has only the class 0"),
@@ -102,7 +105,7 @@ IMAGES = np.zeros((40, 4, 4))
         ({"y_test": np.arange(8) % 3}, "must have the same classes, but 3 is in only one of them"),
         ({"y_test": np.arange(8) % 2}, "2, 3 are in only one of them"),
         ({"y_test": np.arange(8) % 5}, "must have the same classes, but 4 is in only one of them"),
-        ({"y_train": LABELS * 10**9}, "Labels are whole numbers"),
+        ({"y_train": LABELS * 10**9}, "Labels must be whole numbers"),
     ],
 )
 def test_bad_arrays_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -78,8 +78,8 @@ def with_constants(good: Dataset, count: int) -> Dataset:
     ("own", "subject", "message"),
     [
         (with_copies(), "both parts", "6 of 90 test examples are also training examples, 1 of them with another"),
-        (with_constants(VECTORS, 1), "constants", "1 of 20 features are the same in every training example"),
-        (with_constants(GOOD, 11), "constants", "11 of 20 features are the same"),
+        (with_constants(VECTORS, 1), "constants", "1 of 20 features are constant in the training examples"),
+        (with_constants(GOOD, 11), "constants", "11 of 20 features are constant"),
         (dataset(x_train=GOOD.x_train // 128, x_test=GOOD.x_test // 128), "values", "uint8 is divided by 255, but no"),
         (dataset(x_train=GOOD.x_train * 1.0, x_test=GOOD.x_test * 1.0), "values", "values from 0 to 255 are used as"),
         (dataset(y_train=np.where(np.arange(1200) < 40, np.arange(1200) % 3, 0)), "imbalance", "has 1,174 train"),

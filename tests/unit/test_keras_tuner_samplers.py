@@ -236,15 +236,15 @@ def test_the_quick_regressor_predicts_what_scikit_learns_does() -> None:
         (
             "keras-tuner:bayesian",
             {"tune_new_entries": True},
-            "are num_initial_points, alpha, beta; leave out tune_new_entries",
+            r"are num_initial_points, alpha, beta\. Leave out tune_new_entries",
         ),
         ("keras-tuner:bayesian", {"seed": 3}, "all seeds derive from search.seed"),
-        ("keras-tuner:bayesian", {"num_initial_points": 2.5}, "a number, 1 to 200, whole; given was 2.5"),
-        ("keras-tuner:bayesian", {"num_initial_points": 0}, "given was 0"),
-        ("keras-tuner:bayesian", {"num_initial_points": MOST_MODELLED + 1}, "given was 201"),
+        ("keras-tuner:bayesian", {"num_initial_points": 2.5}, "must be a whole number from 1 to 200, but is 2.5"),
+        ("keras-tuner:bayesian", {"num_initial_points": 0}, "but is 0"),
+        ("keras-tuner:bayesian", {"num_initial_points": MOST_MODELLED + 1}, "but is 201"),
         ("keras-tuner:bayesian", {"alpha": 0}, "above 0"),
-        ("keras-tuner:bayesian", {"alpha": True}, "given was True"),
-        ("keras-tuner:bayesian", {"beta": "much"}, "given was 'much'"),
+        ("keras-tuner:bayesian", {"alpha": True}, "but is True"),
+        ("keras-tuner:bayesian", {"beta": "much"}, "but is 'much'"),
     ],
 )
 def test_what_an_oracle_does_not_take_is_refused(name: str, options: dict[str, Any], message: str) -> None:
