@@ -1,1 +1,1 @@
-"""Exports one configuration: its model, a script, and a model card."""
+"""Exports one trained configuration: the Keras model, a script, the settings, and a model card."""

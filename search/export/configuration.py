@@ -1,4 +1,4 @@
-"""Exports a trained configuration: the Keras model, a script that makes it, its settings, and a model card."""
+"""Exports a trained configuration: the Keras model, a script that builds it, its settings, and a model card."""
 
 import hashlib
 import io
@@ -41,18 +41,19 @@ _CODE = "hypermodel.py"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedConfiguration:
-    """One training, as it is exported.
+    """One training, with everything that its export needs.
 
     Attributes:
         spec: the study.
-        dataset, info: its data.
-        params: of the trial.
-        seed: of the training, at least 0.
-        weights: an .npz file with the weights in the order of Keras's `set_weights`.
+        dataset, info: the data of the study, and the stored description of these data.
+        params: the parameters of the trial.
+        seed: the seed of the training, at least 0.
+        weights: the path of an .npz file with the weights, in the order of Keras's `set_weights`.
         weights_sha256: the SHA-256 that this file must have.
-        origin: which training it was, in words, such as "trial 7".
-        figures: the results, by the names of `regsearch.studies.trial.TrialOutcome`.
-        conclusion, finalist: the confirmation of this configuration; None if there was none.
+        origin: a phrase that names the training, such as "trial 7".
+        figures: the results of the training, by the names of `regsearch.studies.trial.TrialOutcome`.
+        conclusion: the result of the study's confirmation; None if there was no confirmation.
+        finalist: the result of this configuration in the confirmation; None if it was not a finalist.
     """
 
     spec: StudySpec
@@ -79,7 +80,7 @@ class TrainedConfiguration:
 
     @property
     def split_seed(self) -> int:
-        """The seed that drew the split."""
+        """The seed that decided the splits."""
         return split_seed(self.spec, self.seed)
 
     @cached_property
@@ -89,13 +90,13 @@ class TrainedConfiguration:
 
     @property
     def momentum(self) -> float | None:
-        """The momentum of BatchNormalization's averages; None if the configuration places no BatchNormalization."""
+        """The momentum of BatchNormalization's moving averages; None if the configuration has no BatchNormalization."""
         configuration = self.configuration
         has_averages = isinstance(configuration, Regularization) and configuration.batch_norm != "none"
         return batch_norm_momentum(self.spec, len(self.splits.train)) if has_averages else None
 
     def read_weights(self) -> Arrays:
-        """Read the weights. Raises InputError if the file can't be read or is not the recorded one."""
+        """Return the weights. Raises InputError if the file can't be read or does not have the recorded SHA-256."""
         try:
             content = self.weights.read_bytes()
             if hashlib.sha256(content).hexdigest() != self.weights_sha256:
@@ -106,7 +107,7 @@ class TrainedConfiguration:
             raise InputError(f"can't read the weights in {self.weights}: {reason_of(error)}.") from error
 
     def card(self, used_versions: Mapping[str, str]) -> ModelCard:
-        """Return the model card; its versions are those of the libraries that trained the network."""
+        """Return the model card, which lists the given versions of the libraries."""
         return ModelCard(
             spec=self.spec,
             dataset=self.info,
@@ -122,7 +123,7 @@ class TrainedConfiguration:
         )
 
     def script_data(self) -> ScriptData:
-        """Return what the exported script must know of the data."""
+        """Return what the exported script must know about the data."""
         kind, source = source_kind(self.info.source), self.info.source
         if kind == "idx" and not os.path.isdir(source):
             source = os.path.dirname(source)
@@ -137,7 +138,7 @@ class TrainedConfiguration:
         )
 
     def as_json(self, used_versions: Mapping[str, str]) -> dict[str, Any]:
-        """Return the content of configuration.json, without the digests of the files."""
+        """Return the content of configuration.json, except the SHA-256 of the exported files."""
         splits, spec = self.splits, self.spec
         return {
             "study": spec.study.name,
@@ -166,14 +167,14 @@ class TrainedConfiguration:
 def export_configuration(
     folder: Path, trained: TrainedConfiguration, *, force: bool = False
 ) -> tuple[ExportedFile, ...]:
-    """Write a trained configuration into a directory, and return its files.
+    """Write a trained configuration into a directory, and return the written files.
 
     Args:
-        folder: does not exist yet, or is empty.
-        trained: what is exported.
-        force: allows a directory that is not empty; files of an earlier export are replaced, others stay.
+        folder: the directory, which does not exist yet or is empty.
+        trained: the configuration to export.
+        force: whether the directory may have content. Files of an earlier export are replaced, and other files stay.
 
-    Raises InputError if the directory can't be used, or the weights are not the recorded ones. Then nothing changes.
+    Raises InputError if the directory can't be used, or if the weights are not the recorded ones. Then nothing changes.
     """
     check_folder(folder, force)
     weights, used_versions = trained.read_weights(), versions()
@@ -193,29 +194,29 @@ def export_configuration(
 
 
 def prepare_tensorflow() -> None:
-    """Import TensorFlow in this process without its log; the user's own environment variables come first."""
+    """Import TensorFlow in this process without its log. Environment variables that the user has set do not change."""
     for name, value in QUIET_TENSORFLOW.items():
         os.environ.setdefault(name, value)
     import_quietly()
 
 
 def _write_network(trained: TrainedConfiguration, weights: Arrays, folder: Path) -> list[str]:
-    """Write the built-in network and its script; return the names of the files."""
+    """Write the built-in network and the script that trains it. Return the names of the files."""
     prepare_tensorflow()
-    from .keras_model import write_keras_model  # it imports Keras
+    from .keras_model import write_keras_model  # not at the top, because it imports Keras
 
     regularization = Regularization.from_params(trained.params)
     try:
         write_keras_model(trained.spec, trained.dataset, regularization, trained.seed, weights, folder / _MODEL)
     except ValueError as error:
-        raise InputError(f"these weights are of another network: {reason_of(error)}") from error
+        raise InputError(f"can't export these weights: they belong to another network ({reason_of(error)}).") from error
     script = keras_script(trained.title, trained.spec, trained.script_data(), regularization, trained.seed)
     (folder / _SCRIPT).write_text(script, encoding="utf-8")
     return [_MODEL, _SCRIPT]
 
 
 def _write_hypermodel(trained: TrainedConfiguration, reference: str, weights: Arrays, folder: Path) -> list[str]:
-    """Write the model, the HyperModel's file, and the script that builds the model; return the names of the files."""
+    """Write the model, the HyperModel's file, and the script that builds the model. Return the names of the files."""
     prepare_tensorflow()
     from .keras_model import write_hypermodels_model
 

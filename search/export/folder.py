@@ -1,7 +1,7 @@
-"""The directory of an export: it appears as a whole, or not at all.
+"""Writes the directory of an export, so that the export appears as a whole or not at all.
 
-A new directory is renamed into place. In an existing one, configuration.json is removed first and written last. It
-has the SHA-256 of the other files; without it the export is not whole.
+A new directory is renamed into place. In an existing directory, configuration.json is removed first and written last.
+This file contains the SHA-256 of the other files. Without it, the export is incomplete.
 """
 
 import os
@@ -18,18 +18,18 @@ from ...studies.files import sync_folder
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedFile:
-    """A file that was written, and its SHA-256."""
+    """The path and the SHA-256 of a file that was written."""
 
     path: Path
     sha256: str
 
 
 def check_folder(folder: Path, force: bool) -> None:
-    """Raise InputError if an export can't go to a directory.
+    """Raise InputError if a directory can't be used for an export.
 
     Args:
-        folder: does not exist yet, or is empty.
-        force: allows a directory that is not empty; files of an earlier export will be replaced, others stay.
+        folder: the directory, which does not exist yet or is empty.
+        force: whether the directory may have content. Files of an earlier export will be replaced, and others stay.
     """
     try:
         if not os.path.lexists(folder):
@@ -45,34 +45,34 @@ def check_folder(folder: Path, force: bool) -> None:
                 "an earlier export in it."
             )
     except (OSError, ValueError) as error:
-        raise _unwritable(folder, error) from error
+        raise _write_error(folder, error) from error
 
 
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
-    """Give a new directory to write in, on the file system of the export; it is removed when the block ends.
+    """Yield a new directory on the same file system as the export, and remove it when the block ends.
 
-    Raises InputError if it can't be written.
+    Raises InputError if this directory can't be written.
     """
     try:
         parent = folder if folder.is_dir() else folder.parent
-        outer = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}-", suffix=".tmp", dir=parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:50]}-", suffix=".tmp", dir=parent))
         try:
-            (inner := outer / "export").mkdir()  # with the user's own permissions, unlike what mkdtemp makes
-            yield inner
+            (staged := temporary / "export").mkdir()  # has the user's usual permissions, unlike a directory of mkdtemp
+            yield staged
         finally:
-            shutil.rmtree(outer, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _write_error(folder, error) from error
 
 
 def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
-    """Move staged files to the directory of the export, durably.
+    """Move the staged files to the export's directory, and flush them to the disk.
 
     Args:
-        staged: the directory that `staging` gave.
-        folder: the export's.
-        names: of the files; the last one makes the export whole.
+        staged: the directory from `staging`.
+        folder: the export's directory.
+        names: the names of the files. The last file completes the export.
     """
     for name in names:
         with (staged / name).open("rb") as file:
@@ -89,7 +89,7 @@ def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
     sync_folder(folder)
 
 
-def _unwritable(folder: Path, error: Exception) -> InputError:
+def _write_error(folder: Path, error: Exception) -> InputError:
     return InputError(
         f"can't write the export to {folder}: {reason_of(error)}. Free disk space, change the permissions, or give "
         "another directory."

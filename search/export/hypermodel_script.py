@@ -1,4 +1,4 @@
-"""Writes a HyperModel's configuration as a script that builds its network."""
+"""Writes a script that builds the network of a HyperModel's configuration."""
 
 from collections.abc import Mapping
 
@@ -15,21 +15,22 @@ def hypermodel_script(
     input_shape: tuple[int, ...],
     momentum: float | None = None,
 ) -> str:
-    """Return the script; it needs Keras, KerasTuner and the HyperModel's file beside it.
+    """Return a script that needs Keras, KerasTuner and, in the same directory, the HyperModel's file.
 
     Args:
-        title: any text, for its first line.
-        module, name: of the HyperModel, as it is imported.
-        values: of KerasTuner's hyperparameters, by name.
-        input_shape: of one example, as the HyperModel got it.
-        momentum: of the BatchNormalization that `regsearch.regularized` places; None if it places none.
+        title: any text for the first line of the script.
+        module: the module from which the script imports the HyperModel.
+        name: the name of the HyperModel in this module.
+        values: the values of KerasTuner's hyperparameters, by name.
+        input_shape: the shape of one example, as the HyperModel got it.
+        momentum: the momentum of the BatchNormalization that `regsearch.regularized` adds; None if it adds none.
     """
-    quotable = one_line(title).replace("\\", "/").replace('"', "'")
+    first_line = one_line(title).replace("\\", "/").replace('"', "'")
     settings = "".join(f"    {key!a}: {value!a},\n" for key, value in values.items())
     has_momentum = momentum not in (None, KERAS_MOMENTUM)
     averages = f"hp.batch_norm_momentum = {momentum!r}  # for regsearch.regularized\n" if has_momentum else ""
     return f'''\
-"""{quotable}"""
+"""{first_line}"""
 
 import inspect
 

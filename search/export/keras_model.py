@@ -17,13 +17,13 @@ from ..training.hypermodel.trainer import HyperModelTrainer
 def write_keras_model(
     spec: StudySpec, dataset: Dataset, regularization: Regularization, seed: int, weights: Arrays, path: Path
 ) -> None:
-    """Write the network of a configuration with these weights as a .keras file; it also reports accuracy.
+    """Write a configuration's network with the given weights as a .keras file. The model also reports accuracy.
 
-    Raises ValueError if the weights are of another network, and OSError if the file can't be written.
+    Raises ValueError if the weights belong to another network, and OSError if the file can't be written.
     """
     model = leave_keras_alone(RegularizedNetwork.of(spec, dataset, seed).network(regularization))
     model.set_weights(weights)
-    model.optimizer.build(model.trainable_variables)  # otherwise Keras warns on loading that there is no state
+    model.optimizer.build(model.trainable_variables)  # without a state, Keras warns when it loads the file
     model.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"], jit_compile=False)
     model.save(path)
 
@@ -31,15 +31,15 @@ def write_keras_model(
 def write_hypermodels_model(
     spec: StudySpec, dataset: Dataset, code: HyperModelCode, params: Params, seed: int, weights: Arrays, path: Path
 ) -> dict[str, Value]:
-    """Write a HyperModel's model with these weights as a .keras file; return its hyperparameter values.
+    """Write a HyperModel's model with the given weights as a .keras file. Return its hyperparameter values.
 
-    Raises ValueError if the weights are of another network, and OSError if the file can't be written. Errors of the
-    HyperModel pass through.
+    Raises ValueError if the weights belong to another network, and OSError if the file can't be written. Also raises
+    every error of the HyperModel.
     """
     trainer = HyperModelTrainer(spec, dataset, make_splits(dataset, spec.data, spec.search.seed), code)
     model, values = trainer.model(params, seed)
     model.set_weights(weights)
     if model.compiled:
-        model.optimizer.build(model.trainable_variables)  # otherwise Keras warns on loading that there is no state
+        model.optimizer.build(model.trainable_variables)  # without a state, Keras warns when it loads the file
     model.save(path)
     return values

@@ -1,4 +1,4 @@
-"""Writes a configuration as a plain Keras script, which builds, fits and evaluates its network."""
+"""Writes a plain Keras script that builds, fits and evaluates the network of a configuration."""
 
 import functools
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ if file := os.environ.get("REGSEARCH_MNIST"):  # if Keras can't download MNIST
 else:
     (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()"""
 _HELD_OUT = """\
-# the test set of the study: of each class in proportion, what is left over goes to the largest remainders
+# the study's test set: each class in proportion to its size, rounded by the largest remainders
 held_out = {held_out}
 sizes = np.bincount(y)
 counts, remainders = np.divmod(held_out * sizes, len(y))
@@ -32,7 +32,7 @@ test = np.sort(np.concatenate([of_class[:count] for of_class, count in zip(class
 x_train, y_train, x_test, y_test = np.delete(x, test, axis=0), np.delete(y, test), x[test], y[test]"""
 _DIGITS = """\
 digits = sklearn.datasets.load_digits()
-# enlarge 8 x 8 pixels of 0 to 16 to 28 x 28 of 0 to 255, bilinearly and in whole numbers, as the study does
+# enlarge 8 x 8 pixels (0 to 16) to 28 x 28 pixels (0 to 255): bilinearly, in whole numbers, as the study does
 position = np.clip(4 * np.arange(28) - 5, 0, 98)
 below = np.minimum(position // 14, 6)
 weights = np.zeros((28, 8), np.int64)
@@ -83,15 +83,16 @@ _CLASSES = "x, y = images(folder)\n" + _HELD_OUT.format(held_out="round(0.2 * le
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptData:
-    """What a script must know of its data.
+    """What a script must know about its data.
 
     Attributes:
         source: mnist, digits, or the path of the user's data.
-        kind: of the path: npz: an .npz file with Keras's keys; idx: the directory of MNIST's files; classes: a
-            directory with one sub-directory of images per class; parts: one with `train` and `test`, which have those.
-        input_shape: of one example: (features,), (height, width) or (height, width, channels).
-        class_count: at least 2.
-        has_bytes: whether values are 0…255 and are scaled; other values are used as they are.
+        kind: the kind of the path. `npz` is an .npz file with Keras's keys, and `idx` is a directory of IDX files.
+            `classes` is a directory with one sub-directory of images per class. `parts` is a directory with `train` and
+            `test`, which have such sub-directories.
+        input_shape: the shape of one example: (features,), (height, width) or (height, width, channels).
+        class_count: the number of classes, at least 2.
+        has_bytes: whether the values are bytes, 0…255. The script scales bytes, and uses other values as they are.
         n_train, n_stop: the sizes of the training and the stopping split, in examples.
     """
 
@@ -105,18 +106,20 @@ class ScriptData:
 
 
 def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: Regularization, seed: int) -> str:
-    """Return the script; it needs Keras and the data, but not regsearch.
+    """Return a script that needs Keras and the data, but not regsearch.
 
     Args:
-        title: any text, for its first line.
-        spec, regularization: what it builds and how it trains.
-        data: what it trains on.
-        seed: at least 0.
+        title: any text for the first line of the script.
+        spec, regularization: these define the network and its training.
+        data: the data on which the script trains.
+        seed: the seed of the script's random numbers, at least 0.
+
+    Raises InputError if the script can't load the built-in data set.
     """
     imports, loading = _loading(data)
     seed %= 2**32  # Keras takes no larger seed
     training = spec.training
-    codes = _codes(regularization)
+    codes = _technique_codes(regularization)
     fit = [f"batch_size={training.batch_size}", f"epochs={training.max_epochs}"]
     if callbacks := [callback for code in codes for callback in code.callbacks]:
         fit.append(f"callbacks=[{', '.join(callbacks)}]")
@@ -127,7 +130,7 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
     ]
     definitions = "".join(f"\n\n{code.definitions.strip()}\n" for code in codes if code.definitions)
     return f'''\
-"""{_quotable(title)}"""
+"""{_docstring_line(title)}"""
 
 {imports}
 
@@ -156,7 +159,7 @@ print(f"test accuracy {{accuracy:.4f}}")
 
 
 def _loading(data: ScriptData) -> tuple[str, str]:
-    """Return the script's imports, and the lines that load its data."""
+    """Return the lines with the script's imports, and the lines that load its data."""
     standard, others, path = "", "", ascii(data.source)
     if data.source == "mnist":
         standard, loading = "import os\n\n", _MNIST
@@ -164,7 +167,7 @@ def _loading(data: ScriptData) -> tuple[str, str]:
         others, loading = "import sklearn.datasets\n", _DIGITS
     elif data.source in dataset_names():
         raise InputError(
-            f"can't write a script: it is not known how one loads the data set {data.source}. Add that to "
+            f"can't write a script: there is no code that loads the data set {data.source}. Add it to "
             "search/export/keras_script.py."
         )
     elif data.kind == "npz":
@@ -181,21 +184,21 @@ def _loading(data: ScriptData) -> tuple[str, str]:
     return f"{standard}import keras\nimport numpy as np\n{others}{gap}".removesuffix("\n"), loading
 
 
-def _codes(regularization: Regularization) -> list[Code]:
+def _technique_codes(regularization: Regularization) -> list[Code]:
     return [technique.code(vars(regularization)) for technique, _ in regularization.in_use]
 
 
 def _loss(codes: Sequence[Code]) -> str:
-    """Return the loss: the cross-entropy with the changes of the techniques."""
+    """Return the loss as an expression: the cross-entropy, as changed by the techniques."""
     plain = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
     return functools.reduce(lambda loss, code: code.loss.replace("{loss}", loss) if code.loss else loss, codes, plain)
 
 
 def _layers(spec: StudySpec, data: ScriptData, regularization: Regularization) -> list[str]:
-    """Return the network's layers, each an expression."""
+    """Return an expression for each layer of the network."""
     layers = [f"keras.layers.Input({data.input_shape})"]
     layers += ["keras.layers.Rescaling(1 / 255)"] if data.has_bytes else []
-    layers += [layer for code in _codes(regularization) for layer in code.input_layers]
+    layers += [layer for code in _technique_codes(regularization) for layer in code.input_layers]
     layers.append("keras.layers.Flatten()")
     momentum = batch_norm_momentum(spec, data.n_train)
     for index in range(len(spec.model.hidden)):
@@ -206,7 +209,7 @@ def _layers(spec: StudySpec, data: ScriptData, regularization: Regularization) -
 def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization, momentum: float) -> list[str]:
     if not model.is_regularized(index):
         regularization = Regularization()
-    codes = _codes(regularization)
+    codes = _technique_codes(regularization)
     units, activation, kernel = model.hidden[index], model.activation, _kernel_arguments(codes)
     batch_norm = "BatchNormalization()" if momentum == KERAS_MOMENTUM else f"BatchNormalization(momentum={momentum!r})"
     layers = {
@@ -218,7 +221,7 @@ def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization, 
 
 
 def _kernel_arguments(codes: Sequence[Code]) -> str:
-    """Return a Dense layer's arguments for the sum of its kernel's penalties, and for its constraints in turn."""
+    """Return a Dense layer's arguments that add its kernel's penalties and nest its kernel's constraints."""
     penalties = [code.kernel_penalty for code in codes if code.kernel_penalty]
     constraints = [code.kernel_constraint for code in codes if code.kernel_constraint]
     arguments = ""
@@ -231,6 +234,6 @@ def _kernel_arguments(codes: Sequence[Code]) -> str:
     return arguments
 
 
-def _quotable(text: str) -> str:
-    """Return a text that can stand in the first line of a docstring."""
+def _docstring_line(text: str) -> str:
+    """Return the text in a form that fits into the first line of a docstring."""
     return one_line(text).replace("\\", "/").replace('"', "'")

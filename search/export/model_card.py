@@ -18,16 +18,20 @@ _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_{}[]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelCard:
-    """What a model card tells about one training.
+    """The facts about one training that its model card states.
 
     Attributes:
-        spec, dataset, configuration: what was trained on which data.
-        origin: which training it was, such as "trial 7".
-        seed: of that training, at least 0.
+        spec: the study.
+        dataset: the stored description of the study's data.
+        configuration: the configuration that was trained.
+        origin: a phrase that names the training, such as "trial 7".
+        seed: the seed of the training, at least 0.
         n_train, n_stop: the sizes of the training and the stopping split, in examples.
-        figures: the results, by the names of `regsearch.studies.trial.TrialOutcome`; it may lack some.
-        versions: of the libraries that trained the network, by name.
-        conclusion, finalist: the confirmation of this configuration; None if there was none.
+        figures: the results of the training, by the names of `regsearch.studies.trial.TrialOutcome`; some may be
+            missing.
+        versions: the versions of the libraries, by name.
+        conclusion: the result of the study's confirmation; None if there was no confirmation.
+        finalist: the result of this configuration in the confirmation; None if it was not a finalist.
     """
 
     spec: StudySpec
@@ -43,15 +47,15 @@ class ModelCard:
     finalist: FinalistResult | None = None
 
     def as_markdown(self) -> str:
-        """Return the whole card."""
+        """Return the whole card as Markdown text."""
         sections = (
             self._title(),
             self._data(),
             self._network(),
             ["## Result", "", *self._result()],
-            self._concluded(),
+            self._study_answer(),
             self._limits(),
-            self._making(),
+            self._provenance(),
         )
         return "\n".join(line for lines in sections if lines for line in (*lines, ""))
 
@@ -66,8 +70,8 @@ class ModelCard:
             "## Data",
             "",
             f"{_plain(data.name)}: {data.n_train:,} training and {data.n_test:,} test examples, sha256 "
-            f"`{data.sha256}`. Of the training examples, {self.n_train:,} fitted the weights and {self.n_stop:,} "
-            "decided early stopping and pruning. Others chose the configuration.",
+            f"`{data.sha256}`. The weights were fitted to {self.n_train:,} of the training examples. {self.n_stop:,} "
+            "others decided early stopping and pruning. A third part was used to choose the configuration.",
         ]
 
     def _network(self) -> list[str]:
@@ -115,11 +119,14 @@ class ModelCard:
                 "",
             ]
         if finalist is None or conclusion is None:
-            return [*lines, "It is not confirmed, neither on fresh seeds nor on the test set."]
-        return [*lines, *_confirmed(conclusion, finalist)]
+            return [
+                *lines,
+                "This configuration is not confirmed: it was not trained on fresh seeds or evaluated on the test set.",
+            ]
+        return [*lines, *_confirmed_result(conclusion, finalist)]
 
-    def _concluded(self) -> list[str]:
-        """Return the study's answer, which may be about another configuration than the card's."""
+    def _study_answer(self) -> list[str]:
+        """Return the study's answer. It may recommend another configuration than this one."""
         if self.conclusion is None:
             return []
         sentences = confirmed_sentences(self.spec, self.dataset, self.conclusion)
@@ -127,38 +134,43 @@ class ModelCard:
 
     def _limits(self) -> list[str]:
         if self.spec.model.hypermodel is None:
-            takes = "- It takes examples of the shape and the values that it was trained on. It knows no other classes."
+            takes = (
+                "- The model takes examples of the same shape and range of values as its training data. It knows only "
+                "the classes of its training data."
+            )
             gives = "Its logits"
         else:
             takes = (
-                "- It takes examples of the shape that it was trained on, as floats. Bytes are divided by 255, and "
-                "images have a last axis for their channels. It knows no other classes."
+                "- The model takes examples of the same shape as its training data, as floats. Divide bytes by 255, "
+                "and give images a last axis for their channels. It knows only the classes of its training data."
             )
             gives = "Its outputs"
         return [
             "## Limits",
             "",
             takes,
-            f"- {gives} are not calibrated probabilities. It always names a class, whatever the example shows.",
-            "- The figures hold for examples drawn as the data were. Nothing else was evaluated.",
+            f"- {gives} are not calibrated probabilities. The model names a class for every example, even for one that "
+            "belongs to none.",
+            "- The figures hold for examples that come from the same source as these data. No others were evaluated.",
         ]
 
-    def _making(self) -> list[str]:
-        used = ", ".join(f"{_plain(name)} {_plain(version)}" for name, version in self.versions.items())
+    def _provenance(self) -> list[str]:
+        libraries = ", ".join(f"{_plain(name)} {_plain(version)}" for name, version in self.versions.items())
         script = (
             "`model.py` trains the same network again, with other random numbers and another split of the training "
-            "examples. Its figures come near these, but are not the same."
+            "examples. Its results are close to these, but not the same."
             if self.spec.model.hypermodel is None
             else "`model.py` builds the same network, untrained, from `hypermodel.py`."
         )
         return [
             "## How it was made",
             "",
-            f"By regsearch, with {used}. `configuration.json` has every setting and the SHA-256 of each file. {script}",
+            f"regsearch made it with {libraries}. `configuration.json` has every setting and the SHA-256 of each file. "
+            f"{script}",
         ]
 
 
-def _confirmed(conclusion: Conclusion, finalist: FinalistResult) -> list[str]:
+def _confirmed_result(conclusion: Conclusion, finalist: FinalistResult) -> list[str]:
     """Return the results on fresh seeds and the test set."""
     lines = [
         f"This configuration was trained on {conclusion.seeds} fresh seeds. On the {conclusion.test_rows:,} examples "
@@ -170,7 +182,7 @@ def _confirmed(conclusion: Conclusion, finalist: FinalistResult) -> list[str]:
     if finalist.gain is not None:
         at_all = "" if conclusion.is_over_defaults else " at all"
         lines.append(
-            f"- over {conclusion.baseline_name}{at_all} a gain of "
+            f"- compared with {conclusion.baseline_name}{at_all}, a gain of "
             f"{formats.signed(_interval(finalist.gain.cross_entropy))} in cross-entropy "
             f"and of {_points(finalist.gain.accuracy)} in accuracy"
         )
@@ -178,7 +190,8 @@ def _confirmed(conclusion: Conclusion, finalist: FinalistResult) -> list[str]:
     technique = configuration.technique if isinstance(configuration, Regularization) else None
     row = next((row for row in conclusion.not_tuned if row.technique == technique), None)
     if row is not None:
-        lines += ["", f"These are figures of this one setting and no verdict on {row.technique}: {row.unjudged}."]
+        verdict = f"a verdict on {row.technique} ({row.unjudged})"
+        lines += ["", f"These figures describe this one setting. They are not {verdict}."]
     if conclusion.looks > 1:
         lines += ["", f"The test set was used {conclusion.looks} times, so the intervals are wider."]
     return lines

@@ -1,4 +1,4 @@
-"""Exports one training of a study from its kept weights, or trains it again to get them."""
+"""Exports one training of a study. If its weights were not stored, trains it again to get them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ class Export:
 def export_study(
     study: StudyRecord, training: ExportSource, folder: Path, *, force: bool, progress: Progress, trusts_code: bool
 ) -> Export:
-    """Write a training into a directory; see `regsearch.search.api.export` for the arguments and the errors."""
+    """Export a training into a directory; see `regsearch.search.api.export` for the arguments and the errors."""
     check_folder(folder, force)
     source, spec = study.dataset.source, resolve_hypermodel(study.spec, trusts_code=trusts_code)
     dataset = load_dataset(source, spec.data.image_size)
     if dataset.sha256 != study.dataset.sha256:
         raise InputError(
-            f"can't export {training.origin}: the data {source} have changed. Their SHA-256 is {dataset.sha256}, the "
-            f"study has {study.dataset.sha256}. Restore the data."
+            f"can't export {training.origin}: the data {source} have changed. Their SHA-256 is {dataset.sha256}, but "
+            f"the study recorded {study.dataset.sha256}. Restore the data."
         )
     setup = TrainerSetup(spec=spec, source=source, sha256=study.dataset.sha256, trusts_code=trusts_code)
     seed = None if training.fresh_seed is None else fresh_seed(spec.search.seed, training.fresh_seed)
@@ -67,7 +67,7 @@ def export_study(
 def _weights(
     training: ExportSource, setup: TrainerSetup, seed: int | None, progress: Progress
 ) -> Iterator[tuple[Path, str]]:
-    """Give the file with a training's weights and its SHA-256; train again if the weights are not kept."""
+    """Yield the file with a training's weights, and its SHA-256. Train again if the weights were not stored."""
     if training.weights is not None and training.weights_sha256 is not None:
         yield training.weights, training.weights_sha256
         return
@@ -90,9 +90,9 @@ def _weights(
 
 
 def _train_again(setup: TrainerSetup, task: TrialTask, folder: Path) -> tuple[Path, TrialOutcome]:
-    """Train a trial in this process; return the file with its weights, which is in the folder, and its outcome.
+    """Train a trial again in this process. Return the file with its weights in the folder, and its outcome.
 
-    Raises NoResultError if it can't be trained here.
+    Raises NoResultError if this process can't train the trial.
     """
     prepare_tensorflow()
     warnings: list[str] = []

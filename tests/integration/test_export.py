@@ -140,7 +140,7 @@ def test_settings_and_card_say_what_it_is(folder: Path, database: str) -> None:
     for name, digest in document["files"].items():
         assert hashlib.sha256((folder / "out" / name).read_bytes()).hexdigest() == digest
     card = (folder / "out" / "model-card.md").read_text()
-    assert "It is not confirmed" in card
+    assert "This configuration is not confirmed: it was not trained on fresh seeds" in card
     assert document["data"]["sha256"] in card
     assert str(Regularization.from_params(row["params"])) in card
 
@@ -288,7 +288,7 @@ def test_weights_that_are_not_those_are_refused(given: dict[str, Any], tmp_path:
         export(tmp_path / "out", {**given, "weights_sha256": "0" * 64})
     with pytest.raises(InputError, match="can't read the weights"):
         export(tmp_path / "out", {**given, "weights": tmp_path / "absent.npz"})
-    with pytest.raises(InputError, match="are of another network") as error:
+    with pytest.raises(InputError, match="belong to another network") as error:
         export(tmp_path / "out", {**given, "params": {"batch_norm": "none"}})
     assert "\n" not in str(error.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["weights.npz"]

@@ -18,5 +18,7 @@ def test_a_data_set_that_no_script_can_load_is_refused(monkeypatch: pytest.Monke
     assert "mnist" in script("mnist")
     assert "/mine.npz" in script("/mine.npz")
     monkeypatch.setattr(keras_script_module, "dataset_names", lambda: ["digits", "mnist", "tiny"])
-    with pytest.raises(InputError, match=r"one loads the data set tiny\. Add that to search/export/keras_script\.py"):
+    with pytest.raises(
+        InputError, match=r"no code that loads the data set tiny\. Add it to search/export/keras_script\.py"
+    ):
         script("tiny")

@@ -95,7 +95,7 @@ def test_a_model_card_gives_no_verdict_on_a_technique_that_was_not_tuned() -> No
         spec=study.spec, dataset=study.dataset, configuration=finalist.finalist.settings, origin="trial 2", seed=0,
         n_train=1, n_stop=1, figures={}, versions={}, conclusion=conclusion, finalist=finalist,
     ).as_markdown()  # fmt: skip
-    assert "figures of this one setting and no verdict on L1: not tuned: 1 trial at 0.01." in card
+    assert "figures describe this one setting. They are not a verdict on L1 (not tuned: 1 trial at 0.01)." in card
     assert "Not tuned, and so without a verdict: L1 (1 trial at 0.01), L2" in card
 
 
