@@ -88,7 +88,7 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """The shape of one example as a HyperModel gets it: a grey image gets a last axis for its one channel."""
+        """The shape of one example as a HyperModel gets it: a grey image has a last axis for its one channel."""
         shape = self.x_train.shape[1:]
         return (*shape, 1) if len(shape) == 2 else shape
 
@@ -151,7 +151,7 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """Read the arrays with Keras's four keys from an .npz file. This neither checks nor unpickles them.
+    """Read the arrays with Keras's four keys from an .npz file. Neither check nor unpickle them.
 
     Raises InputError if the file can't be read.
     """

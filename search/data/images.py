@@ -136,7 +136,7 @@ def _image_files(folder: Path) -> Iterator[Path]:
 
 
 def _cached_arrays(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> dict[str, Any]:
-    """Return the four arrays from the cache. If the cache has none of these files, decode the images and cache them."""
+    """Return the four arrays. If the cache has none for these files, decode the images and cache the arrays."""
     cache = _cache_path(folder, parts, size)
     if cache.is_file():
         with suppress(InputError):  # if the cache is damaged, decode the images again
@@ -148,7 +148,7 @@ def _cached_arrays(folder: Path, parts: Sequence[_Listing], size: tuple[int, int
 
 
 def _cache_path(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> Path:
-    """Return the path in the user's cache directory of the arrays of these files as they are now.
+    """Return the path of the cache file with the arrays of these images, in the user's cache directory.
 
     The path depends on each file's path, label, length, inode, modification time and change time. Programs can't set
     the change time back, so every change of a file gives another path.
@@ -159,8 +159,8 @@ def _cache_path(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] |
         for part in parts:
             for file, label in zip(part.files, part.labels, strict=True):
                 status = file.stat()
-                facts = (label, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-                state.update(os.fsencode(file.relative_to(folder)) + b"\0" + repr(facts).encode() + b"\n")
+                attributes = (label, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+                state.update(os.fsencode(file.relative_to(folder)) + b"\0" + repr(attributes).encode() + b"\n")
     except OSError as error:
         raise InputError(f"can't read {error.filename}: {error.strerror}") from error
     caches = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))

@@ -16,7 +16,7 @@ from .arrays import KEYS, Dataset
 def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
     """Write the arrays of a data set into a directory, and remove the directory when the block ends.
 
-    This replaces an existing directory. If another process replaces the directory meanwhile, it is not removed.
+    This replaces an existing directory. If another process replaces the directory meanwhile, the new one stays.
     Raises OSError if the directory can't be written.
 
     Args:
@@ -48,10 +48,11 @@ def write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:
 
 
 def read_shared(folder: Path, name: str) -> Dataset:
-    """Map the arrays that `shared` wrote into memory, as a data set with the given name.
+    """Return a data set with the arrays that `shared` wrote, mapped into memory from their files.
 
     However many processes read a page, it is in memory only once. The mapping is copy-on-write: if a process changes an
     array, the other processes don't see the change.
+
     Raises OSError or ValueError if the files are missing or damaged.
     """
     arrays: dict[str, Any] = {

@@ -13,7 +13,7 @@ from ..seeds import derive_seed
 from .arrays import Dataset
 
 Rows = NDArray[np.int64]
-"""Indices of examples, (n,)."""
+"""An array of the indices of examples, (n,)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,8 +60,8 @@ def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
         missing = np.setdiff1d(labels, labels[split])
         if len(missing):
             raise InputError(
-                f"{dataset.name}: the {name} split has {len(split):,} examples and no example of class {missing[0]}, "
-                f"of which there are {np.sum(labels == missing[0]):,} training examples. Every class must be in every "
+                f"{dataset.name}: the {name} split has {len(split):,} examples, but none of class {missing[0]}. "
+                f"That class has {np.sum(labels == missing[0]):,} training examples. Every class must be in every "
                 "split: give more data or a larger fraction."
             )
     return splits

@@ -71,7 +71,7 @@ class ModelCard:
             "",
             f"{_plain(data.name)}: {data.n_train:,} training and {data.n_test:,} test examples, sha256 "
             f"`{data.sha256}`. The weights were fitted to {self.n_train:,} of the training examples. {self.n_stop:,} "
-            "others decided early stopping and pruning. A third part was used to choose the configuration.",
+            "others decided early stopping and pruning. The selection split was used to choose the configuration.",
         ]
 
     def _network(self) -> list[str]:

@@ -50,7 +50,7 @@ GRIDS = ("grid", "GridSampler")
 """The names of the samplers that visit the points of a grid. A grid need not cover the whole space."""
 
 _MOST_RETRIES = 5  # from this retry on, choices are drawn at random
-_TRIED_TRIALS = 12  # more than any sampler of Optuna draws at random before it uses its model
+_TRIED_TRIALS = 12  # for `_try_out`: Optuna's samplers draw fewer trials at random before they use a model
 
 
 def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory:
@@ -61,7 +61,7 @@ def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory
 
     If a proposed configuration was tried before, the function is called again with `retry` = 1, 2, and so on. Each
     retry has another seed. From the fifth retry on, choices are drawn at random, and the sampler draws only the
-    numbers. Otherwise a sampler could propose the same choices for ever, if these need no numbers.
+    numbers. Otherwise a sampler could propose a choice without numbers, such as "no regularization", for ever.
 
     Args:
         spec: the study.

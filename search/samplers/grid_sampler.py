@@ -17,8 +17,8 @@ _POINT_ATTR = "regsearch:grid_point"
 class GridSampler(PointSampler):
     """Visits each distinct point of a conditional grid once, in the given order.
 
-    Optuna's GridSampler visits the product of all values. So it repeats a point for every value of a parameter that
-    the point does not use. With several workers, it may also visit a point again while that point still runs.
+    Optuna's GridSampler visits every combination of all values. So it repeats a point for every value of a parameter
+    that the point does not use. With several workers, it may also visit a point again while that point still runs.
 
     Args:
         points: the points of the grid; each maps parameter names to values.

@@ -42,7 +42,7 @@ from ...studies.techniques.dimension import Dimension
 from .point_sampler import PointSampler
 
 MOST_MODELLED = 200
-"""The most trials to which the Gaussian process is fitted: its time grows with the cube of their number."""
+"""The largest number of trials to which the Gaussian process is fitted. Its time grows with the cube of this number."""
 
 _OBJECTIVE = "select"
 _OPTIONS: Mapping[str, tuple[Callable[[float], bool], str]] = {

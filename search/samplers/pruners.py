@@ -21,11 +21,11 @@ WARM_UP_EPOCHS, PEERS = 2, 3
 """Defaults of a contest's pruner: the epochs that every trial trains, and the finished trials that a median needs."""
 
 WARM_UP_STEPS = 300
-"""How many training steps a trial has before `median` or `hyperband` may prune it; a study's options may differ."""
+"""By default, the pruners `median` and `hyperband` prune no trial before this number of training steps."""
 
 _FEWEST_WARM_UP_EPOCHS = 2
 _LARGEST_WARM_UP = 3  # the warm-up takes at most a third of a trial's epochs
-_TRIED_TRIALS, _TRIED_EPOCHS = 8, 3  # of the study in memory in `_try_out`
+_TRIED_TRIALS, _TRIED_EPOCHS = 8, 3  # how many trials and epochs `_try_out` runs in memory
 
 
 def make_pruner(spec: StudySpec, train_rows: int | None = None) -> BasePruner:
@@ -60,8 +60,9 @@ def make_pruner(spec: StudySpec, train_rows: int | None = None) -> BasePruner:
 def warm_up_epochs(spec: StudySpec, train_rows: int | None) -> int:
     """Return how many epochs a trial trains before it may be pruned, at least 1.
 
-    Together these epochs have at least `WARM_UP_STEPS` steps. So a technique that learns slowly is not judged by its
-    slow start, even if an epoch has few steps. The warm-up takes at most a third of all epochs, but at least two.
+    Together these epochs should have `WARM_UP_STEPS` steps. So a technique that learns slowly is not judged by its slow
+    start, even if an epoch has few steps. But the warm-up takes at most a third of all epochs, or two epochs if a third
+    is less.
     """
     if spec.search.rules < 2:
         return 1
@@ -114,7 +115,7 @@ class ContestPruner(BasePruner):
     All trials of a HyperModel that has its own hyperparameters count as one contestant.
 
     Args:
-        contestants: the study's contestants, named as by `regsearch.studies.contest.contestants.contestant_name`.
+        contestants: the study's contestants, named by `regsearch.studies.contest.contestants.contestant_name`.
         n_warmup_epochs: how many epochs every trial trains before it may be pruned, at least 1.
         n_peers: how many finished trials the median needs, at least 1.
 

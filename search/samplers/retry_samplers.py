@@ -42,7 +42,7 @@ class RandomChoices(BaseSampler):
 
 
 class SkippingQMCSampler(QMCSampler):
-    """Optuna's QMCSampler, which skips the points that it proposed for the same trial before.
+    """A QMCSampler of Optuna that skips the points that it has already proposed for the same trial.
 
     Args:
         skipped: how many points of the sequence to skip.

@@ -301,7 +301,7 @@ def test_train_size_limits_the_training_rows_alone() -> None:
 
 def test_splits_that_miss_a_class_or_rows_are_refused() -> None:
     digits = load_dataset("digits")
-    with pytest.raises(InputError, match=r"the stopping split has 3 examples and no example of class \d, of which"):
+    with pytest.raises(InputError, match=r"the stopping split has 3 examples, but none of class \d\. That class has"):
         make_splits(digits, DataSpec(stop_fraction=0.002), 0)
     with pytest.raises(InputError, match=r"data.train_size is 5,000"):
         make_splits(digits, DataSpec(train_size=5000), 0)

@@ -47,7 +47,7 @@ def test_of_many_classes_the_first_are_listed() -> None:
 
 def test_rows_that_do_not_suffice_for_the_parts_are_refused() -> None:
     labels = np.where(np.arange(1200) == 7, 3, np.arange(1200) % 3)
-    with pytest.raises(InputError, match=r"no example of class 3, of which there are 1 training examples"):
+    with pytest.raises(InputError, match=r"but none of class 3\. That class has 1 training examples"):
         examination.split_sizes(dataset(y_train=labels, y_test=np.arange(90) % 4), MNIST)
 
 
