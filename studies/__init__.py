@@ -1,1 +1,1 @@
-"""The domain: what is asked (study files, search spaces) and what was answered (records, analysis, reports)."""
+"""What a study asks (study files, search spaces) and what it answers (records, analysis, reports)."""

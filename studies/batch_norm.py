@@ -1,7 +1,7 @@
 """The momentum of BatchNormalization's moving averages, which fits the number of training steps in an epoch.
 
-Evaluation uses the averages, which begin at mean 0 and variance 1. With Keras's momentum and few steps an epoch they
-are still near these values when the network is judged, and the network looks worse than it is.
+Evaluation uses the averages, which begin at mean 0 and variance 1. With Keras's momentum and few steps in an epoch,
+they are still near these values when the network is evaluated. The network then looks worse than it is.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 from .spec import StudySpec, TrainingSpec
 
 KERAS_MOMENTUM = 0.99
-"""Keras's default; a momentum is never above it unless a study gives one."""
+"""Keras's default momentum. It is also the largest one that is derived."""
 
 _INITIAL_SHARE = 0.05
 _DECIMALS = 3
@@ -31,7 +31,7 @@ def momentum_for(steps_per_epoch: int) -> float:
 
 
 def steps_per_epoch(training: TrainingSpec, train_rows: int) -> int:
-    """Return how many training steps an epoch over so many rows has; the last batch may be smaller.
+    """Return how many training steps an epoch over `train_rows` examples has; the last batch may be smaller.
 
     For example:
         >>> steps_per_epoch(TrainingSpec(batch_size=32), 1149)
@@ -41,11 +41,11 @@ def steps_per_epoch(training: TrainingSpec, train_rows: int) -> int:
 
 
 def batch_norm_momentum(spec: StudySpec, train_rows: int) -> float:
-    """Return the momentum that a study's BatchNormalization has: the one it gives, or the derived one.
+    """Return the momentum of BatchNormalization in a study: the one that its file gives, or the derived one.
 
     Args:
-        spec: the study; one stored without the key has 0.99.
-        train_rows: on how many rows the weights are fitted, at least 1.
+        spec: the study. A study that was stored before this key existed has 0.99.
+        train_rows: size of the training split, at least 1.
     """
     given = spec.model.batch_norm_momentum
     return momentum_for(steps_per_epoch(spec.training, train_rows)) if given == "derived" else given

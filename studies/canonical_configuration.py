@@ -1,4 +1,4 @@
-"""When two trials have the same settings: they then train the same network in the same way, to the same bits."""
+"""Decides whether two trials are the same: they train the same network in the same way, and give the same bits."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from .configuration import Regularization
 from .trial import Params
 
-_GATES: dict[str, tuple[str, tuple[Any, ...]]] = {  # parameter → its gate, and the values that open it
+_GATES: dict[str, tuple[str, tuple[Any, ...]]] = {  # parameter → its gate, and the gate's values that switch it on
     "l1": ("regularizer", ("l1", "l1_l2")),
     "l2": ("regularizer", ("l2", "l1_l2")),
     "dropout": ("use_dropout", (True,)),
@@ -16,14 +16,14 @@ _OF_REGULARIZATION = {"regularizer", "use_dropout", "early_stopping", "batch_nor
 
 
 def canonical(params: Params, max_epochs: int | None) -> Hashable:
-    """Return a key that is equal for two trials' parameters exactly if they train the same network in the same way.
+    """Return a key of a trial's parameters: two keys are equal exactly if the trials train the same network alike.
 
-    A parameter of a technique that is off doesn't count, and a longer patience than any that can act counts as the
-    shortest of those (`effective_patience`).
+    A parameter of a technique that is off doesn't count. All patiences that are too long to end a training count as the
+    same one (`effective_patience`).
 
     Args:
-        params: by name, as the trial's distributions have rounded them.
-        max_epochs: of a trial; None: the network is a HyperModel's, whose every parameter counts as it is.
+        params: the parameters by name, rounded by the trial's distributions.
+        max_epochs: the study's largest number of epochs. None for a HyperModel: then every parameter counts as it is.
     """
     if max_epochs is None:
         return tuple(sorted(params.items()))
@@ -35,15 +35,15 @@ def canonical(params: Params, max_epochs: int | None) -> Hashable:
 
 
 def effective_patience(patience: int, max_epochs: int) -> int | None:
-    """Return the shortest patience that ends and restores every training as this one does.
+    """Return the shortest patience that ends every training at the same epoch, with the same weights, as this one.
 
-    The first epoch always improves on nothing, so after `max_epochs - 1` epochs at most `max_epochs - 2` have passed
-    without improvement: a patience of `max_epochs - 1` or more never ends a training early. It still restores the best
-    epoch, unless there is only one: then it does nothing, and None is returned.
+    The first epoch always counts as an improvement. So before the last epoch, at most `max_epochs - 2` epochs have
+    passed without one, and a patience of `max_epochs - 1` or more never ends a training early. It still restores the
+    weights of the best epoch. Only if there is a single epoch, patience has no effect, and None is returned.
     """
     return None if max_epochs == 1 else min(patience, max_epochs - 1)
 
 
 def _is_on(name: str, params: Params) -> bool:
-    gate, opening = _GATES.get(name, (name, ()))
-    return gate == name or gate not in params or params[gate] in opening
+    gate, on_values = _GATES.get(name, (name, ()))
+    return gate == name or gate not in params or params[gate] in on_values

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from .validation import is_bundled_hypermodel
 
-if TYPE_CHECKING:  # the command line imports this module, and `--help` needs no pydantic
+if TYPE_CHECKING:  # the command line imports this module, and `--help` must not wait for pydantic
     from .spec import StudySpec
 
 

@@ -1,4 +1,4 @@
-"""What a trial's parameters stand for: a regularization, or the hyperparameter values of a HyperModel."""
+"""What a trial's parameters describe: a regularization, or the hyperparameter values of a HyperModel."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
@@ -18,10 +18,10 @@ from .techniques import TECHNIQUES, labels
 from .techniques.technique import Technique
 from .trial import Params, Value
 
-_ALWAYS = {"regularizer", "batch_norm"}  # every point of the space of regularization has them
+_ALWAYS = {"regularizer", "batch_norm"}  # every trial of a regularization has these parameters
 
 LABELS = (*labels(), "combination")
-"""What regularizes a network: one technique alone, or a combination of several; some techniques only accompany."""
+"""The labels of regularizations: each technique alone, those that share a gate, and "combination" for all others."""
 
 if TYPE_CHECKING:
 
@@ -39,8 +39,8 @@ else:
 class Regularization(_Values):
     """The regularization of one network: a value for each technique, by its key; a technique without a value is off.
 
-    It also has the optimizer's `learning_rate`, which is not a technique; None unless the study searches it. Equal
-    values make equal regularizations, and none can be changed. Raises TypeError for a key that no technique has.
+    It also has the optimizer's `learning_rate`, which is not a technique; None unless the study searches it. Objects
+    with equal values are equal, and they can't be changed. Raises TypeError for a key that no technique has.
 
     Example:
         >>> print(Regularization(l2=1e-4, batch_norm="before_activation", patience=3))
@@ -52,7 +52,7 @@ class Regularization(_Values):
 
     @classmethod
     def from_params(cls, params: Params) -> "Regularization":
-        """Return what a trial's parameters stand for; a technique without a parameter is off.
+        """Return the regularization that a trial's parameters describe; a technique without a parameter is off.
 
         Example:
             >>> Regularization.from_params({"regularizer": "l2", "l2": 1e-4, "batch_norm": "none"}).l2
@@ -62,7 +62,7 @@ class Regularization(_Values):
         return cls(**values, learning_rate=params.get(LEARNING_RATE))
 
     def params(self, space: SpaceSpec) -> dict[str, Any]:
-        """Return the parameters of a trial of this regularization, with gates, in the order of suggestion."""
+        """Return the parameters of a trial with this regularization, including gates, in the order of suggestion."""
         params: dict[str, Any] = {}
         for technique in TECHNIQUES:
             params |= technique.params(vars(self), space)
@@ -90,12 +90,12 @@ class Regularization(_Values):
         return next((placement for placement in placements if placement != "none"), "none")
 
     def rate_in(self, training: TrainingSpec) -> float:
-        """Return the learning rate to train with: its own, else the study's."""
+        """Return the learning rate to train with: the one of this object if it has one, else the study's."""
         return training.learning_rate if self.learning_rate is None else self.learning_rate
 
     @property
     def technique(self) -> str | None:
-        """Which of LABELS it is, early stopping aside; None for no regularization at all.
+        """Its label, one of LABELS; None for no regularization. Early stopping counts only if nothing else is on.
 
         Example:
             >>> Regularization(l1=1e-5, l2=1e-4, patience=3).technique
@@ -109,7 +109,7 @@ class Regularization(_Values):
 
     @property
     def complexity(self) -> int:
-        """How many techniques it needs; most count one each. Of equally good configurations, the simplest wins."""
+        """How many techniques it has; most count as 1. Among equally good configurations, the simplest wins."""
         return sum(technique.complexity(value) for technique, value in self.in_use)
 
     def __str__(self) -> str:
@@ -125,7 +125,7 @@ class HyperparameterValues:
     """The hyperparameter values of a HyperModel.
 
     Attributes:
-        values: (name, value) of each hyperparameter that it asked for, by name.
+        values: (name, value) of each hyperparameter that the HyperModel asked for, sorted by name.
 
     Example:
         >>> print(HyperparameterValues((("activation", "relu"), ("lr", 0.001234), ("units", 64))))
@@ -142,7 +142,7 @@ class HyperparameterValues:
         return len({name for name, _ in set(self.values) ^ set(other.values)})
 
     def __str__(self) -> str:
-        """Return them in words: "activation relu, lr 0.00123, units 64"."""
+        """Return the values in words: "activation relu, lr 0.00123, units 64"."""
         return ", ".join(f"{name} {_short(value)}" for name, value in self.values) or "no settings"
 
 
@@ -151,7 +151,9 @@ Configuration = Regularization | HyperparameterValues
 
 
 def configuration_of(params: Params) -> Configuration:
-    """Return what a trial's parameters stand for: a regularization if they have the names of one and no others.
+    """Return the configuration that a trial's parameters describe.
+
+    It is a regularization if the parameters have the names that a regularization needs, and no others.
 
     Example:
         >>> configuration_of({"regularizer": "none", "batch_norm": "none"})
@@ -178,7 +180,7 @@ def technique_of(params: Params) -> str | None:
 
 
 def is_regularization(names: Iterable[str]) -> bool:
-    """Return whether parameters of these names are those of a regularization and no others."""
+    """Return whether these are the names of a regularization's parameters, and no others."""
     return _ALWAYS <= set(names) <= set(PARAMETERS)
 
 
@@ -189,9 +191,9 @@ def _short(value: Value) -> str:
 
 
 def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, Any]:
-    """Return the parameters that a user's NAME=VALUE settings fix, with the gates that they imply.
+    """Return the parameters that a user's NAME=VALUE settings fix, with the gates (switches) that they imply.
 
-    `l2=1e-4` implies the regularizer, `dropout=0.3` opens the gate of dropout, `dropout=off` closes it. The sampler
+    `l2=1e-4` implies the regularizer. `dropout=0.3` switches dropout on, and `dropout=off` switches it off. The sampler
     chooses all other parameters.
 
     Raises InputError if a name or a value is outside the space.
@@ -220,7 +222,7 @@ def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, 
 def params_of(regularization: Regularization, space: SpaceSpec) -> dict[str, Any]:
     """Return the parameters of a trial that trains a regularization.
 
-    Raises InputError if the space does not have it.
+    Raises InputError if the regularization lies outside the space.
 
     Example:
         >>> params_of(Regularization(l2=1e-4), SpaceSpec())["l2"]
@@ -239,7 +241,7 @@ def params_of(regularization: Regularization, space: SpaceSpec) -> dict[str, Any
 
 
 def _parse(settings: Iterable[str]) -> dict[str, str]:
-    """Return the value of each NAME=VALUE setting, still as text, by the parameter's name."""
+    """Return the text of the value in each NAME=VALUE setting, by the parameter's name."""
     values: dict[str, str] = {}
     for setting in settings:
         written, equals, value = setting.partition("=")
@@ -252,7 +254,7 @@ def _parse(settings: Iterable[str]) -> dict[str, str]:
 
 
 def _with_gates(fixed: Mapping[str, str]) -> dict[str, Any]:
-    """Add the gates that settings imply: a strength its regularizer, a rate or a patience its switch."""
+    """Return settings with their gates: the regularizer of a strength, the switch of a rate or of a patience."""
     wanted: dict[str, Any] = dict(fixed)
     for technique in TECHNIQUES:
         technique.imply(fixed, wanted)

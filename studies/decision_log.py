@@ -1,4 +1,4 @@
-"""The log of a run's decisions: one line each on the logger `regsearch`, silent until it is given a handler."""
+"""Logs the decisions of a run, one line each, on the logger `regsearch`; it is silent until it gets a handler."""
 
 import logging
 
@@ -14,11 +14,11 @@ def log_decision(
 ) -> None:
     """Log a decision as `study NAME, trial 7, attempt 0: ACTION DETAIL`.
 
-    The record has the attributes `study`, `task` (such as "trial 7"), `attempt` and `action`, too.
+    The log record also has the attributes `study`, `task` (such as "trial 7"), `attempt` and `action`.
 
     Args:
         study: the study's name.
-        task: that it is about; None for one about the whole run.
+        task: the task that the decision is about; None if it is about the whole run.
         action: what was decided, from a fixed set of phrases.
         detail: the rest of the line.
 

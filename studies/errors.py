@@ -9,7 +9,7 @@ _PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL
 def one_line(text: str) -> str:
     """Return a text as one line that any terminal can show, whatever names and values it quotes.
 
-    Characters that can't be printed (line ends, terminal commands, halves of characters) are escaped as in Python.
+    Characters that can't be printed (line ends, terminal escape codes, lone surrogates) are escaped as in Python.
     A text of more than 2,000 characters loses its middle.
 
     Example:
@@ -51,7 +51,7 @@ class SpaceExhaustedError(Exception):
     """A sampler has no more points to propose.
 
     Args:
-        is_certain: whether every point of the space was started; otherwise the sampler only found no new one.
+        is_certain: whether every point of the space was tried; if not, the sampler only failed to find a new one.
     """
 
     def __init__(self, *, is_certain: bool = True) -> None:
@@ -60,7 +60,7 @@ class SpaceExhaustedError(Exception):
 
 
 class RegsearchError(Exception):
-    """The base class of all errors that a user can cause; its text is one line: what failed, why, what to do.
+    """The base class of all errors that a user can cause. Its text is one line: what failed, why, and what to do.
 
     Example:
         >>> import regsearch
@@ -71,7 +71,7 @@ class RegsearchError(Exception):
         2 no ready study is called 'smoke
 
     Attributes:
-        exit_code: with which the command line ends, 1 to 4.
+        exit_code: the exit code of the command line, 1 to 4.
     """
 
     exit_code = 1
@@ -87,7 +87,7 @@ class InputError(RegsearchError):
 
 
 class SearchSpaceChangedError(RegsearchError):
-    """A HyperModel asked for other hyperparameters than in earlier trials; that trial fails."""
+    """A HyperModel asked for hyperparameters that differ from those of earlier trials, so this trial fails."""
 
 
 class StorageError(RegsearchError):
@@ -97,11 +97,11 @@ class StorageError(RegsearchError):
 
 
 class StorageUnavailableError(StorageError):
-    """The database can't be used at the moment: it is locked, its disk is full, or its server is away."""
+    """The database can't be used at the moment: it is locked, its disk is full, or its server can't be reached."""
 
 
 class CommitInDoubtError(StorageError):
-    """It is unknown whether the last transaction was committed: its reply was lost, and the database stayed away."""
+    """It is unknown whether the last transaction was committed: the connection broke, and the database stayed down."""
 
 
 class NoResultError(RegsearchError):

@@ -1,4 +1,4 @@
-"""What a trained network did on each row of a split: kept, so that every figure can be computed again."""
+"""The loss and the correctness of a network on each example of a split; every other figure follows from them."""
 
 import base64
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ _COUNT_BYTES = 4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PerExampleScores:
-    """One network's figures for each row of a split, in the rows' order, dropout off.
+    """One network's scores for each example of a split, in the order of the examples, with dropout off.
 
     Attributes:
-        losses: (rows,) float32, cross-entropies in nats, without penalty.
-        hits: (rows,) bool, whether the class with the largest logit is the row's.
+        losses: float32 of shape (examples,): cross-entropies in nats, without the penalty.
+        hits: bool of shape (examples,): whether the largest logit is that of the example's class.
     """
 
     losses: NDArray[np.float32]
@@ -23,7 +23,7 @@ class PerExampleScores:
 
     @property
     def cross_entropy(self) -> float:
-        """The mean loss, in nats per row."""
+        """The mean loss, in nats per example."""
         return float(self.losses.mean(dtype=np.float64))
 
     @property
@@ -32,20 +32,20 @@ class PerExampleScores:
         return float(self.hits.mean())
 
     def to_bytes(self) -> bytes:
-        """Return them as the database keeps them: the number of rows (uint32), losses (float32), hits (bits).
+        """Return the bytes that the database stores: the number of examples (uint32), losses (float32), hits (bits).
 
-        All little-endian; bits as `numpy.packbits` packs them.
+        All numbers are little-endian. `numpy.packbits` packs the bits.
         """
         count = np.array(len(self.losses), "<u4").tobytes()
         return count + self.losses.astype("<f4").tobytes() + np.packbits(self.hits).tobytes()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "PerExampleScores":
-        """Read back what to_bytes returned; raises ValueError for anything else."""
+        """Read scores from what `to_bytes` returned; raises ValueError for anything else."""
         count = int.from_bytes(content[:_COUNT_BYTES], "little")
         end = _COUNT_BYTES + 4 * count
         if count == 0 or len(content) != end + -(-count // 8):
-            raise ValueError(f"{len(content)} bytes are no figures of rows")
+            raise ValueError(f"{len(content)} bytes can't be the scores of a split")
         losses = np.frombuffer(content[_COUNT_BYTES:end], "<f4").astype(np.float32, copy=False)
         hits = np.unpackbits(np.frombuffer(content[end:], np.uint8), count=count).astype(bool)
         if not np.isfinite(losses).all():
@@ -53,10 +53,10 @@ class PerExampleScores:
         return cls(losses=losses, hits=hits)
 
     def to_text(self) -> str:
-        """Return them as text, for a line of JSON."""
+        """Return `to_bytes` as base64 text, for a line of JSON."""
         return base64.b64encode(self.to_bytes()).decode()
 
     @classmethod
     def from_text(cls, text: str) -> "PerExampleScores":
-        """Read back what to_text returned; raises ValueError for anything else."""
+        """Read scores from what `to_text` returned; raises ValueError for anything else."""
         return cls.from_bytes(base64.b64decode(text, validate=True))

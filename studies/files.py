@@ -20,11 +20,11 @@ class DamagedError(Exception):
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, replacing an earlier one; it is on disk when this returns.
+    """Write a file that only its owner can read, replacing an earlier one; return when it is on the disk.
 
     Raises OSError if it can't be written; an earlier file then stays.
     """
-    # random, because two machines that share a disk may have processes of the same number
+    # a random name: two machines that share a disk may have processes with the same id
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -41,15 +41,16 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """Give a name to write a file under; the file replaces the one at `path` when the block ends without an error.
+    """Yield a temporary path to write to; when the block ends without an error, its file replaces the one at `path`.
 
-    It is gone if the block fails. Unlike `write_durably`, this does not wait until the file is on disk.
+    If the block fails, the temporary file is removed. Unlike `write_durably`, this does not wait until the file is on
+    the disk.
 
     Args:
-        path: of the file.
-        temporary: the name, on the same file system; by default a new one beside `path`.
+        path: the final path.
+        temporary: the temporary path, on the same file system; by default a new name beside `path`.
 
-    Raises OSError if the file can't be moved to its place.
+    Raises OSError if the file can't be moved to `path`.
     """
     temporary = temporary or path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:

@@ -1,4 +1,4 @@
-"""The points of a finite search space: none of the parameters that can be active is a range of floats."""
+"""The points of a finite search space, in which no parameter that can be active is a range of floats."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:
     """Return whether a space has finitely many points.
 
     Args:
-        space: of the study.
-        fixed: parameters by name that have this one value.
+        space: the study's space.
+        fixed: values of parameters, by name, that can't have another value.
 
     Example:
         >>> is_finite(SpaceSpec())
@@ -28,27 +28,27 @@ def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:
 
 
 def points(space: SpaceSpec, max_epochs: int, fixed: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the points of a finite space, the last parameter changing fastest; points that train alike come once.
+    """Yield the points of a finite space, but only one of those that train alike; the last parameter changes fastest.
 
     Args:
-        space: for which `is_finite` holds.
-        max_epochs: of a trial.
-        fixed: parameters by name that have this one value.
+        space: a space for which `is_finite` is true.
+        max_epochs: the study's largest number of epochs.
+        fixed: values of parameters, by name, that can't have another value.
     """
-    walk, seen = _PointEnumerator(max_epochs, fixed or {}), set()
+    enumerator, seen = _PointEnumerator(max_epochs, fixed or {}), set()
     while True:
-        walk.depth = 0
-        point = suggest(walk, space)
+        enumerator.depth = 0
+        point = suggest(enumerator, space)
         key = canonical(point, max_epochs)
         if key not in seen:
             seen.add(key)
             yield point
-        if not walk.turn():
+        if not enumerator.turn():
             return
 
 
 def count_points(space: SpaceSpec, max_epochs: int) -> int | None:
-    """Return how many differently trained points a space has; None if it is not finite."""
+    """Return how many points of a space train differently; None if the space is not finite."""
     return sum(1 for _ in points(space, max_epochs)) if is_finite(space) else None
 
 
@@ -62,15 +62,15 @@ class _PointEnumerator:
     def __init__(self, max_epochs: int, fixed: Mapping[str, Any]) -> None:
         self.depth = 0
         self._max_epochs, self._fixed = max_epochs, fixed
-        self._path: list[tuple[int, int]] = []  # (index of the value taken, number of values), in order of suggestion
+        self._path: list[tuple[int, int]] = []  # (index of the value, number of values), in order of suggestion
 
     def turn(self) -> bool:
         """Move to the next combination; return whether there is one."""
         while self._path and self._path[-1][0] + 1 == self._path[-1][1]:
             self._path.pop()
         if self._path:
-            taken, count = self._path[-1]
-            self._path[-1] = (taken + 1, count)
+            index, count = self._path[-1]
+            self._path[-1] = (index + 1, count)
         return bool(self._path)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
@@ -83,7 +83,7 @@ class _PointEnumerator:
         return value
 
     def suggest_int(self, name: str, low: int, high: int, /) -> int:
-        # every patience from max_epochs on trains alike
+        # all patiences of max_epochs or more train alike
         last = max(low, min(high, self._max_epochs)) if name == "patience" else high
         value: int = self._take(name, range(low, last + 1))
         return value
@@ -93,6 +93,6 @@ class _PointEnumerator:
             return self._fixed[name]
         if self.depth == len(self._path):
             self._path.append((0, len(options)))
-        taken, _ = self._path[self.depth]
+        index, _ = self._path[self.depth]
         self.depth += 1
-        return options[taken]
+        return options[index]

@@ -1,4 +1,4 @@
-"""Format figures and settings for reports: with the digits that mean something, and always with the unit."""
+"""Formats figures and settings for reports, with only as many digits as mean something."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,22 +33,22 @@ def percent(share: float) -> str:
 
 
 def cross_entropy_interval(interval: Interval) -> str:
-    """Return "0.07658 [0.07400, 0.07916]"."""
+    """Return a cross-entropy with its interval: "0.07658 [0.07400, 0.07916]"."""
     return f"{interval.mean:.5f} [{interval.low:.5f}, {interval.high:.5f}]"
 
 
 def accuracy_interval(interval: Interval) -> str:
-    """Return "97.60 % [97.20, 98.00]"."""
+    """Return an accuracy with its interval: "97.60 % [97.20, 98.00]"."""
     return f"{100 * interval.mean:.2f} % [{100 * interval.low:.2f}, {100 * interval.high:.2f}]"
 
 
 def cross_entropy_gain(interval: Interval) -> str:
-    """Return a difference, always with its sign: "+0.01234 [+0.01000, +0.01468]"."""
+    """Return a difference with its interval, always with signs: "+0.01234 [+0.01000, +0.01468]"."""
     return signed(f"{interval.mean:+.5f} [{interval.low:+.5f}, {interval.high:+.5f}]")
 
 
 def accuracy_gain(interval: Interval) -> str:
-    """Return a difference in percentage points: "+0.31 [+0.10, +0.52]"."""
+    """Return a difference with its interval, in percentage points: "+0.31 [+0.10, +0.52]"."""
     return signed(f"{100 * interval.mean:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]")
 
 
@@ -68,7 +68,7 @@ def level(share: float) -> str:
 
 
 def shared_risk(share: float) -> str:
-    """Return what the intervals of several gains mean together; each column of a table has its own risk."""
+    """Return the sentence that says what the intervals in one column of gains mean together."""
     return (
         f"The gains in a column share their risk: with {level(share)} confidence, every low end in the column is below "
         "the true gain."
@@ -121,7 +121,7 @@ def duration(seconds: float) -> str:
 
 
 def settings(params: Mapping[str, Any]) -> str:
-    """Return a trial's parameters as a configuration in words, whatever another program may have written there."""
+    """Return a trial's parameters in words, or a fixed text if another program wrote parameters that can't be read."""
     try:
         return str(configuration_of(params))
     except (TypeError, ValueError, AttributeError):

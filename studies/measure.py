@@ -1,4 +1,4 @@
-"""Write gains in the figure that decides a study's verdicts: cross-entropy, accuracy, or a HyperModel's metric."""
+"""Formats gains in the figure that decides a study's verdicts: cross-entropy, accuracy, or a HyperModel's metric."""
 
 import math
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Measure:
     Attributes:
         name: "cross-entropy", "accuracy", or a metric's own name such as "auc".
         unit, short_unit, symbol: the unit of a gain in a sentence, in a title, and in narrow places; "" for a metric.
-        scale: the factor that brings a gain into that unit.
-        fewest: digits after the point in a sentence; a narrow interval gets more.
-        digits: after the point in a table.
+        scale: the factor that converts a gain into that unit.
+        fewest: smallest number of digits after the point in a sentence; a narrow interval gets more.
+        digits: number of digits after the point in a table.
     """
 
     name: str
@@ -35,20 +35,20 @@ class Measure:
 
     @property
     def in_sentence(self) -> str:
-        """What follows a number in a sentence: "nats per example of test cross-entropy", "in test auc"."""
+        """The words that follow a number in a sentence: "nats per example of test cross-entropy", "in test auc"."""
         return f"{self.unit} of {self.figure}" if self.unit else f"in {self.figure}"
 
     @property
     def title(self) -> str:
-        """Return the figure with its unit: "test accuracy (percentage points)", "test auc"."""
+        """The figure with its unit: "test accuracy (percentage points)", "test auc"."""
         return self.titled(self.short_unit)
 
     def titled(self, unit: str) -> str:
-        """Return the figure with another name of its unit; a metric has none."""
+        """Return the figure with this name for its unit; a metric has no unit."""
         return f"{self.figure} ({unit})" if self.unit else self.figure
 
     def gain(self, interval: Interval) -> str:
-        """Return a difference for a table, always with its sign.
+        """Return a gain with its interval for a table, always with signs.
 
         Example:
             >>> ACCURACY.gain(Interval(mean=0.0031, low=0.001, high=0.0052, level=0.95))
@@ -58,7 +58,7 @@ class Measure:
         return formats.signed(f"{mean} [{low}, {high}]")
 
     def mean_of(self, interval: Interval) -> str:
-        """Return how large a gain is, or a loss, without its sign: "0.0128"."""
+        """Return the size of a mean gain or loss, without its sign: "0.0128"."""
         return self._number(abs(interval.mean), interval)
 
     def ends_of(self, interval: Interval, joined: str = "and") -> str:
@@ -66,7 +66,7 @@ class Measure:
         return f" {joined} ".join(self._number(end, interval) for end in (interval.low, interval.high))
 
     def no_difference(self, smallest_gain: float) -> str:
-        """Return how small no difference is.
+        """Return the range of gains that are too small to matter.
 
         Example:
             >>> CROSS_ENTROPY.no_difference(0.0041)

@@ -1,7 +1,7 @@
 """The objective, which ranks trials: cross-entropy, accuracy, or a metric of a HyperModel by its name in Keras."""
 
 OURS = ("cross_entropy", "accuracy")
-"""Measured on the selection split from the network's logits, whatever the network is compiled with."""
+"""The objectives that regsearch measures itself, on the selection split, whatever a network is compiled with."""
 
 _ACCURACIES = frozenset(
     {
@@ -56,7 +56,7 @@ def metric_of(objective: str) -> str:
 
 
 def maximizes(objective: str) -> bool:
-    """Return whether the larger figure is the better one; without a direction, as KerasTuner infers it.
+    """Return whether a larger value is better; a metric without a direction has the one that KerasTuner infers.
 
     Raises ValueError if the name has no direction and is not one of Keras's best-known metrics.
 
@@ -79,11 +79,11 @@ def maximizes(objective: str) -> bool:
 
 
 def is_accuracy(objective: str) -> bool:
-    """Return whether the objective is the share of examples whose class is right."""
+    """Return whether the objective is an accuracy: the share of examples that are classified correctly."""
     return metric_of(objective).removeprefix("val_") in _ACCURACIES
 
 
 def check(objective: str) -> str:
-    """Return a valid objective; raise ValueError as `maximizes` does for another one."""
+    """Return the objective if `maximizes` accepts it; otherwise raise the same ValueError."""
     maximizes(objective)
     return objective

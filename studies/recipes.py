@@ -14,7 +14,7 @@ from .techniques import TECHNIQUES
 from .trial import Params
 from .validation import check_choices
 
-_PATIENCE = 2  # the course's
+_PATIENCE = 2  # the patience of the course
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Recipe:
         """Return the parameters of a trial of this recipe, or None if it lies outside the space.
 
         Args:
-            space: of the study.
+            space: the study's space.
             learning_rate: the value of `untuned_learning_rate` for the study.
         """
         wanted: dict[str, Any] = {}
@@ -58,7 +58,7 @@ def _course() -> Iterator[Recipe]:
 
 
 def _ladder() -> Iterator[Recipe]:
-    """Yield each technique alone, from low to high, with the course's patience so that its recipes are comparable."""
+    """Yield each technique alone, from low to high; all have the course's patience, so that they are comparable."""
     for technique in TECHNIQUES:
         for strength in technique.strengths:
             settings = {**technique.settings(strength), "patience": _PATIENCE}
@@ -66,14 +66,14 @@ def _ladder() -> Iterator[Recipe]:
 
 
 DEFAULTS = "defaults"
-"""The recipe of a HyperModel: each parameter has its default."""
+"""The name of a HyperModel's recipe, in which each parameter has its default."""
 
 RECIPES = {"course": tuple(_course()), "ladder": tuple(_ladder())}
 """The recipes of each set, in the order in which they are tried."""
 
 
 def recipes_named(names: Sequence[str]) -> list[Recipe]:
-    """Return the recipes of some sets, in their order; a recipe of two sets comes once.
+    """Return the recipes of the sets with these names, in their order; a recipe in two sets comes once.
 
     Example:
         >>> recipes_named(["course"])[1].name
@@ -94,10 +94,14 @@ def initial_recipes(spec: StudySpec) -> dict[str, dict[str, Any]]:
 
 
 def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[str, Any]]:
-    """Return the parameters of further recipes, by name, for a HyperModel whose defaults have these parameters.
+    """Return the parameters of the recipes, by name, that a HyperModel's study tries after the HyperModel's defaults.
 
     There are some if the HyperModel asks for the study's space (`search.regularized`) and for nothing else. A recipe
     that equals the defaults is left out.
+
+    Args:
+        spec: the study.
+        defaults: the parameters of the trial with the defaults.
     """
     if not is_regularization(defaults) or spec.search.sampler == CONTEST:
         return {}
@@ -111,8 +115,8 @@ def recipes_in_space(
     """Return the parameters of the recipes that lie in a study's space, by name, in their order.
 
     Args:
-        names: of the sets of recipes.
-        space: of the study.
+        names: the names of the sets of recipes.
+        space: the study's space.
         learning_rate: the value of `untuned_learning_rate` for the study.
     """
     params = {recipe.name: recipe.params(space, learning_rate) for recipe in recipes_named(names)}
@@ -148,7 +152,7 @@ def contest_of(spec: StudySpec) -> Contest:
 
 
 def recipe_names(spec: StudySpec) -> dict[Regularization, str]:
-    """Return the names of a contest's recipes by their configurations, which have the contest's patience."""
+    """Return the name of each recipe of a contest, by its configuration with the contest's patience."""
     fitted = recipes_in_space(spec.search.recipes, spec.space, untuned_learning_rate(spec))
     by_settings = {Regularization.from_params(params): name for name, params in fitted.items()}
     contest = contest_of(spec)

@@ -1,4 +1,4 @@
-"""The values that storage and reports share: studies, trials and runs as they are stored, and what is known of them."""
+"""The values that storage and reports share: studies, trials and runs as they are stored, and their progress."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass as plain_dataclass
@@ -11,18 +11,18 @@ from pydantic.dataclasses import dataclass
 
 from .spec import StudySpec
 
-_STRICT = ConfigDict(strict=True)  # a damaged file may hold anything anywhere: a record of it raises ValueError
+_STRICT = ConfigDict(strict=True)  # a damaged database may hold values of other types: their record raises ValueError
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class DatasetInfo:
-    """Which data a study is about.
+    """The data set of a study.
 
     Attributes:
-        name: how answers call it.
-        source: a built-in data set's name, or the absolute path of the user's own.
-        sha256: the fingerprint over its arrays.
-        n_train, n_test: rows of its training and its test part.
+        name: its name in answers.
+        source: the name of a built-in data set, or the absolute path of the user's own data.
+        sha256: the fingerprint of its arrays.
+        n_train, n_test: how many training and test examples it has.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Counts:
 
     @property
     def finished(self) -> int:
-        """Those that count to the total."""
+        """How many trials count to the study's total."""
         return self.complete + self.pruned + self.failed
 
 
@@ -67,12 +67,12 @@ class TrialRecord:
 
     Attributes:
         state: complete, pruned, failed, running or waiting.
-        value: the objective; of a complete trial only, since a pruned one's is no result.
-        metrics: what it gave, by the names of `regsearch.studies.trial.TrialOutcome`, as far as it got.
+        value: the objective of a complete trial; None for any other, since a pruned trial did not train to its end.
+        metrics: the figures that the trial has so far, by their names in `regsearch.studies.trial.TrialOutcome`.
         reason: why it failed.
-        weights_sha256: of the file with its weights, where one was written.
-        started_at, ended_at: UTC.
-        recipe: the known setting that it was, by its name.
+        weights_sha256: the SHA-256 of the file with its weights, if one was written.
+        started_at, ended_at: in UTC.
+        recipe: the name of the recipe that it tried, if it tried one.
     """
 
     number: int
@@ -92,10 +92,10 @@ class RunRecord:
     """One run of a study's coordinator.
 
     Attributes:
-        started_at, ended_at: UTC; it has no end while it runs, and where it was killed.
-        outcome: why it ended; None while it runs.
-        finished_trials: how many trials finished in it.
-        last_finished_at: when the last of them did, UTC; None where none did.
+        started_at, ended_at: in UTC; `ended_at` is None while it runs, and if it was killed.
+        outcome: why it ended; None while it runs, and if it was killed.
+        finished_trials: how many trials finished in this run.
+        last_finished_at: when the last of these trials finished, in UTC; None if none has finished.
     """
 
     host: str
@@ -114,8 +114,8 @@ class StudySummary:
     """A study's counts, and its best trial so far.
 
     Attributes:
-        weights: the file with the best trial's weights, an .npz in the order of Keras's `set_weights`, whose SHA-256
-            was held against the database; None where it isn't there.
+        weights: the .npz file with the best trial's weights, in the order of Keras's `set_weights`. None if the file is
+            missing, or if its SHA-256 differs from the one in the database.
     """
 
     study: StudyRecord
@@ -126,7 +126,7 @@ class StudySummary:
 
 @plain_dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who searches a study: host, process id, and since when (UTC, ISO 8601)."""
+    """The process that searches a study: its host, its process id, and when it started (UTC, ISO 8601)."""
 
     host: str
     pid: int
@@ -138,10 +138,12 @@ class Holder:
 
 @plain_dataclass(frozen=True, kw_only=True)
 class ConfirmationProgress:
-    """How many trainings of finalists are planned, complete and failed, and how many were shown the test rows.
+    """How far a confirmation is, counted in trainings of finalists.
 
     Attributes:
-        left: how many are still to be trained or shown the test rows; none of a finalist that failed.
+        planned, trained, failed: how many trainings are planned, complete and failed.
+        looked: how many were evaluated on the test set.
+        left: how many are still to be trained or evaluated; those of a finalist that failed don't count.
     """
 
     planned: int

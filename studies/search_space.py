@@ -1,4 +1,4 @@
-"""The search space: its parameters, what proposes a value for each, and grids over them.
+"""The search space: its parameters, the suggesters that give them values, and grids over them.
 
 The space is conditional: a technique that may be off has its own gate, and its strength, rate or patience exists only
 if the technique is on. Without a gate, a sampler would never propose exactly "off".
@@ -13,7 +13,7 @@ from .techniques import TECHNIQUES
 from .techniques.dimension import Dimension, Suggester
 
 LEARNING_RATE = "training.learning_rate"
-"""The parameter of a trial that stands for this key of a study; users may write learning_rate.
+"""The name of the learning rate among a trial's parameters; users may write learning_rate.
 
 It has a name of its own because a HyperModel that uses `search.regularized` often asks for a "learning_rate" too.
 """
@@ -23,7 +23,7 @@ PARAMETERS = (*dict.fromkeys(name for technique in TECHNIQUES for name in techni
 
 
 def suggest(trial: Suggester, space: SpaceSpec) -> dict[str, Any]:
-    """Ask for a value of every active parameter, and return the values by name."""
+    """Ask the trial for a value of every active parameter, and return the values by name."""
     params: dict[str, Any] = {}
     for dimension in dimensions(space):
         if dimension.is_active(params):
@@ -50,12 +50,12 @@ def dimensions(space: SpaceSpec) -> list[Dimension]:
 
 
 def searched_space(spec: StudySpec) -> SpaceSpec:
-    """Return a study's space; for a HyperModel without what `search.regularized` can't apply."""
+    """Return a study's space; for a HyperModel, without the techniques that `search.regularized` can't apply."""
     return spec.space if spec.model.hypermodel is None else of_layers(spec.space)
 
 
 def of_layers(space: SpaceSpec) -> SpaceSpec:
-    """Return a space without the techniques that act on a whole network: what `search.regularized` can apply."""
+    """Return a space without the techniques that act on a whole network; `search.regularized` can apply the others."""
     others = [technique.key for technique in TECHNIQUES if not technique.is_of_layers]
     return space.model_copy(update=dict.fromkeys(others, "off")) if others else space
 
@@ -63,7 +63,7 @@ def of_layers(space: SpaceSpec) -> SpaceSpec:
 def untuned_learning_rate(spec: StudySpec) -> float | None:
     """Return the learning rate of a configuration that does not tune it: the study's, moved into the searched range.
 
-    It is None if the study does not search the learning rate.
+    Return None if the study does not search the learning rate.
 
     Example:
         >>> spec = StudySpec().changed(space={"learning_rate": {"low": 1e-4, "high": 5e-4}})
@@ -75,7 +75,7 @@ def untuned_learning_rate(spec: StudySpec) -> float | None:
 
 
 def short_name(parameter: str) -> str:
-    """Return a parameter's name as users write it: without the section of a key.
+    """Return a parameter's name as users write it: without the section.
 
     Example:
         >>> short_name(LEARNING_RATE)
@@ -89,12 +89,12 @@ PARAMETERS_BY_SHORT_NAME = {short_name(parameter): parameter for parameter in PA
 
 
 def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> list[dict[str, Any]]:
-    """Return each distinct configuration that can be built from some values of each parameter.
+    """Return each distinct configuration that can be built from the given values of each parameter.
 
     A parameter whose technique is off does not multiply the points.
 
-    Raises InputError if a parameter has no values, a value lies outside the space, or a name is not one of its
-    parameters.
+    Raises InputError if a parameter has no values, if a value lies outside the space, or if the space has no parameter
+    with a given name.
 
     Example:
         >>> grid = {"regularizer": ["none", "l2"], "l2": [1e-4, 1e-3], "batch_norm": ["none"]}
@@ -102,9 +102,9 @@ def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> l
         3
     """
     values = {PARAMETERS_BY_SHORT_NAME.get(name, name): options for name, options in values.items()}
-    walk = _GridEnumerator(values)
-    points = list(walk.points(space))
-    unused = [name for name in values if name not in walk.seen]
+    enumerator = _GridEnumerator(values)
+    points = list(enumerator.points(space))
+    unused = [name for name in values if name not in enumerator.seen]
     if unused:
         raise InputError(
             f"the grid has values of {short_name(unused[0])}, which is not a parameter of this study's space beside "
@@ -114,10 +114,10 @@ def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> l
 
 
 class ValueSource:
-    """A suggester that takes its values from a source and checks them against the space."""
+    """A suggester whose subclass chooses each value; it checks that the value lies in the space."""
 
     def choose(self, name: str) -> Any:
-        """Return the value of a parameter, or None if any will do."""
+        """Return the value of a parameter, or None if any value is right."""
         raise NotImplementedError
 
     def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any:
@@ -164,12 +164,12 @@ class FixedValues(ValueSource):
 
 
 class _GridEnumerator(ValueSource):
-    """Suggests, walk by walk, each combination of some values of the active parameters."""
+    """Suggests all combinations of the given values, one after the other; only active parameters count."""
 
     def __init__(self, values: Mapping[str, Sequence[Any]]) -> None:
         self.values = values
         self.seen: set[str] = set()
-        self._path: list[tuple[int, int]] = []  # (which value, of how many), in the order of suggestion
+        self._path: list[tuple[int, int]] = []  # (index of the value, number of values), in order of suggestion
         self._depth = 0
 
     def points(self, space: SpaceSpec) -> Iterator[dict[str, Any]]:
@@ -181,8 +181,8 @@ class _GridEnumerator(ValueSource):
                 self._path.pop()
             if not self._path:
                 return
-            taken, count = self._path[-1]
-            self._path[-1] = (taken + 1, count)
+            index, count = self._path[-1]
+            self._path[-1] = (index + 1, count)
 
     def choose(self, name: str) -> Any:
         options = self.values.get(name)
@@ -194,6 +194,6 @@ class _GridEnumerator(ValueSource):
         self.seen.add(name)
         if self._depth == len(self._path):
             self._path.append((0, len(options)))
-        taken, _ = self._path[self._depth]
+        index, _ = self._path[self._depth]
         self._depth += 1
-        return options[taken]
+        return options[index]

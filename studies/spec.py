@@ -5,15 +5,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PositiveInt,
-    Strict,
-    create_model,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, Strict, create_model, model_validator
 
 from . import objectives
 from .added_keys import added_later, meant_before
@@ -36,7 +28,7 @@ SEEDS_AT_MOST = 1000
 """The largest number of fresh seeds on which a finalist can be confirmed."""
 
 CONTEST = "contest"
-"""The sampler that tunes every technique alone, and the pruner that compares a trial with those of its contestant."""
+"""The name of the sampler that tunes every technique alone, and of the pruner that belongs to it."""
 
 RecipeSet = Literal["course", "ladder"]
 
@@ -47,11 +39,11 @@ class StudyMetaSpec(Section):
     name: Annotated[str, AfterValidator(check_name)] = Field(
         "study", description="its name in the database: 1 to 64 characters of A-Z a-z 0-9 . _ -"
     )
-    question: str = Field("", max_length=2000, description="the question that the study shall answer, in words")
+    question: str = Field("", max_length=2000, description="the question that the study answers, in words")
 
 
 class DataSpec(Section):
-    """Which data, and which parts of the training set are held back."""
+    """The data of a study, and how large the splits of its training examples are."""
 
     source: str = Field(
         "auto",
@@ -63,20 +55,20 @@ class DataSpec(Section):
         None, description="height and width to which images are resized; if not given, all must have the same size"
     )
     stop_fraction: float = Field(
-        0.1, gt=0, lt=0.5, description="share of the training set that stops and prunes trainings: the stopping split"
+        0.1, gt=0, lt=0.5, description="share of the training examples in the stopping split, for stopping and pruning"
     )
     select_fraction: float = Field(
-        0.1, gt=0, lt=0.5, description="share of the training set that gives the objective: the selection split"
+        0.1, gt=0, lt=0.5, description="share of the training examples in the selection split, for ranking trials"
     )
     train_size: PositiveInt | None = Field(
-        None, description="number of examples to train on; all that are left in the training split if not given"
+        None, description="number of examples to train on; if not given: all that the other two splits leave"
     )
 
     def held_back(self, n_train: int) -> tuple[int, int]:
         """Return the sizes of the stopping split and of the selection split.
 
         Args:
-            n_train: examples of the data set's training set.
+            n_train: how many training examples the data set has, before they are divided.
 
         Example:
             >>> DataSpec().held_back(60_000)
@@ -85,7 +77,7 @@ class DataSpec(Section):
         return round(self.stop_fraction * n_train), round(self.select_fraction * n_train)
 
     def train_rows(self, n_train: int) -> int:
-        """Return the size of the training split, on which the weights are fitted, as `held_back` does.
+        """Return the size of the training split if the data set has `n_train` training examples.
 
         Example:
             >>> DataSpec().train_rows(60_000), DataSpec(train_size=1000).train_rows(60_000)
@@ -95,46 +87,45 @@ class DataSpec(Section):
 
 
 class ModelSpec(Section):
-    """The network: Flatten, one Dense layer per entry of hidden, and a Dense layer of logits."""
+    """The network: Flatten, a Dense layer for each entry of `hidden`, and a Dense layer that gives the logits."""
 
     hidden: Annotated[tuple[PositiveInt, ...], Strict(False), Field(min_length=1)] = Field(
         (140,), description="units of each hidden layer"
     )
     activation: Literal["relu", "tanh", "elu"] = Field("relu", description="activation of the hidden layers")
     apply_to: Literal["widest", "all"] = Field(
-        "widest", description="which hidden layers are regularized: the widest one (the first of equals) or all"
+        "widest", description="which hidden layers are regularized: widest (the first one of the largest width) or all"
     )
     batch_norm_momentum: Literal["derived"] | Annotated[float, Field(ge=0, lt=1)] = Field(
         "derived",
         description="momentum of BatchNormalization's moving averages, in [0, 1); derived: Keras's 0.99, or less if an "
-        "epoch has so few steps that the averages would still be their initial values",
+        "epoch has so few steps that the averages would stay near their initial values",
         json_schema_extra=added_later(0.99),
     )
     hypermodel: Annotated[str, AfterValidator(check_hypermodel)] | None = Field(
         None,
-        description="your own KerasTuner HyperModel instead of this network: mine.py:MyHyperModel or package.module:"
-        "function, a class, an instance or a function of hp; it needs --trust-code",
+        description="your own KerasTuner HyperModel instead of this network: mine.py:Name or package.module:name; the "
+        "name is a class, an instance or a function of hp; it needs --trust-code",
     )
     hypermodel_sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of its file, filled in; a changed file is not run"
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of its file, filled in for you; a changed file is not run"
     )
 
     def is_regularized(self, index: int) -> bool:
-        """Return whether the hidden layer of that index, counted from 0, is regularized."""
+        """Return whether the hidden layer with this index, counted from 0, is regularized."""
         return self.apply_to == "all" or index == self.hidden.index(max(self.hidden))
 
 
 class TrainingSpec(Section):
-    """How one trial trains."""
+    """How each trial is trained."""
 
     trainer: Literal["compiled", "keras"] = Field(
-        "compiled",
-        description="compiled: an epoch as one compiled function; keras: model.fit, as the course does it",
+        "compiled", description="compiled: each epoch is one compiled function; keras: model.fit, which is slower"
     )
-    optimizer: Literal["adam", "sgd", "rmsprop"] = Field("adam", description="optimizer of Keras")
+    optimizer: Literal["adam", "sgd", "rmsprop"] = Field("adam", description="Keras optimizer")
     learning_rate: float = Field(1e-3, gt=0, le=1e6, description="learning rate of the optimizer")
     batch_size: PositiveInt = Field(32, description="examples in a training step")
-    max_epochs: PositiveInt = Field(20, description="most epochs of a trial")
+    max_epochs: PositiveInt = Field(20, description="largest number of epochs of a trial")
 
 
 if TYPE_CHECKING:
@@ -148,11 +139,11 @@ else:
 
 
 class SpaceSpec(_TechniqueKeys):
-    """Which regularization is searched."""
+    """The regularization that is searched, and its ranges."""
 
     learning_rate: LearningRateRange | Literal["fixed"] = Field(
         "fixed",
-        description='range of a learning rate that is tuned, too, on a log scale; or "fixed": training.learning_rate',
+        description='range of the learning rate, to tune it too, on a log scale; or "fixed": training.learning_rate',
         json_schema_extra=added_later("fixed"),
     )
 
@@ -162,7 +153,7 @@ class SearchSpec(Section):
 
     objective: Annotated[str, AfterValidator(objectives.check)] = Field(
         "cross_entropy",
-        description="figure on the selection split that ranks trials: cross_entropy, accuracy, or a metric of your "
+        description="what ranks trials on the selection split: cross_entropy, accuracy, or a metric of your "
         "HyperModel by its name in Keras, such as val_loss; an unknown metric needs its direction: val_f1:max",
     )
     sampler: str = Field(
@@ -196,19 +187,19 @@ class SearchSpec(Section):
     rules: Literal[1, 2] = Field(
         2,
         description="2: no configuration is trained twice, and diverged trials tell the sampler that a region is bad; "
-        "1: the older rules, which studies that were started with them keep",
+        "1: the rules of earlier versions, which older studies keep",
         json_schema_extra=added_later(1),
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="the seed from which all others are derived")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed from which all random numbers derive")
 
     @property
     def maximizes(self) -> bool:
-        """Whether the larger objective is the better one."""
+        """Whether a larger value of the objective is better."""
         return objectives.maximizes(self.objective)
 
     @property
     def by_accuracy(self) -> bool:
-        """Whether a confirmation compares finalists by accuracy, and not by cross-entropy."""
+        """Whether a confirmation compares finalists by accuracy instead of cross-entropy."""
         return objectives.is_accuracy(self.objective)
 
 
@@ -224,8 +215,7 @@ class ConfirmSpec(Section):
     )
     method: Literal["race", "all"] = Field(
         "race",
-        description="race: in rounds, only finalists that are not decided yet get more seeds; all: each finalist gets "
-        "all seeds",
+        description="race: in rounds, only undecided finalists get more seeds; all: each finalist gets all seeds",
         json_schema_extra=added_later("all"),
     )
     smallest_gain: float | None = Field(
@@ -249,17 +239,15 @@ class BudgetSpec(Section):
 
     trials: PositiveInt = Field(60, le=10_000_000, description="finished trials in total, over all runs of the study")
     timeout: Annotated[str, AfterValidator(check_duration)] | None = Field(
-        None, description="time after which a run starts no more trials: 90s, 30m or 1h30m; those under way finish"
+        None, description="time after which a run starts no more trials: 90s, 30m or 1h30m; running trials finish"
     )
     epoch_timeout: Annotated[str, AfterValidator(check_duration)] | None = Field(
-        None,
-        description="time without news after which a worker counts as hung and is replaced; if not given, it follows "
-        "from the pace of the epochs",
+        None, description="a worker that is silent for longer is replaced; if not given: from the pace of the epochs"
     )
 
 
 class StudySpec(Section):
-    """A whole study: everything that decides its results, and nothing about the machine.
+    """A whole study: its question, everything that decides its results, and its budget, but nothing about the machine.
 
     Example:
         >>> spec = StudySpec().changed(budget={"trials": 12})
@@ -295,9 +283,9 @@ class StudySpec(Section):
     def identity(self) -> dict[str, Any]:
         """Return "section.key" → value for every key that a study's results depend on.
 
-        The place of the data is not part of it: data have their own fingerprint. A key that is absent (None) is left
-        out. So is a key that was added later (`added_later`) with the value by which older studies behave. Neither
-        changes the fingerprint of an older study.
+        `data.source` is left out, because the data have a fingerprint of their own. A key that is absent (None) is left
+        out, too. So is a key that was added later (`added_later`), if it has the value by which older studies behave.
+        In this way, new keys don't change the fingerprint of an older study.
         """
         document = self.model_dump(mode="json", exclude_none=True)
         keys = {
@@ -308,7 +296,7 @@ class StudySpec(Section):
         }
         keys |= {f"search.{key}": document["search"][key] for key in ("objective", "seed")}
         del keys["data.source"]
-        if self.model.hypermodel is not None:  # its code has a fingerprint, too
+        if self.model.hypermodel is not None:  # its file may move: the code has a fingerprint, too
             keys["model.hypermodel"] = self.model.hypermodel.rpartition(":")[2]
         return keys
 
@@ -322,7 +310,7 @@ class StudySpec(Section):
         return hashlib.sha256(canonical(self.identity()).encode()).hexdigest()
 
     def to_json(self) -> str:
-        """Return the resolved spec, defaults filled in, with its spec_version."""
+        """Return the spec as JSON, with all defaults and the `spec_version`."""
         return canonical({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
 
     @classmethod
@@ -335,14 +323,13 @@ class StudySpec(Section):
         if document.pop("spec_version") > SPEC_VERSION:
             raise ValueError("a later version of regsearch wrote it")
         for name, field in cls.model_fields.items():
-            section = document.get(name)
-            section = {} if section is None else section
+            section = default_if_none(document.get(name))
             if isinstance(section, dict):
                 document[name] = {**meant_before(field.annotation), **section}
         return cls.model_validate(document)
 
     def changed(self, **sections: Mapping[str, Any]) -> "StudySpec":
-        """Return another spec with some keys changed: `spec.changed(budget={"trials": 12})`.
+        """Return a copy with some keys changed: `spec.changed(budget={"trials": 12})`.
 
         Raises pydantic's ValidationError if a value is not allowed.
         """
@@ -352,20 +339,20 @@ class StudySpec(Section):
         return StudySpec.model_validate(document)
 
     def inheriting_from(self, stored: "StudySpec", given: Collection[str]) -> "StudySpec":
-        """Return this spec for a stored study, which keeps the values of `KEPT_KEYS` that the user did not give.
+        """Return a copy that has the stored value of each key in `KEPT_KEYS` that the user did not give.
 
         Args:
             stored: the spec with which the study was started.
-            given: the keys "section.key" that the user gave; those of a ready study's file do not count.
+            given: the keys "section.key" that the user gave; the keys in a ready study's file don't count.
         """
-        kept: dict[str, dict[str, Any]] = {}
+        values: dict[str, dict[str, Any]] = {}
         for group in KEPT_KEYS:
             if not any(key in given for key in group):
                 for section, key in (name.split(".") for name in group):
-                    kept.setdefault(section, {})[key] = getattr(getattr(stored, section), key)
-        sections = {section: type(getattr(stored, section))(**keys) for section, keys in kept.items()}
+                    values.setdefault(section, {})[key] = getattr(getattr(stored, section), key)
+        sections = {section: type(getattr(stored, section))(**keys) for section, keys in values.items()}
         return self.changed(
-            **{section: values.model_dump(mode="json", exclude_unset=True) for section, values in sections.items()}
+            **{name: section.model_dump(mode="json", exclude_unset=True) for name, section in sections.items()}
         )
 
 
@@ -385,11 +372,11 @@ KEPT_KEYS = (
     ("confirm.split",),
     ("budget.trials",),
 )
-"""What a stored study keeps even if a ready study's file has changed; keys that belong together form a group."""
+"""The keys that a stored study keeps even if a ready study's file changes; keys that belong together form a group."""
 
 
 def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:
-    """Return a line "key: one's value → other's" for every key of the identity that differs.
+    """Return a line "key: value in one → value in other" for every key of the identity that differs.
 
     Example:
         >>> differing_keys(StudySpec(), StudySpec().changed(training={"batch_size": 64}))

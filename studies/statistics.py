@@ -9,17 +9,18 @@ import numpy.typing as npt
 TIE_LEVEL = 0.68
 """Ties are judged within one standard error (Breiman et al., Classification and Regression Trees, 1984).
 
-At 95 % almost everything would be tied with the best of a few seeds, and simplicity would cost half of what a technique
-gains. The claim that a winner beats the baseline does not rest on ties (see `shared_level`).
+At 95 %, almost every finalist would be tied with the best one if there are few seeds. To choose the simplest of them
+would then cost half of what a technique gains. The claim that a winner beats the baseline does not depend on ties (see
+`shared_level`).
 """
 
 Losses = npt.ArrayLike
-"""Losses of single examples, smaller is better: cross-entropies in nats, or 1 − correctness for accuracy."""
+"""Losses of single examples (smaller is better): cross-entropies in nats; for accuracy, 0 if correct and 1 if wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A mean, and the ends between which its expectation lies with the confidence `level`, in (0, 1).
+    """A measured mean, and an interval that holds the true mean with the confidence `level`, in (0, 1).
 
     Example:
         >>> Interval(mean=0.004, low=0.001, high=0.007, level=0.95).is_above(0)
@@ -38,12 +39,12 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Winner:
-    """The winner among finalists, by their positions in the stack of losses.
+    """The winner among finalists. Each number is the index of a finalist in the array of losses.
 
     Attributes:
-        index: the winner, the simplest of those tied.
-        best: the one with the lowest mean loss.
-        tied: those that noise can't tell from the best, in ascending order; the winner and the best are among them.
+        index: the winner, which is the simplest of the tied finalists.
+        best: the finalist with the lowest mean loss.
+        tied: the finalists whose difference from the best one may be noise, in ascending order. They include the best.
     """
 
     index: int
@@ -52,16 +53,17 @@ class Winner:
 
 
 def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interval:
-    """Return the mean of paired differences with an interval for both sources of luck, the seed and the example.
+    """Return the mean of paired differences with an interval that covers both sources of luck, seeds and examples.
 
     A two-way crossed analysis of variance without replication gives the variance of the mean: (MS_seeds + MS_examples −
     MS_residual) / (S·N). It has two parts: what seeds add beyond the residual, (MS_seeds − MS_residual) / (S·N), and
     the rest. Each part is multiplied by the square of its own Student quantile, with S − 1 and N − 1 degrees of
-    freedom; the root of the sum is half the interval's length. A part that would be negative counts as 0, and
-    MS_examples as at least MS_residual. Without any spread, the interval is the mean alone.
+    freedom. The root of the sum is half the interval's length. A part that would be negative counts as 0, and
+    MS_examples as at least MS_residual. If all differences are equal, the interval has length 0.
 
-    From three seeds on, this interval covers as often as its level states. One quantile for the sum, by Satterthwaite's
-    degrees of freedom, covers too seldom below ten seeds: `tests/benchmarks/README.md` compares the two.
+    With three or more seeds, this interval holds the true mean as often as its level states. The usual alternative, one
+    quantile with Satterthwaite's degrees of freedom, holds it too seldom with fewer than ten seeds:
+    `tests/benchmarks/README.md` compares the two.
 
     Args:
         differences: shape (seeds, examples), at least 2 by 2. Entry [s, n] is the difference on example n between two
@@ -85,15 +87,15 @@ def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interva
 def projected_interval(differences: npt.ArrayLike, seeds: int, level: float = 0.95) -> Interval:
     """Return the interval that another number of seeds would probably give.
 
-    The mean and the three components of variance (seeds, examples, residual) are those of the differences. More seeds
-    shrink what seeds and the residual add. What the examples add stays, since the test set is the same.
+    It has the same mean and the same three components of variance (seeds, examples, residual) as the differences. More
+    seeds reduce the part of the seeds and of the residual. The part of the examples stays, since the test set does.
 
     Args:
         differences: shape (seeds, examples), at least 2 by 2, as for `crossed_interval`.
-        seeds: that other number, at least 2; with the number of seeds in `differences` it is `crossed_interval`.
+        seeds: the other number of seeds, at least 2; the number in `differences` gives the same as `crossed_interval`.
         level: confidence in (0, 1).
 
-    Raises ValueError as `crossed_interval` does, and for fewer than 2 seeds.
+    Raises ValueError for the same reasons as `crossed_interval`, and for fewer than 2 seeds.
 
     Example:
         >>> few = [[0.1, 0.3, 0.2], [0.4, 0.3, 0.6]]
@@ -111,7 +113,7 @@ def projected_interval(differences: npt.ArrayLike, seeds: int, level: float = 0.
         raise ValueError(f"a confidence level lies between 0 and 1, both excluded; given was {level}")
     if seeds < 2:
         raise ValueError(f"an interval needs at least 2 seeds; given were {seeds}")
-    origin = values[0, 0]  # so that equal differences have exactly no spread
+    origin = values[0, 0]  # it is subtracted so that equal differences have exactly no spread
     values = values - origin
     mean = float(values.mean())
     of_seed, of_example, residual = _components(values - mean)
@@ -123,36 +125,36 @@ def projected_interval(differences: npt.ArrayLike, seeds: int, level: float = 0.
 
 
 def _student(degrees: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:
-    """Return half the length of Student's interval at that level, in standard errors."""
-    from scipy.special import stdtrit  # its import takes as long as all of a `status`
+    """Return half the length of Student's interval at this level, in standard errors."""
+    from scipy.special import stdtrit  # the import takes as long as the whole command `status`
 
     quantiles: npt.NDArray[np.float64] = stdtrit(degrees, (1 + level) / 2)
     return quantiles
 
 
 def _components(centred: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return three variances, each at least 0: what a seed adds beyond the residual, what an example adds, and it."""
+    """Return three variances, each at least 0: of seeds and of examples beyond the residual, and the residual."""
     n_seeds, n_examples = centred.shape
     of_seeds = n_examples * float(np.square(centred.mean(axis=1)).sum())
     of_examples = n_seeds * float(np.square(centred.mean(axis=0)).sum())
     residual = max(0.0, float(np.square(centred).sum()) - of_seeds - of_examples) / ((n_seeds - 1) * (n_examples - 1))
-    beyond_of_seeds = max(0.0, of_seeds / (n_seeds - 1) - residual)
-    beyond_of_examples = max(0.0, of_examples / (n_examples - 1) - residual)
-    return beyond_of_seeds / n_examples, beyond_of_examples / n_seeds, residual
+    excess_of_seeds = max(0.0, of_seeds / (n_seeds - 1) - residual)
+    excess_of_examples = max(0.0, of_examples / (n_examples - 1) - residual)
+    return excess_of_seeds / n_examples, excess_of_examples / n_seeds, residual
 
 
 def choose_winner(losses: Losses, complexity: Sequence[int], level: float = TIE_LEVEL) -> Winner:
-    """Return the simplest finalist that noise can't tell from the one with the lowest mean loss.
+    """Return the winner: the simplest finalist whose difference from the one with the lowest mean loss may be noise.
 
-    A finalist is tied with the best if the crossed interval of its loss minus the best's reaches down to 0. Of equally
-    simple finalists, the one with the lower mean wins.
+    A finalist is tied with the best one if the crossed interval of their difference (its loss minus that of the best)
+    reaches 0 or less. Among equally simple finalists, the one with the lower mean wins.
 
     Args:
         losses: shape (finalists, seeds, examples), on the selection split, of networks trained on the same seeds.
-        complexity: of each finalist, smaller is simpler.
+        complexity: one number for each finalist; smaller is simpler.
         level: confidence of the intervals, in (0, 1).
 
-    Raises ValueError as `crossed_interval` does, and if there is not one complexity for each finalist.
+    Raises ValueError for the same reasons as `crossed_interval`, and if there is not one complexity for each finalist.
 
     Example:
         >>> choose_winner([[[0.1, 0.3], [0.2, 0.2]], [[0.1, 0.2], [0.2, 0.2]], [[0.9, 0.8], [0.8, 0.9]]], [0, 1, 1])
@@ -174,16 +176,16 @@ def choose_winner(losses: Losses, complexity: Sequence[int], level: float = TIE_
 
 
 def choose_winner_by_seeds(losses: Losses, complexity: Sequence[int], level: float = TIE_LEVEL) -> Winner:
-    """Return the simplest finalist that noise can't tell from the one with the lowest mean, by means of each seed.
+    """Return the winner like `choose_winner`, but from one mean loss for each seed.
 
-    Use it if seeds draw the split as well: their selection examples then differ, so only paired means can be compared.
-    A finalist is tied with the best if Student's interval of its loss minus the best's reaches down to 0. Of equally
-    simple finalists, the one with the lower mean wins.
+    Use it if each seed also draws the splits. The selection examples then differ, so only means can be compared.
+    A finalist is tied with the best one if Student's interval of their difference (its loss minus that of the best)
+    reaches 0 or less. Among equally simple finalists, the one with the lower mean wins.
 
     Args:
-        losses: shape (finalists, seeds), at least 2 seeds: mean losses on the selection split, trained on the same
-            seeds.
-        complexity: of each finalist, smaller is simpler.
+        losses: shape (finalists, seeds), at least 2 seeds: mean losses on the selection split, of networks trained on
+            the same seeds.
+        complexity: one number for each finalist; smaller is simpler.
         level: confidence of the intervals, in (0, 1).
 
     Raises ValueError for another shape, for a loss that is not finite, and if there is not one complexity for each
@@ -211,13 +213,13 @@ def choose_winner_by_seeds(losses: Losses, complexity: Sequence[int], level: flo
 
 
 def gain(losses: Losses, baseline: Losses, level: float = 0.95) -> Interval:
-    """Return how much lower losses are than a baseline's, example by example and seed by seed; positive is better.
+    """Return how much lower losses are than those of a baseline, with an interval; a positive gain is better.
 
     Args:
         losses, baseline: shape (seeds, examples), on the same examples, of networks trained on the same seeds.
         level: confidence in (0, 1).
 
-    Raises ValueError as `crossed_interval` does, and if the shapes differ.
+    Raises ValueError for the same reasons as `crossed_interval`, and if the shapes differ.
 
     Example:
         >>> round(gain([[0.1, 0.3], [0.2, 0.2]], [[0.3, 0.5], [0.4, 0.4]]).mean, 2)
@@ -230,15 +232,16 @@ def gain(losses: Losses, baseline: Losses, level: float = 0.95) -> Interval:
 
 
 def shared_level(comparisons: int, looks: int = 1, level: float = 0.95) -> float:
-    """Return the level that each interval needs so that, with the confidence `level`, no low end is above the truth.
+    """Return the level of each interval for which, with confidence `level`, every low end is below the true value.
 
-    The comparisons and the interim looks share the risk 1 − level equally (Bonferroni). Only low ends are claimed, so
-    each interval has the level 1 − 2 (1 − level) / (comparisons · looks). That holds for the winner too, although luck
-    helped to choose it.
+    All comparisons at all uses of the test set share the risk 1 − level equally (Bonferroni). Only low ends are claims,
+    so each interval has the level 1 − 2 (1 − level) / (comparisons · looks). This holds for the winner too, although
+    luck helped to choose it.
 
     Args:
-        comparisons: how many intervals, at least 1; for a race all finalists that started it except the reference.
-        looks: how many times the test set was used, this time included; at least 1.
+        comparisons: how many intervals there are, at least 1; in a race, one for each finalist that started it, except
+            for the reference.
+        looks: how many times the test set was used, including this time; at least 1.
         level: confidence in all low ends together, in (0.5, 1).
 
     Raises ValueError for fewer comparisons or looks, and for another level.
@@ -256,7 +259,7 @@ def shared_level(comparisons: int, looks: int = 1, level: float = 0.95) -> float
 
 
 def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
-    """Return the mean of independent values with Student's interval.
+    """Return the mean of independent values with Student's interval for it.
 
     Args:
         values: shape (n,), with n at least 2.
@@ -275,9 +278,9 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
 def difference(one: Interval, other: Interval) -> Interval:
     """Return how much one mean is above another, with an interval that follows from their intervals.
 
-    On each side, the length of the new interval is the root of the sum of the squares of the two lengths. The means
-    count as independent. If both were measured on the same examples, they vary together, and the interval is rather too
-    wide. Its level is the lower of the two levels.
+    On each side, the new length is the root of the sum of the two squared lengths. This treats the means as
+    independent. If both were measured on the same examples, they vary together, and the interval tends to be too wide.
+    Its level is the lower of the two levels.
 
     Source: G. Y. Zou and A. Donner, Construction of confidence limits about effect measures: a general approach,
     Statistics in Medicine 27 (2008).

@@ -28,7 +28,7 @@ def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
 
     Args:
         study: the name of a ready study, or a path that ends with .toml or has a /.
-        settings: "section.key=value" each; the value is TOML, or else plain text.
+        settings: each is "section.key=value"; a value that is not valid TOML is taken as plain text.
 
     Example:
         >>> from regsearch.studies.study_file import read_study
@@ -45,21 +45,21 @@ def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
         if path.parent == CATALOG and any(
             setting.partition("=")[0].strip() == "model.hypermodel" for setting in settings
         ):
-            document["study"].pop("question", None)  # it is a question about the file's own network
+            document["study"].pop("question", None)  # the question is about the network that the setting replaces
     for setting in settings:
         _apply(setting, document)
     return _validated(document, path.name)
 
 
 def given_keys(study: str, settings: Iterable[str] = ()) -> frozenset[str]:
-    """Return the keys "section.key" that a user gave: those of the settings, and of a study file of the user.
+    """Return the keys "section.key" that a user gave: in the settings, and in a study file of their own.
 
     Example:
         >>> from regsearch.studies.study_file import given_keys
         >>> given_keys("digits", ["training.max_epochs=5"])
         frozenset({'training.max_epochs'})
 
-    Raises InputError as `read_study` does.
+    Raises InputError for the same reasons as `read_study`.
     """
     path = _path_of(study)
     document = {} if path.parent == CATALOG else _read_toml(path)
@@ -78,14 +78,14 @@ def with_options(
     top: int | None = None,
     seeds: int | None = None,
 ) -> StudySpec:
-    """Return a study changed by the options of the command line that stand for a key; None changes nothing.
+    """Return a study with the values of command-line options in their keys; an option that is None changes nothing.
 
     Example:
         >>> from regsearch.studies.study_file import read_study, with_options
         >>> with_options(read_study("digits"), trials=7).budget.trials
         7
 
-    Raises InputError as `read_study` does.
+    Raises InputError for the same reasons as `read_study`.
     """
     options = {
         ("study", "name"): name,
@@ -130,12 +130,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"the study file {path} is not UTF-8 text (byte {error.start})") from error
-    except (ValueError, RecursionError, MemoryError) as error:  # ValueError: a number of thousands of digits too
+    except (ValueError, RecursionError, MemoryError) as error:  # ValueError: also a number with thousands of digits
         raise InputError(f"the study file {path} is not valid TOML: {error}") from error
 
 
 def _apply(setting: str, document: dict[str, Any]) -> None:
-    """Set "section.key=value" in a study's document; the value is TOML, or else plain text."""
+    """Set "section.key=value" in a study's document; a value that is not valid TOML is taken as plain text."""
     key, equals, text = setting.partition("=")
     parts = key.strip().split(".")
     if not equals or len(parts) < 2 or not all(parts):
@@ -161,9 +161,9 @@ def _validated(document: Mapping[str, Any], origin: str) -> StudySpec:
 
 
 def _describe(fault: Mapping[str, Any]) -> str:
-    if not fault["loc"]:  # a fault of the study as a whole
+    if not fault["loc"]:  # the fault lies between keys, not in one of them
         return str(fault["msg"]).removeprefix("Value error, ")
-    # pydantic adds the tried member of a union to the location; a user knows only the keys
+    # pydantic adds the union member that it tried to the location; users know only the keys
     *parents, last = [str(part) for part in fault["loc"]]
     location = [part for part in parents if not _UNION_MEMBER.fullmatch(part)]
     if fault["type"] == "extra_forbidden" or not _UNION_MEMBER.fullmatch(last):
@@ -196,6 +196,6 @@ def _section_of(section: Any, key: str) -> Any:
 def _shortened(value: Any) -> str:
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, or a thousand nested tables
+    except (ValueError, RecursionError):  # a number with thousands of digits, or a thousand nested tables
         return "a value too long to show"
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,4 +1,4 @@
-"""One trial as it travels between coordinator and worker: what is asked, and what comes back."""
+"""The values that coordinator and worker exchange about a trial: its task, its epochs and its outcome."""
 
 import enum
 import math
@@ -18,7 +18,7 @@ Params = Mapping[str, Any]
 
 
 DIVERGED = "diverged at epoch"
-"""What the reason of a trial begins with whose loss became NaN or infinite."""
+"""The start of the reason why a trial failed if its loss became NaN or infinite."""
 
 
 class Purpose(enum.StrEnum):
@@ -26,11 +26,11 @@ class Purpose(enum.StrEnum):
 
     SEARCH = "search"  # a trial of the search
     CONFIRM = "confirm"  # a finalist, trained on a fresh seed
-    TEST = "test"  # a test look: that finalist, as it was trained, on the test rows
+    TEST = "test"  # a test evaluation: that finalist, as it was trained, on the test set
 
 
 class TrainingId(NamedTuple):
-    """Which training of a confirmation: a finalist and a fresh seed, both counted from 0.
+    """Identifies one training of a confirmation by its finalist and its fresh seed, both counted from 0.
 
     Example:
         >>> TrainingId(finalist=2, seed=3).number
@@ -44,27 +44,27 @@ class TrainingId(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The number of its task: workers report it, and the names of its files have it."""
+        """The number of its task, which workers report and which is part of its file names."""
         return self.finalist * SEEDS_AT_MOST + self.seed
 
     @classmethod
     def of_number(cls, number: int) -> Self:
-        """Return the training whose task has that number."""
+        """Return the training to which a task's number belongs."""
         return cls(*divmod(number, SEEDS_AT_MOST))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTask:
-    """One try at one trial, or at one finalist on one fresh seed.
+    """One attempt at a trial of the search, or at a finalist on a fresh seed.
 
     Attributes:
-        number: the trial's number in its study, counted from 0; of a finalist its `TrainingId.number`.
-        attempt: how often a worker was lost over this task before, counted from 0.
+        number: the trial's number in its study, counted from 0; for a finalist, its `TrainingId.number`.
+        attempt: the number of earlier attempts, in which a worker was lost.
         params: the parameters to train with.
-        purpose: what it is for.
-        seed: stands for the study's seed in initial weights, orders and dropout, and in the split too where the study's
-            `confirm.split` is "drawn"; None: the study's own.
-        weights_sha256: for a test look, of the file with the finalist's weights, if one was written.
+        purpose: what the task is for.
+        seed: replaces the study's seed for initial weights, the order of examples and dropout. If `confirm.split` is
+            "drawn", it replaces it for the splits, too. None: the study's own seed.
+        weights_sha256: for a test evaluation, the SHA-256 of the file with the finalist's weights, if one was written.
     """
 
     number: int
@@ -75,7 +75,7 @@ class TrialTask:
     weights_sha256: str | None = None
 
     def __str__(self) -> str:
-        """Return what it is called in messages."""
+        """Return the name of the task in messages: "trial 7"."""
         if self.purpose == Purpose.SEARCH:
             return f"trial {self.number}"
         rows = ", on the test rows" if self.purpose == Purpose.TEST else ""
@@ -83,18 +83,18 @@ class TrialTask:
 
     @property
     def training(self) -> TrainingId:
-        """Which training of a finalist it is; only for a task of a confirmation."""
+        """The training of a finalist that this task belongs to; only for a task of a confirmation."""
         assert self.purpose != Purpose.SEARCH
         return TrainingId.of_number(self.number)
 
 
 @dataclass(frozen=True)
 class Wait:
-    """There is nothing to hand out now, but there may be once something that runs has ended."""
+    """There is no task to hand out now, but there may be one when a running task ends."""
 
 
 class DoneReason(enum.Enum):
-    """Why there is nothing more to hand out."""
+    """Why there are no more tasks to hand out."""
 
     TOTAL = "all trials of the study's total, or all trainings of its confirmation, are handed out"
     EXHAUSTED = "every point of the space was tried"
@@ -102,27 +102,27 @@ class DoneReason(enum.Enum):
 
 @dataclass(frozen=True)
 class Done:
-    """There is nothing more to hand out."""
+    """There are no more tasks to hand out."""
 
     reason: DoneReason
 
 
 NextStep = TrialTask | Wait | Done
-"""What a store answers if it is asked for a task."""
+"""What a store returns if it is asked for a task."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochMetrics:
-    """What one epoch gave; raises ValueError for a figure that is NaN or infinite.
+    """The figures of one epoch; raises ValueError if a figure is NaN or infinite.
 
     Attributes:
         epoch: counted from 0.
         train_loss: mean over the epoch's batches, with penalty and dropout (Keras's `loss`).
-        stop_loss: on the stop rows, with penalty (Keras's `val_loss`); decides early stopping.
-        stop_cross_entropy: on the stop rows, without penalty, in nats per row; what a pruner judges.
-        stop_accuracy: on the stop rows, in [0, 1].
+        stop_loss: on the stopping split, with penalty (Keras's `val_loss`); decides early stopping.
+        stop_cross_entropy: on the stopping split, without penalty, in nats per example; decides pruning.
+        stop_accuracy: on the stopping split, in [0, 1].
         seconds: wall time of the epoch.
-        objective: on the stop rows, where the study's is a metric of a HyperModel's; what a pruner judges then.
+        objective: the study's objective on the stopping split, if it is a metric of a HyperModel; then decides pruning.
     """
 
     epoch: int
@@ -137,37 +137,37 @@ class EpochMetrics:
         _check_finite(self)
 
     def value(self, objective: str) -> float | None:
-        """Return what a pruner judges by that objective; None for a metric that isn't known of each epoch."""
+        """Return the figure by which a pruner judges; None for a metric that is not measured after each epoch."""
         if objective not in OURS:
             return self.objective
         return self.stop_accuracy if objective == "accuracy" else self.stop_cross_entropy
 
     def columns(self) -> dict[str, Any]:
-        """Return the figures of EPOCH_COLUMNS."""
+        """Return the figures of EPOCH_COLUMNS, by name."""
         return {name: getattr(self, name) for name in EPOCH_COLUMNS}
 
 
 EPOCH_COLUMNS = tuple(name for name in EpochMetrics.__dataclass_fields__ if name != "objective")
-"""The figures of an epoch that tables of ours have; a metric of a HyperModel's is Optuna's intermediate value alone."""
+"""The figures of an epoch in regsearch's tables. Only Optuna's tables store a HyperModel's metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
-    """What a completed trial gave, at its restored epoch and with dropout off.
+    """The figures of a completed trial, at its restored epoch and with dropout off.
 
-    Raises ValueError for a figure that is NaN or infinite.
+    Raises ValueError if a figure is NaN or infinite.
 
     Attributes:
         best_epoch: the epoch, counted from 0, whose weights were kept.
         epochs: how many epochs were trained.
-        select_cross_entropy, train_cross_entropy: without penalty, in nats per row.
+        select_cross_entropy, train_cross_entropy: without penalty, in nats per example.
         select_accuracy, train_accuracy: in [0, 1].
-        near_zero_share: part of the first layer's weights below 1e-3 in size, in [0, 1] (L1's doing); None where no
-            layer has a kernel.
-        seconds: wall time of its training, as far as the result stands on it.
-        weights_sha256: of the file with its weights; None where none was written.
-        select_rows: of a finalist, the select rows' figures, as `RowFigures.to_text` returns them.
-        objective: the study's, where it is a metric of a HyperModel's.
+        near_zero_share: part of the first layer's weights whose size is below 1e-3, in [0, 1]. L1 increases it. None if
+            no layer has a kernel.
+        seconds: wall time of its training, without epochs that were lost in an interruption.
+        weights_sha256: the SHA-256 of the file with its weights; None if none was written.
+        select_rows: for a finalist, its scores on the selection split, as `PerExampleScores.to_text` returns them.
+        objective: the study's objective, if it is a metric of a HyperModel.
     """
 
     best_epoch: int
@@ -186,29 +186,29 @@ class TrialOutcome:
         _check_finite(self)
 
     def value(self, objective: str) -> float:
-        """Return the objective on the select rows."""
+        """Return the objective on the selection split."""
         if objective not in OURS:
             assert self.objective is not None
             return self.objective
         return self.select_accuracy if objective == "accuracy" else self.select_cross_entropy
 
     def columns(self) -> dict[str, Any]:
-        """Return the figures that a trial's row has."""
+        """Return the figures that a trial's row in the database has, by name."""
         return {name: figure for name, figure in vars(self).items() if name not in ("select_rows", "objective")}
 
     @property
     def generalization_gap(self) -> float:
-        """Select minus train cross-entropy: how much worse the network does on rows it hasn't seen."""
+        """Selection minus training cross-entropy: how much worse the network is on examples that it hasn't seen."""
         return self.select_cross_entropy - self.train_cross_entropy
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestEvaluation:
-    """What a finalist's network did on the test rows; raises ValueError where a loss is NaN or infinite.
+    """The scores of a finalist's network on the test set; raises ValueError if a loss is NaN or infinite.
 
     Attributes:
-        rows: each row's figures, as `regsearch.studies.example_scores.RowFigures.to_text` returns them.
-        objective: the study's, on the test rows, where it is a metric of a HyperModel's.
+        rows: the scores of each example, as `PerExampleScores.to_text` returns them.
+        objective: the study's objective on the test set, if it is a metric of a HyperModel.
     """
 
     rows: str
@@ -220,7 +220,7 @@ class TestEvaluation:
             raise ValueError(f"the objective is {self.objective} on the test rows")
 
     def value(self, objective: str) -> float:
-        """Return the study's objective on the test rows."""
+        """Return the study's objective on the test set."""
         if objective not in OURS and self.objective is not None:
             return self.objective
         figures = PerExampleScores.from_text(self.rows)
@@ -231,30 +231,30 @@ Outcome = TrialOutcome | TestEvaluation
 
 
 class EpochDecision(enum.Enum):
-    """What became of an epoch that was handed in to be recorded."""
+    """What a store did with an epoch that it was asked to record, and what the worker must do."""
 
-    RECORDED = "recorded: go on"
-    REPEATED = "it was recorded, and judged, before an interruption: go on"
-    DIFFERS = "as REPEATED, but its figures are others now: go on"
+    RECORDED = "recorded: continue"
+    REPEATED = "recorded and judged before an interruption: continue"
+    DIFFERS = "recorded before an interruption, but with other figures: continue"
     PRUNED = "recorded, and the trial is pruned: stop"
-    TRIED = "not recorded, since an earlier trial has the same settings, and the trial has failed by that: stop"
+    TRIED = "not recorded, since the trial failed: an earlier trial has the same settings: stop"
     ENDED = "not recorded, since something else has ended the trial: stop"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How far one technique is.
+    """The finished trials of one technique, and the best of them.
 
     Attributes:
         trials: how many of its trials are finished.
-        best: the best value of a complete one; None before there is one.
+        best: the best value of a complete trial; None if no trial is complete.
     """
 
     trials: int = 0
     best: float | None = None
 
     def after(self, value: float | None, *, maximizes: bool) -> "Tally":
-        """Return the tally after one more trial; its value is None unless it is complete."""
+        """Return the tally after one more trial, where `value` is None if the trial is not complete."""
         better = max if maximizes else min
         values = [known for known in (self.best, value) if known is not None]
         return Tally(trials=self.trials + 1, best=better(values, default=None))
@@ -262,13 +262,13 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyProgress:
-    """How far a study, or its confirmation, is.
+    """How many tasks of a study, or of its confirmation, are finished.
 
     Attributes:
-        finished: tasks that are finished.
-        total: tasks in all.
-        best: the best value of a completed one.
-        techniques: the tally of each technique of a search, by its name; empty if its settings are a HyperModel's own.
+        finished: number of finished tasks.
+        total: number of all tasks.
+        best: the best value of a completed task.
+        techniques: the tally of each technique of a search, by its name; empty if a HyperModel has other parameters.
     """
 
     finished: int

@@ -1,4 +1,4 @@
-"""The folder beside the database in which trials under way keep their states, and the best ones their weights."""
+"""The folder beside the database with the checkpoints of running trials, and with the weights of the best trials."""
 
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -11,11 +11,11 @@ CHECKPOINT, _ENDED, _WEIGHTS = ".checkpoint", ".ended", ".weights.npz"
 
 
 class TrialFiles:
-    """The files of one study's trials; whose they are follows from their names.
+    """The files of one study's trials. The name of a file says which trial it belongs to.
 
     Args:
-        folder: theirs alone.
-        kind: what their names begin with: those of the search's trials and of finalists lie side by side.
+        folder: holds only these files.
+        kind: the start of their names, since files of trials and of finalists are in the same folder.
     """
 
     def __init__(self, folder: Path, kind: str = "trial") -> None:
@@ -24,15 +24,15 @@ class TrialFiles:
 
     @classmethod
     def of(cls, folder: Path, purpose: Purpose) -> "TrialFiles":
-        """Return the files of tasks of that purpose; a test look has those of what it looks with."""
+        """Return the files for tasks with this purpose; a test evaluation uses the files of its finalist."""
         return cls(folder) if purpose == Purpose.SEARCH else cls(folder, "finalist")
 
     def checkpoint(self, number: int, epochs: int) -> Path:
-        """Return where a trial's state after so many epochs lies."""
+        """Return the path of a trial's checkpoint after this number of epochs."""
         return self.folder / f"{self._kind}-{number}.{epochs}{CHECKPOINT}"
 
     def checkpoints(self, number: int) -> list[Path]:
-        """Return a trial's checkpoints that are there, the newest first; what somebody else put there is none."""
+        """Return the paths of a trial's existing checkpoints, the newest first; files with other names are ignored."""
         by_epochs = {
             int(epochs): path
             for path in self.folder.glob(f"{self._kind}-{number}.*{CHECKPOINT}")
@@ -41,32 +41,32 @@ class TrialFiles:
         return [by_epochs[epochs] for epochs in sorted(by_epochs, reverse=True)]
 
     def ended(self, number: int) -> Path:
-        """Return where it is written how a trial ended, until the database has it."""
+        """Return the path of the file that says how a trial ended; it exists until the database has stored this."""
         return self.folder / f"{self._kind}-{number}{_ENDED}"
 
     def weights(self, number: int) -> Path:
-        """Return where the weights of a complete trial lie, if they are kept."""
+        """Return the path of a complete trial's weights; the file exists only while they are kept."""
         return self.folder / f"{self._kind}-{number}{_WEIGHTS}"
 
     def of_trial(self, number: int) -> dict[str, bytes]:
-        """Return what is kept of a trial, by its file's name: what a worker elsewhere needs to go on."""
-        kept = {}
+        """Return the content of a trial's files, by name; a worker on another machine needs them to continue it."""
+        contents = {}
         for path in [*self.checkpoints(number), self.ended(number), self.weights(number)]:
             with suppress(OSError):
-                kept[path.name] = path.read_bytes()
-        return kept
+                contents[path.name] = path.read_bytes()
+        return contents
 
     def forget(self, number: int) -> None:
-        """Remove what a trial needed while it was under way."""
+        """Remove the files that a trial needed only while it ran."""
         self._remove([*self.checkpoints(number), self.ended(number)])
 
     def keep_weights(self, numbers: Collection[int]) -> None:
-        """Remove the weights of all other trials."""
-        kept = {self.weights(number) for number in numbers}
-        self._remove(path for path in self.folder.glob(f"{self._kind}-*{_WEIGHTS}") if path not in kept)
+        """Keep the weights of these trials, and remove those of all others."""
+        wanted = {self.weights(number) for number in numbers}
+        self._remove(path for path in self.folder.glob(f"{self._kind}-*{_WEIGHTS}") if path not in wanted)
 
     def clean(self, running: Collection[int]) -> None:
-        """Remove what no trial under way needs; while nobody trains."""
+        """Remove the files that no running trial needs; call it only while no worker trains."""
         prefixes = tuple(f"{self._kind}-{number}." for number in running)
         for suffix in (CHECKPOINT, _ENDED, TEMPORARY):
             found = self.folder.glob(f"{self._kind}-*{suffix}")
@@ -74,6 +74,6 @@ class TrialFiles:
 
     @staticmethod
     def _remove(paths: "Collection[Path] | Iterator[Path]") -> None:
-        with suppress(OSError):  # a file too many does no harm, and the next run removes it
+        with suppress(OSError):  # a file that stays does no harm: the next run removes it
             for path in paths:
                 path.unlink(missing_ok=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 _FEWEST_SEEDS = 3  # with two, one table in ten shows a gain that doesn't exist (tests/benchmarks)
-_DEEPEST_OPTIONS = 50  # pydantic can write at most 255
+_DEEPEST_OPTIONS = 50  # levels of nested tables; pydantic can write at most 255
 _HYPERMODEL = re.compile(r"(?s:.+\.py)|[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_ROOT = Path(__file__).parents[1]  # of the package `regsearch`
+_ROOT = Path(__file__).parents[1]  # the folder of the package `regsearch`
 _PACKAGES = ("search", "storage", "studies")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
@@ -98,8 +98,8 @@ def _depth(value: Any) -> int:
 
 
 def default_if_none(section: Any) -> Any:
-    """Return a section of a study file, or an empty one for None."""
-    return {} if section is None else section  # old studies are stored without a section [confirm]
+    """Return a section of a study file, or an empty section instead of None."""
+    return {} if section is None else section  # studies of early versions are stored without a section [confirm]
 
 
 def check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ FEWEST_RATES = 3
 """How many other learning rates a contestant's best configuration is tried with, if a study searches them."""
 
 USUAL = (*FEWEST, "l1+l2")
-"""The contestants of a study that names none."""
+"""The contestants of a study that doesn't name any."""
 
 
 def strengths_of(settings: Regularization) -> dict[str, float | str]:
@@ -54,7 +54,7 @@ def contestant_name(text: str) -> str:
 def contestant_of(settings: Regularization, contestants: Collection[str] = USUAL) -> str:
     """Return the contestant of a trial: one of the contestants, "combination", or "none".
 
-    "none" is no technique, with or without early stopping.
+    "none" means that no technique is on; early stopping doesn't count.
 
     Example:
         >>> contestant_of(Regularization(l2=1e-4, dropout=0.2))
@@ -75,12 +75,12 @@ def fewest_trials(contestant: str) -> int:
 
 
 def is_out(best: float, peers: Sequence[float], fewest: int) -> bool:
-    """Return whether a trial must end, since it is worse than the median of its contestant's trials.
+    """Return whether a trial must end because it is worse than the median of its contestant's trials.
 
     Args:
         best: the trial's smallest stopping loss so far.
         peers: for each finished trial of the same contestant, its smallest stopping loss until the same epoch.
-        fewest: how many of them the median needs.
+        fewest: how many peers the median needs.
 
     Example:
         >>> is_out(0.5, [0.1, 0.2, 0.3], fewest=3)

@@ -1,4 +1,4 @@
-"""Notes, printed before a search, on what its contest can't decide: too small a budget, or only one technique."""
+"""Notes that are printed before a search: what its contest can't decide, for example with too few trials."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ def in_words(contestant: str) -> str:
 
 
 def notes(contest: Contest, total: int) -> list[str]:
-    """Return a line for each thing that a contest can't decide with so many trials in total."""
+    """Return a line for each thing that a contest can't decide with this total of trials."""
     lines = []
     if not contest.contestants:
         searched = "nothing" if contest.patience is None else "only the patience of early stopping"
@@ -41,9 +41,9 @@ def notes(contest: Contest, total: int) -> list[str]:
     if total < contest.fewest:
         undecided = ", ".join(map(in_words, too_few(contest, total)))
         verdict = (
-            f"These techniques get fewer than they need, and so no verdict: {undecided}."
+            f"These techniques get fewer than they need, so they get no verdict: {undecided}."
             if undecided
-            else ("The learning rate is not tuned for all techniques.")
+            else "The learning rate is not tuned for all techniques."
         )
         lines.append(
             f"WARNING: {total} trials are {contest.fewest - total} too few for a fair contest. {verdict} "
@@ -53,11 +53,11 @@ def notes(contest: Contest, total: int) -> list[str]:
 
 
 def race_notes(spec: StudySpec, n_train: int, n_test: int) -> list[str]:
-    """Return a line for each thing that the confirmation can hardly decide with so few data.
+    """Return a line for each thing that a confirmation can hardly decide with these data.
 
     Args:
         spec: the study.
-        n_train, n_test: how many examples the training part and the test set of the data have.
+        n_train, n_test: how many training and test examples the data have.
     """
     if not spec.confirm.seeds:
         return []
@@ -76,7 +76,7 @@ def race_notes(spec: StudySpec, n_train: int, n_test: int) -> list[str]:
 
 
 def too_few(contest: Contest, total: int) -> list[str]:
-    """Return the contestants that get fewer trials than they need, if there are so many trials in total."""
+    """Return the contestants that get fewer trials than they need, with this total of trials."""
     entries: list[Entry] = []
     for number in range(total):
         settings = contest.propose(number, entries)

@@ -34,14 +34,14 @@ from .contestants import (
 from .strength_line import Line, grid_with, smoothed
 
 _PENALTIES = ("l1", "l2")
-_RATES = (0.15, 0.5, 0.85)  # positions in the range of learning rates, beside the usual one
-_OWN_GRID = 3  # a technique with so many recipes has them as its grid
-_PARTS = (0.5, 0.2, 1.0, 0.1)  # of a technique's own best strength, if several are tuned together and add up
-_PATIENCE = 0.4  # of max_epochs: less harms if an epoch has few steps, more takes time and gains nothing
-_MIDDLE = 0.4  # position of a strength before any is known
-_COMBINED = (1.0, 0.5)  # times a technique's own best strength, if it is combined
-_STEP = 0.1  # of a range: standard deviation of a step from a good combination
-_DRAWS = 50
+_RATES = (0.15, 0.5, 0.85)  # positions in the range of learning rates that are tried, too
+_OWN_GRID = 3  # with at least this many recipes of a technique, they are its whole grid
+_PARTS = (0.5, 0.2, 1.0, 0.1)  # factors of each technique's best strength, if several are tuned together
+_PATIENCE = 0.4  # part of max_epochs; a smaller one harms if an epoch has few steps, a larger one gains nothing
+_MIDDLE = 0.4  # position of a technique's strength before its best one is known
+_COMBINED = (1.0, 0.5)  # factors of each technique's best strength in a combination
+_STEP = 0.1  # standard deviation of a random step from a good combination, as part of a range
+_DRAWS = 50  # random steps that a proposal tries at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Entry:
     """A trial as the contest sees it.
 
     Attributes:
-        settings: the configuration that it trains.
+        settings: the configuration that the trial trains.
         loss: the study's objective, with a sign that makes smaller better; inf if it was pruned or diverged; None while
             it runs.
     """
@@ -68,12 +68,12 @@ class Contest:
     """The contest of one study.
 
     Attributes:
-        space: of the study.
-        seed: of the study.
-        max_epochs: of a trial.
+        space: the study's space.
+        seed: the study's seed.
+        max_epochs: the largest number of epochs of a trial.
         recipes: known configurations, such as the course's; their strengths belong to the grid of their contestant.
-        contestants: those of the study, by `contestant_name`, in the order of their turns.
-        learning_rate: of a trial that doesn't tune it; None if the study doesn't search the learning rate.
+        contestants: the names of the study's contestants (`contestant_name`), in the order of their turns.
+        learning_rate: the one of a trial that doesn't tune it; None if the study doesn't search the learning rate.
 
     Example:
         >>> contest = Contest.of(SpaceSpec(), seed=0, max_epochs=12)
@@ -101,7 +101,7 @@ class Contest:
     ) -> "Contest":
         """Return the contest of a space, with those of the contestants and recipes that lie in the space.
 
-        A recipe of a technique gets the patience of all trials.
+        A recipe with a technique gets the patience that all trials have.
         """
         contest = cls(
             space=space,
@@ -112,14 +112,14 @@ class Contest:
             learning_rate=learning_rate,
         )
         known = {key for name in contestants for key in name.split("+")}
-        asked = [recipe for recipe in recipes if strengths_of(recipe).keys() <= known]
-        inside = tuple(filter(contest.is_inside, map(contest.as_tried, asked)))
+        relevant = [recipe for recipe in recipes if strengths_of(recipe).keys() <= known]
+        inside = tuple(filter(contest.is_inside, map(contest.as_tried, relevant)))
         present = tuple(name for name in contestants if any(map(contest.is_inside, contest._alone(name, {}))))
         return replace(contest, recipes=inside, contestants=present)
 
     @property
     def fewest(self) -> int:
-        """How many trials a fair contest needs: those of the baselines, and the fewest of every contestant."""
+        """How many trials a fair contest needs: for baselines, for every contestant, and for learning rates."""
         baselines = sum(map(self.is_inside, set(self._baselines)))
         rates = 0 if self.learning_rate is None else FEWEST_RATES * (1 + len(self.contestants))
         return baselines + sum(map(self.fewest_of, self.contestants)) + rates
@@ -140,14 +140,14 @@ class Contest:
 
     @property
     def patience(self) -> int | None:
-        """The patience of every trial but the first, within the space; None if it has no early stopping."""
+        """The patience of every trial but the first, within the space; None if the space has no early stopping."""
         if self.space.patience == "off":
             return None
         return min(max(int(_PATIENCE * self.max_epochs), int(self.space.patience.low)), int(self.space.patience.high))
 
     @property
     def has_baseline(self) -> bool:
-        """Whether the space contains no regularization, with or without early stopping."""
+        """Whether the space contains a baseline: no technique, with or without early stopping."""
         return any(map(self.is_inside, self._baselines))
 
     def is_inside(self, settings: Regularization) -> bool:
@@ -159,15 +159,15 @@ class Contest:
         return True
 
     def as_tried(self, recipe: Regularization) -> Regularization:
-        """Return a recipe as the contest tries it: with the patience of all trials, unless it has no technique."""
+        """Return a recipe as the contest tries it: if it has a technique, with the patience that all trials have."""
         strengths = strengths_of(recipe)
         return self._with(strengths) if strengths else recipe
 
     def propose(self, number: int, entries: Sequence[Entry]) -> Regularization | None:
-        """Return the configuration of a trial; None if the contest knows no untried one.
+        """Return the configuration of a trial; None if the contest has no further one.
 
         Args:
-            number: of the trial, counted from 0.
+            number: the trial's number, counted from 0.
             entries: the earlier trials, by number.
         """
         tried = {self._as_trained(entry.settings) for entry in entries}
@@ -176,13 +176,13 @@ class Contest:
         return next(filter(self.is_inside, fresh), None)
 
     def _as_trained(self, settings: Regularization) -> Regularization:
-        """Return the configuration with the shortest patience that trains alike, so that equal means trained alike."""
+        """Return the configuration with the shortest patience that trains the same, so that comparing them is enough."""
         if settings.patience is None:
             return settings
         return settings.changed(patience=effective_patience(settings.patience, self.max_epochs))
 
     def _candidates(self, number: int, entries: Sequence[Entry]) -> Iterator[Regularization]:
-        """Yield configurations, the most wanted first; some were tried, and some lie outside the space."""
+        """Yield configurations, the most useful first; some may be tried already or lie outside the space."""
         yield from self._baselines
         groups: dict[str, list[Entry]] = {name: [] for name in (*self.contestants, "combination", "none")}
         for entry in entries:
@@ -206,7 +206,7 @@ class Contest:
         return Regularization(**strengths, patience=self.patience, learning_rate=self.learning_rate)
 
     def _rates(self, entries: Sequence[Entry], fewest: int, name: str) -> Iterator[Regularization]:
-        """Yield a contestant's best configuration with other learning rates, until so many such trials were made."""
+        """Yield a contestant's best configuration with other learning rates, until there are `fewest` such trials."""
         rate_range = self.space.learning_rate
         best = self.best_alone(name, [entry for entry in entries if entry.settings.patience is not None])
         others = [entry for entry in entries if entry.settings.learning_rate != self.learning_rate]
@@ -249,7 +249,7 @@ class Contest:
             yield self._with({key: value for key, value in strengths.items() if value is not None})
 
     def _best_strength(self, key: str, entries: Iterable[Entry]) -> float | str | None:
-        """Return a technique's best strength alone, a middle one before any trial is complete; None if it has none."""
+        """Return the best strength of a technique alone; a middle one before a trial is complete; None if it has none."""
         best = self.best_alone(key, entries)
         if best is not None:
             return strengths_of(best.settings)[key]
@@ -278,7 +278,7 @@ class Contest:
         return smoothed(list(zip(positions, losses, strict=True)))
 
     def _combinations(self, number: int, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
-        """Yield combinations of what helped: with the best strengths, with half of them, then near the best one."""
+        """Yield combinations of what helped: at the best strengths, at half of each, then near the best combination."""
         parts = self._parts(groups)
         alone = [best for name in self.contestants if (best := self.best_alone(name, groups[name])) is not None]
         rate = min(alone, key=lambda entry: entry.loss or 0.0).settings.learning_rate if alone else self.learning_rate
@@ -296,7 +296,10 @@ class Contest:
             yield moved.changed(learning_rate=entry.settings.learning_rate)
 
     def _parts(self, groups: Mapping[str, list[Entry]]) -> list[Strengths]:
-        """Return the best strengths of what helped, the best first, penalties as one; of all if fewer than two did."""
+        """Return the best strengths of each technique that helped, the best first; of all if fewer than two helped.
+
+        L1, L2 and L1+L2 count as one technique: only the best of the three is used.
+        """
         ranked: list[tuple[float, Strengths]] = []
         others = ((key,) for key in FEWEST if key not in _PENALTIES)
         for names in ((*_PENALTIES, "+".join(_PENALTIES)), *others):

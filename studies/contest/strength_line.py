@@ -9,8 +9,8 @@ BANDWIDTH = 0.07
 """The part of a technique's range over which losses are averaged to find its best strength."""
 
 _GRID = (0.1, 0.3, 0.5, 0.7, 0.9)  # positions in a range, from low to high
-_SPACING = (0.06, 0.03, 0.015, 0.007)  # of a range: the smallest distance between two tried strengths, coarse first
-_TOO_STRONG = 0.15  # a strength is too strong if its loss is worse than the best one by this part of it
+_SPACING = (0.06, 0.03, 0.015, 0.007)  # smallest distance between two tried strengths, as part of a range; coarse first
+_TOO_STRONG = 0.15  # a strength is too strong if its loss is worse than the best one by more than this part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class Line:
     """The range of one technique's strength, as positions from 0 (low) to 1 (high), both included.
 
     Attributes:
-        low, high: of the strength.
+        low, high: the ends of the range.
         is_log: whether equal steps of the position are equal factors of the strength.
 
     Example:
@@ -39,7 +39,7 @@ class Line:
         return self.rounded(value)
 
     def rounded(self, strength: float) -> float:
-        """Return a strength with two digits, within the range."""
+        """Return a strength, rounded to two digits within the range."""
         return min(max(float(f"{strength:.2g}"), self.low), self.high)
 
     def position(self, strength: float) -> float:
@@ -57,8 +57,8 @@ class Line:
 
         Args:
             grid: strengths to start with, from low to high.
-            tried: (strength, loss) of each trial, the loss as in `Entry`.
-            to_the_end: whether all of the grid is tried; else it ends at strengths that are too strong.
+            tried: (strength, loss) of each trial; `Entry` explains the loss.
+            to_the_end: whether to try the whole grid; otherwise it ends at strengths that are too strong.
         """
         points = sorted(((self.position(strength), loss) for strength, loss in tried), key=lambda point: point[0])
         known = [(position, loss) for position, loss in points if loss is not None and math.isfinite(loss)]
@@ -95,7 +95,7 @@ def smoothed(points: Sequence[tuple[float, float]]) -> list[float]:
 
 
 def grid_with(line: Line, own: Iterable[float]) -> list[float]:
-    """Return the usual grid of a line with a study's own strengths, which replace their nearest neighbours in it."""
+    """Return the usual grid of a line with a study's own strengths, which replace strengths near them."""
     own = list(own)
     positions = [line.position(strength) for strength in own]
     grid = [position for position in _GRID if all(abs(position - other) >= _SPACING[0] for other in positions)]

@@ -1,7 +1,7 @@
-"""The regularization techniques, one file each: to add one, put its file here.
+"""The regularization techniques, one file each. To add one, put its file here.
 
-A file's subclass of `Technique` that has an `order` is found by itself. The keys of a study's [space], the parameters
-of a trial, recipes, finalists, rows of tables, labels, both trainers and the exported script follow from the list.
+A subclass of `Technique` with an `order` is found automatically. The keys of a study's [space], the parameters of a
+trial, recipes, finalists, rows of tables, labels, both trainers and the exported script follow from the list.
 """
 
 import importlib
@@ -12,8 +12,8 @@ from .technique import Technique
 from .ways import PAIRS
 
 
-def _found() -> tuple[Technique, ...]:
-    """Return a technique for each of the package's classes that have an order, by their order."""
+def _find_techniques() -> tuple[Technique, ...]:
+    """Return an instance of each technique class in this package that has an order, sorted by order."""
     techniques = []
     for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
         module = importlib.import_module(f"{__name__}.{name}")
@@ -29,7 +29,7 @@ def _found() -> tuple[Technique, ...]:
 
 
 def check(techniques: tuple[Technique, ...]) -> None:
-    """Raise TypeError where two techniques have one order, name or key, or one can't be trained by both trainers."""
+    """Raise TypeError if two techniques have the same order, name or key, or if one lacks a method of a trainer."""
     for attribute in ("order", "name", "key"):
         if len({getattr(technique, attribute) for technique in techniques}) < len(techniques):
             raise TypeError(f"two techniques have the same {attribute}: give each its own")
@@ -37,19 +37,19 @@ def check(techniques: tuple[Technique, ...]) -> None:
         raise TypeError("a technique that was added later comes after all before it: give it a higher order")
     for technique, (of_keras, compiled) in itertools.product(techniques, PAIRS):
         if not technique.has_compiled_code and technique.overrides(of_keras) != technique.overrides(compiled):
-            raise TypeError(f"{technique.name} has one of {of_keras} and {compiled}: it needs both")
+            raise TypeError(f"{technique.name} has only one of {of_keras} and {compiled}: it needs both")
 
 
-TECHNIQUES = _found()
+TECHNIQUES = _find_techniques()
 """Every technique, in the order in which its parameters are suggested."""
 
 check(TECHNIQUES)
 
 
 def labels() -> tuple[str, ...]:
-    """Return what a network can be regularized with, in words: each technique alone, and those of one gate together."""
-    found: list[str] = []
+    """Return the names of each technique alone, and of techniques with the same gate together, such as "L1+L2"."""
+    joined: list[str] = []
     for _, group in itertools.groupby(TECHNIQUES, key=lambda technique: technique.gate or technique.key):
         names = [technique.name for technique in group]
-        found += ["+".join(some) for n in range(1, len(names) + 1) for some in itertools.combinations(names, n)]
-    return tuple(found)
+        joined += ["+".join(some) for n in range(1, len(names) + 1) for some in itertools.combinations(names, n)]
+    return tuple(joined)

@@ -13,7 +13,7 @@ _Placement = Literal["none", "before_activation", "after_activation"]
 
 
 class BatchNorm(Technique):
-    """`keras.layers.BatchNormalization`; its value is where it stands."""
+    """`keras.layers.BatchNormalization`; its value is its placement."""
 
     order, name, key = 40, "BatchNorm", "batch_norm"
     off = "none"
@@ -23,35 +23,35 @@ class BatchNorm(Technique):
 
     @property
     def gate(self) -> None:
-        """Its placement says whether it is there."""
+        """None: it has no switch, because the placement can be "none"."""
         return None
 
     def fields(self) -> dict[str, tuple[Any, Any]]:
-        """Return the placements."""
+        """Return type and default of its key in [space], the placements to choose from."""
         placements = Annotated[tuple[_Placement, ...], Strict(False), AfterValidator(check_choices)]
         default = ("none", "before_activation", "after_activation")
         return {self.key: (placements, Field(default, description="placements of BatchNormalization"))}
 
     def is_searched(self, space: Any) -> bool:
-        """Return whether the space has a placement."""
+        """Return whether the space has a placement other than "none"."""
         return any(map(self.is_on, space.batch_norm))
 
     def dimensions(self, space: Any) -> tuple[Dimension, ...]:
-        """Return the placement."""
+        """Return its only parameter, the placement."""
         return (Dimension(name=self.key, kind="choice", choices=space.batch_norm),)
 
     def words(self, value: Any) -> str:
-        """Return where it stands."""
+        """Return the placement in words: "BatchNorm before activation"."""
         return f"{self.name} {value.replace('_', ' ')}"
 
     def params(self, values: Mapping[str, Any], space: Any) -> dict[str, Any]:
-        """Return the placement."""
+        """Return the placement as a parameter of a trial; it is there even if it is "none"."""
         return {self.key: values[self.key]}
 
     def settings_off(self) -> dict[str, Any]:
-        """Return no placement."""
+        """Return the setting of a recipe without it: the placement "none"."""
         return {self.key: self.off}
 
     def batch_norm_placement(self, value: Any) -> str:
-        """Return its value."""
+        """Return the placement, which is the value itself."""
         return str(value)

@@ -1,4 +1,4 @@
-"""One parameter of a search space: what it may be, and which other parameter decides whether it is there."""
+"""One parameter of a search space: its possible values, and the parameter that decides whether it is active."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ class Suggester(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Dimension:
-    """One parameter as a study's space has it.
+    """One parameter of a study's space.
 
     Attributes:
-        name: of the parameter, as a trial stores it.
+        name: the name of the parameter, as a trial stores it.
         kind: "float" and "int" have a range, "choice" has choices.
         low, high: the ends of the range, both included.
         is_log: whether a float is drawn on a log scale.
-        choices: in the order in which a study gives them; (False, True) is a switch.
-        parent: the parameter that decides whether this one is there; None: it always is.
-        parent_values: the values of the parent with which it is there.
+        choices: the possible values, in the study's order; (False, True) for a switch.
+        parent: the parameter that decides whether this one is active; None: it always is.
+        parent_values: the values of the parent that make it active.
     """
 
     name: str
@@ -39,11 +39,11 @@ class Dimension:
     parent_values: tuple[Any, ...] = ()
 
     def is_active(self, params: Mapping[str, Any]) -> bool:
-        """Return whether it is there beside the parameters that were suggested before it."""
+        """Return whether the parameters that were suggested before it make it active."""
         return self.parent is None or params.get(self.parent) in self.parent_values
 
     def suggest(self, trial: Suggester) -> Any:
-        """Ask for its value."""
+        """Ask a trial for a value of this parameter."""
         if self.kind == "choice":
             return trial.suggest_categorical(self.name, self.choices)
         if self.kind == "int":

@@ -1,4 +1,4 @@
-"""Dropout: in training a share of a layer's activations is 0, drawn anew for each step."""
+"""Dropout: each training step sets a random share of a layer's activations to 0."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,11 +29,11 @@ class Dropout(Technique):
     has_compiled_code = True
 
     def layer_after(self, value: Any, seed: int | None) -> Any:
-        """Return Keras's layer."""
+        """Return Keras's dropout layer with this rate."""
         import keras
 
         return keras.layers.Dropout(value, seed=seed)
 
     def code(self, values: Mapping[str, Any]) -> Code:
-        """Return Keras's layer."""
+        """Return the code of Keras's dropout layer."""
         return Code(layers_after=(f"keras.layers.Dropout({values[self.key]!r})",))

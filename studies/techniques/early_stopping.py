@@ -1,4 +1,4 @@
-"""Early stopping: training ends when the stop loss hasn't improved for some epochs, and the best weights are kept."""
+"""Early stopping: training ends if the stopping loss doesn't improve for some epochs; the best weights are restored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,15 +32,15 @@ class EarlyStopping(Technique):
 
     @property
     def gate(self) -> str:
-        """Whether training may end early."""
+        """The switch that says whether training may end early."""
         return "early_stopping"
 
     def words(self, value: Any) -> str:
-        """Return its patience."""
+        """Return the patience in words: "early stopping (patience 4)"."""
         return f"{self.name} (patience {value})"
 
     def code(self, values: Mapping[str, Any]) -> Code:
-        """Return Keras's callback."""
+        """Return the code of Keras's callback."""
         return Code(
             callbacks=(f"keras.callbacks.EarlyStopping(patience={values[self.key]}, restore_best_weights=True)",)
         )

@@ -9,10 +9,10 @@ class L1(KernelPenalty):
     """`keras.regularizers.L1`."""
 
     order, name, key = 10, "L1", "l1"
-    description = "strength of L1, log scale, where there is an L1 part"
+    description = "strength of L1 on a log scale, if the regularizer is l1 or l1_l2"
 
     def kernel_penalty(self, value: Any) -> Any:
-        """Return Keras's penalty."""
+        """Return Keras's L1 penalty with this strength."""
         import keras
 
         return keras.regularizers.L1L2(l1=value)

@@ -1,4 +1,4 @@
-"""What L1 and L2 share: one choice of the regularizer, and Keras's L1L2 on the kernel."""
+"""What L1 and L2 share: the parameter `regularizer`, and a penalty of Keras's L1L2 on the kernel."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from .technique import Technique
 from .ways import Code
 
 REGULARIZER = "regularizer"
-"""The parameter that they share."""
+"""The parameter that L1 and L2 share: it says which of them are on."""
 
 _KEYS = ("l1", "l2")
 _Regularizer = Literal["none", "l1", "l2", "l1_l2"]
@@ -26,7 +26,7 @@ class StrengthRange(Range):
 
 
 class KernelPenalty(Technique):
-    """A penalty whose strength is there where the regularizer has its part."""
+    """A penalty on the kernel; its strength is a parameter only if the regularizer includes the penalty."""
 
     among = StrengthRange
     is_log = True
@@ -36,22 +36,22 @@ class KernelPenalty(Technique):
 
     @property
     def gate(self) -> str:
-        """The choice of the regularizer."""
+        """The regularizer, which says whether this penalty is on."""
         return REGULARIZER
 
     def fields(self) -> dict[str, tuple[Any, Any]]:
-        """Return the regularizer, and its own range."""
+        """Return type and default of the regularizers to choose from, and of this penalty's range."""
         regularizers = Annotated[tuple[_Regularizer, ...], Strict(False), AfterValidator(check_choices)]
         choices = Field(("none", "l1", "l2", "l1_l2"), description="kernel regularizers to choose from")
         strengths = Field(StrengthRange(), description=self.description)
         return {REGULARIZER: (regularizers, choices), self.key: (StrengthRange, strengths)}
 
     def is_searched(self, space: Any) -> bool:
-        """Return whether any regularizer of the space has its part."""
+        """Return whether any regularizer of the space includes this penalty."""
         return bool(self._regularizers(space))
 
     def dimensions(self, space: Any) -> tuple[Dimension, ...]:
-        """Return the regularizer, and the strength where that has its part."""
+        """Return the regularizer and, if the space has this penalty, its strength."""
         regularizer = Dimension(name=REGULARIZER, kind="choice", choices=space.regularizer)
         if not self.is_searched(space):
             return (regularizer,)
@@ -61,30 +61,30 @@ class KernelPenalty(Technique):
         return tuple(choice for choice in space.regularizer if self.key in choice.split("_"))
 
     def params(self, values: Mapping[str, Any], space: Any) -> dict[str, Any]:
-        """Return the regularizer of all penalties that are on, and its own strength."""
+        """Return the regularizer that all penalties together need and, if this penalty is on, its strength."""
         regularizer = "_".join(key for key in _KEYS if values[key]) or "none"
         return {REGULARIZER: regularizer} | ({self.key: values[self.key]} if values[self.key] else {})
 
     def settings(self, strength: float) -> dict[str, Any]:
-        """Return it alone at a strength."""
+        """Return the settings of a recipe with this penalty alone."""
         return {REGULARIZER: self.key, self.key: strength}
 
     def settings_off(self) -> dict[str, Any]:
-        """Return no regularizer."""
+        """Return the setting of a recipe without penalties: the regularizer "none"."""
         return {REGULARIZER: "none"}
 
     def imply(self, given: Mapping[str, str], wanted: dict[str, Any]) -> None:
-        """Add the regularizer of the strengths that are given."""
+        """Add the regularizer that has exactly the given strengths."""
         if self.key in given:
             wanted.setdefault(REGULARIZER, "_".join(key for key in _KEYS if key in given))
 
     def code(self, values: Mapping[str, Any]) -> Code:
-        """Return Keras's regularizer; of both together one, which the first of them gives."""
+        """Return the code of Keras's regularizer; if both penalties are on, L1 returns that of both."""
         on = [key for key in _KEYS if values[key]]
         if on[0] != self.key:
             return Code()
         if len(on) == 2:
-            made = f"L1L2(l1={values['l1']!r}, l2={values['l2']!r})"
+            regularizer = f"L1L2(l1={values['l1']!r}, l2={values['l2']!r})"
         else:
-            made = f"{self.key.upper()}({values[self.key]!r})"
-        return Code(kernel_penalty=f"keras.regularizers.{made}")
+            regularizer = f"{self.key.upper()}({values[self.key]!r})"
+        return Code(kernel_penalty=f"keras.regularizers.{regularizer}")

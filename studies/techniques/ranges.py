@@ -12,7 +12,7 @@ class Section(BaseModel):
 
 
 class Range(Section):
-    """A range whose two ends are both included."""
+    """A range from `low` to `high`, with both ends included."""
 
     low: float
     high: float
@@ -25,7 +25,7 @@ class Range(Section):
 
 
 class GatedRange(Range):
-    """A range with a switch: whether "not at all" is a choice of its own."""
+    """A range that may be switched off: then "not at all" is one more choice."""
 
     off: bool = Field(True, description='whether "not at all" is a choice of its own')
 

@@ -1,4 +1,4 @@
-"""What a regularization technique is: its name, its parameters, how its strength is raised, and what it costs."""
+"""What a regularization technique is: its name, its parameters, and the strengths that are tried."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -12,9 +12,9 @@ from .ways import Ways
 
 
 class Technique(Ways):
-    """One technique; a subclass with an `order`, in a file of this package, is all that is needed to add one.
+    """One technique. To add another one, write a subclass with an `order` in a file of this package.
 
-    Its space key takes a range or "off", and its parameters are a switch `use_<key>` and the value `<key>`. For
+    Its key in [space] takes a range or "off". Its parameters are a switch `use_<key>` and the value `<key>`. For
     example:
 
         class MaxNorm(Technique):
@@ -27,18 +27,18 @@ class Technique(Ways):
                 return keras.constraints.MaxNorm(value)
 
     Attributes:
-        order: where it stands among the techniques, each with an order of its own.
-        name: in words, as reports show it: "dropout".
-        key: of its value among a trial's parameters, and of its range in a study's [space].
-        among: the class of its range; its defaults are the range of a new study.
-        description: of its space key, for the schema.
-        kind, is_log: of its value; a float may be searched on a log scale.
-        off: the value that means it is not used.
-        strengths: start low and increase: the rungs of its ladder, the weakest first; none for no ladder.
-        fewest_trials: how many a contest gives it alone before any combination.
-        accompanies: whether it comes with any other technique without making a combination of it.
-        is_added_later: False for the five of the first release, whose gates every stored configuration has.
-        has_compiled_code: whether the compiled trainer has code of its own for it, and does not call its methods.
+        order: its position among the techniques; each has a different one.
+        name: its name in reports: "dropout".
+        key: the name of its value among a trial's parameters, and of its range in a study's [space].
+        among: the class of its range; the defaults of the class are the range of a new study.
+        description: describes its key in [space], for the JSON schema.
+        kind, is_log: the type of its value, and whether a float is searched on a log scale.
+        off: the value that means that it is not used.
+        strengths: the strengths of the recipes "ladder", the weakest first; empty for none.
+        fewest_trials: how many trials a contest gives to it alone before any combination.
+        accompanies: whether it may be added to another technique without making a combination.
+        is_added_later: False for the five techniques of the first release; every stored configuration has their gates.
+        has_compiled_code: whether the compiled trainer has its own code for it, and does not call its methods.
     """
 
     order: ClassVar[int]
@@ -57,7 +57,7 @@ class Technique(Ways):
 
     @property
     def gate(self) -> str | None:
-        """The parameter that switches it on; techniques of one gate are called by their names together, "L1+L2"."""
+        """The parameter that switches it on; techniques with the same gate get a joint name, such as "L1+L2"."""
         return f"use_{self.key}"
 
     @property
@@ -79,11 +79,11 @@ class Technique(Ways):
         return self.among()  # type: ignore[call-arg]
 
     def is_searched(self, space: Any) -> bool:
-        """Return whether a study's space has it at all."""
+        """Return whether a study's space contains this technique."""
         return bool(getattr(space, self.key) != "off")
 
     def dimensions(self, space: Any) -> tuple[Dimension, ...]:
-        """Return its parameters as a study's space has them, in the order in which they are suggested."""
+        """Return its parameters in a study's space, in the order in which they are suggested."""
         if not self.is_searched(space):
             return ()
         among = getattr(space, self.key)
@@ -103,11 +103,11 @@ class Technique(Ways):
         )
 
     def is_on(self, value: Any) -> bool:
-        """Return whether a value means that it is used."""
+        """Return whether a value means that the technique is used."""
         return bool(value != self.off)
 
     def complexity(self, value: Any) -> int:
-        """Return how many things a value that is on needs; of configurations that do equally well the simplest wins."""
+        """Return what a value that is on adds to a configuration's complexity; the simplest of equally good ones wins."""
         return 1
 
     def words(self, value: Any) -> str:
@@ -115,9 +115,9 @@ class Technique(Ways):
         return f"{self.name} {value:.3g}"
 
     def params(self, values: Mapping[str, Any], space: Any) -> dict[str, Any]:
-        """Return the parameters of a trial that has these values of all techniques, gates included.
+        """Return its parameters in a trial, including its gate; `values` has the values of all techniques.
 
-        The gate of a technique that was added later is left out where a study's space does not have it.
+        The gate of a technique that was added later is left out if the study's space doesn't contain the technique.
         """
         assert self.gate is not None
         if self.is_on(values[self.key]):
@@ -125,15 +125,15 @@ class Technique(Ways):
         return {self.gate: False} if self.is_searched(space) or not self.is_added_later else {}
 
     def settings(self, strength: float) -> dict[str, Any]:
-        """Return the settings NAME → value of a recipe that has it at a strength."""
+        """Return the settings NAME → value of a recipe with this technique at a strength."""
         return {self.key: strength}
 
     def settings_off(self) -> dict[str, Any]:
-        """Return the settings NAME → value of a recipe that does not have it."""
+        """Return the settings NAME → value of a recipe without this technique."""
         return {self.key: "off"}
 
     def imply(self, given: Mapping[str, str], wanted: dict[str, Any]) -> None:
-        """Add to the wanted parameters the gate that a user's setting implies; "off" closes it.
+        """Add the gate that a user's setting implies to the wanted parameters; the value "off" closes the gate.
 
         Raises InputError for a setting that contradicts its gate.
         """

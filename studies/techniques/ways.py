@@ -1,7 +1,6 @@
-"""The ways in which a technique can act on a network and its training; each does nothing unless a technique says so.
+"""The ways in which a technique can act on a network and its training; by default, each way does nothing.
 
-Keras and TensorFlow are imported inside the methods of the techniques alone, so that a command which trains nothing
-never loads them.
+Only the methods of techniques import Keras and TensorFlow. So a command that trains nothing never loads them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,20 +11,20 @@ Tensor = Any
 """A TensorFlow tensor."""
 
 KerasObject = Any
-"""A layer or an optimizer of Keras's own: exported models hold it, and nothing of regsearch."""
+"""A layer or an optimizer whose class is Keras's own, so that exported models don't need regsearch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """What a technique adds to an exported script: Python expressions, of which Keras is there as `keras`.
+    """What a technique adds to an exported script: Python expressions that may use Keras as `keras`.
 
     Attributes:
-        definitions: functions and classes that the expressions need, as whole lines.
-        input_layers, layers_after: layers, "keras.layers.Dropout(0.3)".
-        kernel_penalty, kernel_constraint: a function of a kernel, "keras.regularizers.L2(0.001)".
-        loss: the loss, in which {loss} stands for the one that it changes: "smoothed({loss}, 0.1)".
-        optimizer: further arguments of the optimizer by their names, {"clipnorm": "1.0"}.
-        callbacks: of `fit`.
+        definitions: whole lines with the functions and classes that the expressions need.
+        input_layers, layers_after: layers, such as "keras.layers.Dropout(0.3)".
+        kernel_penalty, kernel_constraint: a function of a kernel, such as "keras.regularizers.L2(0.001)".
+        loss: the changed loss, in which {loss} stands for the loss before: "smoothed({loss}, 0.1)".
+        optimizer: further arguments of the optimizer, by name: {"clipnorm": "1.0"}.
+        callbacks: callbacks of `fit`.
     """
 
     definitions: str = ""
@@ -39,74 +38,78 @@ class Code:
 
 
 class Ways:
-    """How a technique is applied.
+    """The methods by which a technique acts; a technique overrides those that it needs.
 
-    Three ways have two methods: one gives what Keras has for it, the other computes the same with TensorFlow's
-    operations in a compiled epoch. There a value is a float32 tensor, so that one graph serves every value; elsewhere
-    it is a number. A seed is a whole number for Keras, and in a compiled epoch a pair (2,) of int64 that differs from
-    step to step, as `tf.random.stateless_uniform` takes it. A compiled epoch may draw other numbers than Keras does.
+    Three ways have two methods (`PAIRS`). One method returns an object of Keras. The other computes the same with
+    TensorFlow's operations, in a compiled epoch. The two may draw different random numbers.
+
+    In a compiled epoch, a value is a float32 tensor, so that one graph serves every value. Elsewhere it is a number.
+    For Keras, a seed is a whole number. In a compiled epoch it is an int64 tensor of shape (2,) for
+    `tf.random.stateless_uniform`, which differs from step to step.
     """
 
     def input_layer(self, value: Any, seed: int) -> KerasObject | None:
-        """Return a Keras layer for the scaled rows, (batch, *input_shape), that changes them in training alone."""
+        """Return a Keras layer that changes the scaled examples, (batch, *input_shape), in training only."""
         return None
 
     def change_input(self, rows: Tensor, value: Tensor, seed: Tensor) -> Tensor:
-        """Return the scaled rows (batch, *input_shape) of one training step as `input_layer` changes them."""
+        """Return the scaled examples of a training step, (batch, *input_shape), with the change of `input_layer`."""
         return rows
 
     def kernel_penalty(self, value: Any) -> Callable[[Tensor], Tensor] | None:
-        """Return what computes the penalty of a regularized kernel, a scalar that is added to the loss."""
+        """Return a function that computes the penalty of a regularized kernel: a scalar that is added to the loss."""
         return None
 
     def kernel_constraint(self, value: Any) -> Callable[[Tensor], Tensor] | None:
-        """Return what makes of a regularized kernel, after each step, the one that training goes on with."""
+        """Return a function that replaces a regularized kernel after each step, for example to limit its norm."""
         return None
 
     def batch_norm_placement(self, value: Any) -> str:
-        """Return where BatchNormalization stands: none, before_activation or after_activation."""
+        """Return the placement of BatchNormalization: none, before_activation or after_activation."""
         return "none"
 
     def layer_after(self, value: Any, seed: int | None) -> KerasObject | None:
-        """Return a Keras layer for a regularized layer's activations that changes them in training alone."""
+        """Return a Keras layer that changes the activations of a regularized layer, in training only."""
         return None
 
     def change_activations(self, activations: Tensor, value: Tensor, seed: Tensor) -> Tensor:
-        """Return the activations (batch, units) of one training step as `layer_after` changes them."""
+        """Return the activations of a training step, (batch, units), with the change of `layer_after`."""
         return activations
 
     def change_losses(self, losses: Tensor, labels: Tensor, logits: Tensor, value: Any) -> Tensor:
-        """Return the training loss of each row, (batch,), from its cross-entropy; figures stay cross-entropies."""
+        """Return the training loss of each example, (batch,), from its cross-entropy; reports show cross-entropies."""
         return losses
 
     def change_optimizer(self, optimizer: KerasObject, value: Any) -> KerasObject:
-        """Return the Keras optimizer, changed."""
+        """Return the Keras optimizer with the changes of this technique."""
         return optimizer
 
     def change_gradients(self, gradients: Sequence[Tensor], weights: Sequence[Tensor], value: Tensor) -> list[Tensor]:
-        """Return the gradients of all weights that a compiled step goes along, as `change_optimizer` has them."""
+        """Return the gradients that a compiled step applies to all weights, with the change of `change_optimizer`."""
         return list(gradients)
 
     def evaluated_weight(self, average: Tensor, weight: Tensor, step: Tensor, value: Any) -> Tensor:
-        """Return the weight that is evaluated and kept after a step, counted from 0; before the first, the initial.
+        """Return the weight that is evaluated and stored after a training step, such as an average over steps.
 
         Args:
-            average: the one after the step before.
-            weight: what training made of it.
+            average: what this method returned for the step before; for the first step, the initial weight.
+            weight: the weight after the step.
+            step: number of the step, counted from 0.
+            value: the technique's value.
         """
         return weight
 
     def code(self, values: Mapping[str, Any]) -> Code:
-        """Return what an exported script needs; the values of all techniques are given by their keys."""
+        """Return the code that an exported script needs; `values` has the values of all techniques, by their keys."""
         return Code()
 
     def overrides(self, way: str) -> bool:
-        """Return whether the technique acts in a way, given by the name of its method."""
+        """Return whether the technique overrides the method with this name, and so acts in this way."""
         return getattr(type(self), way) is not getattr(Ways, way)
 
     @property
     def is_of_layers(self) -> bool:
-        """Whether it acts on single layers alone, so that `search.regularized` can apply it."""
+        """Whether it acts only on single layers, so that `search.regularized` can apply it."""
         return not any(map(self.overrides, ("input_layer", "change_losses", "change_optimizer", "evaluated_weight")))
 
 
@@ -115,4 +118,4 @@ PAIRS = (
     ("layer_after", "change_activations"),
     ("change_optimizer", "change_gradients"),
 )
-"""The ways with two methods: Keras's, and that of a compiled epoch."""
+"""The ways with two methods: the one for Keras, and the one for a compiled epoch."""
