@@ -16,7 +16,7 @@ _OF_REGULARIZATION = {"regularizer", "use_dropout", "early_stopping", "batch_nor
 
 
 def canonical(params: Params, max_epochs: int | None) -> Hashable:
-    """Return a key of a trial's parameters: two keys are equal exactly if the trials train the same network alike.
+    """Return a key of a trial's parameters; it is equal for trials that train the same network in the same way.
 
     A parameter of a technique that is off doesn't count. All patiences that are too long to end a training count as the
     same one (`effective_patience`).
@@ -39,7 +39,7 @@ def effective_patience(patience: int, max_epochs: int) -> int | None:
 
     The first epoch always counts as an improvement. So before the last epoch, at most `max_epochs - 2` epochs have
     passed without one, and a patience of `max_epochs - 1` or more never ends a training early. It still restores the
-    weights of the best epoch. Only if there is a single epoch, patience has no effect, and None is returned.
+    weights of the best epoch. If there is only one epoch, the patience has no effect, and None is returned.
     """
     return None if max_epochs == 1 else min(patience, max_epochs - 1)
 

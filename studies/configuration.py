@@ -90,7 +90,7 @@ class Regularization(_Values):
         return next((placement for placement in placements if placement != "none"), "none")
 
     def rate_in(self, training: TrainingSpec) -> float:
-        """Return the learning rate to train with: the one of this object if it has one, else the study's."""
+        """Return the learning rate to train with: its own if it has one, else the study's."""
         return training.learning_rate if self.learning_rate is None else self.learning_rate
 
     @property

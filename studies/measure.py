@@ -44,7 +44,7 @@ class Measure:
         return self.titled(self.short_unit)
 
     def titled(self, unit: str) -> str:
-        """Return the figure with this name for its unit; a metric has no unit."""
+        """Return the figure with this unit in parentheses; for a metric, which has no unit, the figure alone."""
         return f"{self.figure} ({unit})" if self.unit else self.figure
 
     def gain(self, interval: Interval) -> str:

@@ -1,4 +1,4 @@
-"""Known configurations that a study tries before its sampler proposes any: the course's, and a ladder of strengths."""
+"""Known configurations that a study tries too: those of the course, and a ladder of strengths."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -93,7 +93,7 @@ class RunRecord:
 
     Attributes:
         started_at, ended_at: in UTC; `ended_at` is None while it runs, and if it was killed.
-        outcome: why it ended; None while it runs, and if it was killed.
+        outcome: why it ended; None while it runs.
         finished_trials: how many trials finished in this run.
         last_finished_at: when the last of these trials finished, in UTC; None if none has finished.
     """

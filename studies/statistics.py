@@ -58,8 +58,8 @@ def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interva
     A two-way crossed analysis of variance without replication gives the variance of the mean: (MS_seeds + MS_examples −
     MS_residual) / (S·N). It has two parts: what seeds add beyond the residual, (MS_seeds − MS_residual) / (S·N), and
     the rest. Each part is multiplied by the square of its own Student quantile, with S − 1 and N − 1 degrees of
-    freedom. The root of the sum is half the interval's length. A part that would be negative counts as 0, and
-    MS_examples as at least MS_residual. If all differences are equal, the interval has length 0.
+    freedom. The root of the sum is half the interval's length. A part that would be negative counts as 0.
+    MS_examples counts as at least MS_residual. If all differences are equal, the interval has length 0.
 
     With three or more seeds, this interval holds the true mean as often as its level states. The usual alternative, one
     quantile with Satterthwaite's degrees of freedom, holds it too seldom with fewer than ten seeds:

@@ -78,7 +78,7 @@ def with_options(
     top: int | None = None,
     seeds: int | None = None,
 ) -> StudySpec:
-    """Return a study with the values of command-line options in their keys; an option that is None changes nothing.
+    """Return a study in which command-line options replace the values of their keys; None replaces nothing.
 
     Example:
         >>> from regsearch.studies.study_file import read_study, with_options
@@ -161,7 +161,7 @@ def _validated(document: Mapping[str, Any], origin: str) -> StudySpec:
 
 
 def _describe(fault: Mapping[str, Any]) -> str:
-    if not fault["loc"]:  # the fault lies between keys, not in one of them
+    if not fault["loc"]:  # the fault concerns several keys together
         return str(fault["msg"]).removeprefix("Value error, ")
     # pydantic adds the union member that it tried to the location; users know only the keys
     *parents, last = [str(part) for part in fault["loc"]]

@@ -59,11 +59,11 @@ class TrialTask:
 
     Attributes:
         number: the trial's number in its study, counted from 0; for a finalist, its `TrainingId.number`.
-        attempt: the number of earlier attempts, in which a worker was lost.
+        attempt: how many earlier attempts ended because a worker was lost.
         params: the parameters to train with.
         purpose: what the task is for.
         seed: replaces the study's seed for initial weights, the order of examples and dropout. If `confirm.split` is
-            "drawn", it replaces it for the splits, too. None: the study's own seed.
+            "drawn", the splits depend on it, too. None: the study's own seed.
         weights_sha256: for a test evaluation, the SHA-256 of the file with the finalist's weights, if one was written.
     """
 
@@ -120,7 +120,7 @@ class EpochMetrics:
         train_loss: mean over the epoch's batches, with penalty and dropout (Keras's `loss`).
         stop_loss: on the stopping split, with penalty (Keras's `val_loss`); decides early stopping.
         stop_cross_entropy: on the stopping split, without penalty, in nats per example; decides pruning.
-        stop_accuracy: on the stopping split, in [0, 1].
+        stop_accuracy: on the stopping split, in [0, 1]; decides pruning if the study's objective is accuracy.
         seconds: wall time of the epoch.
         objective: the study's objective on the stopping split, if it is a metric of a HyperModel; then decides pruning.
     """
@@ -237,7 +237,7 @@ class EpochDecision(enum.Enum):
     REPEATED = "recorded and judged before an interruption: continue"
     DIFFERS = "recorded before an interruption, but with other figures: continue"
     PRUNED = "recorded, and the trial is pruned: stop"
-    TRIED = "not recorded, since the trial failed: an earlier trial has the same settings: stop"
+    TRIED = "not recorded, since the trial failed (an earlier trial has the same settings): stop"
     ENDED = "not recorded, since something else has ended the trial: stop"
 
 

@@ -1,11 +1,11 @@
 """A fair contest: it proposes what a study tries next, and tunes every technique alone before it combines any.
 
 Each contestant (L1, L2, dropout, BatchNorm, L1+L2) gets the same treatment: its strength starts low and increases until
-it is too strong, then it is refined around its best value. The contestants take turns, so that an early end is fair
-too. When all of them have had their fewest trials, the other trials go to combinations of what helped and to further
-refinement. These rules were chosen by replaying recorded trainings (tests/benchmarks/replay.py).
+it is too strong, then it is refined around its best value. The contestants take turns, so that the contest is fair even
+if it ends early. When each contestant has had its fewest trials, the other trials go to combinations of what helped and
+to further refinement. Replays of recorded trainings (tests/benchmarks/replay.py) decided these rules.
 
-Every proposal is a pure function of the study, the trial's number and the trials before.
+Every proposal is a pure function of the study, the trial's number and the earlier trials.
 """
 
 import itertools
@@ -73,7 +73,7 @@ class Contest:
         max_epochs: the largest number of epochs of a trial.
         recipes: known configurations, such as the course's; their strengths belong to the grid of their contestant.
         contestants: the names of the study's contestants (`contestant_name`), in the order of their turns.
-        learning_rate: the one of a trial that doesn't tune it; None if the study doesn't search the learning rate.
+        learning_rate: the learning rate of trials that don't tune it; None if the study doesn't search it.
 
     Example:
         >>> contest = Contest.of(SpaceSpec(), seed=0, max_epochs=12)
@@ -176,7 +176,7 @@ class Contest:
         return next(filter(self.is_inside, fresh), None)
 
     def _as_trained(self, settings: Regularization) -> Regularization:
-        """Return the configuration with the shortest patience that trains the same, so that comparing them is enough."""
+        """Return the configuration with the shortest patience of the same effect, so that duplicates become equal."""
         if settings.patience is None:
             return settings
         return settings.changed(patience=effective_patience(settings.patience, self.max_epochs))
@@ -249,7 +249,7 @@ class Contest:
             yield self._with({key: value for key, value in strengths.items() if value is not None})
 
     def _best_strength(self, key: str, entries: Iterable[Entry]) -> float | str | None:
-        """Return the best strength of a technique alone; a middle one before a trial is complete; None if it has none."""
+        """Return a technique's best strength alone, a middle one if no trial is complete, or None if it has none."""
         best = self.best_alone(key, entries)
         if best is not None:
             return strengths_of(best.settings)[key]

@@ -63,7 +63,7 @@ class Line:
         points = sorted(((self.position(strength), loss) for strength, loss in tried), key=lambda point: point[0])
         known = [(position, loss) for position, loss in points if loss is not None and math.isfinite(loss)]
         best_loss, best = min(zip(smoothed(known), (x for x, _ in known), strict=True), default=(math.inf, 0.0))
-        limit_loss = best_loss + _TOO_STRONG * abs(best_loss)  # an accuracy is a negative loss
+        limit_loss = best_loss + _TOO_STRONG * abs(best_loss)  # abs: the loss of an accuracy is negative
         too_strong = [x for x, loss in points if x > best and loss is not None and loss > limit_loss]
         limit = math.inf if to_the_end else min(too_strong, default=math.inf)
         for strength in grid:

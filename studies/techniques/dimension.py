@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 
 class Suggester(Protocol):
-    """What proposes a value for each parameter: an Optuna trial, or anything like it."""
+    """An object that proposes a value for each parameter: an Optuna trial, or another object with these methods."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any], /) -> Any: ...
 

@@ -74,7 +74,7 @@ class KernelPenalty(Technique):
         return {REGULARIZER: "none"}
 
     def imply(self, given: Mapping[str, str], wanted: dict[str, Any]) -> None:
-        """Add the regularizer that has exactly the given strengths."""
+        """Add the regularizer that the given strengths imply to the wanted parameters."""
         if self.key in given:
             wanted.setdefault(REGULARIZER, "_".join(key for key in _KEYS if key in given))
 

@@ -34,7 +34,7 @@ class Technique(Ways):
         description: describes its key in [space], for the JSON schema.
         kind, is_log: the type of its value, and whether a float is searched on a log scale.
         off: the value that means that it is not used.
-        strengths: the strengths of the recipes "ladder", the weakest first; empty for none.
+        strengths: the strengths of its recipes in the set "ladder", the weakest first; empty if it has none.
         fewest_trials: how many trials a contest gives to it alone before any combination.
         accompanies: whether it may be added to another technique without making a combination.
         is_added_later: False for the five techniques of the first release; every stored configuration has their gates.
@@ -107,7 +107,7 @@ class Technique(Ways):
         return bool(value != self.off)
 
     def complexity(self, value: Any) -> int:
-        """Return what a value that is on adds to a configuration's complexity; the simplest of equally good ones wins."""
+        """Return what a value that is on adds to the complexity; the simplest of equally good configurations wins."""
         return 1
 
     def words(self, value: Any) -> str:

@@ -53,7 +53,7 @@ class Ways:
         return None
 
     def change_input(self, rows: Tensor, value: Tensor, seed: Tensor) -> Tensor:
-        """Return the scaled examples of a training step, (batch, *input_shape), with the change of `input_layer`."""
+        """Return the scaled examples of a training step, (batch, *input_shape), as changed by `input_layer`."""
         return rows
 
     def kernel_penalty(self, value: Any) -> Callable[[Tensor], Tensor] | None:
@@ -73,7 +73,7 @@ class Ways:
         return None
 
     def change_activations(self, activations: Tensor, value: Tensor, seed: Tensor) -> Tensor:
-        """Return the activations of a training step, (batch, units), with the change of `layer_after`."""
+        """Return the activations of a training step, (batch, units), as changed by `layer_after`."""
         return activations
 
     def change_losses(self, losses: Tensor, labels: Tensor, logits: Tensor, value: Any) -> Tensor:
@@ -85,7 +85,7 @@ class Ways:
         return optimizer
 
     def change_gradients(self, gradients: Sequence[Tensor], weights: Sequence[Tensor], value: Tensor) -> list[Tensor]:
-        """Return the gradients that a compiled step applies to all weights, with the change of `change_optimizer`."""
+        """Return the gradients that a compiled step applies to all weights, as changed by `change_optimizer`."""
         return list(gradients)
 
     def evaluated_weight(self, average: Tensor, weight: Tensor, step: Tensor, value: Any) -> Tensor:
