@@ -13,7 +13,7 @@ def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:
 
     Args:
         space: the study's space.
-        fixed: the parameters that have only one value, by name.
+        fixed: the value of each parameter that has only one, by name.
 
     Example:
         >>> is_finite(SpaceSpec())
@@ -33,7 +33,7 @@ def points(space: SpaceSpec, max_epochs: int, fixed: Mapping[str, Any] | None = 
     Args:
         space: a space for which `is_finite` is true.
         max_epochs: the study's largest number of epochs.
-        fixed: the parameters that have only one value, by name.
+        fixed: the value of each parameter that has only one, by name.
     """
     enumerator, seen = _PointEnumerator(max_epochs, fixed or {}), set()
     while True:

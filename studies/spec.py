@@ -242,7 +242,7 @@ class BudgetSpec(Section):
         None, description="time after which a run starts no more trials: 90s, 30m or 1h30m; running trials finish"
     )
     epoch_timeout: Annotated[str, AfterValidator(check_duration)] | None = Field(
-        None, description="a worker that is silent for longer is replaced; if not given: from the pace of the epochs"
+        None, description="silence after which a worker is replaced; if not given: derived from the pace of the epochs"
     )
 
 
