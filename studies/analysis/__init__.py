@@ -1,1 +1,1 @@
-"""Rules over records: statistics, finalists, verdicts, importance, comparison."""
+"""Computes what the recorded trials of a study show: finalists, race, verdicts, importance and comparison."""

@@ -1,4 +1,4 @@
-"""Why trials failed."""
+"""Groups failed trials by the reason of their failure."""
 
 import re
 from collections import Counter
@@ -8,13 +8,13 @@ from ..records import TrialRecord
 
 NO_REASON = "no reason is recorded"
 LONGEST_REASON = 300
-"""Characters in which reasons are told apart and shown."""
+"""The number of characters of a reason that are compared and shown."""
 
 
 def grouped_reasons(failed: Sequence[TrialRecord]) -> list[tuple[str, int]]:
-    """Return an example of each reason and how many trials have it, the most frequent first.
+    """Return each reason with the number of trials that failed for it, the most frequent reason first.
 
-    Reasons that differ only in their numbers count as one.
+    Reasons that differ only in the numbers in their text count as one. The text of the first such trial stands for all.
     """
     examples: dict[str, str] = {}
     counts: Counter[str] = Counter()

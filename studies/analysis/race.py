@@ -1,7 +1,8 @@
-"""The race of the finalists: after which seeds it decides, and which finalists it drops.
+"""The race of the finalists: it trains them on fresh seeds in rounds, and drops the weaker ones after each round.
 
-All contenders train on the same fresh seeds. A round is complete when all of them have trained on its seeds; only then
-does the race decide. It sees the mean loss on the selection split of each contender and seed.
+All finalists in the race (the contenders) train on the same fresh seeds. A round is complete when all of them have
+trained on its seeds. Only then the race decides. It uses each contender's mean loss on the selection split, seed by
+seed.
 """
 
 import enum
@@ -16,20 +17,21 @@ from ..statistics import Interval, mean_interval, shared_level
 from .verdicts import Verdict, settle
 
 FIRST_ROUND = 3
-"""Seeds of the first round: an interval over fewer is far too wide."""
+"""The number of seeds of the first round: over fewer seeds, an interval is far too wide."""
 
 TECHNIQUE_SEEDS = 5
 """How many seeds a technique gets before it can be dropped, and before a clear gain can end the race.
 
-With fewer seeds hardly any verdict is settled: what is clear on the selection split often is not on the test set.
+With fewer seeds, hardly any verdict is settled: a result that is clear on the selection split is often not clear on the
+test set.
 """
 
 SHOWN_LEVEL = 0.95
-"""The level of the interval that is reported for a dropped contender."""
+"""The confidence level of the interval that reports how far a dropped contender was behind."""
 
 
 class Part(enum.StrEnum):
-    """What a contender runs for."""
+    """The part that a contender plays in the race."""
 
     REFERENCE = "reference"  # early stopping alone, or no regularization: the others are compared with it
     TECHNIQUE = "technique"  # the best strength of a technique alone: it gets a verdict
@@ -41,9 +43,9 @@ class Contender:
     """One finalist that is still in the race.
 
     Attributes:
-        index: the finalist's.
-        part: what it runs for.
-        losses: of each seed so far, its mean loss on the selection examples; in the objective's unit, smaller is
+        index: the index of the finalist.
+        part: the part that it plays in the race.
+        losses: its mean loss on the selection split for each seed so far, in the unit of the objective; smaller is
             better.
     """
 
@@ -57,13 +59,13 @@ class Drop:
     """Why a contender gets no more seeds.
 
     Attributes:
-        index: the finalist's.
-        reason: "behind the best", or that its verdict is clear: "clearly harms", "clearly helps, but is not the best",
+        index: the index of the finalist.
+        reason: "behind the best", or its clear verdict: "clearly harms", "clearly helps, but is not the best",
             "clearly makes no difference".
-        than: the finalist that it was compared with.
-        behind: how much larger its loss is than that one's, on the selection examples; Student's interval over seeds
-            at `SHOWN_LEVEL`.
-        seeds: after how many seeds.
+        than: the index of the finalist that it was compared with.
+        behind: how much larger its loss on the selection split is than that of finalist `than`; Student's interval
+            over seeds at `SHOWN_LEVEL`.
+        seeds: the number of seeds after which it was dropped.
     """
 
     index: int
@@ -79,7 +81,7 @@ class Decision:
 
     Attributes:
         drops: the contenders that get no more seeds.
-        is_over: whether nothing is left to decide; then no further round follows.
+        is_over: whether the race has nothing left to decide, so that no further round follows.
     """
 
     drops: tuple[Drop, ...]
@@ -87,10 +89,10 @@ class Decision:
 
 
 def round_ends(seeds: int) -> tuple[int, ...]:
-    """Return after how many seeds each round of a race ends.
+    """Return the number of seeds after which each round of a race ends.
 
     Args:
-        seeds: on how many fresh seeds a finalist is trained at most.
+        seeds: the largest number of fresh seeds for a finalist.
 
     Example:
         >>> round_ends(10)
@@ -112,22 +114,26 @@ def decide(
 ) -> Decision:
     """Decide at the end of a round which contenders get no more seeds, and whether the race is over.
 
-    The best contender has the lowest mean loss. Every other configuration is dropped, and so is every other technique
-    once it has `TECHNIQUE_SEEDS`. References are never dropped. The race is over if only references are left, or one
-    more contender whose gain over each of them is clear after `TECHNIQUE_SEEDS`. What is clear has the level that all
-    finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation behind these rules.
+    The best contender has the lowest mean loss. The race drops every other configuration. It also drops every other
+    technique that has trained on `TECHNIQUE_SEEDS`. It never drops a reference.
+
+    The race is over if only references are left. It is also over if one more contender is left and its gain over each
+    reference is clear after `TECHNIQUE_SEEDS`. A result is clear if its interval shows it at the confidence level that
+    all finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation behind these rules.
 
     Args:
         contenders: the finalists still in the race; all have the same number of seeds, at least 2.
-        reference: the finalist that techniques are compared with: early stopping alone, or if it is missing or failed,
-            no regularization; None if both failed, and then techniques can only win.
-        raced: how many finalists started the race; all of them share the risk.
-        smallest_gain: the smallest gain that matters, in the losses' unit; above 0.
-        settles_techniques: whether a technique stays until its verdict is clear, however far behind the best it is;
-            True if the user asked for more seeds to settle it.
+        reference: the index of the finalist that techniques are compared with. This is early stopping alone, or no
+            regularization if early stopping alone is missing or failed. If it is None, both failed, and techniques
+            get no verdict.
+        raced: how many finalists started the race; all of them share the risk of a false claim.
+        smallest_gain: the smallest gain that matters, in the unit of the losses; above 0.
+        settles_techniques: whether a technique stays until its verdict is clear, even if it is far behind the best;
+            True if the user asked for more seeds to settle verdicts.
 
-    Raises ValueError if there is no contender, if the reference is not one of them, if the numbers of seeds differ, if
-    a loss is not finite, if `raced` is below the number of contenders, or if the smallest gain is not above 0.
+    Raises ValueError if there is no contender, if an index occurs twice, if the reference is not a contender, if the
+    numbers of seeds differ or are below 2, if a loss is not finite, if `raced` is below the number of contenders, or if
+    the smallest gain is not above 0.
 
     Example:
         >>> stopped = Contender(index=0, part=Part.REFERENCE, losses=[0.10, 0.12, 0.11])
@@ -135,34 +141,34 @@ def decide(
         >>> decide([stopped, mixture], reference=0, raced=2, smallest_gain=0.005).drops[0].reason
         'behind the best'
     """
-    field = tuple(contenders)
-    losses = _checked(field, reference, raced, smallest_gain)
+    racing = tuple(contenders)
+    losses = _checked_losses(racing, reference, raced, smallest_gain)
     race = _Round(
-        field=field,
+        contenders=racing,
         losses=losses,
-        base=next((row for row, contender in enumerate(field) if contender.index == reference), None),
+        base=next((row for row, contender in enumerate(racing) if contender.index == reference), None),
         smallest_gain=smallest_gain,
         level=shared_level(max(1, raced - 1)),
     )
-    rows = [row for row, contender in enumerate(field) if contender.part is not Part.REFERENCE]
+    rows = [row for row, contender in enumerate(racing) if contender.part is not Part.REFERENCE]
     drops = [drop for row in rows if (drop := race.drop(row, settles_techniques)) is not None]
     dropped = {drop.index for drop in drops}
-    return Decision(drops=tuple(drops), is_over=race.is_over([row for row in rows if field[row].index not in dropped]))
+    return Decision(drops=tuple(drops), is_over=race.is_over([row for row in rows if racing[row].index not in dropped]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Round:
-    """One decision of the race: contenders are rows of the losses.
+    """The state of the race at the end of one round.
 
     Attributes:
-        field: the contenders.
-        losses: shape (contenders, seeds).
-        base: the row of the reference that techniques are compared with, if there is one.
-        smallest_gain: the smallest gain that matters, in the losses' unit.
-        level: of an interval that shows that something is clear.
+        contenders: the finalists still in the race.
+        losses: the mean losses on the selection split, shape (contenders, seeds): each row belongs to a contender.
+        base: the row of the reference that techniques are compared with; None if there is no such reference.
+        smallest_gain: the smallest gain that matters, in the unit of the losses.
+        level: the confidence level at which an interval makes a result clear.
     """
 
-    field: Sequence[Contender]
+    contenders: Sequence[Contender]
     losses: npt.NDArray[np.float64]
     base: int | None
     smallest_gain: float
@@ -170,16 +176,17 @@ class _Round:
 
     @property
     def seeds(self) -> int:
-        return len(self.field[0].losses)
+        """The number of seeds on which each contender has trained."""
+        return len(self.contenders[0].losses)
 
     def drop(self, row: int, settles_techniques: bool) -> Drop | None:
-        """Return why a contender gets no more seeds; None if it stays in the race."""
+        """Return why the contender of a row gets no more seeds; None if it stays in the race."""
         means = self.losses.mean(axis=1)
         best = int(means.argmin())
         if means[row] == means[best]:
             return None
         reason, than = "behind the best", best
-        if self.field[row].part is Part.TECHNIQUE and self.base is not None:
+        if self.contenders[row].part is Part.TECHNIQUE and self.base is not None:
             if self.seeds < TECHNIQUE_SEEDS:
                 return None
             clear = self._clear_verdict(row, self.base, best)
@@ -188,19 +195,26 @@ class _Round:
             reason, than = clear or (reason, than)
         behind = mean_interval(self.losses[row] - self.losses[than], SHOWN_LEVEL)
         return Drop(
-            index=self.field[row].index, reason=reason, than=self.field[than].index, behind=behind, seeds=self.seeds
+            index=self.contenders[row].index,
+            reason=reason,
+            than=self.contenders[than].index,
+            behind=behind,
+            seeds=self.seeds,
         )
 
     def is_over(self, left: Sequence[int]) -> bool:
-        """Return whether nothing is left to decide between the references and the contenders that are left."""
-        references = [row for row, contender in enumerate(self.field) if contender.part is Part.REFERENCE]
+        """Return whether the race is over if, besides the references, only the contenders in the rows `left` remain."""
+        references = [row for row, contender in enumerate(self.contenders) if contender.part is Part.REFERENCE]
         if len(left) != 1:
             return not left
         gains = (self.losses[row] - self.losses[left[0]] for row in references)
         return (self.seeds >= TECHNIQUE_SEEDS or not references) and all(map(self._is_settled, gains))
 
     def _clear_verdict(self, row: int, base: int, best: int) -> tuple[str, int] | None:
-        """Return why a technique's verdict is clear, and the row that it was compared with."""
+        """Return a technique's clear verdict as a reason to drop it, and the row that it was compared with.
+
+        Returns None if the verdict is not clear, or if the technique helps and may be the best.
+        """
         gain = partial(mean_interval, self.losses[base] - self.losses[row])
         verdict, _ = settle(gain, self.smallest_gain, self.level)
         if verdict is Verdict.HARMS:
@@ -213,27 +227,28 @@ class _Round:
         return None
 
     def _is_settled(self, gain: npt.NDArray[np.float64]) -> bool:
+        """Return whether the verdict on a gain is settled; its shape is (seeds,)."""
         return settle(partial(mean_interval, gain), self.smallest_gain, self.level)[0] is not Verdict.NOT_SETTLED
 
 
-def _checked(
-    field: Sequence[Contender], reference: int | None, raced: int, smallest_gain: float
+def _checked_losses(
+    contenders: Sequence[Contender], reference: int | None, raced: int, smallest_gain: float
 ) -> npt.NDArray[np.float64]:
-    """Return the losses, shape (contenders, seeds)."""
-    indices, seeds = {contender.index for contender in field}, {len(contender.losses) for contender in field}
-    if not field or len(indices) < len(field) or len(seeds) > 1 or min(seeds) < 2:
+    """Check the arguments of `decide`, and return the losses as an array of shape (contenders, seeds)."""
+    indices, seeds = {contender.index for contender in contenders}, {len(contender.losses) for contender in contenders}
+    if not contenders or len(indices) < len(contenders) or len(seeds) > 1 or min(seeds) < 2:
         raise ValueError(
             "a race needs contenders that differ, all with the same number of seeds, at least 2; "
-            f"given were {len(field)} contenders with {sorted(seeds)} seeds"
+            f"given were {len(contenders)} contenders with {sorted(seeds)} seeds"
         )
     if reference is not None and reference not in indices:
         raise ValueError(f"the reference, finalist {reference}, is not among the contenders {sorted(indices)}")
-    if raced < len(field) or not smallest_gain > 0:
+    if raced < len(contenders) or not smallest_gain > 0:
         raise ValueError(
-            f"{len(field)} contenders need at least as many that raced, and a smallest gain above 0; "
-            f"given were {raced} and {smallest_gain}"
+            f"the number of finalists that started the race must be at least {len(contenders)}, and the smallest gain "
+            f"must be above 0; given were {raced} and {smallest_gain}"
         )
-    losses = np.array([contender.losses for contender in field], dtype=np.float64)
+    losses = np.array([contender.losses for contender in contenders], dtype=np.float64)
     if not np.isfinite(losses).all():
         raise ValueError("a race needs finite losses; some are NaN or infinite")
     return losses

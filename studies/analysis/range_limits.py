@@ -1,4 +1,4 @@
-"""Warnings where the best configuration lies on an edge of its range, with the setting that widens it."""
+"""Warnings that the best configuration lies at a limit of its range, with the setting that widens the range."""
 
 import math
 from dataclasses import dataclass
@@ -6,19 +6,20 @@ from dataclasses import dataclass
 from ..configuration import Regularization
 from ..spec import StudySpec
 
-_NEAR = 0.03  # of the range's length, on its scale
-_STRONGEST, _HIGHEST_RATE = 1e6, 0.9  # beyond: no strength that a study takes, hardly a unit left
+_NEAR = 0.03  # values this close to a limit count as at the limit, as a share of the length of the range
+_STRONGEST = 1e6  # a study accepts no L1 or L2 factor above it
+_HIGHEST_RATE = 0.9  # at a higher dropout rate, hardly a unit is left
 
 
 @dataclass(frozen=True, kw_only=True)
 class AtRangeLimit:
-    """A setting on an edge of its range.
+    """A setting of the best configuration that lies at a limit of its range.
 
     Attributes:
         parameter: l1, l2, dropout or patience.
-        value: what the best configuration has.
-        side: "low" or "high".
-        setting: what --set takes to widen the range on that side, "space.l2={ low = 1e-07, high = 0.1 }".
+        value: the value of the parameter in the best configuration.
+        side: the limit at which the value lies, "low" or "high".
+        setting: the argument for --set that widens the range on that side: "space.l2={ low = 1e-07, high = 0.1 }".
     """
 
     parameter: str
@@ -27,7 +28,7 @@ class AtRangeLimit:
     setting: str
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return a warning with the value, the side and the setting."""
         return (
             f"{self.parameter} {self.value:.3g} lies on the {self.side} edge of its range, so a better one may lie "
             f"beyond: search there in a study of another --name, with --set '{self.setting}'"
@@ -35,39 +36,41 @@ class AtRangeLimit:
 
 
 def range_limits(spec: StudySpec, best: Regularization) -> tuple[AtRangeLimit, ...]:
-    """Return where the best configuration lies within 3 % of an edge that can be widened.
+    """Return each setting of the best configuration that lies within 3 % of a limit that can be widened.
 
-    Strengths count on their log scale. A range of one value was meant so; patience can't be below 1 epoch, and one of
-    max_epochs never stops anything; a rate can't be below 0.
+    L1 and L2 factors are compared on a log scale. A range with a single value is left out, since the user chose that
+    value. A patience can't be below 1 epoch, and a patience of max_epochs never stops a training. A dropout rate can't
+    be below 0.
     """
     space, found = spec.space, []
-    for name, value, among in (("l1", best.l1, space.l1), ("l2", best.l2, space.l2)):
+    for name, value, factors in (("l1", best.l1, space.l1), ("l2", best.l2, space.l2)):
         if value > 0:
-            side = _side(math.log(value), math.log(among.low), math.log(among.high))
-            wider = (among.low / 10, min(10 * among.high, _STRONGEST))
-            found.append(_edge(name, value, side, (among.low, among.high), wider, None))
+            side = _side(math.log(value), math.log(factors.low), math.log(factors.high))
+            wider = (factors.low / 10, min(10 * factors.high, _STRONGEST))
+            found.append(_at_limit(name, value, side, (factors.low, factors.high), wider, None))
     if space.dropout != "off" and best.dropout > 0:
         rates = space.dropout
         step = (rates.high - rates.low) / 2
         wider = (max(0.0, rates.low - step), max(rates.high, min(_HIGHEST_RATE, rates.high + step)))
         side = _side(best.dropout, rates.low, rates.high)
-        found.append(_edge("dropout", best.dropout, side, (rates.low, rates.high), wider, rates.off))
+        found.append(_at_limit("dropout", best.dropout, side, (rates.low, rates.high), wider, rates.off))
     if space.patience != "off" and best.patience is not None:
         epochs = space.patience
         wider = (max(1, epochs.low // 2), max(epochs.high, min(2 * epochs.high, spec.training.max_epochs)))
         side = _side(best.patience, epochs.low, epochs.high)
-        found.append(_edge("patience", best.patience, side, (epochs.low, epochs.high), wider, epochs.off))
-    return tuple(edge for edge in found if edge is not None)
+        found.append(_at_limit("patience", best.patience, side, (epochs.low, epochs.high), wider, epochs.off))
+    return tuple(limit for limit in found if limit is not None)
 
 
 def _side(value: float, low: float, high: float) -> str | None:
+    """Return the limit of a range, "low" or "high", that a value is close to; None if it is close to neither."""
     near = _NEAR * (high - low)
     if low == high:
         return None
     return "low" if value <= low + near else "high" if value >= high - near else None
 
 
-def _edge(
+def _at_limit(
     name: str,
     value: float,
     side: str | None,
@@ -75,16 +78,24 @@ def _edge(
     wider: tuple[float, float],
     off: bool | None,
 ) -> AtRangeLimit | None:
-    """Return the edge that a value lies on; None where it lies on none, or the range can't be wider there."""
+    """Return the value with the setting that widens its range; None if `side` is None, or if the range can't be wider.
+
+    Args:
+        name: the parameter.
+        value: its value in the best configuration.
+        side: the limit at which the value lies.
+        given: the low and the high limit of the range in the study.
+        wider: the low and the high limit of the widest range to suggest.
+        off: whether the range may also be switched off, as in the study file; None if it has no such key.
+    """
     low, high = (wider[0], given[1]) if side == "low" else (given[0], wider[1])
     if side is None or (low, high) == given:
         return None
     ends = ", ".join(f"{end} = {_number(number)}" for end, number in (("low", low), ("high", high)))
-    gate = "" if off is None else f", off = {str(off).lower()}"
-    return AtRangeLimit(parameter=name, value=value, side=side, setting=f"space.{name}={{ {ends}{gate} }}")
+    off_key = "" if off is None else f", off = {str(off).lower()}"
+    return AtRangeLimit(parameter=name, value=value, side=side, setting=f"space.{name}={{ {ends}{off_key} }}")
 
 
 def _number(number: float) -> str:
-    return (
-        str(number) if isinstance(number, int) else repr(float(f"{number:.12g}"))
-    )  # 1e-08 and not 9.999999999999999e-09
+    """Return a number for a study file, without rounding noise: 1e-08 instead of 9.999999999999999e-09."""
+    return str(number) if isinstance(number, int) else repr(float(f"{number:.12g}"))

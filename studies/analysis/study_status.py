@@ -1,4 +1,4 @@
-"""How far a study is: which state it is in, at what pace its trials finish, and how long it will take."""
+"""The status of a study: its state, the pace at which its trials finish, and how long it will take."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,15 @@ from ..records import ConfirmationProgress, Holder, RunRecord, StudySummary
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A study's counts, its coordinator, its runs and its confirmation, at one moment.
+    """The counts, coordinator, runs and confirmation of a study at one moment.
 
     Attributes:
-        options: what a command needs to find the study's storage: ("--storage", URL), or nothing for the usual one.
-        holder: the coordinator that works on the study; None if none does.
-        runs: of the study, the first one first.
-        confirmation: None before a confirmation was started.
+        options: the command-line options that select the study's storage: ("--storage", URL), or () for the default
+            storage.
+        answer: the study and the counts of its trials.
+        holder: the coordinator that works on the study now; None if there is none.
+        runs: the runs of the study, the earliest first.
+        confirmation: the progress of the confirmation; None before it starts.
     """
 
     options: tuple[str, ...]
@@ -24,19 +26,19 @@ class Status:
 
     @property
     def is_total_reached(self) -> bool:
-        """Whether the study's total is reached."""
+        """Whether as many trials have finished as the study's budget asks for."""
         return self.answer.counts.finished >= self.answer.study.spec.budget.trials
 
     @property
     def state(self) -> str:
-        """Running, stopped or done; a study whose confirmation was started is done when that has ended too."""
+        """The state: "running", "stopped" or "done"; "done" includes the end of a confirmation that has started."""
         if self.holder is not None:
             return "running"
         return "done" if self.is_total_reached and not (self.confirmation and self.confirmation.left) else "stopped"
 
     @property
     def trials_per_minute(self) -> float | None:
-        """The pace of the latest run, up to its last finished trial; None before the first one."""
+        """The finished trials per minute of the latest run, up to its last finished trial; None if it has none yet."""
         run = self.runs[-1] if self.runs else None
         if run is None or run.last_finished_at is None:
             return None
@@ -44,7 +46,10 @@ class Status:
 
     @property
     def minutes_left(self) -> float | None:
-        """Minutes to the study's total at that pace; None if it is not known or is reached, or no coordinator works."""
+        """The minutes until all trials have finished, at the pace `trials_per_minute`.
+
+        None if that pace is unknown, if all trials have finished, or if no coordinator works on the study.
+        """
         if self.holder is None or self.is_total_reached or self.trials_per_minute is None:
             return None
         return (self.answer.study.spec.budget.trials - self.answer.counts.finished) / self.trials_per_minute

@@ -1,4 +1,4 @@
-"""What a study's trials are about, and which of them were the best so far."""
+"""Selects the trials that were the best so far, and tells whether a study searches regularization at all."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,12 @@ from ..spec import StudySpec
 
 
 def best_so_far(trials: Iterable[TrialRecord], *, maximizes: bool) -> list[TrialRecord]:
-    """Return the trials, by number, whose value is better than all before."""
+    """Return each trial that has a better value than all trials before it.
+
+    Args:
+        trials: the trials, ordered by number; those without a value are left out.
+        maximizes: whether larger values are better.
+    """
     steps: list[TrialRecord] = []
     for trial in trials:
         if trial.value is None:
@@ -20,7 +25,7 @@ def best_so_far(trials: Iterable[TrialRecord], *, maximizes: bool) -> list[Trial
 
 
 def has_techniques(spec: StudySpec, trials: Iterable[TrialRecord]) -> bool:
-    """Return whether a study's settings are regularizations, and none a HyperModel's own."""
+    """Return whether a study searches only regularization, and no hyperparameters of a HyperModel."""
     return spec.model.hypermodel is None or all(
         isinstance(configuration_of(trial.params), Regularization) for trial in trials if trial.state == "complete"
     )

@@ -1,4 +1,4 @@
-"""The four verdicts on a technique: it helps, it harms, it makes no difference, or that is not settled."""
+"""The four verdicts on a technique: it helps, it harms, it makes no difference, or its effect is not settled."""
 
 import enum
 import math
@@ -15,27 +15,28 @@ from ..spec import StudySpec
 from ..statistics import Interval, mean_interval, projected_interval
 
 SMALLEST_GAIN_SHARE = {"cross_entropy": 0.07, "accuracy": 0.09}
-"""The smallest gain that matters, as a share of the loss, or of the error rate, of the reference.
+"""The smallest gain that matters, as a share of the loss of the reference; for accuracy, of its error rate.
 
-The smallest with which, on MNIST and with the default number of seeds, four of five verdicts are settled if the true
-effect is twice as large (`tests/benchmarks/README.md`).
+A smaller share would leave too many verdicts unsettled. With this one, four of five verdicts are settled if the true
+effect is twice the smallest gain (measured on MNIST with the default number of seeds, `tests/benchmarks/README.md`).
 """
 
 ALIKE_LEVEL = 0.90
-"""The level of the interval that must lie within the smallest gain, for a technique to make no difference.
+"""The confidence level of the interval that shows that a technique makes no difference.
 
-Both one-sided tests of an equivalence test then err with at most 5 % (Schuirmann, A comparison of the two one-sided
-tests procedure and the power approach, 1987). A claim of a gain shares its risk with the others; this one doesn't.
+That interval must lie within ± the smallest gain that matters. Each of the two one-sided tests of this equivalence test
+then has an error rate of at most 5 % (Schuirmann, A comparison of the two one-sided tests procedure and the power
+approach, 1987). Claims of a gain share one risk among all techniques. Claims of no difference don't.
 """
 
 _MOST_SEEDS = 100
-"""If so many seeds would not settle a verdict, more test examples are needed."""
+"""If this many seeds would not settle a verdict, it needs more test examples."""
 
 _TINY = 1e-12
 
 
 class Verdict(enum.StrEnum):
-    """What a gain's interval says."""
+    """The conclusion from the interval of a gain."""
 
     HELPS = "helps"
     HARMS = "harms"
@@ -45,18 +46,19 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A verdict, with what would settle it.
+    """A verdict, its interval, and what would settle it.
 
     Attributes:
-        verdict: one of the four.
-        gain: the interval that it rests on, with its level; positive is better. Its level is lower if it makes no
-            difference (see `ALIKE_LEVEL`).
+        verdict: one of the four verdicts.
+        gain: the interval on which the verdict rests; positive is better. For the verdict "makes no difference" its
+            confidence level is lower (see `ALIKE_LEVEL`).
         smallest_gain: the smallest gain that matters, in the unit of the gain; above 0.
-        seeds: on how many fresh seeds it rests.
-        seeds_needed: how many seeds in all would probably settle it, if the mean stays as it is; None if it is
-            settled, and if no number would do, since the test examples are too few.
-        is_over_seeds_only: whether the interval covers the luck of seeds alone, as of a metric without a figure for
-            each example, such as AUC: other test examples could give another verdict.
+        seeds: the number of fresh seeds on which the verdict rests.
+        seeds_needed: how many seeds in all would probably settle the verdict, if the mean gain stays as it is. None if
+            the verdict is settled, or if it needs more test examples instead.
+        is_over_seeds_only: whether the interval covers the luck of the seeds but not that of the test examples. This
+            is so for a metric without a value for each example, such as AUC. Other test examples could then give
+            another verdict.
     """
 
     verdict: Verdict
@@ -68,17 +70,17 @@ class Judgement:
 
     @property
     def needs_test_examples(self) -> bool:
-        """Whether it is not settled and more seeds alone would not settle it."""
+        """Whether the verdict is not settled and more seeds alone would not settle it."""
         return self.verdict is Verdict.NOT_SETTLED and self.seeds_needed is None
 
 
 def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
-    """Return the smallest gain that matters in a study, in its objective's unit; above 0.
+    """Return the smallest gain that matters in a study, in the unit of its objective; above 0.
 
     Args:
-        spec: of the study; its `confirm.smallest_gain` counts if it is given.
-        reference_loss: mean loss of the reference: nats per example, 1 − accuracy, or a metric whose sign is such that
-            less is better.
+        spec: the study; if it gives `confirm.smallest_gain`, that value is returned.
+        reference_loss: the mean loss of the reference: cross-entropy in nats per example, 1 − accuracy, or a metric
+            with its sign chosen so that smaller is better.
     """
     if spec.confirm.smallest_gain is not None:
         return spec.confirm.smallest_gain
@@ -87,24 +89,24 @@ def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
 
 
 def is_share_of_missing(spec: StudySpec, reference_loss: float) -> bool:
-    """Return whether the smallest gain is a share of what is missing to 1, as of AUC; see `smallest_gain`."""
+    """Return whether the smallest gain is a share of 1 − metric, as for AUC, and not of the metric itself."""
     objective = spec.search.objective
     return objectives.maximizes(objective) and not objectives.is_accuracy(objective) and -1 <= reference_loss <= 0
 
 
 def share_of_smallest_gain(spec: StudySpec) -> float | None:
-    """Return the smallest gain that matters as a share of the reference's loss; None if the study file gives it."""
+    """Return the smallest gain that matters as a share of the reference's loss; None if the study file sets it."""
     if spec.confirm.smallest_gain is not None:
         return None
     return SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"]
 
 
 def verdict_of(gain: Interval, smallest_gain: float) -> Verdict:
-    """Return the verdict on a gain; that it makes no difference goes before that it helps or harms.
+    """Return the verdict on a gain; "makes no difference" takes precedence over "helps" and "harms".
 
     Args:
-        gain: positive is better.
-        smallest_gain: above 0, in the same unit.
+        gain: the interval of the gain; positive is better.
+        smallest_gain: the smallest gain that matters, in the same unit; above 0.
 
     Example:
         >>> verdict_of(Interval(mean=0.004, low=0.001, high=0.007, level=0.95), smallest_gain=0.003)
@@ -118,13 +120,15 @@ def verdict_of(gain: Interval, smallest_gain: float) -> Verdict:
 
 
 def settle(interval_at: Callable[[float], Interval], smallest_gain: float, level: float) -> tuple[Verdict, Interval]:
-    """Return the verdict on a gain, and the interval that it rests on.
+    """Return the verdict on a gain, and the interval on which it rests.
 
     Args:
-        interval_at: gives the gain's interval at a level.
-        smallest_gain: above 0, in the gain's unit.
-        level: of the interval that shows that it helps or harms, in (0, 1). That it makes no difference is shown by
-            the interval at `ALIKE_LEVEL`, or at this level if it is lower.
+        interval_at: returns the interval of the gain at a confidence level.
+        smallest_gain: the smallest gain that matters, in the unit of the gain; above 0.
+        level: the confidence level for the verdicts "helps" and "harms", in (0, 1). "Makes no difference" uses
+            `ALIKE_LEVEL`, or this level if it is lower.
+
+    Raises ValueError if the smallest gain is not above 0.
     """
     if not smallest_gain > 0:
         raise ValueError(f"the smallest gain that matters must be above 0; given was {smallest_gain}")
@@ -139,15 +143,15 @@ def judge(differences: npt.ArrayLike, smallest_gain: float, level: float, next_l
     """Judge a technique by how much lower its losses are than the reference's.
 
     Args:
-        differences: shape (seeds, test examples), at least 2 by 2: the reference's loss less the technique's, both
-            trained on the same seed.
-        smallest_gain: above 0, in the losses' unit.
-        level: confidence of the interval that shows that it helps or harms, in (0, 1); for several techniques
+        differences: the loss of the reference minus the loss of the technique, both trained on the same seed; shape
+            (seeds, test examples), at least 2 by 2.
+        smallest_gain: the smallest gain that matters, in the unit of the losses; above 0.
+        level: the confidence level for the verdicts "helps" and "harms", in (0, 1); for several techniques it is
             `shared_level`.
-        next_level: the level at which more seeds would be judged; `level` if not given. A further look at the test
-            examples shares the risk with this one, so that it is higher.
+        next_level: the confidence level at which more seeds would be judged; `level` by default. It is higher than
+            `level`, since one more evaluation on the test set shares the risk with this one.
 
-    Raises ValueError as `crossed_interval` does, and if the smallest gain is not above 0.
+    Raises ValueError in the cases of `crossed_interval`, and if the smallest gain is not above 0.
 
     Example:
         >>> judge([[0.5, 0.6, 0.4], [0.6, 0.5, 0.5], [0.4, 0.5, 0.6]], smallest_gain=0.1, level=0.95).verdict
@@ -161,14 +165,14 @@ def judge(differences: npt.ArrayLike, smallest_gain: float, level: float, next_l
 
 
 def judge_means(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Judgement:
-    """Judge a technique by a metric that has no figure for each example, such as AUC: by its means on each seed.
+    """Judge a technique by one value per seed, for a metric without a value for each example, such as AUC.
 
-    The interval is Student's over seeds. It covers the luck of seeds, not that of the test examples.
+    The interval is Student's over seeds. It covers the luck of the seeds, but not that of the test examples.
 
     Args:
-        differences: shape (seeds,), at least 2: what the technique gains over the reference on each seed.
-        smallest_gain: above 0, in the metric's unit.
-        level: confidence of the interval that shows that it helps or harms, in (0, 1).
+        differences: the gain of the technique over the reference on each seed; shape (seeds,), at least 2 seeds.
+        smallest_gain: the smallest gain that matters, in the unit of the metric; above 0.
+        level: the confidence level for the verdicts "helps" and "harms", in (0, 1).
 
     Raises ValueError for another shape, for a difference that is not finite, and if the smallest gain is not above 0.
 
@@ -195,12 +199,15 @@ def judge_means(differences: npt.ArrayLike, smallest_gain: float, level: float) 
 
 
 def _seeds_needed(values: npt.NDArray[np.float64], smallest_gain: float, level: float) -> int | None:
-    """Return how many seeds would settle the verdict if means and variances stayed what they are."""
+    """Return how many seeds in all would settle the verdict if the mean and the variances stayed the same.
+
+    Returns None if even `_MOST_SEEDS` would not settle it.
+    """
 
     def is_settled(seeds: int) -> bool:
         interval_at = partial(projected_interval, values, seeds)
         return settle(interval_at, smallest_gain, level)[0] is not Verdict.NOT_SETTLED
 
     more = range(len(values) + 1, _MOST_SEEDS + 1)
-    index = bisect_left(more, True, key=is_settled)  # an interval only shrinks with more seeds
+    index = bisect_left(more, True, key=is_settled)  # with more seeds, the interval only shrinks
     return more[index] if index < len(more) else None
