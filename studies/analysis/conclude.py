@@ -1,4 +1,7 @@
-"""Draws a study's conclusion from its finalists' trainings: rules over values, without a database."""
+"""Draws the conclusion of a study from the trainings of its finalists, without access to the database.
+
+A look is one interim analysis: it evaluates the finalists on the test set. A study may have several, numbered from 1.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,15 +24,15 @@ def conclude(
     trainings: Sequence[Training],
     drops: Mapping[int, Sequence[Drop]],
 ) -> Conclusion | None:
-    """Draw the conclusion of the latest look of which every training has ended.
+    """Draw the conclusion of the latest interim analysis that has ended.
 
     Args:
-        spec: of the study.
-        finalists: all of them, by index.
-        trainings: of the finalists, by finalist and seed, also those that have not ended.
-        drops: whom a race dropped, by look; empty if there is no race.
+        spec: the study.
+        finalists: all finalists, ordered by index.
+        trainings: all trainings of the finalists, ordered by finalist and seed, including those that have not ended.
+        drops: the drops of the race, by the number of the interim analysis; empty if there is no race.
 
-    Returns None if no look has ended, or if no finalist has two seeds.
+    Returns None if no interim analysis has ended, or if no finalist has at least two seeds.
     """
     last = latest_completed_look(trainings)
     if last is None:
@@ -52,12 +55,12 @@ def conclude(
 
 
 def latest_completed_look(trainings: Sequence[Training]) -> int | None:
-    """Return the last look up to which everything that can end has ended; None if there is none.
+    """Return the number of the latest interim analysis that has ended, with all before it; None if none has ended.
 
-    What is left of a finalist that failed cannot end.
+    If a training of a finalist failed, the finalist's other trainings are not waited for.
     """
-    out = {training.finalist for training in trainings if training.state == "failed"}
-    open_looks = [t.look for t in trainings if t.finalist not in out and t.test is None]
+    failed = {training.finalist for training in trainings if training.state == "failed"}
+    open_looks = [t.look for t in trainings if t.finalist not in failed and t.test is None]
     last = max(training.look for training in trainings)
     completed = min(open_looks, default=last + 1) - 1
     has_result = any(t.test is not None for t in trainings if t.look <= completed)
@@ -65,14 +68,14 @@ def latest_completed_look(trainings: Sequence[Training]) -> int | None:
 
 
 def with_tunings(conclusion: Conclusion, tunings: Iterable[Tuning]) -> Conclusion:
-    """Return a conclusion that knows how well the search tuned each of its techniques."""
+    """Return the conclusion with the tuning of each technique added to its row."""
     of_technique = {tuning.technique: tuning for tuning in tunings}
     rows = (replace(row, tuning=of_technique.get(row.technique)) for row in conclusion.techniques)
     return replace(conclusion, techniques=tuple(rows))
 
 
 def _confirmed(finalists: Iterable[Finalist], trainings: Sequence[Training]) -> list[ConfirmedFinalist]:
-    """Return the finalists with their trainings; one seed alone would give no interval."""
+    """Return each finalist with its trainings; leave out those with one seed, which gives no interval."""
     confirmed = (
         ConfirmedFinalist(finalist=finalist, trainings=[t for t in trainings if t.finalist == finalist.index])
         for finalist in finalists
@@ -81,7 +84,7 @@ def _confirmed(finalists: Iterable[Finalist], trainings: Sequence[Training]) -> 
 
 
 def _conclusion(judge: FinalistJudge, drops: Mapping[int, Drop]) -> Conclusion:
-    """Return what the figures of the confirmed finalists say; `failed` is still empty."""
+    """Return the conclusion from the confirmed finalists; the caller fills in `failed` and `evaluations`."""
     spec, baseline, confirmed = judge.spec, judge.baseline, judge.confirmed
     results = {one.finalist.index: judge.summarize(one, drops) for one in confirmed}
     over_baseline = judge.compare(judge.winner, baseline)
@@ -118,7 +121,7 @@ def _conclusion(judge: FinalistJudge, drops: Mapping[int, Drop]) -> Conclusion:
 
 
 def _technique_rows(judge: FinalistJudge, results: Mapping[int, FinalistResult]) -> tuple[TechniqueRow, ...]:
-    """Return a row for each technique, with its verdicts; none for a HyperModel's own hyperparameter values."""
+    """Return a row with the verdicts for each technique; no rows if a HyperModel has hyperparameters of its own."""
     if any(isinstance(result.finalist.settings, HyperparameterValues) for result in results.values()):
         return ()
     best = _best_of_techniques(list(results.values()), judge.spec.search.by_accuracy)
@@ -126,6 +129,7 @@ def _technique_rows(judge: FinalistJudge, results: Mapping[int, FinalistResult])
 
 
 def _technique_row(technique: str, result: FinalistResult | None, judge: FinalistJudge) -> TechniqueRow:
+    """Return the row of a technique; `result` is that of its best finalist, or None if it has none."""
     if result is None:
         return TechniqueRow(technique=technique, result=None)
     finalist = next(one for one in judge.confirmed if one.finalist.index == result.finalist.index)
@@ -138,7 +142,7 @@ def _technique_row(technique: str, result: FinalistResult | None, judge: Finalis
 
 
 def _best_of_techniques(results: Iterable[FinalistResult], by_accuracy: bool) -> dict[str | None, FinalistResult]:
-    """Return for each technique the result of the finalist that has it alone and is best on the selection split."""
+    """Return for each technique the result of the best finalist with it alone, by the loss on the selection split."""
     of_technique: dict[str | None, list[FinalistResult]] = {}
     for result in results:
         settings = result.finalist.settings
@@ -151,7 +155,7 @@ def _best_of_techniques(results: Iterable[FinalistResult], by_accuracy: bool) ->
 
 
 def _with_ledger(conclusion: Conclusion, trainings: Sequence[Training]) -> Conclusion:
-    """Return a conclusion that counts every test evaluation, also those that have started and not ended."""
+    """Return the conclusion with the count of all test evaluations, including those that have started but not ended."""
     unfinished = {t.look for t in trainings if t.began_looking and t.look > conclusion.looks}
     return replace(
         conclusion,

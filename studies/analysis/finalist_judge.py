@@ -1,4 +1,4 @@
-"""Compares the confirmed finalists with early stopping alone and with the baseline, by figures on the test set."""
+"""Compares the confirmed finalists with early stopping alone and with the baseline, by results on the test set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from .race import Drop
 from .verdicts import Judgement, is_share_of_missing, judge, judge_means, smallest_gain
 
 LEVEL = 0.95
-"""The confidence of a finalist's own intervals, and of all low ends of gains together."""
+"""The confidence level of each finalist's own intervals, and of the low ends of all gains together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,10 @@ class FinalistJudge:
     """Compares the finalists of one study with each other and with its baselines.
 
     Attributes:
-        spec: of the study.
-        confirmed: the finalists all of whose seeds were trained and evaluated on the test set; at least one.
+        spec: the study.
+        confirmed: the finalists with all trainings ended and evaluated on the test set; at least one.
         raced: how many finalists started; all of them share the risk of a false claim.
-        look: the latest interim look that has ended, counted from 1.
+        look: the number of the latest interim analysis that has ended, counted from 1.
     """
 
     spec: StudySpec
@@ -44,17 +44,17 @@ class FinalistJudge:
 
     @cached_property
     def seeds(self) -> int:
-        """On how many seeds those finalists were trained that no race dropped."""
+        """The number of seeds of each finalist that the race did not drop."""
         return max(len(finalist.trainings) for finalist in self.confirmed)
 
     @cached_property
     def baseline(self) -> ConfirmedFinalist | None:
-        """No regularization at all, or a HyperModel's defaults; None if it failed."""
+        """The finalist with no regularization at all, or with a HyperModel's defaults; None if it failed."""
         return next((finalist for finalist in self.confirmed if finalist.finalist.is_baseline), None)
 
     @cached_property
     def early_stopping_alone(self) -> ConfirmedFinalist | None:
-        """Early stopping alone, at the patience that did best; None if none was confirmed."""
+        """The finalist with early stopping alone and the best patience; None if none was confirmed."""
         return min(
             (finalist for finalist in self.confirmed if STOPPING_ALONE in finalist.finalist.roles),
             key=lambda finalist: (-len(finalist.trainings), finalist.select_loss(self.spec.search.objective)),
@@ -63,7 +63,10 @@ class FinalistJudge:
 
     @cached_property
     def has_metric(self) -> bool:
-        """Whether verdicts go by a metric without a figure for each example; a loss has one, the cross-entropy."""
+        """Whether verdicts use a metric that has no value for each example.
+
+        If the objective is a loss, verdicts use the cross-entropy of each example instead.
+        """
         objective = self.spec.search.objective
         is_loss = objectives.metric_of(objective).removeprefix("val_") == "loss"
         if objective in objectives.OURS or self.spec.search.by_accuracy or is_loss:
@@ -72,7 +75,7 @@ class FinalistJudge:
 
     @cached_property
     def ranks_by_metric(self) -> bool:
-        """Whether a metric on the selection split ranks the finalists, as in `select_loss`; a loss is one, too."""
+        """Whether `select_loss` ranks the finalists by a metric or a loss of the user's own model."""
         if self.spec.search.objective in objectives.OURS or self.spec.search.by_accuracy:
             return False
         trainings = (training for finalist in self.confirmed for training in finalist.trainings)
@@ -80,23 +83,23 @@ class FinalistJudge:
 
     @cached_property
     def smallest_gain(self) -> float | None:
-        """The smallest gain that matters, in the unit that verdicts go by; None if there is no reference."""
+        """The smallest gain that matters, in the unit of the verdicts; None if no reference was confirmed."""
         return None if self._reference_loss is None else smallest_gain(self.spec, self._reference_loss)
 
     @cached_property
     def is_share_of_missing(self) -> bool:
-        """Whether the smallest gain is a share of what is missing to 1, as of AUC."""
+        """Whether the smallest gain is a share of 1 − metric, as for AUC, and not of the metric itself."""
         loss = self._reference_loss
         return self.has_metric and loss is not None and is_share_of_missing(self.spec, loss)
 
     @property
     def winner(self) -> ConfirmedFinalist:
-        """The simplest of `tied`."""
+        """The simplest finalist of `tied`."""
         return self._ranking[0]
 
     @property
     def tied(self) -> list[ConfirmedFinalist]:
-        """The finalists that are the best on the selection split, or tied with it."""
+        """The finalist that is best on the selection split, and those that noise can't tell from it."""
         return self._ranking[1]
 
     def compare(self, finalist: ConfirmedFinalist, reference: ConfirmedFinalist | None) -> Judgement | None:
@@ -109,18 +112,18 @@ class FinalistJudge:
         if self.has_metric:
             gains = reference.objectives_on_seeds_of(finalist) - finalist.objectives_on_seeds_of(reference)
             return judge_means(gains, self.smallest_gain, self._level)
-        figure = int(self.spec.search.by_accuracy)  # losses or errors
+        figure = int(self.spec.search.by_accuracy)  # 0: losses, 1: errors
         gains = reference.on_seeds_of(finalist)[figure] - finalist.on_seeds_of(reference)[figure]
         return judge(gains, self.smallest_gain, self._level, self._level_at(self.look + 1))
 
     def summarize(self, finalist: ConfirmedFinalist, drops: Mapping[int, Drop]) -> FinalistResult:
-        """Return a finalist's figures.
+        """Return the results of a finalist.
 
         Args:
             finalist: one of `confirmed`.
-            drops: whom a race dropped, by the finalist's index.
+            drops: the drops of the race, by the index of the finalist.
         """
-        # without drawn splits the winner was chosen by the examples' own figures
+        # if all seeds share one split, the losses of single examples chose the winner, and not the metric
         by_metric = self.ranks_by_metric and self.spec.confirm.split == "drawn"
         return FinalistResult(
             finalist=finalist.finalist,
@@ -145,10 +148,10 @@ class FinalistJudge:
 
     @cached_property
     def _ranking(self) -> tuple[ConfirmedFinalist, list[ConfirmedFinalist]]:
-        """Return the winner and those tied; a finalist that a race dropped is neither."""
+        """The winner, and all finalists that are tied with the best; without those that the race dropped."""
         running = [finalist for finalist in self.confirmed if len(finalist.trainings) == self.seeds]
         complexities = _complexities(running)
-        if self.spec.confirm.split == "drawn":  # each seed has other selection examples
+        if self.spec.confirm.split == "drawn":  # the selection examples differ from seed to seed
             objective = self.spec.search.objective
             losses = [[select_loss(training.figures, objective) for training in one.trainings] for one in running]
             chosen = choose_winner_by_seeds(np.array(losses), complexities)
@@ -159,7 +162,7 @@ class FinalistJudge:
         return running[chosen.index], [running[index] for index in chosen.tied]
 
     def _gain(self, finalist: ConfirmedFinalist, reference: ConfirmedFinalist | None) -> Gain | None:
-        """Return what a finalist gains over a reference; None if there is none, or it is the finalist itself."""
+        """Return the gain of a finalist over a reference; None if they can't be compared."""
         if reference is None or not _can_compare(finalist, reference):
             return None
         losses, errors = finalist.on_seeds_of(reference)
@@ -171,6 +174,7 @@ class FinalistJudge:
 
     @cached_property
     def _reference_loss(self) -> float | None:
+        """The mean test loss of early stopping alone, or else of the baseline; None if neither was confirmed."""
         reference = self.early_stopping_alone or self.baseline
         if reference is None:
             return None
@@ -179,20 +183,23 @@ class FinalistJudge:
 
     @cached_property
     def _level(self) -> float:
+        """The confidence level of each verdict in this interim analysis."""
         return self._level_at(self.look)
 
     def _level_at(self, look: int) -> float:
+        """Return the confidence level of each verdict after that many interim analyses."""
         return shared_level(max(self.raced - 1, 1), look)
 
 
 def _can_compare(finalist: ConfirmedFinalist, reference: ConfirmedFinalist) -> bool:
+    """Return whether a finalist is not the reference itself and shares at least two seeds with it."""
     return finalist is not reference and finalist.has_seeds_of(reference)
 
 
 def _complexities(confirmed: Sequence[ConfirmedFinalist]) -> list[int]:
-    """Return how much each finalist needs.
+    """Return the complexity of each finalist: how many techniques it has.
 
-    That is how many techniques it has, or how many of a HyperModel's hyperparameter values are not the defaults.
+    For a HyperModel with hyperparameters of its own, it is the number of values that differ from the defaults.
     """
     configurations = [one.finalist.settings for one in confirmed]
     defaults = next((one.finalist.settings for one in confirmed if one.finalist.is_baseline), None)
@@ -200,6 +207,7 @@ def _complexities(confirmed: Sequence[ConfirmedFinalist]) -> list[int]:
 
 
 def _complexity(configuration: Configuration, defaults: Configuration | None) -> int:
+    """Return the complexity of one configuration; see `_complexities`."""
     if isinstance(configuration, HyperparameterValues):
         return configuration.distance(defaults) if isinstance(defaults, HyperparameterValues) else 0
     return configuration.complexity

@@ -1,4 +1,4 @@
-"""Which configurations of a study are trained again on fresh seeds: the best, each technique alone, the baselines."""
+"""Chooses the finalists of a study: the best configurations, the best of each technique alone, and the baselines."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,12 +18,12 @@ NONE = Regularization()
 _OF_NONE, _OF_DEFAULTS = "baseline: none", "baseline: defaults"
 STOPPING_ALONE = "baseline: early stopping alone"
 BASELINES = frozenset((_OF_NONE, _OF_DEFAULTS, STOPPING_ALONE))
-"""Roles of finalists that others are compared with."""
+"""The roles of the finalists with which the others are compared."""
 
 ALONE = re.compile(r"best of .+ alone")
-"""The role of the best strength of a technique."""
+"""The pattern of the role of a finalist with the best strength of one technique alone."""
 
-_PATIENCE = 2  # the course's, where no trial had early stopping alone
+_PATIENCE = 2  # of the baseline "early stopping alone" if no trial had it; the course uses this patience
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class Finalist:
     """One configuration that is trained again on fresh seeds.
 
     Attributes:
-        index: counted from 0, in the order in which they were chosen.
-        params: as of a trial.
-        roles: why it is one: "top 1", "L2 alone", "baseline: none", …; at least one.
-        trial: the number of the trial that it was; None for a baseline that no trial was.
-        look: the look, counted from 1, that it came with.
+        index: its position in the order in which the finalists were chosen, counted from 0.
+        params: its parameters, by the same names as those of a trial.
+        roles: why it is a finalist, such as "top 1", "best of L2 alone" or "baseline: none"; at least one role.
+        trial: the number of the best trial with this configuration; None for a baseline that no trial tried.
+        look: the number of the interim analysis for which it was added, counted from 1.
     """
 
     index: int
@@ -46,19 +46,19 @@ class Finalist:
 
     @property
     def settings(self) -> Configuration:
-        """What its parameters stand for."""
+        """The configuration that its parameters describe."""
         return configuration_of(self.params)
 
     @property
     def is_baseline(self) -> bool:
-        """Whether gains are over it: no regularization at all, or a HyperModel's defaults."""
+        """Whether it is the baseline of gains: no regularization at all, or the defaults of a HyperModel."""
         return self.settings == NONE or _OF_NONE in self.roles or _OF_DEFAULTS in self.roles
 
 
 def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
-    """Return a study's finalists as its trials are now, each configuration once, with index and look still 0.
+    """Return the finalists that follow from the trials so far, each configuration once; without trials, none.
 
-    Returns none where no trial is complete.
+    The caller sets their `index` and `look`, which are 0 here.
     """
     sign = -1 if spec.search.maximizes else 1
     complete = [trial for trial in trials if trial.value is not None and "epochs" in trial.metrics]
@@ -95,7 +95,16 @@ def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
 def _baselines_and_techniques(
     ranked: Sequence[Configuration], complete: Sequence[TrialRecord], spec: StudySpec
 ) -> Iterator[tuple[Configuration, str]]:
-    """Give what is a finalist whatever its rank, and why; of a HyperModel with settings of its own, its defaults."""
+    """Yield each configuration that is a finalist whatever its rank, with its role.
+
+    These are the baselines and the best of each technique. If a HyperModel has hyperparameters of its own, only its
+    defaults are.
+
+    Args:
+        ranked: the configurations of the complete trials, the best first.
+        complete: the complete trials.
+        spec: the study.
+    """
     regularizations = [settings for settings in ranked if isinstance(settings, Regularization)]
     if len(regularizations) < len(ranked) and spec.model.hypermodel is not None:
         yield from ((configuration_of(trial.params), _OF_DEFAULTS) for trial in complete if trial.recipe == DEFAULTS)
@@ -117,7 +126,10 @@ def _baselines_and_techniques(
 
 
 def _best_of_contestants(complete: Sequence[TrialRecord], spec: StudySpec) -> dict[str, Regularization | None]:
-    """Return the best strength of each technique alone as a contest finds it, by the technique's name."""
+    """Return the configuration with the best strength of each technique alone, by the rules of a contest.
+
+    The keys are the labels of the techniques.
+    """
     contest, sign = contest_of(spec), -1 if spec.search.maximizes else 1
     entries: dict[str, list[Entry]] = {}
     for trial in complete:
@@ -130,6 +142,6 @@ def _best_of_contestants(complete: Sequence[TrialRecord], spec: StudySpec) -> di
 
 
 def _params_of(regularization: Configuration, space: SpaceSpec) -> dict[str, Any]:
-    """Return the parameters of a baseline that no trial was."""
+    """Return the parameters of a baseline that no trial tried."""
     assert isinstance(regularization, Regularization)
     return regularization.params(space)

@@ -1,4 +1,4 @@
-"""What a confirmation says of each technique: one of the four verdicts with its figures, or why there is none."""
+"""The result of a confirmation for each technique: a verdict with its interval, or the reason why it has none."""
 
 from dataclasses import dataclass
 
@@ -12,21 +12,21 @@ EARLY_STOPPING_ALONE = "early stopping alone"
 
 @dataclass(frozen=True, kw_only=True)
 class TechniqueVerdict:
-    """One technique's verdict in the study's objective.
+    """The verdict on one technique, by the objective of the study.
 
     Attributes:
-        technique: its label: "L1", "combination".
-        result: of the finalist that stands for it; None if none was confirmed.
-        verdict: one of the four; None if there is none.
-        reason: why there is none; "" if there is one.
-        gain: the interval that the verdict rests on, positive is better; None if it was not confirmed.
-        over: what that gain is over, in words.
-        over_early_stopping, over_baseline: the gain over each reference; None where it isn't known.
-        smallest_gain: the smallest gain that matters, in the same unit; 0 if the study knows none.
-        seeds: on how many fresh seeds it was trained.
-        seeds_needed: how many in all would probably settle it; None if it is settled, or if that isn't known.
-        needs_test_examples: whether it is not settled and seeds alone would not settle it.
-        is_over_seeds_only: whether the interval leaves out the luck of the test examples, as of a metric.
+        technique: the label of the technique, such as "L1" or "combination".
+        result: the result of the finalist that represents the technique; None if no such finalist was confirmed.
+        verdict: one of the four verdicts; None if the technique has no verdict.
+        reason: why it has no verdict; "" if it has one.
+        gain: the interval on which the verdict rests, positive is better; None if the technique was not confirmed.
+        over: the name of the reference of that gain, such as "early stopping alone".
+        gain_over_early_stopping, over_baseline: the gain over each reference; None if it is unknown.
+        smallest_gain: the smallest gain that matters, in the same unit; 0 if it is unknown.
+        seeds: the number of fresh seeds on which the finalist was trained.
+        seeds_needed: how many seeds in all would probably settle the verdict; None if it is settled, or if unknown.
+        needs_test_examples: whether the verdict is not settled and more seeds alone would not settle it.
+        is_over_seeds_only: whether the interval leaves out the luck of the test examples, as it does for a metric.
     """
 
     technique: str
@@ -45,7 +45,7 @@ class TechniqueVerdict:
 
     @property
     def name(self) -> str:
-        """What a sentence calls it: "L1", "the best combination"."""
+        """The name of the technique in a sentence, such as "L1" or "the best combination"."""
         return "the best combination" if self.technique == "combination" else self.technique
 
 
@@ -55,6 +55,7 @@ def technique_verdicts(conclusion: Conclusion) -> tuple[TechniqueVerdict, ...]:
 
 
 def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
+    """Return the verdict on the technique of one row."""
     result = row.result
     over_early_stopping, over_baseline = row.gain_over_early_stopping, row.over_baseline
     judgement = over_early_stopping or over_baseline
@@ -77,7 +78,7 @@ def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
 
 
 def _reason(conclusion: Conclusion, row: TechniqueRow) -> str:
-    """Return why a technique has no verdict, in words."""
+    """Return the reason why a technique has no verdict, such as "its training failed" or "not tried alone"."""
     if row.result is not None:
         return row.unjudged or "nothing to compare it with"
     if row.is_judged and any(_technique(settings) == row.technique for settings in _failed(conclusion)):
@@ -86,8 +87,10 @@ def _reason(conclusion: Conclusion, row: TechniqueRow) -> str:
 
 
 def _failed(conclusion: Conclusion) -> list[object]:
+    """Return the configurations of the finalists that failed."""
     return [finalist.settings for finalist, _ in conclusion.failed]
 
 
 def _technique(settings: object) -> str | None:
+    """Return the label of the technique of a configuration; None if it has none, or is not a regularization."""
     return settings.technique if isinstance(settings, Regularization) else None
