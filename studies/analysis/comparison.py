@@ -1,4 +1,4 @@
-"""Several studies side by side, as one value: each with its answer, and the keys in which they differ."""
+"""Puts several studies side by side: the answer of each, and the keys of the study file in which they differ."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,14 +19,14 @@ from .technique_verdicts import TechniqueVerdict, technique_verdicts
 from .trials import best_so_far, has_techniques
 
 STRENGTHS = tuple(technique.name for technique in TECHNIQUES if technique.strengths)
-"""The techniques that have a strength."""
+"""The names of the techniques that have a strength."""
 
 _DATA = "data"
 _HYPERMODEL = "model.hypermodel"
 _BUILT_IN_NETWORK = ("model.hidden", "model.activation", "model.apply_to")
 _SIZE_KEY = "data.train_size"
-_HOW_IT_WAS_SEARCHED = ("space.", "search.seed")
-_WAYS = ("sampler", "sampler_options", "pruner", "pruner_options", "recipes")
+_SEARCH_PREFIXES = ("space.", "search.seed")
+_METHOD_KEYS = ("sampler", "sampler_options", "pruner", "pruner_options", "recipes")
 _BUDGET_KEY = "budget.trials"
 
 
@@ -35,7 +35,8 @@ class Strength:
     """The best strength of one technique alone: an L1 or L2 factor, or a dropout rate.
 
     Attributes:
-        is_confirmed: whether it is the best over fresh seeds, and not only of the search's trials, one seed each.
+        value: the strength.
+        is_confirmed: whether it was the best over fresh seeds. If not, it was the best in the search, with one seed.
     """
 
     value: float
@@ -44,17 +45,18 @@ class Strength:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedStudy:
-    """One of the studies.
+    """One of the studies of a comparison.
 
     Attributes:
-        answer, conclusion: as of a report.
-        best_so_far: number and value of each trial that was better than all before, by number.
-        epochs_at: epochs that were trained until each of those had ended, in the order of numbers.
-        last: the number of the last finished trial; None before the first.
-        epochs: that were trained in all finished trials.
-        strengths: by the name of the technique, where any trial had it alone.
-        samplers: of its runs, each once.
-        is_of_regularization: whether its settings are regularizations, and none a HyperModel's own.
+        answer: the study with the counts of its trials.
+        conclusion: the conclusion of its confirmation; None if it was not confirmed.
+        best_so_far: the number and value of each trial that was better than all before it, ordered by number.
+        epochs_at: for each entry of `best_so_far`, the epochs trained in all trials up to that number.
+        last: the number of the last finished trial; None if none has finished.
+        epochs: the epochs trained in all finished trials.
+        strengths: the best strength of each technique that a trial had alone, by the technique's name.
+        samplers: the samplers of its runs, each once.
+        is_of_regularization: whether it searches only regularization, and no hyperparameters of a HyperModel.
     """
 
     answer: StudySummary
@@ -69,36 +71,36 @@ class ComparedStudy:
 
     @property
     def search(self) -> SearchSpec:
-        """How it was searched."""
+        """The section [search] of its study file."""
         return self.answer.study.spec.search
 
     @property
     def name(self) -> str:
-        """The study's."""
+        """The name of the study."""
         return self.answer.study.name
 
     @property
     def train_rows(self) -> int:
-        """On how many rows its networks were trained."""
+        """The number of examples in its training split."""
         study = self.answer.study
         return study.spec.data.train_rows(study.dataset.n_train)
 
     @property
     def trials(self) -> int:
-        """How many trials there are up to the last finished one."""
+        """The number of trials up to and including the last finished one."""
         return 0 if self.last is None else self.last + 1
 
     def best_after(self, trials: int) -> float | None:
-        """Return the best value of the first so many trials, by number; None where none of them is complete."""
+        """Return the best value among the first `trials` trials; None if none of them is complete."""
         values = [value for number, value in self.best_so_far if number < trials]
         return values[-1] if values else None
 
     @property
     def regularized(self) -> FinalistResult | None:
-        """The finalist that shows what regularization gains: the winner, or if that is none, the best other one.
+        """The finalist that represents regularization as a whole.
 
-        It is the best on the select rows, so the test rows had no part in its choice. None without a confirmation,
-        and where no regularization at all failed.
+        It is the winner. If the winner is the baseline, it is the best other finalist on the selection split, so that
+        the test set has no part in the choice. None without a confirmation, or if the baseline failed.
         """
         if self.conclusion is None:
             return None
@@ -111,12 +113,12 @@ class ComparedStudy:
         )
 
     def verdict_on(self, technique: str) -> TechniqueVerdict | None:
-        """Return the verdict on a technique, or why there is none; None without a confirmation that knows it."""
+        """Return the verdict on a technique; None without a confirmation, or if that does not list the technique."""
         found = () if self.conclusion is None else technique_verdicts(self.conclusion)
         return next((verdict for verdict in found if verdict.technique == technique), None)
 
     def row_of(self, technique: str) -> TechniqueRow | None:
-        """Return what the confirmation says of a technique; None without one."""
+        """Return the row of a technique in the conclusion; None without a confirmation, or if it has no such row."""
         rows = () if self.conclusion is None else self.conclusion.techniques
         return next((row for row in rows if row.technique == technique), None)
 
@@ -126,13 +128,17 @@ Kind = Literal["size", "question", "search", "way", "budget"]
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A key in which the studies differ.
+    """A key of the study file in which the studies differ.
 
     Attributes:
-        kind: "size" is how many rows they train on; "question" means that they ask something else, of other data,
-            another network or training; "search" that they only looked elsewhere, or with other luck. Where all train
-            on as many rows, "way" is by what means they searched, or for which network, and "budget" how long.
-        values: each study's, in JSON; "" where it is not given.
+        key: the key with its section, such as "search.sampler".
+        kind: what the difference means.
+            "size": the number of training examples.
+            "question": other data, another network or another training, so that the answers can't be compared.
+            "search": another search space or seed.
+            "way": another search method or network, if all studies have the same number of training examples.
+            "budget": another number of trials, under the same condition.
+        values: the value of each study, as JSON; "" if the study does not have the key.
     """
 
     key: str
@@ -142,50 +148,53 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The studies, the fewest training rows first, and where they differ."""
+    """The studies, those with the fewest training examples first, and the keys in which they differ."""
 
     studies: tuple[ComparedStudy, ...]
     differences: tuple[Difference, ...]
 
     @property
     def obstacles(self) -> tuple[Difference, ...]:
-        """The differences that make the studies' figures answers to different questions."""
+        """The differences because of which the results of the studies can't be compared."""
         return tuple(one for one in self.differences if one.kind == "question")
 
     @property
     def have_one_objective(self) -> bool:
-        """Whether their trials were ranked by the same figure."""
+        """Whether all studies have the same objective."""
         return len({study.search.objective for study in self.studies}) == 1
 
     @property
     def are_of_regularization(self) -> bool:
-        """Whether all of them ask which regularization a network needs, and none for a HyperModel's own settings."""
+        """Whether all studies search only regularization, and no hyperparameters of a HyperModel."""
         return all(study.is_of_regularization for study in self.studies)
 
     @property
     def is_by_accuracy(self) -> bool:
-        """Whether all trials were ranked by an accuracy."""
+        """Whether all studies have the same objective, and it is an accuracy."""
         return self.have_one_objective and self.studies[0].search.by_accuracy
 
     @property
     def maximizes(self) -> bool:
-        """Whether larger is better in what all trials were ranked by."""
+        """Whether all studies have the same objective, and larger values of it are better."""
         return self.have_one_objective and self.studies[0].search.maximizes
 
     @property
     def is_judged_alike(self) -> bool:
-        """Whether the verdicts of all studies go by one metric, or those of none by any."""
+        """Whether the verdicts of all studies use the same metric, or no metric."""
         return len({study.conclusion.metric for study in self.studies if study.conclusion is not None}) < 2
 
     @property
     def measure(self) -> Measure:
-        """How gains are told in what the studies are about; a metric only if all verdicts go by it."""
+        """The name, unit and digits of the figure in which gains are compared; a metric only if all verdicts use it."""
         metrics = {study.conclusion.metric for study in self.studies if study.conclusion is not None}
         metric = metrics.pop() if self.have_one_objective and len(metrics) == 1 else None
         return per_example(self.is_by_accuracy) if metric is None else of_metric(metric)
 
     def gain_of(self, study: ComparedStudy) -> Interval | None:
-        """Return what regularization as a whole gains over none in a study, in what the studies are about."""
+        """Return the gain of regularization as a whole over the baseline in one study, in the figure of `measure`.
+
+        None if that gain is unknown.
+        """
         result, conclusion = study.regularized, study.conclusion
         if result is None or conclusion is None:
             return None
@@ -203,12 +212,15 @@ def summarize_study(
     epochs: Mapping[int, int] | None = None,
     samplers: Sequence[str] = (),
 ) -> ComparedStudy:
-    """Return what a comparison shows of a study.
+    """Return a study as a part of a comparison.
 
     Args:
-        trials: by number.
-        epochs: how many epochs each trial trained, by its number; if not given, as far as the trials tell.
-        samplers: of its runs, each once.
+        answer: the study with the counts of its trials.
+        conclusion: the conclusion of its confirmation; None if it was not confirmed.
+        trials: all its trials, ordered by number.
+        epochs: the number of epochs that each trial trained, by its number; by default it is taken from the metrics
+            of the trials.
+        samplers: the samplers of its runs, each once.
     """
     maximizes = answer.study.spec.search.maximizes
     finished = [trial for trial in trials if trial.state in ("complete", "pruned", "failed")]
@@ -233,12 +245,13 @@ def summarize_study(
 
 
 def side_by_side(studies: Sequence[ComparedStudy]) -> Comparison:
-    """Return studies side by side; at least two."""
+    """Return the comparison of studies, of which there are at least two."""
     ordered = tuple(sorted(studies, key=lambda study: (study.train_rows, study.name)))
     return Comparison(studies=ordered, differences=tuple(_differences(ordered)))
 
 
 def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], maximizes: bool) -> dict[str, Strength]:
+    """Return the best strength of each technique alone: the confirmed one, or else that of the best trial."""
     rows = () if conclusion is None else conclusion.techniques
     found = {}
     for technique in STRENGTHS:
@@ -259,24 +272,25 @@ def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], max
 
 
 def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
-    """Return the strength of a technique where it is alone in a trial's parameters."""
+    """Return the strength of a technique in the parameters of a trial; None unless it is the only technique."""
     try:
         settings = configuration_of(params)
         is_alone = isinstance(settings, Regularization) and settings.technique == technique
-    except (TypeError, ValueError, AttributeError):  # something else wrote them
+    except (TypeError, ValueError, AttributeError):  # another program wrote these parameters
         return None
     key = next(one.key for one in TECHNIQUES if one.name == technique)
     return formats.number_of(params, key) if is_alone else None
 
 
 def _differences(studies: Sequence[ComparedStudy]) -> list[Difference]:
+    """Return the keys in which the studies differ; those that prevent a comparison come first."""
     have_one_size = len({study.train_rows for study in studies}) == 1
     identities = [study.answer.study.spec.identity() | _network(study, studies) for study in studies]
     for identity, study in zip(identities, studies, strict=True):
         dataset = study.answer.study.dataset
         identity[_DATA] = f"{dataset.name} ({dataset.sha256[:16]}…)"
         if have_one_size:
-            identity |= _means(study)
+            identity |= _method(study)
     shown = {key: tuple(_shown(identity, key) for identity in identities) for key in set().union(*identities)}
     return [
         Difference(key=key, kind=_kind(key, have_one_size), values=shown[key])
@@ -285,15 +299,19 @@ def _differences(studies: Sequence[ComparedStudy]) -> list[Difference]:
     ]
 
 
-def _network(study: ComparedStudy, among: Sequence[ComparedStudy]) -> dict[str, Any]:
-    """Return what tells a study's network from others where any is a HyperModel's; that has no `model.hidden`."""
-    codes = [_code(one) for one in among]
+def _network(study: ComparedStudy, studies: Sequence[ComparedStudy]) -> dict[str, Any]:
+    """Return the keys and values that identify the network of a study; none if no study has a HyperModel.
+
+    The keys of the built-in network are None for a HyperModel, which does not use them.
+    """
+    codes = [_code(one) for one in studies]
     if not any(codes):
         return {}
     code = _code(study)
     if code is None:
         return {_HYPERMODEL: "the built-in network"}
-    first = among[codes.index(code)].answer.study.spec.model.hypermodel  # it may lie in several places
+    # the same file may be at several paths; the first study's path gives all of them one name
+    first = studies[codes.index(code)].answer.study.spec.model.hypermodel
     return {
         _HYPERMODEL: f"{Path(first or '').name} ({code[1][:8]}…)",
         **dict.fromkeys((f"{_HYPERMODEL}_sha256", *_BUILT_IN_NETWORK)),
@@ -301,33 +319,38 @@ def _network(study: ComparedStudy, among: Sequence[ComparedStudy]) -> dict[str, 
 
 
 def _code(study: ComparedStudy) -> tuple[str, str] | None:
-    """Return a HyperModel's name and the SHA-256 of its file; None for the built-in network."""
+    """Return the name of a study's HyperModel and the SHA-256 of its file; None for the built-in network."""
     model = study.answer.study.spec.model
     return None if model.hypermodel is None else (model.hypermodel.rpartition(":")[2], model.hypermodel_sha256 or "")
 
 
-def _means(study: ComparedStudy) -> dict[str, Any]:
-    """Return by what means and how long a study was searched, which no fingerprint covers."""
+def _method(study: ComparedStudy) -> dict[str, Any]:
+    """Return the keys and values of a study's search method and budget, which its identity leaves out."""
     document = study.answer.study.spec.model_dump(mode="json")
-    return {_BUDGET_KEY: document["budget"]["trials"]} | {f"search.{key}": document["search"][key] for key in _WAYS}
+    return {_BUDGET_KEY: document["budget"]["trials"]} | {
+        f"search.{key}": document["search"][key] for key in _METHOD_KEYS
+    }
 
 
 def _order(key: str) -> tuple[int, str]:
+    """Return the sort key of a difference: the search method first, then the other keys by name."""
     section, _, name = key.partition(".")
-    return (_WAYS.index(name) if section == "search" and name in _WAYS else len(_WAYS), key)
+    return (_METHOD_KEYS.index(name) if section == "search" and name in _METHOD_KEYS else len(_METHOD_KEYS), key)
 
 
 def _kind(key: str, have_one_size: bool) -> Kind:
+    """Return the kind of a difference; `have_one_size` tells whether all studies have as many training examples."""
     if key == _SIZE_KEY:
         return "size"
     if key == _BUDGET_KEY:
         return "budget"
-    if have_one_size and (key.startswith("model.") or key.removeprefix("search.") in _WAYS):
+    if have_one_size and (key.startswith("model.") or key.removeprefix("search.") in _METHOD_KEYS):
         return "way"
-    return "search" if key.startswith(_HOW_IT_WAS_SEARCHED) else "question"
+    return "search" if key.startswith(_SEARCH_PREFIXES) else "question"
 
 
 def _shown(identity: Mapping[str, Any], key: str) -> str:
+    """Return the value of a key as text; "" if the study does not have it."""
     value = identity.get(key)
     if value is None:
         return ""

@@ -1,7 +1,7 @@
-"""What a confirmed study concludes: the winner, what it gains over none, and what each technique gains.
+"""The conclusion of a confirmed study: the winner, its gain over the baseline, and the gain of each technique.
 
-A technique that the search did not tune has no verdict: its figures are about one setting of it. Every figure follows
-from the per-row losses that the confirmation kept, by studies/statistics.py.
+A technique that the search did not tune has no verdict, since its results are those of a single setting. All figures
+are computed from the stored losses of single examples, with `studies/statistics.py`.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from .verdicts import Judgement, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """What one finalist gains over another on the test set, paired by seed and example; positive is better.
+    """The gain of one finalist over another on the test set, paired by seed and example; positive is better.
 
-    All finalists of a study share the risk of a misleading low end, separately for each figure, so each interval has a
-    higher level.
+    All finalists of a study share the risk that a low end is too high. Therefore each interval has a higher confidence
+    level. Cross-entropy and accuracy share this risk separately.
 
     Attributes:
-        cross_entropy: nats per example, the other's minus its own; positive is better.
-        accuracy: share of examples, its own minus the other's; positive is better.
+        cross_entropy: how much lower its cross-entropy is, in nats per example.
+        accuracy: how much higher its accuracy is, as a share of the examples.
     """
 
     cross_entropy: Interval
@@ -34,23 +34,25 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalistResult:
-    """One finalist's figures over the fresh seeds.
+    """The results of one finalist over its fresh seeds.
 
     Attributes:
-        select_cross_entropy, select_accuracy: means over seeds and the selection split, which chose the winner.
-        train_cross_entropy: mean over seeds, dropout off.
-        test_cross_entropy, test_accuracy: over seeds and the test set.
-        gain: over the baseline; None for the baseline itself, and if it failed.
-        best_epochs, epochs: of each seed; the restored epoch, counted from 0, and how many were trained.
-        gain_over_early_stopping: over early stopping alone, whose gains share their own risk; None for early stopping
-            alone and for no regularization, and if early stopping alone was not confirmed.
-        is_tied: whether on the selection split it is the best, or within a standard error of the best.
-        select_cross_entropies, select_accuracies: of each seed, on the selection split.
-        dropped: why a race gave it no more seeds; None if it has all of them.
-        select_objective: mean over seeds of the metric that chose the winner, such that less is better; None if that
-            was cross-entropy or accuracy.
+        finalist: the finalist.
+        select_cross_entropy, select_accuracy: the means over seeds on the selection split, which chooses the winner.
+        train_cross_entropy: the mean over seeds on the training split, with dropout off.
+        test_cross_entropy, test_accuracy: the means over seeds on the test set, with their intervals.
+        gain: the gain over the baseline; None for the baseline itself, or if the baseline failed.
+        best_epochs: for each seed the epoch with the restored weights, counted from 0.
+        epochs: for each seed the number of trained epochs.
+        is_tied: whether it is the best on the selection split, or within a standard error of the best.
+        gain_over_early_stopping: the gain over early stopping alone; None for early stopping alone and for no
+            regularization, or if early stopping alone was not confirmed. These gains share a risk of their own.
+        select_cross_entropies, select_accuracies: for each seed the mean on the selection split.
+        dropped: why the race gave it no more seeds; None if it has all seeds.
+        select_objective: the mean over seeds of the metric that chose the winner, with its sign chosen so that smaller
+            is better; None if cross-entropy or accuracy chose the winner.
         metric_over_baseline: the verdict on it against the baseline by the study's metric; None for the baseline
-            itself, and if verdicts go by cross-entropy or accuracy.
+            itself, or if verdicts use cross-entropy or accuracy.
     """
 
     finalist: Finalist
@@ -72,37 +74,38 @@ class FinalistResult:
 
     @property
     def seeds(self) -> int:
-        """On how many fresh seeds it was trained."""
+        """The number of fresh seeds on which it was trained."""
         return len(self.epochs)
 
     def select_spread(self, by_accuracy: bool) -> float | None:
-        """Return the standard deviation over seeds of select accuracy or cross-entropy; None for fewer than two."""
+        """Return the standard deviation over seeds of the selection accuracy or cross-entropy; None for one seed."""
         figures = self.select_accuracies if by_accuracy else self.select_cross_entropies
         return stdev(figures) if len(figures) > 1 else None
 
     def select_loss(self, by_accuracy: bool) -> float:
-        """Return what ranks the finalists, least first: cross-entropy, share of wrong examples, or the metric."""
+        """Return the selection loss that ranks the finalists: cross-entropy, 1 − accuracy or the metric."""
         if self.select_objective is not None:
             return self.select_objective
         return 1 - self.select_accuracy if by_accuracy else self.select_cross_entropy
 
     @property
     def generalization_gap(self) -> float:
-        """Select minus train cross-entropy."""
+        """The selection cross-entropy minus the training cross-entropy."""
         return self.select_cross_entropy - self.train_cross_entropy
 
 
 @dataclass(frozen=True, kw_only=True)
 class TechniqueRow:
-    """What one technique gains over none.
+    """The result and the verdicts of one technique.
 
     Attributes:
         technique: L1, L2, L1+L2, dropout, BatchNorm, early stopping, or combination.
-        result: of the best finalist with it and, except for early stopping, nothing else; None if there is none.
-        tuning: how well the search tuned it alone; None for a combination, which is not tuned alone.
-        gain_over_early_stopping: the verdict on it in the study's objective, together with early stopping, against
-            early stopping alone; None for early stopping itself, and if either was not confirmed.
-        over_baseline: the same against no regularization; None if that was not confirmed.
+        result: the result of the best finalist with this technique and, apart from early stopping, no other; None if
+            there is no such finalist.
+        tuning: how well the search tuned the technique alone; None for a combination, which is not tuned alone.
+        gain_over_early_stopping: the verdict on the technique with early stopping, against early stopping alone, by the
+            study's objective; None for early stopping itself, or if either finalist was not confirmed.
+        over_baseline: the same verdict against the baseline; None if the baseline was not confirmed.
     """
 
     technique: str
@@ -113,25 +116,25 @@ class TechniqueRow:
 
     @property
     def judgement(self) -> Judgement | None:
-        """The verdict on the technique: over early stopping alone if there is one, else over no regularization.
+        """The verdict against early stopping alone; if there is none, the verdict against no regularization.
 
-        None if it was not tuned, or not confirmed.
+        None if the technique was not tuned, or not confirmed.
         """
         return (self.gain_over_early_stopping or self.over_baseline) if self.is_judged else None
 
     @property
     def is_judged(self) -> bool:
-        """Whether there can be a verdict on the technique, and not only on one setting of it."""
+        """Whether the search tried enough strengths for a verdict on the technique, not only on one setting of it."""
         return self.tuning is None or self.tuning.is_tuned
 
     @property
     def unjudged(self) -> str:
-        """Why there is no verdict, in words: "not tuned: 1 trial at 0.01", "not asked"; "" where there is one."""
+        """Why the technique can have no verdict, such as "not tuned: 1 trial at 0.01" or "not asked"; "" if it can."""
         return "" if self.is_judged else str(self.tuning)
 
     @property
     def unconfirmed(self) -> str:
-        """Why there is no result, in words."""
+        """Why the technique has no result, such as "not tried alone" or "no complete trial"."""
         if self.tuning is None:
             return "not tried" if self.technique == "combination" else "not tried alone"
         return self.unjudged or "no complete trial"
@@ -139,37 +142,41 @@ class TechniqueRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
-    """What a study concludes.
+    """The conclusion of a study.
 
     Attributes:
-        winner: the simplest finalist that is the best on the selection split over the fresh seeds, or tied with it.
-        baseline: no regularization at all, or a HyperModel's defaults; None if it failed.
-        results: of every finalist whose seeds all trained, the winner among them.
-        failed: each other finalist, and why it failed.
-        techniques: a row each; none for hyperparameter values of a HyperModel.
-        claims_gain: whether the winner beats none beyond noise, at `level`.
-        level: of the finalists' own intervals, and of the low ends of all gains in one figure together, such as
-            0.95.
-        seeds: how many fresh seeds, the same for all that no race dropped.
-        select_rows, test_rows: how many examples of the selection split and of the test set each figure is over.
-        looks: how often finalists were chosen and evaluated on the test set, which is fresh only the first time.
-        unfinished_looks: those of them that have started and not ended; no figure is from them.
-        smallest_gain: the smallest gain that matters, in the unit of the verdicts: nats per example, share of
-            examples, or the metric's own.
-        smallest_gain_share: that as a share of the loss, or error rate, of early stopping alone, where the study file
-            does not give it; else None.
-        winner_over_early_stopping, winner_over_baseline: the verdicts on the winner; None for the reference itself.
-        is_race: whether the finalists ran a race, in which some get fewer seeds than others.
-        has_drawn_splits: whether each seed drew its training, stopping and selection split.
-        storage_option: what names the database in a command, such as ("--storage", "sqlite:///my.db").
-        still_improving: whether most trainings of early stopping alone (without it: of the baseline) were best in
-            their last epoch, so that training longer would tell more.
-        evaluations: entries in the ledger of test evaluations, also those of unfinished looks.
+        winner: the simplest of the finalists that are best on the selection split over the fresh seeds, or tied with
+            the best.
+        baseline: the result with no regularization at all, or with a HyperModel's defaults; None if it failed.
+        results: the results of all finalists with complete trainings, including the winner.
+        failed: each finalist that failed, with the reason.
+        techniques: one row for each technique; no rows if a HyperModel has hyperparameters of its own.
+        claims_gain: whether the winner is better than the baseline beyond noise, at `level`.
+        level: the confidence level, such as 0.95, of the finalists' own intervals and of the low ends of all gains in
+            one figure together.
+        seeds: the number of fresh seeds of each finalist that the race did not drop.
+        select_rows, test_rows: the numbers of examples in the selection split and in the test set.
+        looks: the number of interim analyses. Each of them evaluates finalists on the test set, which is fresh only
+            for the first one.
+        evaluations: the number of entries in the ledger of test evaluations, including unfinished interim analyses.
         by_accuracy: whether the study's objective is accuracy.
-        metric: the metric that verdicts and smallest gain go by, such as "val_auc", which has no figure for each
-            example; None where they go by cross-entropy or accuracy.
-        select_metric: the metric by which a race compared finalists on the selection split, likewise.
-        is_share_of_missing: whether `smallest_gain_share` is of what the metric's figure is short of 1.
+        unfinished_looks: the number of interim analyses that have started but not ended; no figure uses them.
+        smallest_gain: the smallest gain that matters, in the unit of the verdicts: nats per example, share of
+            examples, or the unit of the metric.
+        smallest_gain_share: the smallest gain as a share of the loss, or of the error rate, of early stopping alone;
+            None if the study file gives the smallest gain.
+        winner_over_early_stopping, winner_over_baseline: the verdicts on the winner against each reference; None if
+            the winner is that reference.
+        is_race: whether the confirmation was a race, in which some finalists get fewer seeds than others.
+        has_drawn_splits: whether each seed drew its own training, stopping and selection split.
+        still_improving: whether the last epoch was the best in most trainings of early stopping alone. Longer training
+            may then change the answer.
+        storage_option: the option that selects the database in a command, such as ("--storage", "sqlite:///my.db").
+        metric: the metric that the verdicts and the smallest gain use, such as "val_auc". It has no value for each
+            example. None if they use cross-entropy or accuracy.
+        select_metric: the metric that ranked the finalists on the selection split; None if this was cross-entropy or
+            accuracy.
+        is_share_of_missing: whether `smallest_gain_share` is a share of 1 − metric, and not of the metric.
     """
 
     winner: FinalistResult
@@ -200,17 +207,17 @@ class Conclusion:
 
     @property
     def completed_looks(self) -> int:
-        """The looks that its figures are from."""
+        """The number of interim analyses that have ended; all figures come from them."""
         return self.looks - self.unfinished_looks
 
     @property
     def not_tuned(self) -> tuple[TechniqueRow, ...]:
-        """The techniques that the study asks about and that have no verdict, since its search did not tune them."""
+        """The techniques that the study asks about but that have no verdict, since the search did not tune them."""
         return tuple(row for row in self.techniques if row.tuning and row.tuning.is_asked and not row.is_judged)
 
     @property
     def unsettled(self) -> tuple[int, ...]:
-        """The finalists that stand for a technique whose verdict is not settled."""
+        """The indices of the finalists that represent a technique with an unsettled verdict."""
         return tuple(
             row.result.finalist.index
             for row in self.techniques
@@ -219,38 +226,38 @@ class Conclusion:
 
     @property
     def baseline_name(self) -> str:
-        """The name of the baseline in words: "no regularization", "the defaults"."""
+        """The name of the baseline: "no regularization" or "the defaults"."""
         finalists = (*(result.finalist for result in self.results), *(finalist for finalist, _ in self.failed))
         is_own = any(isinstance(finalist.settings, HyperparameterValues) for finalist in finalists)
         return HyperparameterValues.baseline if is_own else Regularization.baseline
 
     @property
     def is_over_defaults(self) -> bool:
-        """Whether gains are over a HyperModel's defaults, and not over no regularization."""
+        """Whether the baseline is the defaults of a HyperModel, and not no regularization."""
         return self.baseline_name == HyperparameterValues.baseline
 
     @property
     def baseline_phrase(self) -> str:
-        """What trainings of the baseline are, in words."""
+        """The phrase for trainings of the baseline: "of the defaults" or "without regularization"."""
         return "of the defaults" if self.is_over_defaults else "without regularization"
 
     @property
     def ranked(self) -> list[FinalistResult]:
-        """The results by the study's objective on the selection split, the best first; those that a race dropped last.
+        """The results, the best first, by the study's objective on the selection split.
 
-        The other means are over seeds that the dropped ones do not have.
+        Finalists that the race dropped come last: they have fewer seeds, so their means can't be compared.
         """
         return sorted(self.results, key=lambda result: (-result.seeds, result.select_loss(self.by_accuracy)))
 
     @property
     def winner_is_best(self) -> bool:
-        """Whether the winner has the best mean on the selection split, and is not only the simplest of those tied."""
+        """Whether the winner has the best mean on the selection split, and is not only tied with the best."""
         best = self.ranked[0].select_loss(self.by_accuracy)
         return self.winner.select_loss(self.by_accuracy) <= best
 
     @property
     def others_beyond_noise(self) -> tuple[FinalistResult, ...]:
-        """The finalists beside the winner whose gain in the study's objective is beyond noise."""
+        """The results of the other finalists that are better than the baseline beyond noise."""
         return tuple(
             result
             for result in self.results
@@ -258,47 +265,47 @@ class Conclusion:
         )
 
     def _beats(self, result: FinalistResult) -> bool:
-        """Return whether a finalist's gain over the baseline is beyond noise, in what verdicts go by."""
+        """Return whether a finalist is better than the baseline beyond noise, in the figure that verdicts use."""
         if self.metric is not None:
             over = result.metric_over_baseline
             return over is not None and over.verdict is Verdict.HELPS
         return result.gain is not None and self.objective_metric(result.gain).is_above(0)
 
     def gain_of(self, result: FinalistResult) -> Interval | None:
-        """Return what a finalist gains over the baseline in what verdicts go by; None where that isn't known."""
+        """Return the gain of a finalist over the baseline in the figure that verdicts use; None if it is unknown."""
         if self.metric is not None:
             return None if result.metric_over_baseline is None else result.metric_over_baseline.gain
         return None if result.gain is None else self.objective_metric(result.gain)
 
     @property
     def measure(self) -> Measure:
-        """The name, unit and digits of the figure that verdicts go by."""
+        """The name, unit and digits of the figure that verdicts use."""
         return per_example(self.by_accuracy) if self.metric is None else of_metric(self.metric)
 
     @property
     def is_over_seeds_only(self) -> bool:
-        """Whether any verdict's interval leaves out the luck of the test examples."""
+        """Whether the interval of any verdict leaves out the luck of the test examples."""
         judgements = [self.winner_over_early_stopping, self.winner_over_baseline]
         judgements += [one for row in self.techniques for one in (row.gain_over_early_stopping, row.over_baseline)]
         return any(one is not None and one.is_over_seeds_only for one in judgements)
 
     def objective_metric(self, gain: Gain) -> Interval:
-        """Return a gain in the study's objective, or cross-entropy where that is a metric.
+        """Return the accuracy of a gain if accuracy is the study's objective, else its cross-entropy.
 
-        Claims, verdicts and orders go by it alone, unless the study has a metric.
+        Claims, verdicts and orders use this figure alone, unless the objective is a metric.
         """
         return gain.accuracy if self.by_accuracy else gain.cross_entropy
 
     def other_metric(self, gain: Gain) -> Interval:
-        """Return a gain in the other figure that each example has."""
+        """Return the cross-entropy of a gain if accuracy is the study's objective, else its accuracy."""
         return gain.cross_entropy if self.by_accuracy else gain.accuracy
 
     @property
     def figures(self) -> tuple[str, str]:
-        """The names of the figures that each example has, the one that the study goes by first."""
+        """The names of the two figures that each example has; the figure of `objective_metric` comes first."""
         return ("accuracy", "cross-entropy") if self.by_accuracy else ("cross-entropy", "accuracy")
 
     @property
     def has_early_stopping_alone(self) -> bool:
-        """Whether any finalist can be compared with early stopping alone."""
+        """Whether any finalist was compared with early stopping alone."""
         return any(result.gain_over_early_stopping is not None for result in self.results)

@@ -130,5 +130,5 @@ class ConfirmedFinalist:
         return float(np.mean([training.figures[figure] for training in self.trainings]))
 
     def select_loss(self, objective: str) -> float:
-        """Return the mean over seeds of the loss on the selection split, by the study's objective; smaller is better."""
+        """Return the mean over seeds of `select_loss`, for the objective of the study; smaller is better."""
         return float(np.mean([select_loss(training.figures, objective) for training in self.trainings]))

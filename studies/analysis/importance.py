@@ -1,4 +1,4 @@
-"""How much of being among a study's best trials each technique explains, with an interval over the luck of trials."""
+"""The importance of each technique: how strongly its settings differ between the best trials and all trials."""
 
 import math
 import zlib
@@ -14,11 +14,16 @@ from ..spec import SpaceSpec, StudySpec
 from ..techniques import TECHNIQUES
 
 FEWEST_TRIALS, FEWEST_COMPLETE = 25, 10
-"""Complete or pruned trials, and complete ones, below which nothing is said: five at least are in the best part."""
+"""The fewest complete or pruned trials, and the fewest complete trials, for which importances are computed.
+
+The best part then has at least five trials.
+"""
 
 BEST_PART = 0.2
-_MOST_OF_COMPLETE = 0.5  # in the best part, where most trials were pruned
-_BINS = 4  # of a strength's range, beside "off": few, since the best part of a study is small
+"""The share of the trials that are the best part."""
+
+_MOST_OF_COMPLETE = 0.5  # the best part has at most this share of the complete trials, even if most were pruned
+_BINS = 4  # the number of bins for the range of a strength; few, since the best part has few trials
 _LEVEL = 0.95
 _RESAMPLES = 200
 
@@ -28,7 +33,13 @@ _Codes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """One technique's share in [0, 1] of what all techniques explain, and its 95 % interval over resampled trials."""
+    """The importance of one technique.
+
+    Attributes:
+        technique: the name of the technique.
+        share: its importance as a share of that of all techniques, in [0, 1].
+        low, high: the ends of the 95 % interval of the share, from resampled trials.
+    """
 
     technique: str
     share: float
@@ -38,33 +49,40 @@ class Importance:
 
 @dataclass(frozen=True, kw_only=True)
 class Importances:
-    """The techniques, the most important first; their shares sum to 1. Where none are known, the reason why."""
+    """The importances of all techniques.
+
+    Attributes:
+        techniques: the importance of each technique, the largest first; the shares sum to 1.
+        reason: why no importance is known; None if importances are known, or if the study has no techniques.
+    """
 
     techniques: tuple[Importance, ...]
     reason: str | None = None
 
 
 def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int = _RESAMPLES) -> Importances:
-    """Return each technique's importance over complete and pruned trials; the same trials give the same figures.
+    """Return the importance of each technique over the complete and pruned trials; it is the same at every call.
 
-    PED-ANOVA: a technique matters as far as its settings are distributed otherwise among the best fifth of the trials
-    (at most the better half of the complete ones) than among all. A pruned trial counts as none of the best. Its
-    measure is the Pearson divergence of the two histograms, less what a fifth drawn blindly would show on average.
-    "Off" is a bin of its own beside four of equal width on the scale of its strength; L1 and L2 are two techniques. A
-    technique whose setting never changed is left out.
+    The method is PED-ANOVA. It compares the settings of a technique in the best fifth of the trials with its settings
+    in all trials. The more the two histograms differ, the more the technique matters. The best fifth has at most half
+    of the complete trials and no pruned trial.
+
+    The measure is the Pearson divergence of the histograms, minus its mean for a fifth that is drawn at random. A
+    histogram has a bin for "off", and four bins of equal width on the scale of the strength. L1 and L2 are separate
+    techniques. A technique with the same setting in all trials is left out.
 
     Args:
-        spec: of the study; gives the ranges, the objective and the seed of the resamples.
-        trials: of any state and in any order.
-        resamples: how many times the trials are drawn again with replacement for the interval.
+        spec: the study, with its ranges, its objective and the seed for the resamples.
+        trials: the trials, in any state and order.
+        resamples: how often the trials are resampled with replacement for the intervals.
 
-    Source: Watanabe, Bansal, Hutter, PED-ANOVA, IJCAI 2023, arXiv:2304.10255; `optuna.importance` has it without the
-    correction and without intervals.
+    Source: Watanabe, Bansal, Hutter, PED-ANOVA, IJCAI 2023, arXiv:2304.10255. `optuna.importance` has this method
+    without the correction by the mean and without intervals.
     """
     if spec.model.hypermodel is not None and any(
         isinstance(configuration_of(t.params), HyperparameterValues) for t in trials
     ):
-        return Importances(techniques=())  # there are none
+        return Importances(techniques=())  # a HyperModel's own hyperparameters are no techniques
     ended = sorted((t for t in trials if t.state == "pruned" or _is_result(t)), key=lambda trial: trial.number)
     complete = sum(trial.state == "complete" for trial in ended)
     if len(ended) < FEWEST_TRIALS or complete < FEWEST_COMPLETE:
@@ -78,11 +96,12 @@ def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int =
     settings = [Regularization.from_params(trial.params) for trial in ended]
     codes = {name: column[order] for name, column in _codes(settings, spec.space).items() if np.ptp(column) > 0}
     if not codes:
-        return _nothing("importance needs a technique that was tried in more than one way")
+        return _nothing("importance needs a technique that was tried with more than one setting")
     return _importances(values[order], codes, spec.search.seed, resamples)
 
 
 def _importances(values: _Floats, codes: dict[str, _Codes], seed: int, resamples: int) -> Importances:
+    """Return the importances from the ordered values of the trials, and the bins of the trials by technique."""
     bins = np.concatenate([np.eye(column.max() + 1)[column] for column in codes.values()], axis=1)
     owner = np.repeat(np.arange(len(codes)), [column.max() + 1 for column in codes.values()])
     shares = _shares(np.ones(len(values)), values, bins, owner, blind=1)
@@ -92,7 +111,7 @@ def _importances(values: _Floats, codes: dict[str, _Codes], seed: int, resamples
     drawn = np.empty((resamples, len(codes)))
     for row in drawn:
         often = np.bincount(random.integers(len(values), size=len(values)), minlength=len(values))
-        # the trials' own luck and that of drawing them again both add to a divergence
+        # the luck of the trials and the luck of the resampling both add to the divergence
         row[:] = _shares(often.astype(np.float64), values, bins, owner, blind=2)
     low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
     found = [
@@ -108,14 +127,14 @@ def _importances(values: _Floats, codes: dict[str, _Codes], seed: int, resamples
 
 
 def _shares(often: _Floats, values: _Floats, bins: _Floats, owner: _Codes, blind: int) -> _Floats:
-    """Return each technique's share, all 0 where none has any, of trials in order of their values.
+    """Return the share of each technique in the importance of all; all shares are 0 if no technique matters.
 
     Args:
-        often: how many times each trial counts.
-        values: infinite for a pruned trial.
-        bins: shape (trials, bins of all techniques), 1 where a trial lies in a bin.
-        owner: of each bin, its technique.
-        blind: how many times the divergence of a best part drawn blindly is taken away.
+        often: how often each trial counts.
+        values: the values of the trials, ascending; infinite for a pruned trial.
+        bins: 1 if a trial lies in a bin, else 0; shape (trials, bins of all techniques).
+        owner: the position of the technique that each bin belongs to.
+        blind: how often the mean divergence of a randomly drawn best part is subtracted.
     """
     divergence, by_chance = divergences(often, values, bins, owner)
     beyond = np.maximum(0, divergence - blind * by_chance)
@@ -124,12 +143,17 @@ def _shares(often: _Floats, values: _Floats, bins: _Floats, owner: _Codes, blind
 
 
 def divergences(often: _Floats, values: _Floats, bins: _Floats, owner: _Codes) -> tuple[_Floats, _Floats]:
-    """Return each technique's Pearson divergence, and its expectation where the best part is drawn blindly."""
+    """Return the Pearson divergence of each technique, and its mean for a best part that is drawn at random.
+
+    The arguments are those of `_shares`.
+    """
     reached = np.cumsum(often)
     count = float(reached[-1])
     complete = float(often[np.isfinite(values)].sum())
     last = int(np.searchsorted(reached, math.ceil(min(BEST_PART * count, _MOST_OF_COMPLETE * complete))))
-    end = int(np.searchsorted(values, values[last], side="right"))  # with all that are as good as the last
+    end = int(
+        np.searchsorted(values, values[last], side="right")
+    )  # includes all trials that are as good as the last one
     n_best = float(reached[end - 1])
     of_all = often @ bins
     best = (often[:end] @ bins[:end]) / n_best
@@ -141,7 +165,7 @@ def divergences(often: _Floats, values: _Floats, bins: _Floats, owner: _Codes) -
 
 
 def _codes(settings: Sequence[Regularization], space: SpaceSpec) -> dict[str, _Codes]:
-    """Return each technique's bin of each trial: 0 for off."""
+    """Return the bins of the trials, by the name of the technique; bin 0 means off."""
     placements = ("none", "before_activation", "after_activation")
     columns = {
         "L1": _binned([setting.l1 for setting in settings], space.l1.low, space.l1.high, np.log),
@@ -159,17 +183,20 @@ def _codes(settings: Sequence[Regularization], space: SpaceSpec) -> dict[str, _C
         columns["learning rate"] = _binned(rates, space.learning_rate.low, space.learning_rate.high, np.log)
     for technique in TECHNIQUES:
         if technique.is_added_later and technique.is_searched(space):
-            among = getattr(space, technique.key)
+            limits = getattr(space, technique.key)
             strengths = [getattr(setting, technique.key) for setting in settings]
             scale = np.log if technique.is_log else np.asarray
-            columns[technique.name] = _binned(strengths, among.low, among.high, scale)
+            columns[technique.name] = _binned(strengths, limits.low, limits.high, scale)
     return columns
 
 
 def _binned(
     strengths: Sequence[float], low: float, high: float, scale: Callable[[npt.ArrayLike], npt.NDArray[np.float64]]
 ) -> _Codes:
-    """Return 0 for a strength of 0, else 1 to 4 for its part of the range on its scale, both ends included."""
+    """Return the bin of each strength: 0 for a strength of 0, else 1 to 4 by its position in the range.
+
+    The four bins have equal width on the scale, such as `np.log` for a log scale.
+    """
     found = np.array(strengths, dtype=np.float64)
     is_on = found > 0
     codes = np.zeros(len(found), dtype=np.int64)
@@ -179,8 +206,10 @@ def _binned(
 
 
 def _is_result(trial: TrialRecord) -> bool:
+    """Return whether a trial is complete with a finite value."""
     return trial.state == "complete" and trial.value is not None and math.isfinite(trial.value)
 
 
 def _nothing(reason: str) -> Importances:
+    """Return no importances, with the reason."""
     return Importances(techniques=(), reason=reason)

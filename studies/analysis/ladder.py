@@ -1,4 +1,8 @@
-"""What each rung of the ladder gave: the recipes that raise one technique's strength step by step."""
+"""Shows from which strength on a technique is too strong, from trials that raise its strength step by step.
+
+These trials use the recipes of the set "ladder". For each of L1, L2 and dropout it has several strengths, from weak to
+strong. One strength of a technique is a step (or rung) of its ladder.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,13 +16,19 @@ from ..spec import StudySpec
 from ..techniques import TECHNIQUES
 from .conclusion import Conclusion
 
-_FEWEST = 3  # with two there is no "too little, right, too much"
+_FEWEST = 3  # steps of a ladder: two can't show too little, right and too much
 _TECHNIQUES = {technique.name: technique.key for technique in TECHNIQUES if technique.strengths}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LadderStep:
-    """One complete trial of a recipe: its strength, and its cross-entropy on the select rows, in nats per row."""
+    """One step of a ladder: a complete trial with one strength of the technique.
+
+    Attributes:
+        strength: the L1 or L2 factor, or the dropout rate.
+        cross_entropy: its cross-entropy on the selection split, in nats per example.
+        trial: the number of the trial.
+    """
 
     strength: float
     cross_entropy: float
@@ -27,13 +37,13 @@ class LadderStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What the same training gives without the technique.
+    """The result of the same training without the technique, with which the steps are compared.
 
     Attributes:
-        name: which configuration that is.
-        cross_entropy: on the select rows, in nats per row.
-        is_of_search: whether one trial of the search gave it, with the rungs' own seed; else it is the mean over the
-            confirmation's fresh seeds.
+        name: the name of the configuration, such as "early stopping (patience 2)".
+        cross_entropy: its cross-entropy on the selection split, in nats per example.
+        is_of_search: whether the value comes from one trial of the search, which has the same seed as the steps. If
+            not, it is the mean over the fresh seeds of the confirmation.
     """
 
     name: str
@@ -43,10 +53,12 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """The rungs of one technique, the weakest first.
+    """The steps of one technique.
 
     Attributes:
-        technique, parameter: its name and its key: L1 and l1.
+        technique: the name of the technique, such as L1.
+        parameter: the key of its strength in a configuration, such as l1.
+        rungs: the steps, the weakest strength first.
     """
 
     technique: str
@@ -55,11 +67,14 @@ class Ladder:
 
     @property
     def best(self) -> LadderStep:
-        """The rung with the lowest cross-entropy."""
+        """The step with the lowest cross-entropy."""
         return min(self.rungs, key=lambda rung: rung.cross_entropy)
 
     def too_much_from(self, level: Reference) -> LadderStep | None:
-        """Return the weakest rung from which on all are worse than without; None where the strongest is not."""
+        """Return the first step of those strongest steps that are all worse than the reference.
+
+        Returns None if the strongest step is not worse.
+        """
         found = None
         for rung in reversed(self.rungs):
             if rung.cross_entropy <= level.cross_entropy:
@@ -69,7 +84,7 @@ class Ladder:
 
 
 def ladders(trials: Iterable[TrialRecord]) -> list[Ladder]:
-    """Return each technique's rungs, where at least three of them are complete."""
+    """Return the ladder of each technique that has at least three complete steps."""
     names = {recipe.name: recipe for recipe in RECIPES["ladder"]}
     found: dict[str, list[LadderStep]] = {}
     for trial in trials:
@@ -91,15 +106,16 @@ def ladders(trials: Iterable[TrialRecord]) -> list[Ladder]:
 
 
 def reference(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Reference | None:
-    """Return what early stopping alone gives, as the rungs have it beside their technique, else no regularization.
+    """Return the result of early stopping alone with the patience of the steps, or else of no regularization.
 
-    A trial of the search comes first, since it has the rungs' seed. None where neither is known.
+    A trial of the search is preferred to the confirmation, since it has the same seed as the steps. Returns None if
+    neither has such a result.
     """
     patience = next(iter(RECIPES["ladder"])).settings["patience"]
-    rate = untuned_learning_rate(spec)  # that all recipes have
+    rate = untuned_learning_rate(spec)  # all recipes use this learning rate
     wanted = (Regularization(patience=patience, learning_rate=rate), Regularization(learning_rate=rate))
     for regularization in wanted:
-        trial = next((trial for trial in trials if _is(trial, regularization)), None)
+        trial = next((trial for trial in trials if _has_result(trial, regularization)), None)
         if trial is not None:
             loss = float(trial.metrics["select_cross_entropy"])
             return Reference(name=str(regularization), cross_entropy=loss, is_of_search=True)
@@ -114,30 +130,32 @@ def reference(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclu
 
 
 def sentences(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> list[str]:
-    """Return for each technique which rung is best, and from which one on it is too much."""
+    """Return a sentence for each technique with its best strength, and the strength from which on it is too strong."""
     without = reference(spec, trials, conclusion)
     return [_sentence(ladder, without) for ladder in ladders(trials)]
 
 
 def _sentence(ladder: Ladder, without: Reference | None) -> str:
+    """Return the sentence of one technique."""
     best = ladder.best
-    said = f"{ladder.technique} is best at {best.strength:g} ({formats.cross_entropy(best.cross_entropy)})"
+    result = f"{ladder.technique} is best at {best.strength:g} ({formats.cross_entropy(best.cross_entropy)})"
     if without is None:
-        return f"{said}."
-    less = formats.signed(f"{best.cross_entropy - without.cross_entropy:+.5f}")
-    said += f", {less} against {without.name}"
+        return f"{result}."
+    change = formats.signed(f"{best.cross_entropy - without.cross_entropy:+.5f}")
+    result += f", {change} against {without.name}"
     too_much = ladder.too_much_from(without)
     if too_much is None:
-        return f"{said}; its strongest rung, {ladder.rungs[-1].strength:g}, is not too much yet."
+        return f"{result}; even its strongest step, {ladder.rungs[-1].strength:g}, is not too much."
     if too_much is ladder.rungs[0]:
-        return f"{said}; every rung is worse than without."
-    return f"{said}; from {too_much.strength:g} on it is too much: worse than without."
+        return f"{result}; every step is worse than without {ladder.technique}."
+    return f"{result}; from {too_much.strength:g} on it is too much: worse than without {ladder.technique}."
 
 
-def _is(trial: TrialRecord, regularization: Regularization) -> bool:
+def _has_result(trial: TrialRecord, regularization: Regularization) -> bool:
+    """Return whether a trial has this configuration and a selection cross-entropy."""
     if formats.select_cross_entropy(trial) is None:
         return False
     try:
         return configuration_of(trial.params) == regularization
-    except (TypeError, ValueError, AttributeError):  # something else wrote them
+    except (TypeError, ValueError, AttributeError):  # another program wrote these parameters
         return False

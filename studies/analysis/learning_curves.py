@@ -1,4 +1,4 @@
-"""Chooses whose learning curves a report shows: the best configuration's and the baseline's."""
+"""Chooses the trainings for the learning curves of a report: the best configuration and the baseline."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from .finalists import NONE, Finalist, choose
 
 
 def best_configuration(best: TrialRecord | None, conclusion: Conclusion | None) -> Configuration | None:
-    """Return the winner of a confirmation, or before one the best trial's configuration; None if there is neither."""
+    """Return the configuration of the winner, or that of the best trial before a confirmation; None without both."""
     if conclusion is not None:
         return conclusion.winner.finalist.settings
     return None if best is None else configuration_of(best.params)
@@ -20,9 +20,10 @@ def best_configuration(best: TrialRecord | None, conclusion: Conclusion | None) 
 def trainings_to_show(
     spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None, best: Configuration
 ) -> dict[str, Finalist | TrialRecord]:
-    """Return the best configuration's training and the baseline's, by the configuration in words.
+    """Return the trainings of the best configuration and of the baseline, by the name of the configuration.
 
-    It is a finalist if the configuration was confirmed, else a complete trial. Without either, it is left out.
+    A training is a finalist if the configuration was confirmed, else a complete trial. A configuration that has neither
+    is left out.
     """
     finalists = [] if conclusion is None else [result.finalist for result in conclusion.results]
     trainings: dict[str, Finalist | TrialRecord] = {}
@@ -37,7 +38,7 @@ def trainings_to_show(
 def _baseline(
     spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None, best: Configuration
 ) -> Configuration | None:
-    """Return a HyperModel's defaults, or no regularization at the learning rate that is best for it."""
+    """Return no regularization with the learning rate that is best for it; for a HyperModel, its defaults."""
     if not isinstance(best, Regularization):
         return next((configuration_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
     if spec.space.learning_rate == "fixed":
@@ -48,5 +49,6 @@ def _baseline(
 
 
 def _has_trained(trial: TrialRecord, configuration: Configuration | None) -> bool:
+    """Return whether a trial is complete and has this configuration."""
     is_complete = trial.value is not None and "best_epoch" in trial.metrics
     return is_complete and configuration_of(trial.params) == configuration

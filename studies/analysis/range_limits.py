@@ -30,8 +30,8 @@ class AtRangeLimit:
     def __str__(self) -> str:
         """Return a warning with the value, the side and the setting."""
         return (
-            f"{self.parameter} {self.value:.3g} lies on the {self.side} edge of its range, so a better one may lie "
-            f"beyond: search there in a study of another --name, with --set '{self.setting}'"
+            f"{self.parameter} {self.value:.3g} lies on the {self.side} edge of its range, so a better value may lie "
+            f"outside it: to search there, start a study with another --name and with --set '{self.setting}'"
         )
 
 

@@ -1,7 +1,7 @@
-"""Which search method finds better settings? Compares studies of one question that were searched by different methods.
+"""Answers which search method finds better settings, from studies that differ only in their search method and seed.
 
-A method is what the studies differ in beside their seeds: sampler, pruner, recipes, network. Studies of one method with
-several seeds show how much of a difference is luck.
+A search method is a sampler with a pruner, recipes and a network. Several studies with one method and different seeds
+show how much of a difference is luck.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ _FEWEST_SEEDS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SearchMethod:
-    """Studies that were searched by one method.
+    """A search method with its studies.
 
     Attributes:
-        label: how it differs from the other methods: "tpe", "random, hyperband".
-        studies: by seed.
+        label: the values in which it differs from the other methods: "tpe" or "random, hyperband".
+        studies: the studies that used the method, ordered by seed.
     """
 
     label: str
@@ -29,24 +29,25 @@ class SearchMethod:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The studies' seeds."""
+        """The seeds of the studies."""
         return tuple(study.answer.study.spec.search.seed for study in self.studies)
 
     def best_after(self, trials: int) -> list[float]:
-        """Return each study's best value after so many trials; a study without one is left out."""
+        """Return the best value among the first `trials` trials of each study; a study without a value is left out."""
         values = (study.best_after(trials) for study in self.studies)
         return [value for value in values if value is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advantage:
-    """How much better the best method is than another one, after the same number of trials.
+    """How much better the best method is than another method, after the same number of trials.
 
     Attributes:
-        best, other: the two methods.
-        difference: mean and interval, in the objective's own unit, above 0 if the best one is better; None if either
-            method has fewer than three seeds.
-        is_paired: whether both methods had the same seeds, and were compared seed by seed.
+        best: the method with the best mean.
+        other: the method that it is compared with.
+        difference: the mean difference of their best values and its interval, in the unit of the objective; above 0 if
+            `best` is better. None if either method has fewer than three seeds.
+        is_paired: whether both methods have the same seeds, so that they are compared seed by seed.
     """
 
     best: SearchMethod
@@ -56,24 +57,24 @@ class Advantage:
 
     @property
     def is_beyond_noise(self) -> bool:
-        """Whether even the low end of the difference is above 0."""
+        """Whether the whole interval of the difference is above 0."""
         return self.difference is not None and self.difference.is_above(0)
 
 
 def varied(comparison: Comparison) -> list[Difference]:
-    """Return the keys in which the search methods differ; none if the studies differ in size."""
+    """Return the keys in which the search methods differ; none if the studies have different numbers of examples."""
     return [key for key in comparison.differences if key.kind == "way"]
 
 
 def obstacles(comparison: Comparison) -> list[str]:
-    """Return why the methods can't be compared, one cause each."""
+    """Return each cause why the methods can't be compared; none if they can."""
     keys = [key.key for key in comparison.differences if key.kind == "question" or _is_of_one_network(comparison, key)]
     mixed = [f"{study.name} was searched by {' and '.join(study.samplers)}" for study in _mixed(comparison)]
     return [*([f"they differ in {formats.listed(keys)}"] if keys else []), *mixed]
 
 
 def search_methods(comparison: Comparison) -> list[SearchMethod]:
-    """Return the search methods, at least two; none if the studies do not compare methods."""
+    """Return the search methods, at least two; none if the studies can't compare search methods."""
     keys = _without_options(varied(comparison))
     if not keys or obstacles(comparison):
         return []
@@ -87,12 +88,15 @@ def search_methods(comparison: Comparison) -> list[SearchMethod]:
 
 
 def common_trials(comparison: Comparison) -> int:
-    """Return after how many trials all studies can be compared: as many as the shortest study has."""
+    """Return the number of trials after which all studies are compared: that of the shortest study."""
     return min(study.trials for study in comparison.studies)
 
 
 def leads(comparison: Comparison) -> list[Advantage]:
-    """Return the advantage of the best method over each other one, the second best first; none if any has no value."""
+    """Return the advantage of the best method over each other one, the second best first.
+
+    Returns none if any study has no complete trial yet.
+    """
     trials = common_trials(comparison)
     sign = 1 if comparison.maximizes else -1
     scored = [(method, [sign * value for value in method.best_after(trials)]) for method in search_methods(comparison)]
@@ -103,7 +107,7 @@ def leads(comparison: Comparison) -> list[Advantage]:
 
 
 def headline(comparison: Comparison) -> str | None:
-    """Return the answer in a few words; None if the studies do not compare search methods."""
+    """Return the answer in a few words; None if the studies can't compare search methods."""
     methods = search_methods(comparison)
     if not methods:
         return None
@@ -119,7 +123,7 @@ def headline(comparison: Comparison) -> str | None:
 
 
 def sentences(comparison: Comparison) -> str | None:
-    """Return what the studies say of their search methods; None if they do not compare any."""
+    """Return the answer to "Which search method finds better settings?"; None if the methods do not differ."""
     question = "Which search method finds better settings?"
     if not varied(comparison):
         return None
@@ -137,7 +141,7 @@ def sentences(comparison: Comparison) -> str | None:
 def _advantage(
     best: SearchMethod, best_scores: Sequence[float], other: SearchMethod, scores: Sequence[float]
 ) -> Advantage:
-    """Return the advantage of one method over another; the larger score is the better one."""
+    """Return the advantage of one method over another, from the scores of their studies; larger scores are better."""
     is_paired = best.seeds == other.seeds and len(set(best.seeds)) == len(best.seeds)
     interval = None
     if min(len(best_scores), len(scores)) >= _FEWEST_SEEDS:
@@ -149,11 +153,12 @@ def _advantage(
 
 
 def _ranked(advantages: Sequence[Advantage]) -> list[SearchMethod]:
+    """Return all methods, the best first."""
     return [advantages[0].best, *(advantage.other for advantage in advantages)]
 
 
 def _without_options(keys: Sequence[Difference]) -> list[Difference]:
-    """Leave out the options that follow from the name of their sampler or pruner."""
+    """Leave out the options of samplers and pruners that differ only because the samplers or pruners do."""
     values = {key.key: key.values for key in keys}
 
     def is_telling(key: Difference) -> bool:
@@ -166,21 +171,26 @@ def _without_options(keys: Sequence[Difference]) -> list[Difference]:
 
 
 def _label(keys: Sequence[Difference], index: int) -> str:
+    """Return the label of the method of the study at that index: its values of the keys."""
     parts = []
     for key in keys:
         name, value = key.key.partition(".")[2], key.values[index].strip('"')
         is_named = name in ("sampler", "pruner", "hypermodel")
-        if value:  # without one, it is a key of the built-in network, and this study has a HyperModel
+        if value:  # a study with a HyperModel has no value for the keys of the built-in network
             parts.append(value if is_named else f"{name.replace('_', ' ')} {value}")
     return ", ".join(parts)
 
 
 def _mixed(comparison: Comparison) -> list[ComparedStudy]:
+    """Return the studies that more than one sampler searched."""
     return [study for study in comparison.studies if len(study.samplers) > 1]
 
 
 def _is_of_one_network(comparison: Comparison, key: Difference) -> bool:
-    """Return whether studies of one network differ in a key of the space; another network has its own space."""
+    """Return whether studies with the same network differ in this key of the search space.
+
+    Studies with different networks may differ in it, since each network has its own search space.
+    """
     if not key.key.startswith("space."):
         return False
     networks = [other.values for other in comparison.differences if other.key.startswith("model.")]
@@ -189,16 +199,19 @@ def _is_of_one_network(comparison: Comparison, key: Difference) -> bool:
 
 
 def _objective(comparison: Comparison) -> str:
+    """Return the name of the objective with its unit."""
     spec = comparison.studies[0].answer.study.spec
     unit = " (nats per example)" if spec.search.objective == "cross_entropy" else ""
     return f"{formats.objective(spec)}{' (%)' if comparison.is_by_accuracy else unit}"
 
 
 def _number(comparison: Comparison, value: float) -> str:
+    """Return a value of the objective as text: an accuracy in percent, any other value with five decimal places."""
     return f"{100 * value:.2f}" if comparison.is_by_accuracy else f"{value:.5f}"
 
 
 def _values(comparison: Comparison, values: Sequence[float]) -> str:
+    """Return the mean of a method's best values with the number of seeds, the smallest and the largest value."""
     mean = _number(comparison, fmean(values))
     if len(values) == 1:
         return f"{mean} (one seed)"
@@ -207,6 +220,7 @@ def _values(comparison: Comparison, values: Sequence[float]) -> str:
 
 
 def _sentence(comparison: Comparison, advantage: Advantage, interval: Interval) -> str:
+    """Return a sentence with the advantage, its interval, and whether it is beyond noise."""
     low, high = (formats.signed(_number(comparison, end)) for end in (interval.low, interval.high))
     pairing = ", seed by seed" if advantage.is_paired else ""
     verdict = "beyond noise" if advantage.is_beyond_noise else "within noise"
@@ -217,6 +231,7 @@ def _sentence(comparison: Comparison, advantage: Advantage, interval: Interval) 
 
 
 def _caveats(advantages: Sequence[Advantage]) -> list[str]:
+    """Return a warning if there are too few seeds, or if several methods are compared with the best one."""
     if any(advantage.difference is None for advantage in advantages):
         return [f"With fewer than {_FEWEST_SEEDS} seeds of each method, this order may be luck."]
-    return ["Several are compared, so the best is a little lucky."] if len(advantages) > 1 else []
+    return ["The best of several methods is a little lucky."] if len(advantages) > 1 else []

@@ -1,4 +1,4 @@
-"""Do larger data sets need less regularization? Compares the gains of studies of different sizes."""
+"""Answers whether larger data sets need less regularization, from the gains of studies of different sizes."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,12 +12,14 @@ from .verdicts import Verdict, verdict_of
 
 @dataclass(frozen=True, kw_only=True)
 class SizeEffect:
-    """How much smaller a gain over no regularization is with the most training examples than with the fewest.
+    """How a gain changes from the study with the fewest training examples to the study with the most.
 
     Attributes:
-        fewest, most: the gain with the fewest training examples, and with the most.
-        reduction: the first minus the second; above 0 if more examples gain less.
-        smallest_gain: the smaller of the two studies' smallest gains that matter, in the same unit; 0 if unknown.
+        fewest: the gain with the fewest training examples.
+        most: the gain with the most training examples.
+        reduction: `fewest` minus `most`; above 0 if the gain is smaller with more examples.
+        smallest_gain: the smallest gain that matters, in the same unit: the smaller one of the two studies; 0 if
+            unknown.
     """
 
     fewest: Interval
@@ -27,31 +29,31 @@ class SizeEffect:
 
     @property
     def verdict(self) -> str:
-        """In a few words: "gains less", "gains more", "makes no difference" or "not settled"."""
+        """The effect of more examples: "gains less", "gains more", "makes no difference" or "not settled"."""
         verdict = verdict_of(self.reduction, self.smallest_gain)
         return {Verdict.HELPS: "gains less", Verdict.HARMS: "gains more"}.get(verdict, str(verdict))
 
     def __str__(self) -> str:
-        """Return the verdict; "harms more" or "harms less" for something that harms with either number of examples."""
+        """Return the verdict; if both gains are below 0, "harms more" or "harms less" instead of less or more gain."""
         if self.fewest.mean >= 0 or self.most.mean >= 0:
             return self.verdict
         return {"gains less": "harms more", "gains more": "harms less"}.get(self.verdict, self.verdict)
 
 
 def differ_in_size(comparison: Comparison) -> bool:
-    """Return whether the studies train on different numbers of examples."""
+    """Return whether the studies have different numbers of training examples."""
     return comparison.studies[0].train_rows < comparison.studies[-1].train_rows
 
 
 def change(comparison: Comparison, technique: str | None = None) -> SizeEffect | None:
-    """Return how more training examples change what a technique gains.
+    """Return how the gain of a technique changes from the fewest training examples to the most.
 
-    It compares the study with the fewest examples with the one with the most. It is None if either gain is unknown, if
-    the studies differ in more than their size, or if their verdicts go by different figures.
+    Returns None if either gain is unknown, if the studies differ in more than their size, or if their verdicts use
+    different figures.
 
     Args:
-        comparison: of the studies.
-        technique: one of `LABELS`; if not given, regularization as a whole.
+        comparison: the comparison of the studies.
+        technique: one of `LABELS`; by default, regularization as a whole.
     """
     if comparison.obstacles or not differ_in_size(comparison) or not comparison.are_of_regularization:
         return None
@@ -68,7 +70,7 @@ def change(comparison: Comparison, technique: str | None = None) -> SizeEffect |
 
 
 def headline(comparison: Comparison) -> str:
-    """Return the answer in a few words."""
+    """Return the answer in a few words, or why there is none."""
     count = f"{len(comparison.studies)} studies"
     if comparison.obstacles:
         return f"{count}, not comparable in {formats.listed([one.key for one in comparison.obstacles])}"
@@ -87,9 +89,9 @@ def headline(comparison: Comparison) -> str:
 
 
 def sentence(comparison: Comparison) -> str | None:
-    """Return the answer to "do larger data sets need less regularization?" with its intervals.
+    """Return the answer to the question "Do larger data sets need less regularization?" with its intervals.
 
-    None if the sizes do not differ, or if a study is not about regularization.
+    Returns None if the sizes do not differ, or if a study also searches the hyperparameters of a HyperModel.
     """
     if not differ_in_size(comparison) or not comparison.are_of_regularization:
         return None
@@ -98,7 +100,7 @@ def sentence(comparison: Comparison) -> str | None:
         keys = formats.listed([difference.key for difference in comparison.obstacles])
         return f"{question} These studies can't tell, since they differ in more than their size: in {keys}."
     if not comparison.is_judged_alike:
-        return f"{question} These studies can't tell, since their verdicts go by different figures."
+        return f"{question} These studies can't tell, since their verdicts use different figures."
     effect = change(comparison)
     if effect is None:
         ends = (comparison.studies[0], comparison.studies[-1])
@@ -110,6 +112,7 @@ def sentence(comparison: Comparison) -> str | None:
 
 
 def _answer(comparison: Comparison, effect: SizeEffect) -> str:
+    """Return the sentence with both gains, their difference and its interval, and what follows from it."""
     first, last = comparison.studies[0], comparison.studies[-1]
     unit, scale, digits = _unit(comparison)
 
@@ -117,8 +120,8 @@ def _answer(comparison: Comparison, effect: SizeEffect) -> str:
         return formats.signed(f"{scale * value:.{digits}f}")
 
     reduction = effect.reduction
-    falls = reduction.mean > 0
-    low, high = (reduction.low, reduction.high) if falls else (-reduction.high, -reduction.low)
+    is_reduced = reduction.mean > 0
+    low, high = (reduction.low, reduction.high) if is_reduced else (-reduction.high, -reduction.low)
     no_difference = comparison.measure.no_difference(effect.smallest_gain)
     consequence = {
         "gains less": "so yes",
@@ -127,15 +130,15 @@ def _answer(comparison: Comparison, effect: SizeEffect) -> str:
         "not settled": "so this is not settled",
     }[effect.verdict]
     return (
-        f"From {first.train_rows:,} to {last.train_rows:,} training examples, what regularization gains over none "
-        f"{'falls' if falls else 'rises'} from {number(effect.fewest.mean)} to {number(effect.most.mean)} {unit}, by "
-        f"{number(abs(reduction.mean))} ({formats.level(reduction.level)} interval {number(low)} to {number(high)}): "
-        f"{consequence}."
+        f"From {first.train_rows:,} to {last.train_rows:,} training examples, the gain over no regularization "
+        f"{'falls' if is_reduced else 'rises'} from {number(effect.fewest.mean)} to {number(effect.most.mean)} {unit}. "
+        f"It {'falls' if is_reduced else 'rises'} by {number(abs(reduction.mean))} "
+        f"({formats.level(reduction.level)} interval {number(low)} to {number(high)}), {consequence}."
     )
 
 
 def _ends(comparison: Comparison) -> list[str]:
-    """Return what regularization as a whole does with the fewest examples and with the most."""
+    """Return a sentence with the verdict on regularization as a whole for the fewest examples and for the most."""
     parts = []
     for study in (comparison.studies[0], comparison.studies[-1]):
         gain = comparison.gain_of(study)
@@ -143,29 +146,32 @@ def _ends(comparison: Comparison) -> list[str]:
             return []
         smallest = study.conclusion.smallest_gain
         verdict = verdict_of(gain, smallest)
-        effect = f"whether it helps is {verdict}" if verdict is Verdict.NOT_SETTLED else f"it {verdict}"
+        effect = f"regularization {verdict}"
+        if verdict is Verdict.NOT_SETTLED:
+            effect = f"it is {verdict} whether regularization helps"
         if verdict is Verdict.NO_DIFFERENCE:
             effect += f" ({comparison.measure.no_difference(smallest)})"
         parts.append((f"with {study.train_rows:,} examples", effect))
     (few, with_few), (many, with_many) = parts
     if with_few == with_many:
-        return [f"{with_few[0].upper()}{with_few[1:]} {few} and {many} alike."]
-    return [f"{few[0].upper()}{few[1:]} {with_few}, and {many} {with_many}."]
+        return [f"Both {few} and {many}, {with_few}."]
+    return [f"{few[0].upper()}{few[1:]}, {with_few}; {many}, {with_many}."]
 
 
 def _steps(comparison: Comparison) -> list[str]:
+    """Return a sentence with the number of steps between sizes in which the gain falls; none for fewer than 3 sizes."""
     gains = {study.train_rows: comparison.gain_of(study) for study in comparison.studies}
     means = [gain.mean for gain in gains.values() if gain is not None]
     if len(means) < 3:
         return []
-    falls = sum(after < before for before, after in pairwise(means))
-    in_how_many = "every one" if falls == len(means) - 1 else f"{falls:,}" if falls else "none"
-    return [f"Of the {len(means) - 1} steps between the sizes it falls in {in_how_many}."]
+    falls, steps = sum(after < before for before, after in pairwise(means)), len(means) - 1
+    in_how_many = "all" if falls == steps else f"{falls:,}" if falls else "none"
+    return [f"The gain falls in {in_how_many} of the {steps} steps between the sizes."]
 
 
 def _shares(comparison: Comparison) -> list[str]:
-    """Return the gain as a share of what there was to gain: with more examples that falls, too."""
-    if not comparison.measure.unit:  # the zero of a metric need not be its best value
+    """Return a sentence with the gains as shares of the loss without regularization, which also depends on the size."""
+    if not comparison.measure.unit:  # the best value of a metric need not be 0, so a share of it means nothing
         return []
     shares = []
     for study in (comparison.studies[0], comparison.studies[-1]):
@@ -176,15 +182,16 @@ def _shares(comparison: Comparison) -> list[str]:
         loss = 1 - baseline.test_accuracy.mean if comparison.is_by_accuracy else baseline.test_cross_entropy.mean
         if loss <= 0:
             return []
-        shares.append(f"{formats.signed(f'{100 * gain.mean / loss:.0f}')} %")
+        share = formats.signed(f"{100 * gain.mean / loss:.0f}")
+        shares.append(f"{share} % with {study.train_rows:,} examples")
     figure = "error" if comparison.is_by_accuracy else "cross-entropy"
-    return [f"As a share of the test {figure} without regularization that is {shares[0]} and {shares[1]}."]
+    return [f"As a share of the test {figure} without regularization, the gain is {' and '.join(shares)}."]
 
 
 def _over_one_reference(
     first: TechniqueVerdict | None, last: TechniqueVerdict | None
 ) -> tuple[Interval | None, Interval | None]:
-    """Return two gains of a technique over the same reference: early stopping alone, or else no regularization."""
+    """Return both gains of a technique over early stopping alone; if either is unknown, over no regularization."""
     if first is None or last is None or first.verdict is None or last.verdict is None:
         return None, None
     if first.gain_over_early_stopping is not None and last.gain_over_early_stopping is not None:
@@ -193,6 +200,7 @@ def _over_one_reference(
 
 
 def _unit(comparison: Comparison) -> tuple[str, int, int]:
+    """Return the unit of the gains in a sentence, the factor that brings them into it, and their decimal places."""
     if comparison.is_by_accuracy:
         return "percentage points of test accuracy", 100, 2
     if not comparison.measure.unit:

@@ -1,29 +1,32 @@
-"""Loss against strength for one technique alone: which strengths are too weak, good, and too strong."""
+"""The loss of one technique alone by its strength, and which strengths are too weak, good or too strong."""
 
 from dataclasses import dataclass
 
 from .tuning import Attempt, Strength, Tuning
 
 GOOD_SHARE = 0.1
-"""A strength is good if it loses at most this part of its technique's best gain over the baseline."""
+"""A strength is good if its gain over the baseline is at most this share below the technique's best gain."""
 
 LUCK_SHARE = 0.5
-"""Nor is it bad for losing what one seed's luck amounts to, as long as that is at most this part of the gain."""
+"""A strength is also good if it is worse than the best one by no more than the luck of one seed.
 
-_ORDERED = ("L1", "L2", "dropout", "early stopping")  # a pair of factors and a placement have no more and less
+That luck is the spread over seeds, but counts at most as this share of the best gain.
+"""
+
+_ORDERED = ("L1", "L2", "dropout", "early stopping")  # two factors or a placement have no order from weak to strong
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What the same training gives without the technique.
+    """The result of the same training without the technique.
 
     Attributes:
-        name: which configuration that is, in words.
-        value: its objective on the select rows.
-        spread: the standard deviation of that figure over the confirmation's fresh seeds; None where it has none.
-        seeds: how many those are; 0 where there are none.
-        is_of_search: whether one trial of the search gave the value, with the seed of all others; else it is the mean
-            over the fresh seeds.
+        name: the name of the configuration.
+        value: its objective on the selection split.
+        spread: the standard deviation of that value over the fresh seeds of the confirmation; None if unknown.
+        seeds: the number of those seeds; 0 without a confirmation.
+        is_of_search: whether the value comes from one trial of the search, which has the same seed as all others. If
+            not, it is the mean over the fresh seeds.
     """
 
     name: str
@@ -35,12 +38,12 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Regions:
-    """Which strengths are good; each end is a strength that was tried.
+    """The strengths that are good, too weak and too strong; all of them were tried.
 
     Attributes:
-        good: the smallest and the largest good strength; None where no strength is better than the baseline.
-        too_weak_to: the largest strength that is too weak; None where none is.
-        too_strong_from: the smallest strength that is too strong; None where none is.
+        good: the smallest and the largest good strength; None if no strength is better than the baseline.
+        too_weak_to: the largest strength that is too weak; None if none is.
+        too_strong_from: the smallest strength that is too strong; None if none is.
     """
 
     good: tuple[Strength, Strength] | None
@@ -50,11 +53,11 @@ class Regions:
 
 @dataclass(frozen=True, kw_only=True)
 class StrengthCurve:
-    """One technique alone, beside the baseline.
+    """The trials of one technique alone, with the baseline to compare them with.
 
     Attributes:
-        tuning: its trials.
-        baseline: None where the study has none.
+        tuning: the trials of the technique alone.
+        baseline: the result without the technique; None if the study has none.
     """
 
     tuning: Tuning
@@ -72,7 +75,7 @@ class StrengthCurve:
 
     @property
     def gain(self) -> float | None:
-        """How much better the best trial is than the baseline, in the objective's unit; None where that isn't known."""
+        """How much better the best trial is than the baseline, in the unit of the objective; None if unknown."""
         best = self.tuning.best
         if best is None or best.value is None or self.baseline is None:
             return None
@@ -80,12 +83,17 @@ class StrengthCurve:
 
     @property
     def regions(self) -> Regions | None:
-        """Which strengths are too weak, good and too strong; None where fewer than two tell, or nothing to judge by.
+        """Which strengths are too weak, good and too strong.
 
-        Good are the best strength and those next to it that lose at most `GOOD_SHARE` of its gain, or the spread over
-        seeds if that is more, but never more than `LUCK_SHARE` of the gain. What is weaker than the good ones is too
-        weak, what is stronger too strong. Where no strength is better than the baseline, those from the first one
-        above the best that is worse than the baseline by more than the spread are too strong.
+        The best strength is good. Its neighbours are good too if they lose at most `GOOD_SHARE` of its gain, or at most
+        the spread over seeds (at most `LUCK_SHARE` of the gain). Weaker strengths than the good ones are too weak, and
+        stronger ones are too strong.
+
+        If no strength is better than the baseline, none is good. Then a strength above the best is too strong if it is
+        worse than the baseline by more than the spread. All strengths above that one are also too strong.
+
+        None if fewer than two strengths have a complete trial, if the technique has no order of strengths, or if the
+        baseline (or the spread, which the second rule needs) is unknown.
         """
         line, gain = self.line, self.gain
         if self.tuning.technique not in _ORDERED or len(line) < 2 or gain is None or self.baseline is None:
@@ -93,12 +101,12 @@ class StrengthCurve:
         spread = self.baseline.spread
         if gain <= 0 and spread is None:
             return None
-        lost = [self._lost(attempt) for attempt in line]
-        of_gain = max(GOOD_SHARE * gain, min(spread or 0.0, LUCK_SHARE * gain))
-        allowed = of_gain if gain > 0 else (spread or 0.0) - gain
-        best = lost.index(0.0)
-        too_strong = next((i for i in range(best + 1, len(line)) if lost[i] > allowed), len(line))
-        too_weak = next((i for i in range(best - 1, -1, -1) if lost[i] > allowed), -1)
+        losses = [self._loss_against_best(attempt) for attempt in line]
+        share_of_gain = max(GOOD_SHARE * gain, min(spread or 0.0, LUCK_SHARE * gain))
+        allowed = share_of_gain if gain > 0 else (spread or 0.0) - gain
+        best = losses.index(0.0)
+        too_strong = next((i for i in range(best + 1, len(line)) if losses[i] > allowed), len(line))
+        too_weak = next((i for i in range(best - 1, -1, -1) if losses[i] > allowed), -1)
         has_weak = too_weak >= 0 and gain > 0
         return Regions(
             good=(line[too_weak + 1].strength, line[too_strong - 1].strength) if gain > 0 else None,
@@ -106,8 +114,8 @@ class StrengthCurve:
             too_strong_from=line[too_strong].strength if too_strong < len(line) else None,
         )
 
-    def _lost(self, attempt: Attempt) -> float:
-        """Return how much worse a trial is than the technique's best one, at least 0."""
+    def _loss_against_best(self, attempt: Attempt) -> float:
+        """Return how much worse a trial is than the best trial of the technique; at least 0."""
         best = self.tuning.best
         assert best is not None
         return self.tuning.loss_of(attempt) - self.tuning.loss_of(best)

@@ -1,4 +1,4 @@
-"""How well a search tuned each technique alone: with too few strengths tried, there is no verdict on the technique."""
+"""How well a search tuned each technique alone; a technique with too few tried strengths gets no verdict."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,19 +16,19 @@ ALONE = tuple(label for label in LABELS if label != "combination")
 _FEWEST = {technique.name: 1 if technique.accompanies else technique.fewest_trials for technique in TECHNIQUES}
 
 FEWEST_TRIALS = {label: _FEWEST.get(label, FEWEST_TOGETHER) for label in ALONE}
-"""How many different strengths of each technique alone must have been trained before it is judged: as in a contest."""
+"""How many different strengths of each technique alone must be trained before it gets a verdict, as in a contest."""
 
 PLACEMENTS = ("before_activation", "after_activation")
-"""Where BatchNormalization may stand, in the order in which answers list it."""
+"""The placements of BatchNormalization, in the order in which answers list them."""
 
 Strength = float | tuple[float, float] | str
-"""A factor, a rate or a patience; the two factors of L1+L2; or the placement of BatchNormalization."""
+"""The strength of a technique: a factor, a rate, a patience, the two factors of L1+L2, or a placement of BatchNorm."""
 
 _FINISHED = ("complete", "pruned", "failed")
 
 
 class Trial(Protocol):
-    """What a tuning reads of a trial, as `studies.records.TrialRecord` has it."""
+    """The part of a trial that this module reads; `studies.records.TrialRecord` has these attributes."""
 
     @property
     def number(self) -> int: ...
@@ -57,14 +57,14 @@ class Attempt:
     """One finished trial of one technique alone.
 
     Attributes:
-        trial: its number.
-        strength: of the technique; the patience where early stopping itself is the technique.
-        regularization: all its settings: early stopping may stand beside the technique.
+        trial: the number of the trial.
+        strength: the strength of the technique; for early stopping, its patience.
+        regularization: the whole configuration, which may have early stopping besides the technique.
         state: complete, pruned or failed.
-        value: the objective on the select rows; None unless it is complete.
-        epochs: that it trained; None where that isn't known.
-        has_diverged: whether it failed because its loss stopped being finite.
-        recipe: the known setting that it was, by its name; None for a proposal of the sampler.
+        value: the objective on the selection split; None unless the trial is complete.
+        epochs: the number of trained epochs; None if it is unknown.
+        has_diverged: whether it failed because its loss became NaN or infinite.
+        recipe: the name of its recipe; None if the sampler proposed it.
     """
 
     trial: int
@@ -78,20 +78,20 @@ class Attempt:
 
     @property
     def position(self) -> float:
-        """Where it stands on an axis of strengths."""
+        """The position of its strength on an axis."""
         return position_of(self.strength)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What the search tried of one technique alone, with early stopping or without.
+    """The trials of one technique alone, with or without early stopping.
 
     Attributes:
         technique: one of ALONE.
-        attempts: its finished trials, the smallest strength first, then by number.
-        points: how many strengths the study's space has of the technique alone, infinite for a range; 0 where the
-            space doesn't have it.
-        maximizes: whether the larger objective is the better one.
+        attempts: its finished trials, ordered by strength and then by number.
+        points: how many strengths of the technique alone the search space has: infinite for a range, 0 if the space
+            does not have the technique alone.
+        maximizes: whether larger values of the objective are better.
     """
 
     technique: str
@@ -101,87 +101,90 @@ class Tuning:
 
     @property
     def is_asked(self) -> bool:
-        """Whether the study asks about the technique alone."""
+        """Whether the search space has the technique alone, or a trial had it."""
         return self.points > 0 or bool(self.attempts)
 
     @property
     def fewest(self) -> int:
-        """How many strengths must have been trained for a verdict: never more than the space has, at least one."""
+        """How many strengths must be trained for a verdict: at least one, and never more than the space has."""
         return max(1, int(min(FEWEST_TRIALS[self.technique], self.points)))
 
     @property
     def trials(self) -> int:
-        """How many trials finished."""
+        """The number of finished trials."""
         return len(self.attempts)
 
     @property
     def strengths(self) -> tuple[Strength, ...]:
-        """The different strengths that were tried, the smallest first."""
+        """The different strengths of all finished trials, the smallest first."""
         return _different(self.attempts)
 
     @property
     def trained(self) -> tuple[Strength, ...]:
-        """The different strengths that count for `fewest`, the smallest first; one that diverges is too strong."""
+        """The different strengths that count for `fewest`, the smallest first.
+
+        A failed trial counts only if it diverged: that shows that its strength is too large.
+        """
         return _different(attempt for attempt in self.attempts if attempt.state != "failed" or attempt.has_diverged)
 
     @property
     def complete(self) -> tuple[Attempt, ...]:
-        """The trials with a value."""
+        """The complete trials, which have a value."""
         return tuple(attempt for attempt in self.attempts if attempt.value is not None)
 
     @property
     def pruned(self) -> tuple[Attempt, ...]:
-        """The trials that were ended since others were better."""
+        """The trials that the pruner ended early because others were better."""
         return tuple(attempt for attempt in self.attempts if attempt.state == "pruned")
 
     @property
     def pruned_after(self) -> tuple[int, ...]:
-        """After how many epochs trials were pruned, ascending, each number once."""
+        """The numbers of epochs after which trials were pruned, ascending, each number once."""
         return tuple(sorted({attempt.epochs for attempt in self.pruned if attempt.epochs is not None}))
 
     @property
     def failed(self) -> tuple[Attempt, ...]:
-        """The trials without a result, diverged ones among them."""
+        """The failed trials, including those that diverged."""
         return tuple(attempt for attempt in self.attempts if attempt.state == "failed")
 
     @property
     def best(self) -> Attempt | None:
-        """The complete trial with the best value, the first of equals; None where none is complete."""
+        """The complete trial with the best value, the earliest of equal ones; None if no trial is complete."""
         return min(self.complete, key=lambda attempt: (self.loss_of(attempt), attempt.trial), default=None)
 
     @property
     def is_tuned(self) -> bool:
-        """Whether enough strengths were trained to judge the technique and not only a setting of it."""
+        """Whether enough strengths were trained for a verdict on the technique, and not only on one setting of it."""
         return len(self.trained) >= self.fewest
 
     def loss_of(self, attempt: Attempt) -> float:
-        """Return a complete trial's value such that the smaller one is the better one."""
+        """Return the value of a complete trial with its sign chosen so that smaller is better."""
         assert attempt.value is not None
         return -attempt.value if self.maximizes else attempt.value
 
     @property
     def tried(self) -> str:
-        """What was tried, in words: "1 trial at 0.01", "6 trials from 1e-06 to 0.01", "no trial"."""
+        """The trials in words, such as "1 trial at 0.01", "6 trials from 1e-06 to 0.01" or "no trial"."""
         if not self.attempts:
             return "no trial"
-        told = f"1 trial{_at(self)}" if self.trials == 1 else f"{self.trials:,} trials{_at(self)}"
+        words = f"1 trial{_at(self)}" if self.trials == 1 else f"{self.trials:,} trials{_at(self)}"
         has_failed = len(self.failed) == self.trials
-        return f"{told}, {'all of which' if self.trials > 1 else 'which'} failed" if has_failed else told
+        return f"{words}, {'all of which' if self.trials > 1 else 'which'} failed" if has_failed else words
 
     def __str__(self) -> str:
-        """Return it in words: "not tuned: 1 trial at 0.01", "tuned: 6 trials from 1e-06 to 0.01", "not asked"."""
+        """Return the state in words, such as "not tuned: 1 trial at 0.01", "tuned: no trial" or "not asked"."""
         if not self.is_asked:
             return "not asked"
         return f"{'tuned' if self.is_tuned else 'not tuned'}: {self.tried}"
 
 
 def tunings(trials: Iterable[Trial], space: SpaceSpec, *, maximizes: bool) -> tuple[Tuning, ...]:
-    """Return how well each technique of ALONE was tuned, in that order.
+    """Return the tuning of each technique of ALONE, in that order.
 
     Args:
-        trials: of the study, by number; what something else than regsearch wrote is left out.
-        space: of the study.
-        maximizes: whether the larger objective is the better one.
+        trials: the trials of the study, ordered by number; those that another program wrote are left out.
+        space: the search space of the study.
+        maximizes: whether larger values of the objective are better.
     """
     found: dict[str, list[Attempt]] = {technique: [] for technique in ALONE}
     for trial in trials:
@@ -200,7 +203,7 @@ def tunings(trials: Iterable[Trial], space: SpaceSpec, *, maximizes: bool) -> tu
 
 
 def points_alone(space: SpaceSpec, technique: str) -> float:
-    """Return how many strengths of a technique alone a space has: 0 where it has none, infinite for a range."""
+    """Return how many strengths of a technique alone a search space has; see `Tuning.points`."""
     dropout, patience = space.dropout, space.patience
     without = {
         "penalty": "none" in space.regularizer,
@@ -227,22 +230,23 @@ def points_alone(space: SpaceSpec, technique: str) -> float:
 
 
 def _points_of_added(space: SpaceSpec, name: str) -> float:
+    """Return how many strengths a search space has of a technique that came after the first release."""
     technique = next(one for one in TECHNIQUES if one.name == name)
     if not technique.is_searched(space):
         return 0
-    among = getattr(space, technique.key)
-    return _points(among.low, among.high)
+    strengths = getattr(space, technique.key)
+    return _points(strengths.low, strengths.high)
 
 
 def position_of(strength: Strength) -> float:
-    """Return where a strength stands on an axis: of two factors their geometric mean, of a placement its index."""
+    """Return the position of a strength on an axis: the geometric mean of two factors, or the index of a placement."""
     if isinstance(strength, str):
         return float(PLACEMENTS.index(strength))
     return math.sqrt(strength[0] * strength[1]) if isinstance(strength, tuple) else float(strength)
 
 
 def shown(strength: Strength) -> str:
-    """Return a strength in words: "0.01", "L1 1e-05 with L2 0.0001", "after activation"."""
+    """Return a strength in words, such as "0.01", "L1 1e-05 with L2 0.0001" or "after activation"."""
     if isinstance(strength, str):
         return strength.replace("_", " ")
     if isinstance(strength, tuple):
@@ -251,7 +255,7 @@ def shown(strength: Strength) -> str:
 
 
 def spanned(strengths: Sequence[Strength]) -> str:
-    """Return several strengths, in ascending order, in words: "1e-06 to 0.01", "3 pairs", "before activation"."""
+    """Return ascending strengths in words, such as "1e-06 to 0.01", "3 pairs" or "before activation"."""
     if len(strengths) > 1 and isinstance(strengths[0], tuple):
         return f"{len(strengths):,} pairs"
     if len(strengths) > 1 and not isinstance(strengths[0], str):
@@ -260,15 +264,16 @@ def spanned(strengths: Sequence[Strength]) -> str:
 
 
 def _points(low: float, high: float) -> float:
+    """Return how many values a range has: 1 or infinitely many."""
     return 1 if low == high else math.inf
 
 
 def _alone(trial: Trial) -> tuple[str, Attempt] | None:
-    """Return the technique that a trial had alone, and what it gave; None for anything else."""
+    """Return the technique that a trial has alone, with the trial as an attempt; None if it has no technique alone."""
     try:
         settings = configuration_of(trial.params)
         technique = settings.technique if isinstance(settings, Regularization) else None
-    except (TypeError, ValueError, AttributeError):  # something else wrote them
+    except (TypeError, ValueError, AttributeError):  # another program wrote these parameters
         return None
     if technique is None or technique not in ALONE or not isinstance(settings, Regularization):
         return None
@@ -289,7 +294,7 @@ def _alone(trial: Trial) -> tuple[str, Attempt] | None:
 
 
 def _strength(regularization: Regularization, technique: str) -> Strength | None:
-    """Return the strength of a technique that is alone; None for a value that is none."""
+    """Return the strength of the only technique of a configuration; None if its value is not a valid strength."""
     if technique == "BatchNorm":
         return regularization.batch_norm if regularization.batch_norm in PLACEMENTS else None
     names = technique.split("+")
@@ -301,16 +306,17 @@ def _strength(regularization: Regularization, technique: str) -> Strength | None
 
 
 def _different(attempts: Iterable[Attempt]) -> tuple[Strength, ...]:
+    """Return the strengths of trials in their order, each strength once."""
     return tuple(dict.fromkeys(attempt.strength for attempt in attempts))
 
 
 def _at(tuning: Tuning) -> str:
-    """Return at which strengths trials were, as a phrase that follows "1 trial"."""
+    """Return the strengths of the trials as a phrase that follows "1 trial", such as " at 0.01"."""
     strengths, is_patience = tuning.strengths, tuning.technique == "early stopping"
-    if len(strengths) == 2 and not isinstance(strengths[0], tuple):  # a range of two would hide that there are no more
-        told, before = " and ".join(map(shown, strengths)), "at"
+    if len(strengths) == 2 and not isinstance(strengths[0], tuple):  # "from … to …" would suggest others between them
+        words, before = " and ".join(map(shown, strengths)), "at"
     else:
-        told, before = spanned(strengths), "from" if " to " in spanned(strengths) else "at"
+        words, before = spanned(strengths), "from" if " to " in spanned(strengths) else "at"
     if tuning.technique == "BatchNorm":
-        return f", {told}"
-    return f" {'with patience' if is_patience else before} {told}"
+        return f", {words}"
+    return f" {'with patience' if is_patience else before} {words}"

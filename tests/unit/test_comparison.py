@@ -144,10 +144,13 @@ def test_more_rows_gain_less_only_beyond_noise(gains: tuple[float, float], verdi
 def test_the_sentence_has_each_step_and_its_share_of_the_gain() -> None:
     sentence = str(size_effect.sentence(sizes(0.08, 0.04, 0.05, 0.0142)))
     assert "From 1,000 to 48,000 training examples" in sentence
-    assert "Of the 3 steps between the sizes it falls in 2." in sentence
-    assert "As a share of the test cross-entropy without regularization that is 99 % and 17 %." in sentence
-    assert "falls in every one" in str(size_effect.sentence(sizes(0.08, 0.06, 0.0142)))
-    assert "falls in none" in str(size_effect.sentence(sizes(0.01, 0.02, 0.03)))
+    assert "The gain falls in 2 of the 3 steps between the sizes." in sentence
+    assert sentence.endswith(
+        "As a share of the test cross-entropy without regularization, the gain is 99 % with 1,000 examples and 17 % "
+        "with 48,000 examples."
+    )
+    assert "falls in all of the 2 steps" in str(size_effect.sentence(sizes(0.08, 0.06, 0.0142)))
+    assert "falls in none of the 2 steps" in str(size_effect.sentence(sizes(0.01, 0.02, 0.03)))
 
 
 def test_nothing_is_said_of_sizes_where_they_are_the_same_or_not_confirmed() -> None:
@@ -253,12 +256,14 @@ def test_the_size_question_has_the_four_verdicts() -> None:
     assert size_effect.headline(same) == "The number of examples makes no difference to what regularization gains"
     sentence = str(size_effect.sentence(same))
     assert "which makes no difference (less than ±0.004 nats), so no." in sentence
-    assert "It helps with 1,000 examples and with 48,000 examples alike." in sentence
+    assert "Both with 1,000 examples and with 48,000 examples, regularization helps." in sentence
     less = side_by_side([with_gains(0.01, 0.0005, "few", 1_000), with_gains(0.001, 0.0005, "all", None)])
-    assert "and with 48,000 examples it makes no difference (less than ±0.004 nats)." in str(size_effect.sentence(less))
+    assert "; with 48,000 examples, regularization makes no difference (less than ±0.004 nats)." in str(
+        size_effect.sentence(less)
+    )
     unsettled = side_by_side([with_gains(0.01, 0.02, "few", 1_000), with_gains(0.001, 0.0005, "all", None)])
     assert size_effect.headline(unsettled) == "Whether more examples need less regularization is not settled"
-    assert "With 1,000 examples whether it helps is not settled" in str(size_effect.sentence(unsettled))
+    assert "With 1,000 examples, it is not settled whether regularization helps" in str(size_effect.sentence(unsettled))
     of_technique = size_effect.change(sizes(0.08, 0.0142), "L1")
     assert of_technique is not None
     assert of_technique.fewest.mean == pytest.approx(0.44 * 0.08), "over early stopping alone, as its verdict"

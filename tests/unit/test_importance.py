@@ -140,7 +140,7 @@ def test_a_space_without_choices_gives_a_reason() -> None:
     spec = SPEC.changed(space=space)
     found = importances(spec, tried(30, lambda params: 0.0, spec))
     assert not found.techniques
-    assert "tried in more than one way" in str(found.reason)
+    assert "tried with more than one setting" in str(found.reason)
 
 
 def test_equal_values_give_a_reason() -> None:

@@ -225,7 +225,7 @@ def test_a_comparison_is_told_in_the_metric() -> None:
     comparison = comparison_of(made.by_metric(made.make_conclusion(0.03)), USUAL)
     assert comparison.measure == of_metric("val_auc")
     sentence = str(wording.sentence(comparison))
-    assert "falls from 0.01000 to 0.00473 in test auc, by 0.00527 " in sentence
+    assert "falls from 0.01000 to 0.00473 in test auc. It falls by 0.00527 " in sentence
     assert not FALSE_UNITS.search(sentence)
     shown = compared_text.as_text(comparison, 300)
     table = shown[shown.index("The verdict on each technique alone") :]
@@ -239,7 +239,7 @@ def test_a_comparison_is_told_in_the_metric() -> None:
 def test_gains_in_different_figures_are_not_held_against_each_other() -> None:
     comparison = comparison_of(made.make_conclusion(0.03), USUAL)
     assert comparison.measure == CROSS_ENTROPY
-    assert str(wording.sentence(comparison)).endswith("since their verdicts go by different figures.")
+    assert str(wording.sentence(comparison)).endswith("since their verdicts use different figures.")
     assert compared_document.as_json(comparison)["more_rows"]["all"] is None
     cells = [row[2] for row in wording.techniques(comparison) if "[" in row[2]]
     assert cells

@@ -154,7 +154,7 @@ ONE = reference(3)
         ([reference(1)], 0, 2, 0.1, "at least 2"),
         ([ONE, contender(1, TECHNIQUE, 0, 4)], 0, 2, 0.1, "same number of seeds"),
         ([ONE], 3, 2, 0.1, "not among the contenders"),
-        ([ONE], 0, 0, 0.1, "at least as many"),
+        ([ONE], 0, 0, 0.1, "must be at least 1"),
         ([ONE], 0, 2, 0.0, "above 0"),
         ([ONE], 0, 2, math.nan, "above 0"),
         ([Contender(index=0, part=REFERENCE, losses=[0.1, math.nan])], 0, 2, 0.1, "finite"),

@@ -96,10 +96,10 @@ def test_the_sentences_say_how_much_is_too_much(whole: ReportData) -> None:
     l1, l2, dropout = sentences_in(whole)
     assert l1 == (
         "L1 is best at 1e-05 (0.08000), −0.00800 against early stopping (patience 2); from 0.0001 on it is too much: "
-        "worse than without."
+        "worse than without L1."
     )
-    assert l2.endswith("its strongest rung, 0.01, is not too much yet.")
-    assert dropout.endswith("every rung is worse than without.")
+    assert l2.endswith("even its strongest step, 0.01, is not too much.")
+    assert dropout.endswith("every step is worse than without dropout.")
     for sentence in (l1, l2, dropout):
         assert sentence in " ".join(terminal.as_text(whole, 100).split())
         assert sentence in page.as_html(whole)

@@ -71,7 +71,7 @@ def test_studies_of_other_samplers_are_grouped_with_their_seeds() -> None:
             (("tpe", 0.01), ("random", 0.0), ("keras-tuner:bayesian", 0.005)),
             4,
             "tpe found better settings than keras-tuner:bayesian and random",
-            "Several are compared, so the best is a little lucky.",
+            "The best of several methods is a little lucky.",
         ),
     ],
 )
