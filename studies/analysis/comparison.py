@@ -99,7 +99,7 @@ class ComparedStudy:
     def regularized(self) -> FinalistResult | None:
         """The finalist that represents regularization as a whole.
 
-        It is the winner. If the winner is the baseline, it is the best other finalist on the selection split, so that
+        It is the winner, or if that is the baseline, the best other finalist. The selection split ranks them, so that
         the test set has no part in the choice. None without a confirmation, or if the baseline failed.
         """
         if self.conclusion is None:
@@ -185,13 +185,13 @@ class Comparison:
 
     @property
     def measure(self) -> Measure:
-        """The name, unit and digits of the figure in which gains are compared; a metric only if all verdicts use it."""
+        """The measure of the gains in the comparison; it is a metric only if all verdicts use that metric."""
         metrics = {study.conclusion.metric for study in self.studies if study.conclusion is not None}
         metric = metrics.pop() if self.have_one_objective and len(metrics) == 1 else None
         return per_example(self.is_by_accuracy) if metric is None else of_metric(metric)
 
     def gain_of(self, study: ComparedStudy) -> Interval | None:
-        """Return the gain of regularization as a whole over the baseline in one study, in the figure of `measure`.
+        """Return the gain of regularization as a whole over the baseline in one study, in `measure`.
 
         None if that gain is unknown.
         """
@@ -227,7 +227,7 @@ def summarize_study(
     if epochs is None:
         epochs = {trial.number: int(trial.metrics.get("epochs", 0)) for trial in finished}
     trained = list(accumulate(epochs.get(trial.number, 0) for trial in finished))
-    until = dict(zip((trial.number for trial in finished), trained, strict=True))
+    epochs_until = dict(zip((trial.number for trial in finished), trained, strict=True))
     steps = [
         (trial.number, trial.value) for trial in best_so_far(finished, maximizes=maximizes) if trial.value is not None
     ]
@@ -235,7 +235,7 @@ def summarize_study(
         answer=answer,
         conclusion=conclusion,
         best_so_far=steps,
-        epochs_at=[until[number] for number, _ in steps],
+        epochs_at=[epochs_until[number] for number, _ in steps],
         last=finished[-1].number if finished else None,
         epochs=trained[-1] if trained else 0,
         strengths=_strengths(conclusion, trials, maximizes),

@@ -37,16 +37,16 @@ def conclude(
     last = latest_completed_look(trainings)
     if last is None:
         return None
-    seen = [training for training in trainings if training.look <= last]
-    failed = {t.finalist: f"seed {t.seed}: {t.reason}" for t in reversed(seen) if t.state == "failed"}
-    confirmed = _confirmed([finalist for finalist in finalists if finalist.index not in failed], seen)
+    ended = [training for training in trainings if training.look <= last]
+    failed = {t.finalist: f"seed {t.seed}: {t.reason}" for t in reversed(ended) if t.state == "failed"}
+    confirmed = _confirmed([finalist for finalist in finalists if finalist.index not in failed], ended)
     if not confirmed:
         return None
     judge = FinalistJudge(
         spec=spec,
         confirmed=confirmed,
-        raced=len({training.finalist for training in seen}),
-        look=max(training.look for training in seen),
+        raced=len({training.finalist for training in ended}),
+        look=max(training.look for training in ended),
     )
     dropped = {drop.index: drop for look, of_look in drops.items() if look <= last for drop in of_look}
     conclusion = _conclusion(judge, dropped)

@@ -265,21 +265,21 @@ class Conclusion:
         )
 
     def _beats(self, result: FinalistResult) -> bool:
-        """Return whether a finalist is better than the baseline beyond noise, in the figure that verdicts use."""
+        """Return whether a finalist is better than the baseline beyond noise, in the measure that verdicts use."""
         if self.metric is not None:
             over = result.metric_over_baseline
             return over is not None and over.verdict is Verdict.HELPS
         return result.gain is not None and self.objective_metric(result.gain).is_above(0)
 
     def gain_of(self, result: FinalistResult) -> Interval | None:
-        """Return the gain of a finalist over the baseline in the figure that verdicts use; None if it is unknown."""
+        """Return the gain of a finalist over the baseline in the measure that verdicts use; None if it is unknown."""
         if self.metric is not None:
             return None if result.metric_over_baseline is None else result.metric_over_baseline.gain
         return None if result.gain is None else self.objective_metric(result.gain)
 
     @property
     def measure(self) -> Measure:
-        """The name, unit and digits of the figure that verdicts use."""
+        """The measure that verdicts use, with its name, unit and digits."""
         return per_example(self.by_accuracy) if self.metric is None else of_metric(self.metric)
 
     @property

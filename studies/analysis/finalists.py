@@ -56,24 +56,24 @@ class Finalist:
 
 
 def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
-    """Return the finalists that follow from the trials so far, each configuration once; without trials, none.
+    """Return the finalists that follow from the trials so far, each once; none without a complete trial.
 
     The caller sets their `index` and `look`, which are 0 here.
     """
     sign = -1 if spec.search.maximizes else 1
     complete = [trial for trial in trials if trial.value is not None and "epochs" in trial.metrics]
     ranked = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    first: dict[Configuration, TrialRecord] = {}
+    best_trials: dict[Configuration, TrialRecord] = {}
     for trial in ranked:
-        first.setdefault(configuration_of(trial.params), trial)
-    if not first:
+        best_trials.setdefault(configuration_of(trial.params), trial)
+    if not best_trials:
         return []
-    chosen: dict[Configuration, Finalist] = {}
+    finalists: dict[Configuration, Finalist] = {}
 
     def add(settings: Configuration, role: str) -> None:
-        trial = first.get(settings)
-        known = chosen.get(settings)
-        chosen[settings] = (
+        trial = best_trials.get(settings)
+        known = finalists.get(settings)
+        finalists[settings] = (
             replace(known, roles=(*known.roles, role))
             if known is not None
             else Finalist(
@@ -85,11 +85,11 @@ def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
             )
         )
 
-    for settings, role in _baselines_and_techniques(list(first), complete, spec):
+    for settings, role in _baselines_and_techniques(list(best_trials), complete, spec):
         add(settings, role)
-    for rank, settings in enumerate(list(first)[: spec.confirm.top], start=1):
+    for rank, settings in enumerate(list(best_trials)[: spec.confirm.top], start=1):
         add(settings, f"top {rank}")
-    return list(chosen.values())
+    return list(finalists.values())
 
 
 def _baselines_and_techniques(

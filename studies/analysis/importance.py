@@ -108,12 +108,12 @@ def _importances(values: _Floats, codes: dict[str, _Codes], seed: int, resamples
     if not shares.any():
         return _nothing("no technique's settings differ between the best trials and the others beyond chance")
     random = np.random.default_rng([seed, zlib.crc32(b"importance")])
-    drawn = np.empty((resamples, len(codes)))
-    for row in drawn:
-        often = np.bincount(random.integers(len(values), size=len(values)), minlength=len(values))
+    resampled = np.empty((resamples, len(codes)))
+    for row in resampled:
+        weights = np.bincount(random.integers(len(values), size=len(values)), minlength=len(values))
         # the luck of the trials and the luck of the resampling both add to the divergence
-        row[:] = _shares(often.astype(np.float64), values, bins, owner, blind=2)
-    low, high = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
+        row[:] = _shares(weights.astype(np.float64), values, bins, owner, blind=2)
+    low, high = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
     found = [
         Importance(
             technique=name,
@@ -126,37 +126,37 @@ def _importances(values: _Floats, codes: dict[str, _Codes], seed: int, resamples
     return Importances(techniques=tuple(sorted(found, key=lambda importance: -importance.share)))
 
 
-def _shares(often: _Floats, values: _Floats, bins: _Floats, owner: _Codes, blind: int) -> _Floats:
+def _shares(weights: _Floats, values: _Floats, bins: _Floats, owner: _Codes, blind: int) -> _Floats:
     """Return the share of each technique in the importance of all; all shares are 0 if no technique matters.
 
     Args:
-        often: how often each trial counts.
+        weights: how often each trial counts.
         values: the values of the trials, ascending; infinite for a pruned trial.
         bins: 1 if a trial lies in a bin, else 0; shape (trials, bins of all techniques).
         owner: the position of the technique that each bin belongs to.
         blind: how often the mean divergence of a randomly drawn best part is subtracted.
     """
-    divergence, by_chance = divergences(often, values, bins, owner)
+    divergence, by_chance = divergences(weights, values, bins, owner)
     beyond = np.maximum(0, divergence - blind * by_chance)
     total = float(beyond.sum())
     return beyond / total if total > 0 else np.zeros_like(beyond)
 
 
-def divergences(often: _Floats, values: _Floats, bins: _Floats, owner: _Codes) -> tuple[_Floats, _Floats]:
+def divergences(weights: _Floats, values: _Floats, bins: _Floats, owner: _Codes) -> tuple[_Floats, _Floats]:
     """Return the Pearson divergence of each technique, and its mean for a best part that is drawn at random.
 
     The arguments are those of `_shares`.
     """
-    reached = np.cumsum(often)
+    reached = np.cumsum(weights)
     count = float(reached[-1])
-    complete = float(often[np.isfinite(values)].sum())
+    complete = float(weights[np.isfinite(values)].sum())
     last = int(np.searchsorted(reached, math.ceil(min(BEST_PART * count, _MOST_OF_COMPLETE * complete))))
     end = int(
         np.searchsorted(values, values[last], side="right")
     )  # includes all trials that are as good as the last one
     n_best = float(reached[end - 1])
-    of_all = often @ bins
-    best = (often[:end] @ bins[:end]) / n_best
+    of_all = weights @ bins
+    best = (weights[:end] @ bins[:end]) / n_best
     used = of_all > 0
     terms = np.divide(np.square(best), of_all / count, out=np.zeros_like(best), where=used)
     divergence = np.bincount(owner, weights=terms).astype(np.float64) - 1

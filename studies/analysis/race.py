@@ -131,9 +131,9 @@ def decide(
         settles_techniques: whether a technique stays until its verdict is clear, even if it is far behind the best;
             True if the user asked for more seeds to settle verdicts.
 
-    Raises ValueError if there is no contender, if an index occurs twice, if the reference is not a contender, if the
-    numbers of seeds differ or are below 2, if a loss is not finite, if `raced` is below the number of contenders, or if
-    the smallest gain is not above 0.
+    Raises ValueError if there is no contender, if an index occurs twice, or if the reference is not a contender. Also
+    raises it if the numbers of seeds differ or are below 2, or if a loss is not finite. The same holds if `raced` is
+    below the number of contenders, or if the smallest gain is not above 0.
 
     Example:
         >>> stopped = Contender(index=0, part=Part.REFERENCE, losses=[0.10, 0.12, 0.11])

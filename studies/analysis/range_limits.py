@@ -42,24 +42,24 @@ def range_limits(spec: StudySpec, best: Regularization) -> tuple[AtRangeLimit, .
     value. A patience can't be below 1 epoch, and a patience of max_epochs never stops a training. A dropout rate can't
     be below 0.
     """
-    space, found = spec.space, []
+    space, limits = spec.space, []
     for name, value, factors in (("l1", best.l1, space.l1), ("l2", best.l2, space.l2)):
         if value > 0:
             side = _side(math.log(value), math.log(factors.low), math.log(factors.high))
             wider = (factors.low / 10, min(10 * factors.high, _STRONGEST))
-            found.append(_at_limit(name, value, side, (factors.low, factors.high), wider, None))
+            limits.append(_at_limit(name, value, side, (factors.low, factors.high), wider, None))
     if space.dropout != "off" and best.dropout > 0:
         rates = space.dropout
         step = (rates.high - rates.low) / 2
         wider = (max(0.0, rates.low - step), max(rates.high, min(_HIGHEST_RATE, rates.high + step)))
         side = _side(best.dropout, rates.low, rates.high)
-        found.append(_at_limit("dropout", best.dropout, side, (rates.low, rates.high), wider, rates.off))
+        limits.append(_at_limit("dropout", best.dropout, side, (rates.low, rates.high), wider, rates.off))
     if space.patience != "off" and best.patience is not None:
         epochs = space.patience
         wider = (max(1, epochs.low // 2), max(epochs.high, min(2 * epochs.high, spec.training.max_epochs)))
         side = _side(best.patience, epochs.low, epochs.high)
-        found.append(_at_limit("patience", best.patience, side, (epochs.low, epochs.high), wider, epochs.off))
-    return tuple(limit for limit in found if limit is not None)
+        limits.append(_at_limit("patience", best.patience, side, (epochs.low, epochs.high), wider, epochs.off))
+    return tuple(limit for limit in limits if limit is not None)
 
 
 def _side(value: float, low: float, high: float) -> str | None:

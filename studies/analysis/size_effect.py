@@ -49,7 +49,7 @@ def change(comparison: Comparison, technique: str | None = None) -> SizeEffect |
     """Return how the gain of a technique changes from the fewest training examples to the most.
 
     Returns None if either gain is unknown, if the studies differ in more than their size, or if their verdicts use
-    different figures.
+    different measures.
 
     Args:
         comparison: the comparison of the studies.
@@ -100,7 +100,7 @@ def sentence(comparison: Comparison) -> str | None:
         keys = formats.listed([difference.key for difference in comparison.obstacles])
         return f"{question} These studies can't tell, since they differ in more than their size: in {keys}."
     if not comparison.is_judged_alike:
-        return f"{question} These studies can't tell, since their verdicts use different figures."
+        return f"{question} These studies can't tell, since their verdicts use different measures."
     effect = change(comparison)
     if effect is None:
         ends = (comparison.studies[0], comparison.studies[-1])

@@ -85,15 +85,15 @@ class StrengthCurve:
     def regions(self) -> Regions | None:
         """Which strengths are too weak, good and too strong.
 
-        The best strength is good. Its neighbours are good too if they lose at most `GOOD_SHARE` of its gain, or at most
-        the spread over seeds (at most `LUCK_SHARE` of the gain). Weaker strengths than the good ones are too weak, and
-        stronger ones are too strong.
+        The best strength is good. Its neighbours are good too if they lose at most `GOOD_SHARE` of its gain. They may
+        also lose as much as the spread over seeds, but at most `LUCK_SHARE` of the gain. Weaker strengths than the good
+        ones are too weak, and stronger ones are too strong.
 
         If no strength is better than the baseline, none is good. Then a strength above the best is too strong if it is
         worse than the baseline by more than the spread. All strengths above that one are also too strong.
 
-        None if fewer than two strengths have a complete trial, if the technique has no order of strengths, or if the
-        baseline (or the spread, which the second rule needs) is unknown.
+        None if fewer than two strengths have a complete trial, or if the technique has no order of strengths. Also
+        None if the baseline is unknown, or if no strength is better than it and the spread is unknown.
         """
         line, gain = self.line, self.gain
         if self.tuning.technique not in _ORDERED or len(line) < 2 or gain is None or self.baseline is None:

@@ -18,15 +18,18 @@ SMALLEST_GAIN_SHARE = {"cross_entropy": 0.07, "accuracy": 0.09}
 """The smallest gain that matters, as a share of the loss of the reference; for accuracy, of its error rate.
 
 A smaller share would leave too many verdicts unsettled. With this one, four of five verdicts are settled if the true
-effect is twice the smallest gain (measured on MNIST with the default number of seeds, `tests/benchmarks/README.md`).
+effect is twice the smallest gain. This was measured on MNIST with the default number of seeds
+(`tests/benchmarks/README.md`).
 """
 
 ALIKE_LEVEL = 0.90
 """The confidence level of the interval that shows that a technique makes no difference.
 
 That interval must lie within ± the smallest gain that matters. Each of the two one-sided tests of this equivalence test
-then has an error rate of at most 5 % (Schuirmann, A comparison of the two one-sided tests procedure and the power
-approach, 1987). Claims of a gain share one risk among all techniques. Claims of no difference don't.
+then has an error rate of at most 5 %. Claims of a gain share one risk among all techniques. Claims of no difference
+don't.
+
+Source: Schuirmann, A comparison of the two one-sided tests procedure and the power approach, 1987.
 """
 
 _MOST_SEEDS = 100

@@ -239,7 +239,7 @@ def test_a_comparison_is_told_in_the_metric() -> None:
 def test_gains_in_different_figures_are_not_held_against_each_other() -> None:
     comparison = comparison_of(made.make_conclusion(0.03), USUAL)
     assert comparison.measure == CROSS_ENTROPY
-    assert str(wording.sentence(comparison)).endswith("since their verdicts use different figures.")
+    assert str(wording.sentence(comparison)).endswith("since their verdicts use different measures.")
     assert compared_document.as_json(comparison)["more_rows"]["all"] is None
     cells = [row[2] for row in wording.techniques(comparison) if "[" in row[2]]
     assert cells
