@@ -1,1 +1,1 @@
-"""Workers: where trials train (this process, subprocesses, a Ray cluster), and the protocol they speak."""
+"""Workers are the processes that train trials; here are the engines that run them and the messages they exchange."""

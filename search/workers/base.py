@@ -1,4 +1,4 @@
-"""The interface of an engine: how the coordinator trains on workers."""
+"""The interface of an engine, which starts workers and gives them trials to train."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,24 +9,24 @@ from ..training.setup import TrainerSetup
 from .protocol import Event, Reply
 
 Handler = Callable[[Event], Reply]
-"""Gets each event; its reply counts for an `EpochFinished` and a `SuggestRequest`."""
+"""Receives each event of the workers. Only the replies to `EpochFinished` and `SuggestRequest` are used."""
 
 
 class Engine(Protocol):
-    """Runs tasks on workers and passes on what they report."""
+    """Runs tasks on workers and passes the events of the workers to the coordinator."""
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return how many trials may run at once; nothing is started yet.
+        """Return how many trials may run at once, without starting anything.
 
-        Raises InputError if so many can't run.
+        Raises InputError if that many trials can't run at once.
 
         Args:
-            asked: how many the user asked for; None: as many as suit the machines.
+            asked: the number of workers that the user asked for; None: the engine decides.
         """
         ...
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
-        """Start the workers; return before they are ready.
+        """Start the workers, and return without waiting until they are ready.
 
         Args:
             setup: what each worker must know before its first trial.
@@ -40,11 +40,11 @@ class Engine(Protocol):
         ...
 
     def tasks_waiting_for_startup(self) -> list[int]:
-        """Return the numbers of the tasks that wait because their workers still start."""
+        """Return the numbers of the tasks that wait until their workers have started."""
         ...
 
     def is_busy(self) -> bool:
-        """Return whether a submitted task has not ended yet."""
+        """Return whether any submitted task has not ended yet."""
         ...
 
     def submit(self, task: TrialTask) -> None:
@@ -52,20 +52,20 @@ class Engine(Protocol):
         ...
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Pass on what workers report, until there was a report or the time is over.
+        """Wait for events of the workers, at most until the timeout, and pass them to the handler.
 
-        What the handler raises passes through. Raises NoResultError if workers can't start, and
-        StorageUnavailableError if the machines that they are on can't be reached any more.
+        Exceptions of the handler are not caught. Raises NoResultError if workers can't start, and
+        StorageUnavailableError if the Ray cluster can't be reached any more.
         """
         ...
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """End the worker that has this task; a later `wait` reports it as lost, with this reason.
+        """End the worker that trains this task; a later `wait` reports the task as lost, for this reason.
 
-        Does nothing if the worker can't be ended, or has another task by now.
+        Does nothing if this engine can't end the worker, or if the worker has another task now.
         """
         ...
 
     def stop(self) -> None:
-        """End all workers, whatever they do, within five seconds. A second call does nothing."""
+        """End all workers within five seconds, even if they are busy. A second call does nothing."""
         ...

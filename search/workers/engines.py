@@ -1,4 +1,4 @@
-"""The engines by name: where workers run. Only the module of the chosen engine is imported."""
+"""Creates an engine from its name; imports the module of an engine only when it is needed."""
 
 import inspect
 from collections.abc import Collection
@@ -26,7 +26,7 @@ def engine_names() -> list[str]:
 
 
 def make_engine(name: str, **options: Any) -> Engine:
-    """Return a new engine with these options.
+    """Create an engine with these options.
 
     Raises InputError for an unknown name, and for an option that this engine doesn't have.
 
@@ -46,7 +46,7 @@ def make_engine(name: str, **options: Any) -> Engine:
 
 
 def describe(engine: Engine) -> str:
-    """Return an engine and its options in one line, as it is stored with a run.
+    """Return one line with the class and the options of an engine; it is stored with each run.
 
     Example:
         >>> describe(make_engine("processes", gpus_per_worker=0))

@@ -1,4 +1,4 @@
-"""Divide the GPUs of this machine among workers."""
+"""Divides the GPUs of this machine among workers."""
 
 import os
 from pathlib import Path
@@ -9,19 +9,19 @@ _DEVICES = Path("/proc/driver/nvidia/gpus")
 
 
 def visible_gpus() -> list[str]:
-    """Return the names of the GPUs that CUDA would use here: those of $CUDA_VISIBLE_DEVICES, else all."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+    """Return the names of the GPUs that CUDA would use: those in $CUDA_VISIBLE_DEVICES if it is set, else all."""
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if names is not None:
+        return [name.strip() for name in names.split(",") if name.strip() not in ("", "-1")]
     return [str(number) for number in range(len(list(_DEVICES.glob("*"))))]
 
 
 def gpus_of(workers: int, gpus_per_worker: float) -> list[str]:
-    """Return $CUDA_VISIBLE_DEVICES for each worker: whole GPUs for it alone, or one that it shares.
+    """Return the value of $CUDA_VISIBLE_DEVICES for each worker: GPUs of its own, or one GPU that it shares.
 
     Args:
-        workers: at least 1.
-        gpus_per_worker: a whole number, or a part of 1: with 0.25, four workers share a GPU; 0: none.
+        workers: the number of workers, at least 1.
+        gpus_per_worker: a whole number or a fraction of 1. With 0.25, four workers share a GPU; with 0, they use none.
 
     Raises InputError if there are too few GPUs.
 
@@ -47,20 +47,20 @@ def gpus_of(workers: int, gpus_per_worker: float) -> list[str]:
 
 
 def check_share(option: str, share: float, smallest: str) -> float:
-    """Return a worker's share of something if it is a part of 1 or a whole number.
+    """Return the share of CPUs or GPUs for a worker if it is a whole number or a fraction of 1.
 
     Args:
-        option: its name on the command line.
-        share: how much a worker gets.
-        smallest: the smallest share in words; "0" allows 0.
+        option: the option's name on the command line.
+        share: the number of CPUs or GPUs for one worker.
+        smallest: the lower limit as the message names it: "at least 0" or "more than 0".
 
     Raises InputError for any other share.
 
     Example:
-        >>> check_share("--cpus-per-worker", 0.5, "a part of 1")
+        >>> check_share("--cpus-per-worker", 0.5, "more than 0")
         0.5
     """
-    is_allowed = share >= 0 and (share <= 1 or share == int(share)) and (share > 0 or smallest == "0")
+    is_allowed = share >= 0 and (share <= 1 or share == int(share)) and (share > 0 or smallest == "at least 0")
     if not is_allowed:
-        raise InputError(f"{option} is a part of 1 or a whole number, at least {smallest}; given was {share:g}")
+        raise InputError(f"{option} can't be {share:g}. Use a whole number or a fraction of 1, {smallest}.")
     return share

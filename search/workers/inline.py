@@ -1,4 +1,4 @@
-"""The engine `inline`: it trains in this process, one trial at a time, for debugging or if no process may start."""
+"""The engine `inline`: it trains in this process, for debugging or for systems that allow no other process."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ from .worker import run_task
 
 
 class InlineEngine:
-    """Trains in this process; the option `workers` has no effect."""
+    """Trains one trial at a time in this process; the option `workers` has no effect."""
 
     def __init__(self, make: Callable[[TrainerSetup], Trainer] = make_trainer) -> None:
         self._make = make
@@ -26,49 +26,49 @@ class InlineEngine:
         self._task: TrialTask | None = None
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return what was asked for, else one for each core; it has no effect."""
+        """Return the number that the user asked for, by default one per core; this engine ignores it."""
         return core_count() if asked is None else asked
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
-        """Remember the setup; TensorFlow starts with the first trial."""
+        """Store the setup; TensorFlow starts when the first trial starts."""
         self._setup = setup
         self._log_path = Path(f"{log_prefix}0.log")
 
     def free_workers(self) -> int:
-        """Return 1 if nothing is submitted, else 0."""
+        """Return 1 if no task is submitted, else 0."""
         return int(self._task is None)
 
     def tasks_waiting_for_startup(self) -> list[int]:
-        """Return none: the thread that could ask is the one that trains."""
+        """Return an empty list: the thread that calls this method is the one that trains."""
         return []
 
     def is_busy(self) -> bool:
-        """Return whether a task waits to be trained."""
+        """Return whether a submitted task waits for training."""
         return self._task is not None
 
     def submit(self, task: TrialTask) -> None:
-        """Take a task for the next wait."""
+        """Store a task; the next `wait` trains it."""
         assert self._task is None
         self._task = task
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Train the submitted task to its end; the handler gets each epoch."""
+        """Train the submitted task to its end; pass each of its events to the handler."""
         if self._task is None:
             return
         task, self._task = self._task, None
         assert self._setup is not None
         with self._log_path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            ended = run_task(self._started_trainer(), self._setup, task, handler, log)
-        if isinstance(ended, TrialFailed):
-            ended = dataclasses.replace(ended, log=str(self._log_path))
-        if ended is not None:
-            handler(ended)
+            result = run_task(self._started_trainer(), self._setup, task, handler, log)
+        if isinstance(result, TrialFailed):
+            result = dataclasses.replace(result, log=str(self._log_path))
+        if result is not None:
+            handler(result)
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """Do nothing: the thread that could ask is the one that trains."""
+        """Do nothing: the thread that calls this method is the one that trains."""
 
     def stop(self) -> None:
-        """Forget what was submitted."""
+        """Discard the submitted task."""
         self._task = None
 
     def _started_trainer(self) -> Trainer:
@@ -78,8 +78,8 @@ class InlineEngine:
                 self._trainer = self._make(self._setup)
             except ThreadsError as error:
                 raise NoResultError(
-                    "the inline engine can't start: TensorFlow has run in this process already, and its threads must "
-                    "be set before. Restart the process, or use the engine `processes`."
+                    "the inline engine can't start: TensorFlow already runs in this process, and its threads can "
+                    "be set only before it starts. Restart the process, or use the engine `processes`."
                 ) from error
         return self._trainer
 

@@ -1,7 +1,7 @@
-"""Workers as subprocesses of this machine, `python -m regsearch.search.workers.worker`, connected by pipes.
+"""The engine `processes`: each worker is a subprocess on this machine, connected to the coordinator by pipes.
 
-The end of its pipe shows at once that a worker died. Workers run in their own session, so a Ctrl-C in the terminal
-reaches the coordinator only. They end by themselves when the coordinator is gone.
+When a worker dies, its pipe closes, and the coordinator notices that at once. Workers run in their own sessions, so
+Ctrl-C in the terminal reaches only the coordinator. They end by themselves when the coordinator is gone.
 """
 
 import dataclasses
@@ -40,12 +40,12 @@ from .worker_process import (
 
 
 class ProcessEngine:
-    """The engine `processes`.
+    """The engine `processes`, which trains in subprocesses on this machine.
 
     Args:
-        command: starts a worker.
-        keras_trials_per_process: a worker is replaced after so many trials of Keras.
-        gpus_per_worker: how many GPUs, or which part of one, a worker has; None: all workers share all of them.
+        command: the command that starts a worker.
+        keras_trials_per_process: the number of trials with Keras after which a worker is replaced.
+        gpus_per_worker: the number of GPUs for each worker, or a fraction of one; None: all workers share all GPUs.
 
     Raises InputError if `gpus_per_worker` isn't allowed.
 
@@ -65,13 +65,13 @@ class ProcessEngine:
         self.options = {} if gpus_per_worker is None else {"gpus_per_worker": gpus_per_worker}
         self._gpus_per_worker = None
         if gpus_per_worker is not None:
-            self._gpus_per_worker = check_share("--gpus-per-worker", gpus_per_worker, "0")
+            self._gpus_per_worker = check_share("--gpus-per-worker", gpus_per_worker, "at least 0")
         self._setup: TrainerSetup | None = None
         self._workers: list[WorkerProcess] = []
         self._selector = selectors.DefaultSelector()
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return how many workers there will be, by default one per core; raises InputError for too few GPUs."""
+        """Return the number of workers, by default one per core; raise InputError if there are too few GPUs."""
         workers = core_count() if asked is None else asked
         if self._gpus_per_worker is not None:
             gpus_of(workers, self._gpus_per_worker)
@@ -88,18 +88,18 @@ class ProcessEngine:
             for slot, environment in enumerate(environments):
                 self._workers.append(self._new_worker(Path(f"{log_prefix}{slot}.log"), environment))
         except OSError as error:
-            if error.filename is not None:  # of its log; usually in another user's directory
+            if error.filename is not None:  # the log can't be opened, often because another user owns the directory
                 raise NoResultError(f"workers can't be started: {error.filename}: {error.strerror}") from error
             raise NoResultError(
                 f"{workers} workers can't be started: {error.strerror}. Try fewer --workers."
             ) from error
 
     def free_workers(self) -> int:
-        """Return how many workers have no task; one that is still starting will find its task waiting."""
+        """Return how many workers have no task; a worker that is still starting counts, and reads its task later."""
         return sum(worker.task is None for worker in self._workers)
 
     def tasks_waiting_for_startup(self) -> list[int]:
-        """Return the numbers of the tasks whose workers are still starting."""
+        """Return the numbers of the tasks that wait until their workers have started."""
         return [worker.task.number for worker in self._workers if worker.task is not None and not worker.is_ready]
 
     def is_busy(self) -> bool:
@@ -118,7 +118,7 @@ class ProcessEngine:
         worker.send(task_to_line(task))
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Pass on the workers' events and the loss of a worker that died; a new one takes its place."""
+        """Pass the events of the workers to the handler; replace a worker that died, and report its task as lost."""
         for key, _ in self._selector.select(timeout_seconds):
             worker = next((worker for worker in self._workers if worker is key.fileobj), None)
             if worker is None:  # it was replaced while an event of another worker was handled
@@ -131,14 +131,14 @@ class ProcessEngine:
                     self._take(worker, line, handler)
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """Kill the worker that has this task: a hung worker reacts to nothing else."""
+        """Kill the worker that trains this task: a hung worker might not react to anything else."""
         for worker in self._workers:
             if worker.task == task:
                 worker.kill_reason = reason
                 worker.process.kill()
 
     def stop(self) -> None:
-        """Terminate all workers, then wait for them."""
+        """Terminate all workers, then wait until they have ended."""
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
@@ -158,7 +158,7 @@ class ProcessEngine:
         return worker
 
     def _retire(self, slot: int) -> None:
-        """Replace a worker that has no task."""
+        """Replace a worker that has no task by a new process."""
         worker = self._workers[slot]
         self._selector.unregister(worker)
         worker.process.terminate()
@@ -199,7 +199,7 @@ class ProcessEngine:
             raise NoResultError(f"workers can't start ({ending}): {last_line(worker.log)}; their log is {worker.log}")
         if worker.task is None:
             return
-        if not worker.is_ready and failed_starts < START_TRIES:  # it never started its task
+        if not worker.is_ready and failed_starts < START_TRIES:  # it died before it could start the task
             self.submit(worker.task)
         else:
             reason = f"its worker was lost ({ending}); its log is {worker.log}"

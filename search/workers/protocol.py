@@ -1,7 +1,7 @@
-"""The messages between coordinator and worker, each one line of JSON on a pipe.
+"""The messages between coordinator and worker; each message is one line of JSON on a pipe.
 
-The standard library writes and reads the JSON: NaN, infinite floats, integers of any size and paths that are not UTF-8
-survive it, which they do not in pydantic's own JSON. pydantic checks the fields and makes the values.
+The standard library writes and reads the JSON, because it keeps NaN, infinite floats, integers of any size and paths
+that are not UTF-8. The JSON of pydantic would lose them. pydantic only checks the fields and creates the objects.
 """
 
 import json
@@ -15,7 +15,7 @@ from ...studies.trial import EpochMetrics, TestEvaluation, TrialOutcome, TrialTa
 from ..training.setup import TrainerSetup
 
 READY_LINE = '{"event": "Ready"}\n'
-"""What a worker writes when its trainer is made."""
+"""The line that a worker writes when its trainer is ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,8 @@ class TaskMessage:
     """A message about one attempt at one task.
 
     Attributes:
-        number: of the task, as in `TrialTask`.
-        attempt: of the task, counted from 0.
+        number: the number of the task, as in `TrialTask`.
+        attempt: the number of the attempt, counted from 0.
     """
 
     number: int
@@ -33,7 +33,7 @@ class TaskMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFinished(TaskMessage):
-    """One epoch is trained; the worker waits for a `Reply`: continue or stop.
+    """Reports an epoch that was trained; the worker then waits for a `Reply`, to continue or to stop.
 
     Example:
         >>> metrics = EpochMetrics(
@@ -50,12 +50,12 @@ class EpochFinished(TaskMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class SuggestRequest(TaskMessage):
-    """A HyperModel asks for the value of one parameter; the worker waits for a `SuggestReply`.
+    """Asks for the value of one parameter of a HyperModel; the worker then waits for a `SuggestReply`.
 
     Attributes:
-        name: of the parameter.
-        distribution: what the value is drawn from, in Optuna's JSON.
-        default: the value that the HyperModel gives it.
+        name: the name of the parameter.
+        distribution: the distribution from which Optuna draws the value, as Optuna's JSON.
+        default: the default value in the HyperModel.
     """
 
     name: str
@@ -66,19 +66,19 @@ class SuggestRequest(TaskMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class SuggestReply:
-    """The reply to a `SuggestRequest`: a value, or the reason why there is none, in one line."""
+    """The reply to a `SuggestRequest`: the value, or one line that says why the coordinator gives no value."""
 
     value: Value | None = None
     refusal: str | None = None
 
 
 Reply = bool | SuggestReply
-"""What a worker gets: whether to continue; if it asked for a value and may continue, that value."""
+"""The reply to an event: whether the trial continues; after a `SuggestRequest`, False or a `SuggestReply`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished(TaskMessage):
-    """A trial is trained to its end."""
+    """Reports the outcome of a trial that was trained to its end."""
 
     outcome: TrialOutcome
     event: Literal["TrialFinished"] = "TrialFinished"
@@ -86,7 +86,7 @@ class TrialFinished(TaskMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class LookFinished(TaskMessage):
-    """A finalist was evaluated on the test set."""
+    """Reports the evaluation of a finalist on the test set."""
 
     outcome: TestEvaluation
     event: Literal["LookFinished"] = "LookFinished"
@@ -94,12 +94,13 @@ class LookFinished(TaskMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFailed(TaskMessage):
-    """A trial can't be trained and would fail again.
+    """Reports that a trial failed, and would fail again if it were repeated.
 
     Attributes:
-        reason: one line.
-        log: the path of its worker's log; the engine fills it in.
-        by_settings: whether its settings are the cause (they diverge, need too much memory, or make no network).
+        reason: the cause in one line.
+        log: the path of the worker's log; the engine fills it in.
+        by_settings: whether the trial's settings are the cause: training diverges, memory is too small, or the network
+            can't be built.
     """
 
     reason: str
@@ -110,14 +111,14 @@ class TrialFailed(TaskMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerLost(TaskMessage):
-    """A worker died while it had a task; the reason is one line that names the worker's log file."""
+    """Reports that a worker died while it had a task; the reason is one line that names the worker's log file."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialNotice(TaskMessage):
-    """Something that a user should know about a trial that continues; one line."""
+    """Gives the user one line of information about a trial that continues."""
 
     text: str
     event: Literal["TrialNotice"] = "TrialNotice"
@@ -125,7 +126,7 @@ class TrialNotice(TaskMessage):
 
 @dataclass(frozen=True, kw_only=True)
 class EngineNotice:
-    """Something that a user should know about the machines that train; one line."""
+    """Gives the user one line of information about the machines that train."""
 
     text: str
 
@@ -145,12 +146,12 @@ _TASK: TypeAdapter[TrialTask] = TypeAdapter(TrialTask)
 
 
 def to_line(message: WorkerMessage) -> str:
-    """Return a message as one line of JSON; every float comes back with the same bits."""
+    """Return a message as one line of JSON, from which `from_line` restores every float exactly."""
     return _line(_WORKER_MESSAGE.dump_python(message, warnings=False))
 
 
 def from_line(line: str) -> WorkerMessage:
-    """Return the message that `to_line` wrote; raises ValueError for any other line."""
+    """Return the message in a line that `to_line` wrote; raise ValueError for any other line."""
     return _read(_WORKER_MESSAGE, line)
 
 
@@ -160,7 +161,7 @@ def reply_to_line(reply: Reply) -> str:
 
 
 def reply_from_line(line: str) -> Reply:
-    """Return the reply that `reply_to_line` wrote; raises ValueError for any other line."""
+    """Return the reply in a line that `reply_to_line` wrote; raise ValueError for any other line."""
     return _read(_REPLY, line)
 
 
@@ -170,17 +171,17 @@ def task_to_line(task: TrialTask) -> str:
 
 
 def task_from_line(line: str) -> TrialTask:
-    """Return the task that `task_to_line` wrote; raises ValueError for any other line."""
+    """Return the task in a line that `task_to_line` wrote; raise ValueError for any other line."""
     return _read(_TASK, line)
 
 
 def setup_to_line(setup: TrainerSetup) -> str:
-    """Return a setup as one line of JSON; its spec is text, which has a version."""
+    """Return a setup as one line of JSON; it contains the study's spec as text, which has its own version number."""
     return _line({**vars(setup), "spec": setup.spec.to_json()})
 
 
 def setup_from_line(line: str) -> TrainerSetup:
-    """Return the setup that `setup_to_line` wrote."""
+    """Return the setup in a line that `setup_to_line` wrote."""
     document = json.loads(line)
     return TrainerSetup(**{**document, "spec": StudySpec.from_json(document["spec"])})
 

@@ -1,4 +1,4 @@
-"""One task's connection to its coordinator: what its training reports and asks for, and its result on disk."""
+"""Connects one task to the coordinator: reports epochs, asks for parameters, and stores the result on disk."""
 
 import dataclasses
 import hashlib
@@ -30,10 +30,10 @@ from .protocol import (
 
 
 class HandlerError(BaseException):
-    """Carries what the coordinator's side raised past every `except Exception` of a trainer.
+    """Wraps an exception of the handler in a BaseException, which a trainer's `except Exception` does not catch.
 
     Args:
-        raised: by the handler.
+        raised: the handler's exception.
     """
 
     def __init__(self, raised: BaseException) -> None:
@@ -42,25 +42,25 @@ class HandlerError(BaseException):
 
 
 class TaskStopped(BaseException):
-    """The coordinator ended the task; passes every `except Exception` of a trainer."""
+    """Raised when the coordinator ended the task; a trainer's `except Exception` does not catch it."""
 
 
 class TaskConnection:
-    """The coordinator as one task sees it, on the worker's side.
+    """A worker's connection to the coordinator while it trains one task.
 
     Args:
-        setup: of the worker.
-        task: to be trained.
-        handler: passes an event on to the coordinator and returns its reply.
-        log: of the worker.
+        setup: the worker's setup.
+        task: the task to train.
+        handler: passes an event to the coordinator and returns the reply.
+        log: the worker's log.
     """
 
     def __init__(self, setup: TrainerSetup, task: TrialTask, handler: Callable[[Event], Reply], log: TextIO) -> None:
         self.task, self.log = task, log
-        self.is_refused = False  # whether the coordinator had no value for a parameter
+        self.is_refused = False  # whether the coordinator gave no value for a parameter
         self._setup, self._handler = setup, handler
         self._files = None if setup.files is None else TrialFiles.of(Path(setup.files), task.purpose)
-        self._params = dict(task.params)  # a HyperModel's grow with each suggestion
+        self._params = dict(task.params)  # with a HyperModel, each suggestion adds one
         self._file_checkpoints: FileCheckpoints | None = None
 
     @property
@@ -70,7 +70,7 @@ class TaskConnection:
 
     @property
     def identity(self) -> str:
-        """The hash of this trial of this study on these data: files with another one belong to another trial."""
+        """The hash of the study, its data and this trial; files with another hash belong to another trial."""
         setup, task = self._setup, self.task
         facts: list[Any] = [setup.study_uuid, setup.spec.fingerprint(), setup.sha256, task.number, self._params]
         if task.purpose != Purpose.SEARCH:
@@ -88,13 +88,13 @@ class TaskConnection:
             yield checkpoints
 
     def report_epoch(self, metrics: EpochMetrics) -> bool:
-        """Report one epoch; return whether to continue."""
+        """Report one epoch; return whether the trial continues."""
         return bool(self._ask(EpochFinished(number=self.task.number, attempt=self.task.attempt, metrics=metrics)))
 
     def suggest(self, name: str, distribution: str, default: Value) -> Value:
         """Return the coordinator's value for a parameter of a HyperModel.
 
-        Raises ValueError if there is none, TaskStopped if the coordinator ended the task.
+        Raises ValueError if the coordinator gives no value, and TaskStopped if it ended the task.
         """
         number, attempt = self.task.number, self.task.attempt
         reply = self._ask(
@@ -111,7 +111,7 @@ class TaskConnection:
         return reply.value
 
     def notice(self, text: str) -> None:
-        """Tell the user something in one line; it goes to the log too."""
+        """Send one line to the user, and write it to the log."""
         print(f"{self.task}, attempt {self.task.attempt}: {text}", file=self.log, flush=True)
         self._handler(TrialNotice(number=self.task.number, attempt=self.task.attempt, text=text))
 
@@ -130,7 +130,9 @@ class TaskConnection:
             line = f"{self.identity}\n{to_line(result)}"
             write_durably(self._files.ended(self.task.number), append_checksum(line.encode()))
         except OSError as error:
-            self.notice(f"its result could not be saved ({error.strerror}) before the database has it")
+            self.notice(
+                f"its result could not be saved ({error.strerror}); if the search is interrupted now, the trial trains again"
+            )
 
     def _ask(self, event: Event) -> Reply:
         try:
@@ -140,17 +142,17 @@ class TaskConnection:
 
 
 def read_result(path: Path, identity: str, notice: Callable[[str], None]) -> TaskResult | None:
-    """Return the result in a task's file, None if there is no file of this identity.
+    """Return the result in a task's file; None if the file is missing or has another identity.
 
-    A damaged file, or one of another version, is reported by `notice` and ignored.
+    A damaged file, or a file of another version, is ignored; `notice` then gets a message.
     """
     try:
-        written, line = strip_checksum(path.read_bytes()).decode().split("\n", 1)
-        result = from_line(line) if written == identity else None
+        file_identity, line = strip_checksum(path.read_bytes()).decode().split("\n", 1)
+        result = from_line(line) if file_identity == identity else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, DamagedError) as error:
-        notice(f"{path.name} is damaged ({error}); the trial's end is trained again")
+        notice(f"{path.name} is damaged ({error}); the trial trains again from its last checkpoint")
         return None
     assert result is None or isinstance(result, TrialFinished | LookFinished | TrialFailed)
     return result

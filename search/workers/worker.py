@@ -1,7 +1,7 @@
-"""`python -m regsearch.search.workers.worker`: trains one task at a time and reports each epoch.
+"""A worker process, `python -m regsearch.search.workers.worker`: it trains one task at a time and reports each epoch.
 
-It reads lines of JSON on stdin (a setup, then tasks and replies) and writes events on what was its stdout. Whatever
-libraries print goes to its log file. The end of stdin means that its coordinator is gone.
+It reads lines of JSON from stdin: a setup, then tasks and replies. It writes events to its original stdout, and sends
+all other output of libraries to its log. When stdin ends, the coordinator is gone, and the worker ends too.
 """
 
 import gc
@@ -39,7 +39,8 @@ from .protocol import (
 from .task_connection import HandlerError, TaskConnection, TaskStopped
 
 _LONGEST_REASON = 300  # characters
-# what Keras and TensorFlow raise for a network that can't be built or is too large, and KerasTuner for a trial alone
+# Keras and TensorFlow raise these if a network can't be built or is too large. KerasTuner's FailedTrialError fails
+# only the trial that raises it.
 _BY_SETTINGS = {
     "ValueError",
     "MemoryError",
@@ -53,10 +54,10 @@ _BY_SETTINGS = {
 def run_task(
     trainer: Trainer, setup: TrainerSetup, task: TrialTask, handler: Callable[[Event], Reply], log: TextIO
 ) -> TaskResult | None:
-    """Train one task from its last checkpoint to its end; return its result, None if the handler ended it.
+    """Train one task from its last checkpoint to its end; return the result, or None if the handler ended the task.
 
-    The result is on disk when this returns, so it survives a crash of the coordinator. An exception of the trainer is
-    the task's failure, and its traceback goes to the log. An exception of the handler passes through.
+    The function writes the result to disk before it returns, so it survives a crash of the coordinator. An exception
+    of the trainer becomes a `TrialFailed`, and its traceback goes to the log. An exception of the handler is raised.
     """
     connection = TaskConnection(setup, task, handler, log)
     earlier = connection.earlier_result()
@@ -72,7 +73,7 @@ def run_task(
 def _with_snapshots(
     checkpoints: Checkpoints, trainer: Trainer, setup: TrainerSetup, connection: TaskConnection
 ) -> Checkpoints:
-    """Return the checkpoints, which also leave snapshots if the study asks for them."""
+    """Return the checkpoints; if the study asks for snapshots, return a wrapper that also saves these."""
     task = connection.task
     if setup.snapshots is None or not connection.has_files or task.purpose != Purpose.SEARCH:
         return checkpoints
@@ -107,7 +108,7 @@ def _train(trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoint
 
 
 def _outcome(trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoints) -> Outcome | None:
-    """Return what the task asks for; None if the coordinator ended it."""
+    """Train the task, or evaluate it on the test set; return the outcome, or None if the coordinator ended the task."""
     task = connection.task
     if task.purpose == Purpose.TEST:
         return _evaluate_on_test_set(trainer, connection, checkpoints)
@@ -119,21 +120,21 @@ def _outcome(trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoi
 def _evaluate_on_test_set(
     trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoints
 ) -> TestEvaluation | None:
-    """Evaluate a finalist's weights on the test set; if their file is gone, train it again to the same bits."""
+    """Evaluate a finalist on the test set; if the file of its weights is gone, train it again to the same bits."""
     task = connection.task
     weights = checkpoints.weights(task.weights_sha256)
     if weights is None:
-        retained = _RetainWeights(checkpoints)
-        if trainer.train(task, connection.report_epoch, retained) is None:
+        weights_keeper = _WeightsKeeper(checkpoints)
+        if trainer.train(task, connection.report_epoch, weights_keeper) is None:
             return None
-        weights = retained.last
+        weights = weights_keeper.last
         assert weights is not None
     scores = trainer.look_at_test(task, weights).to_text()
     return TestEvaluation(rows=scores, objective=trainer.test_objective(task, weights))
 
 
-class _RetainWeights(NoCheckpoints):
-    """Checkpoints that start from nothing and also hold the weights in memory."""
+class _WeightsKeeper(NoCheckpoints):
+    """Lets a trial start from its first epoch, and keeps the final weights on disk and in memory."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
@@ -145,7 +146,7 @@ class _RetainWeights(NoCheckpoints):
 
 
 def _one_line(error: BaseException) -> str:
-    """Return an exception as one short line that any database takes."""
+    """Return an exception as one short line of valid UTF-8, which any database can store."""
     text = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
     return text.encode("utf-8", "replace").decode()
 
@@ -154,34 +155,34 @@ class _Pipe:
     """The worker's end of the pipe to its coordinator.
 
     Args:
-        commands: the lines that the coordinator wrote.
-        events: what the coordinator reads.
+        commands: a queue of the lines that the coordinator wrote.
+        events: the stream from which the coordinator reads.
     """
 
     def __init__(self, commands: "queue.SimpleQueue[str]", events: TextIO) -> None:
         self._commands, self._events = commands, events
 
     def read(self) -> str:
-        """Wait for the next line."""
+        """Wait for the next line of the coordinator, and return it."""
         return self._commands.get()
 
     def write(self, line: str) -> None:
-        """Send a line at once."""
+        """Send a line to the coordinator at once."""
         self._events.write(line)
         self._events.flush()
 
     def handle(self, event: Event) -> Reply:
-        """Send an event, and wait for its reply if it has one."""
+        """Send an event; return the coordinator's reply, or False if this kind of event gets no reply."""
         assert not isinstance(event, WorkerLost | EngineNotice)
         self.write(to_line(event))
         return isinstance(event, EpochFinished | SuggestRequest) and reply_from_line(self.read())
 
 
 def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[TrainerSetup], Trainer]) -> None:
-    """Make the trainer, then train one task after the other; never returns."""
+    """Create the trainer, then train one task after the other; never return."""
     pipe = _Pipe(commands, events)
     setup = setup_from_line(pipe.read())
-    gc.disable()  # all that is imported stays: looking for garbage among it takes a fifth of the start
+    gc.disable()  # imported modules are no garbage, and checking them would take a fifth of the start
     trainer = make(setup)
     gc.freeze()
     gc.enable()
@@ -197,14 +198,14 @@ def main(make: Callable[[TrainerSetup], Trainer] = make_trainer) -> None:
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     incoming = os.fdopen(os.dup(0), encoding="utf-8")
-    with open(os.devnull, "rb") as nothing:  # a HyperModel that asks its user must not take what is meant for us
+    with open(os.devnull, "rb") as nothing:  # a HyperModel that calls input() must not read the coordinator's lines
         os.dup2(nothing.fileno(), 0)
     commands: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def listen() -> None:
         for line in incoming:
             commands.put(line)
-        os._exit(0)  # the coordinator is gone: nobody would read this trial's result
+        os._exit(0)  # the coordinator is gone, so the result of this trial has no reader
 
     threading.Thread(target=listen, daemon=True).start()
     serve(commands, events, make)

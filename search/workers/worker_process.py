@@ -1,4 +1,4 @@
-"""One worker as a subprocess, `python -m regsearch.search.workers.worker`, at the other end of two pipes."""
+"""A worker that runs as a subprocess, `python -m regsearch.search.workers.worker`, connected by two pipes."""
 
 import contextlib
 import os
@@ -19,23 +19,23 @@ WORKER_COMMAND = (
     "-P",
     "-m",
     "regsearch.search.workers.worker",
-)  # -P: Python must not import a `regsearch` of the current directory
+)  # -P: Python must not import a `regsearch` from the current directory
 START_TRIES = 5
 GRACE_SECONDS = 2.0
-KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow keeps some megabytes of each network that Keras compiled
+KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow never frees some megabytes of each network that Keras compiles
 
-# errors of TensorFlow belong in the worker's log
+# level 2, not 3: a worker's log also contains the errors of TensorFlow
 _ENVIRONMENT = {**QUIET_TENSORFLOW, "TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
 
 
 class WorkerProcess:
-    """One subprocess, and the task that it has.
+    """The subprocess of a worker, and the task that the worker has now.
 
     Args:
-        command: starts it.
-        setup: what it must know before its first trial.
-        log: the file for its log and for whatever libraries print.
-        environment: its environment variables.
+        command: the command that starts the subprocess.
+        setup: what the worker must know before its first trial.
+        log: the file for the worker's log; the output of libraries goes there too.
+        environment: the environment variables of the subprocess.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class WorkerProcess:
         self.task: TrialTask | None = None
         self.is_ready = False
         self.trials = 0
-        self.failed_starts = 0  # of this slot, in a row
+        self.failed_starts = 0  # how many processes in a row have failed to start in the place of this one
         self.kill_reason: str | None = None  # why the coordinator killed it
         self._unread = b""
         with log.open("ab") as log_file:
@@ -61,19 +61,19 @@ class WorkerProcess:
         self.send(setup_to_line(setup))
 
     def send(self, line: str) -> None:
-        """Write a line; reading the events shows whether the worker has died."""
+        """Write a line to the worker. If the worker has died, nothing happens here, and `read_lines` returns None."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(line.encode())
             self.process.stdin.flush()
 
     def fileno(self) -> int:
-        """Return the file descriptor of its events."""
+        """Return the file descriptor from which the events of the worker are read."""
         assert self.process.stdout is not None
         return self.process.stdout.fileno()
 
     def read_lines(self) -> list[str] | None:
-        """Return the lines that have arrived; None if the worker is gone."""
+        """Return the complete lines that have arrived, or None if the worker is gone."""
         content = os.read(self.fileno(), 65536)
         if not content:
             return None
@@ -81,10 +81,10 @@ class WorkerProcess:
         return [line.decode() for line in lines]
 
     def end(self, deadline: float) -> str:
-        """Wait for the process to end, and kill it at the deadline (monotonic seconds); return how it ended."""
+        """Wait until the process ends, or kill it at the deadline (by `time.monotonic`); return how it ended."""
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):  # a reply that could no longer be sent
+            with contextlib.suppress(BrokenPipeError):  # the pipe may hold a reply that can no longer be sent
                 pipe.close()
         try:
             code = self.process.wait(max(deadline - time.monotonic(), 0))
@@ -95,13 +95,13 @@ class WorkerProcess:
 
 
 def is_worn_out(trials: int, spec: StudySpec, keras_trials_per_process: int = KERAS_TRIALS_PER_PROCESS) -> bool:
-    """Return whether a process that trained so many trials must be replaced before the next one."""
+    """Return whether a process must be replaced, because it has trained too many trials with Keras."""
     return (
         spec.training.trainer == "keras" or spec.model.hypermodel is not None
     ) and trials >= keras_trials_per_process
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a log that is not empty."""
+    """Return the last line in a log that contains any text."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")

@@ -166,7 +166,7 @@ class WhenBothTrain(RecordingProgress):
 
 EPOCHS = 8
 ALL_EPOCHS = [f"training.max_epochs={EPOCHS}", "space.patience='off'", "search.pruner=none", "search.pruner_options={}"]
-GONE_ON = "resumes from its last epoch on another one"
+GONE_ON = "resumes from its last epoch on another worker"
 
 
 @pytest.mark.slow

@@ -160,7 +160,7 @@ MUTATIONS = (
     Mutation(
         "whose result it is",
         _TASK_CONNECTION,
-        "result = from_line(line) if written == identity else None",
+        "result = from_line(line) if file_identity == identity else None",
         "result = from_line(line)",
         (f"{_GOING_ON}::test_a_result_of_another_study_of_that_name_is_not_adopted",),
     ),
@@ -195,7 +195,7 @@ MUTATIONS = (
     Mutation(
         "a worker ends with its coordinator",
         _WORKER,
-        "        os._exit(0)  # the coordinator is gone: nobody would read this trial's result\n",
+        "        os._exit(0)  # the coordinator is gone, so the result of this trial has no reader\n",
         "",
         (f"{_FENCES}::test_a_worker_ends_when_its_coordinator_is_gone",),
     ),

@@ -121,6 +121,6 @@ def test_a_result_that_cant_be_saved_is_reported(tmp_path: Path, monkeypatch: py
     connection = connected(tmp_path, lambda event: bool(notices.append(event)))
     connection.finish(TrialFailed(number=7, attempt=0, reason="why"))
     assert [event.text for event in notices if isinstance(event, TrialNotice)] == [
-        "its result could not be saved (No space left on device) before the database has it"
+        "its result could not be saved (No space left on device); if the search stops now, the trial trains again"
     ]
     assert "trial 7, attempt 0: its result" in connection.log.getvalue()  # type: ignore[attr-defined]

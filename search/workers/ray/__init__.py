@@ -1,1 +1,1 @@
-"""Workers on the nodes of a Ray cluster."""
+"""The engine `ray`, which runs workers on the nodes of a Ray cluster."""

@@ -1,6 +1,6 @@
-"""Workers on a Ray cluster, one actor each; without an address, on a Ray that this machine runs for the search only.
+"""The engine `ray`: workers on a Ray cluster, or on a temporary Ray of this machine if no address is given.
 
-Ray itself runs in another process, see `search.workers.ray.gateway`, so that its errors can't harm this one.
+Another process, the gateway, talks to Ray (see `gateway.py`), so that Ray's errors can't harm the coordinator.
 """
 
 import importlib.util
@@ -39,19 +39,20 @@ from .worker_pool import Capacity, GatewayConfig, PendingReply
 _COMMAND = (sys.executable, "-P", "-m", "regsearch.search.workers.ray.gateway")
 _MOST_WORKERS = 1024
 _STOP_SECONDS = 4.0
-_ANSWER_SECONDS = 60.0  # another server may accept a connection and stay silent for minutes
+_ANSWER_SECONDS = 60.0  # a server that isn't Ray may accept a connection and never answer
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
 
 
 class RayEngine:
-    """The engine `ray`.
+    """The engine `ray`, which trains on a Ray cluster.
 
     Args:
-        address: of a cluster's head, such as "10.0.0.5:6379", or "auto"; None: a Ray of this machine, for this run.
-        cpus_per_worker: how many CPUs a worker gets, or which part of one; default 1.
-        gpus_per_worker: how many GPUs, or which part of one; default 0.
-        command: starts a worker on a node; None: the regsearch that is installed on that node.
-        environment: variables for the workers, besides those of `DECIDING`.
+        address: the address of the cluster's head, such as "10.0.0.5:6379", or "auto"; None: start a Ray on this
+            machine for this run only.
+        cpus_per_worker: the number of CPUs for each worker, or a fraction of one; default 1.
+        gpus_per_worker: the number of GPUs for each worker, or a fraction of one; default 0.
+        command: the command that starts a worker on a node; None: use the regsearch that is installed there.
+        environment: more environment variables for the workers; those that `DECIDING` describes are always copied.
 
     Raises InputError if Ray isn't installed, or if an argument isn't allowed.
 
@@ -69,14 +70,16 @@ class RayEngine:
     ) -> None:
         if importlib.util.find_spec("ray") is None:
             raise InputError("the engine `ray` needs Ray, which is not installed: pip install 'regsearch[ray]'")
-        if address is not None and address != "auto" and not _is_head(address):  # not repeated: it may hold a password
+        if (
+            address is not None and address != "auto" and not _is_head(address)
+        ):  # the message omits it: it may hold a password
             raise InputError(
                 "--address: give the address of the head, such as 10.0.0.5:6379, or auto, on a machine of the "
                 "cluster. Ray's client (ray://) can't be used."
             )
         self._address = address
-        self._cpus = check_share("--cpus-per-worker", cpus_per_worker, "a part of 1")
-        self._gpus = check_share("--gpus-per-worker", gpus_per_worker, "0")
+        self._cpus = check_share("--cpus-per-worker", cpus_per_worker, "more than 0")
+        self._gpus = check_share("--gpus-per-worker", gpus_per_worker, "at least 0")
         self._command, self._environment = command, environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -86,9 +89,9 @@ class RayEngine:
         self.options = {name: value for name, value in options.items() if value is not None}
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return how many trials may run at once; on a cluster, as many as it will have room for.
+        """Return how many trials may run at once; a cluster has a high default, because nodes may join later.
 
-        Raises InputError if this machine has too few GPUs and no cluster is used.
+        Raises InputError if no cluster is used and this machine has too few GPUs.
         """
         if self._address is None and self._gpus:
             gpus_of(asked or 1, self._gpus)
@@ -100,22 +103,22 @@ class RayEngine:
         """Start the gateway, which starts the workers."""
         reference = setup.spec.model.hypermodel
         is_file = reference is not None and reference.rpartition(":")[0].endswith(".py")
-        deciding = {name: value for name, value in os.environ.items() if name.startswith(DECIDING)}
+        copied_variables = {name: value for name, value in os.environ.items() if name.startswith(DECIDING)}
         self._folder = tempfile.mkdtemp(prefix="regsearch-ray-", dir="/tmp")  # paths of sockets must be short
         self._log = Path(f"{log_prefix}ray.log")
         self._workers = workers
-        ours, theirs = Pipe()
-        with theirs, self._log.open("ab") as log:
+        own_end, gateway_end = Pipe()
+        with gateway_end, self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_COMMAND, str(theirs.fileno())],
+                [*_COMMAND, str(gateway_end.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **_ENVIRONMENT},
-                pass_fds=[theirs.fileno()],
+                pass_fds=[gateway_end.fileno()],
                 start_new_session=True,
             )
-        self._connection = ours
+        self._connection = own_end
         self._send(
             GatewayConfig(
                 address=self._address,
@@ -129,7 +132,7 @@ class RayEngine:
                     setup=setup,
                     machine=this_machine(),
                     command=self._command,
-                    environment={**deciding, **self._environment},
+                    environment={**copied_variables, **self._environment},
                     code=read_code(reference) if is_file and reference is not None else None,
                     is_here=self._address is None,
                 ),
@@ -138,7 +141,7 @@ class RayEngine:
         self._capacity = Capacity(count=0 if self._address is not None else workers, waiting=())
 
     def free_workers(self) -> int:
-        """Return for how many more tasks there are workers; workers that are starting count."""
+        """Return how many more tasks can be submitted; workers that are starting count as free."""
         return max(self._capacity.count - len(self._tasks), 0)
 
     def tasks_waiting_for_startup(self) -> list[int]:
@@ -146,7 +149,7 @@ class RayEngine:
         return list(self._capacity.waiting)
 
     def is_busy(self) -> bool:
-        """Return whether a submitted task has not ended."""
+        """Return whether any submitted task has not ended yet."""
         return bool(self._tasks)
 
     def submit(self, task: TrialTask) -> None:
@@ -155,7 +158,7 @@ class RayEngine:
         self._send(("submit", task))
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Pass on the workers' events. The loss of a node is not one of them: its trial resumes on another node."""
+        """Pass the workers' events to the handler. If a node is lost, its trials usually just resume elsewhere."""
         assert self._connection is not None
         if not self._connection.poll(timeout_seconds):
             return
@@ -169,7 +172,7 @@ class RayEngine:
                 return
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """End the worker that has this task; a task that waits for a worker goes on waiting."""
+        """End the worker that trains this task. A task that still waits for a worker is not affected."""
         self._send(("kill_worker_of", task.number, task.attempt, reason))
 
     def stop(self) -> None:
@@ -206,7 +209,7 @@ class RayEngine:
                 handler(message)
 
     def _send(self, message: object) -> None:
-        """Send a message to the gateway; `wait` notices if the gateway is gone."""
+        """Send a message to the gateway. If the gateway is gone, do nothing: `wait` reports that."""
         assert self._connection is not None
         with suppress(BrokenPipeError, ConnectionResetError):
             self._connection.send(message)

@@ -1,8 +1,9 @@
-"""`python -m regsearch.search.workers.ray.gateway`: the process of Ray's client, between coordinator and cluster.
+"""The gateway, `python -m regsearch.search.workers.ray.gateway`: a process between the coordinator and Ray.
 
-Ray ends its client's process when a cluster's head is gone, takes over signals and writes to the terminal. None of
-that reaches the coordinator, which only sees this process end. The gateway keeps as many workers as the cluster has
-room for, one actor each, and writes the files of their trials into the coordinator's directory.
+Ray ends the process that uses it if the cluster's head is gone. It also takes over signals and writes to the terminal.
+In a process of its own it can't harm the coordinator, which only notices that the gateway has ended. The gateway runs
+as many workers as the cluster has room for, each in its own actor. It writes the files of their trials into the
+coordinator's directory.
 """
 
 import os
@@ -27,17 +28,17 @@ from ...training.setup import load_data
 from .worker_pool import Capacity, GatewayConfig, WorkerPool
 
 _TICK_SECONDS = 1.0
-_END_SECONDS = 10.0  # after which the gateway of a dead coordinator ends whatever it does
+_END_SECONDS = 10.0  # after the coordinator has died, the gateway exits within this time in any case
 _CONNECT_SECONDS = 5.0
-_OBJECT_STORE_BYTES = 100_000_000  # of a Ray that we start; checkpoints of trials pass through it
+_OBJECT_STORE_BYTES = 100_000_000  # for a Ray that the gateway starts; it transports the checkpoints of trials
 
 
 def capacity(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
-    """Return how many workers the nodes have room for, whatever else runs there.
+    """Return how many workers the nodes have room for; other programs on the nodes do not count.
 
     Args:
-        nodes: as `ray.nodes()` returns them.
-        cpus, gpus: of each worker.
+        nodes: the nodes, as `ray.nodes()` returns them.
+        cpus, gpus: the number of CPUs and GPUs for each worker.
 
     Example:
         >>> capacity([{"Alive": True, "Resources": {"CPU": 4.0}}], cpus=2, gpus=0)
@@ -52,7 +53,7 @@ def capacity(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
 
 
 def main() -> None:
-    """Serve the coordinator at the other end of the connection whose descriptor is the only argument."""
+    """Serve the coordinator through a connection; the only argument is its file descriptor."""
     connection = Connection(int(sys.argv[1]))
     config: GatewayConfig = connection.recv()
     calls: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
@@ -79,7 +80,7 @@ def main() -> None:
 
 
 def _serve(config: GatewayConfig, connection: Connection, calls: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
-    """Connect to Ray, then run the calls of the coordinator and of the workers until one of them is `stop`."""
+    """Connect to Ray, then run the method calls in the queue, until the coordinator sends `stop`."""
     import ray
 
     workers = WorkerPool(config, connection.send, lambda *call: calls.put(call))
@@ -109,7 +110,7 @@ def _serve(config: GatewayConfig, connection: Connection, calls: "queue.SimpleQu
 
 @contextmanager
 def _connection_timeout(config: GatewayConfig, connection: Connection) -> Iterator[None]:
-    """End this process, with a message to the coordinator, if a cluster doesn't accept it in time."""
+    """Send an error to the coordinator and exit if the cluster doesn't answer in time."""
 
     def end() -> None:
         try:
@@ -134,37 +135,37 @@ def _connection_timeout(config: GatewayConfig, connection: Connection) -> Iterat
 
 
 def _end_ray(*, owns_ray: bool) -> None:
-    """Leave the cluster. A Ray that we started is killed if possible: its orderly end takes a second and a half."""
+    """Leave the cluster, or kill the Ray that the gateway started, because its orderly end would take 1.5 s."""
     import ray
 
     if not owns_ray or not _processes_of_session():
         ray.shutdown()
         return
-    for _ in range(2):  # a process that was killed may just have started another one
+    for _ in range(2):  # a process may have started another one just before it was killed
         for pid in _processes_of_session():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
 def _processes_of_session() -> list[int]:
-    """Return the other processes of this one's session; none if the system doesn't list them."""
+    """Return the ids of all other processes in this session; an empty list if the system has no /proc."""
     pids = []
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        with suppress(ValueError, OSError):  # not a process, gone, or one that we may not ask about
+        with suppress(ValueError, OSError):  # no process, a process that has ended, or one without permission
             if os.getsid(int(name)) == os.getsid(0) and int(name) != os.getpid():
                 pids.append(int(name))
     return pids
 
 
 def _token_hint(config: GatewayConfig) -> str:
-    """Return a hint if the cluster may ask for a token: `ray start` reads the token file, `ray.init` doesn't."""
+    """Return a hint for an error if the cluster may need a token, because `ray.init` doesn't read the token file."""
     may_ask = config.address is not None and "RAY_AUTH_MODE" not in os.environ
     has_token = os.path.exists(os.path.expanduser("~/.ray/auth_token"))
     return "; a cluster that asks for Ray's token needs RAY_AUTH_MODE=token here" if may_ask and has_token else ""
 
 
 def _watch_nodes(config: GatewayConfig, calls: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
-    """Check once a second which nodes there are; if the head is gone, that call ends the process after a while."""
+    """Update the room for workers once a second. If the head is gone, Ray ends this process after a while."""
     import ray
 
     while True:
@@ -176,7 +177,7 @@ def _watch_nodes(config: GatewayConfig, calls: "queue.SimpleQueue[tuple[Any, ...
 def _connect(config: GatewayConfig) -> None:
     """Connect to the cluster, or start a Ray here.
 
-    Raises InputError if this machine lacks the GPUs, StorageUnavailableError if no cluster answers.
+    Raises InputError if this machine has too few GPUs, and StorageUnavailableError if Ray doesn't answer or start.
     """
     import ray
 
@@ -185,7 +186,7 @@ def _connect(config: GatewayConfig) -> None:
     try:
         if config.address is not None:
             host, _, port = config.address.rpartition(":")
-            if port.isdecimal():  # Ray itself would try for a quarter of a minute
+            if port.isdecimal():  # `ray.init` would try for 15 seconds
                 socket.create_connection((host, int(port)), _CONNECT_SECONDS).close()
             ray.init(address=config.address, **quiet)
             return

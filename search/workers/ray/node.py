@@ -1,7 +1,7 @@
-"""The Ray actor on a node of a cluster: one worker process, and a directory with the files of its trial.
+"""The Ray actor that runs one worker process on a node, with a directory for the files of the worker's trial.
 
-Nothing on the node outlives it. Checkpoints, results and the log travel to the coordinator's machine as values, with
-the worker's messages. On that machine itself only the log does.
+When the actor ends, it leaves nothing on the node. It sends checkpoints, results and the log to the coordinator's
+machine together with the worker's messages. If the node is the coordinator's machine, it sends only the log.
 """
 
 import os
@@ -29,7 +29,7 @@ from .shared_folder import SharedFolder
 
 TRIALS, SNAPSHOTS = "trials", "snapshots"
 DECIDING = ("TF_", "XLA_", "KERAS_", "OMP_", "MKL_", "OPENBLAS_", "CUBLAS_", "NVIDIA_TF32")
-"""Prefixes of environment variables that may change a result's last bits: the coordinator's values hold."""
+"""Prefixes of environment variables that may change the last bits of a result; nodes use the coordinator's values."""
 
 _FILE_POLL_SECONDS = 0.01
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -40,12 +40,12 @@ class NodeSetup:
     """What a node must know before its worker starts.
 
     Attributes:
-        setup: what the worker must know; its paths are of the coordinator's machine.
+        setup: what the worker must know; its paths are valid on the coordinator's machine.
         machine: the identity of the coordinator's machine, see `this_machine`.
-        command: starts a worker; None: the regsearch that is installed on the node.
+        command: the command that starts a worker; None: use the regsearch that is installed on the node.
         environment: the coordinator's variables that may change a result, see `DECIDING`.
         code: the HyperModel's file, if the study has one.
-        is_here: whether the node is surely the coordinator's machine: its worker then reads and writes the files there.
+        is_here: whether the node is certainly the coordinator's machine; its worker then uses the files there directly.
     """
 
     setup: TrainerSetup
@@ -58,7 +58,7 @@ class NodeSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeInfo:
-    """A node's name, processor and versions of libraries."""
+    """The host name, the processor and the library versions of a node."""
 
     host: str
     processor: str
@@ -67,14 +67,14 @@ class NodeInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOutput:
-    """What a worker wrote since its last output.
+    """What a worker has written since its previous output.
 
     Attributes:
-        lines: its messages.
-        files: the new files, by their paths in its directory.
-        log: the new part of its log.
-        ending: how its process ended; None while it runs.
-        last_words: the last line of its log, if it ended.
+        lines: the worker's messages.
+        files: the contents of the new files, by their paths in the worker's directory.
+        log: the new part of the worker's log.
+        ending: how the worker's process ended; None while it runs.
+        last_words: the last line of the log if the process has ended.
     """
 
     lines: Sequence[str]
@@ -85,7 +85,7 @@ class WorkerOutput:
 
 
 def this_machine() -> str:
-    """Return what distinguishes this machine, since it was started, from others; "" if nothing does."""
+    """Return an id of this machine that is new after each boot, or "" if the system has none."""
     try:
         return Path(_BOOT_ID).read_text().strip()
     except OSError:
@@ -96,8 +96,8 @@ class NodeWorker:
     """One worker process on a node.
 
     Args:
-        node: what it must know.
-        data: holds a reference to the arrays in the object store; empty if this is the coordinator's machine.
+        node: what the node must know.
+        data: one reference to the data in Ray's object store; empty if this is the coordinator's machine.
     """
 
     def __init__(self, node: NodeSetup, data: Sequence[Any]) -> None:
@@ -111,27 +111,27 @@ class NodeWorker:
         self._is_here = node.is_here
         self._setup = node.setup if node.is_here else self._localized(node, data)
         self._log = self._folder / "worker.log"
-        self._sent: dict[Path, tuple[int, int]] = {}
+        self._sent_stamps: dict[Path, tuple[int, int]] = {}  # of files that the coordinator has
         self._log_read = 0
-        self._due: str | None = None  # the suffix of the checkpoint that is still being written
-        self._closing = threading.Lock()
+        self._awaited_suffix: str | None = None  # of the checkpoint that the worker still writes
+        self._close_lock = threading.Lock()
         self._is_closed = False
         self._worker = self._new_worker()
 
     def info(self) -> NodeInfo:
-        """Return the node's name, processor and versions."""
+        """Return the host name, the processor and the library versions of the node."""
         return NodeInfo(host=socket.gethostname(), processor=processor(), versions=versions())
 
     def train(self, task: TrialTask, files: Mapping[str, bytes]) -> WorkerOutput:
-        """Start a trial from the files that the coordinator has of it, then listen."""
+        """Start or resume a trial from the coordinator's files; return the worker's next output."""
         for path in (self._folder / TRIALS).iterdir():
             path.unlink(missing_ok=True)
-        self._sent.clear()
-        self._due = None
+        self._sent_stamps.clear()
+        self._awaited_suffix = None
         for name, content in files.items():
             path = self._folder / TRIALS / name
             path.write_bytes(content)
-            self._sent[path] = _stamp(path)
+            self._sent_stamps[path] = _stamp(path)
         if is_worn_out(self._worker.trials, self._setup.spec):
             self._worker.process.terminate()
             self._worker.end(time.monotonic() + GRACE_SECONDS)
@@ -141,33 +141,33 @@ class NodeWorker:
         return self.listen()
 
     def reply_and_listen(self, line: str) -> WorkerOutput:
-        """Pass on a reply after which the trial continues, then listen."""
+        """Send the worker a reply that lets its trial continue; return the worker's next output."""
         self._worker.send(line)
         return self.listen()
 
     def reply(self, line: str) -> None:
-        """Pass on a reply after which the worker is free."""
+        """Send the worker a reply that ends its trial."""
         self._worker.send(line)
 
     def listen(self) -> WorkerOutput:
-        """Wait until the worker writes a message, or the checkpoint of its last epoch is on disk."""
+        """Wait for the worker's next message, or for the checkpoint of its last epoch; return the new output."""
         while True:
-            if select.select([self._worker], [], [], None if self._due is None else _FILE_POLL_SECONDS)[0]:
+            if select.select([self._worker], [], [], None if self._awaited_suffix is None else _FILE_POLL_SECONDS)[0]:
                 lines = self._worker.read_lines()
                 if lines is None:
                     ending = self._worker.end(time.monotonic() + GRACE_SECONDS)
                     return self._collect_output([], ending=ending, last_words=last_line(self._log))
                 for event in (from_line(line) for line in lines if line + "\n" != READY_LINE):
                     if isinstance(event, EpochFinished) and not self._is_here:
-                        self._due = f".{event.metrics.epoch + 1}{CHECKPOINT}"
+                        self._awaited_suffix = f".{event.metrics.epoch + 1}{CHECKPOINT}"
                 if lines:
                     return self._collect_output(lines)
             elif (output := self._collect_output([])).files:
                 return output
 
     def close(self) -> None:
-        """End the process and remove everything from the node."""
-        with self._closing:
+        """End the worker's process and remove all its files from the node."""
+        with self._close_lock:
             if self._is_closed:
                 return
             self._is_closed = True
@@ -185,7 +185,7 @@ class NodeWorker:
         return WorkerProcess(self._command, self._setup, self._log, self._environment)
 
     def _localized(self, node: NodeSetup, data: Sequence[Any]) -> TrainerSetup:
-        """Return the setup with the paths of this node."""
+        """Return the worker's setup with paths that are valid on this node."""
         setup = replace(
             node.setup,
             files=None if node.setup.files is None else str(self._folder / TRIALS),
@@ -202,23 +202,27 @@ class NodeWorker:
         return setup
 
     def _new_files(self) -> dict[str, bytes]:
-        """Return the files since the last call; a name without a temporary mark means that the file is complete."""
+        """Return the files that are new since the last call, without those that are still being written."""
         new = {}
         for name in (TRIALS, SNAPSHOTS):
             for path in (self._folder / name).iterdir():
                 try:
                     stamp = _stamp(path)
-                    if self._sent.get(path) == stamp or path.name.startswith(".") or path.name.endswith(TEMPORARY):
+                    if (
+                        self._sent_stamps.get(path) == stamp
+                        or path.name.startswith(".")
+                        or path.name.endswith(TEMPORARY)
+                    ):
                         continue
                     new[f"{name}/{path.name}"] = path.read_bytes()
-                    if self._due is not None and path.name.endswith(self._due):
-                        self._due = None
-                except FileNotFoundError:  # a checkpoint that a newer one replaced
+                    if self._awaited_suffix is not None and path.name.endswith(self._awaited_suffix):
+                        self._awaited_suffix = None
+                except FileNotFoundError:  # the worker removed an old checkpoint meanwhile
                     continue
-                self._sent[path] = stamp
+                self._sent_stamps[path] = stamp
                 if name == SNAPSHOTS:
                     path.unlink()
-                    del self._sent[path]
+                    del self._sent_stamps[path]
         return new
 
     def _new_log(self) -> bytes:
@@ -235,7 +239,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _write(reference: Any, folder: Path) -> None:
-    """Write the arrays of the object store into a directory from which every worker of this node maps them."""
+    """Copy the arrays from Ray's object store into a directory that all workers on this node map into memory."""
     import ray
 
     arrays: dict[str, Any] = ray.get(reference)
@@ -243,7 +247,7 @@ def _write(reference: Any, folder: Path) -> None:
 
 
 def _has(setup: TrainerSetup, code: HyperModelCode) -> bool:
-    """Return whether the HyperModel's own file is on this node, so that modules beside it can be imported too."""
+    """Return whether this node has the HyperModel's original file; modules beside it can then be imported too."""
     try:
         return read_code(setup.spec.model.hypermodel or "").sha256 == code.sha256
     except InputError:

@@ -1,4 +1,4 @@
-"""Directories on a node of a cluster that disappear with their last user, even if it was killed."""
+"""Directories on a cluster's node that several processes share; they are removed when no process uses them."""
 
 import fcntl
 import os
@@ -8,22 +8,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-_PREFIX, _LOCK, _FILLING, _WHOLE = "regsearch-node-", ".lock", ".filling", ".whole"
+_PREFIX, _LOCK, _FILL_LOCK, _COMPLETE_MARK = "regsearch-node-", ".lock", ".filling", ".whole"
 
 
 class SharedFolder:
-    """A directory in the node's temporary directory that only its owner can read; each user holds a lock on it.
+    """A private directory in the node's temporary directory; each process that uses it holds a lock on it.
 
     Args:
-        name: shared by all users that give it; None: for this user alone.
-        fill: called by the first user with the path, to put files into it.
+        name: processes that give the same name share a directory; None: this process gets one for itself.
+        fill: puts files into the directory; only the first process calls it, with the path.
     """
 
     def __init__(self, name: str | None = None, fill: Callable[[Path], None] = lambda folder: None) -> None:
         _remove_abandoned()
         while True:
             self.path = _make_folder(name)
-            with suppress(FileNotFoundError):  # its last user removed it a moment ago
+            with suppress(FileNotFoundError):  # another process has just removed it
                 self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
                 try:
                     if self._ensure_filled(fill):
@@ -34,21 +34,21 @@ class SharedFolder:
                 os.close(self._lock)
 
     def leave(self) -> None:
-        """Stop using it; the last user removes it."""
+        """Release the directory; remove it if no other process uses it."""
         _remove_unused(self.path, self._lock)
         os.close(self._lock)
 
     def _ensure_filled(self, fill: Callable[[Path], None]) -> bool:
-        """Fill the directory if need be; return False if it was removed meanwhile. It stays while our lock is held."""
-        fcntl.flock(self._lock, fcntl.LOCK_SH)  # waits only for a process that removes the directory
+        """Lock the directory, and fill it if it is not complete; return False if another process has removed it."""
+        fcntl.flock(self._lock, fcntl.LOCK_SH)  # this waits only while another process removes the directory
         if not self._exists():
             return False
-        filling = os.open(self.path / _FILLING, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        filling = os.open(self.path / _FILL_LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(filling, fcntl.LOCK_EX)
-            if not (self.path / _WHOLE).exists():
+            if not (self.path / _COMPLETE_MARK).exists():
                 fill(self.path)
-                (self.path / _WHOLE).touch()
+                (self.path / _COMPLETE_MARK).touch()
         finally:
             os.close(filling)
         return True
@@ -63,7 +63,7 @@ def _make_folder(name: str | None) -> Path:
     path = Path(tempfile.gettempdir()) / f"{_PREFIX}{os.getuid()}-{name}"
     with suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    if path.stat().st_uid != os.getuid() or path.is_symlink():  # another user's, by mistake or as a trap
+    if path.stat().st_uid != os.getuid() or path.is_symlink():  # it belongs to another user, by mistake or as an attack
         return Path(tempfile.mkdtemp(prefix=_PREFIX))
     return path
 

@@ -1,4 +1,4 @@
-"""The workers on a Ray cluster as the gateway sees them: which there are, what each trains, and what was lost."""
+"""The gateway's pool of workers on a Ray cluster: it starts workers, gives them trials and replaces lost ones."""
 
 import dataclasses
 import itertools
@@ -33,13 +33,13 @@ from ..protocol import (
 from ..worker_process import START_TRIES
 from .node import SNAPSHOTS, NodeInfo, NodeSetup, NodeWorker, WorkerOutput
 
-_MOST_ACTORS_LOST = 3  # by a trial that makes no progress meanwhile: then it may be the trial that ends them
+_MOST_ACTORS_LOST = 3  # while a trial trains no further epoch; the trial may then be the cause
 _CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """How many trials may be submitted in all, and the numbers of those that wait for a worker."""
+    """How many trials can be submitted at the same time, and the numbers of the trials that wait for a worker."""
 
     count: int
     waiting: tuple[int, ...]
@@ -50,12 +50,12 @@ class GatewayConfig:
     """What the gateway must know.
 
     Attributes:
-        address: of the cluster; None: the gateway starts a Ray of its own, and ends it.
-        folder: the directory for that Ray's files.
-        workers: how many at most.
-        log_prefix: worker n's log is `{log_prefix}{n}.log`.
+        address: the address of the cluster; None: the gateway starts and ends a Ray of its own.
+        folder: the directory for the files of a Ray that the gateway starts.
+        workers: the largest number of workers.
+        log_prefix: worker n has the log `{log_prefix}{n}.log`.
         node: what each node must know.
-        cpus, gpus: of each worker.
+        cpus, gpus: the number of CPUs and GPUs for each worker.
         answer_seconds: how long a cluster may take to accept the gateway.
     """
 
@@ -71,17 +71,17 @@ class GatewayConfig:
 
 @dataclass(kw_only=True)
 class _Training:
-    """A trial that a worker trains, or that waits for one."""
+    """A trial that a worker trains, or that waits for a worker."""
 
     task: TrialTask
-    last_epoch: int = -1  # that was reported
-    actors_lost: int = 0  # since that epoch
-    is_warned: bool = False  # that its files can't be written
+    last_epoch: int = -1  # the last epoch that the worker reported
+    actors_lost: int = 0  # how many actors were lost since that epoch
+    is_warned: bool = False  # whether the user knows that the trial's files can't be written
 
 
 @dataclass(kw_only=True, eq=False)
 class _Slot:
-    """An actor, and the trial that it has."""
+    """An actor and the trial that it trains."""
 
     index: int
     actor: Any
@@ -90,30 +90,30 @@ class _Slot:
     is_ready: bool = False
     is_called: bool = True  # one of its methods has not returned yet
     training: _Training | None = None
-    pending: tuple[int, str] | None = None  # the number of the reply that it waits for, and the parameter asked for
+    pending: tuple[int, str] | None = None  # the number of the awaited reply, the parameter it is for
 
 
 @dataclass(frozen=True, kw_only=True)
 class PendingReply:
-    """An event whose worker waits for a reply, and the number that the reply must have."""
+    """An event for which a worker waits for a reply, and the number of that reply."""
 
     event: EpochFinished | SuggestRequest
     number: int
 
 
 class WorkerPool:
-    """As many workers as the cluster has room for. Only one thread may call its methods.
+    """Runs as many workers as the cluster has room for. Only one thread may call its methods.
 
     Args:
-        config: of the gateway.
+        config: the gateway's configuration.
         report: sends a message to the coordinator.
-        call_later: lets that thread call a method of the pool, given by its name.
+        call_later: takes the name and the arguments of a method of the pool; lets the pool's thread call it.
     """
 
     def __init__(self, config: GatewayConfig, report: Callable[[Any], None], call_later: Callable[..., None]) -> None:
         self._config, self._report, self._call_later = config, report, call_later
         self._slots: list[_Slot] = []
-        self._closing: list[Any] = []  # actors
+        self._removed_actors: list[Any] = []  # they may still be deleting their files
         self._queue: deque[_Training] = deque()
         self._reply_numbers = itertools.count()
         self._failed_starts = 0  # in a row
@@ -122,11 +122,11 @@ class WorkerPool:
         self._notices: set[str] = set()
 
     def set_data(self, data: Sequence[Any]) -> None:
-        """Keep the reference to the data in Ray's object store."""
+        """Store the reference to the data in Ray's object store, which each new worker gets."""
         self._data = data
 
     def count(self) -> int:
-        """Return how many workers there are; those that are starting count."""
+        """Return the number of workers, including those that are still starting."""
         return len(self._slots)
 
     def waiting(self) -> tuple[int, ...]:
@@ -134,16 +134,18 @@ class WorkerPool:
         return tuple(training.task.number for training in self._queue)
 
     def set_room(self, room: int) -> None:
-        """Start or end workers until there are as many as there is room for."""
+        """Set how many workers the cluster has room for, and start or end workers accordingly."""
         import ray
 
-        for actor in self._closing:
+        for actor in self._removed_actors:
             ray.kill(actor)
-        self._closing.clear()
+        self._removed_actors.clear()
         self._room = min(room, self._config.workers)
         if self._room == 0:
             needs = f"{self._config.cpus:g} CPU" + f" and {self._config.gpus:g} GPU" * bool(self._config.gpus)
-            self._notice_once(f"no node of the Ray cluster has {needs} for a worker: the search waits until one joins")
+            self._notice_once(
+                f"no node of the Ray cluster has {needs} for a worker: the search waits until such a node joins"
+            )
         self._fill()
 
     def submit(self, task: TrialTask) -> None:
@@ -152,9 +154,9 @@ class WorkerPool:
         self._assign()
 
     def reply(self, trial: int, number: int, reply: Reply) -> None:
-        """Pass on the coordinator's reply to an event of a trial."""
+        """Pass the coordinator's reply to the worker that waits for it."""
         slot = next((slot for slot in self._slots if slot.pending and slot.pending[0] == number), None)
-        if slot is None:  # it was lost meanwhile, and the trial waits for another worker
+        if slot is None:  # this worker was lost, and the trial waits for another worker
             if not reply:
                 self._queue = deque(training for training in self._queue if training.task.number != trial)
             return
@@ -172,7 +174,7 @@ class WorkerPool:
             self._call(slot, "reply", reply_to_line(reply))
 
     def kill_worker_of(self, trial: int, attempt: int, reason: str) -> None:
-        """End the worker that has this trial, whatever it does."""
+        """End the worker that trains this trial, even if it hangs."""
         for slot in self._slots:
             training = slot.training
             if training is not None and (training.task.number, training.task.attempt) == (trial, attempt):
@@ -182,7 +184,7 @@ class WorkerPool:
                 return
 
     def take_return(self, slot: _Slot, future: Any) -> None:
-        """Take what a worker's method returned, or the loss of its actor."""
+        """Process the return value of a worker's method, or the loss of its actor."""
         if slot not in self._slots:
             return
         slot.is_called = False
@@ -202,16 +204,16 @@ class WorkerPool:
         """End all workers."""
         import ray
 
-        closing = [slot.actor.close.remote() for slot in self._slots if slot.is_on_node]
-        if closing:
+        calls = [slot.actor.close.remote() for slot in self._slots if slot.is_on_node]
+        if calls:
             with suppress(ray.exceptions.RayError):
-                ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_SECONDS)
-        for actor in [*self._closing, *(slot.actor for slot in self._slots)]:
+                ray.wait(calls, num_returns=len(calls), timeout=_CLOSE_SECONDS)
+        for actor in [*self._removed_actors, *(slot.actor for slot in self._slots)]:
             ray.kill(actor)
         self._slots.clear()
 
     def _fill(self) -> None:
-        """Start workers while there is room; end those that wait for a node that is gone."""
+        """Start workers while there is room; end workers that wait for a node if there is no room for them."""
         starting = [slot for slot in self._slots if not slot.is_on_node]
         for slot in starting[: max(len(self._slots) - self._room, 0)]:
             self._remove(slot)
@@ -236,11 +238,11 @@ class WorkerPool:
         future.add_done_callback(lambda done: self._call_later("take_return", slot, done))
 
     def _remove(self, slot: _Slot) -> None:
-        """Let a worker remove its files from its node; the next `set_room` ends it in any case."""
+        """Remove a worker and let it delete its files from its node; the next `set_room` ends it in any case."""
         self._slots.remove(slot)
         if slot.is_on_node:
             slot.actor.close.remote()
-        self._closing.append(slot.actor)
+        self._removed_actors.append(slot.actor)
 
     def _assign(self) -> None:
         """Give waiting trials to free workers."""
@@ -288,7 +290,7 @@ class WorkerPool:
             self._report(dataclasses.replace(event, log=str(slot.log)) if isinstance(event, TrialFailed) else event)
 
     def _save(self, training: _Training | None, output: WorkerOutput) -> None:
-        """Write a trial's new files to the directory where a worker of this machine would have written them."""
+        """Write a trial's new files to the directory in which a worker on this machine would write them."""
         setup = self._config.node.setup
         if training is None or setup.files is None or not output.files:
             return
@@ -306,7 +308,7 @@ class WorkerPool:
                 old.unlink(missing_ok=True)
         except OSError as error:
             if not training.is_warned:
-                text = f"what it saves could not be written here ({error.strerror or one_line(str(error))})"
+                text = f"its files could not be saved on this machine ({error.strerror or one_line(str(error))})"
                 self._report(TrialNotice(number=number, attempt=training.task.attempt, text=text))
             training.is_warned = True
 
@@ -315,7 +317,7 @@ class WorkerPool:
         return TrialFiles.of(Path(self._config.node.setup.files), task.purpose)
 
     def _take_end(self, slot: _Slot, output: WorkerOutput, ending: str) -> None:
-        """Replace a worker whose process ended by itself: what it trained may be the cause."""
+        """Replace a worker after its process has ended, and report its trial as lost: it may be the cause."""
         self._remove(slot)
         if not slot.is_ready:
             self._count_failed_start(f"{ending}): {output.last_words}; their log is {slot.log}")
@@ -325,9 +327,9 @@ class WorkerPool:
         self._fill()
 
     def _take_actor_loss(self, slot: _Slot, error: BaseException) -> None:
-        """Replace an actor that is gone, usually with its node.
+        """Replace an actor that is gone, usually because its node is gone; its trial resumes on another worker.
 
-        Its trial isn't the cause, unless that happens again and again.
+        If the same trial loses actors again and again, the trial may be the cause, and is reported as lost.
         """
         reason = _last_line(error)
         slot.is_on_node = False
@@ -340,7 +342,7 @@ class WorkerPool:
             if training.actors_lost >= _MOST_ACTORS_LOST:
                 self._report_lost(training, reason, slot)
             else:
-                text = f"the worker that had it is gone ({reason}); it resumes from its last epoch on another one"
+                text = f"its worker is gone ({reason}); the trial resumes from its last epoch on another worker"
                 self._report(TrialNotice(number=training.task.number, attempt=training.task.attempt, text=text))
                 self._queue.appendleft(training)
         self._fill()
@@ -355,7 +357,7 @@ class WorkerPool:
             raise NoResultError(f"workers can't start ({cause}")
 
     def _check_node(self, node: NodeInfo) -> None:
-        """Warn of a node whose results may differ; raises NoResultError if it has another version of regsearch."""
+        """Warn if a node may give other results; raise NoResultError if it has another version of regsearch."""
         here = versions()
         if node.versions["regsearch"] != here["regsearch"]:
             raise NoResultError(
@@ -375,7 +377,7 @@ class WorkerPool:
             )
 
     def _notice_once(self, text: str) -> None:
-        """Tell the user something, but never twice."""
+        """Send a notice to the user, unless the same notice was sent before."""
         if text not in self._notices:
             self._notices.add(text)
             self._report(EngineNotice(text=text))
