@@ -1,1 +1,1 @@
-"""Training of one trial: the networks, early stopping, and the trainers."""
+"""Training of one trial: networks, trainers, early stopping and checkpoints."""

@@ -1,4 +1,4 @@
-"""Applies a regularization's techniques to a Keras model: to kernels, layers, the loss and the optimizer."""
+"""Applies regularization techniques to a Keras model: to its kernels, layers, loss and optimizer."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ...studies.techniques.technique import Technique
 
 
 def input_layers(regularization: Regularization, seed_of: Callable[[Technique], int]) -> list[keras.layers.Layer]:
-    """Return the layers that change the scaled examples."""
+    """Return the Keras layers by which techniques change the scaled input of a network."""
     layers = [technique.input_layer(value, seed_of(technique)) for technique, value in regularization.in_use]
     return [layer for layer in layers if layer is not None]
 
@@ -18,14 +18,14 @@ def input_layers(regularization: Regularization, seed_of: Callable[[Technique], 
 def layers_after(
     regularization: Regularization, seed_of: Callable[[Technique], int | None]
 ) -> list[keras.layers.Layer]:
-    """Return the layers that change a regularized layer's activations."""
+    """Return the Keras layers by which techniques change the activations of a regularized layer."""
     layers = [technique.layer_after(value, seed_of(technique)) for technique, value in regularization.in_use]
     return [layer for layer in layers if layer is not None]
 
 
 def penalty(regularization: Regularization) -> keras.regularizers.Regularizer | None:
-    """Return the Keras regularizer of a kernel, or None."""
-    penalties = _present(technique.kernel_penalty(value) for technique, value in regularization.in_use)
+    """Return the Keras regularizer for a kernel, or None if no technique in use has a penalty."""
+    penalties = _without_none(technique.kernel_penalty(value) for technique, value in regularization.in_use)
     if not penalties:
         return None
     if all(isinstance(part, keras.regularizers.L1L2) for part in penalties):
@@ -34,21 +34,21 @@ def penalty(regularization: Regularization) -> keras.regularizers.Regularizer | 
 
 
 def constraint(regularization: Regularization) -> keras.constraints.Constraint | None:
-    """Return the Keras constraint of a kernel, or None."""
-    constraints = _present(technique.kernel_constraint(value) for technique, value in regularization.in_use)
+    """Return the Keras constraint for a kernel, or None if no technique in use has a constraint."""
+    constraints = _without_none(technique.kernel_constraint(value) for technique, value in regularization.in_use)
     if not constraints:
         return None
     return constraints[0] if len(constraints) == 1 and _is_of_keras(constraints[0]) else _Constraints(constraints)
 
 
 def loss(regularization: Regularization) -> keras.losses.Loss:
-    """Return the loss of a network that gives logits: the cross-entropy with the changes of the techniques."""
-    changing = [pair for pair in regularization.in_use if pair[0].overrides("change_losses")]
-    return _ChangedLoss(changing) if changing else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    """Return the loss for a network that outputs logits: the cross-entropy as the techniques change it."""
+    techniques = [pair for pair in regularization.in_use if pair[0].overrides("change_losses")]
+    return _ChangedLoss(techniques) if techniques else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def optimizer(regularization: Regularization, plain: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return a plain optimizer with the changes of the techniques."""
+    """Return the plain optimizer after the techniques have changed or wrapped it."""
     changed = plain
     for technique, value in regularization.in_use:
         changed = technique.change_optimizer(changed, value)
@@ -56,7 +56,7 @@ def optimizer(regularization: Regularization, plain: keras.optimizers.Optimizer)
 
 
 def leave_keras_alone(model: keras.Model) -> keras.Model:
-    """Remove what only training needs and Keras lacks, so that Keras alone can load the saved model; return it."""
+    """Remove classes that only training needs from a model, and return it; plain Keras can then load its file."""
     for layer in model.layers:
         for name in ("kernel_regularizer", "kernel_constraint"):
             part = getattr(layer, name, None)
@@ -71,7 +71,7 @@ def _is_of_keras(part: Any) -> bool:
     return type(part).__module__.startswith("keras.")
 
 
-def _present(parts: Iterable[Any]) -> list[Any]:
+def _without_none(parts: Iterable[Any]) -> list[Any]:
     return [part for part in parts if part is not None]
 
 
@@ -98,15 +98,15 @@ class _Constraints(keras.constraints.Constraint):  # type: ignore[misc]
 
 
 class _ChangedLoss(keras.losses.Loss):  # type: ignore[misc]
-    """The cross-entropy of each example with the changes of some techniques."""
+    """The cross-entropy of each example, changed by some techniques."""
 
-    def __init__(self, changing: Sequence[tuple[Technique, Any]]) -> None:
+    def __init__(self, techniques: Sequence[tuple[Technique, Any]]) -> None:
         super().__init__(name="loss")
-        self.changing = changing
+        self.techniques = techniques
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         labels = keras.ops.reshape(y_true, (-1,))
         losses = keras.losses.sparse_categorical_crossentropy(labels, y_pred, from_logits=True)
-        for technique, value in self.changing:
+        for technique, value in self.techniques:
             losses = technique.change_losses(losses, labels, y_pred, value)
         return losses

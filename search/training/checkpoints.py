@@ -1,7 +1,7 @@
-"""A trial's state after each epoch, on disk: another process resumes from it and ends with the same bits.
+"""Saves the state of a trial on disk after each epoch; another process can resume it and get the same bits.
 
-A separate thread writes it, so that training does not wait for the disk. The newest two are kept: if one is damaged,
-the earlier one is used.
+A separate thread writes the checkpoints, so that training does not wait for the disk. The newest two are kept: if the
+newest one is damaged, the trial resumes from the earlier one.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ class TrainingCheckpoint:
         curve: the metrics of each epoch so far.
         stopping: the state of early stopping.
         network: what `Network.get_state` returned after the last epoch.
-        best_weights: of the epoch that would be restored; None if the last weights are kept.
-        seconds: wall time of the training so far.
+        best_weights: the weights of the best epoch so far; None if the trial ends with the weights of its last epoch.
+        seconds: the wall time of the training so far.
     """
 
     curve: tuple[EpochMetrics, ...] = ()
@@ -47,18 +47,18 @@ class TrainingCheckpoint:
 
 
 class Checkpoints(Protocol):
-    """Stores the states of one trial."""
+    """Stores the checkpoints of one trial."""
 
     def latest(self) -> TrainingCheckpoint | None:
-        """Return the newest state that is not damaged, or None."""
+        """Return the newest checkpoint that is not damaged, or None if the trial has none."""
         ...
 
     def save(self, state: TrainingCheckpoint) -> None:
-        """Store a state soon; the caller must not change its arrays any more."""
+        """Store a checkpoint soon; the caller must not change its arrays after this call."""
         ...
 
     def save_weights(self, weights: Arrays) -> str | None:
-        """Store the weights of the restored epoch; return the SHA-256 of their file, or None if they are not stored."""
+        """Store the final weights of the trial; return the SHA-256 of their file, or None if they are not stored."""
         ...
 
     def weights(self, sha256: str | None) -> Arrays | None:
@@ -67,20 +67,20 @@ class Checkpoints(Protocol):
 
 
 class NoCheckpoints:
-    """Stores nothing."""
+    """Stores no checkpoints and no weights."""
 
     def latest(self) -> None:
-        """Return None."""
+        """Return None: no checkpoint is stored."""
 
     def save(self, state: TrainingCheckpoint) -> None:
         """Do nothing."""
 
     def save_weights(self, weights: Arrays) -> str | None:
-        """Return None."""
+        """Return None: no weights are stored."""
         return None
 
     def weights(self, sha256: str | None) -> Arrays | None:
-        """Return None."""
+        """Return None: no weights are stored."""
         return None
 
 
@@ -88,13 +88,13 @@ NO_CHECKPOINTS = NoCheckpoints()
 
 
 class FileCheckpoints:
-    """Stores the states of one trial in files; as a context manager, it waits at the end for the last write.
+    """Stores the checkpoints of one trial in files. As a context manager, it waits at the end for the last write.
 
     Args:
-        files: of the study.
-        number: of the trial.
+        files: the files of the study's trials.
+        number: the number of the trial.
         identity: identifies the trial; a file with another identity belongs to another trial and is ignored.
-        warn: receives what is wrong with a file, in one line.
+        warn: receives one line about each file that is damaged or can't be written.
 
     Example:
         with FileCheckpoints(TrialFiles(folder), 7, "this trial", print) as checkpoints:
@@ -104,7 +104,7 @@ class FileCheckpoints:
     def __init__(self, files: TrialFiles, number: int, identity: str, warn: Callable[[str], None]) -> None:
         self._files, self._number, self.identity, self._warn = files, number, identity, warn
         self._lock = threading.Lock()
-        self._waiting: TrainingCheckpoint | None = None
+        self._next_state: TrainingCheckpoint | None = None
         self._writer: threading.Thread | None = None
         self._error: Exception | None = None
 
@@ -118,27 +118,29 @@ class FileCheckpoints:
             writer.join()
         if self._error is not None:
             self._warn(
-                f"its state could not be saved ({reason_of(self._error)}); if it is interrupted, it will train again"
+                f"its state could not be saved ({reason_of(self._error)}); if the trial is interrupted, it trains again"
             )
 
     def latest(self) -> TrainingCheckpoint | None:
-        """Return the newest state that is not damaged, or None; warn about each damaged one."""
+        """Return the newest checkpoint that is not damaged, or None; warn about each damaged file."""
         for path in self._files.checkpoints(self._number):
             try:
                 identity, state = _unpack(strip_checksum(path.read_bytes()))
             except (OSError, DamagedError) as error:
-                self._warn(f"its checkpoint {path.name} is damaged ({error}); it resumes from the earlier one, if any")
+                self._warn(
+                    f"its checkpoint {path.name} is damaged ({error}); the trial resumes from an earlier one, if any"
+                )
                 continue
             if identity == self.identity:
                 return state
         return None
 
     def save(self, state: TrainingCheckpoint) -> None:
-        """Write a state in the background; a newer state replaces one that still waits to be written."""
+        """Write a checkpoint in the background. It replaces an earlier one that is still waiting to be written."""
         with self._lock:
-            self._waiting = state
+            self._next_state = state
             if self._writer is None:
-                self._writer = threading.Thread(target=self._write_what_waits, daemon=True)
+                self._writer = threading.Thread(target=self._write_next_states, daemon=True)
                 self._writer.start()
 
     def save_weights(self, weights: Arrays) -> str | None:
@@ -153,7 +155,7 @@ class FileCheckpoints:
         return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
     def weights(self, sha256: str | None) -> Arrays | None:
-        """Read the weights that `save_weights` wrote; return None if the file is missing or was changed."""
+        """Return the weights that `save_weights` wrote, or None if the file is missing or was changed."""
         try:
             content = self._files.weights(self._number).read_bytes()
         except OSError:
@@ -163,17 +165,17 @@ class FileCheckpoints:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return [file[name] for name in file.files]
 
-    def _write_what_waits(self) -> None:
+    def _write_next_states(self) -> None:
         while True:
             with self._lock:
-                state, self._waiting = self._waiting, None
+                state, self._next_state = self._next_state, None
                 if state is None:
                     self._writer = None
                     return
             try:
                 self._write(state)
                 self._error = None
-            except Exception as error:  # noqa: BLE001 - reported when the trial ends: training needs no checkpoint
+            except Exception as error:  # noqa: BLE001 - training continues; `__exit__` reports the error
                 self._error = error
 
     def _write(self, state: TrainingCheckpoint) -> None:
@@ -184,7 +186,7 @@ class FileCheckpoints:
 
 
 def _pack(identity: str, state: TrainingCheckpoint) -> bytes:
-    """Return the bytes of an .npz file: facts as JSON, then the network's arrays, then the best weights."""
+    """Return an .npz file as bytes; it contains JSON, then the arrays of the network, then the best weights."""
     facts = {
         "identity": identity,
         "curve": [asdict(metrics) for metrics in state.curve],
@@ -200,7 +202,7 @@ def _pack(identity: str, state: TrainingCheckpoint) -> bytes:
 
 
 def _unpack(content: bytes) -> tuple[str, TrainingCheckpoint]:
-    """Read what `_pack` returned. Raises DamagedError if the bytes are anything else."""
+    """Return the identity and the state that `_pack` packed; raise DamagedError for any other bytes."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             text, *arrays = (file[name] for name in file.files)

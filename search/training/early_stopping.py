@@ -8,14 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """The state of early stopping; it counts as Keras's `EarlyStopping(restore_best_weights=True)` does.
+    """The state of early stopping, which works like Keras's `EarlyStopping(restore_best_weights=True)`.
 
     Attributes:
-        patience: number of epochs without improvement that stop a trial, at least 1; None: never stop, and keep the
-            last weights.
+        patience: the number of epochs without improvement after which a trial stops, at least 1; None: never stop
+            early, and keep the last weights.
         best_loss: the lowest loss on the stopping split so far.
-        best_epoch: the epoch, counted from 0, whose weights are kept; None before the first.
-        wait: number of epochs since the best one.
+        best_epoch: the epoch of which the trial keeps the weights, counted from 0; None before the first epoch.
+        wait: the number of epochs since the best one.
 
     Example:
         >>> state = EarlyStopping(patience=1).after(0, 0.5).after(1, 0.6)
@@ -31,7 +31,7 @@ class EarlyStopping:
     def after(self, epoch: int, stop_loss: float) -> "EarlyStopping":
         """Return the state after one more epoch.
 
-        As in Keras, losses are compared in float32; a smaller difference is not an improvement.
+        As in Keras, losses are compared in float32. A difference that float32 can't represent is not an improvement.
 
         Args:
             epoch: counted from 0.
@@ -43,5 +43,5 @@ class EarlyStopping:
 
     @property
     def is_over(self) -> bool:
-        """Whether the trial ends now."""
+        """Whether early stopping ends the trial now."""
         return self.patience is not None and self.wait >= self.patience

@@ -1,4 +1,4 @@
-"""The training loop of one trial: epoch after epoch until it ends, then the outcome of the restored epoch."""
+"""The training loop of one trial: it trains epoch after epoch, then evaluates the weights of the best epoch."""
 
 import math
 import time
@@ -18,22 +18,22 @@ from .early_stopping import EarlyStopping
 from .trainer import DivergedError, OnEpoch
 
 _NEAR_ZERO = 1e-3
-_VALUES_AT_ONCE = 100_000_000  # as floats, 400 MB
+_VALUES_AT_ONCE = 100_000_000  # 400 MB as floats
 
 Weights = list[NDArray[Any]]
 
 Measure = Callable[[Rows], float]
-"""Measures a HyperModel's metric on the examples with these indices."""
+"""Measures a metric of a HyperModel on the examples with these indices."""
 
 
 class Network(Protocol):
     """A compiled network that trains one trial."""
 
     def train_epoch(self, order: Rows) -> float:
-        """Train one epoch on the examples in this order; return the mean loss, with penalty and dropout."""
+        """Train one epoch on the examples in this order; return the mean training loss, including penalties."""
 
     def evaluate(self, rows: Rows) -> PerExampleScores:
-        """Apply the network to some examples, with dropout off."""
+        """Return the network's scores on some examples, with dropout off."""
 
     def penalty(self) -> float:
         """Return what the penalties, such as L1 and L2, add to the loss."""
@@ -48,7 +48,7 @@ class Network(Protocol):
         """Return copies of everything that training changes: weights, optimizer state, counters, random states."""
 
     def set_state(self, state: Arrays) -> None:
-        """Resume from what `get_state` returned."""
+        """Restore a state that `get_state` returned."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,11 +58,11 @@ class TrainingRun:
     Attributes:
         splits: the examples of each split.
         seed: decides the order of the examples, at least 0.
-        patience: of early stopping, in epochs; None: there is none.
-        max_epochs: at least 1.
+        patience: the patience of early stopping, in epochs; None: the trial has no early stopping.
+        max_epochs: the largest number of epochs, at least 1.
         on_epoch: receives the metrics of each epoch.
-        checkpoints: keeps the state after each epoch, and the weights at the end.
-        keeps_scores: whether the outcome contains the scores of each example of the selection split.
+        checkpoints: stores the state after each epoch, and the final weights.
+        keeps_scores: whether the outcome contains the scores of each example in the selection split.
     """
 
     splits: Splits
@@ -84,9 +84,9 @@ def train_trial(network: Network, run: TrainingRun, measure: Measure | None = No
     Training resumes from the latest checkpoint.
 
     Args:
-        network: compiled and initialized for this trial.
-        run: what it trains on.
-        measure: measures the study's objective if that is a metric of a HyperModel, else None.
+        network: the network, compiled and initialized for this trial.
+        run: the splits and the settings of the trial.
+        measure: measures the study's objective; None unless the objective is a metric of a HyperModel.
     """
     started = time.perf_counter()
     state = run.checkpoints.latest()
@@ -109,16 +109,16 @@ def train_trial(network: Network, run: TrainingRun, measure: Measure | None = No
 def finish_trial(
     network: Network, state: TrainingCheckpoint, run: TrainingRun, started: float, measure: Measure | None
 ) -> TrialOutcome:
-    """Restore the best epoch's weights, evaluate and keep them, and return the outcome.
+    """Restore the best epoch's weights, evaluate and store them, and return the outcome of the trial.
 
     Args:
-        network: as it is after the last epoch.
-        state: after the last epoch.
-        run: what it trained on.
-        started: when training started, by `time.perf_counter`.
+        network: the network after the last epoch.
+        state: the state after the last epoch.
+        run: the splits and the settings of the trial.
+        started: the start time of the training, by `time.perf_counter`.
         measure: see `train_trial`.
 
-    Raises DivergedError if a figure is NaN or infinite.
+    Raises DivergedError if a loss or the objective is NaN or infinite.
     """
     if state.best_weights is not None:
         network.set_weights(state.best_weights)
@@ -129,7 +129,7 @@ def finish_trial(
     if not math.isfinite(select.cross_entropy + train.cross_entropy + (objective or 0.0)):
         raise DivergedError(best_epoch)
     weights = network.get_weights()
-    kernel = next((array for array in weights if array.ndim > 1), None)  # of the first layer that has one
+    kernel = next((array for array in weights if array.ndim > 1), None)  # the first kernel
     return TrialOutcome(
         best_epoch=best_epoch,
         epochs=len(state.curve),
@@ -156,12 +156,12 @@ def epoch_order(rows: Rows, seed: int, epoch: int) -> Rows:
 
 
 def evaluated_parts(rows: Rows, at_most: int, features: int) -> Iterator[Rows]:
-    """Yield the examples in parts that fit into memory; examples of many values come in smaller parts.
+    """Yield indices of examples in parts that fit into memory; the larger the examples, the smaller the parts.
 
     Args:
         rows: indices of examples, in any order.
-        at_most: examples per part, at least 1.
-        features: values of one example.
+        at_most: the largest number of examples in a part, at least 1.
+        features: the number of values in one example.
 
     Example:
         >>> [part.tolist() for part in evaluated_parts(np.arange(5), 2, 784)]
@@ -201,12 +201,12 @@ def state_after(
 def epoch_metrics(
     network: Network, epoch: int, train_loss: float, stop: Rows, started: float, measure: Measure | None
 ) -> EpochMetrics:
-    """Return the metrics of an epoch that was just trained.
+    """Evaluate the network after an epoch, and return the metrics of that epoch.
 
-    Raises DivergedError if one of them is NaN or infinite.
+    Raises DivergedError if a metric is NaN or infinite.
     """
-    figures = network.evaluate(stop)
-    cross_entropy, penalty = figures.cross_entropy, network.penalty()
+    scores = network.evaluate(stop)
+    cross_entropy, penalty = scores.cross_entropy, network.penalty()
     objective = None if measure is None else measure(stop)
     if not all(map(math.isfinite, (train_loss, cross_entropy, penalty, objective or 0.0))):
         raise DivergedError(epoch)
@@ -215,7 +215,7 @@ def epoch_metrics(
         train_loss=train_loss,
         stop_loss=cross_entropy + penalty,
         stop_cross_entropy=cross_entropy,
-        stop_accuracy=figures.accuracy,
+        stop_accuracy=scores.accuracy,
         seconds=time.perf_counter() - started,
         objective=objective,
     )

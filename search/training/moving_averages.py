@@ -1,4 +1,4 @@
-"""Averages of the trained weights, with which a network is evaluated and kept if a technique asks for them."""
+"""Moving averages of the weights; a network is evaluated and stored with them if a technique asks for that."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,10 +12,11 @@ from .checkpoints import Arrays
 
 
 class Averages:
-    """Replaces a network's trainable weights in an evaluation; without such a technique, it changes nothing.
+    """Replaces the trainable weights of a network by averages during an evaluation, if a technique asks for that.
 
     Args:
-        techniques: those in use, each with its value, a number or a tensor; only those that average weights count.
+        techniques: the techniques in use, each with its value, a number or a tensor. Those that don't average weights
+            are ignored.
         weights: the trainable variables of the network.
     """
 
@@ -25,7 +26,7 @@ class Averages:
         self.averages = [tf.Variable(tf.convert_to_tensor(weight)) for weight in self.weights]
 
     def begin(self) -> None:
-        """Start at the current weights."""
+        """Set the averages to the current weights."""
         for average, weight in zip(self.averages, self.weights, strict=True):
             average.assign(tf.convert_to_tensor(weight))
 
@@ -39,7 +40,7 @@ class Averages:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Give the network the averages in place of its trained weights while the block runs."""
+        """Replace the trained weights of the network by the averages while the block runs."""
         training = self.training_weights()
         for average, weight in zip(self.averages, self.weights, strict=True):
             weight.assign(average.read_value())
@@ -49,7 +50,7 @@ class Averages:
             self.set_training_weights(training)
 
     def training_weights(self) -> list[Any]:
-        """Return copies of the trained weights; an empty list without such a technique."""
+        """Return copies of the trained weights, or an empty list if no technique averages them."""
         return [np.array(weight.numpy()) for weight in self.weights]
 
     def set_training_weights(self, weights: Arrays) -> None:

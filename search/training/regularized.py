@@ -1,4 +1,4 @@
-"""Regularizes a layer of the user's own network by the searched penalty, BatchNormalization and dropout."""
+"""Adds the techniques that the study searches, such as L2 and dropout, to a layer of the user's own network."""
 
 import keras
 import keras_tuner
@@ -15,18 +15,18 @@ _REGULARIZERS = ("kernel_regularizer", "depthwise_regularizer", "pointwise_regul
 
 
 def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> keras.Sequential:
-    """Return a layer with the regularization of the trial; all layers of a network get the same one.
+    """Return a layer with the regularization of the trial; all layers of a network get the same regularization.
 
-    The search space is the study's [space], with the same names. Early stopping is searched too; it needs no layer.
-    In a plain KerasTuner script, the search space is the one that a study has by default. BatchNormalization's
-    averages then have Keras's momentum, unless the script sets `hp.batch_norm_momentum`.
+    The search space is the study's [space], with the same names. Early stopping is searched too, but changes no layer.
+    A plain KerasTuner script gets the default search space of a study. The moving averages of BatchNormalization then
+    have Keras's momentum, unless the script sets `hp.batch_norm_momentum`.
 
     Args:
-        hp: of the HyperModel.
-        layer: new, with a kernel: Dense, Conv1D to Conv3D, or their transposed, depthwise and separable kinds.
+        hp: the hyperparameters that the HyperModel's `build` gets.
+        layer: a new layer with a kernel: Dense, Conv1D to Conv3D, or their transposed, depthwise and separable kinds.
 
-    Returns one model that is used as a layer. It has the layer with the penalty on its kernels, the activation,
-    BatchNormalization before or after that, and dropout.
+    Returns a model that you use as a layer. It contains the layer with the penalty on its kernels, the activation,
+    BatchNormalization before or after the activation, and dropout.
     Raises ValueError if the layer has no kernel, has its own regularizer, or is already built.
 
     Example (in a HyperModel's `build(hp)`):
@@ -55,7 +55,7 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
 
 
 def _constrain(layer: keras.layers.Layer, regularizers: list[str], regularization: Regularization) -> None:
-    """Put a constraint on each kernel with one of these regularizers. Raises ValueError if it already has one."""
+    """Set the constraint of the regularization on each kernel; raise ValueError if a kernel already has one."""
     constraint = applied_techniques.constraint(regularization)
     for name in (name.replace("regularizer", "constraint") for name in regularizers):
         if constraint is None:

@@ -1,4 +1,4 @@
-"""What a worker must know before its first trial, and how it makes a trainer from that."""
+"""The setup that a worker gets before its first trial, and the trainer that the worker creates from it."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ class TrainerSetup:
 
     Attributes:
         spec: the study.
-        source: a built-in data set's name, or the absolute path of the user's data.
-        sha256: the fingerprint that the data must have.
+        source: the name of a built-in data set, or the absolute path of the user's data.
+        sha256: the SHA-256 that the data must have.
         shared: the directory with the machine's copy of the data (see `regsearch.search.data.shared`), or None.
-        files: the directory of the trials' states (see `regsearch.studies.trial_files`); None: they store none.
-        study_uuid: identifies the study, even among studies of one name.
+        files: the directory for checkpoints and results (see `regsearch.studies.trial_files`); None: store no files.
+        study_uuid: identifies the study, even among studies with the same name.
         trusts_code: whether the study's HyperModel may run.
         snapshots: the directory for a Keras model after each epoch (see `regsearch.search.training.snapshots`), or
             None.
@@ -43,9 +43,9 @@ class TrainerSetup:
 
 
 def make_trainer(setup: TrainerSetup) -> Trainer:
-    """Start TensorFlow, load the data, and return the trainer that a study asks for.
+    """Start TensorFlow, load the data, and return the trainer that the study asks for.
 
-    Raises InputError if the data or the code have changed since the study started, and ThreadsError if TensorFlow
+    Raises InputError if the data or the code have changed since the study started. Raises ThreadsError if TensorFlow
     already runs in this process with other thread settings.
     """
     _start_tensorflow()
@@ -55,7 +55,7 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
             f"the data changed while the search ran: the SHA-256 of {setup.source} is {dataset.sha256}, but the study "
             f"has {setup.sha256}. Restore the data."
         )
-    # these modules import Keras, which must come after the thread settings
+    # these modules import Keras; the threads must be set before that
     if setup.spec.model.hypermodel is not None:
         return _make_hypermodel_trainer(setup, setup.spec.model.hypermodel, dataset)
     from .builtin.compiled_trainer import CompiledTrainer
@@ -80,7 +80,7 @@ def _make_hypermodel_trainer(setup: TrainerSetup, reference: str, dataset: Datas
 
 
 def load_data(setup: TrainerSetup) -> Dataset:
-    """Return the machine's shared copy of the data if it is whole, else load the source."""
+    """Return the machine's shared copy of the data if it is intact; otherwise load the source."""
     if setup.shared is not None:
         with suppress(OSError, ValueError, InputError):  # removed or damaged: load the source instead
             mapped = read_shared(Path(setup.shared), setup.source)
@@ -90,30 +90,30 @@ def load_data(setup: TrainerSetup) -> Dataset:
 
 
 def import_quietly() -> None:
-    """Import TensorFlow without what its libraries write to stderr."""
+    """Import TensorFlow, and discard the messages that its libraries write to stderr."""
     with quiet_stderr():
         import tensorflow  # noqa: F401
 
 
 class ThreadsError(RuntimeError):
-    """TensorFlow already runs in this process, so its threads can no longer be set."""
+    """Raised if TensorFlow already runs in this process, so that its threads can no longer be set."""
 
 
 def _start_tensorflow() -> None:
     import tensorflow as tf
 
-    # One thread: small matrix products lose more to hand-offs than they gain, and the order of
-    # additions, and with it every bit, no longer depends on the machine's load.
+    # One thread: with small matrix products, several threads cost more time than they save. Also, the order of
+    # additions, and so every bit of a result, then does not depend on the machine's load.
     try:
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
         raise ThreadsError(str(error)) from error
-    # TensorFlow would rewrite a sum of sums as one AddN. It starts with an addend whose memory is free at that moment,
-    # so the order of additions, and the bits, would depend on timing.
+    # Otherwise TensorFlow rewrites a sum of sums as one AddN. AddN starts with an addend that it can overwrite at that
+    # moment, so the order of additions, and so the bits, would depend on timing.
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)  # otherwise the first worker takes all memory
     if gpus:
-        tf.config.experimental.enable_op_determinism()  # on one CPU thread they are deterministic anyway
+        tf.config.experimental.enable_op_determinism()  # operations on one CPU thread are deterministic anyway

@@ -9,13 +9,13 @@ from ...studies.trial import EpochMetrics
 from .checkpoints import Arrays, Checkpoints, TrainingCheckpoint
 
 SaveModel = Callable[[TrainingCheckpoint, Path], None]
-"""Writes the network of a state as a Keras model; the path ends in .keras."""
+"""Writes the network in a state as a Keras model; the path ends in .keras."""
 
-_NAME = "trial-{number}.epoch-{epoch:02d}-{val_loss:.4f}.keras"  # as ModelCheckpoint's `filepath`
+_NAME = "trial-{number}.epoch-{epoch:02d}-{val_loss:.4f}.keras"  # in the syntax of ModelCheckpoint's `filepath`
 
 
 def snapshot_name(number: int, metrics: EpochMetrics) -> str:
-    """Return the name of the file for an epoch; like ModelCheckpoint's, it counts epochs from 1.
+    """Return the file name of the snapshot after an epoch. As in ModelCheckpoint, epochs count from 1 in names.
 
     Example: "trial-7.epoch-03-0.1234.keras".
     """
@@ -25,15 +25,15 @@ def snapshot_name(number: int, metrics: EpochMetrics) -> str:
 class Snapshots:
     """Checkpoints of one trial that also save a Keras model for each epoch; see `Checkpoints`.
 
-    A snapshot is complete before its state is stored. So a trial that resumes from a state has all snapshots up to
-    it, and an epoch that is trained again saves a snapshot of the same name.
+    A snapshot is complete before the checkpoint of the same epoch is stored. So a trial that resumes from a checkpoint
+    has all snapshots up to it. If an epoch is trained again, its new snapshot has the same name.
 
     Args:
-        checkpoints: store the states.
+        checkpoints: stores the checkpoints.
         folder: a directory that only this study uses.
-        number: of the trial.
-        save_model: writes a model.
-        warn: receives one line, once, if a snapshot can't be written; the trial continues.
+        number: the number of the trial.
+        save_model: writes a snapshot.
+        warn: receives one line when the first snapshot can't be written; the trial continues.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Snapshots:
         self._has_warned = False
 
     def latest(self) -> TrainingCheckpoint | None:
-        """Return the newest state that is not damaged, or None."""
+        """Return the newest checkpoint that is not damaged, or None if the trial has none."""
         return self._checkpoints.latest()
 
     def save(self, state: TrainingCheckpoint) -> None:
-        """Write the model, then store the state."""
+        """Write the snapshot, then store the checkpoint."""
         try:
             self._write(state)
         except OSError as error:
@@ -58,7 +58,7 @@ class Snapshots:
         self._checkpoints.save(state)
 
     def save_weights(self, weights: Arrays) -> str | None:
-        """Store the weights of the restored epoch."""
+        """Store the final weights of the trial; return the SHA-256 of their file, or None if they are not stored."""
         return self._checkpoints.save_weights(weights)
 
     def weights(self, sha256: str | None) -> Arrays | None:
@@ -67,6 +67,6 @@ class Snapshots:
 
     def _write(self, state: TrainingCheckpoint) -> None:
         name = snapshot_name(self._number, state.curve[-1])
-        # the name must end in .keras for Keras; being fixed, it replaces what a killed process left
+        # Keras needs a name that ends in .keras. It is always the same, so a file of a killed process is overwritten.
         with replacing(self._folder / name, self._folder / f".{name}") as temporary:
             self._save_model(state, temporary)

@@ -12,21 +12,21 @@ OnEpoch = Callable[[EpochMetrics], bool]
 """Receives the metrics of each epoch; returns whether the trial continues."""
 
 Suggest = Callable[[str, str, Value], Value]
-"""Returns the value of a parameter, from its name, its distribution as Optuna's JSON, and its default.
+"""Returns the value of a parameter, given its name, its distribution as Optuna's JSON, and its default.
 
-Raises ValueError if there is none, and a BaseException if the trial is stopped meanwhile.
+Raises ValueError if the parameter gets no value, and a BaseException if the trial was stopped meanwhile.
 """
 
 
 class DivergedError(Exception):
-    """A loss became NaN or infinite; the trial would diverge again."""
+    """Raised if a loss became NaN or infinite; if the trial is repeated, it diverges again."""
 
     def __init__(self, epoch: int) -> None:
         super().__init__(f"{DIVERGED} {epoch}")
 
 
 class Trainer(Protocol):
-    """Trains trials of one study; an outcome depends only on the study, the data and the task."""
+    """Trains the trials of one study; an outcome depends only on the study, the data and the task."""
 
     def train(
         self,
@@ -35,14 +35,14 @@ class Trainer(Protocol):
         checkpoints: Checkpoints = NO_CHECKPOINTS,
         suggest: Suggest | None = None,
     ) -> TrialOutcome | None:
-        """Train one trial from its latest checkpoint on.
+        """Train one trial, starting from its latest checkpoint.
 
         Args:
-            task: the trial; its seed, if it has one, replaces the study's.
-            on_epoch: receives every epoch, including those before the checkpoint: the coordinator may not have
-                received the last one.
-            checkpoints: store the states; by default, none are stored.
-            suggest: gives a HyperModel's parameters; None: the task has them.
+            task: the trial; if it has a seed, that replaces the study's seed.
+            on_epoch: receives the metrics of every epoch. Epochs before the checkpoint are included, because the
+                coordinator may not have received the last one.
+            checkpoints: stores the states of the trial; by default, nothing is stored.
+            suggest: returns the parameters of a HyperModel; None: the task contains them.
 
         Returns the outcome, or None if `on_epoch` ended the trial.
         Raises DivergedError if a loss is NaN or infinite.
@@ -50,7 +50,7 @@ class Trainer(Protocol):
         ...
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
-        """Evaluate the network with trained weights on the test set; nothing is learned there."""
+        """Return the scores of the network with these trained weights on the test set."""
         ...
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
@@ -60,12 +60,12 @@ class Trainer(Protocol):
     def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write the network of a trial as a Keras model.
 
-        The trial may be training; that is not affected.
+        This does not disturb the trial if it is still training.
 
         Args:
-            params: of the trial.
-            state: of the network.
-            path: ends in .keras.
+            params: the parameters of the trial.
+            state: the state that contains the network's weights.
+            path: the file to write; its name ends in .keras.
 
         Raises OSError if the file can't be written.
         """

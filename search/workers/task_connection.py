@@ -131,7 +131,7 @@ class TaskConnection:
             write_durably(self._files.ended(self.task.number), append_checksum(line.encode()))
         except OSError as error:
             self.notice(
-                f"its result could not be saved ({error.strerror}); if the search is interrupted now, the trial trains again"
+                f"its result could not be saved ({error.strerror}); if the search stops now, the trial trains again"
             )
 
     def _ask(self, event: Event) -> Reply:

@@ -147,7 +147,7 @@ def test_reverse_log_draws_more_near_the_upper_end() -> None:
     [
         (
             Float("x", 1, 1e9, step=1.001, sampling="log"),
-            "x has 20,734 values by its step of 1.001. Leave",
+            "x has 20,734 values with its step of 1.001. Leave",
         ),
         (Int("n", 0, 2**60), r"n has values beyond 2\*\*53"),
     ],

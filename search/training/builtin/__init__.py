@@ -1,1 +1,1 @@
-"""The built-in network and its two trainers: a compiled one, and one that uses plain Keras."""
+"""The built-in network and its two trainers: one trains with compiled functions, the other with plain Keras."""

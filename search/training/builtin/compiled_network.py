@@ -1,7 +1,7 @@
 """The built-in network as one compiled function per epoch: no Python, no input pipeline and no callback per step.
 
-It computes what Keras computes for the layers of `network.py`. Every hyperparameter is a variable, so one trace serves
-all trials with the same placement of BatchNormalization.
+It computes the same as Keras for the layers in `network.py`. Every hyperparameter is a variable, so all trials with
+the same placement of BatchNormalization share one trace.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ from ..moving_averages import Averages
 from .compiled_techniques import CompiledTechniques, SeedOf
 from .optimizers import OPTIMIZERS
 
-_EVALUATED_AT_ONCE = 1_000  # examples; more is not faster
-_EPSILON = 1e-3  # Keras's default of BatchNormalization
+_EVALUATED_AT_ONCE = 1_000  # examples; larger parts are not faster
+_EPSILON = 1e-3  # Keras's default for BatchNormalization
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": tf.nn.relu, "tanh": tf.nn.tanh, "elu": tf.nn.elu}
 
@@ -84,14 +84,14 @@ class CompiledNetwork:
     """The network of a study with one placement of BatchNormalization; see `Network`.
 
     Args:
-        model, training: of the study.
-        batch_norm: the placement in the regularized hidden layers.
-        techniques: those that this class has no code for.
-        momentum: of BatchNormalization's moving averages, in [0, 1).
-        batch_size: examples per training step.
+        model, training: the sections of the study's spec with these names.
+        batch_norm: the placement of BatchNormalization in the regularized hidden layers.
+        techniques: the techniques for which this class has no code.
+        momentum: the momentum of BatchNormalization's moving averages, in [0, 1).
+        batch_size: the number of examples in a training step.
         x: (n, features) examples, uint8 or float32.
         y: (n,) int32 labels.
-        class_count: units of the last layer, which gives logits.
+        class_count: the number of units in the last layer, which outputs logits.
         scale: the factor for each example: 1/255 for uint8, so that values lie in [0, 1], else 1.
     """
 
@@ -126,13 +126,13 @@ class CompiledNetwork:
         self._kept_of_65536 = tf.Variable(2**16)  # see dropout_mask
         self._dropout_seeds = tf.Variable(tf.zeros(len(model.hidden), tf.int64))
         self._steps = 0
-        self._compiled_batches = _compiled(self._train_batches, [None, self._batch_size], [])
+        self._compiled_batches = _compile(self._train_batches, [None, self._batch_size], [])
         self._compiled_rest = tf.function(self._train_step, autograph=False)
-        self._compiled_evaluate = _compiled(self._evaluate_rows, [None])
+        self._compiled_evaluate = _compile(self._evaluate_rows, [None])
 
     @property
     def traces(self) -> int:
-        """How often TensorFlow traced a function of this network."""
+        """How often TensorFlow has traced a function of this network."""
         functions = (self._compiled_batches, self._compiled_rest, self._compiled_evaluate)
         return sum(function.experimental_get_tracing_count() for function in functions)
 
@@ -146,11 +146,12 @@ class CompiledNetwork:
         """Start a trial: set the initial weights and the hyperparameters, and clear the optimizer's state.
 
         Args:
-            regularization: has this network's placement of BatchNormalization and techniques. The rate of dropout
-                is rounded to 1/65536, and at least 1/65536 of the units are kept.
+            regularization: the trial's regularization, with the same placement of BatchNormalization and the same
+                techniques as this network. The dropout rate is rounded to 1/65536; at least 1/65536 of the units are
+                kept.
             kernels: the initial kernel of every layer, including the last one.
-            dropout_seeds: one per hidden layer.
-            seed_of: gives the seeds of the techniques that this class has no code for.
+            dropout_seeds: one seed per hidden layer.
+            seed_of: returns the seeds for the techniques for which this class has no code.
         """
         assert regularization.batch_norm_placement == self._batch_norm
         for layer, kernel in zip(self._layers, kernels, strict=True):
@@ -166,7 +167,7 @@ class CompiledNetwork:
         self._steps = 0
 
     def train_epoch(self, order: Rows) -> float:
-        """Train one epoch; the last batch may be smaller, as in Keras's `fit`."""
+        """Train one epoch; return the mean training loss. As in Keras's `fit`, the last batch may be smaller."""
         full = len(order) // self._batch_size
         batches, rest = np.split(order.astype(np.int32), [full * self._batch_size])
         loss = self._compiled_batches(tf.constant(batches.reshape(full, self._batch_size)), tf.constant(self._steps))
@@ -177,7 +178,7 @@ class CompiledNetwork:
         return float(loss) / len(order)
 
     def evaluate(self, rows: Rows) -> PerExampleScores:
-        """Apply the network without dropout, with BatchNormalization's moving averages."""
+        """Return the network's scores on some examples, with dropout off and BatchNormalization's moving averages."""
         losses, hits = [], []
         with self._averages.in_place():
             for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, self._x.shape[1]):
@@ -195,8 +196,8 @@ class CompiledNetwork:
     def penalty(self) -> float:
         """Return what L1, L2 and other penalties add to the loss."""
         with self._averages.in_place():
-            ours = (_l1_penalty(self._l1, kernel) + _l2_penalty(self._l2, kernel) for kernel in self._kernels)
-            return sum(map(float, [*ours, *self._techniques.penalties(self._kernels)]))
+            penalties = (_l1_penalty(self._l1, kernel) + _l2_penalty(self._l2, kernel) for kernel in self._kernels)
+            return sum(map(float, [*penalties, *self._techniques.penalties(self._kernels)]))
 
     def get_weights(self) -> Weights:
         """Return copies of all weights, in the order of the Keras model."""
@@ -204,7 +205,7 @@ class CompiledNetwork:
             return [variable.numpy() for layer in self._layers for variable in layer.weights]
 
     def set_weights(self, weights: Arrays) -> None:
-        """Restore weights; the optimizer's state does not change."""
+        """Restore weights that `get_weights` returned; the optimizer's state does not change."""
         for variable, value in zip((w for layer in self._layers for w in layer.weights), weights, strict=True):
             variable.assign(value)
         self._averages.begin()
@@ -215,7 +216,7 @@ class CompiledNetwork:
         return [np.array(self._steps), *slots, *self._averages.training_weights(), *self.get_weights()]
 
     def set_state(self, state: Arrays) -> None:
-        """Resume from what `get_state` returned."""
+        """Restore a state that `get_state` returned."""
         slots = [slot for slots in self._optimizer.slots for slot in slots]
         steps, *arrays = state
         for slot, value in zip(slots, arrays, strict=False):
@@ -236,14 +237,14 @@ class CompiledNetwork:
         return tf.while_loop(lambda i, _: i < steps, body, start, parallel_iterations=1)[1]
 
     def _train_step(self, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Take a training step, counted from 0; return the sum of its examples' losses, each with the penalty."""
+        """Train on one batch; return the sum of its examples' losses, each with the penalty. Steps count from 0."""
         count = rows.shape[0]
         with tf.GradientTape() as tape:
             logits = self._logits(rows, step)
             losses = self._techniques.change_losses(self._losses(rows, logits), self._y, rows, logits)
             for penalty in self._techniques.penalties(self._kernels):
                 losses += penalty
-        # the gradient of the mean, without the operations that taking a mean would add to the graph
+        # this is the gradient of the mean loss; reduce_mean would add operations to the graph
         gradients = tape.gradient(losses, self._trainable, output_gradients=tf.fill([count], np.float32(1 / count)))
         total = tf.reduce_sum(losses)
         for index, variable in enumerate(self._trainable):
@@ -256,7 +257,7 @@ class CompiledNetwork:
         return total
 
     def _with_penalty(self, gradient: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the gradient with the penalty's part, and the penalty; a penalty that is off costs no time."""
+        """Add the gradient of L1 and L2; return the sum and the penalty. A penalty that is off costs no time."""
         l1, l2 = self._l1, self._l2
         return tf.switch_case(  # type: ignore[no-any-return]
             self._penalty_kind.read_value(),
@@ -280,7 +281,7 @@ class CompiledNetwork:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.gather(self._y, rows), logits=logits)
 
     def _logits(self, rows: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
-        """Return (examples, classes) logits; with a step, as in training."""
+        """Return the logits, (examples, classes); if a step is given, compute them as in training."""
         h = tf.cast(tf.gather(self._x, rows), tf.float32) * self._scale
         if step is not None:
             h = self._techniques.change_input(h, step)
@@ -288,10 +289,10 @@ class CompiledNetwork:
         for index, layer in enumerate(hidden):
             h = tf.nn.bias_add(tf.matmul(h, layer.kernel), layer.bias)
             if layer.batch_norm and self._batch_norm == "before_activation":
-                h = _normalized(h, layer.batch_norm, None if step is None else self._momentum)
+                h = _normalize(h, layer.batch_norm, None if step is None else self._momentum)
             h = self._activation(h)
             if layer.batch_norm and self._batch_norm == "after_activation":
-                h = _normalized(h, layer.batch_norm, None if step is None else self._momentum)
+                h = _normalize(h, layer.batch_norm, None if step is None else self._momentum)
             if layer.is_regularized and step is not None:
                 seed = tf.stack([self._dropout_seeds[index], tf.cast(step, tf.int64)])
                 h = h * dropout_mask(seed, h.shape, self._kept_of_65536.read_value())
@@ -300,13 +301,13 @@ class CompiledNetwork:
 
 
 def dropout_mask(seed: tf.Tensor, shape: tf.TensorShape, kept_of_65536: tf.Tensor) -> tf.Tensor:
-    """Draw the factors that dropout multiplies a layer's (examples, units) with: 0, or 1 / (share of units kept).
+    """Draw the factors for dropout: 0 for a unit that is dropped, 1 / (share of units kept) for any other unit.
 
     Args:
-        seed: (layer's seed, training step), int64.
-        shape: fully known.
-        kept_of_65536: the share of units kept, in 1/65536; int32, 1 to 65536. So 16 random bits decide on a unit: a
-            quarter of the random numbers that floats would need.
+        seed: the layer's seed and the training step, (2,), int64.
+        shape: the shape of the factors, (examples, units), fully known.
+        kept_of_65536: the share of units kept, in 1/65536; int32, from 1 to 65536. So 16 random bits are enough for
+            each unit, and one random int64 serves four units.
     """
     count = shape.num_elements()
 
@@ -319,8 +320,8 @@ def dropout_mask(seed: tf.Tensor, shape: tf.TensorShape, kept_of_65536: tf.Tenso
     return tf.cond(kept_of_65536 < 2**16, draw, lambda: tf.ones(shape))
 
 
-def _compiled(function: Callable[..., Any], *shapes: Sequence[int | None]) -> Any:
-    """Compile a function of int32 tensors of these shapes; None is any length, without a new trace."""
+def _compile(function: Callable[..., Any], *shapes: Sequence[int | None]) -> Any:
+    """Compile a function of int32 tensors with these shapes; None allows any length without a new trace."""
     return tf.function(function, autograph=False, input_signature=[tf.TensorSpec(shape, tf.int32) for shape in shapes])
 
 
@@ -341,13 +342,13 @@ def _make_layers(model: ModelSpec, batch_norm: str, features: int, class_count: 
     return [*layers, last]
 
 
-def _normalized(h: tf.Tensor, norm: _BatchNorm, momentum: float | None) -> tf.Tensor:
-    """Normalize (examples, units) as Keras does; in training by the batch, whose moments update the averages.
+def _normalize(h: tf.Tensor, norm: _BatchNorm, momentum: float | None) -> tf.Tensor:
+    """Normalize activations as Keras does. In training, use the moments of the batch, and update the moving averages.
 
     Args:
-        h: the activations.
-        norm: the variables.
-        momentum: of the averages; None if the network is not training.
+        h: the activations, (examples, units).
+        norm: the variables of the BatchNormalization.
+        momentum: the momentum of the moving averages; None if the network is not training.
     """
     rows, units = h.shape
     is_training = momentum is not None

@@ -1,6 +1,7 @@
-"""Applies the techniques that a compiled network has no code for, by calling their methods in its graph.
+"""Applies the techniques for which a compiled network has no code: their methods add operations to its graph.
 
-Their values are variables, so one trace serves every value. A technique that is not used adds no operation.
+The values of the techniques are variables, so TensorFlow traces a function once for all values. A technique that is
+not used adds no operation.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,21 +13,23 @@ from ....studies.configuration import Regularization
 from ....studies.techniques.technique import Technique
 
 SeedOf = Callable[[Technique, int], int]
-"""Returns the seed of a technique's random numbers, from the index of the hidden layer. The input has the index after
-the last layer's."""
+"""Returns the seed for a technique's random numbers in the hidden layer with this index.
+
+The index of the network's input is the number of hidden layers.
+"""
 
 
 def compiled_by_methods(regularization: Regularization) -> tuple[Technique, ...]:
-    """Return the techniques in use that a compiled network applies by their methods."""
+    """Return the techniques in use for which a compiled network has no code and calls their methods."""
     return tuple(technique for technique, _ in regularization.in_use if not technique.has_compiled_code)
 
 
 class CompiledTechniques:
-    """Some techniques of one compiled network.
+    """The techniques that one compiled network applies by calling their methods.
 
     Args:
-        techniques: in their order.
-        input_shape: of one example.
+        techniques: the techniques, in the order in which they are applied.
+        input_shape: the shape of one example.
         hidden: the number of hidden layers.
     """
 
@@ -38,7 +41,7 @@ class CompiledTechniques:
         self._seeds = {technique.key: tf.Variable(tf.zeros(hidden + 1, tf.int64)) for technique in techniques}
 
     def begin(self, regularization: Regularization, seed_of: SeedOf) -> None:
-        """Set the values and the seeds of another trial."""
+        """Set the values and the seeds for a new trial."""
         for technique in self.techniques:
             self._values[technique.key].assign(float(getattr(regularization, technique.key)))
             seeds = [seed_of(technique, index) for index in range(self._hidden + 1)]
@@ -50,45 +53,45 @@ class CompiledTechniques:
         return [(technique, self._values[technique.key]) for technique in self.techniques]
 
     def change_input(self, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Return the changed input of a training step, (examples, features), from the scaled one."""
-        for technique, value in self._using("change_input"):
+        """Return the scaled input of a training step, (examples, features), after the techniques have changed it."""
+        for technique, value in self._that_override("change_input"):
             images = tf.reshape(rows, (-1, *self._input_shape))
             changed = technique.change_input(images, value, self._seed(technique, self._hidden, step))
             rows = tf.reshape(changed, rows.shape)
         return rows
 
     def change_activations(self, activations: tf.Tensor, index: int, step: tf.Tensor) -> tf.Tensor:
-        """Return the changed activations of one hidden layer in a training step."""
-        for technique, value in self._using("change_activations"):
+        """Return the activations of one hidden layer in a training step, after the techniques have changed them."""
+        for technique, value in self._that_override("change_activations"):
             activations = technique.change_activations(activations, value, self._seed(technique, index, step))
         return activations
 
     def change_losses(self, losses: tf.Tensor, y: tf.Tensor, rows: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Return the changed training loss of each example; `rows` are its indices in `y`, all labels."""
-        for technique, value in self._using("change_losses"):
+        """Return the changed loss of each example; `y` has the labels of all examples, `rows` the indices of these."""
+        for technique, value in self._that_override("change_losses"):
             losses = technique.change_losses(losses, tf.gather(y, rows), logits, value)
         return losses
 
     def penalties(self, kernels: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """Return the penalty of each kernel by each technique that has one."""
-        penalties = [technique.kernel_penalty(value) for technique, value in self._using("kernel_penalty")]
+        """Return one penalty for each kernel and each technique that has a penalty."""
+        penalties = [technique.kernel_penalty(value) for technique, value in self._that_override("kernel_penalty")]
         return [penalty(kernel) for penalty in penalties if penalty is not None for kernel in kernels]
 
     def change_gradients(self, gradients: list[tf.Tensor], weights: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """Return the changed gradients of a training step."""
-        for technique, value in self._using("change_gradients"):
+        """Return the gradients of a training step, after the techniques have changed them."""
+        for technique, value in self._that_override("change_gradients"):
             gradients = technique.change_gradients(gradients, weights, value)
         return gradients
 
     def constrain(self, kernels: Sequence[tf.Variable]) -> None:
         """Apply the constraints to the kernels after a training step."""
-        for technique, value in self._using("kernel_constraint"):
+        for technique, value in self._that_override("kernel_constraint"):
             constraint = technique.kernel_constraint(value)
             if constraint is not None:
                 for kernel in kernels:
                     kernel.assign(constraint(kernel.read_value()))
 
-    def _using(self, method: str) -> list[tuple[Technique, tf.Tensor]]:
+    def _that_override(self, method: str) -> list[tuple[Technique, tf.Tensor]]:
         techniques = [technique for technique in self.techniques if technique.overrides(method)]
         return [(technique, self._values[technique.key].read_value()) for technique in techniques]
 

@@ -1,7 +1,7 @@
-"""The fast trainer: an order of magnitude faster than `model.fit`, with results that agree with it.
+"""The compiled trainer: about ten times as fast as `model.fit`, with results that agree with Keras.
 
-Only dropout draws other units than Keras does. TensorFlow traces a network once for each placement of
-BatchNormalization; every later trial reuses it.
+Only dropout drops other units than in Keras. TensorFlow traces a network once for each placement of
+BatchNormalization; later trials reuse the trace.
 """
 
 from pathlib import Path
@@ -23,11 +23,11 @@ from .compiled_network import CompiledNetwork
 from .compiled_techniques import CompiledTechniques, compiled_by_methods
 from .trainer import BuiltinTrainer
 
-_ALIGNMENT = 64  # bytes
+_ALIGNMENT = 64  # bytes; TensorFlow shares memory only if its address is a multiple of this
 
 
 class CompiledTrainer(BuiltinTrainer):
-    """Trains trials of one study by compiled epochs; see `BuiltinTrainer`."""
+    """Trains the trials of one study with compiled functions; see `BuiltinTrainer`."""
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
         super().__init__(spec, dataset, splits, seed)
@@ -35,33 +35,33 @@ class CompiledTrainer(BuiltinTrainer):
         self.x = _as_tensor(np.ascontiguousarray(dataset.x_train.reshape(len(dataset.x_train), -1)))
         self.y = tf.constant(dataset.y_train)
         self.networks: dict[str, CompiledNetwork] = {}
-        self._saved: tuple[Regularization, keras.Model] | None = None
+        self._latest_model: tuple[Regularization, keras.Model] | None = None
 
     @property
     def traces(self) -> int:
-        """How often TensorFlow traced a function, over all networks."""
+        """How often TensorFlow has traced a function, in total over all networks."""
         return sum(network.traces for network in self.networks.values())
 
     def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write a trial's weights in the plain Keras model; see `Trainer`."""
         model = self._keras_model(Regularization.from_params(params))
-        model.set_weights(state.network[-len(model.weights) :])  # see CompiledNetwork.get_state
+        model.set_weights(state.network[-len(model.weights) :])  # the weights are last, see CompiledNetwork.get_state
         model.save(path)
 
     def _keras_model(self, regularization: Regularization) -> keras.Model:
-        """Return the plain model; consecutive calls for one regularization return the same model."""
-        if self._saved is None or self._saved[0] != regularization:
+        """Return the plain Keras model; consecutive calls with the same regularization return the same model."""
+        if self._latest_model is None or self._latest_model[0] != regularization:
             keras.utils.clear_session()  # otherwise Keras keeps the models of all earlier trials
             model = leave_keras_alone(self.builder.network(regularization))
-            model.optimizer.build(model.trainable_variables)  # otherwise Keras warns on loading that there is no state
-            self._saved = regularization, model
-        return self._saved[1]
+            model.optimizer.build(model.trainable_variables)  # otherwise Keras warns when it loads the model
+            self._latest_model = regularization, model
+        return self._latest_model[1]
 
     def network(self, regularization: Regularization, seed: int | None = None) -> CompiledNetwork:
         """Return the untrained network of one trial.
 
-        Trials share a network if they place BatchNormalization alike and use the same techniques that the
-        network has no compiled code for.
+        Trials share a network if they have the same placement of BatchNormalization. They must also use the same
+        techniques among those for which the network has no compiled code.
         """
         builder, kernels = self.builder, self.kernels
         if seed is not None:
@@ -88,7 +88,7 @@ class CompiledTrainer(BuiltinTrainer):
 
 
 def _as_tensor(array: NDArray[Any]) -> tf.Tensor:
-    """Return a tensor that shares a contiguous array's memory if TensorFlow can use its address, else a copy."""
+    """Return a contiguous array as a tensor; it shares the memory if TensorFlow can use the address, else it copies."""
     if array.ctypes.data % _ALIGNMENT or not array.flags.writeable:
         return tf.constant(array)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

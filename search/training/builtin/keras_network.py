@@ -1,4 +1,4 @@
-"""A Keras model that trains by `model.fit`, one epoch per call, on examples in the study's own order."""
+"""A Keras model that trains with `model.fit`, one epoch per call, on examples in an order that the study sets."""
 
 import math
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..checkpoints import Arrays
 from ..loop import Weights, evaluated_parts
 from ..moving_averages import Averages
 
-_EVALUATED_AT_ONCE = 10_000  # examples; more would need too much memory as floats
+_EVALUATED_AT_ONCE = 10_000  # examples; more of them would need too much memory as floats
 
 
 class Inputs(Protocol):
@@ -33,10 +33,10 @@ class KerasNetwork:
     """A compiled Keras model on the examples of a data set; see `Network`.
 
     Args:
-        model: compiled; its output is logits.
+        model: a compiled model that outputs logits.
         x: (n, …) examples.
         y: (n,) labels.
-        batch_size: examples per training step.
+        batch_size: the number of examples in a training step.
     """
 
     def __init__(self, model: keras.Model, x: Inputs, y: NDArray[Any], batch_size: int) -> None:
@@ -47,18 +47,18 @@ class KerasNetwork:
         self._callbacks: list[keras.callbacks.Callback] = []
 
     def keep_averages(self, averages: Averages) -> None:
-        """Evaluate and keep the averages of the weights, instead of the weights that are trained."""
+        """Evaluate and store the network with these averages instead of its trained weights."""
         self._averages = averages
         if averages.techniques:
-            self.model.steps_per_execution = 1  # the callback is called after each execution
+            self.model.steps_per_execution = 1  # Keras calls the callback once per execution
             steps = self.model.optimizer.iterations
-            follow = keras.callbacks.LambdaCallback(
+            update_callback = keras.callbacks.LambdaCallback(
                 on_train_batch_end=lambda batch, logs: averages.update(steps.value - 1)
             )
-            self._callbacks = [follow]
+            self._callbacks = [update_callback]
 
     def train_epoch(self, order: Rows) -> float:
-        """Call `fit` for one epoch."""
+        """Train one epoch with `fit`; return the mean training loss, including penalties."""
         # `fit` would shuffle with the same permutation in every epoch, so the caller gives the order
         history = self.model.fit(
             self.x[order],
@@ -72,17 +72,17 @@ class KerasNetwork:
         return float(history.history["loss"][-1])
 
     def evaluate(self, rows: Rows) -> PerExampleScores:
-        """Apply the model without dropout."""
+        """Return the model's scores on some examples, with dropout off."""
         with self._averages.in_place():
             return evaluate(self.model, self.x, self.y, rows)
 
     def penalty(self) -> float:
-        """Add up the model's regularization losses."""
+        """Return the sum of the model's regularization losses."""
         with self._averages.in_place():
             return float(sum(float(loss) for loss in self.model.losses))
 
     def get_weights(self) -> Weights:
-        """Return the model's weights."""
+        """Return the weights with which the model is evaluated."""
         with self._averages.in_place():
             return list(self.model.get_weights())
 
@@ -92,17 +92,17 @@ class KerasNetwork:
         self._averages.begin()
 
     def save(self, path: Path) -> None:
-        """Write the model as it is evaluated, with the optimizer's state; raises OSError if that fails."""
+        """Save the model with the weights of evaluations and the optimizer's state; raise OSError if that fails."""
         with self._averages.in_place():
             leave_keras_alone(self.model).save(path)
 
     def get_state(self) -> Weights:
-        """Return all variables of the model, including the states of dropout, and of its optimizer."""
+        """Return copies of all variables of the model and its optimizer, including the random state of dropout."""
         return [np.array(variable.numpy()) for variable in self._variables()]
 
     def set_state(self, state: Arrays) -> None:
-        """Set all variables."""
-        self.model.optimizer.build(self.model.trainable_variables)  # otherwise it has no state yet
+        """Restore a state that `get_state` returned."""
+        self.model.optimizer.build(self.model.trainable_variables)  # otherwise the optimizer has no variables yet
         for variable, value in zip(self._variables(), state, strict=True):
             variable.assign(value)
 
@@ -111,7 +111,7 @@ class KerasNetwork:
 
 
 def evaluate(model: keras.Model, x: Inputs, y: NDArray[Any], rows: Rows) -> PerExampleScores:
-    """Apply a model that gives logits to some examples, with dropout off."""
+    """Return the scores of a model that outputs logits on some examples, with dropout off."""
     losses, hits = [], []
     for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(x.shape[1:])):
         logits = model(x[part], training=False)

@@ -1,4 +1,4 @@
-"""The reference trainer: it trains by Keras's own `model.fit`."""
+"""The reference trainer, which trains with Keras's own `model.fit`."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from .trainer import BuiltinTrainer
 
 
 class KerasTrainer(BuiltinTrainer):
-    """Trains trials of one study with Keras; see `BuiltinTrainer`."""
+    """Trains the trials of one study with Keras; see `BuiltinTrainer`."""
 
     def network(self, regularization: Regularization, seed: int | None = None) -> KerasNetwork:
-        """Return the untrained network of one trial; Keras forgets the networks of earlier trials."""
+        """Discard the networks of earlier trials from Keras's memory; return the untrained network of one trial."""
         keras.utils.clear_session()
         return self._build(regularization, seed)
 

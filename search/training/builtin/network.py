@@ -31,11 +31,11 @@ class RegularizedNetwork(keras_tuner.HyperModel):
     """Builds and compiles the built-in network.
 
     Args:
-        model, training, space: of the study.
-        input_shape: of one example: (features,), (height, width) or (height, width, channels).
-        class_count: units of the last layer, which gives logits.
+        model, training, space: the sections of the study's spec with these names.
+        input_shape: the shape of one example: (features,), (height, width) or (height, width, channels).
+        class_count: the number of units in the last layer, which outputs logits.
         scale: the factor for each example: 1/255 for uint8, so that values lie in [0, 1], else 1.
-        momentum: of BatchNormalization's moving averages, in [0, 1).
+        momentum: the momentum of BatchNormalization's moving averages, in [0, 1).
         seed: decides the initial weights and the draws of dropout, at least 0.
     """
 
@@ -63,7 +63,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 
     @classmethod
     def of(cls, spec: StudySpec, dataset: Dataset, seed: int) -> "RegularizedNetwork":
-        """Return the network of a study for a data set; the seed replaces the study's."""
+        """Return the network of a study for a data set; the seed replaces the study's seed."""
         return cls(
             model=spec.model,
             training=spec.training,
@@ -82,13 +82,13 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         return other
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Build the network that KerasTuner's hyperparameters choose, and declare them."""
+        """Declare KerasTuner's hyperparameters, and build the network that their values describe."""
         return self.network(Regularization.from_params(suggest(HyperParametersSuggester(hp), self.space)))
 
     def network(self, regularization: Regularization) -> keras.Model:
         """Build and compile the network with the given regularization.
 
-        Input (batch, *input_shape), output (batch, class_count) logits; the loss is computed from logits.
+        The input has the shape (batch, *input_shape), the output (batch, class_count). The output is logits.
         """
         layers: list[keras.Layer] = [
             keras.layers.Input(self.input_shape),
@@ -105,7 +105,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
                 regularization, OPTIMIZERS[self.training.optimizer](regularization.rate_in(self.training))
             ),
             loss=applied_techniques.loss(regularization),
-            # several steps per call save Python's time per step; on a CPU, XLA is slower here
+            # several steps per call save time in Python; on a CPU, XLA would be slower here
             steps_per_execution=50,
             jit_compile=False,
         )
@@ -131,7 +131,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         return [derive_seed(self.seed, "dropout", index) for index in range(len(self.model.hidden))]
 
     def technique_seed(self, technique: Technique, index: int) -> int:
-        """Return the seed of a technique's random numbers in a hidden layer; the input has the index -1."""
+        """Return the seed for a technique's random numbers in a hidden layer; the input has the index -1."""
         return derive_seed(self.seed, technique.key, index % (len(self.model.hidden) + 1))
 
     def initial_kernels(self) -> list[NDArray[Any]]:
@@ -148,12 +148,12 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 def with_batch_norm(
     layer: keras.layers.Layer, activation: keras.layers.Layer, placement: str, momentum: float
 ) -> list[keras.layers.Layer]:
-    """Return a layer and its activation, with BatchNormalization at its place.
+    """Return a layer and its activation, with BatchNormalization before or after the activation, or without it.
 
     Args:
-        layer, activation: of the network.
+        layer, activation: a layer of the network and its activation.
         placement: "none", "before_activation" or "after_activation".
-        momentum: of BatchNormalization's moving averages, in [0, 1).
+        momentum: the momentum of BatchNormalization's moving averages, in [0, 1).
     """
     placements: dict[str, list[keras.layers.Layer]] = {
         "none": [layer, activation],

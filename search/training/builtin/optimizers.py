@@ -1,6 +1,6 @@
-"""Keras's optimizers as fused kernels of TensorFlow: one pass over a weight, its gradient and its state.
+"""Keras's optimizers as fused operations of TensorFlow, which update a weight and its state in one pass.
 
-Each uses Keras's defaults and computes Keras's formulas.
+Each optimizer uses the default settings and the formulas of Keras.
 """
 
 from abc import ABC, abstractmethod
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-# The kernel computes 1 − 0.999 in float32, Keras in float64: without this, each step would be 6e-6 too long.
+# TensorFlow's operation computes 1 − 0.999 in float32, Keras in float64. Without this factor, each step would be too
+# long by 6e-6 of its length.
 _ADAM_CORRECTION = float(np.sqrt(np.float64(1 - np.float32(0.999)) / 0.001))
 
 
@@ -17,15 +18,15 @@ class Optimizer(ABC):
     """Updates weights in place.
 
     Args:
-        weights: the variables that it updates.
+        weights: the variables that the optimizer updates.
 
     Attributes:
-        rate: the learning rate that the kernel takes; it is a variable, so another rate needs no new trace.
+        rate: the learning rate for TensorFlow's operation. It is a variable, so another rate needs no new trace.
     """
 
     slots_per_weight = 0
     correction = 1.0
-    """The factor for the kernel's learning rate, so that it takes the same steps as Keras."""
+    """The factor for the learning rate with which TensorFlow's operation takes the same steps as Keras."""
 
     def __init__(self, weights: Sequence[tf.Variable]) -> None:
         self.rate = tf.Variable(0.0)
@@ -33,7 +34,7 @@ class Optimizer(ABC):
         self.slots = [[tf.Variable(tf.zeros_like(w)) for _ in range(self.slots_per_weight)] for w in weights]
 
     def reset(self, learning_rate: float) -> None:
-        """Clear the state, and set the learning rate, above 0."""
+        """Clear the state of the optimizer, and set the learning rate, which is above 0."""
         self.rate.assign(learning_rate * self.correction)
         for slots in self.slots:
             for slot in slots:
@@ -41,17 +42,17 @@ class Optimizer(ABC):
 
     @abstractmethod
     def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
-        """Take a step, counted from 0, with one gradient per weight."""
+        """Update the weights, given one gradient per weight and the number of the step, counted from 0."""
 
 
 class Adam(Optimizer):
-    """`keras.optimizers.Adam`."""
+    """Takes the same steps as `keras.optimizers.Adam`."""
 
     slots_per_weight = 2
     correction = _ADAM_CORRECTION
 
     def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
-        """Take a step."""
+        """Update the weights."""
         rate = self.rate.read_value()
         steps = tf.cast(step + 1, tf.float32)
         powers = tf.pow(0.9, steps), tf.pow(0.999, steps)
@@ -71,22 +72,22 @@ class Adam(Optimizer):
 
 
 class SGD(Optimizer):
-    """`keras.optimizers.SGD`."""
+    """Takes the same steps as `keras.optimizers.SGD`."""
 
     def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
-        """Take a step."""
+        """Update the weights."""
         rate = self.rate.read_value()
         for weight, gradient in zip(self.weights, gradients, strict=True):
             tf.raw_ops.ResourceApplyGradientDescent(var=weight.handle, alpha=rate, delta=gradient)
 
 
 class RMSprop(Optimizer):
-    """`keras.optimizers.RMSprop`."""
+    """Takes the same steps as `keras.optimizers.RMSprop`."""
 
     slots_per_weight = 2
 
     def apply(self, gradients: Sequence[tf.Tensor], step: tf.Tensor) -> None:
-        """Take a step."""
+        """Update the weights."""
         rate = self.rate.read_value()
         for weight, (mean_square, momentum), gradient in zip(self.weights, self.slots, gradients, strict=True):
             tf.raw_ops.ResourceApplyRMSProp(

@@ -1,4 +1,4 @@
-"""What the two trainers of the built-in network have in common."""
+"""The base class of the two trainers for the built-in network."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -20,13 +20,13 @@ from .network import RegularizedNetwork
 
 
 class BuiltinTrainer(ABC):
-    """Trains the trials of one study whose network is the built-in one; see `Trainer`.
+    """Trains the trials of one study that uses the built-in network; see `Trainer`.
 
     Args:
         spec: the study.
-        dataset: its data; the examples stay as they are until a batch needs them.
-        splits: the study's own split.
-        seed: replaces the study's seed, at least 0; None (the default) keeps it.
+        dataset: the study's data; examples are converted to floats only when a batch needs them.
+        splits: the study's own splits.
+        seed: replaces the study's seed, at least 0; None (the default) keeps the study's seed.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
@@ -41,7 +41,7 @@ class BuiltinTrainer(ABC):
         """Return the untrained network of one trial.
 
         Args:
-            regularization: of the trial.
+            regularization: the regularization of the trial.
             seed: decides the initial weights and the draws of dropout; None: the trainer's own seed.
         """
 
@@ -66,13 +66,13 @@ class BuiltinTrainer(ABC):
         return train_trial(self.network(regularization, task.seed), run)
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
-        """Evaluate the plain Keras model, which users get, on the test set; see `Trainer`."""
+        """Return the scores of the plain Keras model, the one that users get, on the test set; see `Trainer`."""
         model = self.builder.network(Regularization.from_params(task.params))
         model.set_weights(weights)
         return evaluate(model, self.dataset.x_test, self.dataset.y_test, np.arange(self.dataset.n_test))
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
-        """Return None: the objective follows from the scores of the examples; see `Trainer`."""
+        """Return None: the objective can be computed from the scores of the examples; see `Trainer`."""
         return None
 
     @abstractmethod

@@ -1,1 +1,1 @@
-"""The user's own HyperModel: find its code, load it, and train what it builds."""
+"""The user's own HyperModel: these modules find its code, load it, and train the models that it builds."""

@@ -19,11 +19,11 @@ class HyperModelCode:
     """The file of a HyperModel, and how it is imported.
 
     Attributes:
-        path: absolute.
-        source: its bytes.
-        module: its name, such as "mine" or "package.module".
-        name: of the HyperModel in it.
-        root: the directory in which its imports are looked up first.
+        path: the absolute path of the file.
+        source: the content of the file.
+        module: the name of the module, such as "mine" or "package.module".
+        name: the name of the HyperModel in the module.
+        root: the directory in which Python looks first for the module's imports.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class HyperModelCode:
 
     @property
     def sha256(self) -> str:
-        """The fingerprint of the code, as 64 hexadecimal digits."""
+        """The SHA-256 of the code, as 64 hexadecimal digits."""
         return hashlib.sha256(self.source).hexdigest()
 
 
@@ -43,7 +43,7 @@ def read_code(reference: str) -> HyperModelCode:
 
     A module is looked up in the current directory, then on Python's path.
 
-    Raises InputError if there is no such file, or nothing of that name in it.
+    Raises InputError if the file can't be read, or if it doesn't define that name.
     """
     place, _, name = reference.rpartition(":")
     if place.endswith(".py"):
@@ -70,7 +70,7 @@ def read_code(reference: str) -> HyperModelCode:
 
 
 def resolve_hypermodel(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
-    """Return a study with the absolute path and the SHA-256 of its HyperModel's code, or an unchanged study.
+    """Return the study with the absolute path and the SHA-256 of its HyperModel, if it has one.
 
     Raises InputError if the code is not trusted, does not exist, or is not the code that the study recorded.
     """
@@ -96,7 +96,7 @@ def resolve_hypermodel(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
 
 
 def _find_module(dotted: str) -> tuple[Path, Path]:
-    """Return a module's file and the folder that its packages lie in; no package is imported on the way."""
+    """Return the file of a module and the directory that contains its package, without importing any module."""
     if (bundled := bundled_file(dotted)) is not None:
         return bundled, PACKAGE
     importlib.machinery.PathFinder.invalidate_caches()
@@ -117,7 +117,7 @@ def _find_module(dotted: str) -> tuple[Path, Path]:
 
 
 def _top_level_names(tree: ast.Module) -> Iterator[str]:
-    """Yield each name that a module defines; "*" if its names can't be known without running it."""
+    """Yield each name that a module defines; "*" if some names can't be known without running it."""
     for node in tree.body:
         match node:
             case ast.FunctionDef() | ast.ClassDef():

@@ -1,4 +1,4 @@
-"""Training by a HyperModel that overrides `fit`: a callback does what every trial does after an epoch."""
+"""Trains with the `fit` of a HyperModel; a callback reports each epoch, saves checkpoints and stops the trial."""
 
 import inspect
 import re
@@ -24,7 +24,7 @@ _GIVEN_TWICE = re.compile(r"got multiple values for (?:keyword )?argument '(\w+)
 
 
 class _StoppedError(BaseException):
-    """Leaves a `fit` whose trial was stopped; a BaseException, which `fit` is unlikely to catch."""
+    """Ends `fit` after the trial was stopped; `fit` is unlikely to catch a BaseException."""
 
 
 def fit_by_itself(
@@ -35,19 +35,20 @@ def fit_by_itself(
     batch_size: int,
     objective: str,
 ) -> TrialOutcome | None:
-    """Train by the HyperModel's own `fit`, always from the start; return None if `on_epoch` ended the trial.
+    """Train with the HyperModel's own `fit`, from the first epoch; return None if `on_epoch` ended the trial.
 
     `fit` gets the arguments that KerasTuner's `search(x, y, validation_data=…, epochs=…, batch_size=…)` passes on.
     Arguments that its signature lacks, or that it passes to the model's `fit` itself, are left out.
 
     Args:
-        hypermodel, hp: what is fitted.
-        network: a `HyperModelNetwork`, built.
-        run: what it trains on; without a patience, only the HyperModel's own early stopping counts.
-        batch_size: examples per training step.
-        objective: the study's.
+        hypermodel, hp: the HyperModel and its hyperparameters.
+        network: the built `HyperModelNetwork`.
+        run: the splits and the settings of the trial; without a patience, only the HyperModel's own early stopping
+            counts.
+        batch_size: the number of examples in a training step.
+        objective: the objective of the study.
 
-    Raises TypeError or ValueError if KerasTuner would not accept what `fit` returned.
+    Raises TypeError or ValueError if KerasTuner would not accept the return value of `fit`.
     """
     started = time.perf_counter()
     metric = None if objective in OURS else metric_of(objective)
@@ -55,9 +56,9 @@ def fit_by_itself(
     arguments = {"epochs": run.max_epochs, "batch_size": batch_size, "callbacks": [reporter]}
     try:
         result = _fit(hypermodel, hp, network, run, arguments)
-        returned = None if metric is None else _returned(result, metric)
-        if returned is None and not isinstance(result, _RESULTS):
-            what = "None: does it return the metrics?" if result is None else type(result).__name__
+        returned_objective = None if metric is None else _returned_objective(result, metric)
+        if returned_objective is None and not isinstance(result, _RESULTS):
+            what = "None. Does it end without `return`?" if result is None else type(result).__name__
             raise TypeError(f"fit must return a History, a number or a dict of metrics; it returned {what}")
         if not reporter.state.curve:  # `fit` called no callback
             reporter.on_epoch_end(0, {})
@@ -65,7 +66,9 @@ def fit_by_itself(
         return None
 
     def measure(rows: Rows) -> float:
-        return _measured(network, objective, result, rows) if returned is None else returned
+        return (
+            _measure_objective(network, objective, result, rows) if returned_objective is None else returned_objective
+        )
 
     state = _with_best_epoch(network, reporter.state, run.splits)
     return finish_trial(network, state, run, started, None if metric is None else measure)
@@ -86,9 +89,10 @@ def _fit(
 
 
 def _with_best_epoch(network: Any, state: TrainingCheckpoint, splits: Splits) -> TrainingCheckpoint:
-    """Return a state whose best epoch is the one of the weights that `fit` left in the network.
+    """Find the epoch from which the network's weights come, and return the state with that as its best epoch.
 
-    With a patience the study restores the best epoch itself; without one, `fit` may have restored an earlier epoch.
+    If the study itself stops early, it restores the best epoch, and the state stays as it is. Otherwise `fit` may have
+    restored an earlier epoch.
     """
     if state.best_weights is not None:
         return state
@@ -99,7 +103,7 @@ def _with_best_epoch(network: Any, state: TrainingCheckpoint, splits: Splits) ->
 
 
 class _Reporter(keras.callbacks.Callback):
-    """Reports each epoch, in the order of the calls, whatever number `fit` gives it; ends a trial that must stop."""
+    """Reports each epoch, and ends a trial that must stop. It counts the epochs itself: `fit` may number them freely."""
 
     def __init__(self, network: Any, run: TrainingRun, metric: str | None, started: float) -> None:
         super().__init__()
@@ -133,7 +137,7 @@ class _Reporter(keras.callbacks.Callback):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Keras's progress bars, which `fit` shows by default, from stdout."""
+    """Hide Keras's progress bars, which `fit` shows by default, while the block runs."""
     was_shown = keras.config.is_interactive_logging_enabled()
     keras.config.disable_interactive_logging()
     try:
@@ -151,7 +155,7 @@ def _call(
     arguments: dict[str, Any],
     seed: int,
 ) -> Any:
-    """Call `fit` with the arguments that its signature takes, and that it does not pass on itself."""
+    """Call `fit` without the arguments that its signature lacks, or that it passes to the model's `fit` itself."""
     parameters = inspect.signature(hypermodel.fit).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         arguments = {name: value for name, value in arguments.items() if name in parameters}
@@ -166,8 +170,8 @@ def _call(
             arguments = {name: value for name, value in arguments.items() if name != twice[1]}
 
 
-def _returned(result: Any, metric: str) -> float | None:
-    """Return the objective that `fit` returned as a number, in a dict, or in a list of either; None if it did not."""
+def _returned_objective(result: Any, metric: str) -> float | None:
+    """Return the objective if `fit` returned a number, a dict of metrics or a list of these; else None."""
     if isinstance(result, int | float | np.floating):
         return float(result)
     if isinstance(result, dict):
@@ -177,13 +181,13 @@ def _returned(result: Any, metric: str) -> float | None:
             )
         return float(result[metric])
     if isinstance(result, list) and result:
-        values = [_returned(entry, metric) for entry in result]
+        values = [_returned_objective(entry, metric) for entry in result]
         return None if None in values else float(np.mean(values))  # type: ignore[arg-type]
     return None
 
 
-def _measured(network: Any, objective: str, result: Any, rows: Rows) -> float:
-    """Return the objective on some examples; a metric that the model lacks is taken from the History's best epoch."""
+def _measure_objective(network: Any, objective: str, result: Any, rows: Rows) -> float:
+    """Return the objective on some examples; if the model lacks the metric, take it from the best epoch in History."""
     metric = metric_of(objective)
     try:
         return float(network.measures(metric)(rows))

@@ -1,7 +1,7 @@
-"""Former import names: a user's code may still import `search`, `studies` and `storage` without `regsearch`.
+"""Supports former import names: the code of users may still import `search`, `studies` and `storage` without `regsearch`.
 
 While such code is loaded or called, these names refer to the modules of `regsearch` themselves, so that no module
-is loaded twice. A module with such a name that lies beside the user's code comes first.
+is loaded twice. If a module with such a name lies beside the user's code, that module is imported instead.
 """
 
 import importlib
@@ -29,11 +29,11 @@ class _Alias(importlib.abc.Loader):
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        module.__spec__ = self._spec  # the import system has replaced it with the spec of the alias
+        module.__spec__ = self._spec  # the import system replaced the original spec
 
 
 class _AliasFinder(importlib.abc.MetaPathFinder):
-    """Finds the former names, except those that the user's directory has."""
+    """Finds modules by their former names, unless the user's directory has a module with that name."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -44,13 +44,13 @@ class _AliasFinder(importlib.abc.MetaPathFinder):
         package = name.partition(".")[0]
         if package not in FORMER_NAMES or self._is_users_own(package):
             return None
-        present = f"regsearch.{name}"
+        current_name = f"regsearch.{name}"
         try:
-            if importlib.util.find_spec(present) is None:
+            if importlib.util.find_spec(current_name) is None:
                 return None
-        except ModuleNotFoundError:  # its package does not exist either
+        except ModuleNotFoundError:  # not even the package of the module exists
             return None
-        return importlib.machinery.ModuleSpec(name, _Alias(present), is_package=True)
+        return importlib.machinery.ModuleSpec(name, _Alias(current_name), is_package=True)
 
     def _is_users_own(self, package: str) -> bool:
         if self._folder is None or self._folder == PACKAGE:
@@ -64,10 +64,10 @@ PACKAGE = Path(__file__).parents[3]
 
 @contextmanager
 def former_names(folder: Path | None = None) -> Iterator[None]:
-    """Let `search`, `studies` and `storage` be imported while the block runs.
+    """Allow imports of `search`, `studies` and `storage` while the block runs.
 
     Args:
-        folder: the directory of the user's code; its modules of such names come first.
+        folder: the directory of the user's code; a module there with such a name is imported instead.
 
     Example:
         >>> with former_names():

@@ -1,4 +1,4 @@
-"""KerasTuner's hyperparameters with values from Optuna, each asked for when the HyperModel declares it."""
+"""KerasTuner's hyperparameters; Optuna suggests the value of each one when the HyperModel declares it."""
 
 import warnings
 from collections.abc import Callable
@@ -22,16 +22,16 @@ from ....studies.trial import Params, Value
 from ..trainer import Suggest
 
 _MOST_CHOICES = 1000
-_LARGEST_INT = 2**53  # Optuna keeps numbers as floats
+_LARGEST_INT = 2**53  # Optuna stores numbers as floats
 
 
 class OptunaHyperParameters(keras_tuner.HyperParameters):
-    """KerasTuner's hyperparameters, except that `suggest` gives the value of each active one, once.
+    """KerasTuner's hyperparameters; `suggest` is called once for each active one and returns its value.
 
     Args:
-        suggest: gives the values.
-        regularization: the space that `regsearch.regularized` searches.
-        batch_norm_momentum: of the BatchNormalization that `regsearch.regularized` places, in [0, 1).
+        suggest: returns the value of a hyperparameter.
+        regularization: the search space of `regsearch.regularized`.
+        batch_norm_momentum: the momentum for the BatchNormalization that `regsearch.regularized` adds, in [0, 1).
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class OptunaHyperParameters(keras_tuner.HyperParameters):
         self.batch_norm_momentum = batch_norm_momentum
 
     def _register(self, hyperparameter: HyperParameter, overwrite: bool = False) -> Any:
-        # as in KerasTuner, one that was declared under other conditions already has its value
+        # as in KerasTuner, a name that was declared before under other conditions already has a value
         is_new = self.is_active(hyperparameter) and hyperparameter.name not in self.values
         if is_new and not isinstance(hyperparameter, Fixed):
             self._validate_name(hyperparameter.name)
@@ -59,7 +59,7 @@ class OptunaHyperParameters(keras_tuner.HyperParameters):
 
 
 def known(params: Params) -> Suggest:
-    """Return a `Suggest` that gives the known parameters of a trial. It raises ValueError for any other parameter.
+    """Return a `Suggest` for the known parameters of a trial; for any other parameter, it raises ValueError.
 
     Example:
         >>> known({"units": 32})("units", "", 8)
@@ -80,10 +80,10 @@ class Parameter:
     """A hyperparameter as Optuna can draw it.
 
     Attributes:
-        name: KerasTuner's name, or what is drawn in its place, such as "1.1 − momentum".
-        distribution: Optuna's.
-        default: on the scale that is drawn.
-        to_value: converts a drawn value to the value of KerasTuner's hyperparameter.
+        name: KerasTuner's name, or for `reverse_log` a name such as "1.1 − momentum" (see `as_parameter`).
+        distribution: the distribution from which Optuna draws.
+        default: the default value, on the scale on which Optuna draws.
+        to_value: converts a value from Optuna to the value of KerasTuner's hyperparameter.
     """
 
     name: str
@@ -93,10 +93,10 @@ class Parameter:
 
 
 def as_parameter(hp: HyperParameter) -> Parameter:
-    """Return how Optuna draws a hyperparameter.
+    """Return the parameter that Optuna draws for a hyperparameter of KerasTuner.
 
-    With a multiplied step (`sampling="log"` with `step`), the few values become choices. For `reverse_log`, Optuna
-    draws the distance from the other end of the range on a log scale, and the parameter has the name of that distance.
+    If a step multiplies (`sampling="log"` with `step`), the few values become choices. For `reverse_log`, Optuna draws
+    another parameter on a log scale: the distance from the other end of the range. Its name says so.
 
     Raises ValueError if Optuna can't draw it.
 
@@ -110,10 +110,10 @@ def as_parameter(hp: HyperParameter) -> Parameter:
         case Choice():
             return _choices(hp, list(hp.values))
         case Int() | Float() if hp.sampling != "linear" and hp.step is not None:
-            values = [_typed(hp, value) for value in _stepped(hp)]
+            values = [_typed(hp, value) for value in _values_of_steps(hp)]
             return _choices(hp, values if hp.default in values else [*values, hp.default])
         case Int() | Float() if hp.sampling == "reverse_log":
-            return _mirrored(hp)
+            return _mirrored_range(hp)
         case Int() | Float():
             to_value = _on_step(hp) if isinstance(hp, Float) and hp.step is not None else lambda value: value
             return Parameter(
@@ -134,21 +134,21 @@ def _choices(hp: HyperParameter, values: list[Value]) -> Parameter:
     )
 
 
-def _stepped(hp: Any) -> list[float]:
+def _values_of_steps(hp: Any) -> list[float]:
     count = hp._get_n_values()
     if count > _MOST_CHOICES:
         raise ValueError(
-            f"the parameter {hp.name} has {count:,} values by its step of {hp.step:g}. Leave out the step, or use a "
+            f"the parameter {hp.name} has {count:,} values with its step of {hp.step:g}. Leave out the step, or use a "
             f"larger one that gives at most {_MOST_CHOICES:,} values."
         )
     return list(hp.values)
 
 
-def _mirrored(hp: Any) -> Parameter:
+def _mirrored_range(hp: Any) -> Parameter:
     total = hp.min_value + hp.max_value
 
     def mirror(value: Any) -> Value:
-        # rounding may go a bit beyond the ends
+        # rounding may lead slightly beyond the ends of the range
         return _typed(hp, min(max(total - value, hp.min_value), hp.max_value))
 
     return Parameter(
@@ -163,7 +163,7 @@ def _range(hp: Any, *, log: bool) -> BaseDistribution:
     if isinstance(hp, Float):
         high = hp.max_value if hp.step is None else _last(hp)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about a step that is not a decimal number
+            warnings.simplefilter("ignore")  # Optuna warns about a step without an exact decimal form
             return FloatDistribution(hp.min_value, high, log, hp.step)
     if max(abs(hp.min_value), abs(hp.max_value)) > _LARGEST_INT:
         raise ValueError(f"the parameter {hp.name} has values beyond 2**53, which Optuna can't store exactly")
@@ -172,12 +172,12 @@ def _range(hp: Any, *, log: bool) -> BaseDistribution:
 
 
 def _last(hp: Any) -> float:
-    """Return the largest value of a range of floats with a step, as Optuna computes it."""
+    """Return the largest value in a range of floats with a step, computed as Optuna does it."""
     return float(Decimal(str(hp.min_value)) + (hp._get_n_values() - 1) * Decimal(str(hp.step)))
 
 
 def _on_step(hp: Any) -> Callable[[Any], Value]:
-    """Return a function that gives KerasTuner's float for Optuna's, which may differ in the last bit."""
+    """Return a function that replaces a float from Optuna by KerasTuner's, which may differ in the last bit."""
 
     def to_value(value: Any) -> Value:
         nearest: float = hp._get_value_by_index(round((value - hp.min_value) / hp.step))

@@ -1,4 +1,4 @@
-"""Loads a user's HyperModel and builds its models; no other module runs code of users."""
+"""Loads a user's HyperModel and builds its models; no other module executes the files of users."""
 
 import importlib
 import inspect
@@ -12,11 +12,11 @@ import keras_tuner
 from .code import HyperModelCode
 from .former_names import PACKAGE, former_names
 
-_loaded: set[str] = set()  # names of modules that were loaded here
+_module_names: set[str] = set()  # the names under which this module has loaded users' files
 
 
 class _Function(keras_tuner.HyperModel):
-    """A HyperModel made of a function that builds a model."""
+    """Makes a HyperModel from a function that builds a model."""
 
     def __init__(self, build: Any) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class _Function(keras_tuner.HyperModel):
 
 
 def load(code: HyperModelCode) -> keras_tuner.HyperModel:
-    """Run the code, again each time, and return its HyperModel; errors of the code pass through.
+    """Run the code, even if it ran before, and return its HyperModel; errors of the code are not caught.
 
     Raises TypeError if the name refers to something that KerasTuner does not accept.
     """
@@ -58,7 +58,7 @@ def _instance(kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
 
 
 def build(hypermodel: keras_tuner.HyperModel, hp: keras_tuner.HyperParameters) -> keras.Model:
-    """Build a model. Raises TypeError if the HyperModel returns something else."""
+    """Return the model that a HyperModel builds; raise TypeError if it returns something else."""
     with former_names():
         model = hypermodel.build(hp)
     if not isinstance(model, keras.Model):
@@ -67,31 +67,33 @@ def build(hypermodel: keras_tuner.HyperModel, hp: keras_tuner.HyperParameters) -
 
 
 def overrides_fit(hypermodel: keras_tuner.HyperModel) -> bool:
-    """Return whether a HyperModel defines its own training."""
+    """Return whether a HyperModel defines its own `fit`."""
     return getattr(hypermodel.fit, "__func__", None) is not keras_tuner.HyperModel.fit
 
 
 def _module(code: HyperModelCode) -> types.ModuleType:
-    """Return the module, compiled from exactly these bytes: Python's cached bytecode is not used."""
+    """Return the user's module, compiled from exactly these bytes; Python's cached bytecode is not used."""
     if code.root != PACKAGE and str(code.root) not in sys.path:
         sys.path.insert(0, str(code.root))
     package = code.module.rpartition(".")[0]
     if package:
         importlib.import_module(package)
-    # if the file has the name of a library, other imports still get the library
-    name = code.module if code.module not in sys.modules or code.module in _loaded else f"{code.module}_hypermodel"
-    _loaded.add(name)
+    # if the file has the same name as a library, other imports must still get the library
+    name = (
+        code.module if code.module not in sys.modules or code.module in _module_names else f"{code.module}_hypermodel"
+    )
+    _module_names.add(name)
     module = types.ModuleType(name)
     module.__file__ = str(code.path)
     module.__package__ = code.module if code.path.name == "__init__.py" else package
-    shadowed = sys.modules.get(name)
-    sys.modules[name] = module  # as an import does, because classes look up their module by its name
+    previous = sys.modules.get(name)
+    sys.modules[name] = module  # like an import, because classes look up their module by its name
     try:
         exec(compile(code.source, str(code.path), "exec"), module.__dict__)
     except BaseException:
-        if shadowed is None:
+        if previous is None:
             del sys.modules[name]
         else:
-            sys.modules[name] = shadowed
+            sys.modules[name] = previous
         raise
     return module

@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 
 from ....studies.example_scores import PerExampleScores
 
-_OF_PROBABILITIES = {"softmax", "sigmoid", "hard_sigmoid"}
+_PROBABILITY_ACTIVATIONS = {"softmax", "sigmoid", "hard_sigmoid"}
 
 
 def labels_for(model: keras.Model, labels: NDArray[np.integer], class_count: int) -> NDArray[np.generic]:
-    """Return labels as a model's loss takes them: (n,) class numbers, or (n, class_count) one-hot.
+    """Return labels in the form that a model's loss takes: (n,) class numbers, or (n, class_count) one-hot.
 
-    They are one-hot for Keras's own losses that are not sparse, unless the output has a single unit. They are class
+    Labels are one-hot for Keras's own losses that are not sparse, unless the output has a single unit. They are class
     numbers for all other losses, and for a model that is not compiled.
     """
     loss = model.loss if model.compiled else None
@@ -24,7 +24,7 @@ def labels_for(model: keras.Model, labels: NDArray[np.integer], class_count: int
 
 
 def gives_logits(model: keras.Model) -> bool:
-    """Return whether a model's outputs are logits: its loss tells, else its last layer."""
+    """Return whether a model outputs logits, judged by its loss or, if that doesn't tell, by its last layer."""
     loss = model.loss if model.compiled else None
     from_logits = getattr(loss, "from_logits", None)
     if from_logits is not None:
@@ -33,11 +33,11 @@ def gives_logits(model: keras.Model) -> bool:
         return False
     last = model.layers[-1]
     activation = getattr(getattr(last, "activation", None), "__name__", None)
-    return activation not in _OF_PROBABILITIES and not isinstance(last, keras.layers.Softmax)
+    return activation not in _PROBABILITY_ACTIVATIONS and not isinstance(last, keras.layers.Softmax)
 
 
 def check_output(model: keras.Model, x: NDArray[np.generic], class_count: int) -> None:
-    """Raise ValueError unless a model's output for one example is (1, classes or more), or (1, 1) for two classes."""
+    """Raise ValueError unless the output for one example has the shape (1, classes or more), or (1, 1) for two classes."""
     output = model(x, training=False)
     shape = tuple(getattr(output, "shape", ()))
     if len(shape) != 2 or (shape[1] < class_count and (shape[1], class_count) != (1, 2)):
@@ -49,12 +49,12 @@ def check_output(model: keras.Model, x: NDArray[np.generic], class_count: int) -
 def evaluate_part(
     model: keras.Model, x: NDArray[np.generic], y: NDArray[np.integer], class_count: int
 ) -> PerExampleScores:
-    """Apply a model to some examples, with dropout off.
+    """Return the scores of a model on some examples, with dropout off.
 
     Args:
-        model: its output is (n, classes or more), or (n, 1) for two classes.
+        model: a model with the output (n, classes or more), or (n, 1) for two classes.
         x, y: (n, …) examples and their (n,) labels.
-        class_count: of the data.
+        class_count: the number of classes in the data.
     """
     output = keras.ops.convert_to_numpy(model(x, training=False))
     are_logits = gives_logits(model)

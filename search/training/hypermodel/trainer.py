@@ -1,7 +1,7 @@
 """The trainer of a user's KerasTuner HyperModel.
 
-If the HyperModel itself is a pure function, a trial is one of the study, the data and the parameters: its code runs
-again for each trial, after the random numbers of Keras, NumPy and Python are seeded.
+The user's code runs again for each trial, after the random generators of Keras, NumPy and Python are seeded. So the
+outcome depends only on the study, the data and the parameters, unless the user's code itself depends on anything else.
 """
 
 import math
@@ -41,7 +41,7 @@ _EVALUATED_AT_ONCE = 1000  # examples; with more, the output of a convolution co
 class ModelInputs:
     """The examples as a HyperModel gets them: float32, images as (n, height, width, channels), bytes scaled to [0, 1].
 
-    An array is made only when it is indexed.
+    Indexing this object creates an array of the chosen examples; no other array is created.
 
     Args:
         x: (n, height, width) images of one channel, or (n, …) examples of another shape; bytes or floats.
@@ -64,20 +64,20 @@ class ModelInputs:
 
 
 class HyperModelTrainer:
-    """Trains trials of one study whose network comes from a HyperModel; see `Trainer`.
+    """Trains the trials of one study that uses a HyperModel; see `Trainer`.
 
     Args:
         spec: the study.
-        dataset: its data.
+        dataset: the study's data.
         splits: the study's own splits.
-        code: of the HyperModel; it runs with the first trial.
+        code: the code of the HyperModel; it first runs when the first trial starts.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, code: HyperModelCode) -> None:
         self.spec, self.dataset, self.splits, self.code = spec, dataset, splits, code
         self.task_splits = TaskSplits(spec, dataset, splits)
         self.momentum = batch_norm_momentum(spec, spec.data.train_rows(dataset.n_train))
-        self._network: HyperModelNetwork | None = None  # of the trial that trains, or that trained last
+        self._network: HyperModelNetwork | None = None  # of the current trial or, between trials, of the last one
 
     def train(
         self,
@@ -88,7 +88,7 @@ class HyperModelTrainer:
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`.
 
-        After an interruption, a HyperModel that overrides `fit` starts again, and ends with the same bits.
+        After an interruption, a HyperModel that overrides `fit` trains again from its first epoch, to the same bits.
         """
         seed = self.spec.search.seed if task.seed is None else task.seed
         params: dict[str, Value] = {}
@@ -118,13 +118,13 @@ class HyperModelTrainer:
         return train_trial(network, run, None if objective in OURS else network.measures(metric_of(objective)))
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
-        """Evaluate on the test set; see `Trainer`."""
+        """Return the scores on the test set; see `Trainer`."""
         return self._on_test(task, weights).evaluate(np.arange(self.dataset.n_test))
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:
-        """Measure the metric on the test set; see `Trainer`.
+        """Return the objective on the test set; see `Trainer`.
 
-        Returns None as well if the HyperModel overrides `fit`: only the HyperModel knows how its metric is measured.
+        If the HyperModel overrides `fit`, return None: only the HyperModel knows how to measure its metric.
         """
         objective = self.spec.search.objective
         if objective in OURS or overrides_fit(load(self.code)):
@@ -140,10 +140,10 @@ class HyperModelTrainer:
     def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write a trial's model with its optimizer's state; see `Trainer`."""
         if self._network is not None and self._network.is_in(state):
-            self._network.model.save(path)  # building another model meanwhile would draw from the same random numbers
+            self._network.model.save(path)  # building another model would change the random numbers of this one
             return
         hypermodel, _, network = self._build(known(params), self.spec.search.seed)
-        if overrides_fit(hypermodel):  # only the HyperModel knows its optimizer
+        if overrides_fit(hypermodel):  # only the HyperModel knows the optimizer
             for variable, value in zip(network.model.variables, state.network, strict=False):
                 variable.assign(value)
         else:
@@ -152,9 +152,9 @@ class HyperModelTrainer:
         network.model.save(path)
 
     def model(self, params: Params, seed: int) -> tuple[keras.Model, dict[str, Value]]:
-        """Return the untrained, compiled model of known parameters, and KerasTuner's hyperparameters by name.
+        """Return the untrained, compiled model for these parameters, and KerasTuner's hyperparameters by name.
 
-        Those that only `fit` declares have the values that Optuna drew.
+        Hyperparameters that only `fit` declares have the values that Optuna drew.
         """
         asked: set[str] = set()
 
@@ -199,11 +199,11 @@ class HyperModelNetwork(KerasNetwork):
     """A HyperModel's model on the examples of a data set; see `Network`.
 
     Args:
-        model: is built here if it is not built yet.
+        model: the model; it is built here if it is not built yet.
         x, y: (n, …) examples and (n,) labels.
-        class_count: of the data.
-        batch_size: examples per training step.
-        seed: of the random numbers in an epoch, at least 0.
+        class_count: the number of classes in the data.
+        batch_size: the number of examples in a training step.
+        seed: the seed for the random numbers in all epochs, at least 0.
 
     Raises ValueError if the model's output does not fit the classes.
     """
@@ -227,12 +227,12 @@ class HyperModelNetwork(KerasNetwork):
 
     @cached_property
     def labels(self) -> NDArray[Any]:
-        """The labels as the model's loss takes them."""
+        """The labels in the form that the model's loss takes."""
         return labels_for(self.model, self.y, self.class_count)
 
     def train_epoch(self, order: Rows) -> float:
-        """Call `fit` for one epoch."""
-        # a resumed trial must repeat what a layer or a loss draws from the global random numbers
+        """Train one epoch with Keras's `fit`; return the mean training loss, including penalties."""
+        # so that layers and losses draw the same global random numbers in a trial that resumes
         keras.utils.set_random_seed(derive_seed(self.seed, "epoch", self.epochs))
         self.epochs += 1
         history = self.model.fit(
@@ -241,7 +241,7 @@ class HyperModelNetwork(KerasNetwork):
         return float(history.history["loss"][-1])
 
     def evaluate(self, rows: Rows) -> PerExampleScores:
-        """Apply the model without dropout."""
+        """Return the model's scores on some examples, with dropout off."""
         parts = evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(self.x.shape[1:]))
         scores = [evaluate_part(self.model, self.x[part], self.y[part], self.class_count) for part in parts]
         return PerExampleScores(
@@ -255,23 +255,23 @@ class HyperModelNetwork(KerasNetwork):
         The function raises ValueError if the model has no such metric.
 
         Args:
-            metric: its name with "val_", such as "val_accuracy".
+            metric: the name of the metric with "val_", such as "val_accuracy".
         """
 
         def measure(rows: Rows) -> float:
-            figures = self.model.evaluate(
+            metrics = self.model.evaluate(
                 self.x[rows], self.labels[rows], batch_size=_EVALUATED_AT_ONCE, return_dict=True, verbose=0
             )
             name = metric.removeprefix("val_")
-            if name not in figures or name == metric:
-                known_metrics = ", ".join(f"val_{figure}" for figure in figures)
+            if name not in metrics or name == metric:
+                known_metrics = ", ".join(f"val_{known_metric}" for known_metric in metrics)
                 raise ValueError(f"the model has no metric {metric}, the objective. It has {known_metrics}.")
-            return float(figures[name])
+            return float(metrics[name])
 
         return measure
 
     def penalty(self) -> float:
-        """Add up the penalties of the model's regularizers."""
+        """Return the sum of the penalties of the model's regularizers."""
         regularized = (weight for weight in self.model.trainable_variables if weight.regularizer is not None)
         return float(sum(float(weight.regularizer(weight)) for weight in regularized))
 
@@ -280,7 +280,7 @@ class HyperModelNetwork(KerasNetwork):
         return [*self.model.variables, *(optimizer.variables if optimizer is not None else ())]
 
     def get_state(self) -> Weights:
-        """Return all variables of the model and of its optimizer, and how many epochs it has trained."""
+        """Return copies of all variables of the model and its optimizer, and the number of trained epochs."""
         return [*super().get_state(), np.array(self.epochs)]
 
     def is_in(self, state: TrainingCheckpoint) -> bool:
@@ -289,7 +289,7 @@ class HyperModelNetwork(KerasNetwork):
         return len(current) == len(state.network) and all(map(np.array_equal, current, state.network))
 
     def set_state(self, state: Arrays) -> None:
-        """Set all variables."""
+        """Restore a state that `get_state` returned."""
         *variables, epochs = state
         self.epochs = int(epochs)
         super().set_state(variables)
