@@ -1,4 +1,4 @@
-"""Saves the state of a trial on disk after each epoch; another process can resume it and get the same bits.
+"""Saves the state of a trial on disk after each epoch; another process can resume it with exactly the same result.
 
 A separate thread writes the checkpoints, so that training does not wait for the disk. The newest two are kept: if the
 newest one is damaged, the trial resumes from the earlier one.
@@ -34,7 +34,7 @@ class TrainingCheckpoint:
     Attributes:
         curve: the metrics of each epoch so far.
         stopping: the state of early stopping.
-        network: what `Network.get_state` returned after the last epoch.
+        network: the arrays that `Network.get_state` returned after the last epoch.
         best_weights: the weights of the best epoch so far; None if the trial ends with the weights of its last epoch.
         seconds: the wall time of the training so far.
     """

@@ -34,7 +34,7 @@ class EarlyStopping:
         As in Keras, losses are compared in float32. A difference that float32 can't represent is not an improvement.
 
         Args:
-            epoch: counted from 0.
+            epoch: the number of the epoch, counted from 0.
             stop_loss: the loss on the stopping split, with the penalty; finite.
         """
         if self.patience is None or np.float32(stop_loss) < np.float32(self.best_loss):

@@ -60,7 +60,7 @@ class TaskConnection:
         self.is_refused = False  # whether the coordinator gave no value for a parameter
         self._setup, self._handler = setup, handler
         self._files = None if setup.files is None else TrialFiles.of(Path(setup.files), task.purpose)
-        self._params = dict(task.params)  # with a HyperModel, each suggestion adds one
+        self._params = dict(task.params)  # with a HyperModel, each suggestion adds a parameter
         self._file_checkpoints: FileCheckpoints | None = None
 
     @property

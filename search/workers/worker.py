@@ -39,8 +39,8 @@ from .protocol import (
 from .task_connection import HandlerError, TaskConnection, TaskStopped
 
 _LONGEST_REASON = 300  # characters
-# Keras and TensorFlow raise these if a network can't be built or is too large. KerasTuner's FailedTrialError fails
-# only the trial that raises it.
+# after an exception with one of these names, the settings are the cause: the network can't be built or is too large,
+# or KerasTuner lets only this trial fail (FailedTrialError)
 _BY_SETTINGS = {
     "ValueError",
     "MemoryError",
@@ -120,7 +120,7 @@ def _outcome(trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoi
 def _evaluate_on_test_set(
     trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoints
 ) -> TestEvaluation | None:
-    """Evaluate a finalist on the test set; if the file of its weights is gone, train it again to the same bits."""
+    """Evaluate a finalist on the test set; if the file of its weights is gone, train it again first."""
     task = connection.task
     weights = checkpoints.weights(task.weights_sha256)
     if weights is None:

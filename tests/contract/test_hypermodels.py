@@ -228,11 +228,7 @@ def test_a_logged_metric_counts_at_its_best_epoch(make: Callable[..., Any]) -> N
 @pytest.mark.parametrize(
     ("body", "objective", "message"),
     [
-        (
-            "model.fit(*args, **kwargs)",
-            "cross_entropy",
-            "fit must return a History.*it returned None. Does it end without",
-        ),
+        ("model.fit(*args, **kwargs)", "cross_entropy", "fit must return a History.*it returned None. Does it end"),
         ("return 'well'", "val_loss", "fit must return a History, a number or a dict of metrics; it returned str"),
         ("return {'val_acc': 1.0}", "val_loss", "fit must return val_loss, the objective; it returned val_acc"),
         (

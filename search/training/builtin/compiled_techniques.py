@@ -20,7 +20,7 @@ The index of the network's input is the number of hidden layers.
 
 
 def compiled_by_methods(regularization: Regularization) -> tuple[Technique, ...]:
-    """Return the techniques in use for which a compiled network has no code and calls their methods."""
+    """Return the techniques in use for which a compiled network has no code of its own."""
     return tuple(technique for technique, _ in regularization.in_use if not technique.has_compiled_code)
 
 

@@ -1,7 +1,7 @@
 """The compiled trainer: about ten times as fast as `model.fit`, with results that agree with Keras.
 
-Only dropout drops other units than in Keras. TensorFlow traces a network once for each placement of
-BatchNormalization; later trials reuse the trace.
+The only difference is that dropout drops other units than in Keras. TensorFlow traces a network once for each
+placement of BatchNormalization; later trials reuse the trace.
 """
 
 from pathlib import Path

@@ -87,7 +87,7 @@ class KerasNetwork:
             return list(self.model.get_weights())
 
     def set_weights(self, weights: Arrays) -> None:
-        """Set the model's weights."""
+        """Restore weights that `get_weights` returned."""
         self.model.set_weights(weights)
         self._averages.begin()
 

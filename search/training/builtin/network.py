@@ -36,7 +36,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         class_count: the number of units in the last layer, which outputs logits.
         scale: the factor for each example: 1/255 for uint8, so that values lie in [0, 1], else 1.
         momentum: the momentum of BatchNormalization's moving averages, in [0, 1).
-        seed: decides the initial weights and the draws of dropout, at least 0.
+        seed: the seed for the initial weights and for dropout, at least 0.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
         )
 
     def seeded(self, seed: int) -> "RegularizedNetwork":
-        """Return the same network with other initial weights and other draws of dropout."""
+        """Return the same network with another seed for the initial weights and for dropout."""
         other = copy.copy(self)
         other.seed = seed
         return other

@@ -42,7 +42,7 @@ class BuiltinTrainer(ABC):
 
         Args:
             regularization: the regularization of the trial.
-            seed: decides the initial weights and the draws of dropout; None: the trainer's own seed.
+            seed: the seed for the initial weights and for dropout; None: the trainer's own seed.
         """
 
     def train(

@@ -103,7 +103,7 @@ def _with_best_epoch(network: Any, state: TrainingCheckpoint, splits: Splits) ->
 
 
 class _Reporter(keras.callbacks.Callback):
-    """Reports each epoch, and ends a trial that must stop. It counts the epochs itself: `fit` may number them freely."""
+    """Reports each epoch, and ends a trial that must stop. It counts epochs itself, whatever number `fit` gives."""
 
     def __init__(self, network: Any, run: TrainingRun, metric: str | None, started: float) -> None:
         super().__init__()

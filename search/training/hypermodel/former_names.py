@@ -1,4 +1,4 @@
-"""Supports former import names: the code of users may still import `search`, `studies` and `storage` without `regsearch`.
+"""Supports former import names: users' code may still import `search`, `studies` and `storage` without `regsearch`.
 
 While such code is loaded or called, these names refer to the modules of `regsearch` themselves, so that no module
 is loaded twice. If a module with such a name lies beside the user's code, that module is imported instead.

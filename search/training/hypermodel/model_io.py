@@ -37,7 +37,7 @@ def gives_logits(model: keras.Model) -> bool:
 
 
 def check_output(model: keras.Model, x: NDArray[np.generic], class_count: int) -> None:
-    """Raise ValueError unless the output for one example has the shape (1, classes or more), or (1, 1) for two classes."""
+    """Raise ValueError unless a model's output for one example is (1, classes or more), or (1, 1) for two classes."""
     output = model(x, training=False)
     shape = tuple(getattr(output, "shape", ()))
     if len(shape) != 2 or (shape[1] < class_count and (shape[1], class_count) != (1, 2)):

@@ -88,7 +88,7 @@ class HyperModelTrainer:
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`.
 
-        After an interruption, a HyperModel that overrides `fit` trains again from its first epoch, to the same bits.
+        If it is interrupted, a HyperModel that overrides `fit` trains again from the start, with the same result.
         """
         seed = self.spec.search.seed if task.seed is None else task.seed
         params: dict[str, Value] = {}

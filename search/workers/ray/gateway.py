@@ -30,7 +30,7 @@ from .worker_pool import Capacity, GatewayConfig, WorkerPool
 _TICK_SECONDS = 1.0
 _END_SECONDS = 10.0  # after the coordinator has died, the gateway exits within this time in any case
 _CONNECT_SECONDS = 5.0
-_OBJECT_STORE_BYTES = 100_000_000  # for a Ray that the gateway starts; it transports the checkpoints of trials
+_OBJECT_STORE_BYTES = 100_000_000  # for a Ray that the gateway starts; checkpoints of trials pass through it
 
 
 def capacity(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
@@ -165,7 +165,7 @@ def _token_hint(config: GatewayConfig) -> str:
 
 
 def _watch_nodes(config: GatewayConfig, calls: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
-    """Update the room for workers once a second. If the head is gone, Ray ends this process after a while."""
+    """Check once a second how many workers have room. If the head is gone, Ray ends this process after a while."""
     import ray
 
     while True:

@@ -93,7 +93,7 @@ def this_machine() -> str:
 
 
 class NodeWorker:
-    """One worker process on a node.
+    """The actor that runs one worker process on a node.
 
     Args:
         node: what the node must know.
@@ -111,7 +111,7 @@ class NodeWorker:
         self._is_here = node.is_here
         self._setup = node.setup if node.is_here else self._localized(node, data)
         self._log = self._folder / "worker.log"
-        self._sent_stamps: dict[Path, tuple[int, int]] = {}  # of files that the coordinator has
+        self._sent_stamps: dict[Path, tuple[int, int]] = {}  # for each file that the coordinator has
         self._log_read = 0
         self._awaited_suffix: str | None = None  # of the checkpoint that the worker still writes
         self._close_lock = threading.Lock()

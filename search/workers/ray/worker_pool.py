@@ -90,7 +90,7 @@ class _Slot:
     is_ready: bool = False
     is_called: bool = True  # one of its methods has not returned yet
     training: _Training | None = None
-    pending: tuple[int, str] | None = None  # the number of the awaited reply, the parameter it is for
+    pending: tuple[int, str] | None = None  # number of the awaited reply, requested parameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class WorkerPool:
         self._removed_actors: list[Any] = []  # they may still be deleting their files
         self._queue: deque[_Training] = deque()
         self._reply_numbers = itertools.count()
-        self._failed_starts = 0  # in a row
+        self._failed_starts = 0  # how many starts in a row have failed
         self._data: Sequence[Any] = ()
         self._room = 0
         self._notices: set[str] = set()
@@ -317,7 +317,7 @@ class WorkerPool:
         return TrialFiles.of(Path(self._config.node.setup.files), task.purpose)
 
     def _take_end(self, slot: _Slot, output: WorkerOutput, ending: str) -> None:
-        """Replace a worker after its process has ended, and report its trial as lost: it may be the cause."""
+        """Replace a worker after its process has ended, and report its trial, which may be the cause, as lost."""
         self._remove(slot)
         if not slot.is_ready:
             self._count_failed_start(f"{ending}): {output.last_words}; their log is {slot.log}")
