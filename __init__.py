@@ -1,6 +1,6 @@
-"""Find the regularization that a Keras network needs: the functions and classes for scripts and notebooks.
+"""Finds the regularization that a Keras network needs: functions and classes for scripts and notebooks.
 
-Each is imported when it is first used, so that `import regsearch` is quick.
+Each name is imported when it is first used, so that `import regsearch` is quick.
 
 Example:
     >>> import regsearch
@@ -44,7 +44,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used; `--help` needs none of them."""
+    """Import a public name when it is first used, so that `regsearch --help` is quick."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""`python -m regsearch` is the command `regsearch`."""
+"""Lets `python -m regsearch` do the same as the command `regsearch`."""
 
 from .search.cli.commands import main
 

@@ -1,14 +1,14 @@
 """Runs studies: the command line, the Python functions, samplers, workers, training and export.
 
-Users' code may still contain `from search import regularized`, from before the package was called `regsearch`. So the
-public names can be imported from here, too.
+A user's code that was written for an earlier version may contain `from search import regularized`. So the public names
+of `regsearch` can be imported from here, too.
 """
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Return a public name of `regsearch`."""
+    """Return the function or class of `regsearch` that has this name."""
     import regsearch
 
     if name not in regsearch.__all__:

@@ -1,6 +1,6 @@
-"""The functions that notebooks and the command line use; they put studies, storage and workers together.
+"""The functions that notebooks and the command line call; they connect studies, storage and workers.
 
-The package `regsearch` offers those that a script needs most.
+The functions that a script needs most can be imported from `regsearch`.
 """
 
 import shutil
@@ -41,7 +41,7 @@ _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 
 
 def storage_url(storage: str | None = None) -> str:
-    """Return the given storage, else $REGSEARCH_STORAGE, else regsearch.db in the current directory."""
+    """Return the given storage; if it is None, $REGSEARCH_STORAGE or else regsearch.db in the current directory."""
     return storage or usual_storage()
 
 
@@ -55,7 +55,7 @@ def run(
     settings: Sequence[str] = (),
     **options: Unpack[SearchKeywords],
 ) -> RunResult:
-    """Start a study, or resume it, search until its total of trials, and confirm the best on fresh seeds.
+    """Start or resume a study: search until its total of trials is reached, then confirm the best on fresh seeds.
 
     Example:
         >>> import regsearch
@@ -64,33 +64,37 @@ def run(
         >>> result.best.metrics["epochs"] <= 2
         True
 
-    A script needs no `if __name__ == "__main__"`: the workers are separate processes, which don't import it.
+    A script needs no `if __name__ == "__main__"`, because the worker processes don't import the script.
 
     Args:
         study: the name of a ready study, or the path of a study file.
-        storage: a URL, `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/DATABASE`, or @ and the path of a file that
-            holds one. Default: see `storage_url`.
-        name: the study's name in the database. Default: the file's.
-        data: auto, the name of a data set, or the path of your own data (see the README). Default: the file's.
-        settings: "section.key=value" each; they replace values of the file.
-        trials: the study's total over all runs, at least 1. Default: the file's, or what it was raised to.
-        timeout: of this run, such as "30m". Default: the file's.
-        workers: how many trials run at once, at least 1. Default: one per core, and all of a cluster.
-        engine: processes, inline or ray, or an engine that you made, such as
+        storage: the database's URL, `sqlite:///FILE` or `postgresql+psycopg://USER@HOST/DATABASE`; or @ and the path of
+            a file that contains this URL. Default: see `storage_url`.
+        name: the study's name in the database. Default: the name in the study file.
+        data: "auto", the name of a data set, or the path of your own data (see the README). Default: `data.source` of
+            the study file.
+        settings: strings "section.key=value"; each replaces a value of the study file.
+        trials: the total number of trials over all runs of the study, at least 1. Default: the total in the study file,
+            or a larger total that an earlier run was given.
+        timeout: how long this run may start new trials, such as "30m". Default: `budget.timeout` of the study file.
+        workers: how many trials run at once, at least 1. Default: one per core; on a Ray cluster, all that it can run.
+        engine: "processes", "inline" or "ray"; or an engine object, such as
             `regsearch.search.workers.ray.engine.RayEngine("auto")`.
-        confirm: whether to confirm the best configurations, unless the study's `confirm.seeds` is 0.
-        progress: shows what happens. Default: a display in the notebook's cell or on the terminal, otherwise lines on
-            stderr. `Progress()` prints only what needs the user.
-        handle_signals: whether Ctrl-C and SIGTERM stop the search in good order.
-        tensorboard: an existing directory; TensorBoard's files are written to TENSORBOARD/STUDY. See
+        confirm: whether to confirm the best configurations. A study with `confirm.seeds = 0` is never confirmed.
+        progress: an object that shows the run. Default: a display in the notebook's cell or on the terminal, otherwise
+            lines on stderr. `Progress()` prints only messages that you should read.
+        handle_signals: whether Ctrl-C and SIGTERM stop the workers and let this function return a result. By default,
+            Ctrl-C raises KeyboardInterrupt.
+        tensorboard: an existing directory. The run writes files for TensorBoard to its subdirectory STUDY; see
             `regsearch.search.run.tensorboard`.
-        checkpoints: an existing directory; a Keras model of each epoch of each trial is written to CHECKPOINTS/STUDY.
-            See `regsearch.search.training.snapshots`.
-        trust_code: whether the code of the study's `model.hypermodel` may run. It never runs without.
+        checkpoints: an existing directory. The run writes a Keras model after each epoch to its subdirectory STUDY; see
+            `regsearch.search.training.snapshots`.
+        trust_code: whether the Python code that the study's `model.hypermodel` names may run. By default, a study with
+            code of your own is refused.
         log: a file to which one line for each decision is appended; see `regsearch.search.run.log`.
 
-    Raises InputError for bad input and if the stored study of that name differs, StorageError if the database can't be
-    used, NoResultError if nothing can be trained.
+    Raises InputError for bad input, and if the stored study of that name has other settings or data. Raises
+    StorageError if the database can't be used, and NoResultError if nothing can be trained.
     """
     spec = with_options(read_study(study, settings), name=name, trials=options.get("trials"), data=data)
     location = location_of(storage_url(storage))
@@ -101,7 +105,7 @@ def run(
 def resume(
     name: str, *, storage: str | None = None, data: str | None = None, **options: Unpack[SearchKeywords]
 ) -> RunResult:
-    """Resume a study and search until its total of trials.
+    """Resume a study: search until its total of trials is reached, then confirm the best on fresh seeds.
 
     Example:
         >>> import regsearch
@@ -111,7 +115,7 @@ def resume(
 
     Args:
         name: the study's name in the database.
-        data: as for `run`. Default: the source of the data that the study is stored with.
+        data: as for `run`. Default: the data that the study was started with.
         storage, trials, timeout, workers, engine, confirm, progress, handle_signals, tensorboard, checkpoints,
             trust_code, log: as for `run`.
 
@@ -135,7 +139,7 @@ def confirm(
 ) -> RunResult:
     """Train a study's finalists on fresh seeds, then evaluate them on the test set once.
 
-    What was confirmed before stays.
+    Results of an earlier confirmation are kept.
 
     Example:
         >>> import regsearch
@@ -145,10 +149,10 @@ def confirm(
 
     Args:
         name: the study's name in the database.
-        top: how many of the best configurations are finalists. Default: what the study says.
-        seeds: the number of fresh seeds, at least 3. Default: what the study says. A study that is already confirmed
-            on more seeds stays at those.
-        data: as for `run`. Default: the source of the data that the study is stored with.
+        top: how many of the best configurations become finalists. Default: the study's `confirm.top`.
+        seeds: the number of fresh seeds, at least 3. Default: the study's `confirm.seeds`. A study that is already
+            confirmed on more seeds keeps its number.
+        data: as for `run`. Default: the data that the study was started with.
         storage, timeout, workers, engine, progress, handle_signals, trust_code, log: as for `run`.
 
     Raises what `run` raises, and InputError if there is no such study or none of its trials is complete.
@@ -161,8 +165,8 @@ def confirm(
     spec = with_options(record.spec, data=data or record.dataset.source, top=top, seeds=seeds)
     if not spec.confirm.seeds:
         raise InputError(f"can't confirm {name}: its confirm.seeds is 0. Give --seeds, at least 3.")
-    asked = {"confirm.top": top, "confirm.seeds": seeds}
-    given = frozenset(key for key, value in asked.items() if value is not None)
+    values = {"confirm.top": top, "confirm.seeds": seeds}
+    given = frozenset(key for key, value in values.items() if value is not None)
     return _run("confirm", spec, location_of(storage_url(storage)), options, given)
 
 
@@ -173,7 +177,7 @@ def _run(
     keywords: TrainingKeywords,
     given: frozenset[str] = frozenset(),
 ) -> RunResult:
-    """Run a study with a user's keyword arguments, of which a total of trials is a given key of the study, too."""
+    """Run a study with the user's keyword arguments; `trials` counts as a value that the user gave for a key, too."""
     total = {"budget.trials"} if keywords.get("trials") is not None else set()
     options = RunOptions.from_keywords(location, keywords, given=given | total, search=command != "confirm")
     with run_log(options.log, spec.study.name, location, options.progress.message), quiet_optuna():
@@ -181,7 +185,7 @@ def _run(
 
 
 def load(name: str, *, storage: str | None = None) -> StudyResult:
-    """Return what is stored of a study, without running it; another process may search it meanwhile.
+    """Return a stored study's answer without running the study. Another process may search it at the same time.
 
     Example:
         >>> import regsearch
@@ -207,29 +211,29 @@ def status(name: str, *, storage: str | None = None) -> Status:
 
 
 def statuses(*, storage: str | None = None) -> list[Status]:
-    """Return the status of every study, by name."""
+    """Return the status of every study in the database."""
     with reading(storage) as database:
         return [read_status(database, get_study(database, name)) for name in study_names(database)]
 
 
 @contextmanager
 def trials(name: str, *, storage: str | None = None) -> Iterator[tuple[StudyRecord, Iterator[TrialRecord]]]:
-    """Yield a study and an iterator of its trials by number, which is read lazily inside the block."""
+    """Yield a study and an iterator over its trials in order. Use it inside the `with` block: it reads lazily."""
     with reading(storage) as database:
         record = get_study(database, name)
         yield record, list_trials(database, record)
 
 
 def enqueue(name: str, params: Sequence[str], *, storage: str | None = None) -> tuple[int, StudyRecord]:
-    """Let a configuration of the user be tried next; return the number of its trial, and the study.
+    """Make the next trial use values that the user chose; return the number of that trial, and the study.
 
     Args:
         name: the study's name in the database.
-        params: "name=value" each, such as "l2=1e-4"; the sampler chooses the other values. Names of a HyperModel's
-            hyperparameters are those that an earlier trial asked for.
+        params: strings "name=value", such as "l2=1e-4". The sampler chooses the other values. A hyperparameter of a
+            HyperModel can be named only if an earlier trial has used it.
         storage: see `run`.
 
-    Raises InputError for a name or a value outside the study's space, and for a configuration that a trial had.
+    Raises InputError for a name or a value outside the study's space, and if a trial has had this configuration.
     """
     with reading(storage) as database:
         record = get_study(database, name)
@@ -239,9 +243,10 @@ def enqueue(name: str, params: Sequence[str], *, storage: str | None = None) -> 
 
 
 def stop(name: str, *, storage: str | None = None) -> Holder | None:
-    """Ask a study's coordinator to stop, and wait until it has; return that process, or None if there was none.
+    """Ask the coordinator of a study to stop, and wait until it has stopped.
 
-    Raises NoResultError if it still runs after 30 seconds.
+    Returns the process that was stopped, or None if no process ran the study. Raises NoResultError if the process still
+    runs after 30 seconds.
     """
     with reading(storage) as database:
         record = get_study(database, name)
@@ -287,14 +292,14 @@ def export(
     Args:
         name: the study's name in the database.
         folder: a directory that is empty or doesn't exist yet.
-        trial: the number of a complete trial. Default: the confirmed winner, as it was trained on the seed with the
-            median cross-entropy on the selection split; before a confirmation, the best trial.
-        force: whether to replace the files of an earlier export; other files stay.
+        trial: the number of a complete trial. Default: the confirmed winner, or the best trial if the study is not
+            confirmed. Of the winner's trainings, the one with the median cross-entropy on the selection split is taken.
+        force: whether to replace the files of an earlier export. Other files in the directory are kept.
         storage, trust_code: see `run`.
-        progress: shows a message if the weights are not stored, and so are trained again in this process.
+        progress: shows a message if the weights were not kept, so that this process trains the network again.
 
-    Raises InputError if the trial isn't complete, or if the directory or the data can't be used; NoResultError if no
-    trial is complete.
+    Raises InputError if the trial isn't complete, or if the directory or the data can't be used. Raises NoResultError
+    if no trial is complete.
     """
     with reading(storage) as database:
         study = get_study(database, name)
@@ -304,15 +309,16 @@ def export(
 
 
 def report(name: str, *, storage: str | None = None) -> ReportData:
-    """Return the data of a study's report, as the study is now."""
+    """Return the data of a study's report, from what is stored now."""
     with reading(storage) as database:
         return read_report_data(database, get_study(database, name))
 
 
 def compare(*names: str, storage: str | None = None) -> ComparisonResult:
-    """Compare two or more studies, sorted by their number of training examples; `print` shows the comparison.
+    """Compare two or more studies; `print` shows the comparison.
 
-    Studies of one size that differ in their sampler, pruner, recipes or network show which search method finds more.
+    The studies are sorted by their number of training examples. If they have the same number, but differ in sampler,
+    pruner, recipes or network, the comparison shows which search method finds better configurations.
 
     Example:
         >>> import regsearch
@@ -333,7 +339,7 @@ def compare(*names: str, storage: str | None = None) -> ComparisonResult:
 def backup(file: str | Path, *, storage: str | None = None) -> Path:
     """Copy the database to a new file, even while a search runs; return the file's absolute path.
 
-    Raises InputError if the file exists or its directory doesn't, StorageError if it can't be written.
+    Raises InputError if the file exists or its directory doesn't exist, and StorageError if the file can't be written.
     """
     target = Path(file).absolute()
     back_up(location_of(storage_url(storage)), target)
@@ -341,22 +347,22 @@ def backup(file: str | Path, *, storage: str | None = None) -> Path:
 
 
 def upgrade(*, storage: str | None = None) -> Upgrade:
-    """Upgrade a database of an earlier version to the schema of this one; return the steps and the backup.
+    """Upgrade a database of an earlier version to this version; return the steps and the path of the backup.
 
-    Raises InputError while one of its studies is searched, StorageError for a database of a later version.
+    Raises InputError while a process searches one of its studies, and StorageError for a database of a later version.
     """
     return upgrade_database(location_of(storage_url(storage)))
 
 
 @contextmanager
 def reading(storage: str | None) -> Iterator[Database]:
-    """Open an existing database, read-only."""
+    """Open an existing database for reading, while the `with` block runs."""
     with open_for_reading(location_of(storage_url(storage))) as database:
         yield database
 
 
 @contextmanager
 def writing(storage: str | None) -> Iterator[Database]:
-    """Open a database for writing; a missing file or table is created."""
+    """Open a database for writing, while the `with` block runs; create it if it doesn't exist."""
     with quiet_optuna(), open_for_writing(location_of(storage_url(storage))) as database:
         yield database

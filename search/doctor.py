@@ -1,4 +1,4 @@
-"""Examines what a search stands on: versions, machine, database and data; changes and fetches nothing."""
+"""Examines versions, machine, database and data before a search. It changes and downloads nothing."""
 
 import platform
 from collections.abc import Callable, Sequence
@@ -22,12 +22,21 @@ from .data import examination, load_dataset, located, mnist, source_kind
 from .data.arrays import Dataset, DataUnavailableError
 from .machine import core_count, versions
 
-_NO_MNIST = "MNIST is not here; Keras fetches it with the first study, and without a network digits stand in"
+_NO_MNIST = (
+    "MNIST is not here. Keras downloads it with the first study; without a network, the study uses digits instead"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was examined; exit_code is what `doctor` ends with if it is not well, 0 for a mere warning."""
+    """What `doctor` found about one subject.
+
+    Attributes:
+        subject: what was examined, such as "database".
+        finding: the result in words.
+        is_well: whether the subject is in order.
+        exit_code: the exit code of `doctor` that follows from this check; 0 if it is in order or only a warning.
+    """
 
     subject: str
     finding: str
@@ -36,26 +45,26 @@ class Check:
 
     @property
     def mark(self) -> str:
-        """How it is called at the beginning of a line."""
+        """The first word of the check's line: ok, BAD or WARN."""
         return "ok  " if self.is_well else "BAD " if self.exit_code else "WARN"
 
 
 def examine(storage: str | None, data: str | None = None, settings: Sequence[str] = ()) -> list[Check]:
-    """Examine everything; what is wrong is a finding, not an error.
+    """Examine all subjects. A problem is reported as a check and raises no error.
 
     Args:
         storage: see `regsearch.search.api.storage_url`.
-        data: as of `regsearch.search.api.run`; examined more closely than MNIST is where it isn't given.
-        settings: "section.key=value" each, over the study `mnist`, such as "data.image_size=[32, 32]".
+        data: see `regsearch.search.api.run`. By default, `doctor` only looks whether MNIST is on this machine.
+        settings: strings "section.key=value" that change the study `mnist`, such as "data.image_size=[32, 32]".
 
-    Raises InputError for settings that can't be.
+    Raises InputError for invalid settings, and for settings without data.
     """
     if data is None and settings:
         raise InputError("--set needs the data to examine. Give --data.")
     spec = with_options(read_study("mnist", settings), data=data)
-    found = ", ".join(f"{package} {number}" for package, number in versions().items())
+    packages = ", ".join(f"{package} {number}" for package, number in versions().items())
     return [
-        Check(subject="versions", finding=found),
+        Check(subject="versions", finding=packages),
         Check(subject="machine", finding=f"{platform.platform()}, {core_count()} cores for this process"),
         Check(subject="SQLite", finding=f"journal mode {journal_mode()[0]}: {journal_mode()[1]}"),
         _checked("database", lambda: _examine_database(storage)),
@@ -65,12 +74,12 @@ def examine(storage: str | None, data: str | None = None, settings: Sequence[str
 
 
 def as_text(checks: Sequence[Check]) -> str:
-    """Return the findings for a person."""
+    """Return the checks as text, one line each."""
     return "\n".join(f"{check.mark} {check.subject}: {check.finding}" for check in checks)
 
 
 def as_json(checks: Sequence[Check]) -> dict[str, Any]:
-    """Return the findings for a program."""
+    """Return the checks by subject, ready for JSON."""
     return {check.subject: {"ok": check.is_well, "finding": check.finding} for check in checks}
 
 
@@ -107,13 +116,13 @@ def _examine_database(storage: str | None) -> str:
 
 
 def _examine_place(storage: str | None) -> list[Check]:
-    """Warn of where the database lies; say nothing where it lies well, or nowhere."""
+    """Return a warning if the file system, the permissions or the free space don't suit the database's file."""
     try:
         location = location_of(api.storage_url(storage))
-        found = filesystem_warnings(location) if isinstance(location, Path) else []
-    except (RegsearchError, OSError):  # the check of the database says so
+        warnings = filesystem_warnings(location) if isinstance(location, Path) else []
+    except (RegsearchError, OSError):  # `_examine_database` reports this error
         return []
-    return [Check(subject="place", finding="; ".join(found), is_well=False)] if found else []
+    return [Check(subject="place", finding="; ".join(warnings), is_well=False)] if warnings else []
 
 
 def _examine_mnist() -> str:
@@ -122,7 +131,7 @@ def _examine_mnist() -> str:
 
 
 def _examine_data(spec: StudySpec) -> list[Check]:
-    """Say what a study's data are, and warn of what is questionable."""
+    """Return checks that describe a study's data, and warnings about what looks wrong in them."""
     try:
         dataset, where = _load(spec)
     except RegsearchError as error:
@@ -140,7 +149,7 @@ def _examine_data(spec: StudySpec) -> list[Check]:
 
 
 def _load(spec: StudySpec) -> tuple[Dataset, str]:
-    """Return a study's data, and " in" and where they are; nothing is fetched."""
+    """Return a study's data and the words " in PATH" (empty for built-in data); download nothing."""
     source = spec.data.source
     if source in ("auto", "mnist"):
         found = mnist.find()

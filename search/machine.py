@@ -12,7 +12,7 @@ def core_count() -> int:
 
 
 def memory_bytes() -> int | None:
-    """Return the memory of this machine in bytes; None if the system doesn't report it."""
+    """Return the memory of this machine in bytes, or None if the system doesn't report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the name of this machine's processor, as its maker calls it."""
+    """Return the model name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:  # not Linux

@@ -1,4 +1,4 @@
-"""How TensorFlow starts without writing to stderr."""
+"""Starts TensorFlow without its messages on stderr."""
 
 import os
 import sys
@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 QUIET_TENSORFLOW = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
-"""Environment variables of a process that runs Keras on TensorFlow and does not show TensorFlow's log."""
+"""Environment variables that make Keras run on TensorFlow and hide TensorFlow's log."""
 
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Discard what is written to file descriptor 2 while the block runs.
+    """Discard what is written to file descriptor 2 (stderr) while the block runs.
 
-    TensorFlow's libraries write there, past Python, before they read their log level.
+    TensorFlow's libraries write to it directly, before they read their log level. Replacing `sys.stderr`
+    doesn't stop them.
 
     Example:
         >>> import os
@@ -23,7 +24,7 @@ def quiet_stderr() -> Iterator[None]:
     try:
         sys.stderr.flush()
         stderr = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # it is closed, or there is none
+    except (OSError, ValueError, AttributeError):  # stderr is closed or missing
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""What a script or a notebook gets of a study: its answer, and from the database its trials, figures and report."""
+"""What the Python functions return: a study's answer, with methods that read trials, figures and the report."""
 
 import signal
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _WIDTH = 100  # columns
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class StudyResult:
-    """A study's answer at one moment; `print` shows it as text, and a notebook as a table.
+    """A study's answer at one moment; `print` shows it as text, and a notebook shows it as a table.
 
     Its methods read trials, figures and the report from the database when you call them.
 
@@ -43,8 +43,8 @@ class StudyResult:
         True
 
     Attributes:
-        answer: the study, its counts, its best trial.
-        confirmation: the results of its finalists on fresh seeds and on the test set, with the winner; None if the
+        answer: the study, the counts of its trials, and the best trial.
+        confirmation: the results of the finalists on fresh seeds and on the test set, with the winner; None if the
             study is not confirmed.
         location: the database: the path of a file, or a server.
     """
@@ -57,17 +57,17 @@ class StudyResult:
     def best(self) -> TrialRecord | None:
         """The trial with the best objective on the selection split; None if no trial is complete.
 
-        It was chosen for that value, so the value is a little too good; the confirmed winner is `confirmation.winner`.
+        Its value is a little too good, because the trial was chosen by it. See `confirmation.winner` for fair figures.
         """
         return self.answer.best
 
     def trials(self) -> list[TrialRecord]:
-        """Return all trials by number, as they are now."""
+        """Return all trials that are stored now, in the order of their numbers."""
         with open_for_reading(self.location) as database:
             return list(list_trials(database, self._study(database)))
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return a pandas DataFrame of all trials, as they are now; its columns are those of `trials --csv`.
+        """Return a pandas DataFrame of all trials that are stored now, with the columns of `regsearch trials --csv`.
 
         Raises InputError if pandas isn't installed.
         """
@@ -84,9 +84,10 @@ class StudyResult:
         """Return a figure of the report, for a notebook or for Plotly's `write_html` and `write_json`.
 
         Args:
-            name: such as "history", "gains", "curves" (of the best configuration), "curves-1" (without regularization).
+            name: the figure's name, such as "history", "gains", "curves" (of the best configuration) or "curves-1"
+                (without regularization).
 
-        Raises InputError, with the names that exist, for a figure that this study's report doesn't have.
+        Raises InputError if the study's report has no such figure; its message lists the names that exist.
         """
         from ..studies.reports.figures.plotly_export import as_plotly
         from ..studies.reports.page import titled_figures
@@ -106,7 +107,7 @@ class StudyResult:
     def save_report(self, path: str | Path) -> Path:
         """Write the report as one HTML page, replacing an earlier one, and return the file's absolute path.
 
-        Raises InputError if it can't be written.
+        Raises InputError if the file can't be written.
         """
         from ..studies.reports.page import as_html
 
@@ -151,7 +152,7 @@ class RunResult(StudyResult):
 
     Attributes:
         reason: why the run ended.
-        ended: the same in words, with the number of points if the whole space was tried.
+        ended: the reason in words; if the whole search space was tried, with its number of points.
         signal: the number of the signal that stopped the run; None if none did.
     """
 
@@ -161,14 +162,14 @@ class RunResult(StudyResult):
 
     @property
     def is_over(self) -> bool:
-        """Whether the run did all that it was asked for; otherwise it was stopped, or reached its timeout."""
+        """Whether the run finished its work. If not, it was stopped, or its timeout was over."""
         from .run.coordinator import StopReason
 
         return self.reason not in (StopReason.STOPPED, StopReason.TIMEOUT)
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the command line: 0, 4 if no trial is complete, or 128 plus the signal that stopped it."""
+        """The exit code of the command: 0; 4 if no trial is complete; 128 plus the signal that stopped the run."""
         from .run.coordinator import StopReason
 
         if self.reason is StopReason.STOPPED:
@@ -179,7 +180,7 @@ class RunResult(StudyResult):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonResult(Comparison):
-    """A comparison of studies; `print` shows it as text, and a notebook as tables.
+    """A comparison of studies; `print` shows it as text, and a notebook shows it as tables.
 
     Example:
         >>> import regsearch

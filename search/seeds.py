@@ -1,4 +1,4 @@
-"""Derives every random number of a study from the study's seed and the purpose of the number."""
+"""Derives the seed of each random generator of a study from the study's own seed and a purpose."""
 
 import zlib
 
@@ -6,12 +6,12 @@ import numpy as np
 
 
 def derive_seed(study_seed: int, purpose: str, *numbers: int) -> int:
-    """Return a seed in [0, 2³²) for one purpose, such as ("order", epoch); it is the same in every process.
+    """Return the seed for one purpose, in [0, 2³²). It is the same in every process.
 
     Args:
         study_seed: at least 0.
-        purpose: what the seed is for; different purposes give independent seeds.
-        numbers: tell seeds of one purpose apart, such as the epoch; each at least 0.
+        purpose: what the seed is for, such as "order"; different purposes give independent seeds.
+        numbers: distinguish the seeds of one purpose, such as the number of the epoch; each at least 0.
 
     Example:
         >>> from regsearch.search.seeds import derive_seed
@@ -27,5 +27,5 @@ def derive_seed(study_seed: int, purpose: str, *numbers: int) -> int:
 
 
 def fresh_seed(study_seed: int, number: int) -> int:
-    """Return the seed that replaces the study's in a confirmation; `number` counts the fresh seeds from 0."""
+    """Return a fresh seed of a confirmation, used instead of the study's own seed; `number` counts from 0."""
     return derive_seed(study_seed, "confirm", number)
