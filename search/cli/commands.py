@@ -1,4 +1,7 @@
-"""The command line: each command parses, makes one call and prints. Answers go to stdout, messages to stderr."""
+"""The command line. Each command parses its options, calls one function and prints the answer.
+
+Answers go to stdout, messages to stderr.
+"""
 
 import gc
 import io
@@ -34,13 +37,17 @@ from .output import (
     write,
 )
 
-_ALLOCATIONS = 50_000  # between two garbage collections: these took a seventh of a short command's time
+_ALLOCATIONS = 50_000  # between two garbage collections, which otherwise take a seventh of a short command's time
 
-_UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # typer's own copy
+_UsageError: Any = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)  # of typer's own copy of Click
+
+_STUDIES = "Ready study (mnist, digits, small-data, ladder, deep or cnn), or a study file such as mine.toml."
 
 app = typer.Typer(
     name="regsearch",
-    help="Which regularization does my network need, and how sure can I be?",
+    help="Find out which regularization your Keras network needs, and how sure you can be of that.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -50,13 +57,18 @@ app = typer.Typer(
 @app.command()
 @with_shared_options
 def run(
-    study: Annotated[str, typer.Argument(metavar="[STUDY]", help="A ready study or a .toml file.")] = "mnist",
-    name: Annotated[str | None, typer.Option(metavar="N", help="The study's name in the database.")] = None,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help=_STUDIES)] = "mnist",
+    name: Annotated[
+        str | None, typer.Option(metavar="N", help="Name of the study in the database  [default: study.name]")
+    ] = None,
     settings: Settings = None,
     *,
     options: SearchOptions,
 ) -> None:
-    """Start a study, or resume it, and print the best configuration."""
+    """Start or resume a study, and print its answer.
+
+    It searches until the total of trials is reached, then trains the best configurations again on fresh seeds.
+    """
     from .. import api
 
     print_result(api.run(study, name=name, settings=settings or [], **options.keywords()), options.as_json)
@@ -65,7 +77,10 @@ def run(
 @app.command()
 @with_shared_options
 def resume(name: Name, *, options: SearchOptions) -> None:
-    """Resume an interrupted study and search until its total of trials."""
+    """Resume an interrupted study, and print its answer.
+
+    It searches until the total of trials is reached, then trains the best configurations again on fresh seeds.
+    """
     from .. import api
 
     print_result(api.resume(name, **options.keywords()), options.as_json)
@@ -75,12 +90,21 @@ def resume(name: Name, *, options: SearchOptions) -> None:
 @with_shared_options
 def confirm(
     name: Name,
-    top: Annotated[int | None, typer.Option(metavar="K", help="How many of the best configurations.")] = None,
-    seeds: Annotated[int | None, typer.Option(metavar="S", help="Number of fresh seeds, at least 3.")] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="How many of the best configurations are finalists  [default: confirm.top]"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="S", help="Number of fresh seeds, at least 3  [default: confirm.seeds]")
+    ] = None,
     *,
     options: TrainingOptions,
 ) -> None:
-    """Train the finalists on fresh seeds, then evaluate them on the test set once."""
+    """Train the finalists again, then test them once.
+
+    The finalists are the best configurations of the search. They are trained on fresh seeds and evaluated on the test
+    set.
+    """
     from .. import api
 
     print_result(api.confirm(name, top=top, seeds=seeds, **options.keywords()), options.as_json)
@@ -88,7 +112,10 @@ def confirm(
 
 @app.command()
 def stop(name: Name, storage: Storage = None) -> None:
-    """Ask the coordinator of a study to stop, and wait until it has stopped."""
+    """Stop a running study, and wait until it has stopped.
+
+    Nothing is lost: `regsearch resume NAME` resumes it.
+    """
     from .. import api
 
     holder = api.stop(name, storage=storage)
@@ -97,7 +124,7 @@ def stop(name: Name, storage: Storage = None) -> None:
 
 @app.command(name="list")
 def list_(as_json: AsJson = False, storage: Storage = None) -> None:
-    """List all studies."""
+    """List all studies in the database."""
     from ...studies.reports import study_list
     from .. import api
 
@@ -135,7 +162,10 @@ def trials(
 
 @app.command()
 def best(name: Name, as_json: AsJson = False, storage: Storage = None) -> None:
-    """Show the answer so far: the confirmed one, or the best trial."""
+    """Show the answer so far.
+
+    It is the confirmed answer, or the best trial if the study is not confirmed yet.
+    """
     from .. import api
 
     print_best(api.load(name, storage=storage), as_json)
@@ -146,12 +176,17 @@ def report(
     name: Name,
     kind: Annotated[
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="text, json or html  [default: text; with --output, html]"),
+        typer.Option(
+            "--format", metavar="FORMAT", help="Format: text, json or html  [default: text; with --output, html]"
+        ),
     ] = None,
-    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it to FILE, such as report.html.")] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write to FILE, such as report.html.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Show the report of a study: answer, finalists, techniques, curves, importance, cost."""
+    """Show the whole report of a study.
+
+    It has the answer, the finalists, each technique, learning curves, importance and cost.
+    """
     from .. import api
 
     kind = kind or ("text" if output is None else "html")
@@ -160,12 +195,17 @@ def report(
 
 @app.command()
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Two or more studies.", show_default=False)],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME…", help="Names of two or more studies.", show_default=False)
+    ],
     as_json: AsJson = False,
-    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as a page, FILE.html.")] = None,
+    output: Annotated[str | None, typer.Option(metavar="FILE", help="Write an HTML page to FILE.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Compare studies: what more training examples change, or which search method finds more."""
+    """Compare two or more studies.
+
+    The comparison shows what more training examples change, or which search method finds better configurations.
+    """
     from .. import api
 
     if as_json and output is not None:
@@ -178,17 +218,20 @@ def compare(
 def export(
     name: Name,
     output: Annotated[
-        str, typer.Option(metavar="DIR", help="A directory that is empty or doesn't exist yet.", show_default=False)
+        str, typer.Option(metavar="DIR", help="Directory, empty or not existing yet.", show_default=False)
     ],
     trial: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Number of the trial  [default: the confirmed winner, else the best]"),
+        typer.Option(metavar="N", help="Number of the trial  [default: the confirmed winner, else the best trial]"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier export in DIR.")] = False,
     trust_code: TrustCode = False,
     storage: Storage = None,
 ) -> None:
-    """Write the winner as a Keras model, with a script, its configuration and a model card."""
+    """Write the winner as a Keras model.
+
+    DIR also gets a Keras script that trains the model, its configuration and a model card.
+    """
     from .. import api
     from ..run.signals import exit_on_signal
 
@@ -205,7 +248,10 @@ def enqueue(
     ],
     storage: Storage = None,
 ) -> None:
-    """Try a configuration of yours next; the sampler chooses the values that you leave open."""
+    """Try your own configuration next.
+
+    The sampler chooses the values that you don't give.
+    """
     from .. import api
 
     number, study = api.enqueue(name, params, storage=storage)
@@ -214,14 +260,17 @@ def enqueue(
 
 @app.command()
 def dashboard(
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine; 0 takes any free port.")] = 8080,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port on this machine; 0 means any free port.")] = 8080,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Also answer to this host name, for a proxy in front; may be repeated."),
+        typer.Option(metavar="NAME", help="Also accept this host name, for a proxy; may be repeated."),
     ] = None,
     storage: Storage = None,
 ) -> None:
-    """Serve optuna-dashboard for the database, read-only, on this machine."""
+    """Show the database in a browser, with optuna-dashboard.
+
+    The dashboard changes nothing, and only this machine can reach it.
+    """
     from ...storage.dashboard_server import HOST, make_dashboard
     from .. import api
     from ..run.signals import exit_on_signal
@@ -245,7 +294,7 @@ def doctor(data: Data = None, settings: Settings = None, as_json: AsJson = False
 
 @app.command()
 def backup(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The copy, a file that doesn't exist yet.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="File for the copy; it must not exist yet.")],
     storage: Storage = None,
 ) -> None:
     """Copy the database to a file, even while a search runs."""
@@ -256,14 +305,14 @@ def backup(
 
 @app.command()
 def upgrade(storage: Storage = None) -> None:
-    """Upgrade a database of an earlier version of regsearch."""
+    """Upgrade a database that an earlier version of regsearch made."""
     from .. import api
 
     done = api.upgrade(storage=storage)
     if not done.steps:
         print(f"{done.location} is up to date; nothing to do")
     else:
-        backup = "" if done.backup is None else f"; the database of before is in {done.backup}"
+        backup = "" if done.backup is None else f"; a copy from before the upgrade is in {done.backup}"
         print(f"upgraded {done.location} ({', '.join(done.steps)}){backup}")
 
 
@@ -284,7 +333,7 @@ def delete(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON schema of a study file, for editors."""
+    """Print the JSON schema of study files, for editors."""
     from ...studies.study_file import json_schema
 
     write([json.dumps(json_schema(), indent=2), "\n"])
@@ -298,8 +347,8 @@ def main() -> NoReturn:
     raise_interrupted()
     try:
         if sys.stdout is None:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the shell closed it by `>&-`
-        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may hold bytes that aren't text
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the shell closed stdout by `>&-`
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a path may contain bytes that aren't text
             sys.stdout.reconfigure(errors="backslashreplace")
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except RegsearchError as error:
@@ -316,5 +365,5 @@ def main() -> NoReturn:
 
 
 def _exit_with(line: str, code: int) -> NoReturn:
-    print(mask_passwords(line), file=sys.stderr)  # a URL in the wrong place gets into a message
+    print(mask_passwords(line), file=sys.stderr)  # a message quotes a URL that was given in the wrong place
     sys.exit(code)

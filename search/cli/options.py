@@ -1,4 +1,4 @@
-"""The options that several commands have, and the groups that `run`, `resume` and `confirm` share."""
+"""The options that several commands have, and the groups of options that `run`, `resume` and `confirm` share."""
 
 import functools
 import inspect
@@ -10,57 +10,75 @@ import typer
 
 if TYPE_CHECKING:
     from ..run.progress import Progress
-    from ..workers.base import Engine as MadeEngine
+    from ..workers.base import Engine as WorkerEngine
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The study's name in the database.", show_default=False)]
 Storage = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Database: sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE, or @FILE that holds such a URL  "
+        help="Database: sqlite:///FILE, postgresql+psycopg://USER@HOST/DATABASE, or @FILE with such a URL in it  "
         "[default: $REGSEARCH_STORAGE, else sqlite:///regsearch.db]",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON document.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress while trials run.")]
 Timeout = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Stop this run after TIME, such as 30m; running trials finish.")
+    str | None,
+    typer.Option(metavar="TIME", help="Start no more trials after TIME, such as 30m; running trials finish."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(metavar="W", help="How many trials run at once  [default: one per core; all of a cluster]")
+    int | None,
+    typer.Option(
+        metavar="W", help="How many trials run at once  [default: one per core; on a cluster, all it can run]"
+    ),
 ]
-Trials = Annotated[int | None, typer.Option(metavar="N", help="The study's total of trials, over all its runs.")]
+Trials = Annotated[int | None, typer.Option(metavar="N", help="Total number of trials, over all runs of the study.")]
 Data = Annotated[
     str | None,
-    typer.Option(metavar="DATA", help="auto, mnist, digits, an .npz file, or a directory of IDX files or images."),
+    typer.Option(
+        metavar="DATA",
+        help="Data: auto (mnist, else digits), mnist, digits, an .npz file, or a directory of IDX files or images.",
+    ),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the study file; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set a key of the study, such as training.max_epochs=20; may be repeated."
+    ),
 ]
-Engine = Annotated[str, typer.Option(metavar="ENGINE", help="Where trials train: processes, inline or ray.")]
+Engine = Annotated[str, typer.Option(metavar="ENGINE", help="What trains: processes, inline (this process) or ray.")]
 Address = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="Address of a Ray cluster, or auto  [default: Ray on this machine]"),
+    typer.Option(
+        metavar="HOST:PORT",
+        help="With Ray: address of a cluster, or auto to find it  [default: start Ray on this machine]",
+    ),
 ]
-CpusPerWorker = Annotated[float | None, typer.Option(metavar="N", help="CPUs per worker, with Ray  [default: 1]")]
+CpusPerWorker = Annotated[float | None, typer.Option(metavar="N", help="With Ray: CPUs per worker  [default: 1]")]
 GpusPerWorker = Annotated[
     float | None,
-    typer.Option(metavar="N", help="GPUs per worker, such as 0.5  [default: all workers share all; with Ray: 0]"),
+    typer.Option(metavar="N", help="GPUs per worker, such as 0.5  [default: all workers share all GPUs; with Ray: 0]"),
 ]
-NoConfirm = Annotated[bool, typer.Option("--no-confirm", help="Don't confirm the best on fresh seeds.")]
+NoConfirm = Annotated[
+    bool, typer.Option("--no-confirm", help="Don't train the best configurations again on fresh seeds.")
+]
 TensorBoard = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Write TensorBoard's files of each finished trial to DIR/STUDY.")
+    str | None,
+    typer.Option(metavar="DIR", help="Write a TensorBoard file of each finished trial to DIR/STUDY; DIR must exist."),
 ]
 Checkpoints = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Write a .keras model of each epoch to DIR/STUDY.")
+    str | None, typer.Option(metavar="DIR", help="Write a .keras model after each epoch to DIR/STUDY; DIR must exist.")
 ]
-TrustCode = Annotated[bool, typer.Option("--trust-code", help="Run the code that model.hypermodel names.")]
-Log = Annotated[str | None, typer.Option(metavar="FILE", help="Append one line for each decision to FILE.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Allow the Python code that model.hypermodel names to run.")
+]
+Log = Annotated[str | None, typer.Option(metavar="FILE", help="Append a log line for each decision to FILE.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _SearchOnly:
-    """The options that a search has and a mere confirmation hasn't."""
+    """The options of `run` and `resume` that `confirm` doesn't have."""
 
     trials: Trials = None
     tensorboard: TensorBoard = None
@@ -86,7 +104,7 @@ class TrainingOptions:
     storage: Storage = None
 
     def keywords(self) -> dict[str, Any]:
-        """Return them as keyword arguments of a function of `search.api`; raises InputError for a wrong engine."""
+        """Return the options as keyword arguments for `search.api`; raises InputError if the engine can't be made."""
         return {
             "storage": self.storage,
             "timeout": self.timeout,
@@ -99,7 +117,7 @@ class TrainingOptions:
             "log": self.log,
         }
 
-    def _engine(self) -> "MadeEngine":
+    def _engine(self) -> "WorkerEngine":
         from ..workers import engines
 
         names = ("address", "cpus_per_worker", "gpus_per_worker")
@@ -113,11 +131,11 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(TrainingOptions, _SearchOnly):  # the fields of the last base come first
+class SearchOptions(TrainingOptions, _SearchOnly):  # a dataclass puts the fields of its last base first
     """The options of a command that searches, in the order of `--help`."""
 
     def keywords(self) -> dict[str, Any]:
-        """Return them as keyword arguments of a function of `search.api`; raises InputError for a wrong engine."""
+        """Return the options as keyword arguments for `search.api`; raises InputError if the engine can't be made."""
         return super().keywords() | {
             "trials": self.trials,
             "tensorboard": self.tensorboard,

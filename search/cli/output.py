@@ -29,18 +29,18 @@ _WIDTH_ELSEWHERE = 100  # columns, if stdout is not a terminal
 
 
 def print_(value: T, as_json: bool, text: Callable[[T], str], document: Callable[[T], dict[str, Any]]) -> None:
-    """Print an answer as text, or as JSON for a program."""
+    """Print a value: as JSON, made by `document`, or as text, made by `text`."""
     write([json.dumps(document(value), indent=2) if as_json else text(value), "\n"])
 
 
 def write(parts: Iterable[str]) -> None:
-    """Write an answer to stdout; a reader that closes the pipe early is not an error."""
+    """Write an answer to stdout. If stdout is a pipe that its reader has closed, exit with code 0."""
     try:
         for part in parts:
             sys.stdout.write(part)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python complains at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python prints an error at exit
         raise typer.Exit(0) from None
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -48,7 +48,7 @@ def write(parts: Iterable[str]) -> None:
 
 
 def print_result(result: "RunResult", as_json: bool) -> None:
-    """Print what a run ended with, and exit with its code."""
+    """Print the answer at the end of a run; if the run's exit code isn't 0, exit with it."""
     from ...storage.location import command
     from ...studies.reports.json_report import answer_json
 
@@ -69,19 +69,19 @@ def print_result(result: "RunResult", as_json: bool) -> None:
 
 
 def width() -> int:
-    """Return the number of columns of an answer."""
+    """Return how many columns a printed answer may have: as many as the terminal has, else 100."""
     return shutil.get_terminal_size((_WIDTH_ELSEWHERE, 24)).columns if sys.stdout.isatty() else _WIDTH_ELSEWHERE
 
 
 def how_to_resume(spec: "StudySpec", location: "Location") -> str:
-    """Return the line that tells how to resume a study."""
+    """Return the line with the command that resumes a study."""
     from ...storage.location import as_option
 
     return f"resume with: {resume_command(spec, 'resume', *as_option(location))}"
 
 
 def rendered_report(content: "ReportData", kind: str) -> str:
-    """Return a report as text, JSON or HTML; raises InputError for another kind."""
+    """Return a report as text, JSON or HTML; raises InputError for any other kind."""
     from ...studies.reports import json_report, page, terminal
 
     if kind == "html":
@@ -105,7 +105,7 @@ def rendered_comparison(comparison: "Comparison", kind: str) -> str:
 
 
 def print_export(export: "Export") -> None:
-    """Print which files were written."""
+    """Print the path and the SHA-256 of each file that an export wrote."""
     from ...studies.reports.answer import dataset_line
 
     lines = [f"{file.path}  sha256 {file.sha256}" for file in export.files]
@@ -131,12 +131,12 @@ def _as_text(answer: "StudySummary", conclusion: "Conclusion | None", location: 
     from ...studies.reports.terminal import answer_as_text
 
     text = answer_as_text(answer, conclusion, width())
-    report = command(location, "report", answer.study.name)  # one line, however long, so that a shell takes it
-    return text if conclusion is None else f"{text}\nAll of it: {report} (with --output FILE.html, as a page)"
+    report = command(location, "report", answer.study.name)  # never wrapped, so that it can be pasted into a shell
+    return text if conclusion is None else f"{text}\nWhole report: {report} (add --output FILE.html to get a page)"
 
 
 def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:
-    """Print which trial will try the values, and how to reach it if it is beyond the study's total."""
+    """Print which trial will try the values. If it is beyond the study's total, also print how to raise the total."""
     from ...storage.location import as_option, location_of
     from ..api import storage_url
 
@@ -145,11 +145,11 @@ def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], sto
     if number >= total:
         options = ("--trials", str(number + 1), *as_option(location_of(storage_url(storage))))
         command = resume_command(study.spec, "resume", *options)
-        print(f"that is beyond the study's total of {total}. Raise it with `{command}`.", file=sys.stderr)
+        print(f"that is beyond the study's total of {total}. Raise the total with `{command}`.", file=sys.stderr)
 
 
 def print_or_save(rendered: str, output: str | None) -> None:
-    """Print an answer, or write it to a file."""
+    """Print a rendered answer, or write it to the file `output`."""
     if output is None:
         write([rendered])
     else:
