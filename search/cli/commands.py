@@ -59,7 +59,7 @@ app = typer.Typer(
 def run(
     study: Annotated[str, typer.Argument(metavar="STUDY", help=_STUDIES)] = "mnist",
     name: Annotated[
-        str | None, typer.Option(metavar="N", help="Name of the study in the database  [default: study.name]")
+        str | None, typer.Option(metavar="N", help="Name of the study in the database  [default: as in the study file]")
     ] = None,
     settings: Settings = None,
     *,

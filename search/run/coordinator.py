@@ -1,4 +1,4 @@
-"""The coordinator: it alone hands tasks to an engine, and it alone records what comes back."""
+"""The coordinator: the only part of a run that gives tasks to an engine and records their results."""
 
 import enum
 import logging
@@ -51,7 +51,7 @@ _LOGGED_DECISIONS = {
     EpochDecision.REPEATED: ("already recorded:", "epoch {}"),
     EpochDecision.DIFFERS: ("already recorded:", "epoch {}, with other figures"),
 }
-"""The action and detail of a decision about an epoch in the log; one that is recorded and goes on has no line."""
+"""The action and the detail of each decision about an epoch that the log has; most epochs need no line."""
 
 
 class StopReason(enum.Enum):
@@ -65,21 +65,21 @@ class StopReason(enum.Enum):
 
 @dataclass(kw_only=True)
 class Coordinator:
-    """One phase of a run: it trains until the total, the timeout or a stop.
+    """Trains one phase of a run, a search or a confirmation, until the total, the timeout or a stop.
 
     Attributes:
         spec: the study.
-        what: what the user sees as the name of the phase.
-        store: the records; nothing else writes them meanwhile.
-        engine: where trials train.
-        start_workers: starts at least that many workers; returns at once.
+        what: the name of the phase that the user sees.
+        store: the records of the phase. While it runs, only this coordinator writes them.
+        engine: runs the trials on workers.
+        start_workers: starts at least the given number of workers; returns before they are ready.
         workers: how many trials may run at once.
-        files: what trials keep on disk.
+        files: the checkpoints and the weights of trials.
         progress: shows the user what happens.
-        timeout_seconds: after which no further trial starts; None: never.
-        forecast: estimates how long the run will take; None: there is no estimate.
-        clock: seconds on a clock that never goes back.
-        sleep: waits for so many seconds of that clock.
+        timeout_seconds: the time after which no more trials start; None means no limit.
+        forecast: estimates how long the run will take; None means no estimate.
+        clock: returns the seconds of a clock that never goes back.
+        sleep: waits for the given number of seconds on this clock.
     """
 
     spec: StudySpec
@@ -116,7 +116,7 @@ class Coordinator:
         self.store = RetryingStore(self.store, retry)
 
     def stop(self) -> None:
-        """Ask for a stop within a second; may be called from a signal handler."""
+        """Ask the phase to stop within a second. A signal handler may call this."""
         self._stop_requested = True
 
     @property
@@ -125,10 +125,10 @@ class Coordinator:
         return self._stop_requested
 
     def run(self) -> StopReason:
-        """Run the phase and return why it ended; if it ended by itself, no worker has a task.
+        """Run the phase and return why it ended. Unless it was stopped, no worker has a task then.
 
         Raises NoResultError if ten trials in a row failed or workers can't start, and StorageUnavailableError if the
-        database stayed away.
+        database was unavailable for too long.
         """
         try:
             progress = self.store.progress()
@@ -136,13 +136,13 @@ class Coordinator:
             self._techniques = dict(progress.techniques)
             self.progress.begin(self.what, progress.finished, progress.total, progress.best)
             self.progress.techniques_changed(self._techniques)
-            left = progress.total - progress.finished
+            remaining = progress.total - progress.finished
             if self.forecast is not None and self.forecast.trials is None:
-                self.forecast.trials = left
+                self.forecast.trials = remaining
             self._waiting.extend(self.store.unfinished())
             self._remove_stale_files()
-            # if nothing is left, TensorFlow needn't start
-            return self._train(min(self.workers, left)) if left > 0 else StopReason.TOTAL
+            # if no trial remains, TensorFlow needn't start
+            return self._train(min(self.workers, remaining)) if remaining > 0 else StopReason.TOTAL
         finally:
             self.progress.end()
 
@@ -152,14 +152,14 @@ class Coordinator:
         return self._search()
 
     def remove_finished_files(self) -> None:
-        """Remove the checkpoints of trials that have ended. No worker may be left, since it could still write one."""
+        """Remove the checkpoints of trials that have ended. Call it only after all workers have ended."""
         self.files.clean([*self._running, *(task.number for task in self._waiting)])
 
     def _remove_stale_files(self) -> None:
-        """Remove the files that a killed run left."""
-        under_way = [task.number for task in self._waiting]
-        self.files.clean(under_way)
-        self.files.keep_weights({*self.store.trials_with_kept_weights(), *under_way})
+        """Remove the files that a killed run left behind."""
+        unfinished = [task.number for task in self._waiting]
+        self.files.clean(unfinished)
+        self.files.keep_weights({*self.store.trials_with_kept_weights(), *unfinished})
 
     def _search(self) -> StopReason:
         while not self._stop_requested:
@@ -171,11 +171,11 @@ class Coordinator:
         return StopReason.STOPPED
 
     def _may_retry_trials(self) -> bool:
-        """Return whether a trial whose worker was lost waits for another one."""
+        """Return whether a trial that lost its worker waits for a new one and may still start."""
         return bool(self._waiting) and self._ending is not StopReason.TIMEOUT
 
     def _check_deadlines_and_stop(self) -> None:
-        """Check the timeout and hanging workers, and once a second whether a stop was requested."""
+        """Check the timeout and the hang detector; once a second, check whether a stop was requested."""
         now = self.clock()
         if self.timeout_seconds is not None and now - self._started >= self.timeout_seconds:
             if self._ending is None and self._running:
@@ -212,8 +212,8 @@ class Coordinator:
         if self._ending is not None:
             return None
         match self.store.ask():
-            case TrialTask() as started:
-                return started
+            case TrialTask() as task:
+                return task
             case Done(reason):
                 self._ending = StopReason.EXHAUSTED if reason is DoneReason.EXHAUSTED else StopReason.TOTAL
             case Wait():
@@ -221,27 +221,27 @@ class Coordinator:
         return None
 
     def _handle(self, event: Event) -> Reply:
-        """Record an event; return whether its trial goes on, and the value if it asked for one."""
+        """Record an event of a worker; return whether its trial continues, or the value that the trial asked for."""
         if isinstance(event, EngineNotice):
             self.progress.message(event.text)
             return False
         task = self._running.get(event.number)
         if task is None or task.attempt != event.attempt:
-            return False  # it comes from an attempt that was given up
+            return False  # the event is from an earlier attempt, which was declared lost
         match event:
             case EpochFinished():
                 return self._record(task, event.metrics)
             case SuggestRequest():
                 return self._suggest(task, event)
             case TrialFinished() | LookFinished():
-                self._completed(task, event.outcome)
+                self._record_completed(task, event.outcome)
             case TrialFailed():
                 remark = f"{event.reason}; its log is {event.log}"
-                self._failed(task, event.reason, remark, by_settings=event.by_settings)
+                self._record_failed(task, event.reason, remark, by_settings=event.by_settings)
             case TrialNotice():
                 self.progress.message(f"{task}: {event.text}")
             case WorkerLost():
-                self._lost(task, event.reason)
+                self._record_lost(task, event.reason)
         return False
 
     def _suggest(self, task: TrialTask, event: SuggestRequest) -> Reply:
@@ -253,14 +253,14 @@ class Coordinator:
         except SearchSpaceChangedError as error:
             return SuggestReply(refusal=str(error))
         if value is None:
-            self._ended_elsewhere(task)
+            self._forget_ended_elsewhere(task)
             return False
         self._suggested.setdefault(task.number, {})[event.name] = value
-        self.progress.trial_began(self._known(task))
+        self.progress.trial_began(self._with_suggested_params(task))
         return SuggestReply(value=value)
 
-    def _known(self, task: TrialTask) -> TrialTask:
-        """Return a task with all parameters that are known by now."""
+    def _with_suggested_params(self, task: TrialTask) -> TrialTask:
+        """Return the task with the parameters that were suggested while it ran, too."""
         suggested = self._suggested.get(task.number)
         return task if suggested is None else replace(task, params={**task.params, **suggested})
 
@@ -271,20 +271,20 @@ class Coordinator:
             action, detail = _LOGGED_DECISIONS[decision]
             self._log(task, action, detail.format(metrics.epoch + 1))
         if decision is EpochDecision.PRUNED:
-            self._finished(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
+            self._finish(task, "PRUNED", None, f"epoch {metrics.epoch + 1}")
             return False
         if decision is EpochDecision.TRIED:
-            self._finished(task, "FAIL", None, "an earlier trial had the same settings")
+            self._finish(task, "FAIL", None, "an earlier trial had the same settings")
             return False
         if decision is EpochDecision.ENDED:
-            self._ended_elsewhere(task)
+            self._forget_ended_elsewhere(task)
             return False
         if decision is EpochDecision.DIFFERS:
             self.progress.message(
                 f"{task}, epoch {metrics.epoch + 1}: the figures differ from those before the interruption, "
-                "perhaps by another processor or library version. The first ones are kept."
+                "perhaps because of another processor or library version. The first figures are kept."
             )
-        self.progress.epoch_finished(self._known(task), metrics)
+        self.progress.epoch_finished(self._with_suggested_params(task), metrics)
         if self.forecast is not None:
             self.forecast.add_epoch(metrics.seconds)
         self._check_deadlines_and_stop()
@@ -292,23 +292,23 @@ class Coordinator:
             self._log(task, "stopped", f"after epoch {metrics.epoch + 1}")
         return not self._stop_requested
 
-    def _completed(self, task: TrialTask, outcome: Outcome) -> None:
+    def _record_completed(self, task: TrialTask, outcome: Outcome) -> None:
         value = outcome.value(self.spec.search.objective)
         if not self.store.finish(task, outcome):
-            self._ended_elsewhere(task)
+            self._forget_ended_elsewhere(task)
             return
         if self._best is None or (value > self._best) == self.spec.search.maximizes:
             self._best = value
-        # what the test set showed is no matter of a log
+        # the log must not reveal results on the test set
         self._log(task, "complete", "" if task.purpose == Purpose.TEST else f"with {value:.6g}")
-        self._finished(task, "COMPLETE", value, "")
+        self._finish(task, "COMPLETE", value, "")
         # a running trial may have written its weights a moment ago
         self.files.keep_weights({*self.store.trials_with_kept_weights(), *self._running})
 
-    def _lost(self, task: TrialTask, reason: str) -> None:
+    def _record_lost(self, task: TrialTask, reason: str) -> None:
         next_attempt = self.store.record_lost_worker(task)
         if next_attempt is None:
-            self._failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
+            self._record_failed(task, f"{reason} (attempt {task.attempt + 1}, the last)", reason)
             return
         self._log(task, "lost worker:", f"{reason}; attempt {next_attempt.attempt} follows", level=logging.WARNING)
         self.progress.message(f"{task}: {reason}. It is tried again.")
@@ -316,33 +316,33 @@ class Coordinator:
         self._hang_detector.forget(task.number)
         self._waiting.appendleft(next_attempt)
 
-    def _failed(self, task: TrialTask, reason: str, remark: str, *, by_settings: bool = False) -> None:
+    def _record_failed(self, task: TrialTask, reason: str, remark: str, *, by_settings: bool = False) -> None:
         if not self.store.fail(task, reason, by_settings=by_settings):
-            self._ended_elsewhere(task)
+            self._forget_ended_elsewhere(task)
             return
         self._log(task, "failed:", reason)
-        self._finished(task, "FAIL", None, remark)
+        self._finish(task, "FAIL", None, remark)
         is_search = task.purpose == Purpose.SEARCH
         if by_settings and is_search and self.spec.search.rules >= 2 and self._best is not None:
-            return  # other configurations train well: the sampler learns from this one, and the search goes on
+            return  # other configurations train well, and the sampler will avoid this one
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
             raise NoResultError(
                 f"{self._failures_in_a_row} trials in a row failed. The last one failed because {remark}"
             )
 
-    def _ended_elsewhere(self, task: TrialTask) -> None:
+    def _forget_ended_elsewhere(self, task: TrialTask) -> None:
         self._log(task, "not ours:", "something else ended it")
         self._forget(task)
         del self._started_at[task.number]
         self.progress.message(f"{task} was ended by another tool, perhaps the dashboard. It stays as it is.")
 
-    def _finished(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
+    def _finish(self, task: TrialTask, state: str, value: float | None, remark: str) -> None:
         self._forget(task)
         if state != "FAIL":
             self._failures_in_a_row = 0
         seconds = self.clock() - self._started_at.pop(task.number)
-        known = self._known(task)
+        known = self._with_suggested_params(task)
         self._suggested.pop(task.number, None)
         finished = FinishedTrial(task=known, state=state, value=value, remark=remark, seconds=seconds)
         self._tally(known, value)
@@ -350,7 +350,7 @@ class Coordinator:
         self._show_news()
 
     def _show_news(self) -> None:
-        """Show what the store decided; there may be more to do now, or less."""
+        """Show the store's decisions, such as those of a race, and the total, which they may have changed."""
         news = self.store.news()
         for text in news:
             self.progress.note(text)

@@ -8,24 +8,24 @@ from ...studies.recipes import contest_of
 from ...studies.spec import StudySpec
 
 SHARE_OF_EPOCHS = 0.7
-"""The share of `training.max_epochs` that a trial trains on average, with pruning and early stopping; measured."""
+"""The measured mean share of `training.max_epochs` that a trial trains, because of pruning and early stopping."""
 
 SHARE_OF_TRAININGS = 0.75
-"""The share of all finalists on all seeds that a race trains on average; measured."""
+"""The measured mean share of trainings (each finalist on each seed) that a race needs."""
 
-_LEAST_EPOCHS = 6  # with the first one of each worker, which compiles the network
+_LEAST_EPOCHS = 6  # before the forecast; each worker's first epoch is slower, because it compiles the network
 
 
 @dataclass(kw_only=True)
 class Forecast:
-    """The forecast of one run.
+    """Forecasts how long one run will take.
 
     Attributes:
         spec: the study.
         workers: the number of trainings that run at once.
         confirms: whether a confirmation follows the search.
         message: prints a line.
-        trials: the number of trials that the search has left; None before it has started.
+        trials: the number of trials that remained when the search started; None before that.
     """
 
     spec: StudySpec
@@ -57,7 +57,7 @@ class Forecast:
         return self.spec.training.max_epochs * (SHARE_OF_EPOCHS * (self.trials or 0) + self.trainings)
 
     def add_epoch(self, seconds: float) -> None:
-        """Record the seconds of an epoch; after enough epochs, print once how long the run will take."""
+        """Record how long an epoch took; after enough epochs, print once how long the run will take."""
         if self._expected is not None or not self.trials:
             return
         self._seconds.append(seconds)
@@ -69,13 +69,13 @@ class Forecast:
         self.message(f"expected: {in_words(self._expected)} for {self.trials} trials{then} ({pace:.2g} s an epoch)")
 
     def compare(self, seconds: float) -> None:
-        """Print the run's seconds beside the forecast, if either was a minute or more."""
+        """Print how long the run took and what the forecast was, if either is at least a minute."""
         if self._expected is not None and max(seconds, self._expected) >= 60:
             self.message(f"the run took {in_words(seconds)}; the forecast was {in_words(self._expected)}")
 
 
 def in_words(seconds: float) -> str:
-    """Return a rough duration in words.
+    """Return a duration, rounded, in words.
 
     Example:
         >>> from regsearch.search.run.forecast import in_words

@@ -1,22 +1,22 @@
-"""Detects workers that hang: they report nothing for longer than an epoch can take."""
+"""Detects workers that hang, which means that they report nothing for longer than an epoch can take."""
 
 from collections.abc import Iterable, Iterator
 
 from ...studies.validation import parse_duration
 
-_MOST_COUNTED_SECONDS = 5.0  # between two checks; after more, this process was stopped or the machine asleep
-_FIRST_SECONDS = 30 * 60.0  # TensorFlow's start, the data and an epoch of unknown length
+_MOST_COUNTED_SECONDS = 5.0  # between two checks; a longer gap means that this process was stopped or the machine slept
+_FIRST_SECONDS = 30 * 60.0  # for TensorFlow's start, reading the data, and the first epoch
 _LEAST_SECONDS = 60.0
 _TIMES_THE_SLOWEST = 20.0
 
 
 class HangDetector:
-    """Counts how long each running trial is silent, in seconds during which this process is awake.
+    """Counts for how many seconds each running trial is silent. Time when this process sleeps doesn't count.
 
     Args:
         epoch_timeout: how long a worker may be silent, such as "10m". None means 20 times the slowest epoch so far
-            and at least a minute, or half an hour before the first epoch. A worker's start may always take half an
-            hour.
+            but at least a minute; before the first epoch it means half an hour. A worker's start may always take half
+            an hour.
 
     Example:
         >>> detector = HangDetector("3s")
@@ -33,27 +33,27 @@ class HangDetector:
         self._checked_at: float | None = None
 
     def beat(self, number: int, epoch_seconds: float | None = None) -> None:
-        """Note that a trial started, or that it trained an epoch of so many seconds."""
+        """Record a heartbeat of a trial; `epoch_seconds` is how long its last epoch took, if it finished one."""
         self._silence[number] = 0.0
         if epoch_seconds is not None:
             self._slowest = max(epoch_seconds, self._slowest or 0.0)
 
     def forget(self, number: int) -> None:
-        """Stop watching a trial."""
+        """Stop watching a trial, because it has ended."""
         self._silence.pop(number, None)
 
     def hung(self, now: float, starting: Iterable[int] = ()) -> Iterator[tuple[int, float]]:
-        """Yield each trial that has been silent for too long, once, with the limit in seconds.
+        """Yield the number of each trial that has been silent for too long, once, with its limit in seconds.
 
         Args:
             now: seconds on a clock that never goes back.
-            starting: the numbers of the trials whose workers still start.
+            starting: the numbers of the trials that wait until their workers have started.
         """
-        before, self._starting = self._starting, frozenset(starting)
+        were_starting, self._starting = self._starting, frozenset(starting)
         elapsed = 0.0 if self._checked_at is None else min(now - self._checked_at, _MOST_COUNTED_SECONDS)
         self._checked_at = now
         for number in list(self._silence):
-            has_started = number in before - self._starting
+            has_started = number in were_starting - self._starting
             self._silence[number] = 0.0 if has_started else self._silence[number] + elapsed
             limit = _FIRST_SECONDS if number in self._starting else self._limit_seconds()
             if self._silence[number] > limit:

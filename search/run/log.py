@@ -1,4 +1,4 @@
-"""The log of a run: one line for each decision of the logger `regsearch`, in a file that only its owner can read."""
+"""The log file of a run: one line for each message of the logger `regsearch`. Only its owner can read it."""
 
 import logging
 import os
@@ -14,13 +14,13 @@ from ...storage.location import Location
 from ...studies.errors import InputError, mask_passwords, one_line
 
 logger = logging.getLogger("regsearch")
-logger.addHandler(logging.NullHandler())  # silent, unless the user wants its lines
+logger.addHandler(logging.NullHandler())  # silent, unless the user adds a handler
 
 _SECRET_OPTION = re.compile("password|secret", re.IGNORECASE)
 
 
-class _Ended(Protocol):
-    """What a run ended with, such as `regsearch.RunResult`."""
+class _Result(Protocol):
+    """The result of a run, such as `regsearch.RunResult`."""
 
     @property
     def ended(self) -> str: ...
@@ -29,27 +29,27 @@ class _Ended(Protocol):
     def exit_code(self) -> int: ...
 
 
-R = TypeVar("R", bound=_Ended)
+R = TypeVar("R", bound=_Result)
 
 
 @contextmanager
 def run_log(path: str | Path | None, study: str, location: Location, message: Callable[[str], None]) -> Iterator[None]:
-    """Append the lines of the logger `regsearch` to a file while the block runs; a path of None writes none.
+    """Append the lines of the logger `regsearch` to a file while the block runs; if the path is None, do nothing.
 
     A line has the time in UTC, the level, the study and the message. A password is written as ***.
 
     Args:
-        path: a file; a new one can be read and written by its owner only.
+        path: the file. If it doesn't exist, it is created so that only its owner can read and write it.
         study: the name of the study that runs.
         location: the database.
-        message: prints a line for the user if the file can't be written any more; the run goes on.
+        message: prints a line for the user if the file can't be written any more. The run continues.
 
     Raises InputError if the file can't be opened.
     """
     if path is None:
         yield
         return
-    handler = _RunHandler(_opened(path), message)
+    handler = _RunHandler(_open_log(path), message)
     handler.setFormatter(_LineFormatter(study, _secrets(location)))
     level = logger.level
     logger.addHandler(handler)
@@ -63,13 +63,13 @@ def run_log(path: str | Path | None, study: str, location: Location, message: Ca
 
 
 def logged(command: str, location: Location, run: Callable[[], R]) -> R:
-    """Run, and log that a command started and with which exit code it ended."""
+    """Call `run` and return its result; log when the command starts, and with which exit code it ends."""
     logger.info("%s started, storage %s", command, location)
     try:
         result = run()
     except BaseException as error:
         code = getattr(error, "exit_code", 130 if isinstance(error, KeyboardInterrupt) else 1)
-        message = mask_passwords(str(error))  # here too: a user's own handlers may show the line
+        message = mask_passwords(str(error))  # masked here, too, for handlers that the user added
         logger.error("%s ended with code %s: %s: %s", command, code, type(error).__name__, message)
         raise
     logger.info("%s ended with code %s: %s", command, result.exit_code, result.ended)
@@ -78,7 +78,7 @@ def logged(command: str, location: Location, run: Callable[[], R]) -> R:
 
 @contextmanager
 def quiet_optuna() -> Iterator[None]:
-    """Let Optuna log nothing but errors while the block runs; afterwards its level is the user's again."""
+    """Let Optuna log only errors while the block runs; then restore the level that the user had set."""
     import optuna
 
     level = optuna.logging.get_verbosity()
@@ -90,7 +90,7 @@ def quiet_optuna() -> Iterator[None]:
 
 
 class _LineFormatter(logging.Formatter):
-    """Writes a record as one line without secrets, whatever its message quotes."""
+    """Formats a record as one line, in which passwords are replaced by ***."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -108,7 +108,7 @@ class _LineFormatter(logging.Formatter):
 
 
 class _RunHandler(logging.StreamHandler[TextIO]):
-    """Writes to an open file; a file that can't be written any more doesn't end the run."""
+    """Writes to an open file. If writing fails, it prints one message, and the run continues."""
 
     def __init__(self, file: TextIO, message: Callable[[str], None]) -> None:
         super().__init__(file)
@@ -118,31 +118,29 @@ class _RunHandler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
         if not self._has_failed:
             self._has_failed = True
-            self._message("--log: the file can't be written any more. The run goes on without it.")
+            self._message("--log: the file can't be written any more. The run continues without it.")
 
     def close(self) -> None:
         super().close()
-        with suppress(OSError):  # the disk is full; `handleError` has printed it
+        with suppress(OSError):  # the disk is full; `handleError` has printed a message
             self.stream.close()
 
 
-def _opened(path: str | Path) -> TextIO:
+def _open_log(path: str | Path) -> TextIO:
     try:
         descriptor = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     except (OSError, ValueError) as error:  # ValueError: a NUL character
         reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(
-            f"--log: {str(path)!r} can't be written: {reason}. Name a file in a directory of yours."
-        ) from None
+        raise InputError(f"--log: {str(path)!r} can't be written: {reason}. Name a file that you may write.") from None
     return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 
 def _secrets(location: Location) -> list[str]:
-    """Return the passwords that this process knows, as they are and as a URL quotes them; the longest first."""
-    known = [os.environ.get("PGPASSWORD")]
+    """Return the passwords that this process knows, plain and as a URL quotes them; the longest first."""
+    passwords = [os.environ.get("PGPASSWORD")]
     if not isinstance(location, Path):
-        known.append(location.url.password)
+        passwords.append(location.url.password)
         options = location.url.query.items()
-        known += [value for name, value in options if _SECRET_OPTION.search(name) and isinstance(value, str)]
-    secrets = {form for secret in known if secret for form in (secret, quote(secret, safe=""))}
+        passwords += [value for name, value in options if _SECRET_OPTION.search(name) and isinstance(value, str)]
+    secrets = {form for secret in passwords if secret for form in (secret, quote(secret, safe=""))}
     return sorted(secrets, key=len, reverse=True)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class TrainingKeywords(TypedDict, total=False):
-    """The keyword arguments of everything that trains; `RunOptions` describes them."""
+    """The keyword arguments of every function that trains; `RunOptions` describes them."""
 
     timeout: str | None
     workers: int | None
@@ -28,7 +28,7 @@ class TrainingKeywords(TypedDict, total=False):
 
 
 class SearchKeywords(TrainingKeywords, total=False):
-    """The keyword arguments of a search; `RunOptions` describes them."""
+    """The keyword arguments of a function that searches; `RunOptions` describes them."""
 
     trials: int | None
     confirm: bool
@@ -38,24 +38,25 @@ class SearchKeywords(TrainingKeywords, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a run is started with, beside its study.
+    """The options of one run of a study.
 
     Attributes:
         location: the database.
-        trials: the study's total over all runs, at least 1, if the user asked for one. With None, a larger total that
-            is stored stays.
-        timeout: of this run, such as "30m"; None means the study's own.
-        workers: how many trials run at once, at least 1. None means one per core, and all of a cluster.
-        engine: "processes", "inline" or "ray", or an engine that is made already.
-        search: whether it searches; otherwise it only confirms.
-        confirm: whether it confirms the best configurations, unless the study's `confirm.seeds` is 0.
-        progress: shows what happens.
-        handle_signals: whether Ctrl-C and SIGTERM stop the run in good order.
-        tensorboard: an existing directory for TensorBoard's files; None writes none.
-        checkpoints: an existing directory for a Keras model of each epoch; None writes none.
-        trust_code: whether the code of the study's HyperModel may run.
-        log: a file to which one line per decision is appended; None writes none.
-        given: the keys "section.key" that the user gave. A stored study keeps its own values of the others.
+        trials: the total number of trials over all runs of the study, at least 1, if the user gave one. If it is None,
+            a larger stored total is kept.
+        timeout: how long this run may start new trials, such as "30m"; None means the study's `budget.timeout`.
+        workers: how many trials run at once, at least 1. None means one per core; on a Ray cluster, all it can run.
+        engine: "processes", "inline" or "ray", or an engine object.
+        search: whether the run searches. If not, it only confirms.
+        confirm: whether the run confirms the best configurations. A study with `confirm.seeds = 0` is never confirmed.
+        progress: shows the user what happens.
+        handle_signals: whether the first Ctrl-C or SIGTERM stops the workers and lets the run return a result.
+        tensorboard: an existing directory for TensorBoard's files; None means that none are written.
+        checkpoints: an existing directory for a Keras model of each epoch; None means that none are written.
+        trust_code: whether the Python code of the study's HyperModel may run.
+        log: a file to which one line for each decision is appended; None means no log.
+        given: the keys of the study, "section.key", that the user gave. For all other keys, a stored study keeps its
+            values.
     """
 
     location: Location
@@ -75,7 +76,7 @@ class RunOptions:
 
     @classmethod
     def from_keywords(cls, location: Location, keywords: Mapping[str, Any], **others: Any) -> Self:
-        """Return options with a user's keyword arguments; a progress of None becomes one that suits the place."""
+        """Return the options for a user's keyword arguments. If `progress` is None, `progress_here` chooses one."""
         progress = keywords.get("progress") or progress_here()
         return cls(location=location, **{**keywords, "progress": progress}, **others)
 
@@ -100,5 +101,5 @@ def with_listed_keywords(function: Callable[P, T]) -> Callable[P, T]:
         return function(*args, **kwargs)
 
     complete = signature.replace(parameters=[*own, *listed])
-    checked.__signature__ = complete  # type: ignore[attr-defined]  # what `inspect.signature` asks for
+    checked.__signature__ = complete  # type: ignore[attr-defined]  # `inspect.signature` reads it
     return checked

@@ -1,4 +1,4 @@
-"""A user's directory in which runs write files of their studies, with one subdirectory for each study."""
+"""A study's own subdirectory of a directory that the user named for TensorBoard's files or for models."""
 
 import os
 import tempfile
@@ -14,14 +14,14 @@ def study_folder(parent: str | Path, option: str, study: str, study_uuid: str | 
     """Return the directory of a study's files, PARENT/STUDY, without creating it.
 
     Args:
-        parent: an existing directory that can be written.
-        option: the option that names it, for messages.
+        parent: an existing directory in which this process can write.
+        option: the option that the user named it with, for messages.
         study: the study's name.
         study_uuid: distinguishes studies of the same name; None for a study that isn't started yet.
 
-    Raises InputError if nothing can be written there, or if it holds files that are not this study's.
+    Raises InputError if nothing can be written there, or if it contains files that don't belong to this study.
     """
-    if not os.path.isdir(parent):  # unlike Path.is_dir, it takes any name
+    if not os.path.isdir(parent):  # unlike Path.is_dir, it raises no error for a name that is too long
         raise InputError(f"{option}: there is no directory {parent}. Create it (mkdir -p), or name another one.")
     if study in (".", ".."):
         raise InputError(f"{option}: a study called {study!r} can't have its own directory. Choose another --name.")
@@ -42,7 +42,7 @@ def study_folder(parent: str | Path, option: str, study: str, study_uuid: str | 
 
 
 def claim_folder(folder: Path, option: str, study_uuid: str) -> None:
-    """Create the directory that `study_folder` returned, and mark it as the study's; raises InputError if it can't."""
+    """Create the directory that `study_folder` returned, and mark it as the study's; raises InputError on failure."""
     try:
         folder.mkdir(exist_ok=True)
         write_durably(folder / _MARK, study_uuid.encode())

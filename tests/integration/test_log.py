@@ -113,7 +113,7 @@ def test_a_bad_path_is_one_line_and_code_2(regsearch: Command, tmp_path: Path) -
 def test_a_run_goes_on_without_a_log_that_is_full(search: Search) -> None:
     shown = Messages()
     assert search(trials=2, confirm=False, log="/dev/full", progress=shown).answer.counts.finished == 2
-    assert shown.texts.count("--log: the file can't be written any more. The run goes on without it.") == 1
+    assert shown.texts.count("--log: the file can't be written any more. The run continues without it.") == 1
 
 
 class Messages(Progress):
