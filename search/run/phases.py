@@ -1,4 +1,4 @@
-"""What one run does with a study that is open: it searches until the total, then it confirms the best."""
+"""The phases of one run: it searches until the total of trials is reached, then it confirms the best."""
 
 import time
 from dataclasses import dataclass
@@ -31,13 +31,13 @@ from .store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class _PlannedConfirmation:
-    """A confirmation whose first trainings are entered.
+    """A confirmation that is ready to start: the database has its finalists and their first trainings.
 
     Attributes:
-        store: its records.
-        look: the look at the test set that the trainings belong to, counted from 1.
-        conclusion: what earlier looks gave; None before the first.
-        progress: how far it is.
+        store: the records of the confirmation.
+        look: the number of the evaluation on the test set that ends this confirmation, counted from 1.
+        conclusion: the conclusion from earlier evaluations on the test set; None before the first one.
+        progress: how many of its trainings are finished, and how many there are.
     """
 
     store: ConfirmationStore
@@ -48,18 +48,20 @@ class _PlannedConfirmation:
 
 @dataclass(kw_only=True)
 class StudyRun:
-    """One run of a study: it searches, then it confirms. It owns the workers, which live on between the two.
+    """One run of a study: it searches, then it confirms. Both phases use the same workers.
 
     Attributes:
         spec: the study.
-        location: of the database.
-        progress: what the user sees.
-        searches, confirms: what is done.
-        database, store: the study's, opened for writing.
-        engine, setup, workers: where trials train, what workers must know, and how many may train at once.
-        events: progress that leaves TensorBoard's files of the search's trials, if they are asked for.
-        timeout_seconds: after which nothing more is begun; None: never.
-        is_stopping: whether a stop was asked for.
+        location: the location of the database.
+        progress: shows the user what happens.
+        searches, confirms: whether the run searches, and whether it confirms.
+        database, store: the database, open for writing, and the study's records in it.
+        engine: runs the trials on workers.
+        setup: what workers must know before their first trial.
+        workers: how many trials may run at once.
+        events: a progress that also writes TensorBoard's files during the search; None if the user wants none.
+        timeout_seconds: the time after which no more trials start; None means no limit.
+        is_stopping: whether a stop was requested.
     """
 
     spec: StudySpec
@@ -77,7 +79,7 @@ class StudyRun:
     is_stopping: bool = False
 
     def __post_init__(self) -> None:
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._coordinators: list[Coordinator] = []
         self._started_workers = 0
         self._forecast: Forecast | None = None
@@ -86,23 +88,23 @@ class StudyRun:
         )
 
     def stop(self) -> None:
-        """Ask for a stop within a second; may be called from a signal handler."""
+        """Ask the run to stop within a second. A signal handler may call this."""
         self.is_stopping = True
         for coordinator in self._coordinators:
             coordinator.stop()
 
     def run(self) -> StopReason:
-        """Return why the run ended.
+        """Search and confirm, and return why the run ended.
 
-        Raises UnavailableError or InDoubtError where the database stays away, StorageError where another coordinator
-        took over.
+        Raises StorageUnavailableError or CommitInDoubtError if the database was unavailable for too long, and
+        StorageError if another coordinator has taken over the study.
         """
         try:
             reason = self._run()
-            # the next lines remove files: they may be another's by now, which a step of the store tells
+            # the next lines remove files; this call raises StorageError if another coordinator uses them by now
             self._retry(self.store.stop_requested)
         except (StorageUnavailableError, CommitInDoubtError):
-            if self.is_stopping:  # it gave up waiting for the database
+            if self.is_stopping:  # the stop ended the wait for the database
                 return StopReason.STOPPED
             raise
         self.close()
@@ -122,10 +124,10 @@ class StudyRun:
             reason = self._coordinate(f"study {self.spec.study.name}", self.store, Purpose.SEARCH)
         is_over = reason in (StopReason.TOTAL, StopReason.EXHAUSTED) and not self.is_stopping
         if is_over and self.confirms and self.spec.confirm.seeds:
-            confirmed = self._confirm()
-            if confirmed is StopReason.TOTAL and self._forecast is not None:
-                self._forecast.compare(time.monotonic() - self._began)
-            return confirmed if confirmed in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
+            confirm_reason = self._confirm()
+            if confirm_reason is StopReason.TOTAL and self._forecast is not None:
+                self._forecast.compare(time.monotonic() - self._started)
+            return confirm_reason if confirm_reason in (StopReason.STOPPED, StopReason.TIMEOUT) else reason
         if not self.is_stopping:
             self._retry(self._publish_new_counts)
         return StopReason.STOPPED if self.is_stopping else reason
@@ -145,7 +147,7 @@ class StudyRun:
         return reason
 
     def _plan_confirmation(self) -> "_PlannedConfirmation | None":
-        """Enter the finalists and their trainings; return None if the search gave no finalist."""
+        """Choose the finalists and store their first trainings; return None if there is no finalist."""
         study = get_study(self.database, self.spec.study.name)
         finalists = choose(list_trials(self.database, study), self.spec)
         if not finalists:
@@ -156,7 +158,7 @@ class StudyRun:
         return _PlannedConfirmation(store=store, look=look, conclusion=conclusion, progress=store.progress())
 
     def _show_confirmation(self, planned: "_PlannedConfirmation") -> None:
-        """Tell the user if nothing is left to train, or if test figures were known before."""
+        """Tell the user if nothing is left to train, or if the test set was evaluated before."""
         seeds, conclusion = self.spec.confirm.seeds, planned.conclusion
         is_over = planned.progress.finished == planned.progress.total
         if is_over and conclusion is not None and conclusion.seeds < seeds:
@@ -166,17 +168,18 @@ class StudyRun:
             )
         elif planned.look > 1 and not is_over:
             self.progress.message(
-                f"this is look {planned.look} at the test rows: what it adds was chosen when earlier test figures were "
-                "known. All looks share the risk, so the intervals are wider"
+                f"the test set was evaluated before. This is evaluation {planned.look}: what it adds was chosen when earlier "
+                "results were known. All evaluations share the risk of a wrong claim, so the intervals are wider."
             )
 
     def _publish_new_counts(self) -> None:
-        """Publish the answer again if there is one: its counts have changed."""
+        """Publish the confirmed answer again, if there is one, because the counts of trials in it have changed."""
         if read_conclusion(self.database, get_study(self.database, self.spec.study.name)) is not None:
             publish_answer(self.database, self.store)
 
     def _coordinate(self, what: str, store: Store, purpose: Purpose) -> StopReason:
-        left = None if self.timeout_seconds is None else self.timeout_seconds - (time.monotonic() - self._began)
+        elapsed = time.monotonic() - self._started
+        seconds_left = None if self.timeout_seconds is None else self.timeout_seconds - elapsed
         assert self.setup.files is not None
         coordinator = Coordinator(
             spec=self.spec,
@@ -187,12 +190,12 @@ class StudyRun:
             workers=self.workers,
             files=TrialFiles.of(Path(self.setup.files), purpose),
             progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
-            timeout_seconds=left,
+            timeout_seconds=seconds_left,
             forecast=self._forecast,
         )
         self._coordinators.append(coordinator)
-        if self.is_stopping:  # asked for a moment ago
-            self._coordinators.pop()  # it doesn't know which trials are under way
+        if self.is_stopping:  # the stop came before this coordinator was in the list
+            self._coordinators.pop()  # it must not remove files, because it doesn't know the unfinished trials yet
             return StopReason.STOPPED
         log_decision(self.spec.study.name, None, "phase started:", what)
         try:
@@ -204,7 +207,7 @@ class StudyRun:
                 self.close()
 
     def _start_workers(self, count: int) -> None:
-        """Start that many workers, unless as many are left of the phase before."""
+        """Start `count` workers, unless the phase before has left as many."""
         if self._started_workers >= count:
             return
         self.close()
@@ -212,6 +215,6 @@ class StudyRun:
         self.engine.start(self.setup, count, paths.log_prefix(self.location, self.spec.study.name))
 
     def close(self) -> None:
-        """End all workers, whatever they do."""
+        """End all workers, even if they train."""
         self._started_workers = 0
         self.engine.stop()

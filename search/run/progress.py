@@ -1,4 +1,4 @@
-"""What a user sees while a study runs: a live display on a terminal or in a notebook, otherwise lines."""
+"""Shows a run to the user: with a live display on a terminal or in a notebook, otherwise with lines."""
 
 import sys
 import time
@@ -25,8 +25,8 @@ class FinishedTrial:
     Attributes:
         task: the trial.
         state: COMPLETE, PRUNED or FAIL.
-        value: its objective, if it is complete.
-        remark: why it ended, if that is not obvious; else empty.
+        value: its objective; None if it is not complete.
+        remark: why it ended, if its state doesn't say that; else empty.
         seconds: how long it took.
     """
 
@@ -38,7 +38,7 @@ class FinishedTrial:
 
 
 class Progress:
-    """Receives the events of a run; this class prints only the messages that a user has to read.
+    """Receives the events of a run. This class prints only the messages that the user should read.
 
     Subclass it to show a run in your own way.
 
@@ -55,33 +55,33 @@ class Progress:
     """
 
     def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
-        """A search or a confirmation starts; `finished` of `total` trials are done, `best` is the best value."""
+        """Show that a search or a confirmation starts, after `finished` of `total` trials; `best` is the best value."""
 
     def message(self, text: str) -> None:
         """Print a line."""
-        with suppress(OSError):  # nobody reads stderr any more; the run goes on
+        with suppress(OSError):  # stderr is closed; the run continues without it
             print(one_line(text), file=sys.stderr, flush=True)  # noqa: T201 - the user's line
 
     def note(self, text: str) -> None:
-        """Show how the run goes; this class prints nothing, because nobody has to read it."""
+        """Show a line that informs about the run. This class ignores it, because the user needn't read it."""
 
     def trial_began(self, task: TrialTask) -> None:
-        """A worker has started a trial."""
+        """Show that a worker has started a trial."""
 
     def epoch_finished(self, task: TrialTask, metrics: EpochMetrics) -> None:
-        """A running trial has finished an epoch."""
+        """Show that a running trial has finished an epoch."""
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
-        """A trial has ended; `best` is the best value of the study so far."""
+        """Show that a trial has ended; `best` is the best value of the study so far."""
 
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
-        """A search has started or one of its trials has ended; `tallies` has each technique's, by name."""
+        """Show how far each technique is. `tallies` has the trials and the best value of each, by its name."""
 
     def total_changed(self, total: int) -> None:
-        """A race has decided something; there are `total` trainings in all now."""
+        """Show that a race has changed the number of all its trainings to `total`."""
 
     def end(self) -> None:
-        """The run is over."""
+        """Show that the search or the confirmation has ended."""
 
 
 class LineProgress(Progress):
@@ -108,7 +108,7 @@ class LineProgress(Progress):
 
 
 def describe(trial: FinishedTrial) -> str:
-    """Return one line about a finished trial."""
+    """Return the line for a finished trial: state, value, remark, seconds and configuration."""
     configuration = configuration_of(trial.task.params)
     value = "" if trial.value is None else f" {trial.value:.5f}"
     remark = f" ({trial.remark})" if trial.remark else ""
@@ -170,7 +170,7 @@ class LiveProgress(Progress):
         self._show_ended(trial)
 
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
-        """Show the tallies."""
+        """Show the trials and the best value of each technique."""
         self._techniques = dict(tallies)
 
     def note(self, text: str) -> None:
@@ -198,8 +198,8 @@ class LiveProgress(Progress):
         minutes = (self.clock() - self._started) / 60
         pace = f"{finished_now / minutes:.1f} trials a minute" if finished_now else "no trial finished yet"
         if finished_now and self._finished < self._total:
-            left = (self._total - self._finished) * minutes / finished_now
-            pace += f", about {left:.0f} min left" if left >= 1 else ", less than a minute left"
+            minutes_left = (self._total - self._finished) * minutes / finished_now
+            pace += f", about {minutes_left:.0f} min left" if minutes_left >= 1 else ", less than a minute left"
         best = "none yet" if self._best is None else f"{self._best:.5f}"
         table = Table.grid(padding=(0, 2))
         table.add_row(f"{self._what}: {self._finished} of {self._total}", f"best {best}", pace)
@@ -215,7 +215,7 @@ class LiveProgress(Progress):
 
 @dataclass
 class NotebookProgress(LiveProgress):
-    """The live display in a notebook's cell, which shows only the last finished trial instead of one line for each."""
+    """The live display in a notebook's cell. It shows only the last finished trial, not one line for each."""
 
     _cell: Any = None
     _drawn: float = 0.0
@@ -244,12 +244,12 @@ class NotebookProgress(LiveProgress):
         self._draw()
 
     def note(self, text: str) -> None:
-        """Show the line in the cell, in place of the one before."""
+        """Show the line in the cell, instead of the line before."""
         self._note = one_line(text)
         self._draw()
 
     def end(self) -> None:
-        """Show how the run ended; the cell stays."""
+        """Draw the final state, which remains in the cell."""
         self._running.clear()
         self._draw(after_seconds=0.0)
         self._cell = None
@@ -269,7 +269,7 @@ class NotebookProgress(LiveProgress):
 
 
 def progress_here() -> Progress:
-    """Return the progress that suits the place: a display in a notebook or on a terminal, otherwise lines."""
+    """Return the progress for this process: a display in a notebook or on a terminal, otherwise lines."""
     from rich.console import Console
 
     if Console().is_jupyter:

@@ -1,4 +1,4 @@
-"""Retries steps of a database that is away for a while: locked, its disk full, or its server not reachable."""
+"""Retries calls of a database that is unavailable for a while: locked, on a full disk, or on a server that is down."""
 
 import logging
 import time
@@ -20,16 +20,16 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """Calls one step of a database again and again, for minutes, while the database is away.
+    """Repeats a function that uses the database, for up to three minutes, while the database is unavailable.
 
-    A commit in doubt is not retried here: the step may have been done already.
+    If it isn't known whether a commit succeeded, the function isn't repeated, because its work may be done already.
 
     Attributes:
         study: the study's name, for the log.
-        is_stopping: whether a stop was asked for, which ends the wait.
-        message: shows the user a line, once a wait.
-        clock: seconds on a clock that never goes back.
-        sleep: waits for so many seconds of that clock.
+        is_stopping: returns whether a stop was requested, which ends the wait.
+        message: shows the user one line for each wait.
+        clock: returns the seconds of a clock that never goes back.
+        sleep: waits for the given number of seconds on this clock.
     """
 
     study: str
@@ -39,15 +39,15 @@ class Retry:
     sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what the step returns.
+        """Call `step`, if necessary several times, and return its result.
 
-        Raises StorageUnavailableError if the database stays away for `RETRY_SECONDS`, or if a stop is asked for.
+        Raises StorageUnavailableError if the database is unavailable for `RETRY_SECONDS`, or if a stop is requested.
         """
         deadline = self.clock() + RETRY_SECONDS
         retries = 0
         while True:
             try:
-                answer = step(*args, **kwargs)
+                result = step(*args, **kwargs)
             except StorageUnavailableError as error:
                 if self.is_stopping() or self.clock() >= deadline:
                     raise
@@ -59,7 +59,7 @@ class Retry:
             else:
                 if retries:
                     self._log("retried:", step, f"succeeded after {retries} retries")
-                return answer
+                return result
 
     def _log(self, action: str, step: Callable[..., object], outcome: str) -> None:
         name = getattr(step, "__name__", "a step")
@@ -67,56 +67,58 @@ class Retry:
 
 
 class RetryingStore:
-    """A store that retries each step of another one while the database is away; see `Retry` for what is raised.
+    """Passes each call on to another store, and repeats it while the database is unavailable.
+
+    Each method can raise the errors that `Retry` raises.
 
     Args:
-        store: the records.
-        retry: how long it waits, and whom it tells.
+        store: the store that does the work.
+        retry: repeats the calls.
     """
 
     def __init__(self, store: Store, retry: Retry) -> None:
         self._store, self._retry = store, retry
 
     def progress(self) -> StudyProgress:
-        """Return how far the study is."""
+        """Return how many tasks are finished, how many there are, and the best value."""
         return self._retry(self._store.progress)
 
     def unfinished(self) -> list[TrialTask]:
-        """Return what ran when the last run was interrupted."""
+        """Return the tasks that ran when the last run was interrupted."""
         return self._retry(self._store.unfinished)
 
     def ask(self) -> NextStep:
-        """Return the next task, or why there is none."""
+        """Return the next task, or whether to wait for one, or why there are no more."""
         return self._retry(self._store.ask)
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:
-        """Return the value of a parameter that a trial asks for."""
+        """Return the value of a parameter that a trial asks for; None if the trial was ended by another tool."""
         return self._retry(self._store.suggest, task, name, distribution, default)
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision:
-        """Record an epoch and return what follows from it."""
+        """Record an epoch, and return the decision whether its trial continues."""
         return self._retry(self._store.record_epoch, task, metrics)
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
-        """Record what a task gave."""
+        """Record the result of a task; return False if another tool has ended the task."""
         return self._retry(self._store.finish, task, outcome)
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
-        """Record that a task failed for good."""
+        """Record that a task failed and isn't retried; return False if another tool has ended the task."""
         return self._retry(self._store.fail, task, reason, by_settings=by_settings)
 
     def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
-        """Record that a task's worker was lost and return its next attempt."""
+        """Record that a task lost its worker; return its next attempt, or None if this was the last one."""
         return self._retry(self._store.record_lost_worker, task)
 
     def trials_with_kept_weights(self) -> list[int]:
-        """Return the numbers whose weights are kept."""
+        """Return the numbers of the trials that keep a file with their weights."""
         return self._retry(self._store.trials_with_kept_weights)
 
     def news(self) -> list[str]:
-        """Return what was decided since the last call, a line each; it needs no database."""
+        """Return one line for each decision since the last call. This never waits for the database."""
         return self._store.news()
 
     def stop_requested(self) -> bool:
-        """Return whether somebody asked this run to stop."""
+        """Return whether `regsearch stop` has asked this run to stop."""
         return self._retry(self._store.stop_requested)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one asks a search for an orderly stop, the second one ends it at once."""
+"""Handles Ctrl-C and SIGTERM: the first one asks a search to stop in order, the second one ends it at once."""
 
 import signal
 import sys
@@ -8,12 +8,12 @@ from types import FrameType
 
 
 class StopRequested(BaseException):
-    """A second signal came, or a search was stopped and its answer can't be read: everything is given up.
+    """Ends the process: after a second signal, or if a search was stopped and its answer can't be read.
 
     Attributes:
         number: the number of the first signal.
         resume_command: the command that resumes the study.
-        exit_code: 128 plus the number.
+        exit_code: 128 plus the number of the first signal.
     """
 
     def __init__(self, number: int, resume_command: str) -> None:
@@ -24,13 +24,18 @@ class StopRequested(BaseException):
 
 
 class StartupInterrupted(BaseException):
-    """Ctrl-C before a search runs; typer would catch a KeyboardInterrupt and print nothing."""
+    """Ctrl-C came before a search runs. This isn't KeyboardInterrupt, which typer would catch without a message."""
 
     exit_code = 130
 
 
 class SignalState:
-    """The number of the first signal that came, or None, and how many came."""
+    """The signals that this process has received.
+
+    Attributes:
+        number: the number of the first signal; None before it.
+        count: how many signals came.
+    """
 
     number: int | None = None
     count = 0
@@ -38,9 +43,9 @@ class SignalState:
 
 @contextmanager
 def graceful_stop(stop: Callable[[], None], resume_command: str) -> Iterator[SignalState]:
-    """Call `stop` at the first signal and raise StopRequested at the second; main thread only.
+    """Call `stop` at the first signal, and raise StopRequested at the second; for the main thread only.
 
-    Later signals are ignored, because the process is ending. SIGHUP keeps its meaning, so that `nohup` works.
+    Later signals are ignored, because the process is ending. SIGHUP is not handled, so that `nohup` works.
     """
     received = SignalState()
 
@@ -52,17 +57,17 @@ def graceful_stop(stop: Callable[[], None], resume_command: str) -> Iterator[Sig
         elif received.count == 2:
             raise StopRequested(received.number, resume_command)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:
-        for number, handler in before.items():
-            # after a request to stop, the process is ending, and more signals change nothing
+        for number, handler in previous.items():
+            # after a request to stop, the process is ending, and further signals are ignored
             signal.signal(number, handler if received.number is None else signal.SIG_IGN)
 
 
 def raise_interrupted() -> None:
-    """Let Ctrl-C raise StartupInterrupted, unless it is handled or ignored already; main thread only."""
+    """Let Ctrl-C raise StartupInterrupted, unless it is handled or ignored already; for the main thread only."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise StartupInterrupted
@@ -72,9 +77,9 @@ def raise_interrupted() -> None:
 
 
 def exit_on_signal() -> None:
-    """Let the first signal end the process with code 128 plus its number; main thread only.
+    """Let the first signal end the process with code 128 plus its number; for the main thread only.
 
-    It is for commands that leave nothing half done. It raises SystemExit, which no `except Exception` catches.
+    Use it for commands that may end at any moment. It raises SystemExit, which `except Exception` doesn't catch.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))

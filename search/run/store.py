@@ -1,4 +1,4 @@
-"""What a coordinator needs of a study's records."""
+"""The interface of a study's records that a coordinator uses."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from ...studies.trial import EpochDecision, EpochMetrics, NextStep, Outcome, Stu
 
 
 class Store(Protocol):
-    """The records of one phase; `StudyStore` and `ConfirmationStore` keep them and describe each step."""
+    """The records of one phase. `StudyStore` and `ConfirmationStore` implement it and describe each method."""
 
     def progress(self) -> StudyProgress: ...
 

@@ -1,4 +1,4 @@
-"""Checks of a study before a run: whether data, space and a stored study suit what is asked."""
+"""Checks before a run: whether the data, the memory and a stored study suit the study that shall run."""
 
 import itertools
 import math
@@ -14,12 +14,12 @@ from ..data.arrays import Dataset, DataUnavailableError
 from ..machine import memory_bytes
 from .progress import Progress
 
-_MANY_TRIALS = 100  # as many complete ones are in each part
+_MANY_TRIALS = 100  # the part of a long study that a sampler sees has at least so many
 _WEIGHT_BYTES = 4  # float32
 
 
 def load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) -> tuple[Dataset, str]:
-    """Return the data and their source; a study that was begun on `auto` goes on with what that was then."""
+    """Return the data and their source. With the source `auto`, a stored study keeps the data that it started with."""
     source = spec.data.source
     if source == "auto" and record is not None:
         source = record.dataset.source
@@ -28,14 +28,14 @@ def load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) -
             return load_dataset("mnist", spec.data.image_size), "mnist"
         except DataUnavailableError as error:
             progress.message(
-                f"WARNING: {error}. MNIST is not here, so this study is about scikit-learn's 1,797 digits instead."
+                f"WARNING: {error}. MNIST is not here, so this study uses scikit-learn's 1,797 digits instead."
             )
             source = "digits"
     return load_dataset(source, spec.data.image_size), located(source)
 
 
 def check_same_study(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord, location: Location) -> None:
-    """Raise InputError unless a stored study asks the same question of the same data."""
+    """Raise InputError if the stored study has other settings or other data than this one."""
     different = differing_keys(record.spec, spec)
     if len(different) == 1 and different[0].startswith("model.hypermodel_sha256"):
         raise InputError(
@@ -56,15 +56,15 @@ def check_same_study(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord,
 
 
 def changed_versions(then: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return the notice that library versions have changed since a study was started."""
+    """Return the message that library versions have changed since a study was started."""
     changed = [f"{name} {then.get(name)} → {now.get(name)}" for name in now if then.get(name) != now.get(name)]
-    return f"the study was begun with other versions ({', '.join(changed)}): figures may differ in their last digits"
+    return f"the study was started with other versions ({', '.join(changed)}): figures may differ in their last digits"
 
 
 def check_fits(spec: StudySpec, dataset: Dataset) -> None:
-    """Raise InputError for a network whose weights and their gradients alone take more than this machine's memory."""
+    """Raise InputError if the network's weights and gradients alone need more memory than this machine has."""
     if spec.model.hypermodel is not None:
-        return  # its size is known once it is built
+        return  # its size isn't known before it is built
     units = [math.prod(dataset.x_train.shape[1:]), *spec.model.hidden, dataset.class_count]
     weights = sum(before * after for before, after in itertools.pairwise(units))
     memory = memory_bytes()
@@ -76,9 +76,10 @@ def check_fits(spec: StudySpec, dataset: Dataset) -> None:
 
 
 def needs_all_trials(spec: StudySpec) -> bool:
-    """Return whether a part of a long study (`storage/optuna/lookback.py`) doesn't do for its sampler or its pruner.
+    """Return whether the sampler or the pruner needs all trials of a long study, not only a part of them.
 
-    It does where both only compare trials; one that visits each point once, or waits for many trials, needs all.
+    The part (see `storage/optuna/lookback.py`) is enough for samplers and pruners that only compare trials. It isn't
+    enough for one that tries each point once, or that waits for many trials.
     """
     chosen = spec.search
     numbers = [*chosen.sampler_options.values(), *chosen.pruner_options.values()]

@@ -1,4 +1,4 @@
-"""One run of a study: everything is checked first, so that bad input creates and changes nothing."""
+"""Runs a study. It checks all input first, so that bad input creates and changes nothing."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext, suppress
@@ -51,21 +51,23 @@ from .study_checks import (
 from .tensorboard import EventFiles
 
 _MOST_WORKERS = 1024
-_LOCK_SECONDS = 10  # after which the coordinator says that it waits
+_LOCK_SECONDS = 10  # after so long, the coordinator prints that it waits for the lock of the database
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """What a run is going to do; nothing is written yet.
+    """The plan of a run. Nothing is written before it is complete.
 
     Attributes:
-        spec: the study, with what a stored one keeps.
-        stored: the study as it was stored when this was made; None if there was none.
+        spec: the study. For keys that the user didn't give, it has the values of the stored study.
+        stored: the stored study at the time when the plan was made; None if there was none.
         info: the data set.
-        engine, workers: where trials train, and how many at once.
-        sampler_for, pruner: as `StudyStore.begin_run` needs them.
-        timeout_seconds: after which nothing more is started; None: never.
-        events, snapshots: the study's directories for TensorBoard's files and for models; None: none are written.
+        engine: runs the trials on workers.
+        workers: how many trials run at once.
+        sampler_for, pruner: see `StudyStore.begin_run`.
+        timeout_seconds: the time after which no more trials start; None means no limit.
+        events, snapshots: the study's directories for TensorBoard's files and for models; None means that none are
+            written.
     """
 
     spec: StudySpec
@@ -81,13 +83,13 @@ class _Plan:
 
 
 def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
-    """Start or resume a study, search until it ends, and confirm it; `search.api.run` lists what is raised."""
+    """Start or resume a study, search, and confirm the best; `search.api.run` lists the errors that it raises."""
     plan, dataset = _prepare(spec, options)
     location, name = options.location, plan.spec.study.name
-    opened = open_for_writing(location, options.progress.message)
-    with opened as database, database.study_lock(name), ExitStack() as stack:
+    writable_database = open_for_writing(location, options.progress.message)
+    with writable_database as database, database.study_lock(name), ExitStack() as stack:
         copy: str | None = None
-        with suppress(OSError):  # without a copy for all, each worker reads its own
+        with suppress(OSError):  # if the shared copy can't be written, each worker reads the data itself
             copy = str(stack.enter_context(shared(dataset, paths.data_folder(location, name))))
         del dataset
         study_run = stack.enter_context(closing(_open_run(plan, options, database, copy)))
@@ -95,7 +97,7 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
 
 
 def _prepare(spec: StudySpec, options: RunOptions) -> tuple[_Plan, Dataset]:
-    """Check all that can be checked before anything is written; return what the run needs, and the data."""
+    """Check all input before anything is written; return the plan of the run, and the data."""
     spec = resolve_hypermodel(spec, trusts_code=options.trust_code)
     stored = _find(options.location, spec.study.name)
     if stored is not None:
@@ -106,7 +108,7 @@ def _prepare(spec: StudySpec, options: RunOptions) -> tuple[_Plan, Dataset]:
     sampler_for, _ = (
         sampler_factory(spec, searches=options.search),
         make_pruner(spec),
-    )  # before the data are read: they may be wrong
+    )  # before the data are read, because these settings may be wrong
     if options.search:
         _show_plan(spec, options.progress)
     dataset, info = _examine(spec, stored, options)
@@ -127,7 +129,7 @@ def _prepare(spec: StudySpec, options: RunOptions) -> tuple[_Plan, Dataset]:
 
 
 def _examine(spec: StudySpec, stored: StudyRecord | None, options: RunOptions) -> tuple[Dataset, DatasetInfo]:
-    """Compare data and stored study with what is asked; return the data."""
+    """Load the data, and check that they and the stored study suit the spec; return the data and their description."""
     dataset, source = load_data(spec, stored, options.progress)
     info = DatasetInfo(
         name=dataset.name, source=source, sha256=dataset.sha256, n_train=dataset.n_train, n_test=dataset.n_test
@@ -136,7 +138,7 @@ def _examine(spec: StudySpec, stored: StudyRecord | None, options: RunOptions) -
         check_same_study(spec, info, stored, options.location)
         if stored.versions != versions():
             options.progress.message(changed_versions(stored.versions, versions()))
-    make_splits(dataset, spec.data, spec.search.seed)  # what suffices on this seed suffices on all fresh ones
+    make_splits(dataset, spec.data, spec.search.seed)  # data that suffice for this seed suffice for all fresh seeds
     check_fits(spec, dataset)
     for note in (*dataset.notes, *race_notes(spec, info.n_train, info.n_test)):
         options.progress.message(note)
@@ -144,7 +146,7 @@ def _examine(spec: StudySpec, stored: StudyRecord | None, options: RunOptions) -
 
 
 def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | None) -> StudyRun:
-    """Create or open the study, whose lock is held, and enter the run.
+    """Create or open the study and record that the run starts. This process must hold the study's lock.
 
     Args:
         copy: the path of the data that all workers of this machine share; None if there is no such copy.
@@ -163,7 +165,7 @@ def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | 
         if output is not None:
             claim_folder(output, option, store.study_uuid)
     folder = paths.trials_folder(options.location, spec.study.name)
-    with suppress(OSError):  # without it no trial can be saved, and each says so
+    with suppress(OSError):  # without it no trial can be saved, and each trial prints that
         folder.mkdir(mode=0o700, exist_ok=True)
     setup = TrainerSetup(
         spec=spec,
@@ -192,9 +194,9 @@ def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | 
 
 
 def _open_study(plan: _Plan, options: RunOptions, database: Database) -> tuple[StudySpec, StudyStore]:
-    """Create the study or open it, and return it as it is run now.
+    """Create or open the study; return its spec for this run, and its records.
 
-    It is looked for again: now that the lock is held, no other process can create or change it.
+    This reads the study again, because another process may have changed it before this process held the lock.
     """
     spec = plan.spec
     record = find_study(database, spec.study.name)
@@ -212,7 +214,7 @@ def _open_study(plan: _Plan, options: RunOptions, database: Database) -> tuple[S
 
 
 def _run(study_run: StudyRun, options: RunOptions) -> RunResult:
-    """Let a run go on until it ends or a signal stops it, and return what it gave."""
+    """Run until the run ends or a signal stops it, and return its result."""
     database, spec, location = study_run.database, study_run.spec, options.location
     resume = resume_command(spec, "resume", *as_option(location))
     signals = graceful_stop(study_run.stop, resume) if options.handle_signals else nullcontext(SignalState())
@@ -224,7 +226,7 @@ def _run(study_run: StudyRun, options: RunOptions) -> RunResult:
             study = get_study(database, spec.study.name)
             return RunResult(
                 reason=reason,
-                ended=_ended(reason, spec),
+                ended=_reason_in_words(reason, spec),
                 signal=received.number,
                 answer=read_answer(database, study),
                 confirmation=read_conclusion(database, study),
@@ -232,24 +234,24 @@ def _run(study_run: StudyRun, options: RunOptions) -> RunResult:
             )
     except (StorageUnavailableError, CommitInDoubtError) as error:
         if received.number is not None:
-            raise StopRequested(received.number, resume) from None  # the answer can wait, too
+            raise StopRequested(received.number, resume) from None  # the answer can be read later
         raise type(error)(
             f"{str(error).rstrip('.')}. Nothing that was trained is lost. Resume with `{resume}`."
         ) from error
 
 
 def _study_folders(name: str, stored: StudyRecord | None, options: RunOptions) -> tuple[Path | None, Path | None]:
-    """Return the study's directories for TensorBoard's files and for models; they are checked, and not made yet."""
+    """Check and return the study's directories for TensorBoard's files and for models; don't create them yet."""
     study_uuid = None if stored is None else stored.study_uuid
     events, snapshots = (
-        None if given is None else study_folder(given, option, name, study_uuid)
-        for given, option in ((options.tensorboard, "--tensorboard"), (options.checkpoints, "--checkpoints"))
+        None if parent is None else study_folder(parent, option, name, study_uuid)
+        for parent, option in ((options.tensorboard, "--tensorboard"), (options.checkpoints, "--checkpoints"))
     )
     return events, snapshots
 
 
 def _event_files(plan: _Plan, options: RunOptions, database: Database) -> Progress | None:
-    """Return the progress that writes TensorBoard's files, if they were asked for."""
+    """Return a progress that also writes TensorBoard's files; None if the user wants none."""
     if plan.events is None:
         return None
     from ...storage.tensorboard_data import RecordedEvents  # only this needs TensorBoard
@@ -259,63 +261,63 @@ def _event_files(plan: _Plan, options: RunOptions, database: Database) -> Progre
 
 
 def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
-    """Return the spec with the total that holds: a raised one stays until another is asked for."""
+    """Return the spec with the total for this run. A total that was raised stays until the user gives another one."""
     counts = count_trials(database, record)
-    begun = counts.finished + counts.running
+    started = counts.finished + counts.running
     if options.trials is not None:
-        if spec.budget.trials < begun:
+        if spec.budget.trials < started:
             raise InputError(
-                f"{begun} trials of {record.name} have started already, so its total can't be {spec.budget.trials}. "
-                f"Give at least {begun}, or start another study with --name."
+                f"{started} trials of {record.name} have started already, so its total can't be {spec.budget.trials}. "
+                f"Give at least {started}, or start another study with --name."
             )
         return spec
-    return spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials, begun)})
+    return spec.changed(budget={"trials": max(spec.budget.trials, record.spec.budget.trials, started)})
 
 
 def _with_seeds(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
-    """Return the spec with the seeds of what is confirmed, if they are more: finalists are compared on common ones."""
-    asked, there = spec.confirm.seeds, count_seeds(database, record)
-    if not 0 < asked < there:
+    """Return the spec with no fewer seeds than are confirmed, because finalists are compared on the same seeds."""
+    requested, stored = spec.confirm.seeds, count_seeds(database, record)
+    if not 0 < requested < stored:
         return spec
     if options.confirm:
         options.progress.message(
-            f"{record.name} is confirmed on {there} fresh seeds already. It keeps them, although {asked} were asked "
-            "for."
+            f"{record.name} is confirmed on {stored} fresh seeds already. It keeps them, although {requested} were "
+            "asked for."
         )
-    return spec.changed(confirm={"seeds": there})
+    return spec.changed(confirm={"seeds": stored})
 
 
 def _with_split(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
-    """Return the spec with `confirm.split` of what is confirmed: finalists are compared on common rows."""
-    asked, there = spec.confirm.split, record.spec.confirm.split
-    if asked == there or not count_seeds(database, record):
+    """Return the spec; if finalists were trained, with their `confirm.split`, so that they have the same examples."""
+    requested, stored = spec.confirm.split, record.spec.confirm.split
+    if requested == stored or not count_seeds(database, record):
         return spec
     if options.confirm:
         options.progress.message(
-            f'{record.name} is confirmed with confirm.split = "{there}" already. It keeps that, although "{asked}" was '
-            "asked for."
+            f'{record.name} is confirmed with confirm.split = "{stored}" already. It keeps that, although '
+            f'"{requested}" was asked for.'
         )
-    return spec.changed(confirm={"split": there})
+    return spec.changed(confirm={"split": stored})
 
 
 def _run_and_record(study_run: StudyRun) -> StopReason:
     outcome = "ended by an error"
     try:
         reason = study_run.run()
-        outcome = _ended(reason, study_run.spec)
+        outcome = _reason_in_words(reason, study_run.spec)
         return reason
     except (KeyboardInterrupt, StopRequested):
         outcome = StopReason.STOPPED.value
         raise
     finally:
-        with suppress(RegsearchError):  # where the database is the trouble, the first error says so
+        with suppress(RegsearchError):  # if the database is unavailable, the first error is the one to report
             study_run.store.end_run(outcome)
 
 
-def _ended(reason: StopReason, spec: StudySpec) -> str:
-    """Return why a run ended, in words; of a space that was tried up, how many points it has."""
-    is_whole = spec.search.rules >= 2 and spec.model.hypermodel is None and spec.search.sampler not in GRIDS
-    if reason is not StopReason.EXHAUSTED or not is_whole:
+def _reason_in_words(reason: StopReason, spec: StudySpec) -> str:
+    """Return why a run ended, in words; if the whole space was tried, with its number of points."""
+    is_countable = spec.search.rules >= 2 and spec.model.hypermodel is None and spec.search.sampler not in GRIDS
+    if reason is not StopReason.EXHAUSTED or not is_countable:
         return reason.value
     count = count_points(spec.space, spec.training.max_epochs)
     return reason.value if count is None else f"all {count:,} points of the space were tried"
@@ -336,9 +338,9 @@ def _checked_timeout(spec: StudySpec, options: RunOptions) -> float | None:
 
 
 def _show_plan(spec: StudySpec, progress: Progress) -> None:
-    """Say what a contest can't decide, and which recipes lie outside the study's space and are left out."""
+    """Print what a contest can't decide, and which recipes are left out because they are outside the space."""
     if spec.model.hypermodel is not None:
-        return  # its own defaults take their place
+        return  # the defaults of the HyperModel replace recipes
     if spec.search.sampler == CONTEST:
         for note in notes(contest_of(spec), spec.budget.trials):
             progress.message(note)
@@ -349,7 +351,7 @@ def _show_plan(spec: StudySpec, progress: Progress) -> None:
 
 
 def _find(location: Location, name: str) -> StudyRecord | None:
-    """Return the study of that name, None where there is none or not even a database."""
+    """Return the stored study of this name; None if the study or the database doesn't exist."""
     if is_new(location):
         return None
     with open_for_reading(location, needs_studies=False) as database:

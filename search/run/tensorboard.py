@@ -1,7 +1,7 @@
 """Writes a file for TensorBoard for each finished trial, from the trial's records in the database.
 
-So an interrupted or retried trial is neither duplicated nor lost, and training is not involved. Files that a killed run
-did not write, or earlier runs did not, are written by the next run.
+So no trial is lost or written twice if it is interrupted or retried. Each run also writes the files that are missing,
+such as those of a run that was killed.
 """
 
 import os
@@ -21,21 +21,21 @@ class StudyEvents(Protocol):
     """The contents of a study's event files."""
 
     def experiment(self) -> bytes:
-        """Return the file that is common to all trials."""
+        """Return the contents of the file that is common to all trials."""
 
     def finished(self) -> Iterator[int]:
         """Yield the numbers of the finished trials."""
 
     def trial(self, number: int) -> bytes:
-        """Return the file of a finished trial."""
+        """Return the contents of the file of a finished trial."""
 
 
 class EventFiles(Progress):
-    """A progress that passes all events on, and writes a file when a trial is finished.
+    """Passes all events on to another progress, and writes a file when a trial is finished.
 
     Args:
-        progress: what the user sees.
-        events: returns the files' contents; may raise RegsearchError.
+        progress: shows the events to the user.
+        events: returns the contents of the files; may raise RegsearchError.
         folder: the study's own directory.
     """
 
@@ -44,32 +44,32 @@ class EventFiles(Progress):
         self._has_failed = False
 
     def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
-        """Write the common file, and the files of trials that are missing."""
+        """Write the common file, and the missing files of finished trials."""
         self._progress.begin(what, finished, total, best)
         self._write_missing()
 
     def message(self, text: str) -> None:
-        """Pass it on."""
+        """Pass the message on."""
         self._progress.message(text)
 
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
-        """Pass it on."""
+        """Pass the event on."""
         self._progress.techniques_changed(tallies)
 
     def note(self, text: str) -> None:
-        """Pass it on."""
+        """Pass the event on."""
         self._progress.note(text)
 
     def total_changed(self, total: int) -> None:
-        """Pass it on."""
+        """Pass the event on."""
         self._progress.total_changed(total)
 
     def trial_began(self, task: TrialTask) -> None:
-        """Pass it on."""
+        """Pass the event on."""
         self._progress.trial_began(task)
 
     def epoch_finished(self, task: TrialTask, metrics: EpochMetrics) -> None:
-        """Pass it on."""
+        """Pass the event on."""
         self._progress.epoch_finished(task, metrics)
 
     def trial_finished(self, trial: FinishedTrial, best: float | None) -> None:
