@@ -168,8 +168,8 @@ class StudyRun:
             )
         elif planned.look > 1 and not is_over:
             self.progress.message(
-                f"the test set was evaluated before. This is evaluation {planned.look}: what it adds was chosen when earlier "
-                "results were known. All evaluations share the risk of a wrong claim, so the intervals are wider."
+                f"the test set was evaluated before. This is evaluation {planned.look}: what it adds was chosen when "
+                "earlier results were known. All evaluations share the risk of a wrong claim, so intervals are wider."
             )
 
     def _publish_new_counts(self) -> None:

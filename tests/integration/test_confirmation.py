@@ -344,7 +344,7 @@ def test_a_raised_total_adds_finalists_and_keeps_old_rows(search: Search, storag
     new = {row["finalist"] for row in after["finalists"]} - {row["finalist"] for row in before["finalists"]}
     assert {row["look"] for row in after["finalists"] if row["finalist"] in new} == {2}
     assert {row["look"] for row in after["confirmations"] if row["finalist"] in new} == {2}
-    assert sum("look 2 at the test rows" in message for message in progress.messages) == 1
+    assert sum("This is evaluation 2:" in message for message in progress.messages) == 1
     assert result.confirmation is not None
     assert (result.confirmation.looks, result.confirmation.evaluations) == (2, len(after["test_looks"]))
     assert "used 2 times" in rendered_report(api.report("smoke", storage=storage), "text")
