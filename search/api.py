@@ -218,7 +218,7 @@ def statuses(*, storage: str | None = None) -> list[Status]:
 
 @contextmanager
 def trials(name: str, *, storage: str | None = None) -> Iterator[tuple[StudyRecord, Iterator[TrialRecord]]]:
-    """Yield a study and an iterator over its trials in order. Use it inside the `with` block: it reads lazily."""
+    """Yield a study and an iterator over its trials, by number; it reads lazily, so use it inside the block."""
     with reading(storage) as database:
         record = get_study(database, name)
         yield record, list_trials(database, record)

@@ -41,7 +41,7 @@ _ALLOCATIONS = 50_000  # between two garbage collections, which otherwise take a
 
 _UsageError: Any = next(
     c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
-)  # of typer's own copy of Click
+)  # from typer's own copy of Click
 
 _STUDIES = "Ready study (mnist, digits, small-data, ladder, deep or cnn), or a study file such as mine.toml."
 

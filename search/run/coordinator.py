@@ -121,7 +121,7 @@ class Coordinator:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether a stop was requested."""
         return self._stop_requested
 
     def run(self) -> StopReason:
@@ -342,10 +342,10 @@ class Coordinator:
         if state != "FAIL":
             self._failures_in_a_row = 0
         seconds = self.clock() - self._started_at.pop(task.number)
-        known = self._with_suggested_params(task)
+        complete_task = self._with_suggested_params(task)
         self._suggested.pop(task.number, None)
-        finished = FinishedTrial(task=known, state=state, value=value, remark=remark, seconds=seconds)
-        self._tally(known, value)
+        finished = FinishedTrial(task=complete_task, state=state, value=value, remark=remark, seconds=seconds)
+        self._tally(complete_task, value)
         self.progress.trial_finished(finished, self._best)
         self._show_news()
 

@@ -1,4 +1,4 @@
-"""The log file of a run: one line for each message of the logger `regsearch`. Only its owner can read it."""
+"""The log file of a run: one line for each message of the logger `regsearch`. Only the owner can read a new file."""
 
 import logging
 import os

@@ -133,15 +133,15 @@ class StudyRun:
         return StopReason.STOPPED if self.is_stopping else reason
 
     def _confirm(self) -> StopReason:
-        planned = self._retry(self._plan_confirmation)
-        if planned is None:
+        plan = self._retry(self._plan_confirmation)
+        if plan is None:
             return StopReason.TOTAL
-        self._show_confirmation(planned)
+        self._show_confirmation(plan)
         name, seeds = self.spec.study.name, self.spec.confirm.seeds
         what = f"confirming {name} on {seeds} fresh seeds"
         if self.spec.confirm.method == "race":
             what = f"confirming {name} on up to {seeds} fresh seeds, round by round"
-        reason = self._coordinate(what, planned.store, Purpose.CONFIRM)
+        reason = self._coordinate(what, plan.store, Purpose.CONFIRM)
         if reason is StopReason.TOTAL:
             self._retry(publish_answer, self.database, self.store)
         return reason
@@ -157,18 +157,18 @@ class StudyRun:
         look = store.plan(finalists, self.spec.confirm.seeds, () if conclusion is None else conclusion.unsettled)
         return _PlannedConfirmation(store=store, look=look, conclusion=conclusion, progress=store.progress())
 
-    def _show_confirmation(self, planned: "_PlannedConfirmation") -> None:
+    def _show_confirmation(self, plan: "_PlannedConfirmation") -> None:
         """Tell the user if nothing is left to train, or if the test set was evaluated before."""
-        seeds, conclusion = self.spec.confirm.seeds, planned.conclusion
-        is_over = planned.progress.finished == planned.progress.total
+        seeds, conclusion = self.spec.confirm.seeds, plan.conclusion
+        is_over = plan.progress.finished == plan.progress.total
         if is_over and conclusion is not None and conclusion.seeds < seeds:
             self.progress.note(
                 f"nothing is left to train: the race of up to {seeds} seeds ended after {conclusion.seeds}. Another "
                 "number of seeds continues it."
             )
-        elif planned.look > 1 and not is_over:
+        elif plan.look > 1 and not is_over:
             self.progress.message(
-                f"the test set was evaluated before. This is evaluation {planned.look}: what it adds was chosen when "
+                f"the test set was evaluated before. This is evaluation {plan.look}: what it adds was chosen when "
                 "earlier results were known. All evaluations share the risk of a wrong claim, so intervals are wider."
             )
 

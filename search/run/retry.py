@@ -1,4 +1,4 @@
-"""Retries calls of a database that is unavailable for a while: locked, on a full disk, or on a server that is down."""
+"""Repeats database calls while the database is unavailable: locked, on a full disk, or on a server that is down."""
 
 import logging
 import time
