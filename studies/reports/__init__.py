@@ -1,1 +1,1 @@
-"""What a user reads: pure functions from records and analysis to a page, text, JSON and figures."""
+"""Everything that a user reads: pure functions that turn records and analysis into pages, text, JSON and figures."""

@@ -1,4 +1,4 @@
-"""The best configuration so far, the data that it is about, and how far the study is."""
+"""Report the best configuration so far, the data behind it, and how many trials have finished."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from ..records import Counts, DatasetInfo, StudySummary
 
 
 def dataset_line(dataset: DatasetInfo) -> str:
-    """Return the line that every answer starts with."""
+    """Return the line on the data set with which every answer starts."""
     return (
         f"Data: {dataset.name} ({dataset.n_train:,} training and {dataset.n_test:,} test examples, "
         f"sha256 {dataset.sha256[:16]}…)"
@@ -17,7 +17,7 @@ def dataset_line(dataset: DatasetInfo) -> str:
 
 
 def counts_line(answer: StudySummary) -> str:
-    """Return how far the study is."""
+    """Return a line that says how many trials have finished, and how they ended."""
     counts, total = answer.counts, answer.study.spec.budget.trials
     parts = [f"{counts.complete} complete", f"{counts.pruned} pruned", f"{counts.failed} failed"]
     if counts.running:
@@ -28,13 +28,13 @@ def counts_line(answer: StudySummary) -> str:
 
 
 def as_text(answer: StudySummary) -> str:
-    """Return the best trial as text."""
+    """Return the best trial so far as text, with its configuration and its figures."""
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
     best = answer.best
     if best is None:
         return "\n".join([*lines, "No trial is complete yet."])
     figures = best.metrics
-    if "train_cross_entropy" not in figures:  # another program reported it, such as a dashboard that writes
+    if "train_cross_entropy" not in figures:  # another program, such as a writable dashboard, reported this trial
         return "\n".join(
             [*lines, "", f"Best value: {best.value:.5f}, trial {best.number}, which regsearch did not train"]
         )
@@ -61,7 +61,7 @@ def _figures(figures: Mapping[str, Any], split: str) -> str:
 
 
 def as_json(answer: StudySummary) -> dict[str, Any]:
-    """Return the best trial, ready for JSON."""
+    """Return the best trial and the counts as a dictionary, ready for JSON."""
     study, counts, best = answer.study, answer.counts, answer.best
     return {
         "study": study.name,
@@ -83,7 +83,7 @@ def as_json(answer: StudySummary) -> dict[str, Any]:
 
 
 def dataset_json(dataset: DatasetInfo) -> dict[str, Any]:
-    """Return which data an answer is about."""
+    """Return the name, hash and sizes of a data set, ready for JSON."""
     return {
         "name": dataset.name,
         "sha256": dataset.sha256,
@@ -93,5 +93,5 @@ def dataset_json(dataset: DatasetInfo) -> dict[str, Any]:
 
 
 def counts_json(counts: Counts) -> dict[str, int]:
-    """Return how many trials are in each state."""
+    """Return the number of trials in each state, ready for JSON."""
     return dict(vars(counts))

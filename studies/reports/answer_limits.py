@@ -1,4 +1,4 @@
-"""The limits of an answer: what was held fixed, which techniques have no verdict, and what else limits the figures."""
+"""Describe the limits of an answer: what was held fixed, which techniques have no verdict, and other limits."""
 
 from collections.abc import Iterator
 
@@ -13,14 +13,14 @@ from ..spec import StudySpec
 from .verdict_notes import over_seeds_note
 
 _NOT_TUNED = "not tuned: "
-_MOST_WORDS = 24  # in one sentence of a list of techniques
-_CLEARLY = 3  # a bad strength loses at least so many smallest gains, since the search trains it on one seed only
+_MOST_WORDS = 24  # of a sentence that lists techniques
+_CLEARLY = 3  # a strength is bad if it loses more than 3 smallest gains; less may be luck, as it has only one seed
 _ORDERED = ("L1", "L2", "dropout", "early stopping")
 _COURSE = {recipe.name for recipe in RECIPES["course"]} | {f"course: {recipe.name}" for recipe in RECIPES["course"]}
 
 
 def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) -> str:
-    """Return what the answer holds for: what the study held fixed."""
+    """Return a sentence on what the study held fixed, because the answer holds only for that."""
     training, model = spec.training, spec.model
     examples = formats.count(spec.data.train_rows(dataset.n_train), "training example")
     if model.hypermodel is not None:
@@ -40,13 +40,13 @@ def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) ->
 
 
 def reservations(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
-    """Yield a sentence for each further limit that applies."""
+    """Yield a sentence for each other limit of the answer."""
     yield from _too_strong(spec, conclusion)
     yield from _without_verdict(conclusion)
     if note := over_seeds_note(conclusion):
         yield note
     if conclusion.still_improving:
-        yield "Early stopping alone was mostly still improving in its last epoch."
+        yield "Most trainings with early stopping alone were still improving in their last epoch."
         yield "A training that is too short hardly needs regularization."
     if conclusion.failed:
         failed = [formats.settings(finalist.params) for finalist, _ in conclusion.failed]
@@ -79,18 +79,18 @@ def _too_strong(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
 
 def _bad_strength(tuning: Tuning, best: Attempt, attempt: Attempt) -> str:
     is_over = attempt.position > best.position
-    whose = "the course's " if attempt.recipe in _COURSE else ""
+    owner = "the course's " if attempt.recipe in _COURSE else ""
     strength = shown(attempt.strength)
     better = shown(best.strength)
     if tuning.technique == "early stopping":
-        told = f"Early stopping with {whose}patience {strength} is too {'long' if is_over else 'short'}"
-        return f"{told}: patience {better} did better in the search."
+        subject = f"Early stopping with {owner}patience {strength} is too {'long' if is_over else 'short'}"
+        return f"{subject}: patience {better} did better in the search."
     how = "strong" if is_over else "weak"
-    return f"{tuning.technique} at {whose}{strength} is too {how}: {better} did better in the search."
+    return f"{tuning.technique} at {owner}{strength} is too {how}: {better} did better in the search."
 
 
 def _without_verdict(conclusion: Conclusion) -> Iterator[str]:
-    """Yield which techniques that the study asks about have no verdict, and why."""
+    """Yield sentences on the techniques that have no verdict although the study asks about them, and why."""
     asked = {row.technique for row in conclusion.techniques if row.tuning is not None and row.tuning.is_asked}
     untuned: list[str] = []
     others: list[str] = []
@@ -98,13 +98,13 @@ def _without_verdict(conclusion: Conclusion) -> Iterator[str]:
         if one.verdict is None and one.technique in asked:
             reason = one.reason.removeprefix(_NOT_TUNED)
             (others if reason == one.reason else untuned).append(f"{one.name} ({reason})")
-    for words, told in (("Not tuned, and so without a verdict", untuned), ("Without a verdict", others)):
-        for i, part in enumerate(_in_parts(told)):
+    for words, techniques in (("Not tuned, and so without a verdict", untuned), ("Without a verdict", others)):
+        for i, part in enumerate(_in_parts(techniques)):
             yield f"{words if i == 0 else 'Likewise'}: {formats.listed(part)}."
 
 
 def _in_parts(words: list[str]) -> list[list[str]]:
-    """Return a list in several parts, each short enough for a sentence."""
+    """Split a list into parts that are each short enough for a sentence."""
     parts: list[list[str]] = []
     for word in words:
         if parts and len(" ".join([*parts[-1], word]).split()) <= _MOST_WORDS:
@@ -117,7 +117,7 @@ def _in_parts(words: list[str]) -> list[list[str]]:
 def _looks(conclusion: Conclusion) -> Iterator[str]:
     if conclusion.completed_looks > 1:
         yield f"The test set was used {conclusion.completed_looks:,} times."
-        yield "All these uses share the risk of a wrong claim, so the intervals are wider than after one."
+        yield "All these uses share the risk of a wrong claim, so the intervals are wider than after one use."
     if conclusion.unfinished_looks:
         uses = "Another use" if conclusion.unfinished_looks == 1 else f"{conclusion.unfinished_looks:,} other uses"
         yield f"{uses} of the test set did not finish; these figures leave out what was evaluated there."

@@ -1,4 +1,4 @@
-"""A confirmed answer in short sentences: what to use, what it gains, what is settled, and what was held fixed."""
+"""Write a confirmed answer in short sentences: what to use, what it gains, and what is settled."""
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
@@ -18,15 +18,15 @@ from .answer_limits import held_fixed, reservations
 def confirmed_sentences(
     spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion, storage: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Return the sentences, the most important first.
+    """Return the sentences of a confirmed answer, the most important first.
 
     The first three to five say what to use, what that gains, and which techniques help, harm, make no difference or
-    are not settled. The others say how to settle what is open, what was held fixed, and what limits the answer.
+    are not settled. The others say how to settle the open verdicts, what was held fixed, and what limits the answer.
 
     Args:
-        spec, dataset: of the study.
-        conclusion: what the sentences are about.
-        storage: the option that names the database in a command; empty if no command needs it.
+        spec, dataset: the spec and the data set of the study.
+        conclusion: the conclusion that the sentences describe.
+        storage: the option that names the database in a command; empty if the command doesn't need it.
     """
     return (
         *_choice(conclusion),
@@ -41,7 +41,7 @@ def confirmed_sentences(
 
 
 def verdicts_in_words(verdicts: Sequence[TechniqueVerdict], measure: Measure) -> str:
-    """Return the settled verdicts in words: "each of L1 and dropout helps, and BatchNorm harms"."""
+    """Write the settled verdicts as a clause: "each of L1 and dropout helps, and BatchNorm harms"."""
     parts = []
     for verdict in (Verdict.HELPS, Verdict.HARMS, Verdict.NO_DIFFERENCE):
         of_verdict = [one for one in verdicts if one.verdict is verdict]
@@ -55,7 +55,7 @@ def verdicts_in_words(verdicts: Sequence[TechniqueVerdict], measure: Measure) ->
 
 
 def _choice(conclusion: Conclusion) -> Iterator[str]:
-    """Yield what to use, and why it was chosen."""
+    """Yield sentences on which configuration to use, and why it was chosen."""
     winner = conclusion.winner
     name = formats.settings(winner.finalist.params)
     judgement = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
@@ -97,17 +97,17 @@ def _is_winner(conclusion: Conclusion, result: FinalistResult | None) -> bool:
 
 
 def _gains(conclusion: Conclusion) -> Iterator[str]:
-    """Yield what the winner gains over early stopping alone and over no regularization, as far as that is known."""
+    """Yield sentences on the winner's gain over early stopping alone and over no regularization, if known."""
     over_stopping, over_none = conclusion.winner_over_early_stopping, conclusion.winner_over_baseline
     if _is_winner(conclusion, _early_stopping(conclusion)):
         over_stopping = None
-    known = [
+    known_gains = [
         (judgement, over)
         for judgement, over in ((over_stopping, EARLY_STOPPING_ALONE), (over_none, conclusion.baseline_name))
         if judgement is not None
     ]
     before: Judgement | None = None
-    for judgement, over in known:
+    for judgement, over in known_gains:
         yield _gain(judgement, over, conclusion.measure, before)
         before = judgement
     if conclusion.baseline is None:
@@ -120,7 +120,7 @@ def _gains(conclusion: Conclusion) -> Iterator[str]:
 
 
 def _gain(judgement: Judgement, over: str, measure: Measure, before: Judgement | None) -> str:
-    """Return a sentence on a gain; it leaves out what the sentence on the gain `before` contains."""
+    """Return a sentence on a gain; it doesn't repeat what the sentence on the gain `before` says."""
     interval, verdict = judgement.gain, judgement.verdict
     if verdict is Verdict.HARMS:
         interval = Interval(mean=-interval.mean, low=-interval.high, high=-interval.low, level=interval.level)
@@ -143,7 +143,7 @@ def _gain(judgement: Judgement, over: str, measure: Measure, before: Judgement |
 
 
 def _settled(conclusion: Conclusion) -> Iterator[str]:
-    """Yield which techniques help, harm and make no difference, and compared with what."""
+    """Yield sentences on which techniques help, harm and make no difference, one for each baseline."""
     settled = [one for one in technique_verdicts(conclusion) if one.verdict not in (None, Verdict.NOT_SETTLED)]
     settled = [one for one in settled if not _is_of_winner(conclusion, one)]
     for over in dict.fromkeys(one.over for one in settled):
@@ -152,27 +152,27 @@ def _settled(conclusion: Conclusion) -> Iterator[str]:
 
 
 def _is_of_winner(conclusion: Conclusion, verdict: TechniqueVerdict) -> bool:
-    """Return whether the sentences on the winner already contain a verdict."""
+    """Return whether the sentences on the winner already contain this verdict."""
     return _is_winner(conclusion, verdict.result) and verdict.technique in ("combination", "early stopping")
 
 
-def _open(conclusion: Conclusion) -> list[TechniqueVerdict]:
+def _open_verdicts(conclusion: Conclusion) -> list[TechniqueVerdict]:
     return [one for one in technique_verdicts(conclusion) if one.verdict is Verdict.NOT_SETTLED]
 
 
 def _not_settled(conclusion: Conclusion) -> Iterator[str]:
-    """Yield which techniques may help or harm."""
-    names = [one.name for one in _open(conclusion) if not _is_of_winner(conclusion, one)]
+    """Yield a sentence on which techniques may help or harm."""
+    names = [one.name for one in _open_verdicts(conclusion) if not _is_of_winner(conclusion, one)]
     if names:
         yield f"Not settled: {formats.listed(names)} may help or harm."
 
 
 def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[str]) -> Iterator[str]:
-    """Yield how to settle what is open, the first thing to do first: longer trainings, then more seeds."""
-    needs, scarce = _needs(conclusion)
-    if scarce:
-        examples = f"{conclusion.test_rows:,} test examples"
-        yield f"The {examples} are probably too few to settle {formats.listed(scarce)}, with any number of seeds."
+    """Yield sentences on how to settle the open verdicts: first by longer trainings, then by more seeds."""
+    needs, need_examples = _seeds_and_data_needed(conclusion)
+    if need_examples:
+        examples, names = f"{conclusion.test_rows:,} test examples", formats.listed(need_examples)
+        yield f"The {examples} are probably too few to settle {names}, with any number of seeds."
     if conclusion.still_improving:
         longer = f"raise `training.max_epochs`, now {spec.training.max_epochs}, in a new study"
         yield f"First train longer, since these trainings may be too short: {longer}."
@@ -186,23 +186,23 @@ def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[st
         yield f"{more} seeds would probably settle {formats.listed(parts)}: run `{command}`."
 
 
-def _needs(conclusion: Conclusion) -> tuple[dict[str, int], list[str]]:
-    """Return how many seeds would settle each open verdict by its name, and which need more test examples instead."""
-    verdicts = _open(conclusion)
+def _seeds_and_data_needed(conclusion: Conclusion) -> tuple[dict[str, int], list[str]]:
+    """Return the seeds that would settle each open verdict, by its name, and the names that need more test examples."""
+    verdicts = _open_verdicts(conclusion)
     seeds = {one.name: one.seeds_needed for one in verdicts}
-    scarce = [one.name for one in verdicts if one.needs_test_examples]
-    own = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
+    need_examples = [one.name for one in verdicts if one.needs_test_examples]
+    of_winner = conclusion.winner_over_early_stopping or conclusion.winner_over_baseline
     is_listed = any(_is_winner(conclusion, one.result) for one in verdicts)
-    if own is not None and own.verdict is Verdict.NOT_SETTLED and not is_listed:
-        seeds["what the chosen setting gains"] = own.seeds_needed
-        if own.needs_test_examples:
-            scarce.append("what the chosen setting gains")
-    return {name: needed for name, needed in seeds.items() if needed is not None}, scarce
+    if of_winner is not None and of_winner.verdict is Verdict.NOT_SETTLED and not is_listed:
+        seeds["what the chosen setting gains"] = of_winner.seeds_needed
+        if of_winner.needs_test_examples:
+            need_examples.append("what the chosen setting gains")
+    return {name: needed for name, needed in seeds.items() if needed is not None}, need_examples
 
 
 def _contradictions(conclusion: Conclusion) -> Iterator[str]:
-    """Yield what speaks against the choice: test figures, or a figure other than the study's objective."""
-    yield from _worse_beside(conclusion)
+    """Yield sentences on results that speak against the choice: on the test set, or in another figure."""
+    yield from _worse_in_other_figures(conclusion)
     if conclusion.claims_gain or conclusion.baseline is None:
         return
     if conclusion.others_beyond_noise:
@@ -215,7 +215,7 @@ def _contradictions(conclusion: Conclusion) -> Iterator[str]:
         )
         yield "The choice was made on the selection split alone."
         return
-    for other, gain_in in _beside(conclusion):
+    for other, gain_in in _other_figures(conclusion):
         gains = [gain_in(result.gain) for result in conclusion.results if result.gain is not None]
         count = sum(gain.is_above(0) for gain in gains)
         if count:
@@ -227,12 +227,12 @@ def _contradictions(conclusion: Conclusion) -> Iterator[str]:
             return
 
 
-def _worse_beside(conclusion: Conclusion) -> Iterator[str]:
-    """Yield in which figure other than the objective the winner is worse than the baseline."""
+def _worse_in_other_figures(conclusion: Conclusion) -> Iterator[str]:
+    """Yield a sentence on the other figures in which the winner is worse than the baseline."""
     gain = conclusion.winner.gain
     if gain is None:
         return
-    worse = [(other, of(gain)) for other, of in _beside(conclusion) if of(gain).high < 0]
+    worse = [(other, of(gain)) for other, of in _other_figures(conclusion) if of(gain).high < 0]
     if not worse:
         return
     by = ""
@@ -243,8 +243,8 @@ def _worse_beside(conclusion: Conclusion) -> Iterator[str]:
     yield f"In test {others}, however, it is worse than {conclusion.baseline_name}{by}."
 
 
-def _beside(conclusion: Conclusion) -> list[tuple[str, Callable[[Gain], Interval]]]:
-    """Return the name of each figure that verdicts are not based on, and how to read it from a gain."""
+def _other_figures(conclusion: Conclusion) -> list[tuple[str, Callable[[Gain], Interval]]]:
+    """Return the figures that do not decide verdicts: for each its name, and a function that reads it from a gain."""
     if conclusion.metric is None:
         return [(conclusion.figures[1], conclusion.other_metric)]
     return [("cross-entropy", attrgetter("cross_entropy")), ("accuracy", attrgetter("accuracy"))]

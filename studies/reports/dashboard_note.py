@@ -1,6 +1,6 @@
-"""A study's answer in optuna-dashboard: its note in Markdown, and a few small figures of Plotly.
+"""Write a study's answer for optuna-dashboard: a note in Markdown, and a few small Plotly figures.
 
-The dashboard stores both in the database in pieces of 2,045 characters each, so they are small.
+The dashboard stores both in the database, in pieces of 2,045 characters. So the note and the figures must be small.
 """
 
 import re
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _MOST_POINTS = 300
 _MOST_ROWS = 10
-_MARKS = re.compile(r"([\\`*_\[\]<>!|~&$]|^[#+=-])")
-_LINKED = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+_MARKUP = re.compile(r"([\\`*_\[\]<>!|~&$]|^[#+=-])")
+_LINK_PLACES = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
 
 
 def as_markdown(content: ReportData) -> str:
-    """Return the answer as the study's note."""
+    """Return the answer in Markdown, as the note of the study."""
     answer, conclusion = content.answer, content.conclusion
     question = answer.study.spec.study.question
     parts = [
@@ -46,7 +46,7 @@ def as_markdown(content: ReportData) -> str:
 
 
 def dashboard_figures(content: ReportData) -> "dict[str, plotly.graph_objects.Figure]":
-    """Return the figures that the study has, by the id under which the dashboard stores them."""
+    """Return the figures for which the study has data, by the id under which the dashboard stores them."""
     figures = {
         "Which techniques help": None if content.conclusion is None else verdicts(content.conclusion, VERDICTS_CARD),
         "What the finalists gain": None if content.conclusion is None else gains(content.conclusion, CARD),
@@ -74,6 +74,6 @@ def _table(conclusion: Conclusion) -> str:
 
 
 def _plain(words: str) -> str:
-    """Return text that Markdown shows as it is, on one line: without markup and links."""
-    # the dashboard links what looks like an address even if it is escaped; a zero-width space prevents that
-    return _LINKED.sub("\u200b", _MARKS.sub(r"\\\1", " ".join(clean(words).split())))
+    """Return the words on one line, escaped so that Markdown shows them unchanged, without markup and links."""
+    # the dashboard makes a link of any address, even an escaped one; a zero-width space prevents that
+    return _LINK_PLACES.sub("\u200b", _MARKUP.sub(r"\\\1", " ".join(clean(words).split())))

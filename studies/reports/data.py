@@ -1,4 +1,4 @@
-"""All that a report of one study is made of, as one value; its sections choose from it and put it in words."""
+"""Define `ReportData`, which holds everything that a report of one study shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ class Curve:
     """One training of one configuration.
 
     Attributes:
-        label: which of the configuration's trainings: "trial 18", "seed 2".
-        train_loss: of each epoch, in nats per example, with penalty and dropout.
-        stop_cross_entropy: of each epoch, on the stopping split, in nats per example.
-        best_epoch: the epoch, counted from 0, whose weights were kept.
+        label: which training of the configuration this is: "trial 18", "seed 2".
+        train_loss: the training loss after each epoch, in nats per example, with penalty and dropout.
+        stop_cross_entropy: the cross-entropy on the stopping split after each epoch, in nats per example.
+        best_epoch: the epoch with the weights that were kept, counted from 0.
     """
 
     label: str
@@ -31,12 +31,12 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationCost:
-    """The cost so far of training finalists on fresh seeds.
+    """What the trainings of finalists on fresh seeds have cost so far.
 
     Attributes:
-        trainings: how many were started, including failed ones.
-        epochs: how many they trained.
-        seconds: wall time of their training; of an incomplete one, of its epochs.
+        trainings: how many trainings have started, including failed ones.
+        epochs: how many epochs they trained.
+        seconds: the wall time of the trainings; for an incomplete training, the time of its epochs.
     """
 
     trainings: int
@@ -46,19 +46,20 @@ class ConfirmationCost:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """What one report is made of; any value in it may come from a database that another program wrote.
+    """Everything that one report shows. Another program may have written any of these values to the database.
 
     Attributes:
-        answer: the study, its counts, its best trial.
-        trials: all of them, by number, in any state.
-        runs: of the study, the first one first.
-        curves: by the configuration's name, the best one first, the baseline last; empty if none are stored.
-        conclusion: None before the confirmation.
-        confirmation_cost: None if no finalist was trained.
-        importance: the most important first; empty if there are too few trials.
-        importance_missing: why it is empty.
+        answer: the study, its counts, and its best trial.
+        trials: all trials in any state, ordered by their number.
+        runs: the runs of the study, the first one first.
+        command: the command that runs the study again.
+        curves: the trainings by the name of their configuration, the best configuration first, the baseline last;
+            empty if no curves are stored.
+        conclusion: the result of the confirmation; None before it.
+        confirmation_cost: what the confirmation cost; None if no finalist was trained.
+        importance: the techniques, the most important first; empty if there are too few trials.
+        importance_missing: why `importance` is empty.
         edges: a sentence for each best value that lies at a limit of its range.
-        command: the one that runs the study again.
     """
 
     answer: StudySummary
@@ -74,17 +75,17 @@ class ReportData:
 
     @property
     def has_techniques(self) -> bool:
-        """Whether all configurations are regularizations, and none has hyperparameters of a HyperModel."""
+        """Whether all configurations are regularizations, so that none has other hyperparameters of a HyperModel."""
         return has_techniques(self.answer.study.spec, self.trials)
 
     @cached_property
     def strength_curves(self) -> tuple[StrengthCurve, ...]:
-        """Each technique alone by its strength; none if a HyperModel has hyperparameters of its own."""
+        """The strength curve of each technique alone; none if a HyperModel has other hyperparameters."""
         if not self.has_techniques:
             return ()
         return strength_curves(self.answer.study.spec, self.trials, self.conclusion)
 
     @property
     def by_accuracy(self) -> bool:
-        """Whether trials are ranked by accuracy; higher is better."""
+        """Whether trials are ranked by accuracy, so that higher values are better."""
         return self.answer.study.spec.search.by_accuracy

@@ -1,4 +1,4 @@
-"""HTML elements and tables in which every text is shown as it is, and none becomes markup."""
+"""Write HTML elements and tables; every text is escaped, so that none becomes markup."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 import markupsafe
 from markupsafe import Markup
 
-# control characters, surrogates, and marks that change the direction of the text that follows
+# control characters, surrogates, and characters that change the direction of text
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 _MOST_NARROW = 4  # columns that fit on a phone
@@ -16,20 +16,20 @@ _INLINE_CELL = "border-bottom:1px solid rgba(128,128,128,0.35);padding:0.25em 0.
 
 
 def clean(text: object, longest: int = 2000) -> str:
-    """Return a text that every page can show, cut to `longest` characters."""
+    """Replace each unprintable character of a text by "�", and cut the text to `longest` characters."""
     shown = _UNPRINTABLE.sub("\ufffd", str(text))
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def escape(text: object, longest: int = 2000) -> Markup:
-    """Return markup as it is, and escape any other text."""
+    """Escape any text that is not markup yet."""
     return text if isinstance(text, Markup) else markupsafe.escape(clean(text, longest))
 
 
 def element(tag: str, /, *children: object, **attributes: object) -> Markup:
-    """Return an element; a child or an attribute that is None is left out.
+    """Return an HTML element; a child or an attribute that is None is left out.
 
-    An attribute's name may end with an underscore (`class_`); other underscores become hyphens.
+    The name of an attribute may end with an underscore, such as `class_`. Other underscores become hyphens.
 
     Example:
         >>> element("p", "a < b", class_="note")
@@ -45,26 +45,26 @@ def element(tag: str, /, *children: object, **attributes: object) -> Markup:
 
 
 def mark_code(words: str) -> Markup:
-    """Return a sentence whose parts between backticks, such as a command, are code."""
+    """Return a sentence as markup, with each part between backticks in a `code` element."""
     parts = words.split("`")
     return join(element("code", part) if i % 2 and i < len(parts) - 1 else part for i, part in enumerate(parts))
 
 
 def join(parts: Iterable[object]) -> Markup:
-    """Return parts one after another, escaped if they are not markup."""
+    """Join parts to one markup, and escape those that are not markup yet."""
     return Markup("".join(escape(part) for part in parts))
 
 
 def table(
     header: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = (), marked: Sequence[int] = ()
 ) -> Markup:
-    """Return a table; on a phone, each row of a wide one becomes a block whose cells repeat their column's name.
+    """Return a table. On a phone, each row of a wide table becomes a block, and its cells show their column names.
 
     Args:
         header: the name of each column.
-        rows: the cells; None is an empty one.
-        numbers: the indices of columns that are aligned to the right.
-        marked: the indices of rows that stand out.
+        rows: the cells of each row; None is shown as "—".
+        numbers: the indices of the columns that are aligned to the right.
+        marked: the indices of the rows that are highlighted.
     """
     kind = ["number" if column in numbers else None for column in range(len(header))]
     head = element("tr", *(element("th", name, scope="col", class_=kind[i]) for i, name in enumerate(header)))
@@ -84,7 +84,7 @@ def table(
 
 
 def inline_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> Markup:
-    """Return a table that needs no style sheet, for a notebook; the columns `numbers` are aligned to the right."""
+    """Return a table for a notebook, without a style sheet; the columns `numbers` are aligned to the right."""
     styles = [
         f"{_INLINE_CELL};text-align:{'right;white-space:nowrap' if column in numbers else 'left'}"
         for column in range(len(header))
@@ -97,6 +97,6 @@ def inline_table(header: Sequence[str], rows: Iterable[Sequence[object]], *, num
 
 
 def as_json_block(document: Any) -> str:
-    """Return JSON that cannot end its script element or start another one."""
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False)  # only ASCII is left unescaped
+    """Return JSON that is safe in a script element: it can neither end the element nor start another one."""
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)  # `dumps` escapes everything that is not ASCII
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

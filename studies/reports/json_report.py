@@ -1,4 +1,4 @@
-"""A report and its conclusion as plain values, ready for JSON."""
+"""Turn a report and its conclusion into dictionaries, ready for JSON."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from .tuned_strengths import curve_json, tuning_json
 
 
 def as_json(content: ReportData) -> dict[str, Any]:
-    """Return the whole report."""
+    """Return the whole report as a dictionary."""
     trials = content.trials
     return {
         **answer_json(content.answer, content.conclusion),
@@ -47,7 +47,7 @@ def as_json(content: ReportData) -> dict[str, Any]:
 
 
 def answer_json(summary: StudySummary, conclusion: Conclusion | None) -> dict[str, Any]:
-    """Return the answer: the best trial, and the confirmation's figures of the finalists if there was one."""
+    """Return the answer: the best trial and, after a confirmation, the figures of its finalists."""
     return {
         **answer.as_json(summary),
         "headline": headline(summary, conclusion),
@@ -58,7 +58,7 @@ def answer_json(summary: StudySummary, conclusion: Conclusion | None) -> dict[st
 
 
 def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
-    """Return a confirmation's figures."""
+    """Return the figures of a confirmation as a dictionary."""
     return {
         "winner": conclusion.winner.finalist.index,
         "claims_gain": conclusion.claims_gain,
@@ -107,7 +107,7 @@ def _result(result: FinalistResult) -> dict[str, Any]:
 
 
 def _dropped(drop: Drop) -> dict[str, Any]:
-    """Return why a race gave a finalist no more seeds; `behind` is measured on the selection split."""
+    """Return why the race dropped a finalist; `behind` is measured on the selection split."""
     return {"reason": drop.reason, "seeds": drop.seeds, "than": drop.than, "behind": _interval(drop.behind)}
 
 
@@ -130,7 +130,7 @@ def _techniques(conclusion: Conclusion) -> list[dict[str, Any]]:
 
 
 def _technique(row: TechniqueRow, verdict: TechniqueVerdict) -> dict[str, Any]:
-    """Return a verdict, the figures behind it, and how well the technique was tuned."""
+    """Return the verdict on a technique, the figures behind it, and how well the technique was tuned."""
     return {
         "technique": row.technique,
         "finalist": None if row.result is None else row.result.finalist.index,

@@ -1,4 +1,4 @@
-"""A study's answer for a notebook's cell: headline, sentences and table, in the notebook's own colours."""
+"""Show a study's answer in a notebook: headline, sentences and table, in the colours of the notebook."""
 
 from markupsafe import Markup
 
@@ -18,7 +18,7 @@ _MUTED = "opacity:0.7;font-size:0.9em;margin:0.4em 0 0"
 
 
 def as_inline_html(answer: StudySummary, conclusion: Conclusion | None) -> Markup:
-    """Return a few kilobytes of HTML without scripts and classes."""
+    """Return the answer as a few kilobytes of HTML, without scripts and classes."""
     lines = [element("div", mark_code(sentence)) for sentence in sentences(answer, conclusion)]
     return element(
         "div",

@@ -1,5 +1,5 @@
 "use strict";
-// Draws the figures of a report: in the colours of the page, which follow light, dark and paper.
+// Draws the figures of a report in the colours of the page: light, dark, or as on paper.
 (() => {
   const root = document.documentElement;
   const figures = JSON.parse(document.getElementById("figures").textContent);
@@ -21,10 +21,10 @@
     const style = getComputedStyle(root);
     for (const figure of figures) {
       const place = document.getElementById(figure.id);
-      if (place.clientWidth === 0) continue; // its twin is shown
+      if (place.clientWidth === 0) continue; // hidden: the other one of the pair (wide or narrow) is shown
       const layout = coloured(figure.layout, style);
       layout.width = place.clientWidth;
-      layout.dragmode = isTouched ? false : "zoom"; // a finger scrolls the page
+      layout.dragmode = isTouched ? false : "zoom"; // on a touch screen, dragging scrolls the page
       Plotly.react(place, coloured(figure.data, style), layout, config);
     }
   };
@@ -36,7 +36,7 @@
   };
   let width = root.clientWidth;
   addEventListener("resize", () => {
-    if (root.clientWidth === width) return; // a phone's address bar comes and goes
+    if (root.clientWidth === width) return; // only the height changed, as when a phone hides its address bar
     width = root.clientWidth;
     drawSoon();
   });

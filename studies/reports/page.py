@@ -1,7 +1,7 @@
-"""A report as one self-contained HTML page that never loads anything from elsewhere.
+"""Write a report as one self-contained HTML page that never loads anything from elsewhere.
 
-Plotly is inlined once. A strict content security policy names the two scripts by their hashes: text from a database
-could not run even if it were not escaped. The same content gives the same bytes.
+The page contains Plotly once. A strict content security policy allows only two scripts, by their hashes. So text from
+a database cannot run as a script, even if it is not escaped. The same content always gives the same bytes.
 """
 
 import base64
@@ -50,16 +50,16 @@ _SECTIONS = (
     cost,
     reproduce,
 )
-"""In their order on the page."""
+"""The modules of the sections, in the order of the page."""
 
 
 def as_html(content: ReportData) -> str:
-    """Return the whole page, to be written as UTF-8."""
+    """Return the whole page; the caller must write it as UTF-8."""
     return page_of(content.answer.study.name, "regsearch report", _sections(content))
 
 
 def titled_figures(content: ReportData) -> dict[str, tuple[str, Figure]]:
-    """Return the page's figures by id, each with a title, in their order, without those for a narrow screen."""
+    """Return title and figure by the figure's id, in the order of the page, without the figures for narrow screens."""
     return {
         figure.id: (section.title, figure)
         for section in _sections(content)
@@ -74,7 +74,7 @@ def _sections(content: ReportData) -> list[Section]:
 
 
 def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
-    """Return a page of sections under a name, with `brand` above it in small letters."""
+    """Return a page with the heading `name`, the sections below it, and `brand` above it in small letters."""
     scripts = (str(plotly.offline.get_plotlyjs()), _resource("page.js"))
     head = element(
         "head",
@@ -124,7 +124,7 @@ def _figures(sections: Sequence[Section]) -> list[dict[str, Any]]:
 def _policy(scripts: Sequence[str]) -> str:
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{value}'" for value in hashes)
-    # Plotly writes its own style elements and attributes
+    # 'unsafe-inline', because Plotly writes its own style elements and attributes
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""The command that runs a study again: a ready study, with a setting for each key that differs from it."""
+"""Write the command that runs a study again: a ready study, and a setting for each key that differs."""
 
 import shlex
 from typing import Any
@@ -10,10 +10,10 @@ from .toml import toml_value
 
 
 def command(study: StudyRecord) -> str:
-    """Return the `regsearch run` that asks for exactly that study, quoted for a shell, in one line.
+    """Return the `regsearch run` command for exactly this study, on one line and quoted for a shell.
 
-    It starts from the ready study that needs the fewest settings, and it needs no file. If MNIST was unavailable, it
-    names the data that the study used instead. For a user's own HyperModel, it trusts the code.
+    The command starts from the ready study that needs the fewest settings, and it needs no file. If MNIST was
+    unavailable, it names the data that the study used instead. For a user's own HyperModel, it has `--trust-code`.
     """
     spec, source = study.spec, study.dataset.source
     if spec.data.source == "auto" and source != "mnist":
@@ -32,17 +32,20 @@ def command(study: StudyRecord) -> str:
 
 
 def _settings(ready: str, spec: StudySpec) -> dict[str, Any] | None:
-    """Return each differing value by "section.key", except name and total; None if a key would have to be removed."""
-    theirs = read_study(ready).model_dump(mode="json")
-    if spec.model.hypermodel not in (None, theirs["model"]["hypermodel"]):
-        theirs["study"]["question"] = ""  # `read_study` drops it when it is asked for another network
+    """Return each value that differs from the ready study, by "section.key"; None if a key would have to be removed.
+
+    The name and the number of trials are left out: they have their own options.
+    """
+    ready_values = read_study(ready).model_dump(mode="json")
+    if spec.model.hypermodel not in (None, ready_values["model"]["hypermodel"]):
+        ready_values["study"]["question"] = ""  # `read_study` drops the question if the network changes
     left_out = {("study", "name"), ("budget", "trials")}
-    if theirs["model"]["hypermodel"] == spec.model.hypermodel:
+    if ready_values["model"]["hypermodel"] == spec.model.hypermodel:
         left_out.add(("model", "hypermodel_sha256"))  # a ready study does not contain the hash of a bundled HyperModel
     differing = {
         f"{section}.{key}": value
         for section, keys in spec.model_dump(mode="json").items()
         for key, value in keys.items()
-        if value != theirs[section][key] and (section, key) not in left_out
+        if value != ready_values[section][key] and (section, key) not in left_out
     }
     return None if None in differing.values() else differing

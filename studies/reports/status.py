@@ -1,4 +1,4 @@
-"""A study's status in words and as JSON: its counts, who works on it, its pace, and the time left."""
+"""Report a study's status as text and JSON: its counts, the process that runs it, its pace, and the time left."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from .answer import counts_json, counts_line, dataset_json, dataset_line
 
 
 def as_text(status: Status) -> str:
-    """Return a status as text, with the command to run next."""
+    """Return the status of a study as text, with the command to run next."""
     answer = status.answer
     lines = [dataset_line(answer.study.dataset), counts_line(answer)]
     lines.append(_what_now(status))
@@ -40,7 +40,7 @@ def _what_now(status: Status) -> str:
 
 
 def as_json(status: Status) -> dict[str, Any]:
-    """Return a status, ready for JSON."""
+    """Return the status of a study as a dictionary, ready for JSON."""
     answer = status.answer
     return {
         "study": answer.study.name,

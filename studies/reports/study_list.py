@@ -1,4 +1,4 @@
-"""All studies of a database."""
+"""List all studies of a database, as text and as JSON."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from .table import as_table
 
 
 def as_text(statuses: Sequence[Status]) -> str:
-    """Return a table of studies."""
+    """Return a table with a row for each study."""
     if not statuses:
         return "no studies yet"
     rows = [
@@ -26,7 +26,7 @@ def as_text(statuses: Sequence[Status]) -> str:
 
 
 def as_json(statuses: Sequence[Status]) -> dict[str, Any]:
-    """Return the studies, ready for JSON."""
+    """Return the studies as a dictionary, ready for JSON."""
     return {
         "studies": [
             {

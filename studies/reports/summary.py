@@ -1,4 +1,4 @@
-"""A study's answer in words: a headline, and sentences on what to use, what it gains, and how sure that is."""
+"""Write a study's answer in words: a headline, and sentences on what to use, its gain, and how sure that is."""
 
 from collections.abc import Sequence
 
@@ -12,12 +12,12 @@ from .answer_sentences import best_beating, confirmed_sentences
 
 
 def headline(answer: StudySummary, conclusion: Conclusion | None) -> str:
-    """Return the answer in a few words."""
+    """Return the answer in one short line."""
     if conclusion is not None:
-        return _of_confirmed(conclusion)
+        return _confirmed_headline(conclusion)
     if answer.best is not None:
         return f"Not confirmed yet: {formats.settings(answer.best.params)}"
-    return _nothing(answer)
+    return _no_complete_trial(answer)
 
 
 def sentences(answer: StudySummary, conclusion: Conclusion | None, storage: Sequence[str] = ()) -> tuple[str, ...]:
@@ -25,25 +25,25 @@ def sentences(answer: StudySummary, conclusion: Conclusion | None, storage: Sequ
     if conclusion is not None:
         return confirmed_sentences(answer.study.spec, answer.study.dataset, conclusion, storage)
     if answer.best is not None:
-        return tuple(_unconfirmed(answer))
+        return tuple(_unconfirmed_sentences(answer))
     counts = answer.counts
     if not counts.finished:
-        return (f"{_nothing(answer)}, so there is no answer yet.",)
+        return (f"{_no_complete_trial(answer)}, so there is no answer yet.",)
     if counts.failed == counts.finished:
-        return (f"{_nothing(answer)}, so there is no answer. The reasons are listed with the trials.",)
+        return (f"{_no_complete_trial(answer)}, so there is no answer. The reasons are listed with the trials.",)
     finished = formats.count(counts.finished, "finished trial")
     return (
-        f"{_nothing(answer)}, so there is no answer: of {finished}, {counts.pruned:,} were pruned and "
+        f"{_no_complete_trial(answer)}, so there is no answer: of {finished}, {counts.pruned:,} were pruned and "
         f"{counts.failed:,} failed.",
     )
 
 
 def paragraph(answer: StudySummary, conclusion: Conclusion | None) -> str:
-    """Return the sentences as one text."""
+    """Return the sentences of the answer, joined to one text."""
     return " ".join(sentences(answer, conclusion))
 
 
-def _of_confirmed(conclusion: Conclusion) -> str:
+def _confirmed_headline(conclusion: Conclusion) -> str:
     winner = conclusion.winner
     name = formats.settings(winner.finalist.params)
     if conclusion.baseline is None:
@@ -72,7 +72,7 @@ def _of_confirmed(conclusion: Conclusion) -> str:
     return f"{name}: its gain over {over} is not settled"
 
 
-def _nothing(answer: StudySummary) -> str:
+def _no_complete_trial(answer: StudySummary) -> str:
     counts = answer.counts
     if not counts.finished:
         return "No trial has finished yet"
@@ -81,7 +81,7 @@ def _nothing(answer: StudySummary) -> str:
     return "No trial is complete"
 
 
-def _unconfirmed(answer: StudySummary) -> list[str]:
+def _unconfirmed_sentences(answer: StudySummary) -> list[str]:
     best, counts = answer.best, answer.counts
     assert best is not None
     objective = formats.objective(answer.study.spec)

@@ -1,4 +1,4 @@
-"""Tables of text: plain ones as wide as they need to be, and those that Rich fits into a terminal."""
+"""Write tables as text: plain ones of any width, and tables that Rich fits into a terminal."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def as_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return lines of left-aligned columns, two spaces apart; None is an empty cell."""
+    """Return a table with left-aligned columns, two spaces apart; None gives an empty cell."""
     cells = [list(header), *([("" if cell is None else str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return "\n".join(
@@ -20,13 +20,13 @@ def as_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def terminal_table(
     title: str, header: Iterable[str | Column], rows: Iterable[Sequence[str]], *, note: str | None = None
 ) -> Table:
-    """Return a table that Rich renders; its texts are shown as they are, and words that are too long are folded.
+    """Return a table for Rich, which shows its texts unchanged and breaks words that are too long for a column.
 
     Args:
-        title: stands above the table.
-        header: the name of each column, or a column with its widths.
-        rows: the cells.
-        note: stands below the table.
+        title: the text above the table.
+        header: the name of each column, or a `Column` with its widths.
+        rows: the cells of each row.
+        note: the text below the table.
     """
     table = Table(
         *(column(name) if isinstance(name, str) else name for name in header),
@@ -45,6 +45,6 @@ def terminal_table(
 
 
 def column(name: str, *, min_width: int | None = None, max_width: int | None = None) -> Column:
-    """Return a column of a terminal's table, with its least and its greatest width in characters."""
-    # folded, since "…" must never stand in place of digits
+    """Return a column of a terminal table, with its smallest and its largest width in characters."""
+    # Rich breaks long cells over lines, because it must never replace digits by "…"
     return Column(Text(name), min_width=min_width, max_width=max_width, overflow="fold")

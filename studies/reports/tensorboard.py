@@ -1,6 +1,6 @@
-"""A study and its trials as TensorBoard's event files: curves, final figures, and the table of its HParams tab.
+"""Write a study and its trials as TensorBoard event files: curves, final figures, and the table of the HParams tab.
 
-TensorBoard's own functions make the records, except those that would import TensorFlow.
+TensorBoard's own functions make the records, except for those functions that would import TensorFlow.
 """
 
 import io
@@ -21,7 +21,7 @@ from ..techniques import TECHNIQUES
 from ..trial import EpochMetrics
 
 _STATUS = {"complete": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE}
-_PRUNED = api_pb2.STATUS_UNKNOWN  # TensorBoard has no status for it, and a success has final figures
+_PRUNED_STATUS = api_pb2.STATUS_UNKNOWN  # TensorBoard has no status "pruned", and a success has final figures
 
 _CURVE = {
     "train/loss": "train_loss",
@@ -38,10 +38,10 @@ _FINAL = {
 
 
 def experiment(study: StudyRecord) -> bytes:
-    """Return the event file of a study: which settings and figures its trials have."""
+    """Return the event file of a study, which declares the settings and figures of its trials."""
     figures = [hparams.Metric(tag, display_name=tag.replace("_", "-").replace("/", " ")) for tag in (*_FINAL, *_CURVE)]
     if study.spec.model.hypermodel is not None:
-        return _file([])  # TensorBoard then finds the settings in the trials' own files
+        return _file([])  # TensorBoard then takes the settings from the files of the trials
     summary = hparams.hparams_config_pb(_domains(study.spec.space), figures, _seconds(study.created_at))
     return _file([event_pb2.Event(wall_time=_seconds(study.created_at), summary=summary)])
 
@@ -49,7 +49,7 @@ def experiment(study: StudyRecord) -> bytes:
 def trial(study: StudyRecord, trial: TrialRecord, curve: Iterable[EpochMetrics]) -> bytes:
     """Return the event file of a finished trial: its settings, each epoch, its final figures, and how it ended.
 
-    A step is an epoch, counted from 0; the final figures stand at the epoch that was restored.
+    A step is an epoch, counted from 0; the final figures have the step of the epoch with the restored weights.
     """
     now = started = _seconds(trial.started_at or trial.ended_at or study.created_at)
     start = hparams.hparams_pb(_settings(trial.params), trial_id=f"trial-{trial.number}", start_time_secs=started)
@@ -61,11 +61,12 @@ def trial(study: StudyRecord, trial: TrialRecord, curve: Iterable[EpochMetrics])
     ended = now if trial.ended_at is None else _seconds(trial.ended_at)
     final = {tag: trial.metrics[name] for tag, name in _FINAL.items() if name in trial.metrics}
     events += _points(ended, int(trial.metrics.get("best_epoch", 0)), final)
-    return _file([*events, event_pb2.Event(wall_time=ended, summary=_end(_STATUS.get(trial.state, _PRUNED), ended))])
+    status = _STATUS.get(trial.state, _PRUNED_STATUS)
+    return _file([*events, event_pb2.Event(wall_time=ended, summary=_end_summary(status, ended))])
 
 
 def _domains(space: SpaceSpec) -> list[hparams.HParam]:
-    """Return the domain of each setting; 0 stands for off."""
+    """Return the domain of each setting; the value 0 means that the technique is off."""
     dropout = 0.0 if space.dropout == "off" else space.dropout.high
     patience = 0 if space.patience == "off" else space.patience.high
     off = "0: off"
@@ -117,8 +118,8 @@ def _points(wall_time: float, step: int, figures: Mapping[str, float]) -> list[e
     ]
 
 
-def _end(status: int, ended: float) -> summary_pb2.Summary:
-    """Return the same as `tensorboard.plugins.hparams.summary.session_end_pb`, which would import TensorFlow."""
+def _end_summary(status: int, ended: float) -> summary_pb2.Summary:
+    """Replace `tensorboard.plugins.hparams.summary.session_end_pb`, which would import TensorFlow."""
     info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended)
     value = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=info))
     summary = summary_pb2.Summary()
@@ -135,5 +136,5 @@ def _file(events: Iterable[event_pb2.Event]) -> bytes:
 
 
 def _seconds(moment: datetime) -> float:
-    """Return a time of the database, UTC without a zone, in seconds since 1970."""
+    """Return a time from the database (UTC without a time zone) in seconds since 1970."""
     return moment.replace(tzinfo=UTC).timestamp()

@@ -1,4 +1,4 @@
-"""The report for a terminal: the answer, then tables of techniques, finalists, strengths, recipes and importance."""
+"""Write the report for a terminal: the answer, then tables of techniques, finalists, strengths and recipes."""
 
 import io
 from collections.abc import Iterable
@@ -24,19 +24,19 @@ from .tuned_strengths import objective, value
 from .verdict_notes import dropped_in_words, needs_in_words, verdict_in_words, verdicts_note
 
 _WIDEST = 120
-_GAIN_WIDTH = 20  # of "[+0.00315, +0.00935]"
-_NARROW = 11  # of "combination"
-_OTHERS = 2 * _NARROW + 2 * _GAIN_WIDTH + 24  # the other columns of the table of techniques and the space between them
-_ROOMY = 100  # columns that the table needs for intervals in one line
-_TECHNIQUE_WIDTH = 9  # of "BatchNorm"
-_STRENGTH_WIDTH = 8  # of "1.95e-05"
-_VALUE_WIDTH = 7  # of "0.07499"
-_TIED_SPACE = "\ue000"  # a character without other use: a space at which no line may end
-_TUNED = "Tuned: a technique gets a verdict only if at least so many of its strengths were trained."
+_GAIN_WIDTH = 20  # the width of "[+0.00315, +0.00935]"
+_LONGEST_NAME = 11  # the width of "combination"
+_OTHER_COLUMNS = 2 * _LONGEST_NAME + 2 * _GAIN_WIDTH + 24  # the width of all columns of the techniques but the last
+_WIDE = 100  # from this width on, an interval fits on one line of a cell
+_TECHNIQUE_WIDTH = 9  # the width of "BatchNorm"
+_STRENGTH_WIDTH = 8  # the width of "1.95e-05"
+_VALUE_WIDTH = 7  # the width of "0.07499"
+_UNBROKEN_SPACE = "\ue000"  # stands for a space at which no line may be broken; it has no other use
+_TUNED = "Tuned: a technique gets a verdict only if enough of its strengths were trained; 2 of 5 means it needs 5."
 
 
 def as_text(content: ReportData, width: int) -> str:
-    """Return the report, at most so many columns wide."""
+    """Return the report as text that is at most `width` characters wide, except for the last command."""
     answer, conclusion = content.answer, content.conclusion
     parts: list[RenderableType] = [Text(dataset_line(answer.study.dataset)), Text(counts_line(answer))]
     if answer.study.spec.study.question:
@@ -58,7 +58,7 @@ def as_text(content: ReportData, width: int) -> str:
     elif content.importance_missing:
         parts += ["", Text(f"What matters is not known: {content.importance_missing}")]
     parts += ["", *_cost(content)]
-    # in one line, however long, so that it can be pasted into a shell
+    # the command stays on one line, so that users can paste it into a shell
     return f"{rendered(parts, width)}\n\nTo run it again: {content.command}"
 
 
@@ -67,26 +67,26 @@ def _storage(conclusion: Conclusion | None) -> tuple[str, ...]:
 
 
 def rendered(parts: Iterable[RenderableType], width: int) -> str:
-    """Return the parts as Rich renders them, without colours, at most so many columns wide."""
+    """Let Rich render the parts without colours, and return text that is at most `width` characters wide."""
     output = io.StringIO()
     Console(file=output, width=min(width, _WIDEST), color_system=None).print(Group(*parts))
-    return "\n".join(line.rstrip() for line in output.getvalue().rstrip().replace(_TIED_SPACE, " ").split("\n"))
+    return "\n".join(line.rstrip() for line in output.getvalue().rstrip().replace(_UNBROKEN_SPACE, " ").split("\n"))
 
 
 def _sentence(sentence: str) -> Text:
-    """Return a sentence whose command is never broken, so that it can be pasted into a shell."""
+    """Return a sentence; no line is broken inside its command, so that users can paste the command into a shell."""
     parts = sentence.split("`")
-    return Text("`".join(part.replace(" ", _TIED_SPACE) if i % 2 else part for i, part in enumerate(parts)))
+    return Text("`".join(part.replace(" ", _UNBROKEN_SPACE) if i % 2 else part for i, part in enumerate(parts)))
 
 
-def _tied(gain: str) -> str:
-    """Return a gain that may be broken only before its interval."""
+def _keep_interval_whole(gain: str) -> str:
+    """Return a gain as text in which a line can be broken only before the interval."""
     mean, _, ends = gain.partition(" [")
-    return f"{mean} [{ends.replace(' ', _TIED_SPACE)}"
+    return f"{mean} [{ends.replace(' ', _UNBROKEN_SPACE)}"
 
 
 def answer_as_text(answer: StudySummary, conclusion: Conclusion | None, width: int) -> str:
-    """Return what a run prints at its end: the confirmed answer if there is one, else the best trial so far."""
+    """Return the text that a run prints at its end: the confirmed answer, or the best trial if there is no answer."""
     if conclusion is None:
         return unconfirmed(answer)
     parts: list[RenderableType] = [
@@ -101,19 +101,19 @@ def answer_as_text(answer: StudySummary, conclusion: Conclusion | None, width: i
 
 
 def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
-    """Return the verdict on each technique and its gain on the test set; empty without techniques."""
+    """Return a table of each technique's verdict and gain on the test set; nothing if there are no techniques."""
     if not conclusion.techniques:
         return []
     has_early_stopping = conclusion.has_early_stopping_alone
     references = [EARLY_STOPPING_ALONE] if has_early_stopping else []
-    most = _NARROW if width < _WIDEST else None
-    fewest = _GAIN_WIDTH if width >= _ROOMY else None
+    most = _LONGEST_NAME if width < _WIDEST else None
+    fewest = _GAIN_WIDTH if width >= _WIDE else None
     header = [
         column("technique", max_width=most),
         column("verdict", max_width=most),
         *(column(f"gain over {name}", min_width=fewest) for name in (*references, conclusion.baseline_name)),
         column("seeds"),
-        column("configuration", max_width=width - _OTHERS if _ROOMY <= width < _WIDEST else None),
+        column("configuration", max_width=width - _OTHER_COLUMNS if _WIDE <= width < _WIDEST else None),
     ]
     rows = []
     for verdict in technique_verdicts(conclusion):
@@ -135,7 +135,7 @@ def _gain(conclusion: Conclusion, interval: Interval | None, width: int) -> str:
     if interval is None:
         return ""
     gain = conclusion.measure.gain(interval)
-    return _tied(gain) if width >= _ROOMY else gain
+    return _keep_interval_whole(gain) if width >= _WIDE else gain
 
 
 def _configuration(verdict: TechniqueVerdict) -> str:
@@ -143,7 +143,7 @@ def _configuration(verdict: TechniqueVerdict) -> str:
 
 
 def _gains(conclusion: Conclusion) -> list[RenderableType]:
-    """Return what each finalist gains on the test set."""
+    """Return a table of each finalist's gain on the test set; no table if no finalist has a gain."""
     rows = [
         [
             _mark(conclusion, result),
@@ -188,7 +188,7 @@ def _mark(conclusion: Conclusion, result: FinalistResult) -> str:
 
 
 def _strengths(content: ReportData) -> Table:
-    """Return how each technique alone was tuned, one line each."""
+    """Return a table that says how the search tuned each technique alone."""
     search = content.answer.study.spec.search
     rows = []
     for curve in content.strength_curves:
@@ -221,7 +221,7 @@ def _strengths(content: ReportData) -> Table:
 
 
 def _pruned(tuning: Tuning) -> str:
-    """Return how many trials were pruned, and after how many epochs the first and the last one."""
+    """Return how many trials were pruned, and after how many epochs: "3, after 2–6"."""
     after = tuning.pruned_after
     if not after:
         return f"{len(tuning.pruned):,}"

@@ -1,4 +1,4 @@
-"""A study's spec and its values as TOML, which the standard library reads but does not write."""
+"""Write a study's spec and its values as TOML; the standard library can only read TOML."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from ..spec import StudySpec
 
 
 def as_toml(spec: StudySpec) -> str:
-    """Return the resolved study file; reading it gives the same spec."""
+    """Return a study file with every default; reading it gives the same spec."""
     document = spec.model_dump(mode="json", exclude_none=True)
     return "\n\n".join(
         "\n".join([f"[{section}]", *(f"{_key(key)} = {toml_value(value)}" for key, value in keys.items())])
@@ -17,7 +17,7 @@ def as_toml(spec: StudySpec) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """Return a JSON value as TOML on one line, without the keys whose value is None."""
+    """Return a JSON value as TOML on one line; keys with the value None are left out."""
     if isinstance(value, Mapping):
         inner = ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items() if item is not None)
         return f"{{ {inner} }}" if inner else "{}"

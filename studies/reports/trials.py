@@ -1,4 +1,4 @@
-"""Every trial of a study: as a table, CSV or JSON."""
+"""Write every trial of a study as a table, CSV or JSON."""
 
 import csv
 import io
@@ -18,12 +18,12 @@ _OTHERS = ("best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
 
 
 def columns(study: StudyRecord, trials: Iterable[TrialRecord]) -> tuple[str, ...]:
-    """Return the column names of `as_rows`; a HyperModel's parameters are "params_NAME", as in Optuna."""
+    """Return the column names of `as_rows`; as in Optuna, a parameter of a HyperModel is named "params_NAME"."""
     return ("number", "state", "value", *_parameters(study, trials).values(), *_OTHERS)
 
 
 def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
-    """Return a table of trials."""
+    """Return a table with a row for each trial."""
     rows = [
         (
             trial.number,
@@ -40,9 +40,9 @@ def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
 
 
 def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
-    """Yield CSV, one line at a time; a value that does not apply is empty."""
+    """Yield the lines of a CSV file, first the header; a value that does not apply is empty."""
     if study.spec.model.hypermodel is not None:
-        trials = list(trials)  # only all trials together tell which parameters there are
+        trials = list(trials)  # the columns are the parameters of all trials together
     for row in itertools.chain([columns(study, trials)], as_rows(study, trials)):
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(row)
@@ -63,7 +63,7 @@ def as_rows(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[list[
 
 
 def _parameters(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, str]:
-    """Return the column name of each parameter by the parameter's name."""
+    """Return the column name of each parameter, by the name of the parameter."""
     if study.spec.model.hypermodel is None:
         is_fixed = study.spec.space.learning_rate == "fixed"
         return {name: short_name(name) for name in PARAMETERS if name != LEARNING_RATE or not is_fixed}
@@ -71,7 +71,7 @@ def _parameters(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, 
 
 
 def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]:
-    """Return the trials, ready for JSON."""
+    """Return the trials as a dictionary, ready for JSON."""
     return {
         "study": study.name,
         "dataset": dataset_json(study.dataset),

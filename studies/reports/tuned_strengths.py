@@ -1,4 +1,4 @@
-"""Each technique alone by its strength, compared with the same training without it: values, words and JSON."""
+"""Describe the strength curve of each technique alone, compared with the same training without the technique."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from ..objectives import OURS, metric_of
 from ..records import TrialRecord
 from ..spec import SearchSpec, StudySpec
 
-_NONE = Regularization()
+_NO_REGULARIZATION = Regularization()
 _WORDS = {"early stopping": ("too short", "too long")}
 _TOO_WEAK_TOO_STRONG = ("too weak", "too strong")
 
@@ -20,15 +20,16 @@ _TOO_WEAK_TOO_STRONG = ("too weak", "too strong")
 def strength_curves(
     spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None
 ) -> tuple[StrengthCurve, ...]:
-    """Return the strength curve of each technique that the study asks about; none before a trial with one has finished.
+    """Return the strength curve of each technique that the study asks about.
 
-    Early stopping is compared with no regularization, every other technique with the better one of that and early
-    stopping alone.
+    There are none until a trial with one technique alone has finished. Early stopping is compared with no
+    regularization. Every other technique is compared with no regularization or early stopping alone, whichever is
+    better.
     """
     all_tunings = tunings(trials, spec.space, maximizes=spec.search.maximizes)
     if not any(tuning.attempts for tuning in all_tunings):
         return ()
-    none = _baseline(spec.search, trials, conclusion, _NONE)
+    none = _baseline(spec.search, trials, conclusion, _NO_REGULARIZATION)
     stopping = next(tuning for tuning in all_tunings if tuning.technique == "early stopping")
     known = [none, *_early_stopping_alone(spec.search, trials, conclusion, stopping)]
     sign = -1 if spec.search.maximizes else 1
@@ -41,24 +42,24 @@ def strength_curves(
 
 
 def sentence(curve: StrengthCurve, search: SearchSpec) -> str:
-    """Return a curve in words: how many trials at which strengths, how they ended, and which was best."""
+    """Describe a curve in words: how many trials at which strengths, how they ended, and which strength was best."""
     tuning = curve.tuning
-    parts = [f"{str(tuning).capitalize() if not tuning.attempts else _tried(tuning)}."]
+    parts = [f"{str(tuning).capitalize() if not tuning.attempts else _trials_in_words(tuning)}."]
     if tuning.best is not None:
-        parts.append(_best(curve, search))
+        parts.append(_best_in_words(curve, search))
     regions = curve.regions
-    if regions is not None and (words := _of_regions(tuning.technique, regions)):
+    if regions is not None and (words := _regions_in_words(tuning.technique, regions)):
         parts.append(f"{words[0].upper()}{words[1:]}.")
     return " ".join(parts)
 
 
 def region_names(technique: str) -> tuple[str, str]:
-    """Return the names of strengths below the good ones and above them."""
+    """Return the names of the strengths below and above the good ones: "too weak", "too strong"."""
     return _WORDS.get(technique, _TOO_WEAK_TOO_STRONG)
 
 
 def value(search: SearchSpec, figure: float) -> str:
-    """Return a value of the objective as text: "0.07658", "97.60 %"."""
+    """Format a value of the objective: "0.07658", "97.60 %"."""
     return formats.percent(figure) if search.by_accuracy else formats.cross_entropy(figure)
 
 
@@ -68,7 +69,7 @@ def objective(search: SearchSpec) -> str:
 
 
 def curve_json(curve: StrengthCurve) -> dict[str, Any]:
-    """Return a curve, ready for JSON."""
+    """Return a strength curve as a dictionary, ready for JSON."""
     regions, baseline = curve.regions, curve.baseline
     return {
         **tuning_json(curve.tuning),
@@ -94,7 +95,7 @@ def curve_json(curve: StrengthCurve) -> dict[str, Any]:
 
 
 def tuning_json(tuning: Tuning) -> dict[str, Any]:
-    """Return how well a technique was tuned, ready for JSON."""
+    """Return how well a technique was tuned, as a dictionary ready for JSON."""
     best = tuning.best
     return {
         "technique": tuning.technique,
@@ -116,14 +117,14 @@ def tuning_json(tuning: Tuning) -> dict[str, Any]:
 def _baseline(
     search: SearchSpec, trials: Iterable[TrialRecord], conclusion: Conclusion | None, settings: Regularization
 ) -> Baseline | None:
-    """Return what a configuration gave in the search, else in the confirmation; None if neither had it."""
+    """Return the value of a configuration in the search, else in the confirmation; None if neither trained it."""
     results = () if conclusion is None or search.objective not in OURS else conclusion.results
     result = next((result for result in results if result.finalist.settings == settings), None)
     spread = None if result is None else result.select_spread(search.by_accuracy)
     seeds = 0 if result is None or conclusion is None else conclusion.seeds
-    of_trials = [trial.value for trial in trials if trial.value is not None and _is(trial, settings)]
-    if of_trials:
-        return Baseline(name=str(settings), value=of_trials[0], spread=spread, seeds=seeds)
+    trial_values = [trial.value for trial in trials if trial.value is not None and _has_settings(trial, settings)]
+    if trial_values:
+        return Baseline(name=str(settings), value=trial_values[0], spread=spread, seeds=seeds)
     if result is None:
         return None
     mean = result.select_accuracy if search.by_accuracy else result.select_cross_entropy
@@ -133,7 +134,7 @@ def _baseline(
 def _early_stopping_alone(
     search: SearchSpec, trials: Iterable[TrialRecord], conclusion: Conclusion | None, tuning: Tuning
 ) -> list[Baseline | None]:
-    """Return early stopping alone at its best patience; if no trial had it, from the confirmation."""
+    """Return early stopping alone at its best patience, as found by the search, else by the confirmation."""
     if tuning.best is not None:
         return [_baseline(search, trials, conclusion, tuning.best.regularization)]
     rows = () if conclusion is None else conclusion.techniques
@@ -142,22 +143,22 @@ def _early_stopping_alone(
     return [_baseline(search, (), conclusion, settings)] if isinstance(settings, Regularization) else []
 
 
-def _is(trial: TrialRecord, settings: Regularization) -> bool:
+def _has_settings(trial: TrialRecord, settings: Regularization) -> bool:
     try:
         return configuration_of(trial.params) == settings
-    except (TypeError, ValueError, AttributeError):  # another program wrote them
+    except (TypeError, ValueError, AttributeError):  # another program wrote these parameters
         return False
 
 
-def _tried(tuning: Tuning) -> str:
-    """Return how many trials there were at which strengths, and how they ended."""
+def _trials_in_words(tuning: Tuning) -> str:
+    """Describe how many trials there were at which strengths, and how they ended."""
     parts = [f"{'Tuned' if tuning.is_tuned else 'Not tuned'}: {tuning.tried}"]
     if not tuning.is_tuned:
-        parts[0] += f"; a verdict needs {_needed(tuning)}"
+        parts[0] += f"; a verdict needs {_strengths_needed(tuning)}"
     if tuning.pruned:
         after = formats.listed([f"{epochs}" for epochs in tuning.pruned_after])
         epochs = f", after {after} {'epoch' if after == '1' else 'epochs'}" if after else ""
-        parts.append(f"{_was(len(tuning.pruned))} pruned{epochs}")
+        parts.append(f"{_count_with_verb(len(tuning.pruned))} pruned{epochs}")
     diverged = sum(attempt.has_diverged for attempt in tuning.failed)
     if diverged:
         parts.append(f"{diverged:,} diverged")
@@ -166,18 +167,18 @@ def _tried(tuning: Tuning) -> str:
     return "; ".join(parts)
 
 
-def _needed(tuning: Tuning) -> str:
-    """Return how many strengths a verdict needs, in the technique's own word for a strength."""
+def _strengths_needed(tuning: Tuning) -> str:
+    """Return how many strengths a verdict needs, with the technique's own word for a strength: "5 rates"."""
     noun = {"L1+L2": "pair", "BatchNorm": "placement", "early stopping": "patience", "dropout": "rate"}
     return formats.count(tuning.fewest, noun.get(tuning.technique, "strength"))
 
 
-def _was(count: int) -> str:
+def _count_with_verb(count: int) -> str:
     return "1 was" if count == 1 else f"{count:,} were"
 
 
-def _best(curve: StrengthCurve, search: SearchSpec) -> str:
-    """Return which strength was best, and by how much it differs from the baseline on the search's one seed."""
+def _best_in_words(curve: StrengthCurve, search: SearchSpec) -> str:
+    """Describe which strength was best, and by how much it was better or worse than the baseline on one seed."""
     best, gain, baseline = curve.tuning.best, curve.gain, curve.baseline
     assert best is not None
     assert best.value is not None
@@ -189,7 +190,7 @@ def _best(curve: StrengthCurve, search: SearchSpec) -> str:
     return f"{value_in_words}, {by} {'better' if gain > 0 else 'worse'} than {baseline.name}."
 
 
-def _of_regions(technique: str, regions: Regions) -> str:
+def _regions_in_words(technique: str, regions: Regions) -> str:
     weak, strong = region_names(technique)
     parts = []
     if regions.good is not None:

@@ -1,4 +1,4 @@
-"""The notes beside and below a table of verdicts, the same in every report."""
+"""Explain a table of verdicts: notes beside and below it, with the same words in every report."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ NOT_SETTLED = "Not settled means that a technique may help or harm, not that it 
 
 
 def verdict_in_words(verdict: TechniqueVerdict) -> str:
-    """Return a verdict, or why there is none."""
+    """Return a verdict, or the reason why there is none."""
     return str(verdict.verdict or verdict.reason)
 
 
@@ -33,7 +33,7 @@ def needs_in_words(verdict: TechniqueVerdict) -> str:
 
 
 def measure_in_words(conclusion: Conclusion) -> str:
-    """Return how small "no difference" is; "" if the study has no smallest gain that matters."""
+    """Return a sentence that says how small "no difference" is; "" if the study has no smallest gain that matters."""
     if not conclusion.smallest_gain:
         return ""
     measure, share = conclusion.measure, conclusion.smallest_gain_share
@@ -43,19 +43,19 @@ def measure_in_words(conclusion: Conclusion) -> str:
 
 
 def _reference(conclusion: Conclusion) -> str:
-    """Return what the smallest gain is a share of, in words."""
+    """Return in words the figure of which the smallest gain is a share: "the loss with early stopping alone"."""
     reference = (
         "with early stopping alone" if conclusion.has_early_stopping_alone else f"with {conclusion.baseline_name}"
     )
     if conclusion.metric is None:
         return f"the {'error rate' if conclusion.by_accuracy else 'loss'} {reference}"
     if conclusion.is_share_of_missing:
-        return f"what is missing to 1 {reference}"
+        return f"the distance to 1 {reference}"
     return f"the {conclusion.measure.figure} {reference}"
 
 
 def over_seeds_note(conclusion: Conclusion) -> str:
-    """Return what the intervals of a metric leave out; "" if each example has a figure of its own."""
+    """Return a sentence on what the intervals of a metric don't cover; "" if each example has its own figure."""
     if not conclusion.is_over_seeds_only:
         return ""
     luck = "seeds and splits" if conclusion.has_drawn_splits else "seeds"
@@ -66,56 +66,57 @@ def over_seeds_note(conclusion: Conclusion) -> str:
 
 
 def verdicts_note(conclusion: Conclusion) -> str:
-    """Return how to read the verdicts and their intervals."""
-    found = technique_verdicts(conclusion)
+    """Return the note that explains how to read the verdicts and their intervals."""
+    verdicts = technique_verdicts(conclusion)
     parts = [CROSS_ENTROPY_UNIT] if conclusion.measure == CROSS_ENTROPY else []
-    if any(one.gain_over_early_stopping is not None for one in found):
+    if any(one.gain_over_early_stopping is not None for one in verdicts):
         parts.append(REFERENCES)
         parts.append(formats.EARLY_STOPPING_BESIDE)
     parts.append(measure_in_words(conclusion))
-    if any(one.verdict is Verdict.NOT_SETTLED for one in found):
+    if any(one.verdict is Verdict.NOT_SETTLED for one in verdicts):
         parts.append(NOT_SETTLED)
-    parts += _levels(conclusion, found)
+    parts += _levels(conclusion, verdicts)
     parts.append(over_seeds_note(conclusion))
     if conclusion.not_tuned:
         parts.append(formats.NOT_TUNED)
     return " ".join(filter(None, parts))
 
 
-def _levels(conclusion: Conclusion, found: Sequence[TechniqueVerdict]) -> list[str]:
-    """Return which confidence the intervals have."""
-    known = [one for one in found if one.gain is not None]
-    alike = {one.gain.level for one in known if one.gain and one.verdict is Verdict.NO_DIFFERENCE}
-    shared = {one.gain.level for one in known if one.gain and one.verdict is not Verdict.NO_DIFFERENCE}
-    told = []
-    if shared:
-        told.append(
-            f"Each interval contains the true gain with {formats.level(max(shared))} confidence. The level is that "
-            "high because several settings are compared: all low ends of a column are right with "
-            f"{formats.level(conclusion.level)} confidence."
+def _levels(conclusion: Conclusion, verdicts: Sequence[TechniqueVerdict]) -> list[str]:
+    """Return sentences that say which confidence the intervals have."""
+    with_gain = [one for one in verdicts if one.gain is not None]
+    no_difference_levels = {one.gain.level for one in with_gain if one.gain and one.verdict is Verdict.NO_DIFFERENCE}
+    other_levels = {one.gain.level for one in with_gain if one.gain and one.verdict is not Verdict.NO_DIFFERENCE}
+    sentences = []
+    if other_levels:
+        sentences.append(
+            f"Each interval contains the true gain with {formats.level(max(other_levels))} confidence. The level is "
+            f"that high because several settings are compared: with {formats.level(conclusion.level)} confidence, "
+            "every low end in a column is below the true gain."
         )
-    if alike:
-        told.append(f"The verdict of no difference rests on an interval with {formats.level(max(alike))} confidence.")
-    return told
+    if no_difference_levels:
+        level = formats.level(max(no_difference_levels))
+        sentences.append(f"The verdict of no difference rests on an interval with {level} confidence.")
+    return sentences
 
 
 def dropped_in_words(conclusion: Conclusion) -> list[str]:
-    """Return a sentence for each finalist that a race gave no more seeds."""
+    """Return a sentence for each finalist that the race dropped."""
     names = {result.finalist.index: formats.settings(result.finalist.params) for result in conclusion.results}
-    told = []
+    sentences = []
     for result in conclusion.results:
         drop = result.dropped
         if drop is not None:
             than = names.get(drop.than, "another finalist")
-            told.append(
+            sentences.append(
                 f"Dropped after {formats.count(drop.seeds, 'seed')}: {names[result.finalist.index]} ({drop.reason}; "
                 f"on the selection split {_behind(conclusion, drop, than)})."
             )
-    return told
+    return sentences
 
 
 def _behind(conclusion: Conclusion, drop: Drop, than: str) -> str:
-    """Return by how much a finalist was behind another one in the figure that decided the race."""
+    """Return by how much a finalist was worse than another one, in the figure that decided the race."""
     if conclusion.select_metric is None:
         return f"its loss is {per_example(conclusion.by_accuracy).gain(drop.behind)} above that of {than}"
     measure = of_metric(conclusion.select_metric)

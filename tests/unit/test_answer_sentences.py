@@ -248,7 +248,7 @@ def test_a_patience_that_was_too_short_is_named() -> None:
 
 def test_a_training_that_was_too_short_names_the_setting_to_raise() -> None:
     said = " ".join(said_of(CASES["still improving"]))
-    assert "Early stopping alone was mostly still improving in its last epoch." in said
+    assert "Most trainings with early stopping alone were still improving in their last epoch." in said
     longer = said.index(
         "First train longer, since these trainings may be too short: raise `training.max_epochs`, now 12"
     )

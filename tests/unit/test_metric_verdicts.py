@@ -143,7 +143,7 @@ def test_json_names_the_metric_and_what_each_interval_covers() -> None:
 
 def test_the_smallest_gain_is_a_share_of_what_the_metric_has_left() -> None:
     assert measure_in_words(USUAL) == (
-        "No difference means less than ±0.0013 in test auc, 7 % of what is missing to 1 with early stopping alone."
+        "No difference means less than ±0.0013 in test auc, 7 % of the distance to 1 with early stopping alone."
     )
     cost = CASES["by a metric that is minimized"]
     assert measure_in_words(cost).endswith("in test cost, 7 % of the test cost with early stopping alone.")

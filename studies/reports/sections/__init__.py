@@ -1,6 +1,6 @@
-"""The sections of a report's page, one file each.
+"""The sections of the report page, one file each.
 
-A section's file has a pure function `section` from the report's data to a `Section`, or to None if there is nothing to
-show. The figures that it draws stand in the same file, unless they are long. A new section is one file here and one
-name in the list of `page.py`.
+Each file has a pure function `section`. It turns the data of the report into a `Section`, or into None if there is
+nothing to show. The code of its figures is in the same file, unless it is long. To add a section, add a file here and
+its name to the list in `page.py`.
 """

@@ -1,4 +1,4 @@
-"""The answer: a headline, a few sentences, and the most important figures with their intervals."""
+"""Show the answer: a headline, a few sentences, and the most important figures with their intervals."""
 
 from markupsafe import Markup
 
@@ -12,7 +12,7 @@ from .section import Section
 
 
 def section(content: ReportData) -> Section:
-    """Return the first section; there always is one."""
+    """Return the first section of the page, which every report has."""
     answer, conclusion = content.answer, content.conclusion
     question = answer.study.spec.study.question
     edges = [element("li", sentence) for sentence in content.edges]
@@ -36,7 +36,7 @@ def _tiles(content: ReportData) -> Markup:
     conclusion, best = content.conclusion, content.answer.best
     tiles: list[Markup] = []
     if conclusion is not None:
-        tiles = _confirmed(conclusion)
+        tiles = _confirmed_tiles(conclusion)
     elif best is not None:
         metrics = best.metrics
         if "select_cross_entropy" in metrics:
@@ -52,17 +52,17 @@ def _tiles(content: ReportData) -> Markup:
     return element("dl", *tiles, class_="tiles") if tiles else Markup("")
 
 
-def _confirmed(conclusion: Conclusion) -> list[Markup]:
+def _confirmed_tiles(conclusion: Conclusion) -> list[Markup]:
     winner = conclusion.winner
     level = f"{formats.level(conclusion.level)} interval"
     tiles = []
-    whose = "" if conclusion.claims_gain else "chosen finalist: "
+    prefix = "" if conclusion.claims_gain else "chosen finalist: "
     in_metric = conclusion.gain_of(winner)
     if conclusion.metric is not None and in_metric is not None:
         low, high = formats.signed(f"{in_metric.low:+.5f}"), formats.signed(f"{in_metric.high:+.5f}")
         tiles.append(
             _tile(
-                f"{whose}gain in {conclusion.measure.name}",
+                f"{prefix}gain in {conclusion.measure.name}",
                 formats.signed(f"{in_metric.mean:+.5f}"),
                 f"{formats.level(in_metric.level)} interval {low} to {high}; covers the luck of the seeds only",
             )
@@ -72,7 +72,7 @@ def _confirmed(conclusion: Conclusion) -> list[Markup]:
         low, high = formats.signed(f"{gain.low:+.5f}"), formats.signed(f"{gain.high:+.5f}")
         tiles.append(
             _tile(
-                f"{whose}gain in cross-entropy",
+                f"{prefix}gain in cross-entropy",
                 formats.signed(f"{gain.mean:+.5f}"),
                 f"nats per example; {formats.level(gain.level)} interval {low} to {high}",
             )
@@ -81,16 +81,16 @@ def _confirmed(conclusion: Conclusion) -> list[Markup]:
         low, high = formats.signed(f"{100 * gain.low:+.2f}"), formats.signed(f"{100 * gain.high:+.2f}")
         tiles.append(
             _tile(
-                f"{whose}gain in accuracy",
+                f"{prefix}gain in accuracy",
                 formats.signed(f"{100 * gain.mean:+.2f}"),
                 f"percentage points; {formats.level(gain.level)} interval {low} to {high}",
             )
         )
     loss, accuracy = winner.test_cross_entropy, winner.test_accuracy
     span = f"nats per example; {level} {loss.low:.5f} to {loss.high:.5f}"
-    tiles.append(_tile(f"{whose}test cross-entropy", formats.cross_entropy(loss.mean), span))
+    tiles.append(_tile(f"{prefix}test cross-entropy", formats.cross_entropy(loss.mean), span))
     span = f"{level} {100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %"
-    tiles.append(_tile(f"{whose}test accuracy", formats.percent(accuracy.mean), span))
+    tiles.append(_tile(f"{prefix}test accuracy", formats.percent(accuracy.mean), span))
     return tiles
 
 

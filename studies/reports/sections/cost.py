@@ -1,4 +1,4 @@
-"""What the search cost, and what pruning and early stopping saved."""
+"""Show what the search cost, and what pruning and early stopping saved."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ _MOST_RUNS = 20
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None before anything was started."""
+    """Return the section on the cost; None if the study has neither trials nor runs."""
     if not content.trials and not content.runs:
         return None
     max_epochs = content.answer.study.spec.training.max_epochs
@@ -24,17 +24,17 @@ def section(content: ReportData) -> Section | None:
     rows: list[list[object]] = [_row(state, trials) for state, trials in by_state.items() if trials]
     if len(rows) > 1:
         rows.append(_row("all", [trial for trials in by_state.values() for trial in trials]))
-    confirmed = content.confirmation_cost
-    if confirmed is not None:
-        seconds = formats.duration(confirmed.seconds)
-        rows.append(["finalists on fresh seeds", f"{confirmed.trainings:,}", f"{confirmed.epochs:,}", seconds])
+    confirmation = content.confirmation_cost
+    if confirmation is not None:
+        seconds = formats.duration(confirmation.seconds)
+        rows.append(["finalists on fresh seeds", f"{confirmation.trainings:,}", f"{confirmation.epochs:,}", seconds])
     return Section(
         id="cost",
         title="What it cost",
         body=join(
             [
                 table(("what was trained", "trainings", "epochs", "training time"), rows, numbers=(1, 2, 3)),
-                # only a HyperModel itself knows how long its trial would have trained
+                # a HyperModel decides itself how many epochs it trains, so savings are unknown
                 _savings(by_state["pruned"], by_state["complete"], max_epochs) if content.has_techniques else "",
                 _runs(content.runs),
             ]
@@ -43,7 +43,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def saved_epochs(trials: Sequence[TrialRecord], max_epochs: int) -> int:
-    """Return how many epochs trials did not train, compared with `max_epochs` for each."""
+    """Return how many epochs fewer the trials trained than if each had trained `max_epochs`."""
     return sum(max(max_epochs - int(trial.metrics.get("epochs", max_epochs)), 0) for trial in trials)
 
 
@@ -75,7 +75,7 @@ def _runs(runs: Sequence[RunRecord]) -> Markup:
     rows = [
         [
             _time(run.started_at),
-            _took(run),
+            _duration(run),
             run.host,
             f"{run.engine}, {formats.count(run.workers, 'worker')}",
             f"{run.finished_trials:,}",
@@ -88,7 +88,7 @@ def _runs(runs: Sequence[RunRecord]) -> Markup:
     return join([element("h3", heading), table(header, rows, numbers=(4,))])
 
 
-def _took(run: RunRecord) -> str | None:
+def _duration(run: RunRecord) -> str | None:
     if run.ended_at is None:
         return "still running" if run.outcome is None else None
     return formats.duration((run.ended_at - run.started_at).total_seconds())

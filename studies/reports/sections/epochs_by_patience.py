@@ -1,4 +1,4 @@
-"""What early stopping does: the epochs that complete trials trained, by their patience, and without it."""
+"""Show what early stopping does: how many epochs complete trials trained, by their patience."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -24,15 +24,15 @@ from ..figures.figure import (
 from .section import Section, drawn
 
 _MOST_POINTS = 800
-_SPREAD = 0.5  # epochs of patience
-_STRIP = 0.17  # of the width
-_GAP = 0.03
+_SPREAD = 0.5  # how far trials with the same patience are spread, in epochs
+_STRIP = 0.17  # the width of the strip for "off", as a share of the figure
+_GAP = 0.03  # the gap beside it
 _MARKER = {"size": 6, "color": PLAIN, "opacity": 0.6, "line": {"width": 0, "color": NONE}}
 _BEST_MARKER = {"size": 12, "color": BEST, "symbol": "diamond", "line": {"width": 1.5, "color": PAPER}}
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None if no complete trial has a patience."""
+    """Return the section on early stopping; None if no complete trial used it."""
     figure = early_stopping(content)
     if figure is None:
         return None
@@ -40,7 +40,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def by_patience(trials: Sequence[TrialRecord]) -> dict[float | None, list[TrialRecord]]:
-    """Return the complete trials by their patience, off (None) first."""
+    """Return the complete trials by their patience; the trials without early stopping (None) come first."""
     complete = [trial for trial in trials if trial.state == "complete" and "epochs" in trial.metrics]
     groups: dict[float | None, list[TrialRecord]] = {}
     for trial in complete:
@@ -49,7 +49,7 @@ def by_patience(trials: Sequence[TrialRecord]) -> dict[float | None, list[TrialR
 
 
 def early_stopping(content: ReportData) -> Figure | None:
-    """Return the figure; None if no complete trial stopped early."""
+    """Return the figure of epochs by patience; None if no complete trial used early stopping."""
     groups = by_patience(content.trials)
     if not content.has_techniques or not any(patience is not None for patience in groups):
         return None
@@ -63,8 +63,8 @@ def early_stopping(content: ReportData) -> Figure | None:
         id="early-stopping",
         alt_text="Epochs trained and epoch kept of complete trials, by patience.",
         height=320,
-        caption="Each dot is a complete trial, spread a little sideways. Bars are the median of the epochs trained, "
-        "crosses the median of the epoch whose weights were kept; the diamond is the best trial."
+        caption="Each dot is a complete trial, spread a little sideways; the diamond is the best one. Bars show the "
+        "median of the epochs trained. Crosses show the median of the kept epoch, from which the weights are."
         f"{note}",
         data=[
             *dots(
@@ -119,7 +119,7 @@ def _medians(
 
 
 def strip_axes(title: str, **options: Any) -> dict[str, Any]:
-    """Return the strip's axis and the main one, as parts of a layout."""
+    """Return the axis of the strip for "off" and the main axis, as parts of a layout."""
     return {
         "xaxis": axis(
             "",
@@ -138,14 +138,14 @@ def strip_axes(title: str, **options: Any) -> dict[str, Any]:
 def dots(
     numbers: Sequence[int], settings: Sequence[float | None], ys: Sequence[float], hover: str, best: int | None
 ) -> list[dict[str, Any]]:
-    """Return the points of trials by a setting; None stands for off.
+    """Return the points of trials by the value of a setting; None means that the setting is off.
 
     Args:
-        numbers: the trials' numbers.
-        settings: each trial's place on the main axis.
-        ys: each trial's height.
-        hover: the text on a point's height, as a Plotly template.
-        best: the number of the trial that stands out.
+        numbers: the number of each trial.
+        settings: the place of each trial on the main axis.
+        ys: the height of each trial.
+        hover: the text that shows the height of a point, as a Plotly template.
+        best: the number of the best trial, which is highlighted; None if there is none.
     """
     traces = []
     points = list(zip(numbers, settings, ys, strict=True))

@@ -1,4 +1,4 @@
-"""The finalists on fresh seeds: what each gains over no regularization, as a picture and as a table."""
+"""Show what each finalist gains over no regularization on fresh seeds, as a figure and as a table."""
 
 import textwrap
 from collections.abc import Sequence
@@ -39,13 +39,13 @@ _HEADER = (
     "epochs",
 )
 _MOST_ROWS = 60
-_LINE, _FIGURES, _BAR, _SPACE = 16, 16, 18, 14  # pixels: a label's line, the figures, the interval, between two rows
+_LINE, _FIGURES, _BAR, _SPACE = 16, 16, 18, 14  # heights in pixels: label line, numbers, interval, space
 _TOP, _BOTTOM = 8, 58
 _TITLES = ("gain in test cross-entropy<br>(nats per example)", "gain in test accuracy<br>(percentage points)")
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None before the confirmation."""
+    """Return the section on the finalists; None before the confirmation."""
     conclusion = content.conclusion
     if conclusion is None:
         return None
@@ -103,7 +103,7 @@ def _configuration(conclusion: Conclusion, result: FinalistResult) -> Markup:
 
 
 def _badge(conclusion: Conclusion) -> str:
-    """Return the winner's badge; if it has no gain to claim, how it was chosen."""
+    """Return the text of the winner's badge; if no gain is claimed, the text says how it was chosen."""
     if conclusion.claims_gain:
         return "winner"
     return "best on selection" if conclusion.winner_is_best else "simplest of the tied"
@@ -156,12 +156,15 @@ def _failed(conclusion: Conclusion) -> Markup:
 
 @dataclass(frozen=True, kw_only=True)
 class PanelLayout:
-    """Where labels stand: beside their interval, or above it on a narrow screen.
+    """The layout of the figure for one kind of screen.
 
     Attributes:
-        label: characters of a label's line.
-        panels: the part of the width that each of the two scales has.
-        most_rows: how many finalists are shown at most.
+        id: the id of the figure.
+        screen: the CSS class of the screens that show it: "on-wide" or "on-narrow"; None for all screens.
+        label: the largest number of characters in a line of a label.
+        panels: the left and right end of each of the two scales, as shares of the figure's width.
+        is_above: whether a label is above its interval, for narrow screens; else it is beside it.
+        most_rows: the largest number of finalists that are shown.
     """
 
     id: str
@@ -175,11 +178,11 @@ class PanelLayout:
 WIDE = PanelLayout(id="gains", screen="on-wide", label=46, panels=((0.36, 0.66), (0.7, 1.0)), is_above=False)
 NARROW = PanelLayout(id="gains-narrow", screen="on-narrow", label=42, panels=((0.0, 0.48), (0.52, 1.0)), is_above=True)
 CARD = PanelLayout(id="gains", screen=None, label=70, panels=NARROW.panels, is_above=True, most_rows=5)
-"""For the cards of optuna-dashboard, 600 by 450 pixels."""
+"""The layout for the cards of optuna-dashboard, which have 600 by 450 pixels."""
 
 
 def gains(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
-    """Return the forest plot, the winner first and then by what they gain; None if no finalist has a gain."""
+    """Return the forest plot of the gains, the winner first, then the largest gain; None if no finalist has a gain."""
     results = in_order(conclusion)
     if not results:
         return None
@@ -220,7 +223,7 @@ def gains(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
 def _rows(
     conclusion: Conclusion, results: Sequence[FinalistResult], shape: PanelLayout
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], float]:
-    """Return the intervals, the words beside them, and how many pixels high all rows are."""
+    """Return the traces of the intervals, the annotations beside them, and the height of all rows in pixels."""
     data: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     top = 0.0
@@ -244,7 +247,7 @@ def _role_of_winner(conclusion: Conclusion) -> str:
 
 
 def in_order(conclusion: Conclusion) -> list[FinalistResult]:
-    """Return the finalists that have a gain, the winner first and then the largest gain in the study's objective."""
+    """Return the finalists that have a gain: the winner first, then the others by gain, the largest first."""
     winner = conclusion.winner.finalist.index
     with_gain = [
         (conclusion.objective_metric(result.gain).mean, result)
@@ -256,7 +259,7 @@ def in_order(conclusion: Conclusion) -> list[FinalistResult]:
 
 
 def _intervals(gain: Gain | None) -> list[tuple[Interval, int]]:
-    """Return for each panel the interval in its unit, and how many digits it has."""
+    """Return for each panel the interval in the unit of the panel, and the number of its decimals."""
     assert gain is not None
     of = gain.accuracy
     percent = Interval(mean=100 * of.mean, low=100 * of.low, high=100 * of.high, level=of.level)
@@ -264,7 +267,7 @@ def _intervals(gain: Gain | None) -> list[tuple[Interval, int]]:
 
 
 def _range(intervals: Sequence[tuple[Interval, int]]) -> list[float]:
-    """Return a panel's range: every interval, and the line of no gain, with room at both ends."""
+    """Return the range of a panel: it contains every interval and zero, with room at both ends."""
     low = min(0.0, *(interval.low for interval, _ in intervals))
     high = max(0.0, *(interval.high for interval, _ in intervals))
     margin = 0.08 * (high - low) or 1.0

@@ -1,4 +1,4 @@
-"""How the search went: each trial's value by its number, and the best so far."""
+"""Show how the search went: the value of each trial by its number, and the best value so far."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +34,7 @@ _CAPTION = (
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None before a trial has finished."""
+    """Return the section on the search; None before a trial has finished."""
     figure = history(content)
     if figure is None:
         return None
@@ -42,7 +42,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | None:
-    """Return the figure; None before a trial has finished."""
+    """Return the figure of the search; None before a trial has finished."""
     ended = [trial for trial in content.trials if trial.state in ("complete", "pruned", "failed")]
     if not ended:
         return None
@@ -50,8 +50,8 @@ def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | Non
     scale, is_higher_better = 100 if search.by_accuracy else 1, search.maximizes
     complete = [trial for trial in ended if trial.state == "complete" and trial.value is not None]
     steps = best_so_far(complete, maximizes=is_higher_better)
-    of_steps = {trial.number for trial in steps}
-    shown = thinned(complete, most_points, [i for i, trial in enumerate(complete) if trial.number in of_steps])
+    step_numbers = {trial.number for trial in steps}
+    shown = thinned(complete, most_points, [i for i, trial in enumerate(complete) if trial.number in step_numbers])
     low, high = shown_range([scale * (trial.value or 0.0) for trial in complete], higher_is_better=is_higher_better)
     note = thinning_note(len(shown), len(complete), "complete trials", "spread by number, and every best so far")
     data = _values(shown, scale, low, high)
@@ -61,7 +61,7 @@ def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | Non
         of_state = [trial for trial in ended if trial.state == state]
         marked = thinned(of_state, min(_MOST_MARKS, most_points))
         note += thinning_note(len(marked), len(of_state), f"{state} trials")
-        data.append(_marks(marked, state, colour, symbol, row))
+        data.append(_strip_points(marked, state, colour, symbol, row))
     beyond = sum(not low <= scale * (trial.value or 0.0) <= high for trial in shown)
     if beyond:
         note += f" {formats.count(beyond, 'value')} beyond the axis are triangles at its edge."
@@ -79,7 +79,7 @@ def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | Non
 
 
 def _layout(values: dict[str, Any] | None, *, starts_at_zero: bool) -> dict[str, Any]:
-    """Return the axis of values, if there are any, above the strips of trials without one."""
+    """Return the layout: the axis of values, if there are any, above the strips of pruned and failed trials."""
     return layout(
         xaxis=axis(
             "trial number",
@@ -140,7 +140,7 @@ def _steps(steps: Sequence[TrialRecord], scale: int, last: int) -> dict[str, Any
     }
 
 
-def _marks(trials: Sequence[TrialRecord], state: str, colour: str, symbol: str, row: int) -> dict[str, Any]:
+def _strip_points(trials: Sequence[TrialRecord], state: str, colour: str, symbol: str, row: int) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",

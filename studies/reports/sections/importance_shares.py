@@ -1,4 +1,4 @@
-"""How much each technique matters: its share of the differences between trials, with its interval."""
+"""Show how much each technique matters: its share of the differences between trials, with an interval."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .section import Section, drawn
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section, with the reason if nothing is known; None if there is no reason either."""
+    """Return the section: shares, or the reason why they are not known; None if there is neither."""
     figure = importance(content.importance)
     if figure is None:
         if content.importance_missing is None:
@@ -21,7 +21,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def importance(techniques: Sequence[Importance]) -> Figure | None:
-    """Return a bar for each technique, the most important at the top; None if nothing is known."""
+    """Return a bar chart of the techniques, the most important at the top; None if no share is known."""
     if not techniques:
         return None
     shares = [100 * one.share for one in techniques]
@@ -29,8 +29,8 @@ def importance(techniques: Sequence[Importance]) -> Figure | None:
         id="importance",
         alt_text="The share of the differences between trials that each technique explains, with its interval.",
         height=80 + 34 * len(techniques),
-        caption="How much of the differences between trials each technique explains, not whether it helps: "
-        "a technique that ruins trials is important too.",
+        caption="A bar shows how much of the differences between trials a technique explains, not whether it helps. "
+        "A technique that ruins trials is important, too.",
         data=[
             {
                 "type": "bar",

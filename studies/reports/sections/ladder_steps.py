@@ -1,4 +1,4 @@
-"""How much is too much: what each step of the ladder gave, technique by technique, as pictures and as a table."""
+"""Show how much is too much: the result of each ladder step by technique, as figures and as a table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,11 +16,11 @@ _TITLES = {
     "l2": "L2 factor (of Σw², log scale)",
     "dropout": "dropout rate (share of units)",
 }
-_STRETCH = 4  # of the range of the good values: a step that is far too strong would flatten all others
+_STRETCH = 4  # the axis ends at 4 times the range of the good values; a far worse step would flatten the others
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None if no technique has three complete steps."""
+    """Return the section on the ladder; None if no technique has three complete steps."""
     found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return None
@@ -77,7 +77,7 @@ def _note(without: Reference | None) -> str:
 
 
 def rung_figures(content: ReportData) -> list[Figure]:
-    """Return a figure of each ladder, all with the same vertical axis."""
+    """Return a figure for each ladder; all figures have the same vertical axis."""
     found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
     if not found:
         return []
@@ -110,7 +110,7 @@ def _figure(ladder: Ladder, without: Reference | None, y_range: tuple[float, flo
         id=f"rungs-{ladder.parameter}",
         alt_text=f"Selection cross-entropy of each ladder step by {_TITLES[ladder.parameter]}, beside the baseline.",
         height=300,
-        caption="" if not beyond else "A triangle at the edge is far worse than the axis shows.",
+        caption="" if not beyond else "A triangle at the edge is a value far beyond the axis.",
         data=[_rungs(ladder, top)],
         layout=layout(
             xaxis=axis(_TITLES[ladder.parameter], **scale),

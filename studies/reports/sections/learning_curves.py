@@ -1,4 +1,4 @@
-"""How configurations learn: training loss and stopping cross-entropy by epoch, with the gap between them shaded."""
+"""Show how configurations learn: training loss and stopping cross-entropy by epoch, with the gap shaded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +13,13 @@ _MOST_CONFIGURATIONS = 4
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None if no curves are stored."""
+    """Return the section on learning curves; None if no curves are stored."""
     named = curves(content.curves)
     if not named:
         return None
     note = (
         "The training loss includes the penalty and is measured with dropout, while the weights still change. The "
-        "stopping cross-entropy includes neither. So overfitting shows where the shaded gap grows, not in its size."
+        "stopping cross-entropy includes neither. So a growing gap (shaded) shows overfitting; its size does not."
     )
     return Section(
         id="curves",
@@ -35,14 +35,14 @@ def section(content: ReportData) -> Section | None:
 
 
 def curves(by_configuration: Mapping[str, Sequence[Curve]]) -> list[tuple[str, Figure]]:
-    """Return a figure of each configuration by its name, all with the same axes."""
+    """Return the name and figure of each configuration; all figures have the same axes."""
     chosen = {
-        name: some
-        for name, those in by_configuration.items()
-        if (some := [curve for curve in those if _is_whole(curve)])
+        name: whole
+        for name, trainings in by_configuration.items()
+        if (whole := [curve for curve in trainings if _is_whole(curve)])
     }
     chosen = dict(list(chosen.items())[:_MOST_CONFIGURATIONS])
-    everything = [curve for those in chosen.values() for curve in those[:_MOST_CURVES]]
+    everything = [curve for trainings in chosen.values() for curve in trainings[:_MOST_CURVES]]
     if not everything:
         return []
     values = [value for curve in everything for value in (*curve.train_loss, *curve.stop_cross_entropy)]
@@ -50,13 +50,13 @@ def curves(by_configuration: Mapping[str, Sequence[Curve]]) -> list[tuple[str, F
     y_range = [rounded(min(values) - 0.05 * span), rounded(max(values) + 0.05 * span)]
     last = max(len(curve.train_loss) for curve in everything)
     return [
-        (name, _figure(f"curves-{index}" if index else "curves", those, y_range, last))
-        for index, (name, those) in enumerate(chosen.items())
+        (name, _figure(f"curves-{index}" if index else "curves", trainings, y_range, last))
+        for index, (name, trainings) in enumerate(chosen.items())
     ]
 
 
 def mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
-    """Return the mean at each epoch that all curves have; beyond it, the mean would jump when a curve ends."""
+    """Return the mean for each epoch that all curves have; later, the mean would jump when a curve ends."""
     return [sum(values) / len(values) for values in zip(*curves, strict=False)]
 
 
@@ -64,8 +64,8 @@ def _is_whole(curve: Curve) -> bool:
     return 0 < len(curve.train_loss) == len(curve.stop_cross_entropy) and 0 <= curve.best_epoch < len(curve.train_loss)
 
 
-def _figure(name: str, those: Sequence[Curve], y_range: Sequence[float], last: int) -> Figure:
-    shown = those[:_MOST_CURVES]
+def _figure(name: str, trainings: Sequence[Curve], y_range: Sequence[float], last: int) -> Figure:
+    shown = trainings[:_MOST_CURVES]
     train = mean_curve([curve.train_loss for curve in shown])
     stop = mean_curve([curve.stop_cross_entropy for curve in shown])
     data = [
@@ -73,7 +73,7 @@ def _figure(name: str, those: Sequence[Curve], y_range: Sequence[float], last: i
         *(line for curve in shown if len(shown) > 1 for line in _thin_lines(curve)),
         _best_epochs(shown),
     ]
-    several = f"Thin lines are {len(shown)} trainings; thick lines are their mean, as far as all of them go."
+    several = f"Thin lines are {len(shown)} trainings; thick lines are their mean, up to the end of the shortest one."
     return Figure(
         id=name,
         alt_text="Training loss and stopping cross-entropy by epoch.",
@@ -133,13 +133,13 @@ def _thin_lines(curve: Curve) -> list[dict[str, Any]]:
     ]
 
 
-def _best_epochs(those: Sequence[Curve]) -> dict[str, Any]:
+def _best_epochs(trainings: Sequence[Curve]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
         "name": "kept epoch",
-        "x": [curve.best_epoch + 1 for curve in those],
-        "y": [rounded(curve.stop_cross_entropy[curve.best_epoch]) for curve in those],
+        "x": [curve.best_epoch + 1 for curve in trainings],
+        "y": [rounded(curve.stop_cross_entropy[curve.best_epoch]) for curve in trainings],
         "marker": {"size": 10, "symbol": "diamond", "color": BEST, "line": {"width": 1.5, "color": PAPER}},
         "hovertemplate": "kept epoch %{x}, stopping cross-entropy: %{y}<extra></extra>",
     }

@@ -1,6 +1,7 @@
-"""All settings of a trial as one line, through an axis for each parameter, one below the other.
+"""Show all settings of a trial as one line through several axes, one axis for each parameter.
 
-Plotly's own parallel coordinates need WebGL and eval, print badly and have no place for "off"; lines do.
+The axes are one below the other. Plotly's own parallel coordinates are not used: they need WebGL and eval, print
+badly, and have no place for "off".
 """
 
 import math
@@ -31,13 +32,13 @@ from ..figures.figure import (
 from .section import Section, drawn
 
 MOST_LINES, MOST_GOOD_LINES = 160, 40
-_ROW = 64  # pixels
-_OFF_END = 0.14  # where the scale begins beside "off", of the width
-_SPREAD = 0.025  # by which equal choices are spread, of the width
+_ROW = 64  # the height of a row in pixels
+_OFF_END = 0.14  # where the scale begins if "off" is left of it, as a share of the width
+_SPREAD = 0.025  # how far trials with the same choice are spread, as a share of the width
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None if fewer than two trials are complete."""
+    """Return the section on all settings; None if fewer than two trials are complete."""
     together = parallel(content)
     if together is None:
         return None
@@ -46,7 +47,7 @@ def section(content: ReportData) -> Section | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """One axis: its title, its ticks (place in [0, 1] and text), and the place of a trial on it, or None."""
+    """One axis: its title, its ticks (place from 0 to 1, and text), and a function that gives the place of a trial."""
 
     title: str
     ticks: Sequence[tuple[float, str]]
@@ -54,7 +55,7 @@ class _Row:
 
 
 def parallel(content: ReportData) -> Figure | None:
-    """Return the figure of complete trials; None for fewer than two."""
+    """Return the figure of all complete trials; None if there are fewer than two."""
     trials = [trial for trial in content.trials if formats.select_cross_entropy(trial) is not None]
     if len(trials) < 2 or not content.has_techniques:
         return None
@@ -68,8 +69,8 @@ def parallel(content: ReportData) -> Figure | None:
         id="parallel",
         alt_text="The settings of complete trials, each a line from parameter to parameter, down to its cross-entropy.",
         height=_ROW * len(rows) + 16,
-        caption="Each line is a complete trial, from its settings down to its selection cross-entropy. Orange: the "
-        f"lowest; blue: the best tenth; grey: the others.{note}",
+        caption="Each line is a complete trial, from its settings down to its selection cross-entropy. The best trial "
+        f"is orange, the best tenth is blue, and the others are grey.{note}",
         data=[_lines(some, rows, colour, width, opacity) for some, colour, width, opacity in styles if some],
         layout=layout(
             margin={"l": 12, "r": 12, "t": 8, "b": 8},

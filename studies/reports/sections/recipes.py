@@ -1,4 +1,4 @@
-"""The known settings that the search tried, and what each gave."""
+"""Show the recipes (known settings) that the search tried, and the result of each."""
 
 from ... import formats
 from ...records import TrialRecord
@@ -19,7 +19,7 @@ _MOST_ROWS = 60
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None if the study tried no recipe."""
+    """Return the section on recipes; None if the study tried no recipe."""
     tried = [trial for trial in content.trials if trial.recipe is not None]
     if not tried:
         return None
@@ -29,8 +29,8 @@ def section(content: ReportData) -> Section | None:
         index for index, trial in enumerate(shown) if losses and formats.select_cross_entropy(trial) == min(losses)
     ]
     note = (
-        "Each recipe was trained once. Values are on the selection split, cross-entropy in nats per example: "
-        "differences of a few thousandths may be luck."
+        "Each recipe was trained once. Values are on the selection split; cross-entropy is in nats per example. "
+        "Differences of a few thousandths may be luck."
     )
     if len(tried) > len(shown):
         note += f" Only the first {len(shown)} of {len(tried)} recipes are shown."

@@ -1,4 +1,4 @@
-"""How to run the study again: the command, the whole study file, and what else the results depend on."""
+"""Show how to run the study again: the command, the whole study file, and what else the results depend on."""
 
 from ...batch_norm import momentum_in_words
 from ...spec import StudySpec
@@ -9,7 +9,7 @@ from .section import Section
 
 
 def section(content: ReportData) -> Section:
-    """Return the last section; there always is one."""
+    """Return the last section of the page, which every report has."""
     study = content.answer.study
     facts = [
         ("seed", study.spec.search.seed),
@@ -19,7 +19,7 @@ def section(content: ReportData) -> Section:
         ),
         ("data fingerprint (SHA-256)", element("code", study.dataset.sha256)),
         ("study fingerprint (SHA-256)", element("code", study.spec.fingerprint())),
-        *_averages(content),
+        *_batch_norm_momentum(content),
         *((f"version of {name}", element("code", version)) for name, version in sorted(study.versions.items())),
     ]
     return Section(
@@ -33,13 +33,13 @@ def section(content: ReportData) -> Section:
                     "With one worker, the same type of processor and the same versions, all figures come out the same.",
                 ),
                 table(("what results depend on", "value"), facts),
-                element("details", element("summary", "The study file, with every default"), _file(study.spec)),
+                element("details", element("summary", "The study file, with every default"), _study_file(study.spec)),
             ]
         ),
     )
 
 
-def _averages(content: ReportData) -> list[tuple[str, str]]:
+def _batch_norm_momentum(content: ReportData) -> list[tuple[str, str]]:
     study = content.answer.study
     momentum = momentum_in_words(study.spec, study.spec.data.train_rows(study.dataset.n_train))
     if momentum is None or not content.has_techniques or study.spec.space.batch_norm == ("none",):
@@ -47,5 +47,5 @@ def _averages(content: ReportData) -> list[tuple[str, str]]:
     return [("momentum of BatchNorm's averages", momentum)]
 
 
-def _file(spec: StudySpec) -> object:
+def _study_file(spec: StudySpec) -> object:
     return element("pre", element("code", as_toml(spec)))

@@ -1,4 +1,4 @@
-"""One section of a report's page."""
+"""Define a section of the report page, and the parts that sections share."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from ..html import element, join
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One section.
+    """One section of the report page.
 
     Attributes:
-        id: its anchor.
-        title: its heading, and its entry in the table of contents.
-        body: what stands below the heading, with a place for each figure (see `drawn`).
-        figures: the figures that are drawn in these places.
+        id: the anchor of the section in links.
+        title: the heading, which is also the entry in the table of contents.
+        body: the content below the heading, with a place for each figure (see `drawn`).
+        figures: the figures that page.js draws in these places.
     """
 
     id: str
@@ -28,7 +28,7 @@ class Section:
 
 
 def drawn(figure: Figure, heading: str | None = None) -> Markup:
-    """Return the place where a figure is drawn, with its caption."""
+    """Return the empty element in which page.js draws a figure, with the caption below it."""
     place = element(
         "div",
         id=f"figure-{figure.id}",
@@ -47,7 +47,7 @@ def drawn(figure: Figure, heading: str | None = None) -> Markup:
 
 
 def measured(interval: Interval | None, written: Callable[[Interval], str]) -> Markup | None:
-    """Return a mean, with its interval on the next line."""
+    """Return a mean and its interval on two lines; None if there is no interval. `written` formats the interval."""
     if interval is None:
         return None
     mean, _, ends = written(interval).rpartition(" [")

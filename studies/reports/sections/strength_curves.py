@@ -1,4 +1,4 @@
-"""Strength curves: each technique alone, from weak to strong, and how well the search tuned it."""
+"""Show a strength curve for each technique alone, from weak to strong, and how well the search tuned it."""
 
 from markupsafe import Markup
 
@@ -16,7 +16,7 @@ _MOST_ROWS = 200
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None before a trial with one technique alone has finished."""
+    """Return the section on strength curves; None before a trial with one technique alone has finished."""
     curves = content.strength_curves
     if not curves:
         return None
@@ -38,14 +38,14 @@ def section(content: ReportData) -> Section | None:
                 element("p", _lead(curves)),
                 element("div", *cells, class_="grid three"),
                 element("p", _note(content), class_="note"),
-                _all(content),
+                _attempts_table(content),
             ]
         ),
     )
 
 
 def _lead(curves: tuple[StrengthCurve, ...]) -> str:
-    """Return what the panels are, and which techniques have too few trials for a verdict."""
+    """Return sentences on what the panels show, and which techniques have too few trials for a verdict."""
     lead = (
         "Start low and increase: each panel shows one technique alone, from its weakest to its strongest setting. "
         "A technique can only be judged at its own best strength."
@@ -57,7 +57,7 @@ def _lead(curves: tuple[StrengthCurve, ...]) -> str:
 
 
 def _note(content: ReportData) -> str:
-    """Return how to read the panels."""
+    """Return the note that explains how to read the panels."""
     curves, search = content.strength_curves, content.answer.study.spec.search
     parts = [
         "Each dot is a complete trial with one seed; early stopping may be used with the technique. The diamond is the "
@@ -69,21 +69,21 @@ def _note(content: ReportData) -> str:
     if any(curve.tuning.technique == "L1+L2" and curve.tuning.attempts for curve in curves):
         parts.append("L1+L2 has two factors: its axis is the square root of their product.")
     if any(curve.baseline is not None for curve in curves):
-        parts.append(_of_baselines([curve.baseline for curve in curves if curve.baseline is not None]))
+        parts.append(_baseline_note([curve.baseline for curve in curves if curve.baseline is not None]))
     if any(curve.regions is not None for curve in curves):
         parts.append(
-            f"Good strengths lose at most {100 * GOOD_SHARE:.0f} % of the technique's best gain over the dashed line, "
-            f"or as much as one seed's luck, but never more than {100 * LUCK_SHARE:.0f} % of it. Weaker ones are too "
-            "weak, stronger ones too strong."
+            "A good strength keeps almost all of the technique's best gain over the dashed line. It may lose "
+            f"{100 * GOOD_SHARE:.0f} % of it, or as much as the luck of one seed, but never more than "
+            f"{100 * LUCK_SHARE:.0f} %. Weaker strengths are too weak, stronger ones too strong."
         )
     return " ".join(parts)
 
 
-def _of_baselines(baselines: list[Baseline]) -> str:
+def _baseline_note(baselines: list[Baseline]) -> str:
     note = "The dashed line is the same training without the technique: early stopping alone or no regularization, "
-    note += "whichever is better; for early stopping itself, no regularization."
+    note += "whichever is better. For early stopping itself, it is no regularization."
     if not all(baseline.is_of_search for baseline in baselines):
-        note += " No trial of the search had that, so it is the mean over the confirmation's fresh seeds."
+        note += " If the search did not train that, the line is the mean over the fresh seeds of the confirmation."
     seeds = max(baseline.seeds for baseline in baselines if baseline.spread is not None) if _has_band(baselines) else 0
     if seeds:
         note += f" Its band is one standard deviation over {seeds} fresh seeds: the typical luck of one seed."
@@ -94,7 +94,7 @@ def _has_band(baselines: list[Baseline]) -> bool:
     return any(baseline.spread is not None for baseline in baselines)
 
 
-def _all(content: ReportData) -> Markup:
+def _attempts_table(content: ReportData) -> Markup:
     attempts = [
         (curve.tuning.technique, attempt) for curve in content.strength_curves for attempt in curve.tuning.attempts
     ]

@@ -1,4 +1,4 @@
-"""The verdict on each technique and the gains that it rests on, as a picture and as a table."""
+"""Show the verdict on each technique and the gain behind it, as a figure and as a table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ from ..html import element, join, table
 from ..verdict_notes import needs_in_words, over_seeds_note, verdict_in_words, verdicts_note
 from .section import Section, drawn, measured
 
-_KINDS = {Verdict.HELPS: "badge good", Verdict.HARMS: "badge bad"}
-_LINE, _BAR, _SPACE = 17, 20, 12  # pixels: a line of words, an interval, between two rows
+_BADGE_CLASSES = {Verdict.HELPS: "badge good", Verdict.HARMS: "badge bad"}
+_LINE, _BAR, _SPACE = 17, 20, 12  # heights in pixels: a line of words, an interval, the space between two rows
 _TOP, _BOTTOM = 24, 58
-_FARTHEST = 0.6  # spans of the other intervals that one technique may take beside them
-_ROOM = 0.22  # of the axis, for the words "no difference"
-_LOOKS = {
+_FARTHEST = 0.6  # how far a harmful technique may stretch the axis, as a share of the span of the other intervals
+_ROOM = 0.22  # the share of the axis that the words "no difference" need
+_STYLES = {
     Verdict.HELPS: (GOOD, "triangle-right"),
     Verdict.HARMS: (BAD, "triangle-left"),
     Verdict.NO_DIFFERENCE: (PLAIN, "square"),
@@ -46,7 +46,7 @@ _LOOKS = {
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None before the confirmation."""
+    """Return the section on the techniques; None before the confirmation."""
     conclusion = content.conclusion
     if conclusion is None or not conclusion.techniques:
         return None
@@ -72,7 +72,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
-    """Return six cells; the third one is the gain over early stopping alone."""
+    """Return the six cells of a technique's row; the third one is the gain over early stopping alone."""
     name, result = element("strong", verdict.technique), verdict.result
     if result is None:
         return [name, _badge(verdict), None, None, None, None]
@@ -88,14 +88,14 @@ def _row(conclusion: Conclusion, verdict: TechniqueVerdict) -> list[object]:
 
 
 def _badge(verdict: TechniqueVerdict) -> Markup:
-    """Return the verdict with what would settle it; without a verdict, the reason."""
+    """Return the verdict and what would settle it; if there is no verdict, return the reason."""
     words = verdict_in_words(verdict)
     if verdict.verdict is None:
         return element("span", words, class_="muted")
     needs = needs_in_words(verdict)
     return join(
         [
-            element("span", words, class_=_KINDS.get(verdict.verdict, "badge")),
+            element("span", words, class_=_BADGE_CLASSES.get(verdict.verdict, "badge")),
             element("small", needs) if needs else "",
         ]
     )
@@ -103,10 +103,13 @@ def _badge(verdict: TechniqueVerdict) -> Markup:
 
 @dataclass(frozen=True, kw_only=True)
 class PanelLayout:
-    """Where the words stand: beside their interval, or above it on a narrow screen.
+    """The layout of the figure for one kind of screen.
 
     Attributes:
-        panel: the part of the width that the intervals have, from 0 to 1.
+        id: the id of the figure.
+        screen: the CSS class of the screens that show it: "on-wide" or "on-narrow"; None for all screens.
+        panel: the left and right end of the intervals, as shares of the figure's width.
+        is_above: whether the words are above their interval, for narrow screens; else they are beside it.
     """
 
     id: str
@@ -118,11 +121,11 @@ class PanelLayout:
 WIDE = PanelLayout(id="verdicts", screen="on-wide", panel=(0.36, 1.0), is_above=False)
 NARROW = PanelLayout(id="verdicts-narrow", screen="on-narrow", panel=(0.0, 1.0), is_above=True)
 CARD = PanelLayout(id="verdicts", screen=None, panel=(0.0, 1.0), is_above=True)
-"""For the cards of optuna-dashboard, 600 by 450 pixels."""
+"""The layout for the cards of optuna-dashboard, which have 600 by 450 pixels."""
 
 
 def verdicts(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
-    """Return the figure; None if no technique has a verdict."""
+    """Return the figure of the verdicts; None if no technique has a verdict."""
     rows = [one for one in technique_verdicts(conclusion) if one.verdict is not None and one.gain is not None]
     if not rows:
         return None
@@ -173,7 +176,7 @@ def _scaled(gain: Interval, scale: int) -> Interval:
 def _range(
     rows: Sequence[TechniqueVerdict], intervals: Sequence[Interval], smallest_gain: float
 ) -> tuple[float, float]:
-    """Return the axis's range; a technique that harms much is cut off, so that the others stay readable."""
+    """Return the range of the axis; it cuts off very harmful techniques, so that the others stay readable."""
     pairs = zip(rows, intervals, strict=True)
     others = [interval for row, interval in pairs if row.verdict is not Verdict.HARMS]
     low = min([-1.5 * smallest_gain, *(interval.low for interval in others)])
@@ -186,7 +189,7 @@ def _range(
 
 
 def _words(row: TechniqueVerdict, rows: Sequence[TechniqueVerdict], measure: Measure) -> list[str]:
-    """Return a row's lines: technique and verdict, and the figures."""
+    """Return the two lines of a row: technique and verdict, then the gain."""
     assert row.gain is not None
     gain = measure.gain(row.gain)
     over = "" if row.over == rows[0].over else f" over {row.over}"
@@ -196,10 +199,10 @@ def _words(row: TechniqueVerdict, rows: Sequence[TechniqueVerdict], measure: Mea
 def _bar(
     row: TechniqueVerdict, interval: Interval, y: float, shown: tuple[float, float], measure: Measure
 ) -> dict[str, Any]:
-    """Return an interval; one beyond the axis is only an arrow at the edge."""
+    """Return the trace of an interval; an interval beyond the axis is only an arrow at the edge."""
     assert row.verdict is not None
     assert row.gain is not None
-    colour, symbol = _LOOKS[row.verdict]
+    colour, symbol = _STYLES[row.verdict]
     low, high = shown
     mean = min(max(interval.mean, low), high)
     is_beyond = interval.high < low
@@ -236,16 +239,16 @@ def _no_difference(smallest_gain: float) -> list[dict[str, Any]]:
 
 
 def _directions(shape: PanelLayout, low: float, high: float, smallest_gain: float) -> list[dict[str, Any]]:
-    """Return what each side means, above the intervals; a side without room for its word has none."""
+    """Return the words above the intervals, such as "helps →"; a word is left out if there is no room for it."""
     left, right = shape.panel
     share_below = -low / (high - low)
-    found = []
+    labels = []
     if share_below > 0.2:
-        found.append((left, "left", "← harms"))
+        labels.append((left, "left", "← harms"))
     if share_below < 0.8:
-        found.append((right, "right", "helps →"))
+        labels.append((right, "right", "helps →"))
     if 2 * smallest_gain > _ROOM * (high - low):
-        found.append((left + (right - left) * share_below, "center", "no difference"))
+        labels.append((left + (right - left) * share_below, "center", "no difference"))
     return [
         {
             "xref": "paper",
@@ -258,14 +261,16 @@ def _directions(shape: PanelLayout, low: float, high: float, smallest_gain: floa
             "showarrow": False,
             "font": {"color": MUTED, "size": 11.5},
         }
-        for x, anchor, words in found
+        for x, anchor, words in labels
     ]
 
 
 def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict], *, is_cut: bool) -> str:
     levels = " or ".join(dict.fromkeys(formats.level(row.gain.level) for row in rows if row.gain is not None))
-    own = next((row for row in rows if row.over != rows[0].over), None)
-    beside = "" if own is None or rows[0].over != EARLY_STOPPING_ALONE else f" (of {own.technique}: over {own.over})"
+    exception = next((row for row in rows if row.over != rows[0].over), None)
+    beside = ""
+    if exception is not None and rows[0].over == EARLY_STOPPING_ALONE:
+        beside = f" (for {exception.technique}: over {exception.over})"
     sentences = [
         f"Each line is a {levels} interval of the gain over {rows[0].over}{beside}, on "
         f"{formats.count(conclusion.test_rows, 'test example')}.",

@@ -1,4 +1,4 @@
-"""The trials without a result: when they were pruned, and why they failed."""
+"""Show the trials without a result: when trials were pruned, and why trials failed."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ MOST_TRIALS = 20
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section; None if every finished trial is complete."""
+    """Return the section on pruned and failed trials; None if every finished trial is complete."""
     counts = content.answer.counts
     if not counts.pruned and not counts.failed:
         return None
@@ -54,7 +54,7 @@ def _reasons(failed: Sequence[TrialRecord]) -> Markup:
     return join(
         [
             element("h3", "Why trials failed"),
-            table(("reason (one example if numbers differ)", "trials"), rows, numbers=(1,)),
+            table(("reason (one example, if only numbers differ)", "trials"), rows, numbers=(1,)),
         ]
     )
 
@@ -81,7 +81,7 @@ def pruned_after(trials: Sequence[TrialRecord]) -> dict[int, int]:
 
 
 def pruning(trials: Sequence[TrialRecord], max_epochs: int) -> Figure | None:
-    """Return the figure; None if no trial was pruned."""
+    """Return the figure of pruned trials; None if no trial was pruned."""
     counts = pruned_after(trials)
     if not counts:
         return None
@@ -89,7 +89,7 @@ def pruning(trials: Sequence[TrialRecord], max_epochs: int) -> Figure | None:
         id="pruning",
         alt_text="How many trials were pruned after each epoch.",
         height=240,
-        caption=f"A trial that is not ended early trains {max_epochs} epochs.",
+        caption=f"A trial that does not end early trains {max_epochs} epochs.",
         data=[
             {
                 "type": "bar",
