@@ -1,1 +1,1 @@
-"""Several studies side by side: what they found, in what they differ, and what more training examples change."""
+"""Compare several studies: what they found, how they differ, and what more training examples change."""

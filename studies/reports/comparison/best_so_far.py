@@ -1,4 +1,4 @@
-"""Several searches on one axis: the best value so far of each against the number of trials."""
+"""Draw the best value so far of several studies against the number of trials."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ MOST_LINES = 12
 
 
 def best_so_far_figure(comparison: Comparison) -> Figure | None:
-    """Return the figure; None if the studies have different objectives, or no trial is complete."""
+    """Return the figure of best values; None if the studies have different objectives, or no trial is complete."""
     drawn = [study for study in comparison.studies if study.best_so_far and study.last is not None]
     shown = drawn[:MOST_LINES]
     if not comparison.have_one_objective or not shown:

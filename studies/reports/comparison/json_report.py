@@ -1,4 +1,4 @@
-"""A comparison as plain values, ready for JSON."""
+"""Turn a comparison into dictionaries, ready for JSON."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from . import wording
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Return a whole comparison."""
+    """Return the whole comparison as a dictionary."""
     names = [study.name for study in comparison.studies]
     return {
         "headline": wording.headline(comparison),
@@ -41,12 +41,12 @@ def _searches(comparison: Comparison) -> dict[str, Any] | None:
         "after_trials": trials,
         "ways": [
             {
-                "label": way.label,
-                "studies": [study.name for study in way.studies],
-                "seeds": list(way.seeds),
-                "best": [study.best_after(trials) for study in way.studies],
+                "label": method.label,
+                "studies": [study.name for study in method.studies],
+                "seeds": list(method.seeds),
+                "best": [study.best_after(trials) for study in method.studies],
             }
-            for way in search_methods.search_methods(comparison)
+            for method in search_methods.search_methods(comparison)
         ],
         "leads": [
             {

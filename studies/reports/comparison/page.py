@@ -1,4 +1,4 @@
-"""A comparison as one self-contained HTML page, and as HTML for a notebook."""
+"""Write a comparison as one self-contained HTML page, and as HTML for a notebook."""
 
 from collections.abc import Sequence
 
@@ -18,14 +18,14 @@ from .search_methods_figure import search_methods_figure
 
 
 def as_html(comparison: Comparison) -> str:
-    """Return the whole page, to be written as UTF-8."""
+    """Return the whole page; the caller must write it as UTF-8."""
     sections = [_answer(comparison), _search(comparison), _overview(comparison), _techniques(comparison)]
     name = formats.listed([study.name for study in comparison.studies])
     return page_of(name, "regsearch comparison", [one for one in [*sections, _answers(comparison)] if one is not None])
 
 
 def as_inline_html(comparison: Comparison) -> Markup:
-    """Return headline, sentences and the overview, in the notebook's own colours."""
+    """Return headline, sentences and overview as HTML, in the colours of the notebook."""
     sentence = wording.sentence(comparison)
     header, *rows = wording.overview_table(comparison)
     return element(

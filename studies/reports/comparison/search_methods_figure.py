@@ -1,4 +1,4 @@
-"""Search methods on one axis: each one's mean best value so far over its seeds, with a band from worst to best."""
+"""Draw the best value so far of each search method: the mean over its seeds, with a band from worst to best."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -21,12 +21,12 @@ from .best_so_far import COLOURS, DASHES, MOST_LINES, SYMBOLS
 Spent = Literal["trials", "epochs"]
 _AXES = {
     "trials": "finished trials (in the order of their numbers)",
-    "epochs": "training epochs spent (of all trials, in that order)",
+    "epochs": "training epochs spent (of all trials, in the order of their numbers)",
 }
 
 
 def search_methods_figure(comparison: Comparison, spent: Spent) -> Figure | None:
-    """Return the figure of the best values against what was spent; None if no trial is complete."""
+    """Return the figure of the best values against trials or epochs; None if no trial is complete."""
     scale = 100 if comparison.is_by_accuracy else 1
     methods = search_methods(comparison)
     curves = [(method, curve) for method in methods[:MOST_LINES] if (curve := _curve(method, spent, scale))]
@@ -59,7 +59,7 @@ def search_methods_figure(comparison: Comparison, spent: Spent) -> Figure | None
 
 
 def _curve(method: SearchMethod, spent: Spent, scale: int) -> list[tuple[int, list[float]]]:
-    """Return each place at which a seed's best changes, with the best so far of each seed there."""
+    """Return each number of trials or epochs at which a best value changes, with the best value of each seed there."""
     of_seeds = [_steps(study, spent) for study in method.studies]
     if not all(of_seeds):
         return []
@@ -120,7 +120,7 @@ def _traces(
 
 
 def _staircase(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return the corners of a line that keeps each value until the next one."""
+    """Return the corners of a step line, which keeps each value until the next point."""
     corners: list[tuple[int, float]] = []
     for x, value in points:
         if corners:

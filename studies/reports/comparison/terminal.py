@@ -1,4 +1,4 @@
-"""A comparison for a terminal."""
+"""Write a comparison for a terminal."""
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -12,7 +12,7 @@ from . import wording
 
 
 def as_text(comparison: Comparison, width: int) -> str:
-    """Return a comparison, at most so many columns wide."""
+    """Return a comparison as text that is at most `width` characters wide."""
     datasets = dict.fromkeys(dataset_line(study.answer.study.dataset) for study in comparison.studies)
     parts: list[RenderableType] = [*(Text(line) for line in datasets), "", Text(wording.headline(comparison))]
     sentence = wording.sentence(comparison)

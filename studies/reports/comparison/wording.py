@@ -1,4 +1,4 @@
-"""A comparison in words and table cells, the same in text and on a page."""
+"""Write the words and table cells of a comparison, the same for a terminal and a page."""
 
 from ... import formats
 from ...analysis import search_methods, size_effect
@@ -16,21 +16,21 @@ _NO_GAIN = {False: "the winner is no regularization", True: "the winner is the d
 _WINNERS_GAIN = "gain in test cross-entropy (nats per example)"
 
 MOST_COLUMNS = 6
-"""How many studies stand side by side at most; if there are more searches, each one gets a row."""
+"""The largest number of studies side by side; if search methods have more studies, each study gets a row."""
 
 
 def headline(comparison: Comparison) -> str:
-    """Return the answer in a few words."""
+    """Return the answer of the comparison in one short line."""
     return search_methods.headline(comparison) or size_effect.headline(comparison)
 
 
 def sentence(comparison: Comparison) -> str | None:
-    """Return what the studies show about the sizes or the search methods in which they differ; None for neither."""
+    """Say what the studies show about their data sizes or search methods; None if they don't differ in these."""
     return size_effect.sentence(comparison) or search_methods.sentences(comparison)
 
 
 def order_note(comparison: Comparison) -> str:
-    """Return the order of the studies in words."""
+    """Return the order of the studies in words: "by name"."""
     return "fewest training examples first" if size_effect.differ_in_size(comparison) else "by name"
 
 
@@ -59,7 +59,7 @@ def notices(comparison: Comparison) -> list[str]:
 
 
 def _values(comparison: Comparison, difference: Difference) -> str:
-    """Return each study's value; if there are many studies, the studies of each value."""
+    """Return the value of each study; if there are many studies, return each value with its studies."""
     names = [study.name for study in comparison.studies]
     values = [value or "not set" for value in difference.values]
     if len(names) <= MOST_COLUMNS:
@@ -71,55 +71,59 @@ def _values(comparison: Comparison, difference: Difference) -> str:
 
 
 def overview_table(comparison: Comparison) -> list[list[str]]:
-    """Return the overview with its header: a column for each study, or a row if there are many searches."""
+    """Return the overview with a header: a column for each study, or a row if search methods have many studies."""
     names = [study.name for study in comparison.studies]
     rows = [["", *names], *overview(comparison)]
-    return _turned([row for row in rows if row[0] in _of_many(comparison)]) if _are_many(comparison) else rows
+    return (
+        _transposed([row for row in rows if row[0] in _rows_for_many(comparison)])
+        if _has_study_rows(comparison)
+        else rows
+    )
 
 
 def techniques_table(comparison: Comparison) -> list[list[str]]:
-    """Return the verdicts on techniques with a header: a column for each study, or a row if there are many searches."""
+    """Return the verdicts on techniques with a header: a column for each study, or a row as in `overview_table`."""
     rows = techniques(comparison)
     if not rows:
         return []
     rows = [["technique", *(study.name for study in comparison.studies)], *rows]
-    return _turned([["", *rows[0][1:]], *rows[1:]]) if _are_many(comparison) else rows
+    return _transposed([["", *rows[0][1:]], *rows[1:]]) if _has_study_rows(comparison) else rows
 
 
-def _are_many(comparison: Comparison) -> bool:
+def _has_study_rows(comparison: Comparison) -> bool:
     return len(comparison.studies) > MOST_COLUMNS and bool(search_methods.search_methods(comparison))
 
 
-def _of_many(comparison: Comparison) -> set[str]:
+def _rows_for_many(comparison: Comparison) -> set[str]:
     titles = {"", *(one.key for one in search_methods.varied(comparison)), "finished trials", "epochs trained"}
     return titles | {_best_title(comparison), "confirmed winner", _WINNERS_TEST, _WINNERS_GAIN}
 
 
-def _turned(rows: list[list[str]]) -> list[list[str]]:
+def _transposed(rows: list[list[str]]) -> list[list[str]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
 def overview(comparison: Comparison) -> list[list[str]]:
-    """Return rows of a table: a name, then a cell for each study with mean and interval on two lines."""
+    """Return the rows of the overview: a name, then a cell for each study, with mean and interval on two lines."""
     studies = comparison.studies
     rows = [
         ["data", *(study.answer.study.dataset.name for study in studies)],
         ["training examples", *(f"{study.train_rows:,}" for study in studies)],
         ["finished trials", *(_trials(study) for study in studies)],
     ]
-    if ways := search_methods.varied(comparison):
-        rows[1:1] = [[one.key, *(value.strip('"') or "not set" for value in one.values)] for one in ways]
+    if varied_keys := search_methods.varied(comparison):
+        rows[1:1] = [[one.key, *(value.strip('"') or "not set" for value in one.values)] for one in varied_keys]
         rows.append(["epochs trained", *(f"{study.epochs:,}" for study in studies)])
     for count in _milestones(studies):
         rows.append([f"best after {count:,} trials", *(_best_after(study, count) for study in studies)])
     rows += [
         [_best_title(comparison), *(_best_after(study, None) for study in studies)],
-        ["confirmed winner", *(_winner(study) for study in studies)],
-        [_WINNERS_TEST, *(_winner_test(study, False) for study in studies)],
-        ["its test accuracy", *(_winner_test(study, True) for study in studies)],
-        [_WINNERS_GAIN, *(_winner_gain(study, False) for study in studies)],
-        ["gain in test accuracy (pp)", *(_winner_gain(study, True) for study in studies)],
-        [f"test cross-entropy {_without(comparison)}", *(_baseline(study) for study in studies)],
+        ["confirmed winner", *(_winner_in_words(study) for study in studies)],
+        [_WINNERS_TEST, *(_test_figure_of_winner(study, False) for study in studies)],
+        ["its test accuracy", *(_test_figure_of_winner(study, True) for study in studies)],
+        [_WINNERS_GAIN, *(_gain_of_winner(study, False) for study in studies)],
+        ["gain in test accuracy (pp)", *(_gain_of_winner(study, True) for study in studies)],
+        [f"test cross-entropy {_baseline_in_words(comparison)}", *(_baseline(study) for study in studies)],
     ]
     for technique in STRENGTHS if any(study.is_of_regularization for study in studies) else ():
         rows.append([f"best {technique} alone", *(_strength(study, technique) for study in studies)])
@@ -127,7 +131,7 @@ def overview(comparison: Comparison) -> list[list[str]]:
 
 
 def techniques(comparison: Comparison) -> list[list[str]]:
-    """Return rows of a table: each technique, and the verdict on it in each study."""
+    """Return a row for each technique: its name, and the verdict on it in each study."""
     names: list[str] = []
     for study in comparison.studies:
         for row in () if study.conclusion is None else study.conclusion.techniques:
@@ -137,13 +141,13 @@ def techniques(comparison: Comparison) -> list[list[str]]:
 
 
 def gain_unit(comparison: Comparison) -> str:
-    """Return the unit of the techniques' gains."""
+    """Return the figure and the unit of the gains in the table of techniques."""
     return comparison.measure.titled("pp" if comparison.is_by_accuracy else "nats per example")
 
 
 def strengths_note(comparison: Comparison) -> str:
-    """Return how to read the strengths; "" if the overview has none."""
-    if _are_many(comparison) or not any(study.is_of_regularization for study in comparison.studies):
+    """Return the note that explains the strengths; "" if the overview has none."""
+    if _has_study_rows(comparison) or not any(study.is_of_regularization for study in comparison.studies):
         return ""
     return (
         "A strength is that of the best configuration with that technique alone, over fresh seeds. If none is "
@@ -167,7 +171,7 @@ def _best_title(comparison: Comparison) -> str:
 
 
 def _best_after(study: ComparedStudy, count: int | None) -> str:
-    """Return the best value of the first `count` trials, or of all; empty if the study has fewer."""
+    """Return the best value of the first `count` trials, or of all; "" if the study has fewer trials."""
     if count is not None and study.trials < count:
         return ""
     value = study.best_after(study.trials if count is None else count)
@@ -176,7 +180,7 @@ def _best_after(study: ComparedStudy, count: int | None) -> str:
     return formats.percent(value) if study.search.by_accuracy else formats.cross_entropy(value)
 
 
-def _winner(study: ComparedStudy) -> str:
+def _winner_in_words(study: ComparedStudy) -> str:
     if study.conclusion is None:
         return "not confirmed"
     name = formats.settings(study.conclusion.winner.finalist.params)
@@ -189,7 +193,7 @@ def _winner(study: ComparedStudy) -> str:
     return f"{name} ({judgement.verdict if settled else 'its gain is not settled'})"
 
 
-def _winner_test(study: ComparedStudy, of_accuracy: bool) -> str:
+def _test_figure_of_winner(study: ComparedStudy, of_accuracy: bool) -> str:
     if study.conclusion is None:
         return ""
     winner = study.conclusion.winner
@@ -198,7 +202,7 @@ def _winner_test(study: ComparedStudy, of_accuracy: bool) -> str:
     return _in_two_lines(formats.cross_entropy_interval(winner.test_cross_entropy))
 
 
-def _winner_gain(study: ComparedStudy, of_accuracy: bool) -> str:
+def _gain_of_winner(study: ComparedStudy, of_accuracy: bool) -> str:
     conclusion = study.conclusion
     if conclusion is None:
         return ""
@@ -210,8 +214,8 @@ def _winner_gain(study: ComparedStudy, of_accuracy: bool) -> str:
     return _in_two_lines(formats.cross_entropy_gain(gain.cross_entropy))
 
 
-def _without(comparison: Comparison) -> str:
-    """Return what gains are compared with, in words."""
+def _baseline_in_words(comparison: Comparison) -> str:
+    """Return in words the baseline of the gains: "without regularization"."""
     each = dict.fromkeys(one.conclusion.baseline_phrase for one in comparison.studies if one.conclusion is not None)
     return " or ".join(each) or "without regularization"
 
@@ -233,7 +237,7 @@ def _strength(study: ComparedStudy, technique: str) -> str:
 
 
 def techniques_note(comparison: Comparison) -> str:
-    """Return how to read the verdicts on the techniques."""
+    """Return the note that explains the verdicts on the techniques."""
     conclusions = [study.conclusion for study in comparison.studies if study.conclusion is not None]
     verdicts = [verdict for conclusion in conclusions for verdict in technique_verdicts(conclusion)]
     parts = []
@@ -272,7 +276,7 @@ def _technique_verdict(comparison: Comparison, study: ComparedStudy, technique: 
 
 
 def gain_in_unit(comparison: Comparison, interval: Interval) -> str:
-    """Return a gain in the unit of the techniques' table."""
+    """Format a gain in the unit of the table of techniques."""
     return comparison.measure.gain(interval)
 
 

@@ -1,1 +1,1 @@
-"""Plotly figures as plain values: no WebGL (it needs eval), colours by name, so that a page can have a dark side."""
+"""Plotly figures as dictionaries, without WebGL (it needs eval), and with named colours, for light and dark pages."""

@@ -1,7 +1,7 @@
-"""One figure, its axes and its colours.
+"""Define a figure, its axes and its colours.
 
-Colours are names of the page's CSS variables (Okabe and Ito's palette, safe for colour-blind readers); the script that
-draws a figure looks them up. Plotly reads every other text in a figure as markup, so each one must pass through `text`.
+Colours are names of CSS variables of the page (Okabe and Ito's palette, safe for colour-blind readers). The script that
+draws a figure looks them up. Plotly reads every other text in a figure as markup, so callers must pass it to `text`.
 """
 
 import html
@@ -22,8 +22,8 @@ FAINT = "--faint"
 GRID = "--grid"
 PAPER = "--paper"
 NONE = "rgba(0,0,0,0)"
-PLAIN = "--plain"  # most points
-BEST = "--best"  # what stands out
+PLAIN = "--plain"  # for most points
+BEST = "--best"  # for highlighted points
 GOOD = "--good"
 BAD = "--bad"
 PLAIN_FILL = "--plain-fill"
@@ -34,15 +34,15 @@ _GOLDEN = 0.618033988749895
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure.
+    """One figure of a report.
 
     Attributes:
-        id: of its element, and its name in the dashboard.
-        alt_text: a sentence on what the figure shows, for readers who can't see it.
-        height: in pixels.
-        caption: how to read it.
-        data, layout: as Plotly takes them.
-        screen: "on-wide" or "on-narrow" if a twin is shown on the other screens; else None.
+        id: the id of the figure's element, and the name of the figure in the dashboard.
+        alt_text: a sentence that says what the figure shows, for readers who can't see it.
+        height: the height in pixels.
+        caption: the text below the figure, which says how to read it.
+        data, layout: the traces and the layout in Plotly's format.
+        screen: "on-wide" or "on-narrow" if other screens show another version of the figure; else None.
     """
 
     id: str
@@ -55,13 +55,13 @@ class Figure:
 
 
 def objective_with_unit(search: SearchSpec) -> str:
-    """Return the title of an axis of the study's objective."""
+    """Return the axis title for the study's objective, with the unit."""
     own = text(metric_of(search.objective), 60) + (" (%)" if search.by_accuracy else "")
     return _UNITS.get(search.objective, own)
 
 
 def layout(**parts: Any) -> dict[str, Any]:
-    """Return a layout with the parts that all figures share."""
+    """Return a Plotly layout: the settings that all figures share, and `parts`."""
     return {
         "paper_bgcolor": NONE,
         "plot_bgcolor": NONE,
@@ -76,7 +76,7 @@ def layout(**parts: Any) -> dict[str, Any]:
 
 
 def axis(title: str, **options: Any) -> dict[str, Any]:
-    """Return an axis; its title must end with the unit."""
+    """Return a Plotly axis; the title must end with the unit."""
     return {
         "title": {"text": title, "standoff": 8, "font": {"size": 12, "color": INK}},
         "gridcolor": GRID,
@@ -89,22 +89,22 @@ def axis(title: str, **options: Any) -> dict[str, Any]:
 
 
 def text(value: object, longest: int = 300) -> str:
-    """Return any text so that Plotly shows it as it is, and reads no tags, entities or links in it."""
+    """Escape any text, so that Plotly shows it unchanged and finds no tags, entities or links in it."""
     return html.escape(clean(value, longest), quote=False).replace("\n", " ")
 
 
 def jitter(number: int) -> float:
-    """Return a trial's sideways shift in [-0.5, 0.5): always the same, and evenly spread over trials."""
+    """Return how far to shift a trial sideways, in [-0.5, 0.5): always the same for a trial, and evenly spread."""
     return rounded((number * _GOLDEN) % 1 - 0.5)
 
 
 def rounded(value: float) -> float:
-    """Return a number with six digits, more than a figure can show."""
+    """Round a number to six significant digits, which is more than a figure can show."""
     return float(f"{value:.6g}")
 
 
 def thinned(items: Sequence[Item], limit: int, keep: Iterable[int] = ()) -> list[Item]:
-    """Return at most `limit` items, evenly spread over all, plus the items at the indices `keep`."""
+    """Return at most `limit` items, evenly chosen from all, plus the items at the indices `keep`."""
     if len(items) <= limit:
         return list(items)
     chosen = {index * len(items) // limit for index in range(limit)} | set(keep)
@@ -112,7 +112,10 @@ def thinned(items: Sequence[Item], limit: int, keep: Iterable[int] = ()) -> list
 
 
 def shown_range(values: Sequence[float], *, higher_is_better: bool = False) -> tuple[float, float]:
-    """Return the range of an axis: every good value, and bad ones up to three quartile ranges beyond the quartile."""
+    """Return an axis range with every good value.
+
+    From 8 values on, it leaves out those that are more than 3 interquartile ranges worse than the worse quartile.
+    """
     ordered = sorted(values)
     if not ordered:
         return 0.0, 1.0
@@ -126,7 +129,7 @@ def shown_range(values: Sequence[float], *, higher_is_better: bool = False) -> t
 
 
 def round_values(low: float, high: float, about: int = 4) -> list[float]:
-    """Return `about` so many round numbers in [low, high]."""
+    """Return round numbers in [low, high]; `about` is roughly how many."""
     if not low < high:
         return [low]
     size = 10.0 ** math.floor(math.log10((high - low) / about))
@@ -136,19 +139,19 @@ def round_values(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def thinning_note(shown: int, of: int, what: str, rule: str = "spread by number") -> str:
-    """Return a sentence if not everything is drawn, else ""."""
+    """Return a sentence that says how many items are drawn; "" if all are."""
     return "" if shown >= of else f" {shown:,} of {of:,} {what} are drawn, evenly {rule}."
 
 
 def zero_line(xref: str = "x") -> dict[str, Any]:
-    """Return the dashed vertical line of no gain."""
+    """Return the dashed vertical line at a gain of 0."""
     line = {"color": MUTED, "width": 1.5, "dash": "4px,4px"}
     ends = {"x0": 0, "x1": 0, "y0": 0, "y1": 1}
     return {"type": "line", "xref": xref, "yref": "paper", **ends, "line": line, "layer": "between"}
 
 
 def annotation(x: float, y: float, words: str, colour: str, size: float) -> dict[str, Any]:
-    """Return words that start at x, a share of the paper's width, below y, a value of the axis."""
+    """Return an annotation: it starts at `x` (a share of the figure's width), below `y` (a value of the axis)."""
     return {
         "xref": "paper",
         "x": x,

@@ -1,4 +1,4 @@
-"""Figures with colours of their own, for places without the page's style: optuna-dashboard, a notebook, a script."""
+"""Turn figures into Plotly figures with fixed colours, for the dashboard, notebooks and scripts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,18 @@ _LIGHT = {
     "--good": "#00785a",
     "--bad": "#b0467f",
 }
-"""The page's colours when it is light; a test compares them with its style."""
+"""The colours of the light page; a test compares them with page.css."""
 
 
 def as_plotly(title: str, figure: Figure) -> "plotly.graph_objects.Figure":
-    """Return a figure with a title, dark on white. The import of Plotly takes a second."""
+    """Return a Plotly figure with a title, dark on white; this imports Plotly, which takes a second."""
     import plotly.graph_objects
 
     return plotly.graph_objects.Figure(as_document(title, figure))
 
 
 def as_document(title: str, figure: Figure) -> dict[str, Any]:
-    """Return a figure's data and layout as Plotly reads them, with colours and a title."""
+    """Return the data and layout of a figure as a dictionary for Plotly, with colours and a title."""
     layout = _coloured(figure.layout)
     top = 44 + (24 if layout["showlegend"] else 0)
     return {
@@ -41,7 +41,7 @@ def as_document(title: str, figure: Figure) -> dict[str, Any]:
             "title": {"text": title, "x": 0.02, "y": 0.98, "yanchor": "top", "font": {"size": 15}},
             "margin": {**layout["margin"], "l": 16, "r": 20, "t": top},
             "paper_bgcolor": _LIGHT["--paper"],
-            "template": {},  # Plotly's own is 6 kB
+            "template": {},  # Plotly's default template would add 6 kB
         },
     }
 

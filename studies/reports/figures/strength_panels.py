@@ -1,4 +1,4 @@
-"""Strength curves: how well each technique did alone by its strength, beside the same training without it."""
+"""Draw strength curves: the value of each technique alone by its strength, beside the training without it."""
 
 import math
 import statistics
@@ -33,8 +33,8 @@ from .figure import (
 )
 
 MOST_POINTS = 300
-_STRETCH = 2  # times the way from the best value to the baseline: a strength far too strong would flatten all others
-_ROW, _GAP = 0.08, 0.05  # of the height: marks of one state below the values, and what parts them from the values
+_STRETCH = 2  # the axis ends at 2 times the distance from best value to baseline; worse ones would flatten the others
+_ROW, _GAP = 0.08, 0.05  # shares of the height: a row of marks below the values, and the gap above all rows
 _IDS = {"L1": "l1", "L2": "l2", "L1+L2": "l1-l2", "early stopping": "patience", "BatchNorm": "batch-norm"}
 _TITLES = {
     "L1": "L1 factor (of Σ|w|, log scale)",
@@ -44,7 +44,7 @@ _TITLES = {
     "BatchNorm": "placement (where BatchNorm stands)",
     "early stopping": "patience (epochs without improvement)",
 }
-_PAD = "\u00a0\u00a0"  # between a point and its name
+_PAD = "\u00a0\u00a0"  # the space between a point and its name
 _LOG = ("L1", "L2", "L1+L2")
 
 
@@ -57,7 +57,8 @@ class Scale:
     """The horizontal axis of a panel.
 
     Attributes:
-        low, high: its ends; on a log axis, their logarithms to the base 10.
+        low, high: the ends of the axis; for a log axis, their logarithms to the base 10.
+        is_log: whether the axis is logarithmic.
     """
 
     low: float
@@ -65,14 +66,14 @@ class Scale:
     is_log: bool
 
     def part_of(self, position: float) -> float:
-        """Return where a position lies on the axis, from 0 at the left end to 1 at the right one."""
+        """Return the place of a strength on the axis, from 0 at the left end to 1 at the right end."""
         value = math.log10(position) if self.is_log else position
         return rounded(min(max((value - self.low) / (self.high - self.low), 0.0), 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """The vertical axis of all panels, in the unit that is shown; `factor` is 100 for per cent."""
+    """The vertical axis of all panels, in the displayed unit; `factor` converts a value, such as 100 for per cent."""
 
     low: float
     high: float
@@ -80,17 +81,17 @@ class Range:
     maximizes: bool
 
     def clipped(self, value: float) -> float:
-        """Return the height at which a value of the objective is drawn."""
+        """Return the height at which to draw a value of the objective, at most at the edge of the axis."""
         return rounded(min(max(self.factor * value, self.low), self.high))
 
     def symbol(self, value: float, inside: str) -> str:
-        """Return the symbol of a point: a triangle at the edge for one that lies beyond it."""
+        """Return the symbol of a point: `inside`, or a triangle if the point lies beyond the axis."""
         at = self.factor * value
         return "triangle-up" if at > self.high else "triangle-down" if at < self.low else inside
 
 
 def strengths(content: ReportData) -> dict[str, Figure]:
-    """Return a panel by the name of each technique that some trial has alone, all with the same vertical axis."""
+    """Return a panel for each technique that a trial used alone, by its name; all have the same vertical axis."""
     spec = content.answer.study.spec
     curves = [curve for curve in content.strength_curves if curve.tuning.attempts]
     if not curves:
@@ -110,9 +111,9 @@ def _figure(curve: StrengthCurve, spec: StudySpec, y_range: Range | None, rows: 
     annotations: list[dict[str, Any]] = []
     if y_range is not None:
         data = [*_line(curve, y_range), *_points(shown_attempts, best, y_range), *_recipes(curve, scale, y_range)]
-        shapes, annotations = _marks(curve, scale, y_range, _bottom(rows))
-    of_state = {"pruned": (tuning.pruned, MUTED, "line-ns-open"), "failed": (tuning.failed, BAD, "x-thin-open")}
-    data += [_strip(*of_state[state], state, row) for row, state in enumerate(rows)]
+        shapes, annotations = _marks(curve, scale, y_range, _lower_end(rows))
+    marks_of_state = {"pruned": (tuning.pruned, MUTED, "line-ns-open"), "failed": (tuning.failed, BAD, "x-thin-open")}
+    data += [_state_row(*marks_of_state[state], state, row) for row, state in enumerate(rows)]
     return Figure(
         id=f"strength-{_IDS.get(tuning.technique, tuning.technique)}",
         alt_text=f"{tuning.technique} alone by {_title(tuning.technique)}. {sentence(curve, spec.search)}",
@@ -130,7 +131,7 @@ def _figure(curve: StrengthCurve, spec: StudySpec, y_range: Range | None, rows: 
 
 
 def _range(curves: Sequence[StrengthCurve], search: SearchSpec) -> Range | None:
-    """Return the range of every panel: all good values; None without complete trials and baselines."""
+    """Return the vertical axis of all panels, with all good values; None if there are no trials and no baselines."""
     factor, sign = (100 if search.by_accuracy else 1), (-1 if search.maximizes else 1)
     values = [attempt.value for curve in curves for attempt in curve.tuning.complete if attempt.value is not None]
     bests = [best.value for curve in curves if (best := curve.tuning.best) is not None and best.value is not None]
@@ -150,7 +151,7 @@ def _range(curves: Sequence[StrengthCurve], search: SearchSpec) -> Range | None:
 
 
 def _scale(curve: StrengthCurve, spec: StudySpec) -> Scale:
-    """Return the axis of all strengths that the study searches and of all that were tried."""
+    """Return a horizontal axis that contains all strengths in the search space and all strengths that were tried."""
     technique, space = curve.tuning.technique, spec.space
     tried = [attempt.position for attempt in curve.tuning.attempts]
     if technique == "BatchNorm":
@@ -187,7 +188,7 @@ def _y_axes(search: SearchSpec, y_range: Range | None, rows: Sequence[str]) -> d
     values: dict[str, Any] = {"visible": False}
     if y_range is not None:
         values = axis(
-            objective_with_unit(search), domain=[_bottom(rows), 1], range=[y_range.low, y_range.high], nticks=6
+            objective_with_unit(search), domain=[_lower_end(rows), 1], range=[y_range.low, y_range.high], nticks=6
         )
     if not rows:
         return {"yaxis": values}
@@ -204,7 +205,7 @@ def _y_axes(search: SearchSpec, y_range: Range | None, rows: Sequence[str]) -> d
 
 
 def _line(curve: StrengthCurve, y_range: Range) -> list[dict[str, Any]]:
-    """Return the line through the best trial at each strength, if strengths have an order."""
+    """Return the line through the best trial at each strength; none if strengths have no order, as in L1+L2."""
     best = curve.line
     if curve.tuning.technique in ("L1+L2", "BatchNorm") or len(best) < 2:
         return []
@@ -249,7 +250,7 @@ def _points(attempts: Sequence[Attempt], best: Attempt | None, y_range: Range) -
 
 
 def _recipes(curve: StrengthCurve, scale: Scale, y_range: Range) -> list[dict[str, Any]]:
-    """Return the names of recipes, each beside its point."""
+    """Return the trace with the names of recipes, each beside its point."""
     named = [attempt for attempt in curve.tuning.complete if attempt.recipe is not None][:MOST_POINTS]
     if not named:
         return []
@@ -260,7 +261,7 @@ def _recipes(curve: StrengthCurve, scale: Scale, y_range: Range) -> list[dict[st
             "x": list(map(_x, named)),
             "y": [y_range.clipped(attempt.value or 0.0) for attempt in named],
             "text": [f"{_PAD}{text(attempt.recipe, 20)}{_PAD}" for attempt in named],
-            "textposition": [_name_place(attempt, curve.baseline, scale, y_range) for attempt in named],
+            "textposition": [_text_position(attempt, curve.baseline, scale, y_range) for attempt in named],
             "textfont": {"size": 10, "color": MUTED},
             "cliponaxis": False,
             "hoverinfo": "skip",
@@ -268,26 +269,26 @@ def _recipes(curve: StrengthCurve, scale: Scale, y_range: Range) -> list[dict[st
     ]
 
 
-def _bottom(rows: Sequence[str]) -> float:
-    """Return where the values start above the marks, as a part of the height."""
+def _lower_end(rows: Sequence[str]) -> float:
+    """Return the lower end of the values, above the rows of marks, as a share of the height."""
     return rounded(_ROW * len(rows) + _GAP) if rows else 0.0
 
 
-def _name_place(attempt: Attempt, baseline: Baseline | None, scale: Scale, y_range: Range) -> str:
-    """Return Plotly's name of the place where a point's name has room."""
+def _text_position(attempt: Attempt, baseline: Baseline | None, scale: Scale, y_range: Range) -> str:
+    """Return where to write the name of a point, as a `textposition` of Plotly: "top left"."""
     side = "left" if scale.part_of(attempt.position) > 0.5 else "right"
-    return f"{_beside(attempt, baseline, y_range)} {side}"
+    return f"{_vertical_side(attempt, baseline, y_range)} {side}"
 
 
-def _beside(attempt: Attempt, baseline: Baseline | None, y_range: Range) -> str:
-    """Return on which side of a point its name has room: away from the baseline, and inside the edges."""
+def _vertical_side(attempt: Attempt, baseline: Baseline | None, y_range: Range) -> str:
+    """Return "top" or "bottom", whichever is away from the baseline and inside the edges of the panel."""
     y = y_range.clipped(attempt.value or 0.0)
     if y >= y_range.high or y <= y_range.low:
         return "bottom" if y >= y_range.high else "top"
     return "bottom" if baseline is not None and y < y_range.clipped(baseline.value) else "top"
 
 
-def _strip(attempts: Sequence[Attempt], colour: str, symbol: str, state: str, row: int) -> dict[str, Any]:
+def _state_row(attempts: Sequence[Attempt], colour: str, symbol: str, state: str, row: int) -> dict[str, Any]:
     marked = thinned(attempts, MOST_POINTS)
     ends = ["diverged" if attempt.has_diverged else state for attempt in marked]
     after = ["" if attempt.epochs is None else f" after {attempt.epochs} epochs" for attempt in marked]
@@ -308,14 +309,14 @@ def _strip(attempts: Sequence[Attempt], colour: str, symbol: str, state: str, ro
 
 
 def _x(attempt: Attempt) -> float:
-    """Return where a trial stands; trials with the same BatchNorm placement are spread sideways."""
+    """Return the horizontal place of a trial; trials with the same BatchNorm placement are spread sideways."""
     return rounded(attempt.position + (0.5 * jitter(attempt.trial) if isinstance(attempt.strength, str) else 0.0))
 
 
 def _marks(
     curve: StrengthCurve, scale: Scale, y_range: Range, bottom: float
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the baseline with its band, and the regions of strengths: shapes, and their labels."""
+    """Return shapes and labels: the baseline with its band, and the regions of too weak, good and too strong."""
     shapes, annotations = _regions(curve, scale, bottom)
     if curve.baseline is not None:
         shapes += _level(curve.baseline, y_range)
@@ -344,30 +345,32 @@ def _level(baseline: Baseline, y_range: Range) -> list[dict[str, Any]]:
     if baseline.spread is None:
         return [line]
     low, high = (y_range.clipped(baseline.value + shift) for shift in (-baseline.spread, baseline.spread))
-    look = {"fillcolor": MUTED, "opacity": 0.14, "line": {"width": 0}, "layer": "below"}
-    return [{**ends, "type": "rect", "y0": low, "y1": high, **look}, line]
+    style = {"fillcolor": MUTED, "opacity": 0.14, "line": {"width": 0}, "layer": "below"}
+    return [{**ends, "type": "rect", "y0": low, "y1": high, **style}, line]
 
 
 def _regions(curve: StrengthCurve, scale: Scale, bottom: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    found = curve.regions
-    if found is None:
+    regions = curve.regions
+    if regions is None:
         return [], []
     weak, strong = region_names(curve.tuning.technique)
     shapes: list[dict[str, Any]] = []
     labels: list[tuple[str, float, str]] = []
-    if found.too_weak_to is not None:
+    if regions.too_weak_to is not None:
         labels.append((weak, 0.0, "left"))
-    if found.too_strong_from is not None:
+    if regions.too_strong_from is not None:
         labels.append((strong, 1.0, "right"))
-    if found.good is not None:
-        low, high = (scale.part_of(position_of(end)) for end in found.good)
-        begin = low - 0.03 if found.too_weak_to is None else (low + scale.part_of(position_of(found.too_weak_to))) / 2
-        beyond = found.too_strong_from
+    if regions.good is not None:
+        low, high = (scale.part_of(position_of(end)) for end in regions.good)
+        begin = (
+            low - 0.03 if regions.too_weak_to is None else (low + scale.part_of(position_of(regions.too_weak_to))) / 2
+        )
+        beyond = regions.too_strong_from
         end = high + 0.03 if beyond is None else (high + scale.part_of(position_of(beyond))) / 2
         ends = {"x0": rounded(max(begin, 0.0)), "x1": rounded(min(end, 1.0)), "y0": bottom, "y1": 1}
-        look = {"fillcolor": GOOD, "opacity": 0.13, "line": {"width": 0}, "layer": "below"}
-        shapes.append({"type": "rect", "xref": "paper", "yref": "paper", **ends, **look})
-        left = 0.07 if found.too_weak_to is None else 0.3
+        style = {"fillcolor": GOOD, "opacity": 0.13, "line": {"width": 0}, "layer": "below"}
+        shapes.append({"type": "rect", "xref": "paper", "yref": "paper", **ends, **style})
+        left = 0.07 if regions.too_weak_to is None else 0.3
         right = 0.93 if beyond is None else 0.68
         labels.append(("good", rounded(min(max((begin + end) / 2, left), right)), "center"))
     return shapes, [_label(words, x, anchor) for words, x, anchor in labels]
