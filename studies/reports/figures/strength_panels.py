@@ -143,10 +143,12 @@ def _range(curves: Sequence[StrengthCurve], search: SearchSpec) -> Range | None:
     good = sorted(sign * factor * value for value in (*bests, *levels))
     worst_level = max((sign * factor * value for value in levels), default=good[0])
     reach = _STRETCH * (max(worst_level, statistics.median(good)) - losses[0])
-    kept = [loss for loss in losses if loss <= losses[0] + reach] if reach > 0 else losses
+    losses_in_reach = [loss for loss in losses if loss <= losses[0] + reach] if reach > 0 else losses
     spreads = [(one.value, one.spread or 0.0) for one in baselines]
     bands = [sign * factor * (value + shift) for value, spread in spreads for shift in (-spread, spread)]
-    low, high = sorted(sign * end for end in shown_range([min(kept[:1] + bands), max(kept[-1:] + bands)]))
+    low, high = sorted(
+        sign * end for end in shown_range([min(losses_in_reach[:1] + bands), max(losses_in_reach[-1:] + bands)])
+    )
     return Range(low=low, high=high, factor=factor, maximizes=search.maximizes)
 
 

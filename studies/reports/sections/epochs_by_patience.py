@@ -61,10 +61,10 @@ def early_stopping(content: ReportData) -> Figure | None:
     note = thinning_note(len(shown), len(trials), "complete trials")
     return Figure(
         id="early-stopping",
-        alt_text="Epochs trained and epoch kept of complete trials, by patience.",
+        alt_text="The epochs that complete trials trained, and the epoch with the kept weights, by patience.",
         height=320,
         caption="Each dot is a complete trial, spread a little sideways; the diamond is the best one. Bars show the "
-        "median of the epochs trained. Crosses show the median of the kept epoch, from which the weights are."
+        "median of the epochs trained. Crosses show the median of the epoch with the kept weights."
         f"{note}",
         data=[
             *dots(

@@ -21,12 +21,15 @@ _STRETCH = 4  # the axis ends at 4 times the range of the good values; a far wor
 
 def section(content: ReportData) -> Section | None:
     """Return the section on the ladder; None if no technique has three complete steps."""
-    found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
-    if not found:
+    all_ladders, baseline = (
+        ladders(content.trials),
+        reference(content.answer.study.spec, content.trials, content.conclusion),
+    )
+    if not all_ladders:
         return None
     figures = rung_figures(content)
-    rungs = [(ladder, rung) for ladder in found for rung in ladder.rungs]
-    pictures = (drawn(figure, ladder.technique) for figure, ladder in zip(figures, found, strict=True))
+    rungs = [(ladder, rung) for ladder in all_ladders for rung in ladder.rungs]
+    pictures = (drawn(figure, ladder.technique) for figure, ladder in zip(figures, all_ladders, strict=True))
     return Section(
         id="rungs",
         title="What each ladder step gives",
@@ -46,49 +49,54 @@ def section(content: ReportData) -> Section | None:
                     element("summary", "All ladder steps"),
                     table(
                         _HEADER,
-                        [_row(ladder, rung, without) for ladder, rung in rungs],
+                        [_row(ladder, rung, baseline) for ladder, rung in rungs],
                         numbers=range(1, len(_HEADER)),
                         marked=[index for index, (ladder, rung) in enumerate(rungs) if rung is ladder.best],
                     ),
                 ),
-                element("p", _note(without), class_="note"),
+                element("p", _note(baseline), class_="note"),
             ]
         ),
     )
 
 
-def _row(ladder: Ladder, rung: LadderStep, without: Reference | None) -> list[object]:
-    against = None if without is None else formats.signed(f"{rung.cross_entropy - without.cross_entropy:+.5f}")
+def _row(ladder: Ladder, rung: LadderStep, baseline: Reference | None) -> list[object]:
+    against = None if baseline is None else formats.signed(f"{rung.cross_entropy - baseline.cross_entropy:+.5f}")
     loss = formats.cross_entropy(rung.cross_entropy)
     return [ladder.technique, f"{rung.strength:g}", loss, against, rung.trial]
 
 
-def _note(without: Reference | None) -> str:
+def _note(baseline: Reference | None) -> str:
     note = (
         "Each ladder step is one trial with the technique and with early stopping as in the course, and nothing else. "
         "Values are on the selection split, in nats per example, from one seed: differences of a few thousandths may "
         "be luck."
     )
-    if without is None:
+    if baseline is None:
         return f"{note} What the same training gives without the technique is not known."
-    if without.is_of_search:
-        return f"{note} The dashed line is {without.name}, with the same seed."
-    return f"{note} The dashed line is {without.name}, the mean over the confirmation's fresh seeds."
+    if baseline.is_of_search:
+        return f"{note} The dashed line is {baseline.name}, with the same seed."
+    return f"{note} The dashed line is {baseline.name}, the mean over the confirmation's fresh seeds."
 
 
 def rung_figures(content: ReportData) -> list[Figure]:
     """Return a figure for each ladder; all figures have the same vertical axis."""
-    found, without = ladders(content.trials), reference(content.answer.study.spec, content.trials, content.conclusion)
-    if not found:
+    all_ladders, baseline = (
+        ladders(content.trials),
+        reference(content.answer.study.spec, content.trials, content.conclusion),
+    )
+    if not all_ladders:
         return []
-    y_range = _range(found, without)
-    return [_figure(ladder, without, y_range) for ladder in found]
+    y_range = _range(all_ladders, baseline)
+    return [_figure(ladder, baseline, y_range) for ladder in all_ladders]
 
 
-def _range(found: Sequence[Ladder], without: Reference | None) -> tuple[float, float]:
-    values = [rung.cross_entropy for ladder in found for rung in ladder.rungs]
-    low = min(values) if without is None else min(*values, without.cross_entropy)
-    good = [ladder.best.cross_entropy for ladder in found] + ([] if without is None else [without.cross_entropy])
+def _range(all_ladders: Sequence[Ladder], baseline: Reference | None) -> tuple[float, float]:
+    values = [rung.cross_entropy for ladder in all_ladders for rung in ladder.rungs]
+    low = min(values) if baseline is None else min(*values, baseline.cross_entropy)
+    good = [ladder.best.cross_entropy for ladder in all_ladders] + (
+        [] if baseline is None else [baseline.cross_entropy]
+    )
     span = max(good) - low
     high = min(max(values), low + _STRETCH * span) if span > 0 else max(values)
     high = max(high, max(good))
@@ -96,7 +104,7 @@ def _range(found: Sequence[Ladder], without: Reference | None) -> tuple[float, f
     return rounded(low - margin), rounded(high + margin)
 
 
-def _figure(ladder: Ladder, without: Reference | None, y_range: tuple[float, float]) -> Figure:
+def _figure(ladder: Ladder, baseline: Reference | None, y_range: tuple[float, float]) -> Figure:
     top = y_range[1]
     beyond = [rung for rung in ladder.rungs if rung.cross_entropy > top]
     xs = [rung.strength for rung in ladder.rungs]
@@ -115,8 +123,8 @@ def _figure(ladder: Ladder, without: Reference | None, y_range: tuple[float, flo
         layout=layout(
             xaxis=axis(_TITLES[ladder.parameter], **scale),
             yaxis=axis("selection cross-entropy<br>(nats per example)", range=list(y_range)),
-            shapes=[] if without is None else [_line(without)],
-            annotations=[] if without is None else [_label(without)],
+            shapes=[] if baseline is None else [_line(baseline)],
+            annotations=[] if baseline is None else [_label(baseline)],
         ),
     )
 
@@ -145,21 +153,21 @@ def _rungs(ladder: Ladder, top: float) -> dict[str, Any]:
     }
 
 
-def _line(without: Reference) -> dict[str, Any]:
-    y = rounded(without.cross_entropy)
+def _line(baseline: Reference) -> dict[str, Any]:
+    y = rounded(baseline.cross_entropy)
     line = {"color": MUTED, "width": 1.5, "dash": "4px,4px"}
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": y, "y1": y, "line": line}
 
 
-def _label(without: Reference) -> dict[str, Any]:
+def _label(baseline: Reference) -> dict[str, Any]:
     return {
         "xref": "paper",
         "x": 1,
         "xanchor": "right",
         "yref": "y",
-        "y": rounded(without.cross_entropy),
+        "y": rounded(baseline.cross_entropy),
         "yanchor": "bottom",
-        "text": text(without.name, 40),
+        "text": text(baseline.name, 40),
         "showarrow": False,
         "font": {"color": INK, "size": 11},
     }

@@ -268,11 +268,11 @@ def _directions(shape: PanelLayout, low: float, high: float, smallest_gain: floa
 def _caption(conclusion: Conclusion, rows: Sequence[TechniqueVerdict], *, is_cut: bool) -> str:
     levels = " or ".join(dict.fromkeys(formats.level(row.gain.level) for row in rows if row.gain is not None))
     exception = next((row for row in rows if row.over != rows[0].over), None)
-    beside = ""
+    addition = ""
     if exception is not None and rows[0].over == EARLY_STOPPING_ALONE:
-        beside = f" (for {exception.technique}: over {exception.over})"
+        addition = f" (for {exception.technique}: over {exception.over})"
     sentences = [
-        f"Each line is a {levels} interval of the gain over {rows[0].over}{beside}, on "
+        f"Each line is a {levels} interval of the gain over {rows[0].over}{addition}, on "
         f"{formats.count(conclusion.test_rows, 'test example')}.",
     ]
     if conclusion.smallest_gain:
