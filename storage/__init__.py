@@ -1,1 +1,1 @@
-"""Persistence: Optuna's tables and our own, in one database and one transaction."""
+"""The database: it holds Optuna's tables and those of regsearch, which one transaction writes together."""

@@ -1,4 +1,4 @@
-"""Copies a database while others use it: a copy is a file, and whole under its name or not there at all."""
+"""Copy a database while others use it. The copy is a file, which gets its name only when it is complete."""
 
 import os
 import sqlite3
@@ -18,30 +18,33 @@ from .location import Location, Server
 from .optuna.tables import OPTUNA_TABLES
 from .tables import Base
 
-_PAGE = 1000  # rows
+_PAGE = 1000  # rows that are copied at a time
 _VERSIONS = "version_info"
-_ABOUT_THE_SOURCE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CORRUPT", "SQLITE_NOTADB")
+_SOURCE_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
 def back_up(location: Location, target: Path) -> None:
-    """Copy a database as it is now to a new file, readable by its owner only; also one on a server to a file.
+    """Copy a database, as it is now, to a new file that only its owner can read.
 
-    A search may go on meanwhile; the copy holds all that was acknowledged before. Raises InputError where
-    the target is there already or its folder is not, StorageError where either can't be used.
+    A search may run meanwhile; the copy holds all results that were acknowledged before. The copy of a database on a
+    server is an SQLite file too.
+
+    Raises InputError if the target exists already or its directory doesn't, StorageError if the database or the target
+    can't be used.
     """
     if isinstance(location, Server):
         _copy_from_server(location, target)
         return
     open_for_reading(location, needs_studies=False).close()
-    # query_only forbids `vacuum`
+    # open it for writing: the pragma `query_only` would forbid `vacuum`
     with translate_errors(location), closing(sqlite.connector(location, writing=True)()) as source:
         write_copy(source, location, target)
 
 
 def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
-    """Write what a connection to `path` reads to a new file; see `back_up`.
+    """Write everything that a connection to `path` reads to a new file; see `back_up`.
 
-    It is one read transaction, so that it sees one moment, and writers wait for its end.
+    The copy is made in one read transaction. So it shows one moment, and writers wait for its end.
     """
     _check_is_free(target)
     found = source.execute("pragma integrity_check").fetchone()[0]
@@ -51,22 +54,24 @@ def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
         with _new_file(target) as file:
             source.execute("vacuum into ?", (str(file),))
     except sqlite3.Error as error:
-        if error.sqlite_errorname.startswith(_ABOUT_THE_SOURCE):
+        if error.sqlite_errorname.startswith(_SOURCE_ERRORS):
             raise
         raise StorageError(_unwritable(target, str(error))) from error
 
 
 def _copy_from_server(server: Server, target: Path) -> None:
-    """Write every row of Optuna's tables and ours, as they are at one moment, to a new file."""
+    """Write all rows of Optuna's and regsearch's tables, as they are at one moment, to a new file."""
     _check_is_free(target)
     with open_for_reading(server, needs_studies=False) as source, _new_file(target) as file:
         sqlite.create_tables(file)
         engine = sqlite.make_engine(file, writing=True)
         try:
             with source.read() as reading, engine.begin() as writing:
-                there = set(sqlalchemy.inspect(reading).get_table_names()) - {_VERSIONS}  # the new file has its own
+                existing = set(sqlalchemy.inspect(reading).get_table_names()) - {
+                    _VERSIONS
+                }  # the new file has its own rows there
                 for table in (*OPTUNA_TABLES, *Base.metadata.sorted_tables):
-                    if table.name not in there:
+                    if table.name not in existing:
                         continue
                     rows = reading.execution_options(yield_per=_PAGE).execute(sqlalchemy.select(table))
                     for page in rows.mappings().partitions():
@@ -88,7 +93,7 @@ def _check_is_free(target: Path) -> None:
 
 @contextmanager
 def _new_file(target: Path) -> Iterator[Path]:
-    """Give an empty file beside the target, which takes its name when it is written."""
+    """Yield an empty temporary file beside the target, and rename it to the target when the block has ended."""
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".regsearch-backup-")
         try:
@@ -108,12 +113,12 @@ def _unwritable(target: Path, reason: str) -> str:
 
 
 def _rename_to_new(name: Path, target: Path) -> None:
-    """Give a file its name; raises InputError where another file took it in the meantime."""
+    """Give a file its final name; raises InputError if another process has just created a file of that name."""
     try:
-        os.link(name, target)  # unlike a rename, it fails where the target is there
+        os.link(name, target)  # unlike a rename, this fails if the target exists
     except FileExistsError:
         raise InputError(f"{target} was just created by another process. Name another file.") from None
-    except OSError:  # a file system without hard links, such as a USB stick's
+    except OSError:  # a file system without hard links, as on many USB sticks
         if target.exists():
             raise
         name.rename(target)

@@ -1,4 +1,4 @@
-"""Reads a study's confirmation: what it concludes, on how many seeds it rests, and how far it is."""
+"""Read a study's confirmation: its conclusion, its number of seeds and its progress."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,12 +24,12 @@ from .tables import ConfirmationRow, TestEvaluationRow
 def read_conclusion(
     database: Database, study: StudyRecord, trials: Sequence[TrialRecord] | None = None
 ) -> Conclusion | None:
-    """Return what a study's confirmation concludes; None before its first look at the test set has ended.
+    """Return the conclusion of a study's confirmation; None until its first test evaluations have all ended.
 
     Args:
-        database: that has the study.
-        study: whose confirmation it is.
-        trials: of the study, if they were read already; they tell how well each technique was tuned.
+        database: the database that holds the study.
+        study: the study that is confirmed.
+        trials: the study's trials, if they were read already; they show how well each technique was tuned.
     """
     spec = study.spec
     with database.read() as connection:
@@ -48,14 +48,14 @@ def read_conclusion(
 
 
 def count_seeds(database: Database, study: StudyRecord) -> int:
-    """Return on how many fresh seeds the study is confirmed, or is going to be; 0 before a confirmation."""
+    """Return the number of fresh seeds that the confirmation has planned so far; 0 before a confirmation."""
     planned = select(func.count(ConfirmationRow.seed.distinct())).where(ConfirmationRow.study_uuid == study.study_uuid)
     with database.read() as connection:
         return connection.execute(planned).scalar_one()
 
 
 def read_confirmation_progress(database: Database, study: StudyRecord) -> ConfirmationProgress | None:
-    """Return how far the confirmation is; None where none was begun."""
+    """Return how many trainings and test evaluations are done and left; None if there is no confirmation."""
     table: Any = ConfirmationRow.__table__
     looks: Any = TestEvaluationRow.__table__
     with database.read() as connection:
@@ -74,18 +74,18 @@ def read_confirmation_progress(database: Database, study: StudyRecord) -> Confir
             raise ValueError(f"{study.name} has finalists in the state {unknown.pop()!r:.50}")
     if not trainings:
         return None
-    out = {row.finalist for row in trainings if row.state == "failed"}
+    failed = {row.finalist for row in trainings if row.state == "failed"}
     return ConfirmationProgress(
         planned=len(trainings),
         trained=sum(row.state == "complete" for row in trainings),
         failed=sum(row.state == "failed" for row in trainings),
         looked=sum(row.ended_at is not None for row in trainings),
-        left=sum(row.ended_at is None and row.finalist not in out for row in trainings),
+        left=sum(row.ended_at is None and row.finalist not in failed for row in trainings),
     )
 
 
 def _drops(connection: Connection, study: StudyRecord) -> dict[int, list[Drop]]:
-    """Return whom a study's race dropped, by look."""
+    """Return the finalists that the race dropped, by the number of the test analysis (`look`)."""
     drops: dict[int, list[Drop]] = {}
     for ended in read_rounds(connection, study.study_uuid):
         drops.setdefault(ended.look, []).extend(ended.drops)

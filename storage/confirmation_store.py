@@ -1,7 +1,11 @@
-"""A study's confirmation in the database, as its coordinator writes it: finalists × fresh seeds, then the test looks.
+"""A study's confirmation in the database, as its coordinator writes it.
 
-Every test look waits until all finalists are trained: nothing is chosen by figures that the test rows gave. A race
-plans round by round, see `storage/race_rounds.py`; else every training is planned before the first begins.
+Finalists are trained on fresh seeds. When all of these trainings have ended, each is evaluated on the test set. So no
+choice depends on test results. A race plans its trainings round by round, see `storage/race_rounds.py`. Without a
+race, all trainings are planned before the first one starts.
+
+All test evaluations of a plan are one *test analysis*, whose number is `look`. If the user adds seeds or finalists
+after test results are known, these belong to the next test analysis.
 """
 
 import itertools
@@ -46,11 +50,11 @@ _looks: Any = TestEvaluationRow.__table__
 
 @dataclass(frozen=True, kw_only=True)
 class _EndedRound:
-    """What a race decided by the training that ended last.
+    """What a race decides when a training ends.
 
     Attributes:
-        round: that it completed; None if it completed none.
-        lines: for the user.
+        round: the round that this training completed; None if it completed none.
+        lines: the decisions, as lines for the user.
     """
 
     round: race_rounds.Round | None
@@ -61,14 +65,14 @@ _NOTHING_ENDED = _EndedRound(round=None, lines=[])
 
 
 class ConfirmationStore:
-    """The confirmation of one study, as its coordinator writes it; it is to finalists what `StudyStore` is to trials.
+    """The confirmation of one study, as its coordinator writes it; `StudyStore` does the same for trials.
 
-    **Atomicity**, **Ownership** and **Crash behaviour** are those of `StudyStore`. A test evaluation is entered before
-    it starts, so that an interrupted one is known.
+    **Atomicity**, **Ownership** and **Crash behaviour** are those of `StudyStore`. The row of a test evaluation is
+    written before the evaluation starts, so that the ledger shows an interrupted one too.
 
     Args:
-        study: the study, opened by its coordinator, in a run.
-        seed_of: returns the seed of a training for a fresh seed, which is counted from 0.
+        study: the study, which its coordinator has opened for a run.
+        seed_of: returns the random seed of a training for the index of a fresh seed, counted from 0.
     """
 
     def __init__(self, study: StudyStore, seed_of: Callable[[int], int]) -> None:
@@ -79,15 +83,15 @@ class ConfirmationStore:
         self._news: list[str] = []
 
     def plan(self, chosen: Sequence[Finalist], seeds: int, revived: Collection[int] = ()) -> int:
-        """Enter the finalists that aren't there yet, and the trainings that are sure by now; return the look.
+        """Enter new finalists and the trainings that are certain so far; return the number of the test analysis.
 
-        In a race that is its first round, else a training of each finalist on each seed. What is new belongs to the
-        look under way; to the next one, where that one has shown test rows already.
+        In a race, these are the trainings of the next round; without a race, each finalist is trained on each seed. New
+        rows belong to the current test analysis. If that one has begun to evaluate, they belong to the next one.
 
         Args:
-            chosen: the finalists, as the search stands.
-            seeds: on how many a finalist is trained at most.
-            revived: indices of finalists that a race dropped, and that go on if it goes on.
+            chosen: the finalists, chosen from the trials of the search so far.
+            seeds: the largest number of seeds for a finalist.
+            revived: the indices of dropped finalists that rejoin the race if it continues.
         """
         self._seeds = seeds
         with self._study.transaction() as connection:
@@ -110,23 +114,23 @@ class ConfirmationStore:
             return look
 
     def progress(self) -> StudyProgress:
-        """Return how far the confirmation is; a training and a test look count one each."""
+        """Return how far the confirmation is; each training and each test evaluation counts as one step."""
         with self._study.transaction() as connection:
             rows = connection.execute(
                 self._of(_table, _table.c.finalist, _table.c.state, _looks.c.ended_at).outerjoin_from(
                     _table, _looks, self._same_key()
                 )
             ).all()
-        out = {row.finalist for row in rows if row.state == "failed"}
+        failed = {row.finalist for row in rows if row.state == "failed"}
         trained = sum(row.state in ("complete", "failed") for row in rows)
         looked = sum(row.ended_at is not None for row in rows)
-        to_train = sum(row.state in ("waiting", "running") for row in rows if row.finalist not in out)
-        to_look = sum(row.ended_at is None for row in rows if row.finalist not in out)
+        to_train = sum(row.state in ("waiting", "running") for row in rows if row.finalist not in failed)
+        to_look = sum(row.ended_at is None for row in rows if row.finalist not in failed)
         finished = trained + looked
         return StudyProgress(finished=finished, total=finished + to_train + to_look, best=None)
 
     def unfinished(self) -> list[TrialTask]:
-        """Return what ran when the confirmation was interrupted."""
+        """Return the trainings and test evaluations that were running when the confirmation was interrupted."""
         with self._study.transaction() as connection:
             params = self._params(connection)
             running = connection.execute(
@@ -141,9 +145,9 @@ class ConfirmationStore:
             return [*tasks, *(self._task(Purpose.TEST, row, params) for row in looking)]
 
     def ask(self) -> NextStep:
-        """Start one more training, seed by seed; if all have ended, one more test evaluation.
+        """Start one more training, seed by seed; when all have ended, start one more test evaluation.
 
-        A finalist that failed on one seed is left out of everything that follows.
+        A finalist that failed on one seed gets no further training and no test evaluation.
         """
         with self._study.transaction() as connection:
             step = self._next_step(connection)
@@ -179,11 +183,11 @@ class ConfirmationStore:
         return self._task(Purpose.TEST, to_evaluate, params)
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value:
-        """Refuse: a finalist has all its settings."""
+        """Raise SearchSpaceChangedError: all parameters of a finalist are fixed already."""
         raise SearchSpaceChangedError(f"it asks for the parameter {name}, which it did not ask for in the search")
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision:
-        """Record an epoch; nothing prunes a finalist."""
+        """Record an epoch of a finalist. Finalists are never pruned."""
         table: Any = ConfirmationEpochRow.__table__
         with self._study.transaction() as connection:
             recorded = connection.execute(
@@ -200,7 +204,7 @@ class ConfirmationStore:
             return EpochDecision.RECORDED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
-        """Record what a training or a test look gave; False where something else ended it before."""
+        """Record the result of a training or a test evaluation; return False if something else ended it before."""
         ended = _NOTHING_ENDED
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
@@ -224,9 +228,9 @@ class ConfirmationStore:
         return True
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
-        """Record that a finalist failed for good; False where something else ended it before.
+        """Record that a finalist failed for good; return False if something else ended its task before.
 
-        Where the test look failed, the training's figures stay. Whether its settings are the cause makes no difference.
+        If its test evaluation failed, the results of its training stay. `by_settings` makes no difference here.
         """
         reason = one_line(f"on the test rows: {reason}" if task.purpose == Purpose.TEST else reason)
         with self._study.transaction() as connection:
@@ -238,7 +242,7 @@ class ConfirmationStore:
         return True
 
     def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
-        """Record that a task's worker was lost; return its next attempt, or None after the last."""
+        """Record that a task's worker was lost; return the task's next attempt, or None after the last attempt."""
         if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
         table = _looks if task.purpose == Purpose.TEST else _table
@@ -247,43 +251,44 @@ class ConfirmationStore:
         return TrialTask(**{**vars(task), "attempt": task.attempt + 1})
 
     def trials_with_kept_weights(self) -> list[int]:
-        """Return the numbers whose weights are kept: all until their test look, then each finalist's median seed.
+        """Return the task numbers of the trainings whose weights are kept.
 
-        While a later look is under way, those of the looks before it stay too: they are the answer until it ends.
-        Of a finalist that failed none are kept.
+        These are the trainings that wait for their test evaluation, and each finalist's training with the median seed.
+        While a later test analysis runs, the weights of the earlier ones stay too: they are the answer until it ends.
+        The weights of a failed finalist are not kept.
         """
-        out = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
+        failed = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
         columns = (_table.c.finalist, _table.c.seed, _table.c.look, _table.c.select_cross_entropy, _looks.c.ended_at)
         with self._study.transaction() as connection:
             rows = connection.execute(
                 self._of(_table, *columns)
                 .outerjoin_from(_table, _looks, self._same_key())
-                .where(_table.c.state == "complete", _table.c.finalist.not_in(out))
+                .where(_table.c.state == "complete", _table.c.finalist.not_in(failed))
                 .order_by(_table.c.finalist, _table.c.select_cross_entropy, _table.c.seed)
             ).all()
-        kept = {TrainingId(row.finalist, row.seed) for row in rows if row.ended_at is None}
+        trainings = {TrainingId(row.finalist, row.seed) for row in rows if row.ended_at is None}
         finalists, looks = {row.finalist for row in rows}, {row.look for row in rows}
-        for finalist, look in itertools.product(finalists, looks if kept else [max(looks, default=1)]):
+        for finalist, look in itertools.product(finalists, looks if trainings else [max(looks, default=1)]):
             ranked = [row for row in rows if row.finalist == finalist and row.look <= look]
             if ranked:
-                kept.add(TrainingId(finalist, median_seed(ranked)))
-        return sorted(training.number for training in kept)
+                trainings.add(TrainingId(finalist, median_seed(ranked)))
+        return sorted(training.number for training in trainings)
 
     def stop_requested(self) -> bool:
-        """Return whether somebody asked this run to stop."""
+        """Return whether a user has asked this run to stop."""
         return self._study.stop_requested()
 
     def news(self) -> list[str]:
-        """Return what was decided since it was asked last, a line each."""
-        told, self._news = self._news, []
-        return told
+        """Return the race's decisions since the last call, one line each."""
+        lines, self._news = self._news, []
+        return lines
 
     @property
     def _is_race(self) -> bool:
         return self._study.spec.confirm.method == "race"
 
     def _end_round(self, connection: sqlalchemy.Connection) -> "_EndedRound":
-        """Decide in a race, if that was the last training of a round, and enter the trainings that follow."""
+        """In a race, end the round if this was its last training, and enter the trainings that follow."""
         if not self._is_race:
             return _NOTHING_ENDED
         finalists = read_finalists(connection, self._uuid)
@@ -293,7 +298,7 @@ class ConfirmationStore:
         return _EndedRound(round=ended, lines=race_rounds.in_words(ended, finalists, following))
 
     def _announce(self, ended: "_EndedRound") -> None:
-        """Log what a committed transaction decided, and keep its lines for `news`."""
+        """Log the decisions of a committed transaction, and store their lines for `news`."""
         self._news += ended.lines
         if ended.round is not None:
             drops = ", ".join(f"finalist {drop.index} dropped ({drop.reason})" for drop in ended.round.drops)
@@ -301,7 +306,7 @@ class ConfirmationStore:
                 self._study.name,
                 None,
                 "round ended:",
-                f"round {ended.round.number} after {ended.round.seeds} seeds; {drops or 'nobody dropped'}"
+                f"round {ended.round.number} after {ended.round.seeds} seeds; {drops or 'no finalist dropped'}"
                 + ("; the race is over" if ended.round.is_over else ""),
             )
 
@@ -311,11 +316,11 @@ class ConfirmationStore:
             connection.execute(insert(_table).values(values))
 
     def _key(self, training: TrainingId) -> dict[str, Any]:
-        """Return the key columns of a training's rows."""
+        """Return the key columns of a training's rows, with their values."""
         return {"study_uuid": self._uuid, **training._asdict()}
 
     def _was_shown(self, connection: sqlalchemy.Connection, look: int) -> bool:
-        """Return whether a test look of that number has begun."""
+        """Return whether the test analysis of that number has started an evaluation."""
         shown = self._of(_looks, func.count()).join_from(_looks, _table, self._same_key()).where(_table.c.look == look)
         return bool(connection.execute(shown).scalar_one())
 
@@ -344,7 +349,7 @@ class ConfirmationStore:
         connection.execute(rows.values(**columns))
 
     def _of(self, table: Any, *columns: Any) -> Any:
-        """Return a select of this study's rows."""
+        """Return a select statement for this study's rows of a table."""
         return select(*columns).where(table.c.study_uuid == self._uuid)
 
     @staticmethod
@@ -353,18 +358,18 @@ class ConfirmationStore:
 
 
 def _is_of(table: Any, training: TrainingId) -> tuple[Any, Any]:
-    """Return the conditions of the rows of one training."""
+    """Return the conditions that select the rows of one training."""
     return table.c.finalist == training.finalist, table.c.seed == training.seed
 
 
 def median_seed(ranked: Sequence[Any]) -> int:
-    """Return the seed of the middle one of rows ranked by their select cross-entropy; of two, the better."""
+    """Return the seed of the middle row, or of the better of two. The rows are ranked by selection cross-entropy."""
     seed: int = ranked[(len(ranked) - 1) // 2].seed
     return seed
 
 
 def read_finalists(connection: sqlalchemy.Connection, uuid: str) -> list[Finalist]:
-    """Return a study's finalists by index."""
+    """Return a study's finalists, ordered by their index."""
     rows = connection.execute(
         select(FinalistRow.__table__).where(FinalistRow.study_uuid == uuid).order_by(FinalistRow.finalist)
     )

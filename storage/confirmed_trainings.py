@@ -1,4 +1,4 @@
-"""What finalists gave on each fresh seed, as it is stored."""
+"""Read the results of each finalist on each fresh seed."""
 
 from typing import Any
 
@@ -10,10 +10,11 @@ from .tables import ConfirmationRow, TestEvaluationRow
 
 
 def read_trainings(connection: Connection, uuid: str, sign: int) -> list[Training]:
-    """Return a study's trainings of finalists, by finalist and seed.
+    """Return a study's trainings of finalists, ordered by finalist and seed.
 
     Args:
-        uuid: of the study.
+        connection: a connection for reading.
+        uuid: the UUID of the study.
         sign: -1 if the study's objective is maximized, else 1.
     """
     table: Any = ConfirmationRow.__table__

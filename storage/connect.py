@@ -1,4 +1,4 @@
-"""Open a database, whatever its kind."""
+"""Open a database of either kind: an SQLite file, or a database on a PostgreSQL server."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ _Place = TypeVar("_Place", contravariant=True)
 
 
 class Backend(Protocol[_Place]):
-    """How databases of one kind are opened: what the modules `sqlite` and `postgres` of this package have in common."""
+    """What the modules `sqlite` and `postgres` have in common: how to open a database of their kind."""
 
     def open_for_writing(self, location: _Place, on_wait: Callable[[str], None], /) -> Database:
         """Open a database; see `open_for_writing` below."""
@@ -22,15 +22,15 @@ class Backend(Protocol[_Place]):
         """Open a database; see `open_for_reading` below."""
 
     def is_new(self, location: _Place, /) -> bool:
-        """Return whether there are no tables yet."""
+        """Return whether the database has no tables yet."""
 
 
 def open_for_writing(location: Location, on_wait: Callable[[str], None] = ignore_wait) -> Database:
-    """Open a database, and create it and the tables that it lacks.
+    """Open a database for writing; create the file and the tables that are missing.
 
     Args:
         location: where it is, or will be.
-        on_wait: is called with a text for the user when the database is waited for.
+        on_wait: called with a message for the user when regsearch has to wait for the database.
 
     Raises StorageError if it can't be opened or written, is damaged, or has another schema.
     """
@@ -50,15 +50,12 @@ def open_for_reading(location: Location, *, needs_studies: bool = True) -> Datab
 
 
 def is_new(location: Location) -> bool:
-    """Return whether there are no tables yet; raises StorageError if that can't be seen."""
+    """Return whether the database has no tables yet; raises StorageError if it can't be read."""
     return backend_for(location).is_new(location)
 
 
 def backend_for(location: Location) -> Backend[Any]:
-    """Return the backend that opens a location.
-
-    Raises InputError if its driver is not installed.
-    """
+    """Return the module that opens a location; raises InputError if its driver is not installed."""
     if isinstance(location, Path):
         return sqlite
     try:

@@ -1,4 +1,4 @@
-"""Puts a study's answer where optuna-dashboard shows it: its note, and a few small figures."""
+"""Write a study's answer to where optuna-dashboard shows it: into the study's note, with a few small charts."""
 
 import hashlib
 
@@ -7,12 +7,15 @@ from .queries import get_study
 from .report_data import read_report_data
 from .study_store import StudyStore
 
-_NOTE_ATTR = "regsearch:note"  # the SHA-256 of the note that we wrote: a user's own is left alone
+_NOTE_ATTR = "regsearch:note"  # the SHA-256 of regsearch's note; a user's own note is not changed
 
 
 def publish_answer(database: Database, store: StudyStore) -> None:
-    """Write the answer of a study into Optuna's tables, in one transaction, unless it stands there already."""
-    from optuna_dashboard import get_note, save_note, save_plotly_graph_object  # and Plotly: some seconds
+    """Write the answer of a study into Optuna's tables, in one transaction.
+
+    Nothing is written if the same answer is there already, or if the user has written a note.
+    """
+    from optuna_dashboard import get_note, save_note, save_plotly_graph_object  # slow: it imports Plotly too
 
     from ..studies.reports.dashboard_note import as_markdown, dashboard_figures
 
@@ -20,8 +23,8 @@ def publish_answer(database: Database, store: StudyStore) -> None:
     note, figures = as_markdown(content), dashboard_figures(content)
     with store.transaction():
         study = store.optuna_study()
-        there = get_note(study)
-        if there == note or (there and study.user_attrs.get(_NOTE_ATTR) != _digest(there)):
+        old_note = get_note(study)
+        if old_note == note or (old_note and study.user_attrs.get(_NOTE_ATTR) != _digest(old_note)):
             return
         save_note(study, note)
         for name, figure in figures.items():

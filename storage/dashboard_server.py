@@ -1,7 +1,8 @@
-"""Serve optuna-dashboard for one database, to this machine only and without a way to change anything.
+"""Serve optuna-dashboard for one database: to this machine only, and read-only.
 
-Only GET and HEAD are passed on, without their bodies, and the database is opened for reading only. No other website
-can read the pages: one whose name was pointed at this machine (DNS rebinding) gives itself away by its Host.
+Only GET and HEAD requests reach optuna-dashboard, without their bodies. The database is opened for reading only.
+Another website can't read the pages, even if its name points to this machine (DNS rebinding): the request then has
+the wrong Host header.
 """
 
 import csv
@@ -38,7 +39,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _HEADERS = [
     (
         "Content-Security-Policy",
-        # up to script-src that of optuna-dashboard, whose parallel coordinates need 'unsafe-eval'
+        # optuna-dashboard's own policy up to script-src; its parallel coordinates need 'unsafe-eval'
         "default-src 'self'; img-src 'self' data: blob:; frame-src 'self'; object-src 'none'; connect-src 'self'; "
         "style-src 'self' data: 'unsafe-inline'; script-src 'self' 'unsafe-eval'; "
         "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -47,7 +48,7 @@ _HEADERS = [
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 ]
-_SET_HERE = {"content-length", *(name.lower() for name, _ in _HEADERS)}
+_OWN_HEADERS = {"content-length", *(name.lower() for name, _ in _HEADERS)}
 
 
 def make_dashboard(database: Database, port: int, allow_hosts: Sequence[str] = ()) -> ThreadedWSGIServer:
@@ -55,8 +56,8 @@ def make_dashboard(database: Database, port: int, allow_hosts: Sequence[str] = (
 
     Args:
         database: the database to show.
-        port: on this machine, from 1 to 65535, or 0 for any free port; the server's `port` is the one it took.
-        allow_hosts: further names that requests may use as their Host, with any port: those of a proxy in front.
+        port: the port on this machine, from 1 to 65535; 0 means any free port, which the server's `port` then names.
+        allow_hosts: further names that a Host header may have, with any port, such as the name of a proxy.
 
     Raises InputError if the port is taken or a name is not a host name.
     """
@@ -67,7 +68,7 @@ def make_dashboard(database: Database, port: int, allow_hosts: Sequence[str] = (
                 "Give one such as searches.example.org, without scheme, port and path."
             )
     application = ReadOnly(optuna_dashboard.wsgi(database.storage), {name.lower() for name in allow_hosts})
-    # werkzeug would end the process if the port is taken, so the socket is bound here; the server duplicates it
+    # bind the socket here, since werkzeug ends the process if the port is taken; the server duplicates it
     with _listen(port) as listener:
         return _Server(HOST, port, application, _Handler, fd=listener.fileno())
 
@@ -90,30 +91,30 @@ class _Answer(NamedTuple):
 
 
 class ReadOnly:
-    """A WSGI application that passes requests that only read on to another one, and refuses all others."""
+    """A WSGI application that passes reading requests on to another application, and refuses all others."""
 
     def __init__(self, application: "WSGIApplication", allow_hosts: Collection[str] = ()) -> None:
         self._application = application
         self._allow_hosts = allow_hosts
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> FileWrapper:
-        """Answer a request; the server adds the security headers, so the application's own are left out."""
+        """Answer a request. The application's own security headers are left out, since the server adds its own."""
         status, headers, body = self._refuse(environ) or self._ask(environ)
-        headers = [(name, value) for name, value in headers if name.lower() not in _SET_HERE]
+        headers = [(name, value) for name, value in headers if name.lower() not in _OWN_HEADERS]
         start_response(status, [*headers, ("Content-Length", str(len(body)))])
-        # in chunks, since the time to send one is limited
+        # in chunks, since the timeout applies to each chunk
         return FileWrapper(io.BytesIO(b"" if environ["REQUEST_METHOD"] == "HEAD" else body), _CHUNK)
 
     def _refuse(self, environ: "WSGIEnvironment") -> _Answer | None:
         port = int(environ["SERVER_PORT"])
-        # werkzeug would take the host of http://other/path in place of the Host header
+        # given http://other/path, werkzeug would use that host instead of the Host header
         if not environ["REQUEST_URI"].startswith("/"):
-            return _refusal(HTTPStatus.BAD_REQUEST, "the target of a request is a path")
-        # a missing Host is "", and two of them arrive joined by a comma: neither is allowed
+            return _refusal(HTTPStatus.BAD_REQUEST, "the target of a request must be a path")
+        # a missing Host header is "", and two headers arrive joined by a comma: neither is allowed
         if not self._is_allowed_host(environ.get("HTTP_HOST", "").strip(" \t"), port):
             return _refusal(
                 HTTPStatus.FORBIDDEN,
-                "this dashboard has another Host; `regsearch dashboard --allow-host NAME` would allow a name",
+                "this dashboard has another Host name; `regsearch dashboard --allow-host NAME` allows more names",
             )
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._is_allowed_host(re.sub("^https?://", "", origin), port):
@@ -123,7 +124,7 @@ class ReadOnly:
         return None
 
     def _is_allowed_host(self, host: str, port: int) -> bool:
-        """Return whether a Host names this server; werkzeug's `host_is_trusted` knows no ports and no [::1]."""
+        """Return whether a Host header names this server; werkzeug's `host_is_trusted` ignores ports and [::1]."""
         match = _HOST_HEADER.fullmatch(host.lower())
         if match is None:
             return False
@@ -131,7 +132,7 @@ class ReadOnly:
         return name in self._allow_hosts or (name in _LOOPBACK and int(host_port or 80) == port)
 
     def _ask(self, environ: "WSGIEnvironment") -> _Answer:
-        """Ask the application, as if by a GET that has no body: it would wait for one and keep it."""
+        """Pass a request on to the application as a GET without a body; else it would wait for the body."""
         started: list[Any] = []
 
         def start(*status_and_headers: Any) -> Any:
@@ -143,7 +144,7 @@ class ReadOnly:
             "CONTENT_LENGTH": "0",
             "HTTP_TRANSFER_ENCODING": "",
         }
-        # optuna-dashboard fails where there is no Accept-Encoding
+        # optuna-dashboard fails without the header Accept-Encoding
         parts = self._application({"HTTP_ACCEPT_ENCODING": "", **environ, **without_body}, start)
         try:
             body = b"".join(parts)
@@ -161,12 +162,12 @@ def _refusal(status: HTTPStatus, reason: str, *headers: tuple[str, str]) -> _Ans
 
 
 def _path_of(location: str) -> str:
-    """Return a redirect's path: Bottle would put X-Forwarded-Host before it, whoever has sent that."""
+    """Return a redirect's path only: Bottle adds the host that any client can send as X-Forwarded-Host."""
     return urlsplit(location)._replace(scheme="", netloc="").geturl()
 
 
 def _without_formulas(table: bytes) -> bytes:
-    """Return CSV in which no text begins like a formula: a spreadsheet would compute it on opening."""
+    """Return CSV in which no text starts like a formula, which a spreadsheet would compute when it opens the file."""
     csv.field_size_limit(sys.maxsize)
     out = io.StringIO()
     rows = csv.reader(io.StringIO(table.decode(), newline=""))
@@ -184,25 +185,25 @@ def _as_text(cell: str) -> str:
 
 
 class _Handler(WSGIRequestHandler):
-    """A connection that is closed when the client falls silent; it logs no requests."""
+    """A handler that closes its connection if the client falls silent. It logs no requests."""
 
     timeout = _SILENCE_SECONDS
     protocol_version = "HTTP/1.0"
-    default_request_version = "HTTP/1.0"  # until it knows better, it would answer as HTTP/0.9: without headers
+    default_request_version = "HTTP/1.0"  # else it answers malformed requests without headers
 
     def end_headers(self) -> None:
-        """Add the security headers to every response, also to one for a malformed request."""
+        """Add the security headers to every response, also if the request was malformed."""
         for name, value in _HEADERS:
             self.send_header(name, value)
         super().end_headers()
 
     def log(self, type: str, message: str, *args: object) -> None:
-        """Log nothing; the server itself reports an application's errors."""
+        """Log nothing; the server itself prints the application's errors."""
 
 
 class _Server(ThreadedWSGIServer):
-    """A server with a thread for each connection, none of which it waits for at its end."""
+    """A server with a thread for each connection. When it closes, it doesn't wait for these threads."""
 
     def log(self, type: str, message: str, *args: object) -> None:
-        """Print an application's error to stderr, whatever is set up for werkzeug's logger."""
+        """Print an application's error to stderr, however werkzeug's logger is configured."""
         sys.stderr.write(f"{message % args if args else message}\n")

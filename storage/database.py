@@ -1,8 +1,8 @@
-"""An open database, whatever its kind: the one transaction helper, and readings that see one moment.
+"""An open database of either kind: its transactions, and readers that see one moment.
 
-Optuna commits once per call; an ask with five suggestions would be eight commits, and a crash between
-them would leave half a trial. `Database.transaction` joins Optuna's session to one open connection, so
-that whatever happens inside, our own rows included, is committed together or not at all.
+Optuna commits after each call. So an ask with five suggestions would be eight commits, and a crash between them would
+leave half a trial. `Database.transaction` joins Optuna's session to one open connection. Then everything in the block,
+regsearch's own rows included, is committed together or not at all.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ from .optuna.storage import FastRDBStorage
 
 @contextmanager
 def connection_of(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
-    """Give a connection of an engine that is needed for nothing else."""
+    """Yield a connection of an engine, and dispose of the engine after the block."""
     try:
         with engine.connect() as connection:
             yield connection
@@ -31,7 +31,7 @@ def connection_of(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
 
 
 def ignore_wait(text: str) -> None:
-    """Tell nobody of a wait."""
+    """Ignore a message about a wait."""
 
 
 class Database(ABC):
@@ -43,7 +43,7 @@ class Database(ABC):
 
     **Ownership**: at most one process holds a study's `study_lock`.
 
-    Make one with `storage.connect`, and close it. `storage/sqlite.py` and `storage/postgres.py` have the two kinds.
+    Open one with `storage.connect`, and close it. `storage/sqlite.py` and `storage/postgres.py` are the kinds.
     """
 
     def __init__(self, location: Location, rdb: FastRDBStorage, on_wait: Callable[[str], None]) -> None:
@@ -59,11 +59,11 @@ class Database(ABC):
     def waiting(
         self, *, lock_seconds: float | None = None, should_give_up: Callable[[], bool] | None = None
     ) -> Iterator[None]:
-        """Change for how long the transactions within the block wait for another process's.
+        """Change how long the transactions in the block wait for another process.
 
         Args:
-            lock_seconds: how long; None: as before.
-            should_give_up: whether waiting has become pointless, for instance as a signal came; None: as before.
+            lock_seconds: the longest wait for a lock; None keeps the limit.
+            should_give_up: returns whether to stop waiting, for instance after a signal; None keeps the function.
         """
         before = self._lock_seconds, self._should_give_up
         if lock_seconds is not None:
@@ -77,34 +77,37 @@ class Database(ABC):
 
     @abstractmethod
     def study_lock(self, study: str) -> AbstractContextManager[object]:
-        """Return what a study's one coordinator holds; entering it raises InputError where another process does."""
+        """Return a context manager that makes this process the study's coordinator.
+
+        Entering it raises InputError if another process is the coordinator.
+        """
 
     @abstractmethod
     def holder(self, study: str) -> Holder | None:
-        """Return who searches a study now, or None; raises StorageError where that can't be seen."""
+        """Return the process that searches a study now, or None; raises StorageError if that can't be read."""
 
     @abstractmethod
     def described(self) -> str:
-        """Return how the database is kept and how large it is."""
+        """Return a description of the database: how large it is and how it is stored."""
 
     @property
     def is_fenced(self) -> bool:
-        """Whether a coordinator that was overtaken can't commit a step anyway."""
+        """Whether the database itself keeps a coordinator that was overtaken from committing (fencing)."""
         return False
 
     @abstractmethod
     def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
-        """Return which of our studies an Optuna study is now, None where it is none, within a transaction.
+        """Return the UUID of the regsearch study that an Optuna study belongs to, or None if there is none.
 
-        No other process of ours writes the study until the transaction ends.
+        Call it within a transaction. No other process of regsearch writes the study until the transaction ends.
         """
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
-        """Run Optuna's calls on `storage` and statements on the connection given as one transaction.
+        """Make Optuna's calls on `storage`, and statements on the yielded connection, one transaction.
 
-        It is committed when the block ends and rolled back when it raises; Optuna's cache is then
-        thrown away, since it may hold what never came to be. Don't nest.
+        It commits when the block ends, and rolls back if the block raises. After a rollback Optuna's cache is replaced,
+        since it may hold rows that were never stored. Don't nest transactions.
         """
         try:
             with (
@@ -120,7 +123,7 @@ class Database(ABC):
 
     @contextmanager
     def savepoint(self, connection: sqlalchemy.Connection) -> Iterator[sqlalchemy.NestedTransaction]:
-        """Give a part of a transaction, Optuna's calls included: rolled back, or where it raises, it never was."""
+        """Yield a savepoint, also for Optuna's calls. If the block raises or rolls it back, its writes are undone."""
         with connection.begin_nested() as part:
             yield part
             is_undone = not part.is_active
@@ -131,25 +134,28 @@ class Database(ABC):
         return self.engine.connect()
 
     def _committed(self, connection: sqlalchemy.Connection) -> AbstractContextManager[object]:
-        """Return a transaction of a connection: committed at the end of the block, rolled back where it raises."""
+        """Return a connection's transaction: it commits at the end of the block, and rolls back if the block raises."""
         return connection.begin()
 
     def look_back(self, begin: int) -> None:
-        """Let `storage` hold only a part of the trials below a number; it only grows (`storage/optuna/lookback.py`)."""
+        """Let `storage` read only a part of the trials before the number `begin` (see `storage/optuna/lookback.py`).
+
+        The number only grows: a smaller one than before has no effect.
+        """
         if self._rdb.look_back(begin):
             self.storage = cached(self._rdb)
 
     def reading_whole(self, trial_id: int) -> AbstractContextManager[None]:
-        """Let `storage` read, of the unfinished trials, only this one whole within the block: that costs less."""
+        """Within the block, let `storage` read no other unfinished trial completely; this costs less."""
         return self._rdb.reading_whole(trial_id)
 
     @contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
-        """Give a connection for reading, which sees one moment; keep it short, it can hold up a commit of SQLite's."""
+        """Yield a connection for reading, which sees one moment. Keep the block short: it can delay SQLite's commit."""
         with translate_errors(self.location), self._reading() as connection:
             try:
                 yield connection
-            except (ValueError, TypeError) as error:  # a text that is no UTF-8, no JSON, no time, or no text at all
+            except (ValueError, TypeError) as error:  # a value that is not valid UTF-8, JSON, time or text
                 raise StorageError(
                     f"{self.location} holds a value that can't be read: {first_line(error)}. {RESTORE}"
                 ) from error

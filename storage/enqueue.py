@@ -1,4 +1,4 @@
-"""Settings of a user's own as the parameters of a trial that waits, held against the space that the study has."""
+"""Turn a user's NAME=VALUE settings into the parameters of an enqueued trial, checked against the study's space."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,8 +25,8 @@ _BOOLEANS = {"on": True, "true": True, "off": False, "false": False}
 def params_to_enqueue(database: Database, study: StudyRecord, settings: Sequence[str]) -> dict[str, Any]:
     """Return the parameters that NAME=VALUE settings fix.
 
-    Those of a HyperModel are known by the trials that it had: only what any of them asked for can be given.
-    Raises InputError for a name or a value outside the study's space, and where nothing is given.
+    The parameters of a HyperModel are known only from its trials: a setting must name one that a trial has asked for.
+    Raises InputError for a name or a value outside the study's space, or if there is no setting.
     """
     if not settings:
         raise InputError("give at least one setting, such as --param l2=1e-4")
@@ -41,7 +41,7 @@ def params_to_enqueue(database: Database, study: StudyRecord, settings: Sequence
 
 
 def _recorded_space(database: Database, study: StudyRecord) -> dict[str, BaseDistribution]:
-    """Return the distribution of each parameter that any trial was asked for, by name."""
+    """Return the distribution of each parameter that any trial has asked for, by name."""
     with database.read() as connection:
         rows = connection.execute(LATEST_DISTRIBUTIONS, {"id": study.study_id})
         return {row.param_name: json_to_distribution(row.distribution_json) for row in rows}
@@ -50,53 +50,55 @@ def _recorded_space(database: Database, study: StudyRecord) -> dict[str, BaseDis
 def _own_params(known: Mapping[str, BaseDistribution], settings: Sequence[str]) -> dict[str, Any]:
     params: dict[str, Any] = {}
     for setting in settings:
-        # a name may have "=" in it
+        # a name may contain "=": take the longest name that fits
         name = max((name for name in known if setting.startswith(f"{name}=")), key=len, default=None)
         if name is None or name in params:
             raise InputError(
-                f"--param takes each NAME=VALUE once, NAME one that a trial has asked for: {', '.join(known)}; given "
-                f"was {setting!r}"
+                f"can't use --param {setting!r}: give NAME=VALUE, and each NAME once. "
+                f"The names that trials have asked for are {', '.join(known)}."
             )
         params[name] = _value(name, known[name], setting.removeprefix(f"{name}="))
     return params
 
 
-def _value(name: str, among: BaseDistribution, given: str) -> Value:
-    match among:
+def _value(name: str, distribution: BaseDistribution, text: str) -> Value:
+    match distribution:
         case CategoricalDistribution():
-            return _choice(name, among.choices, given)
+            return _choice(name, distribution.choices, text)
         case IntDistribution() | FloatDistribution():
-            return _number(name, among, given)
-    raise AssertionError(among)
+            return _number(name, distribution, text)
+    raise AssertionError(distribution)
 
 
-def _choice(name: str, choices: Sequence[Any], given: str) -> Value:
-    found = next((choice for choice in choices if str(choice) == given), None)
-    if found is None and given.lower() in _BOOLEANS:
-        found = next((choice for choice in choices if choice is _BOOLEANS[given.lower()]), None)
+def _choice(name: str, choices: Sequence[Any], text: str) -> Value:
+    found = next((choice for choice in choices if str(choice) == text), None)
+    if found is None and text.lower() in _BOOLEANS:
+        found = next((choice for choice in choices if choice is _BOOLEANS[text.lower()]), None)
     if found is None:
-        number = _as_number(given)
+        number = _as_number(text)
         numbers = (choice for choice in choices if isinstance(choice, int | float) and not isinstance(choice, bool))
         found = next((choice for choice in numbers if choice == number), None)
     if found is None:
-        raise InputError(f"{name} is one of {', '.join(map(str, choices))} in this study, not {given}.")
+        raise InputError(f"{name} is one of {', '.join(map(str, choices))} in this study, not {text}.")
     value: Value = found
     return value
 
 
-def _number(name: str, among: IntDistribution | FloatDistribution, given: str) -> Value:
-    number = _as_number(given)
-    if number is not None and among.low <= number <= among.high:
-        steps = 0.0 if among.step is None else (number - among.low) / among.step
+def _number(name: str, distribution: IntDistribution | FloatDistribution, text: str) -> Value:
+    number = _as_number(text)
+    if number is not None and distribution.low <= number <= distribution.high:
+        steps = 0.0 if distribution.step is None else (number - distribution.low) / distribution.step
         if abs(steps - round(steps)) <= 1e-8:
-            return round(number) if isinstance(among, IntDistribution) else number
-    what = "a whole number" if isinstance(among, IntDistribution) else "a number"
-    by = "" if among.step is None or among.step == 1 else f" in steps of {among.step:g}"
-    raise InputError(f"{name} is {what} from {among.low:g} to {among.high:g}{by} in this study, not {given}.")
+            return round(number) if isinstance(distribution, IntDistribution) else number
+    what = "a whole number" if isinstance(distribution, IntDistribution) else "a number"
+    by = "" if distribution.step is None or distribution.step == 1 else f" in steps of {distribution.step:g}"
+    raise InputError(
+        f"{name} is {what} from {distribution.low:g} to {distribution.high:g}{by} in this study, not {text}."
+    )
 
 
-def _as_number(given: str) -> float | None:
+def _as_number(text: str) -> float | None:
     try:
-        return float(given)
+        return float(text)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Turn what a database raises into one line for the user; nothing else does."""
+"""Translate what a database raises into errors with one line for the user. No other module does this."""
 
 import re
 import sqlite3
@@ -15,25 +15,25 @@ from .location import Location, Server
 RESTORE = "Move it away, or put a backup in its place, and try again."
 
 _MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN = "42703", "42P01", "42501"
-_ANOTHER_PROGRAMS = (
+_FOREIGN_TABLES = (
     StorageError,
-    "it is damaged, or another program's",
+    "it is damaged, or belongs to another program",
     "Name another with --storage.",
 )
 POSTGRES_ERRORS: dict[str, tuple[type[RegsearchError], str, str]] = {
     "3F": (StorageError, "it lacks the schema that the URL names", "Create the schema first."),
-    _MISSING_COLUMN: _ANOTHER_PROGRAMS,
-    _MISSING_TABLE: _ANOTHER_PROGRAMS,
+    _MISSING_COLUMN: _FOREIGN_TABLES,
+    _MISSING_TABLE: _FOREIGN_TABLES,
     _FORBIDDEN: (StorageError, "this user lacks a permission", "Ask its owner to grant it."),
     "08": (StorageUnavailableError, "the connection broke", ""),
-    "57P": (StorageUnavailableError, "the server is ending or starting", ""),
-    "53": (StorageUnavailableError, "the server lacks room or connections", ""),
-    "40": (StorageUnavailableError, "another transaction stood in the way", ""),
+    "57P": (StorageUnavailableError, "the server is stopping or starting", ""),
+    "53": (StorageUnavailableError, "the server has no disk space, memory or connections left", ""),
+    "40": (StorageUnavailableError, "it conflicts with another transaction", ""),
     "55P03": (StorageUnavailableError, "another process holds a lock", ""),
     "25P": (StorageUnavailableError, "the server ended a transaction that took too long", ""),
     "25006": (StorageUnavailableError, "the server allows no writing now", ""),
 }
-"""What an error of PostgreSQL means: the beginning of its SQLSTATE, then the class to raise, meaning and remedy."""
+"""What to raise for an error of PostgreSQL: by the beginning of its SQLSTATE, a class, a meaning and a remedy."""
 
 _CONNECTION_ERRORS: tuple[tuple[str, type[RegsearchError], str, str], ...] = (
     ("role.*does not exist", StorageError, "there is no such user", "Give another, or ask the server's owner for it."),
@@ -44,7 +44,7 @@ _CONNECTION_ERRORS: tuple[tuple[str, type[RegsearchError], str, str], ...] = (
         "Create it with `createdb`, or name another.",
     ),
     (
-        # libpq says the first three without asking a server, a server the others
+        # the first three texts come from libpq itself, the others from a server
         "^(invalid |bad value for |definition of service )"
         "|unrecognized configuration parameter|invalid value for parameter",
         InputError,
@@ -59,7 +59,7 @@ _CONNECTION_ERRORS: tuple[tuple[str, type[RegsearchError], str, str], ...] = (
         "Check the URL, PGPASSFILE and PGPASSWORD.",
     ),
 )
-"""What libpq says, which has no SQLSTATE: a pattern for its text, then the class to raise, meaning and remedy."""
+"""What to raise for an error of libpq, which has no SQLSTATE: by a pattern, a class, a meaning and a remedy."""
 
 _FILE_ERRORS: tuple[tuple[str, type[StorageError], str, str], ...] = (
     ("locked", StorageUnavailableError, "is locked by another process", "End that process and try again."),
@@ -72,20 +72,20 @@ _FILE_ERRORS: tuple[tuple[str, type[StorageError], str, str], ...] = (
     ),
     ("malformed|not a database|no such|has no column", StorageError, "is damaged or not a database ({text})", RESTORE),
 )
-_OF_PSYCOPG = "connection is bad: "  # before what libpq says
+_PSYCOPG_PREFIX = "connection is bad: "  # psycopg puts this before libpq's text
 
 
 @contextmanager
 def translate_errors(location: Location) -> Iterator[None]:
-    """Turn what a database raises into StorageError, or StorageUnavailableError if waiting may help."""
+    """Raise StorageError for an error of a database, or StorageUnavailableError if waiting may help."""
     try:
         yield
     except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
         if isinstance(location, Path) or _is_our_bug(_state(error)):
             raise  # a bug of regsearch
-        raise _of_server(location, error) from error
+        raise _server_error(location, error) from error
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
-        raise _explained(location, error) from error
+        raise _translated(location, error) from error
     except OSError as error:
         where = "" if error.filename is None else f" ({error.filename})"
         raise StorageError(f"{location} can't be used: {error.strerror}{where}") from error
@@ -98,21 +98,21 @@ def translate_errors(location: Location) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says."""
+    """Return the first line of an error's text, or the name of its class if it has no text."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _explained(location: Location, error: BaseException) -> RegsearchError:
-    return _of_server(location, error) if isinstance(location, Server) else _of_file(location, error)
+def _translated(location: Location, error: BaseException) -> RegsearchError:
+    return _server_error(location, error) if isinstance(location, Server) else _file_error(location, error)
 
 
-def _of_server(server: Server, error: BaseException) -> RegsearchError:
+def _server_error(server: Server, error: BaseException) -> RegsearchError:
     text, state = _text(_first_error(error)), _state(error)
     for prefix, (kind, meaning, remedy) in POSTGRES_ERRORS.items():
         if state.startswith(prefix):
             now = " now" if kind is StorageUnavailableError else ""
             return kind(_sentences(f"{server} can't be used{now}: {meaning} ({text})", remedy))
-    if _broke(error):
+    if _is_connection_lost(error):
         return StorageUnavailableError(f"{server} can't be used now: the connection broke")
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return StorageUnavailableError(f"{server} can't be used now: {text}")
@@ -125,12 +125,18 @@ def _of_server(server: Server, error: BaseException) -> RegsearchError:
 
 
 def _sentences(failure: str, remedy: str) -> str:
-    """Return both; without a remedy no stop is behind the failure, since those who wait add what they do."""
+    """Return failure and remedy as two sentences.
+
+    Without a remedy the text has no full stop, since a caller that waits adds to the sentence.
+    """
     return f"{failure}. {remedy}" if remedy else failure
 
 
-def _broke(error: BaseException) -> bool:
-    """Return whether the connection broke; Optuna tries once more what fails so, on a transaction that is gone."""
+def _is_connection_lost(error: BaseException) -> bool:
+    """Return whether the connection broke.
+
+    Optuna then repeats the call on a transaction that has ended, which raises PendingRollbackError.
+    """
     return any(
         isinstance(cause, sqlalchemy.exc.PendingRollbackError)
         or (isinstance(cause, sqlalchemy.exc.DBAPIError) and cause.connection_invalidated)
@@ -139,13 +145,13 @@ def _broke(error: BaseException) -> bool:
 
 
 def _state(error: BaseException) -> str:
-    """Return the state of five signs that PostgreSQL gives an error; empty where it gave none."""
+    """Return the SQLSTATE of an error of PostgreSQL, five characters; empty if it has none."""
     states = (getattr(cause, "sqlstate", None) for cause in _causes(error))
     return next((str(state) for state in states if state is not None), "")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an error, and what it came from."""
+    """Yield an error, then the error that caused it, and so on."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -153,18 +159,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _text(error: BaseException) -> str:
-    """Return what a driver says without its headings; of several attempts each failure once."""
+    """Return a driver's message without its headings. If several attempts failed alike, name the failure once."""
     lines = [line.strip(" -\t") for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.endswith(":")]
-    return "; ".join(dict.fromkeys(said[:3])).removeprefix(_OF_PSYCOPG) or type(error).__name__
+    messages = [line for line in lines if line and not line.endswith(":")]
+    return "; ".join(dict.fromkeys(messages[:3])).removeprefix(_PSYCOPG_PREFIX) or type(error).__name__
 
 
 def _is_our_bug(state: str) -> bool:
-    """Return whether the SQLSTATE of a statement's error means a bug of regsearch, not of the database."""
+    """Return whether the SQLSTATE of a statement's error means a bug of regsearch, not a fault of the database."""
     return state.startswith(("23", "42")) and state not in (_MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN)
 
 
-def _of_file(path: Path, error: BaseException) -> StorageError:
+def _file_error(path: Path, error: BaseException) -> StorageError:
     text = first_line(_first_error(error))
     for pattern, kind, failure, remedy in _FILE_ERRORS:
         if re.search(pattern, text):
@@ -173,13 +179,13 @@ def _of_file(path: Path, error: BaseException) -> StorageError:
 
 
 def _first_error(error: BaseException) -> BaseException:
-    """Return what went wrong first: the driver's error, not one of rolling back what was rolled back already."""
+    """Return the driver's error that came first, not one that a second rollback has raised."""
     first = error
     for cause in _causes(error):
-        if _is_drivers(cause) or not _is_drivers(first):
+        if _is_driver_error(cause) or not _is_driver_error(first):
             first = cause
     return first
 
 
-def _is_drivers(error: BaseException) -> bool:
+def _is_driver_error(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) or type(error).__module__.startswith("psycopg")

@@ -1,4 +1,4 @@
-"""Which training of a study is exported: the confirmed winner's with the median seed, else a trial's."""
+"""Find the training of a study to export: the confirmed winner's with the median seed, or a trial's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,17 +24,18 @@ from .tables import METRICS, ConfirmationRow
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSource:
-    """One training as it is stored.
+    """One stored training, which can be exported.
 
     Attributes:
-        origin: which it was, in words: "trial 7", "the winner, fresh seed 2".
-        params: that it was trained with.
-        number: of its task.
-        fresh_seed: counted from 0; None for a trial, which has the study's own.
-        weights: the file with its weights, None where they are not kept.
-        weights_sha256: that file's; None where none was written.
-        figures: that it gave, by the names of `regsearch.studies.trial.TrialOutcome`.
-        conclusion, finalist: of the confirmation that its configuration went through, if it did.
+        origin: which training it is, in words: "trial 7", "the winner, fresh seed 2".
+        params: the parameters that it was trained with.
+        number: the number of its task.
+        fresh_seed: the index of its fresh seed, counted from 0; None for a trial, which uses the study's seed.
+        weights: the file with its weights; None if they were not kept.
+        weights_sha256: the SHA-256 of that file; None if no file was written.
+        figures: its results, by the names of `regsearch.studies.trial.TrialOutcome`.
+        conclusion: the conclusion of the study's confirmation; None if there is none.
+        finalist: the result of the finalist with the same configuration; None if there is none.
     """
 
     origin: str
@@ -49,9 +50,10 @@ class ExportSource:
 
 
 def find_export_source(database: Database, study: StudyRecord, number: int | None) -> ExportSource:
-    """Return a complete trial's training; without a number the winner's, or before a confirmation the best trial's.
+    """Return the training of a complete trial; without a number, that of the winner.
 
-    Raises InputError where that trial isn't complete or not trained by regsearch, NoResultError where none is.
+    Without a number, and before a confirmation, it is the training of the best trial. Raises InputError if the trial
+    isn't complete or regsearch did not train it, NoResultError if no trial is complete.
     """
     conclusion = read_conclusion(database, study)
     if number is None and conclusion is not None:
@@ -85,15 +87,15 @@ def find_export_source(database: Database, study: StudyRecord, number: int | Non
 def _winner(database: Database, study: StudyRecord, conclusion: Conclusion) -> ExportSource:
     finalist = conclusion.winner.finalist
     table: Any = ConfirmationRow.__table__
-    ours = (
+    conditions = (
         table.c.study_uuid == study.study_uuid,
         table.c.finalist == finalist.index,
         table.c.state == "complete",
-        table.c.look <= conclusion.completed_looks,  # a later one, under way, is nothing that was concluded from
+        table.c.look <= conclusion.completed_looks,  # the conclusion doesn't use an unfinished test analysis
     )
     with database.read() as connection:
         ranked = connection.execute(
-            select(table).where(*ours).order_by(table.c.select_cross_entropy, table.c.seed)
+            select(table).where(*conditions).order_by(table.c.select_cross_entropy, table.c.seed)
         ).all()
     seed = median_seed(ranked)
     row = next(row for row in ranked if row.seed == seed)

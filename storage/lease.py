@@ -1,6 +1,6 @@
-"""One coordinator per study, on a server that many machines use: a lease in a table, which ends with its heartbeats.
+"""The one coordinator of a study on a server: it holds a lease, a table row that heartbeats keep valid.
 
-The tables hold nothing that lasts, so that they need no migrations.
+The tables hold nothing that must last, so they need no migrations.
 """
 
 import os
@@ -26,15 +26,15 @@ TABLE, STEPS = "regsearch_leases", "regsearch_steps"
 LEASE_SECONDS = 15
 BEAT_SECONDS = 1.0
 ANSWER_SECONDS = 180.0
-"""For how long a server is asked whether it did a commit whose answer was lost."""
+"""How long to ask a server whether it carried out a commit, if its answer was lost (seconds)."""
 
 TAKING_SECONDS = 90.0
-"""For how long a step under way of a silent holder is waited for: the server ends it after 60 seconds."""
+"""How long to wait for a running step of a silent holder (seconds). The server ends such a step after 60 seconds."""
 
 _POLL_SECONDS = 0.25
-_LOCKED = "55P03"  # of PostgreSQL: a lock was not to be had
+_LOCKED = "55P03"  # PostgreSQL's SQLSTATE for a lock that was not available in time
 
-_held_here: set[str] = set()  # by this process
+_held_here: set[str] = set()  # the owner ids of the leases that this process holds
 
 CREATE = (
     text(
@@ -43,14 +43,14 @@ CREATE = (
     ),
     text(f"create table if not exists {STEPS} (study text primary key, owner text, steps bigint not null default 0)"),
 )
-_ENTER, _ENTER_STEPS = (  # the insert of a row that is there would wait for whoever writes it
+_ENTER, _ENTER_STEPS = (  # check first: inserting a row that exists would wait for its writer
     text(
         f"insert into {table} (study) select :study where not exists (select 1 from {table} where study = :study) "
         "on conflict (study) do nothing"
     )
     for table in (TABLE, STEPS)
 )
-# a server that was away for longer than a lease lasts has heard nobody
+# silence counts from the server's last start at the earliest: a server that is down receives no heartbeats
 _LOOK = (
     "select owner, host, pid, process, since, beat_at, extract(epoch from clock_timestamp() - "
     f"greatest(beat_at, pg_postmaster_start_time())) > :lease_seconds as is_silent from {TABLE} where study = :study"
@@ -81,7 +81,7 @@ class Lease:
     `LEASE_SECONDS` old, or if its holder was a process of this machine that is dead.
 
     **Atomicity**: each transaction of the holder adds 1 to a count of steps, in a row that names the owner. So an
-    overtaken process can't commit. A process that takes over waits for the transaction under way. If the answer to a
+    overtaken process can't commit. A process that takes over waits for the running transaction. If the answer to a
     commit is lost, the count shows whether it was done.
 
     **Crash behaviour**: the lease of a process that was killed ends by itself, since its heartbeats end.
@@ -93,7 +93,7 @@ class Lease:
         server: the server, for messages.
         study: the study's name.
         should_give_up: returns whether waiting for the server has become pointless.
-        on_wait: is called with a text for the user when the server is waited for.
+        on_wait: called with a message for the user when regsearch has to wait for the server.
 
     Raises InputError if another process holds the lease, StorageError if the server can't be used.
     """
@@ -111,7 +111,7 @@ class Lease:
         self._should_give_up, self._on_wait = should_give_up, on_wait
         self._mine = {"study": study, "owner": str(uuid.uuid4())}
         self._is_over = threading.Event()
-        self._heart = threading.Thread(target=self._beat, name=f"lease of {study}", daemon=True)
+        self._heartbeat_thread = threading.Thread(target=self._send_heartbeats, name=f"lease of {study}", daemon=True)
 
     def __enter__(self) -> "Lease":
         _held_here.add(self._mine["owner"])
@@ -121,48 +121,49 @@ class Lease:
         except BaseException:
             _held_here.discard(self._mine["owner"])
             raise
-        self._heart.start()
+        self._heartbeat_thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._is_over.set()
-        self._heart.join(timeout=BEAT_SECONDS)  # it may be asking a server that is away
+        self._heartbeat_thread.join(timeout=BEAT_SECONDS)  # it may be waiting for a server that doesn't answer
         with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.begin() as connection:
             connection.execute(_RELEASE, self._mine)
         _held_here.discard(self._mine["owner"])
 
     def step(self, connection: sqlalchemy.Connection) -> int:
-        """Count one more step within its transaction; raises StorageError where another coordinator took over."""
+        """Count one more step within its transaction; raises StorageError if another coordinator took over."""
         step: int | None = connection.execute(_STEP, self._mine).scalar()
         if step is None:
-            raise self._overtaken()
+            raise self._overtaken_error()
         return step
 
     def was_done(self, step: int) -> bool:
-        """Return whether a step was committed whose answer was lost; asks until the server answers.
+        """Return whether a step was committed although the server's answer was lost; ask until the server replies.
 
-        Raises InDoubtError where it doesn't for `ANSWER_SECONDS`, StorageError where another coordinator took over.
+        Raises CommitInDoubtError if it doesn't reply within `ANSWER_SECONDS`, StorageError if another coordinator took
+        over.
         """
-        deadline, is_told = time.monotonic() + ANSWER_SECONDS, False
+        deadline, has_warned = time.monotonic() + ANSWER_SECONDS, False
         while True:
             try:
-                # the row's lock is the lost transaction's until that has ended, one way or the other
+                # this waits for the row's lock, which the lost transaction holds until it has ended
                 with translate_errors(self._server), self._engine.connect() as connection:
                     row = connection.execute(_COUNTED, {"study": self._study}).one_or_none()
                 break
             except StorageUnavailableError as error:
                 if self._should_give_up() or time.monotonic() > deadline:
-                    raise self._in_doubt(error) from error
-                if not is_told:
+                    raise self._in_doubt_error(error) from error
+                if not has_warned:
                     minutes = f"{ANSWER_SECONDS / 60:.0f} minutes"
-                    self._on_wait(f"{error}; for up to {minutes} it is asked whether it has what was written last")
-                    is_told = True
+                    self._on_wait(f"{error}; regsearch asks it for up to {minutes} whether the last write is stored")
+                    has_warned = True
                 time.sleep(_POLL_SECONDS)
         if row is None or row.owner != self._mine["owner"]:
-            raise self._overtaken()
+            raise self._overtaken_error()
         return bool(row.steps >= step)
 
-    def _in_doubt(self, error: StorageUnavailableError) -> CommitInDoubtError:
+    def _in_doubt_error(self, error: StorageUnavailableError) -> CommitInDoubtError:
         see = command(self._server, "status", self._study)
         return CommitInDoubtError(f"{str(error).rstrip('.')}. The last write may be stored or not. `{see}` shows it.")
 
@@ -179,7 +180,7 @@ class Lease:
             time.sleep(_POLL_SECONDS)
 
     def _look_and_take(self) -> tuple[Any, bool]:
-        """Take the lease, if nobody holds it; return its row as it was, and whether it is taken now."""
+        """Take the lease if no process holds it; return its row as it was, and whether this process has it now."""
         with self._engine.begin() as connection:
             connection.execute(_ENTER, {"study": self._study})
             connection.execute(_ENTER_STEPS, {"study": self._study})
@@ -187,22 +188,22 @@ class Lease:
             if _is_held(row):
                 return row, False
             try:
-                with connection.begin_nested():  # it waits for a step that is under way
+                with connection.begin_nested():  # this waits until a running step has ended
                     connection.execute(_TAKE_STEPS, self._mine)
             except sqlalchemy.exc.OperationalError as error:
                 if getattr(error.orig, "sqlstate", None) != _LOCKED:
                     raise
-                return row, False  # the server ends a transaction that does nothing some time
+                return row, False  # try again: the server ends an idle transaction after a minute
             me = {"host": socket.gethostname(), "pid": os.getpid(), "process": _process(os.getpid())}
             connection.execute(_TAKE, {**self._mine, **me})
             return row, True
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._is_over.wait(BEAT_SECONDS):
             with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.begin() as connection:
                 connection.execute(_BEAT, self._mine)
 
-    def _overtaken(self) -> StorageError:
+    def _overtaken_error(self) -> StorageError:
         row = None
         with suppress(sqlalchemy.exc.SQLAlchemyError), self._engine.connect() as connection:
             row = _look(connection, self._study)
@@ -213,13 +214,13 @@ class Lease:
 
 
 def holder(connection: sqlalchemy.Connection, study: str) -> Holder | None:
-    """Return who holds the lease of a study now, or None."""
+    """Return the process that holds the lease of a study now, or None."""
     row = _look(connection, study)
     return _holder(row) if row is not None and _is_held(row) else None
 
 
 def held(connection: sqlalchemy.Connection) -> dict[str, Holder]:
-    """Return who holds which study's lease."""
+    """Return the process that holds each study's lease, by study; studies without a holder are left out."""
     found = {study: holder(connection, study) for study in connection.execute(_STUDIES).scalars().all()}
     return {study: who for study, who in found.items() if who is not None}
 
@@ -237,7 +238,10 @@ def _holder(row: Any) -> Holder:
 
 
 def _is_dead(row: Any) -> bool:
-    """Return whether the holder was of this machine, and is no more: it died, or couldn't say that it was done."""
+    """Return whether the holder was a process of this machine that doesn't hold the lease any more.
+
+    Either it has died, or it is this process, which gave up the lease but could not write that to the table.
+    """
     mine = _process(os.getpid())
     if not row.process or not mine or row.process.split()[:2] != mine.split()[:2]:
         return False
@@ -248,22 +252,22 @@ def _is_dead(row: Any) -> bool:
     except ProcessLookupError:
         return True
     except OSError:
-        return False  # another user's: whether it is the same process may be hidden
+        return False  # another user's process: it may be the holder
     its = _process(row.pid)
     return its is None or its not in ("", row.process)
 
 
 def _process(pid: int) -> str | None:
-    """Return what a process is known by: the boot of its machine, its namespace, its start.
+    """Return what identifies a process: the machine's boot, the PID namespace, the PID and the start time.
 
-    It is None of one that has ended and is not yet taken leave of, and empty where nothing can be seen.
+    It is None for a process that has ended but whose parent has not collected it, and empty if it can't be read.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         namespace = Path("/proc/self/ns/pid").readlink()
-        # behind the name, which may hold anything: the state comes first, the start is the 20th
-        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        # after the name, which may contain any character, the state is field 1 and the start time field 20
+        stat_line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    state, *rest = told.rpartition(")")[2].split()
+    state, *rest = stat_line.rpartition(")")[2].split()
     return None if state == "Z" else f"{boot} {namespace} {pid} {rest[18]}"

@@ -1,4 +1,4 @@
-"""Where a database is: a file of SQLite's, or a database on a server of PostgreSQL's; and where files beside it lie."""
+"""Where a database is, a file of SQLite or a database on a PostgreSQL server, and where its other files are."""
 
 import hashlib
 import os
@@ -16,18 +16,18 @@ from ..studies.errors import InputError
 
 _USER_AND_PASSWORD = re.compile(r"[^/]*:/*[^/]*:[^/]*@")
 _POSTGRES = ("postgresql", "postgresql+psycopg")
-_WRITTEN = "sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE for a server"
+_EXAMPLES = "sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE for a server"
 _SECRET = re.compile("password|secret", re.IGNORECASE)
-_NOT_IN_A_FOLDER = re.compile(r"[^A-Za-z0-9._-]")
+_UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True)
 class Server:
-    """A database on a server of PostgreSQL's; as a text, it is shown without password and options.
+    """A database on a PostgreSQL server. As a text, it shows neither its password nor its options.
 
     Attributes:
-        url: with all that libpq needs and is not told elsewhere (PGPASSFILE, PGPASSWORD, PGSSLMODE, ...).
-        given: the storage URL, or @FILE, as the user gave it.
+        url: all that libpq needs, except what the environment provides (PGPASSFILE, PGPASSWORD, PGSSLMODE, ...).
+        given: the storage URL, or @FILE, as the user wrote it.
     """
 
     url: sqlalchemy.URL = field(repr=False)
@@ -45,45 +45,45 @@ Location: TypeAlias = Path | Server
 
 
 def usual_storage() -> str:
-    """Return the storage where none is given: $REGSEARCH_STORAGE, else regsearch.db in the current folder."""
+    """Return the storage to use by default: $REGSEARCH_STORAGE, or regsearch.db in the current folder."""
     return os.environ.get("REGSEARCH_STORAGE") or "sqlite:///regsearch.db"
 
 
 def location_of(storage: str) -> Location:
-    """Return what a storage URL names: the absolute path of a file, or a server.
+    """Return the location that a storage URL names: the absolute path of a file, or a server.
 
     Args:
-        storage: a URL, or @ and the path of a file that holds one, so that no command shows its password.
+        storage: a URL, or @ and the path of a file that holds one, so that no command line shows its password.
 
-    Raises InputError where the URL can't be parsed or names a database that isn't supported. Nothing of
-    the URL is repeated: it may hold a password, and in a mistyped one that may stand anywhere.
+    Raises InputError if the URL can't be parsed or its kind of database isn't supported. The message repeats nothing
+    of the URL, since a mistyped URL may hold the password anywhere.
     """
     if storage.startswith("@"):
-        return _located(_url_in(Path(storage.removeprefix("@"))), storage)
-    return _located(storage, storage)
+        return _parse(_url_in(Path(storage.removeprefix("@"))), storage)
+    return _parse(storage, storage)
 
 
 def as_option(location: Location) -> tuple[str, ...]:
-    """Return the option with which a command of the shell uses a database; none for the usual one.
+    """Return the option that names a database in a shell command; empty for the default database.
 
-    It has no password: PGPASSFILE or PGPASSWORD give that.
+    It contains no password: PGPASSFILE or PGPASSWORD provides that.
     """
-    with suppress(InputError, OSError):  # what is usual is no storage; the current folder is gone
+    with suppress(InputError, OSError):  # $REGSEARCH_STORAGE is invalid, or the current folder was removed
         if location == location_of(usual_storage()):
             return ()
-    return ("--storage", shlex.quote(_shown(location)))
+    return ("--storage", shlex.quote(_storage_url(location)))
 
 
 def command(location: Location, *words: str) -> str:
-    """Return a command of regsearch for a database, as a shell takes it."""
+    """Return a regsearch command for a database, as a user can type it into a shell."""
     return " ".join([shlex.join(["regsearch", *words]), *as_option(location)])
 
 
-def _shown(location: Location) -> str:
-    """Return a storage URL, or @FILE, as the user gave it, but for a password."""
+def _storage_url(location: Location) -> str:
+    """Return the storage URL, or @FILE, as the user gave it, without its password."""
     if isinstance(location, Path):
-        path = str(_from_here(location))
-        is_text = path.isprintable()  # else it holds bytes that are no text, which a URL's signs can't stand for
+        path = str(_relative_path(location))
+        is_text = path.isprintable()  # else it holds bytes that are not text, which a URL can't encode
         return str(sqlalchemy.URL.create("sqlite", database=path)) if is_text else f"sqlite:///{path}"
     if location.given.startswith("@"):
         return location.given
@@ -93,16 +93,16 @@ def _shown(location: Location) -> str:
     return sqlalchemy.URL.create(*parts).render_as_string()
 
 
-def _from_here(path: Path) -> Path:
-    with suppress(ValueError, OSError):  # it lies elsewhere; the current folder is gone
+def _relative_path(path: Path) -> Path:
+    with suppress(ValueError, OSError):  # the file is elsewhere, or the current folder was removed
         return path.relative_to(Path.cwd())
     return path
 
 
 def files_folder(location: Location) -> Path:
-    """Return the folder with a database's locks, logs and states of trials, and data while a search runs.
+    """Return the folder for a database's locks, logs and states of trials, and for data while a search runs.
 
-    It is beside a file. For a server it is in $REGSEARCH_FILES, else where programs of a user keep their data.
+    For a file, the folder is beside it. For a server, it is in $REGSEARCH_FILES, or else in the user's data folder.
     """
     if isinstance(location, Path):
         return location.with_name(location.name + ".d")
@@ -111,9 +111,9 @@ def files_folder(location: Location) -> Path:
     where = f"{url.host or host}-{url.port or port}-{url.database or os.environ.get('PGDATABASE')}"
     given, data = os.environ.get("REGSEARCH_FILES"), os.environ.get("XDG_DATA_HOME")
     folder = Path(given).absolute() if given else Path(data or _data_of_user()) / "regsearch"
-    options = location.url.query.get("options", "")  # a schema of its own is another database
+    options = location.url.query.get("options", "")  # they may select a schema, which counts as another database
     mark = hashlib.sha256(f"{where} {options}".encode()).hexdigest()[:8]
-    return folder / f"{_NOT_IN_A_FOLDER.sub('-', where)}-{mark}"
+    return folder / f"{_UNSAFE_CHARACTER.sub('-', where)}-{mark}"
 
 
 def _data_of_user() -> Path:
@@ -126,26 +126,26 @@ def _data_of_user() -> Path:
 
 
 def _url_in(file: Path) -> str:
-    """Return the one line of a file; raises InputError where it can't be read, or others may read a password in it."""
+    """Return the URL in a file; raises InputError if it can't be read, or if other users can read its password."""
     try:
-        with file.expanduser().open(encoding="utf-8-sig") as opened:  # no shell expands @~/FILE
+        with file.expanduser().open(encoding="utf-8-sig") as opened:  # no shell expands the ~ of @~/FILE
             lines = opened.read(100_000).split()
             mode = os.fstat(opened.fileno()).st_mode
     except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        reason = "whose home folder?" if isinstance(error, RuntimeError) else reason
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = "the home folder is unknown" if isinstance(error, RuntimeError) else reason
         raise InputError(f"the file with the storage URL can't be read: {file} ({reason}).") from None
     if len(lines) != 1:
-        raise InputError(f"{file} holds {len(lines)} words, not one storage URL. Write {_WRITTEN}.")
+        raise InputError(f"{file} holds {len(lines)} words, not one storage URL. Write {_EXAMPLES}.")
     if mode & (stat.S_IRWXG | stat.S_IRWXO) and ("@" in lines[0] or "password" in lines[0]):
         raise InputError(f"other users can read the storage URL and its password in {file}. Run: chmod 600 {file}")
     return lines[0]
 
 
-def _located(url: str, given: str) -> Location:
+def _parse(url: str, given: str) -> Location:
     try:
         parsed = sqlalchemy.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: the port is not a number
         raise InputError("the storage URL can't be parsed. Write one such as sqlite:///regsearch.db.") from None
     if parsed.drivername in _POSTGRES:
         return _server(parsed, given)
@@ -154,7 +154,7 @@ def _located(url: str, given: str) -> Location:
     if parsed.get_backend_name() == "postgresql":
         raise InputError(f"the only supported driver of PostgreSQL is psycopg. Write {_POSTGRES[1]}://")
     if parsed.get_backend_name() != "sqlite":
-        raise InputError(f"a storage URL of {parsed.get_backend_name()} is not supported. Write {_WRITTEN}.")
+        raise InputError(f"a storage URL of {parsed.get_backend_name()} is not supported. Write {_EXAMPLES}.")
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise InputError(f"the driver of {parsed.drivername} is missing. Write sqlite:///FILE.")
     return _file(url, parsed)
@@ -164,7 +164,7 @@ def _server(parsed: sqlalchemy.URL, given: str) -> Server:
     if not parsed.database and not os.environ.get("PGDATABASE"):
         raise InputError(f"the storage URL names no database. Write {_POSTGRES[1]}://USER@HOST/DATABASE")
     for name, value in parsed.query.items():
-        if not isinstance(value, str) and name not in ("host", "port"):  # those are of several servers
+        if not isinstance(value, str) and name not in ("host", "port"):  # these two may name several servers
             raise InputError("the storage URL has the same option more than once. Remove one.")
         if name == "port" and not re.fullmatch(r"[0-9,]*", value if isinstance(value, str) else ",".join(value)):
             raise InputError("the port in the storage URL is not a number. Correct it.")

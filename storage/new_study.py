@@ -1,4 +1,4 @@
-"""Enters a new study, in Optuna's tables and ours."""
+"""Create a new study, in Optuna's tables and in those of regsearch."""
 
 import json
 import uuid
@@ -20,12 +20,12 @@ from .tables import StudyRow
 
 
 def utc_now() -> datetime:
-    """Return the time as the database keeps it: UTC, without a zone."""
+    """Return the current time as the database stores it: in UTC, without a time zone."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def create_study(database: Database, spec: StudySpec, dataset: DatasetInfo, versions: Mapping[str, str]) -> str:
-    """Enter a study and return its UUID; raises InputError where there is one of that name."""
+    """Create a study and return its UUID; raises InputError if another study has its name."""
     name, study_uuid = spec.study.name, str(uuid.uuid4())
     direction = StudyDirection.MAXIMIZE if spec.search.maximizes else StudyDirection.MINIMIZE
     with database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""The paths of what a study keeps beside its database: worker logs, its copy of the data, and its trials' files."""
+"""The paths of a study's files beside the database: logs of workers, a copy of the data, and files of trials."""
 
 import re
 from pathlib import Path
@@ -14,12 +14,12 @@ def log_prefix(location: Location, study: str) -> Path:
 
 
 def data_folder(location: Location, study: str) -> Path:
-    """Return the directory in which a run of a study keeps its machine's copy of the data while the run lasts."""
+    """Return the directory for a study's copy of the data on this machine; it exists only while a run lasts."""
     return files_folder(location) / f"study-{study}-data"
 
 
 def trials_folder(location: Location, study: str) -> Path:
-    """Return the directory in which a study's trials keep their states, and the best ones their weights."""
+    """Return the directory for the states of a study's trials, and for the weights of the best ones."""
     return files_folder(location) / f"study-{study}-trials"
 
 

@@ -1,4 +1,4 @@
-"""A database on a server of PostgreSQL's: connections, how it is created and opened, and commits that happen once."""
+"""A database on a PostgreSQL server: how to connect, create and open it, and how a commit happens exactly once."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from .optuna.tables import LOCKED_STUDY_ATTR, VERSION_TABLE
 from .queries import UUID_ATTR
 
 _DIALECT = "postgresql+psycopg://"
-_OF_CLIENT = {  # libpq's; what a URL says goes before
+_CLIENT_OPTIONS = {  # options of libpq; those of the URL take precedence
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -31,15 +31,16 @@ _OF_CLIENT = {  # libpq's; what a URL says goes before
     "tcp_user_timeout": 30_000,
     "application_name": "regsearch",
 }
-# locks: after that a call is repeated, for minutes; idle: of a process that was stopped, or whose machine is gone;
-# commit: what was acknowledged is on the server's disk, whatever is usual there
+# lock_timeout: a call that waits longer for a lock fails, and regsearch repeats it for minutes
+# idle_in_transaction_session_timeout: ends the transaction of a process that was stopped or has lost its machine
+# synchronous_commit: an acknowledged commit is on the server's disk, whatever the server's default is
 _OF_SESSION = (
     "select set_config('lock_timeout', '10s', false), "
     "set_config('idle_in_transaction_session_timeout', '60s', false), "
     "set_config('default_transaction_read_only', %s, false), "
     "case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end"
 )
-_OPENING = 0x7265677365617263  # "regsearc", the key of an advisory lock
+_OPENING = 0x7265677365617263  # the key of an advisory lock: "regsearc" in ASCII
 _NEVER_IDLE = text("set local idle_in_transaction_session_timeout = 0")
 _ENCODING = text("show server_encoding")
 _LOCK_OPENING = text("select pg_advisory_xact_lock(:key)")
@@ -57,7 +58,7 @@ class ServerDatabase(Database):
 
     @contextmanager
     def study_lock(self, study: str) -> Iterator[None]:
-        """Hold a study's lease; every transaction meanwhile is a step of its holder."""
+        """Hold a study's lease during the block. Each transaction in the block is a step of the holder."""
         held = Lease(
             self.engine,
             self._server,
@@ -72,7 +73,7 @@ class ServerDatabase(Database):
                 self._lease = None
 
     def holder(self, study: str) -> Holder | None:
-        """Return who has a study's lease."""
+        """Return the process that holds a study's lease, or None."""
         with self.read() as connection:
             return lease.holder(connection, study) if _has_leases(connection) else None
 
@@ -84,25 +85,25 @@ class ServerDatabase(Database):
 
     @property
     def is_fenced(self) -> bool:
-        """Whether a lease is held: its row is written in the same transaction."""
+        """Whether this process holds a lease: each transaction then fails if another process has taken it over."""
         return self._lease is not None
 
     def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
-        """Return a study's UUID, and lock its row in Optuna's table, as Optuna does where it adds a trial."""
+        """Return a study's UUID, and lock its row in Optuna's table, as Optuna does when it adds a trial."""
         value = connection.execute(LOCKED_STUDY_ATTR, {"study_id": study_id, "key": UUID_ATTR}).scalar()
         uuid: str | None = None if value is None else json.loads(value)
         return uuid
 
     @contextmanager
     def _connected(self) -> Iterator[sqlalchemy.Connection]:
-        """Give the same connection for one step after the other: the pool would ask each time whether it is alive."""
+        """Yield the same connection for each step: the pool would test each time whether it still works."""
         if self._steps is None:
             self._steps = self.engine.connect()
         connection = self._steps
         try:
             yield connection
         finally:
-            if connection.invalidated or connection.in_transaction():  # it is of no more use
+            if connection.invalidated or connection.in_transaction():  # it can't be used again
                 self._close_steps()
 
     def close(self) -> None:
@@ -112,13 +113,13 @@ class ServerDatabase(Database):
 
     def _close_steps(self) -> None:
         steps, self._steps = self._steps, None
-        with suppress(sqlalchemy.exc.SQLAlchemyError):  # of a connection that is gone
+        with suppress(sqlalchemy.exc.SQLAlchemyError):  # the connection may be broken
             if steps is not None:
                 steps.close()
 
     @contextmanager
     def _committed(self, connection: sqlalchemy.Connection) -> Iterator[None]:
-        """Commit at the end of the block; where the answer to that is lost, ask whether it was done."""
+        """Commit at the end of the block; if the server's answer is lost, ask whether the commit was done."""
         transaction, held, step = connection.begin(), self._lease, None
         is_committing = False
         try:
@@ -128,7 +129,7 @@ class ServerDatabase(Database):
             is_committing = True
             transaction.commit()
         except BaseException as error:
-            with suppress(sqlalchemy.exc.SQLAlchemyError):  # of a connection that is gone
+            with suppress(sqlalchemy.exc.SQLAlchemyError):  # the connection may be broken
                 transaction.rollback()
             is_lost = is_committing and isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated
             if not is_lost or held is None or step is None or not held.was_done(step):
@@ -141,10 +142,10 @@ class ServerDatabase(Database):
 
 
 def open_for_writing(server: Server, on_wait: Callable[[str], None] = ignore_wait) -> ServerDatabase:
-    """Open a database that is there, and create what tables it lacks.
+    """Open a database that exists on the server, and create the tables that it lacks.
 
-    Raises InputError for options of the URL that libpq doesn't know, StorageError where the database can't be
-    reached or written, or has another schema.
+    Raises InputError for options of the URL that libpq doesn't know, StorageError if the database can't be reached or
+    written, or has another schema.
     """
     with translate_errors(server):
         files_folder(server).mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -154,10 +155,10 @@ def open_for_writing(server: Server, on_wait: Callable[[str], None] = ignore_wai
 
 
 def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDatabase:
-    """Open a database for transactions that only read; see `regsearch.storage.connect`."""
+    """Open a database for transactions that only read; see `regsearch.storage.connect.open_for_reading`."""
     with translate_errors(server):
         with read_connection(server) as connection:
-            if not _is_optunas(connection):
+            if not _has_optuna_tables(connection):
                 raise schema.NoStudiesError(f"{server} is empty. Start a study with `{command(server, 'run')}`.")
             schema.check_optuna(connection, server)
             if needs_studies or schema.is_there(connection):
@@ -166,19 +167,19 @@ def open_for_reading(server: Server, *, needs_studies: bool = True) -> ServerDat
 
 
 def is_new(server: Server) -> bool:
-    """Return whether the database has no tables of Optuna's; raises StorageError where it can't be reached."""
+    """Return whether the database has no tables of Optuna; raises StorageError if it can't be reached."""
     with translate_errors(server), read_connection(server) as connection:
-        return not _is_optunas(connection)
+        return not _has_optuna_tables(connection)
 
 
 def read_connection(server: Server) -> AbstractContextManager[sqlalchemy.Connection]:
-    """Return a connection of the moment, for reading, to a database of any schema."""
+    """Return a connection for one block that reads; the database may have any schema."""
     return connection_of(make_engine(server, writing=False))
 
 
 @contextmanager
 def opening_lock(engine: sqlalchemy.Engine) -> Iterator[None]:
-    """Let no other process open the database for writing meanwhile."""
+    """Keep other processes from opening the database for writing during the block."""
     with engine.begin() as connection:
         connection.execute(_NEVER_IDLE)
         connection.execute(_LOCK_OPENING, {"key": _OPENING})
@@ -187,7 +188,10 @@ def opening_lock(engine: sqlalchemy.Engine) -> Iterator[None]:
 
 @contextmanager
 def exclusive_engine(server: Server) -> Iterator[tuple[sqlalchemy.Engine, dict[str, Holder]]]:
-    """Give an engine that writes, while nobody else opens the database for writing, and who searches which study."""
+    """Yield an engine for writing, and the holders of leases by study.
+
+    No other process can open the database for writing during the block.
+    """
     engine = make_engine(server, writing=True)
     try:
         with opening_lock(engine):
@@ -199,18 +203,18 @@ def exclusive_engine(server: Server) -> Iterator[tuple[sqlalchemy.Engine, dict[s
 
 
 def make_engine(server: Server, *, writing: bool) -> sqlalchemy.Engine:
-    """Return an engine whose connections last as long as they are used."""
+    """Return an engine that opens a connection for each use, and closes it afterwards."""
     return sqlalchemy.create_engine(_DIALECT, creator=connector(server, writing), poolclass=sqlalchemy.NullPool)
 
 
 def connector(server: Server, writing: bool) -> Callable[[], "psycopg.Connection[Any]"]:
-    """Return what opens a connection with the settings that all of ours have; raises InputError for unknown options."""
+    """Return a function that opens a connection with regsearch's settings; raises InputError for unknown options."""
     dialect: Any = PGDialect_psycopg
     arguments, options = dialect().create_connect_args(server.url)
-    options = {**_OF_CLIENT, **options, "client_encoding": "utf8"}  # whatever URL and environment say
+    options = {**_CLIENT_OPTIONS, **options, "client_encoding": "utf8"}  # overrides the URL and the environment
     try:
         make_conninfo(*arguments, **options)
-    except psycopg.ProgrammingError:  # its text may hold what shouldn't be shown
+    except psycopg.ProgrammingError:  # its text may contain the password
         raise InputError("the storage URL has an option that libpq doesn't know. Correct it.") from None
 
     def connect() -> "psycopg.Connection[Any]":
@@ -223,20 +227,20 @@ def connector(server: Server, writing: bool) -> Callable[[], "psycopg.Connection
 
 
 def _prepare(engine: sqlalchemy.Engine, server: Server) -> None:
-    """Give the database Optuna's tables and ours, each once; after a kill in between, whoever comes next goes on."""
+    """Create the tables of Optuna and regsearch that are missing; after a kill, the next process completes them."""
     with engine.connect() as connection:
         encoding = connection.execute(_ENCODING).scalar_one()
         if encoding != "UTF8":
             raise StorageError(f"{server} has the encoding {encoding}. Create one with `createdb --encoding UTF8`.")
-        optunas_too = not _is_optunas(connection)
-    if optunas_too:
+        lacks_optuna_tables = not _has_optuna_tables(connection)
+    if lacks_optuna_tables:
         _rdb_storage(server, writing=True, creating=True).engine.dispose()
     with engine.connect() as connection:
         schema.check_optuna(connection, server)
-        ours_too = not schema.is_there(connection)
-        if not ours_too:
+        lacks_our_tables = not schema.is_there(connection)
+        if not lacks_our_tables:
             schema.check(connection, server)
-    if ours_too:
+    if lacks_our_tables:
         schema.migrate(engine)
     with engine.begin() as connection:
         if not _has_leases(connection):
@@ -244,25 +248,25 @@ def _prepare(engine: sqlalchemy.Engine, server: Server) -> None:
                 connection.execute(table)
 
 
-def _is_optunas(connection: sqlalchemy.Connection) -> bool:
+def _has_optuna_tables(connection: sqlalchemy.Connection) -> bool:
     return sqlalchemy.inspect(connection).has_table(VERSION_TABLE)
 
 
 def _has_leases(connection: sqlalchemy.Connection) -> bool:
-    there = sqlalchemy.inspect(connection)
-    return there.has_table(lease.TABLE) and there.has_table(lease.STEPS)
+    inspector = sqlalchemy.inspect(connection)
+    return inspector.has_table(lease.TABLE) and inspector.has_table(lease.STEPS)
 
 
 def _rdb_storage(server: Server, *, writing: bool, creating: bool = False) -> FastRDBStorage:
-    # one for steps, one for the lease; what only creates leaves none open, whatever happens
+    # one connection for steps and one for the lease; an engine that only creates tables keeps none open
     pool = (
         {"poolclass": sqlalchemy.NullPool} if creating else {"pool_size": 2, "max_overflow": 3, "pool_pre_ping": True}
     )
     isolation = "READ COMMITTED" if writing else "REPEATABLE READ"
-    # the URL goes to a connector of our own: Optuna would fill in braces, and keep the password
+    # only regsearch's connector gets the URL: Optuna would replace braces in it, and keep the password
     return FastRDBStorage(
         _DIALECT,
         engine_kwargs={"creator": connector(server, writing), "isolation_level": isolation, **pool},
-        skip_compatibility_check=not creating,  # schema.check has done it
+        skip_compatibility_check=not creating,  # schema.check has checked it
         skip_table_creation=not creating,
     )

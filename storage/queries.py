@@ -1,4 +1,4 @@
-"""Reads for answers: SQL over Optuna's tables and ours, never a load of all trials into memory."""
+"""Read answers from Optuna's tables and regsearch's by SQL, without loading all trials into memory."""
 
 import difflib
 import hashlib
@@ -21,7 +21,7 @@ from .paths import weights_file
 from .tables import METRICS, EpochRow, RunRow, StudyRow
 
 UUID_ATTR = "regsearch:study"
-"""The user attribute that says which of our rows belong to an Optuna study; ids are reused, names change."""
+"""The user attribute of an Optuna study that holds regsearch's UUID of it; ids are reused, and names change."""
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _PAGE = 500  # trials
@@ -29,7 +29,7 @@ _KILLED = "it was killed"
 
 
 def study_names(database: Database) -> list[str]:
-    """Return the names of all studies of regsearch, as Optuna knows them now."""
+    """Return the names of all studies of regsearch, as they are in Optuna's tables now."""
     with database.read() as connection:
         return list(connection.execute(tables.STUDY_NAMES, {"key": UUID_ATTR}).scalars())
 
@@ -37,7 +37,7 @@ def study_names(database: Database) -> list[str]:
 def find_study(database: Database, name: str) -> StudyRecord | None:
     """Return the study of that name, or None.
 
-    Raises InputError where the name belongs to an Optuna study that isn't regsearch's.
+    Raises InputError if the name belongs to an Optuna study that regsearch did not create.
     """
     with database.read() as connection:
         study_id = connection.execute(tables.STUDY_ID, {"name": name}).scalar() if _is_utf8(name) else None
@@ -77,7 +77,7 @@ def _read_spec(text: str, name: str) -> StudySpec:
 
 
 def check_not_copied(database: Database, study: StudyRecord) -> None:
-    """Raise InputError where Optuna has a copy of the study: both would write the same records of ours."""
+    """Raise InputError if Optuna has a copy of the study: both would write the same rows of regsearch."""
     with database.read() as connection:
         bound = {"key": UUID_ATTR, "uuid": json.dumps(study.study_uuid)}
         copies = connection.execute(tables.STUDIES_WITH_ATTR, bound).scalar_one()
@@ -86,18 +86,18 @@ def check_not_copied(database: Database, study: StudyRecord) -> None:
 
 
 def _is_utf8(name: str) -> bool:
-    """Return whether a database can be asked for a name; one of bytes that are none is no study's."""
+    """Return whether a name is valid UTF-8. Only then can a study have it, and can the database look for it."""
     return name == name.encode("utf-8", "replace").decode()
 
 
 def get_study(database: Database, name: str) -> StudyRecord:
-    """Return the study of that name; raises InputError, with the nearest names, where there is none."""
+    """Return the study of that name; raises InputError, which suggests similar names, if there is none."""
     study = find_study(database, name)
     if study is None:
         names = study_names(database)
         near = difflib.get_close_matches(name, names, n=2) or names[:10]
-        hint = f"there are {', '.join(near)}" if near else "it holds none yet"
-        raise InputError(f"{database.location} has no study called {name!r}: {hint}")
+        hint = f"It has {', '.join(near)}." if near else "It has no studies yet."
+        raise InputError(f"{database.location} has no study called {name!r}. {hint}")
     return study
 
 
@@ -109,7 +109,7 @@ def count_trials(database: Database, study: StudyRecord) -> Counts:
 
 
 def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
-    """Return the complete trial with the best value, the first of equals; None where none is complete."""
+    """Return the complete trial with the best value, the first of equal ones; None if no trial is complete."""
     statement = tables.LARGEST_VALUE if study.spec.search.maximizes else tables.SMALLEST_VALUE
     with database.read() as connection:
         number = connection.execute(statement, {"id": study.study_id}).scalar()
@@ -117,14 +117,14 @@ def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
 
 
 def read_answer(database: Database, study: StudyRecord) -> StudySummary:
-    """Return what `best` and the end of a run say."""
+    """Return the summary that `best` prints, and that a run prints at its end."""
     best = best_trial(database, study)
     weights = None if best is None else kept_weights(database, study, best)
     return StudySummary(study=study, counts=count_trials(database, study), best=best, weights=weights)
 
 
 def kept_weights(database: Database, study: StudyRecord, trial: TrialRecord) -> Path | None:
-    """Return the file with a trial's weights, if it is there and as it was written."""
+    """Return the file with a trial's weights; None if it doesn't exist or was changed."""
     path = weights_file(database.location, study.name, trial.number)
     try:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -134,7 +134,7 @@ def kept_weights(database: Database, study: StudyRecord, trial: TrialRecord) -> 
 
 
 def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]:
-    """Yield all trials by number, read in pages: an open reader would hold up the coordinator's commits."""
+    """Yield all trials by number, read in pages, since a long read would delay the coordinator's commits."""
     with database.read() as connection:
         last: int = connection.execute(tables.LAST_NUMBER, {"id": study.study_id}).scalar_one()
     for first in range(0, last + 1, _PAGE):
@@ -144,7 +144,7 @@ def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]
 
 
 def get_trial(database: Database, study: StudyRecord, number: int) -> TrialRecord:
-    """Return the trial of that number; raises InputError where there is none."""
+    """Return the trial of that number; raises InputError if there is none."""
     with database.read() as connection:
         found = _trials(connection, study, number, number) if 0 <= number < 2**63 else []
     if not found:
@@ -154,7 +154,7 @@ def get_trial(database: Database, study: StudyRecord, number: int) -> TrialRecor
 
 
 def read_curve(database: Database, study: StudyRecord, number: int) -> list[EpochMetrics]:
-    """Return what is recorded of each epoch of a trial, the first one first."""
+    """Return the recorded metrics of each epoch of a trial, in the order of the epochs."""
     query = select(EpochRow.__table__).where(EpochRow.study_uuid == study.study_uuid, EpochRow.number == number)
     with database.read() as connection:
         return [
@@ -173,7 +173,7 @@ def read_curve(database: Database, study: StudyRecord, number: int) -> list[Epoc
 def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
     """Return all runs, the first one first.
 
-    One that was killed could not enter its end: it was over when the next one began, or nobody searches the study.
+    A run that was killed could not record its end. It is over if a later run began or no process searches the study.
     """
     is_held = database.holder(study.name) is not None
     records = []
@@ -203,7 +203,7 @@ def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
 
 
 def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, last: int) -> list[TrialRecord]:
-    """Return the trials from one number to another, both included."""
+    """Return the trials from the number `first` to the number `last`, both included."""
     bound = {"id": study.study_id, "uuid": study.study_uuid, "first": first, "last": last}
     rows = connection.execute(tables.TRIALS, bound).all()
     params: dict[int, dict[str, Any]] = {row.number: {} for row in rows}
@@ -229,12 +229,12 @@ def _trials(connection: sqlalchemy.Connection, study: StudyRecord, first: int, l
 
 def _state(stored: str) -> str:
     if stored not in _STATES:
-        raise ValueError(f"no trial is in the state {stored!r}")
+        raise ValueError(f"a trial has the unknown state {stored!r}")
     return _STATES[stored]
 
 
 def _decode(value: float, distribution_json: str) -> Any:
-    """Return a parameter's value from Optuna's internal number; a contract test holds it against Optuna."""
+    """Return a parameter's value from the number that Optuna stores; a contract test compares it with Optuna's."""
     try:
         distribution = json.loads(distribution_json)
         match distribution["name"]:
@@ -245,4 +245,4 @@ def _decode(value: float, distribution_json: str) -> Any:
             case _:
                 return float(value)
     except (TypeError, LookupError, OverflowError) as error:
-        raise ValueError(f"no parameter is stored as {value!r} of {distribution_json!r}") from error
+        raise ValueError(f"a parameter is stored as {value!r}, which is no value of {distribution_json!r}") from error

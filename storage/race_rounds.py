@@ -1,7 +1,7 @@
-"""The rounds of a race in the database: when one is complete, what it decides, and which trainings follow.
+"""The rounds of a race in the database: when a round is complete, what it decides, and what to train next.
 
-A round's decision, its reasons and the trainings of the next round are written by the transaction that ends its last
-training. So they depend on the losses alone, not on the number of workers or on interruptions.
+The transaction that ends a round's last training also writes the round's decision, its reasons and the next trainings.
+So they depend on the losses alone, not on the number of workers or on interruptions.
 """
 
 import json
@@ -30,7 +30,7 @@ _DECIDING = tuple(
     _table.c[name]
     for name in ("finalist", "seed", "look", "state", "select_cross_entropy", "select_accuracy", "objective")
 )
-"""What a decision needs of a training; the figures of its rows may be megabytes."""
+"""The columns that a decision needs, without the scores of each example, which may be megabytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class Round:
     """What was decided at the end of a round.
 
     Attributes:
-        number: counted from 0, over all looks.
-        look: that it belongs to, counted from 1.
-        seeds: on how many seeds the contenders were trained by then.
-        most_seeds: on how many they could be.
+        number: the number of the round, counted from 0 over all test analyses.
+        look: the number of the test analysis that the round belongs to, counted from 1.
+        seeds: the number of seeds that the contenders were trained on by then.
+        most_seeds: the largest number of seeds that they could be trained on, as the user requested.
         is_over: whether no further round followed.
-        drops: who got no more seeds, and why.
+        drops: the finalists that get no more seeds, with the reasons.
     """
 
     number: int
@@ -55,7 +55,7 @@ class Round:
 
 
 def read_rounds(connection: sqlalchemy.Connection, study_uuid: str) -> list[Round]:
-    """Return a study's rounds in order; raises ValueError for one that can't be read."""
+    """Return a study's rounds in order; raises ValueError if one can't be read."""
     rows = connection.execute(select(_rounds).where(_rounds.c.study_uuid == study_uuid).order_by(_rounds.c.round)).all()
     return [
         Round(
@@ -71,7 +71,7 @@ def read_rounds(connection: sqlalchemy.Connection, study_uuid: str) -> list[Roun
 
 
 def read_drops(text: str) -> tuple[Drop, ...]:
-    """Return what a round's row says of drops; raises ValueError for anything else."""
+    """Return the drops that a round's row holds as JSON; raises ValueError if the text is something else."""
     try:
         drops = tuple(Drop(**{**drop, "behind": Interval(**drop["behind"])}) for drop in json.loads(text))
         for drop in drops:
@@ -86,17 +86,18 @@ def read_drops(text: str) -> tuple[Drop, ...]:
 def first_trainings(
     known: int, new: int, trainings: Sequence[Any], rounds: Sequence[Round], seeds: int, revived: Collection[int]
 ) -> list[TrainingId]:
-    """Return what a race trains next, of what is not planned yet.
+    """Return the trainings that a race needs next and has not planned yet.
 
-    A race that has ended goes on if another number of seeds is asked for, and it is larger than what there is.
-    Finalists that came later are trained on all seeds of the others, and so are those that are back in.
+    A race that has ended continues only if the user asks for a new number of seeds, larger than what there is.
+    Finalists that were added later are trained on all seeds of the others. So are dropped finalists that return.
 
     Args:
-        known, new: how many finalists there were, and how many come with this plan.
-        trainings: rows with finalist, seed and state, of those that are planned.
-        rounds: that have ended.
-        seeds: on how many a finalist is trained at most.
-        revived: finalists that were dropped, and shall go on if the race does.
+        known: the number of finalists so far.
+        new: the number of finalists that this plan adds.
+        trainings: the rows of the planned trainings, with finalist, seed and state.
+        rounds: the rounds that have ended.
+        seeds: the largest number of seeds for a finalist.
+        revived: the finalists that were dropped, and that return if the race continues.
     """
     later = set(range(known, known + new))
     if not trainings:
@@ -118,13 +119,13 @@ def first_trainings(
 
 
 def missing_trainings(finalists: Iterable[int], seeds: int, planned: Collection[TrainingId]) -> list[TrainingId]:
-    """Return the trainings of some finalists on the first seeds that are not planned yet, finalist by finalist."""
+    """Return the trainings of finalists on the first `seeds` seeds that are not planned, finalist by finalist."""
     trainings = (TrainingId(finalist, seed) for finalist in sorted(finalists) for seed in range(seeds))
     return [training for training in trainings if training not in planned]
 
 
 def _void(rounds: Iterable[Round], failed: Collection[int]) -> set[int]:
-    """Return who was dropped for being behind a finalist that has failed since."""
+    """Return the finalists that were dropped for being behind a finalist that has failed since."""
     latest = {drop.index: drop for ended in rounds for drop in ended.drops}
     return {drop.index for drop in latest.values() if drop.than in failed} - {*failed}
 
@@ -136,14 +137,17 @@ def end_round(
     finalists: Sequence[Finalist],
     seeds: int,
 ) -> tuple[Round | None, list[TrainingId]]:
-    """Decide if a round is complete; return what was decided, and what is trained next.
+    """Decide a round if it is complete; return its decision, or None, and the trainings that follow.
 
-    Nothing is decided while a training of the round is left. If a finalist failed, those that were dropped for being
-    behind it are trained on the seeds that they lack, before anything is decided.
+    Nothing is decided while a training of the round is left. If a finalist has failed, the finalists that were dropped
+    for being behind it are first trained on the seeds that they lack.
 
     Args:
-        finalists: of the study, by index.
-        seeds: on how many a finalist is trained at most.
+        connection: the connection of the transaction that ended a training.
+        study_uuid: the UUID of the study.
+        spec: the definition of the study.
+        finalists: the study's finalists, by index.
+        seeds: the largest number of seeds for a finalist.
     """
     trainings = connection.execute(select(*_DECIDING).where(_table.c.study_uuid == study_uuid)).all()
     failed = {row.finalist for row in trainings if row.state == "failed"}
@@ -170,14 +174,15 @@ def _decide_round(
     spec: StudySpec,
     seeds: int,
 ) -> Round:
-    """Return what the losses of a complete round decide.
+    """Return the decision of a complete round, by its losses.
 
     Args:
-        number: the round's, counted from 0.
-        trainings: rows of all trainings so far, those of failed finalists included.
-        contenders: finalists that are trained on all seeds so far.
-        finalists: of the study, by index.
-        seeds: on how many a finalist is trained at most.
+        number: the number of the round, counted from 0.
+        trainings: the rows of all trainings so far, also of failed finalists.
+        contenders: the finalists that are trained on all seeds so far.
+        finalists: the study's finalists, by index.
+        spec: the definition of the study.
+        seeds: the largest number of seeds for a finalist.
     """
     reached, look = 1 + max(row.seed for row in trainings), max(row.look for row in trainings)
     is_over = True
@@ -192,7 +197,7 @@ def _decide_round(
 
 
 def _next_trainings(ended: Round, contenders: Iterable[Contender], seeds: int) -> list[TrainingId]:
-    """Return the trainings of the next round: of the contenders that were not dropped, on the seeds that it adds."""
+    """Return the trainings of the next round: the contenders that were not dropped, on the seeds that it adds."""
     target = next(end for end in round_ends(seeds) if end > ended.seeds)
     dropped = {drop.index for drop in ended.drops}
     remaining = [contender.index for contender in contenders if contender.index not in dropped]
@@ -200,30 +205,30 @@ def _next_trainings(ended: Round, contenders: Iterable[Contender], seeds: int) -
 
 
 def reference_of(contenders: Iterable[Contender], finalists: Sequence[Finalist]) -> int | None:
-    """Return the contender that techniques are compared with: early stopping alone, else the baseline, else None."""
-    there = sorted(contenders, key=lambda contender: sum(contender.losses))
-    stopping = (one.index for one in there if STOPPING_ALONE in finalists[one.index].roles)
-    baseline = (one.index for one in there if finalists[one.index].is_baseline)
+    """Return the contender that others are compared with: early stopping alone, else the baseline, else None."""
+    ranked = sorted(contenders, key=lambda contender: sum(contender.losses))
+    stopping = (one.index for one in ranked if STOPPING_ALONE in finalists[one.index].roles)
+    baseline = (one.index for one in ranked if finalists[one.index].is_baseline)
     return next(stopping, next(baseline, None))
 
 
 def in_words(ended: Round | None, finalists: Sequence[Finalist], following: Sequence[TrainingId]) -> list[str]:
-    """Return what a round decided, a line for each drop and one for the round."""
+    """Return lines for the user about the decision of a round: one for each drop, and one for the round."""
     remaining = len({finalist for finalist, _ in following})
     if ended is None:
-        return [f"a finalist failed: {remaining} that were dropped behind it are back in"] if following else []
+        return [f"a finalist failed: {remaining} that were dropped for being behind it return"] if following else []
     if ended.is_over:
         is_early = ended.seeds < ended.most_seeds
         return [f"after {ended.seeds} seeds it is clear what the best gains: the race ends"] if is_early else []
     lines = [
-        f"after {drop.seeds} seeds finalist {drop.index} gets no more: {drop.reason} ({finalists[drop.index].settings})"
+        f"after {drop.seeds} seeds finalist {drop.index} is dropped: {drop.reason} ({finalists[drop.index].settings})"
         for drop in ended.drops
     ]
-    return [*lines, f"after {ended.seeds} seeds {remaining} finalists go on"]
+    return [*lines, f"after {ended.seeds} seeds {remaining} finalists continue"]
 
 
 def _contenders(rows: Iterable[Any], finalists: Sequence[Finalist], seeds: int, spec: StudySpec) -> list[Contender]:
-    """Return who has been trained on all seeds."""
+    """Return the finalists that have been trained on all seeds."""
     losses: dict[int, dict[int, float]] = {}
     for row in rows:
         losses.setdefault(row.finalist, {})[row.seed] = select_loss(row._mapping, spec.search.objective)
@@ -241,7 +246,7 @@ def _part(finalist: Finalist) -> Part:
 
 
 def _mean_loss(contenders: Iterable[Contender], reference: int | None) -> float:
-    """Return the reference's mean loss; without one, the least mean loss of all."""
+    """Return the mean selection loss of the reference; without one, the smallest mean of all contenders."""
     means = {contender.index: sum(contender.losses) / len(contender.losses) for contender in contenders}
     return min(means.values()) if reference is None else means[reference]
 

@@ -1,4 +1,4 @@
-"""Reads what a study's report and its status show."""
+"""Read the data that a study's report and its status show."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ from .tables import ConfirmationEpochRow, ConfirmationRow
 
 
 def read_report_data(database: Database, study: StudyRecord) -> ReportData:
-    """Return what a report shows of a study, as it is now."""
+    """Return the data of a study's report, as they are in the database now."""
     trials = list(list_trials(database, study))
     answer, conclusion = read_answer(database, study), read_conclusion(database, study, trials)
     best = best_configuration(answer.best, conclusion)
@@ -82,27 +82,27 @@ def _curves(
     conclusion: Conclusion | None,
     best: Configuration,
 ) -> dict[str, Sequence[Curve]]:
-    """Return the curves of the best configuration and of the baseline: of all fresh seeds, else of one trial."""
+    """Return the learning curves of the best configuration and the baseline: of all fresh seeds, or of one trial."""
     trainings = trainings_to_show(study.spec, trials, conclusion, best)
     return {
-        configuration: _of_finalist(database, study, training)
+        configuration: _finalist_curves(database, study, training)
         if isinstance(training, Finalist)
-        else [_of_trial(database, study, training)]
+        else [_trial_curve(database, study, training)]
         for configuration, training in trainings.items()
     }
 
 
-def _of_trial(database: Database, study: StudyRecord, trial: TrialRecord) -> Curve:
+def _trial_curve(database: Database, study: StudyRecord, trial: TrialRecord) -> Curve:
     curve = read_curve(database, study, trial.number)
     return _curve(f"trial {trial.number}", curve, int(trial.metrics["best_epoch"]))
 
 
-def _of_finalist(database: Database, study: StudyRecord, finalist: Finalist) -> list[Curve]:
-    def of_finalist(table: Any, *columns: Any) -> Any:
+def _finalist_curves(database: Database, study: StudyRecord, finalist: Finalist) -> list[Curve]:
+    def select_rows(table: Any, *columns: Any) -> Any:
         return select(*columns).where(table.study_uuid == study.study_uuid, table.finalist == finalist.index)
 
-    trained = of_finalist(ConfirmationRow, ConfirmationRow.seed, ConfirmationRow.best_epoch)
-    epochs = of_finalist(ConfirmationEpochRow, ConfirmationEpochRow.__table__)
+    trained = select_rows(ConfirmationRow, ConfirmationRow.seed, ConfirmationRow.best_epoch)
+    epochs = select_rows(ConfirmationEpochRow, ConfirmationEpochRow.__table__)
     by_seed: dict[int, list[EpochMetrics]] = {}
     with database.read() as connection:
         complete = connection.execute(trained.where(ConfirmationRow.state == "complete"))

@@ -1,4 +1,4 @@
-"""The rows of a study's runs: one is entered when a run starts, and the newest one alone may write."""
+"""The rows of a study's runs: each run inserts one when it starts, and only the newest run may write."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from .tables import RunRow
 def enter_run(
     connection: Connection, study_uuid: str, spec: StudySpec, *, engine: str, workers: int, versions: Mapping[str, str]
 ) -> int:
-    """Enter a run of this process and return its id."""
+    """Insert a row for a run of this process and return the run's id."""
     entered = connection.execute(
         insert(RunRow).values(
             study_uuid=study_uuid,
@@ -38,7 +38,7 @@ def enter_run(
 
 
 def end_run(connection: Connection, run_id: int | None, outcome: str) -> None:
-    """Enter how a run ended."""
+    """Record how a run ended, and when."""
     connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(ended_at=utc_now(), outcome=outcome))
 
 
@@ -55,10 +55,10 @@ def is_stop_requested(connection: Connection, run_id: int | None) -> bool:
 
 
 def check_newest_run(connection: Connection, study_uuid: str, study: str, run_id: int) -> None:
-    """Raise StorageError if another coordinator took over: the newest run alone may write.
+    """Raise StorageError if another coordinator has started a newer run: only the newest run may write.
 
-    The study's lock keeps two coordinators from running at once. This check holds if the lock's file was removed, or
-    lies on a file system that doesn't lock.
+    The study's lock keeps two coordinators from running at once. This check still works if the lock's file was removed,
+    or if it lies on a file system without locks.
     """
     newest = study_sql.newest_run(connection, study_uuid)
     if newest.run_id != run_id:

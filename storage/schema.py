@@ -1,4 +1,4 @@
-"""Which schema a database has: Optuna's and our own, each with a version table of its own."""
+"""Check and migrate the schemas of a database: Optuna's and regsearch's, each with a version table of its own."""
 
 from collections.abc import Container
 from pathlib import Path
@@ -12,7 +12,7 @@ from .optuna import tables
 from .tables import Base
 
 OPTUNA_SCHEMA = "v3.2.0.a"
-"""The schema of Optuna 5's tables, and the revision in its table `alembic_version`."""
+"""The revision of Optuna 5's tables, as its table `alembic_version` holds it."""
 
 VERSION_TABLE = "regsearch_version"
 SCHEMA = "0004"
@@ -22,11 +22,11 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class NoStudiesError(StorageError):
-    """A database of Optuna's, or an empty one, in which regsearch has begun nothing yet."""
+    """The database is empty, or only Optuna has used it: it has no tables of regsearch yet."""
 
 
 def migrate(engine: sqlalchemy.Engine) -> None:
-    """Create our tables, or bring them to the newest schema, in one transaction."""
+    """Create regsearch's tables, or upgrade them to the newest schema, in one transaction."""
     from alembic import command as alembic
     from alembic.config import Config
 
@@ -37,19 +37,19 @@ def migrate(engine: sqlalchemy.Engine) -> None:
 
 
 def is_there(connection: sqlalchemy.Connection) -> bool:
-    """Return whether the database has our tables."""
+    """Return whether the database has regsearch's tables."""
     return _revision(connection, VERSION_TABLE) is not None
 
 
 def check_optuna(connection: sqlalchemy.Connection, location: Location) -> None:
-    """Raise StorageError unless this is a database of the Optuna that is installed."""
+    """Raise StorageError unless the database has the schema of the Optuna version that is installed."""
     outdated = outdated_optuna(connection, location)
     if outdated is not None:
         raise _outdated_error(location, "Optuna's", outdated, OPTUNA_SCHEMA)
 
 
 def check(connection: sqlalchemy.Connection, location: Location) -> None:
-    """Raise StorageError unless both schemas are those that this version works with, and our tables are whole."""
+    """Raise StorageError unless both schemas are those of this version, and no table of regsearch is incomplete."""
     check_optuna(connection, location)
     if not is_there(connection):
         raise NoStudiesError(f"{location} has no study of regsearch. Start one with `{command(location, 'run')}`.")
@@ -58,8 +58,8 @@ def check(connection: sqlalchemy.Connection, location: Location) -> None:
         raise _outdated_error(location, "regsearch's", outdated, SCHEMA)
     inspector = sqlalchemy.inspect(connection)
     for table in Base.metadata.sorted_tables:
-        is_there_too = inspector.has_table(table.name)
-        found = {column["name"] for column in inspector.get_columns(table.name)} if is_there_too else set()
+        has_table = inspector.has_table(table.name)
+        found = {column["name"] for column in inspector.get_columns(table.name)} if has_table else set()
         missing = [column.name for column in table.columns if column.name not in found]
         if missing:
             what = f"column {missing[0]} of the table {table.name}" if found else f"table {table.name}"
@@ -67,40 +67,50 @@ def check(connection: sqlalchemy.Connection, location: Location) -> None:
 
 
 def outdated_optuna(connection: sqlalchemy.Connection, location: Location) -> str | None:
-    """Return Optuna's schema where it is an older one than ours; raises StorageError for a newer one, or none."""
+    """Return the revision of Optuna's schema if it is an older one, else None.
+
+    Raises StorageError for a newer revision, or if the database has no tables of Optuna.
+    """
     revision = _revision(connection, tables.VERSION_TABLE)
     if revision is None:
         raise StorageError(f"{location} is a database of another program. Name another one with --storage.")
     if revision == OPTUNA_SCHEMA:
         return None
     known = optuna.storages.RDBStorage("sqlite://").get_all_versions()
-    return _if_known(revision, known, location, "Optuna's", OPTUNA_SCHEMA, "Install the Optuna it was made with")
+    return _known_revision(
+        revision, known, location, "Optuna's", OPTUNA_SCHEMA, "Install the version of Optuna that made it"
+    )
 
 
 def outdated_ours(connection: sqlalchemy.Connection, location: Location) -> str | None:
-    """Return our schema where it is an older one; raises StorageError for a newer one."""
+    """Return the revision of regsearch's schema if it is an older one, else None.
+
+    Raises StorageError for a newer revision.
+    """
     revision = _revision(connection, VERSION_TABLE)
     if revision is None or revision == SCHEMA:
         return None
     known = {file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py")}
-    return _if_known(revision, known, location, "regsearch's", SCHEMA, "Use the version of regsearch that made it")
+    return _known_revision(
+        revision, known, location, "regsearch's", SCHEMA, "Use the version of regsearch that made it"
+    )
 
 
-def _if_known(
-    revision: str, known: Container[str], location: Location, whose: str, works_with: str, remedy: str
+def _known_revision(
+    revision: str, known: Container[str], location: Location, owner: str, expected: str, remedy: str
 ) -> str:
     if revision in known:
         return revision
     raise StorageError(
-        f"{location} has {whose} schema {revision}, but this version works with {works_with}. {remedy}, "
+        f"{location} has {owner} schema {revision}, but this version works with {expected}. {remedy}, "
         "or name another database with --storage."
     )
 
 
-def _outdated_error(location: Location, whose: str, revision: str, works_with: str) -> StorageError:
-    behind = f"{location} has {whose} schema {revision}, but this version works with {works_with}"
+def _outdated_error(location: Location, owner: str, revision: str, expected: str) -> StorageError:
+    behind = f"{location} has {owner} schema {revision}, but this version works with {expected}"
     if isinstance(location, Server):
-        by = "optuna storage upgrade --storage URL" if works_with == OPTUNA_SCHEMA else command(location, "upgrade")
+        by = "optuna storage upgrade --storage URL" if expected == OPTUNA_SCHEMA else command(location, "upgrade")
         return StorageError(f"{behind}. Make a backup with the server's tools, then upgrade it with `{by}`.")
     return StorageError(f"{behind}. Upgrade it, keeping a backup, with `{command(location, 'upgrade')}`.")
 

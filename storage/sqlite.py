@@ -1,4 +1,4 @@
-"""A database in a file of SQLite's: engines, pragmas, how it is created and opened, and who may write."""
+"""A database in an SQLite file: how it is created and opened, its settings, and its write lock."""
 
 import fcntl
 import os
@@ -24,7 +24,7 @@ _TRY_MILLISECONDS = 250
 
 
 class FileDatabase(Database):
-    """An open file of SQLite's."""
+    """An open SQLite file."""
 
     def __init__(self, path: Path, *, writing: bool, on_wait: Callable[[str], None] = ignore_wait) -> None:
         super().__init__(path, _rdb_storage(path, writing=writing), on_wait)
@@ -33,29 +33,30 @@ class FileDatabase(Database):
         _begin_immediately(self.engine, writing, lambda: self._lock_seconds, lambda: self._should_give_up())
 
     def study_lock(self, study: str) -> AbstractContextManager[object]:
-        """Return the lock on the study's file."""
+        """Return the study's lock, which is the lock of a file."""
         return study_lock.StudyLock(self._path, study)
 
     def holder(self, study: str) -> Holder | None:
-        """Return who has the lock of a study's file."""
+        """Return the process that has the study's lock, or None."""
         return study_lock.holder(self._path, study)
 
     def described(self) -> str:
-        """Return the file's size, its journal mode, and what the next search makes of that."""
+        """Return the file's size and its journal mode, and the mode that the next search will set."""
         with self.read() as connection:
             mode = connection.exec_driver_sql("pragma journal_mode").scalar_one()
         change = "" if mode == journal_mode()[0] else f" (the next search makes it {journal_mode()[0]})"
         return f"{self._path.stat().st_size:,} bytes, journal mode {mode}{change}"
 
     def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
-        """Return a study's UUID; a transaction that writes has the whole file to itself."""
+        """Return a study's UUID; no lock is needed, since a transaction that writes locks the whole file."""
         return study_sql.uuid_of(connection, study_id)
 
 
 def open_for_writing(path: Path, on_wait: Callable[[str], None] = ignore_wait) -> FileDatabase:
-    """Open a database, and create it and what tables it lacks; readable by its owner only.
+    """Open a database for writing; create the file and the tables that are missing.
 
-    Raises StorageError where it can't be opened or written, is damaged, or has another schema.
+    Only its owner can read a new file. Raises StorageError if the database can't be opened or written, is damaged, or
+    has another schema.
     """
     if _is_missing(path.parent) or not path.parent.is_dir():
         raise StorageError(
@@ -71,14 +72,14 @@ def open_for_writing(path: Path, on_wait: Callable[[str], None] = ignore_wait) -
 
 
 def open_for_reading(path: Path, *, needs_studies: bool = True) -> FileDatabase:
-    """Open a database that must be there already; nothing can be written through it.
+    """Open an existing database; nothing can be written through it.
 
     Args:
-        path: of the file.
-        needs_studies: whether a database of Optuna's in which regsearch has begun nothing is refused.
+        path: the path of the file.
+        needs_studies: whether to refuse a database of Optuna in which regsearch has not started a study.
 
-    It is opened `mode=rw` all the same: after a kill in mid-write only such a connection can roll the
-    journal back. Raises InputError where there is no such file, StorageError where it can't be read.
+    The file is opened with `mode=rw` all the same: after a kill during a write, only such a connection can roll back
+    the journal. Raises InputError if there is no such file, StorageError if it can't be read.
     """
     check_is_there(path)
     with translate_errors(path):
@@ -90,7 +91,7 @@ def open_for_reading(path: Path, *, needs_studies: bool = True) -> FileDatabase:
 
 
 def check_is_there(path: Path) -> None:
-    """Raise InputError where there is no such file, StorageError where it can't be a database with studies."""
+    """Raise InputError if there is no such file, StorageError if it is empty or not a file."""
     if _is_missing(path):
         run = command(path, "run")
         raise InputError(
@@ -101,7 +102,7 @@ def check_is_there(path: Path) -> None:
 
 
 def is_new(path: Path) -> bool:
-    """Return whether there is no database yet: no file, or an empty one; raises StorageError for another thing."""
+    """Return whether there is no database yet: no file, or an empty one; raises StorageError for a directory."""
     if _is_missing(path):
         return True
     if not path.is_file():
@@ -112,18 +113,18 @@ def is_new(path: Path) -> bool:
 def _is_missing(path: Path) -> bool:
     try:
         return not path.exists()
-    except OSError as error:  # a name that is too long, or a folder that may not be looked into
+    except OSError as error:  # the name is too long, or the user may not read the folder
         raise StorageError(f"{path} can't be used: {error.strerror}") from error
 
 
 def read_connection(path: Path) -> AbstractContextManager[sqlalchemy.Connection]:
-    """Return a connection of the moment, for reading, to a database of any schema."""
+    """Return a connection for one block that reads; the database may have any schema."""
     return connection_of(make_engine(path, writing=False))
 
 
 @contextmanager
 def opening_lock(path: Path) -> Iterator[None]:
-    """Let no other process open the database for writing meanwhile."""
+    """Keep other processes from opening the database for writing during the block."""
     files_folder(path).mkdir(mode=0o700, exist_ok=True)
     with (files_folder(path) / "open.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -131,10 +132,10 @@ def opening_lock(path: Path) -> Iterator[None]:
 
 
 def journal_mode() -> tuple[str, str]:
-    """Return the journal mode that suits this SQLite library, and why.
+    """Return the journal mode that is safe with this SQLite library, and the reason.
 
-    WAL can corrupt a database that two connections write and checkpoint at once: a bug of SQLite that
-    was fixed in 3.51.3, and in 3.50.7 and 3.44.6 (sqlite.org/wal.html, "The WAL-reset bug").
+    In WAL mode, a database can be damaged if two connections write and checkpoint at once. SQLite fixed this bug in
+    3.51.3, and also in 3.50.7 and 3.44.6 (sqlite.org/wal.html, "The WAL-reset bug").
     """
     version = sqlite3.sqlite_version_info[:3]
     text = sqlite3.sqlite_version
@@ -144,7 +145,7 @@ def journal_mode() -> tuple[str, str]:
 
 
 def _create(path: Path) -> None:
-    """Create the tables in a file beside, then move it into place: a kill leaves all or nothing."""
+    """Create the tables in another file, then rename it: a kill leaves a complete database or none."""
     new = files_folder(path) / "new.db"
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -153,30 +154,30 @@ def _create(path: Path) -> None:
 
 
 def create_tables(path: Path) -> None:
-    """Create Optuna's tables and ours in an empty file that nobody else uses."""
+    """Create Optuna's tables and regsearch's in an empty file that no other process uses."""
     _rdb_storage(path, writing=True, creating=True).engine.dispose()
     schema.migrate(engine := make_engine(path, writing=True))
     engine.dispose()
 
 
 def _prepare(path: Path) -> None:
-    """Check an existing database, give an Optuna database our tables, and set the journal mode."""
+    """Check an existing database, add regsearch's tables if they are missing, and set the journal mode."""
     engine = make_engine(path, writing=True)
     try:
         with engine.connect() as connection:
             schema.check_optuna(connection, path)
-            ours = schema.is_there(connection)
-            if ours:
+            has_our_tables = schema.is_there(connection)
+            if has_our_tables:
                 schema.check(connection, path)
         _set_journal_mode(path)
-        if not ours:
+        if not has_our_tables:
             schema.migrate(engine)
     finally:
         engine.dispose()
 
 
 def _set_journal_mode(path: Path) -> None:
-    """Change to the journal mode that suits; while others have the file open it stays as it is."""
+    """Set the safe journal mode; it stays as it is while other processes have the file open."""
     wanted = journal_mode()[0]
     with closing(connector(path, writing=True)()) as connection:
         if connection.execute("pragma journal_mode").fetchone()[0] != wanted:
@@ -186,26 +187,26 @@ def _set_journal_mode(path: Path) -> None:
 
 
 def _rdb_storage(path: Path, *, writing: bool, creating: bool = False) -> FastRDBStorage:
-    # the path goes to a connector of our own: Optuna would fill in braces in a URL
+    # only regsearch's connector gets the path: Optuna would replace braces in a URL
     return FastRDBStorage(
         "sqlite://",
         engine_kwargs={"creator": connector(path, writing), "poolclass": sqlalchemy.QueuePool},
-        skip_compatibility_check=not creating,  # schema.check has done it
+        skip_compatibility_check=not creating,  # schema.check has checked it
         skip_table_creation=not creating,
     )
 
 
 def make_engine(path: Path, *, writing: bool) -> sqlalchemy.Engine:
-    """Return an engine whose connections last as long as they are used."""
+    """Return an engine that opens a connection for each use, and closes it afterwards."""
     engine = sqlalchemy.create_engine("sqlite://", creator=connector(path, writing), poolclass=sqlalchemy.NullPool)
     _begin_immediately(engine, writing, lambda: LOCK_SECONDS, lambda: False)
     return engine
 
 
 def connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
-    """Return what opens a connection with the settings that all of ours have; the file must be there."""
+    """Return a function that opens a connection with regsearch's settings; the file must exist."""
     pragmas = ["foreign_keys=on", "query_only=off" if writing else "query_only=on"]
-    # EXTRA also syncs the folder when the journal is deleted: else a power cut could bring it back
+    # EXTRA also syncs the folder when the journal is deleted: else the journal could return after a power cut
     pragmas.append(f"synchronous={'full' if journal_mode()[0] == 'wal' else 'extra'}")
 
     def connect() -> sqlite3.Connection:
@@ -214,7 +215,7 @@ def connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
             uri=True,
             timeout=LOCK_SECONDS,
             isolation_level=None,  # SQLAlchemy begins transactions, not sqlite3
-            check_same_thread=False,  # the pool hands a connection from thread to thread, never to two
+            check_same_thread=False,  # the pool lets one thread at a time use a connection
         )
         for pragma in pragmas:
             connection.execute(f"pragma {pragma}")
@@ -226,9 +227,9 @@ def connector(path: Path, writing: bool) -> Callable[[], sqlite3.Connection]:
 def _begin_immediately(
     engine: sqlalchemy.Engine, writing: bool, lock_seconds: Callable[[], float], should_give_up: Callable[[], bool]
 ) -> None:
-    """Let writers take the write lock before they read: what they read is then still true when they write.
+    """Make writers take the write lock before they read, so that what they read is still true when they write.
 
-    While another process has it, they try again and again in Python, where signals are heard.
+    While another process has the lock, Python repeats short attempts, so that signals are handled in between.
     """
 
     @event.listens_for(engine, "begin")
@@ -249,6 +250,6 @@ def _begin_immediately(
 
     @event.listens_for(engine, "savepoint")
     def savepoint(connection: sqlalchemy.Connection, _name: str) -> None:
-        """Refuse what Optuna tries again after SQLite rolled the transaction back: it would commit at once."""
+        """Refuse a savepoint if SQLite has rolled the transaction back: a retry of Optuna would commit at once."""
         if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
             raise sqlite3.OperationalError("SQLite rolled the transaction back; the disk may be full")

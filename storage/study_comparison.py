@@ -1,4 +1,4 @@
-"""Reads several studies and puts them side by side."""
+"""Read several studies to compare them side by side."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from .tables import EpochRow, RunRow
 
 
 def read_comparison(database: Database, names: Sequence[str]) -> Comparison:
-    """Return studies side by side.
+    """Return a comparison of studies, side by side.
 
     Raises InputError if a name is unknown, or if there are fewer than two different names.
     """

@@ -16,14 +16,14 @@ from ..studies.records import Holder
 from .errors import translate_errors
 from .location import Location, command, files_folder
 
-_TRIES, _PAUSE_SECONDS = 10, 0.05  # a process that reads the holder has the lock for a moment
+_TRIES, _PAUSE_SECONDS = 10, 0.05  # a process that only reads who holds the lock takes it for a moment
 
 
 class StudyLock:
     """The lock of one study in a file; a context manager that its coordinator holds from start to end.
 
-    **Ownership**: at most one process holds the lock. A process of another machine sees it only if the file system
-    passes locks on.
+    **Ownership**: at most one process holds the lock. Another machine sees it only if the file system shares
+    locks between machines.
 
     **Crash behaviour**: the kernel releases the lock when the process ends, however it ends. The file stays.
 

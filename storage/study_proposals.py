@@ -1,4 +1,4 @@
-"""How a study's next trial is begun: a waiting one, a recipe's, or one that the sampler proposes, and none twice."""
+"""Start a study's next trial: an enqueued one, a recipe, or a proposal of the sampler that is new."""
 
 import itertools
 import warnings
@@ -25,13 +25,13 @@ from .tables import TrialRow
 from .tried_configurations import TriedConfigurations
 
 MOST_RETRIES = 60
-"""How often the sampler is asked again, with another seed, when it proposes what was tried before."""
+"""How often to ask the sampler again, each time with another seed, if its proposal was tried before."""
 
-_RETRIES_IN_FINITE_SPACE = 5  # then the first point is taken that was not tried
+_RETRIES_IN_FINITE_SPACE = 5  # after these, take the first point that was not tried
 
 
 class UnusableError(Exception):
-    """A waiting trial's settings can't be trained, or needn't be."""
+    """The settings of an enqueued trial can't be trained, or an earlier trial had them."""
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
@@ -40,20 +40,21 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A trial that was started, and where its configuration comes from."""
+    """A trial that was started, and the origin of its configuration."""
 
     task: TrialTask
     origin: str
 
 
 class StudyProposals:
-    """Begins the trials of one study; each method is part of a transaction of its caller.
+    """Starts the trials of one study. Each method runs within a transaction of its caller.
 
     Args:
-        database: the study's.
-        study_uuid, study_id: ours, and Optuna's.
+        database: the database that holds the study.
+        study_uuid: regsearch's id of the study.
+        study_id: Optuna's id of the study.
         spec: the study as it is searched now.
-        study_for: gives Optuna's study with the sampler of a trial's number and a retry, counted from 0.
+        study_for: returns Optuna's study with the sampler for a trial's number and a retry, which is counted from 0.
     """
 
     def __init__(
@@ -71,23 +72,23 @@ class StudyProposals:
         self._tried = TriedConfigurations(study_uuid, study_id, spec)
 
     @property
-    def _checks(self) -> bool:
+    def _avoids_repeats(self) -> bool:
         return self._spec.search.rules >= 2
 
     def ask(self, connection: Connection, *, is_exhausted: bool) -> Proposal | Done:
         """Start one more trial, unless the study has its total or its sampler has nothing left.
 
-        Raises SpaceExhaustedError if every point of the space was tried, and UnusableError for a waiting trial that
-        can't be trained. The caller must roll back what was written until then.
+        Raises SpaceExhaustedError if every point of the space was tried, and UnusableError for an enqueued trial that
+        can't be trained. After an error, the caller must roll the transaction back.
 
         Args:
-            connection: of the transaction.
+            connection: the connection of the transaction.
             is_exhausted: whether the sampler has reported already that it has nothing left.
         """
         trials = study_sql.count(connection, self._uuid, self._study_id)
         if trials.finished + trials.running >= self._spec.budget.trials:
             return Done(DoneReason.EXHAUSTED if is_exhausted else DoneReason.TOTAL)
-        if self._checks:
+        if self._avoids_repeats:
             self._tried.read(connection)
         is_waiting = trials.first_waiting is not None
         number = trials.first_waiting if is_waiting else trials.all
@@ -104,7 +105,7 @@ class StudyProposals:
         return Proposal(task=TrialTask(number=number, attempt=0, params=params), origin=origin)
 
     def _name_as_recipe(self, connection: Connection, number: int, params: Mapping[str, Any]) -> str | None:
-        """Enter the name of the recipe whose settings a contest has proposed, and return it; None if it is none."""
+        """Record which recipe has the settings that a contest has proposed; return its name, or None if none has."""
         name = self._recipe_names.get(Regularization.from_params(params)) if params else None
         if name is not None:
             trial_id = self._database.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -112,7 +113,7 @@ class StudyProposals:
         return name
 
     def refuse(self, connection: Connection, number: int, reason: str) -> None:
-        """Fail a waiting trial, whose settings were enqueued past us."""
+        """Record that an enqueued trial failed, because its settings can't be trained or were tried before."""
         connection.execute(insert(TrialRow).values(study_uuid=self._uuid, number=number, attempt=0, reason=reason))
         storage = self._database.storage
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -123,16 +124,16 @@ class StudyProposals:
     def trial_with(self, connection: Connection, params: Mapping[str, Any]) -> int | None:
         """Return the number of the first trial that had the settings that a user gives; None if none had.
 
-        What isn't given is open, unless the space leaves only one value for it.
+        It is also None if the given settings leave more than one point of the space.
         """
-        if not self._checks:
+        if not self._avoids_repeats:
             return None
         self._tried.read(connection)
         return self._earlier(params)
 
     def repeated(self, connection: Connection, number: int, trial_id: int) -> int | None:
-        """Return which earlier trial had the settings that a HyperModel's trial has asked for; None if none had."""
-        if not self._checks or self._spec.model.hypermodel is None:
+        """Return the number of an earlier trial with the settings that a HyperModel's trial has asked for, or None."""
+        if not self._avoids_repeats or self._spec.model.hypermodel is None:
             return None
         self._tried.read(connection, leave_out=number)
         return self._tried.trial_of(self._database.storage.get_trial(trial_id).params)
@@ -140,17 +141,17 @@ class StudyProposals:
     def _begin_new(
         self, connection: Connection, number: int, fixed: Mapping[str, Any], *, recipe: str | None, is_waiting: bool
     ) -> dict[str, Any]:
-        """Begin a trial and return its parameters, which no trial had before; each proposal that one had is undone."""
+        """Start a trial whose parameters are new, and return them; undo each proposal that was tried before."""
         earlier = None
         for study in self._studies(number, fixed):
             with self._database.savepoint(connection) as savepoint:
                 try:
                     params = self._begin(study, number, recipe=recipe, is_waiting=is_waiting)
-                    earlier = self._tried.trial_of(params) if self._checks and params else None
+                    earlier = self._tried.trial_of(params) if self._avoids_repeats and params else None
                     if earlier is None:
                         return params
                 except SpaceExhaustedError as error:
-                    if error.is_certain or not self._checks:
+                    if error.is_certain or not self._avoids_repeats:
                         raise
                 savepoint.rollback()
         if is_waiting and earlier is not None:
@@ -158,9 +159,9 @@ class StudyProposals:
         raise SpaceExhaustedError
 
     def _studies(self, number: int, fixed: Mapping[str, Any]) -> Iterator[OptunaStudy]:
-        """Yield Optuna's study for one proposal after the other; for the last, with a point that was not tried."""
+        """Yield Optuna's study for each proposal. In a finite space, the last one proposes an untried point."""
         yield self._study_for(number, 0)
-        if not self._checks or self._spec.model.hypermodel is not None:
+        if not self._avoids_repeats or self._spec.model.hypermodel is not None:
             return
         is_countable = is_finite(self._spec.space, fixed)
         left = self._first_left(fixed) if is_countable else None
@@ -170,21 +171,21 @@ class StudyProposals:
             yield self._study_for(number, retry)
         if left is not None:
             study = self._study_for(number, 0)
-            study.sampler = _at(left)
+            study.sampler = _point_sampler(left)
             yield study
 
     def _first_left(self, fixed: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the first point of a finite space that was not tried."""
+        """Return the first point of a finite space that was not tried; None if all were."""
         all_points = points(self._spec.space, self._spec.training.max_epochs, fixed)
         return next((point for point in all_points if self._tried.trial_of(point) is None), None)
 
     def _begin(self, study: OptunaStudy, number: int, *, recipe: str | None, is_waiting: bool) -> dict[str, Any]:
-        if recipe is not None:  # it waits within this transaction only: nobody else can take it
+        if recipe is not None:  # no other process sees it before this transaction ends
             study.enqueue_trial(self._recipes[recipe], user_attrs={"recipe": recipe})
         trial = study.ask()
         assert trial.number == number
         if self._spec.model.hypermodel is not None:
-            return {}  # it is asked by who trains it
+            return {}  # the worker asks for them during the training
         try:
             return suggest(trial, self._spec.space)
         except (ValueError, TypeError) as error:
@@ -193,17 +194,17 @@ class StudyProposals:
             raise UnusableError(number, f"its enqueued settings can't be used: {error}") from error
 
     def _earlier(self, fixed: Mapping[str, Any]) -> int | None:
-        """Return which trial had settings that fix everything; None if none had, or if they leave something open."""
-        if not self._checks or not fixed:
+        """Return the number of a trial that had exactly these settings; None if none had, or if they leave a choice."""
+        if not self._avoids_repeats or not fixed:
             return None
         try:
             point = fixed if self._spec.model.hypermodel is not None else self._only_point(fixed)
             return None if point is None else self._tried.trial_of(point)
-        except (ValueError, TypeError):  # of a kind that no trial has: it is refused when it is begun
+        except (ValueError, TypeError):  # no trial has such values: the trial is refused when it starts
             return None
 
     def _only_point(self, fixed: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the one point that fixed parameters leave; None if they leave several."""
+        """Return the one point that the fixed parameters leave in the space; None if they leave several."""
         space = self._spec.space
         if not is_finite(space, fixed):
             return None
@@ -211,14 +212,14 @@ class StudyProposals:
         return None if others else first
 
     def _enqueued(self, number: int) -> Mapping[str, Any]:
-        """Return the parameters that a waiting trial's settings fix."""
+        """Return the parameters that the settings of an enqueued trial fix."""
         storage = self._database.storage
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         fixed: Mapping[str, Any] = storage.get_trial(trial_id).system_attrs.get("fixed_params", {})
         return fixed
 
     def _next_recipe(self, connection: Connection) -> str | None:
-        """Return the name of the first recipe that no trial of the study was yet, and whose settings none had."""
+        """Return the first recipe whose name and settings no trial of the study had; None if there is none."""
         if not self._recipes:
             return None
         names = study_sql.recipes_tried(connection, self._uuid)
@@ -227,10 +228,10 @@ class StudyProposals:
         return next(left, None)
 
     def _is_new(self, params: Mapping[str, Any]) -> bool:
-        return not self._checks or not params or self._tried.trial_of(params) is None
+        return not self._avoids_repeats or not params or self._tried.trial_of(params) is None
 
     def _known_recipes(self, connection: Connection) -> dict[str, dict[str, Any]]:
-        """Return the recipes by name; those of a HyperModel that asks for our space are known from its defaults."""
+        """Return the recipes by name. For a HyperModel with regsearch's space, they follow from its defaults."""
         if self._recipes.keys() == {DEFAULTS}:
             defaults = study_sql.recipes_trial_id(connection, self._uuid, self._study_id, DEFAULTS)
             if defaults is not None:
@@ -239,12 +240,12 @@ class StudyProposals:
 
 
 def same_settings(number: int) -> str:
-    """Return why a trial wasn't trained whose settings an earlier one had."""
+    """Return the reason for a trial that was not trained because an earlier one had its settings."""
     return f"the same settings as trial {number}"
 
 
-def _at(point: Mapping[str, Any]) -> BaseSampler:
-    """Return a sampler that proposes one point."""
+def _point_sampler(point: Mapping[str, Any]) -> BaseSampler:
+    """Return a sampler that proposes only this point."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return PartialFixedSampler(dict(point), RandomSampler(seed=0))

@@ -1,4 +1,4 @@
-"""What a study's coordinator reads and writes by plain SQL within its transactions, in Optuna's tables and ours."""
+"""The SQL statements of a study's coordinator, within its transactions, on the tables of Optuna and regsearch."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, column, text
 
 from .queries import UUID_ATTR
 
-# with named columns SQLAlchemy needn't find out each time what rows have
+# with named columns, SQLAlchemy doesn't have to examine the columns of each result
 _UUID_OF = text("select value_json from study_user_attributes where study_id = :study_id and key = :key").columns(
     column("value_json")
 )
@@ -49,7 +49,7 @@ _SET_USER_ATTR = text(
     "insert into trial_user_attributes (trial_id, key, value_json) values (:trial_id, :key, :value_json) "
     "on conflict (trial_id, key) do update set value_json = excluded.value_json"
 )
-# a missing value is the least, as in SQLite: to PostgreSQL it is the largest
+# NULL is the smallest value, as in SQLite; by default, PostgreSQL sorts it as the largest
 _SMALLEST_TRIALS, _LARGEST_TRIALS = (
     text(
         "select number from trials join trial_values using (trial_id) "
@@ -72,63 +72,63 @@ _FORGET_TRIALS = text(
 
 
 def uuid_of(connection: Connection, study_id: int) -> str | None:
-    """Return which of our studies an Optuna study is now; None where it is none."""
+    """Return the UUID of the regsearch study that an Optuna study belongs to, or None if there is none."""
     value = connection.execute(_UUID_OF, {"study_id": study_id, "key": UUID_ATTR}).scalar()
     uuid: str | None = None if value is None else json.loads(value)
     return uuid
 
 
 def newest_run(connection: Connection, uuid: str) -> Any:
-    """Return a row (run_id, pid, host) of the study's newest run."""
+    """Return the row (run_id, pid, host) of the study's newest run."""
     return connection.execute(_NEWEST_RUN, {"uuid": uuid}).one()
 
 
 def count(connection: Connection, uuid: str, study_id: int) -> Any:
-    """Return a row (all, finished, running, first_waiting) of trials; running are those that we began."""
+    """Return a row (all, finished, running, first_waiting) of trials; `running` counts those that regsearch started."""
     return connection.execute(_COUNT, {"uuid": uuid, "study_id": study_id}).one()
 
 
 def running_trial_id(connection: Connection, study_id: int, number: int) -> int | None:
-    """Return Optuna's id of a trial that runs; None where it doesn't."""
+    """Return Optuna's id of a trial if it is running, else None."""
     trial_id: int | None = connection.execute(_RUNNING_TRIAL_ID, {"study_id": study_id, "number": number}).scalar()
     return trial_id
 
 
 def recipes_tried(connection: Connection, uuid: str) -> set[str]:
-    """Return the names of the recipes that trials of the study were, or are."""
+    """Return the names of the recipes that trials of the study have tried or are trying."""
     return set(connection.execute(_RECIPES_TRIED, {"uuid": uuid}).scalars())
 
 
 def recipe_of(connection: Connection, uuid: str, number: int) -> str | None:
-    """Return the name of the recipe whose settings a trial has; None if they are none's."""
+    """Return the name of the recipe whose settings a trial has; None if no recipe has them."""
     name: str | None = connection.execute(_RECIPE_OF, {"uuid": uuid, "number": number}).scalar()
     return name
 
 
 def is_recipe(connection: Connection, uuid: str, number: int) -> bool:
-    """Return whether a trial has a recipe's settings."""
+    """Return whether a trial has the settings of a recipe."""
     return recipe_of(connection, uuid, number) is not None
 
 
 def recipes_trial_id(connection: Connection, uuid: str, study_id: int, recipe: str) -> int | None:
-    """Return Optuna's id of the finished trial that was a recipe; None where there is none."""
+    """Return Optuna's id of the finished trial that tried a recipe; None if there is none."""
     bound = {"uuid": uuid, "study_id": study_id, "recipe": recipe}
     trial_id: int | None = connection.execute(_RECIPES_TRIAL_ID, bound).scalar()
     return trial_id
 
 
 def epoch(connection: Connection, uuid: str, number: int, step: int) -> Any:
-    """Return a row (train_loss, stop_loss, stop_cross_entropy, stop_accuracy) of an epoch; None where there is none."""
+    """Return an epoch's row (train_loss, stop_loss, stop_cross_entropy, stop_accuracy); None if there is none."""
     return connection.execute(_EPOCH, {"uuid": uuid, "number": number, "step": step}).one_or_none()
 
 
 def report(connection: Connection, trial_id: int, step: int, value: float) -> None:
-    """Enter an intermediate value as Optuna does, which takes six statements for it."""
+    """Store an intermediate value as Optuna does, but with one statement instead of six."""
     connection.execute(_REPORT, {"trial_id": trial_id, "step": step, "value": value})
 
 
 def set_user_attrs(connection: Connection, trial_id: int, attrs: Mapping[str, Any]) -> None:
-    """Enter user attributes as Optuna does, all at once."""
+    """Set a trial's user attributes as Optuna does, but all at once."""
     bound = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()]
     connection.execute(_SET_USER_ATTR, bound)
 
@@ -140,16 +140,19 @@ def best_trials(connection: Connection, study_id: int, *, largest: bool, limit: 
 
 
 def running_trials(connection: Connection, uuid: str, study_id: int) -> list[Any]:
-    """Return rows (trial_id, attempt) of the trials that run, of those that we began, by number."""
+    """Return rows (trial_id, attempt) of the running trials that regsearch started, ordered by number."""
     return list(connection.execute(_RUNNING_TRIALS, {"uuid": uuid, "study_id": study_id}))
 
 
 def last_finished_trial(connection: Connection, study_id: int) -> int | None:
-    """Return Optuna's id of the finished trial with the largest number; None where none is finished."""
+    """Return Optuna's id of the finished trial with the largest number; None if no trial is finished."""
     trial_id: int | None = connection.execute(_LAST_FINISHED_TRIAL, {"study_id": study_id}).scalar()
     return trial_id
 
 
 def forget_trials_that_are_not_there(connection: Connection, uuid: str, study_id: int) -> None:
-    """Drop rows of ours that a copy of the study wrote beyond this one's trials, before it was deleted."""
+    """Delete regsearch's rows for numbers that no trial of this study has.
+
+    A copy of the study wrote them, which shared these rows until it was deleted.
+    """
     connection.execute(_FORGET_TRIALS, {"uuid": uuid, "study_id": study_id})

@@ -1,4 +1,4 @@
-"""A study in the database, as its one coordinator writes it: each ask, epoch and tell is one transaction."""
+"""A study in the database, as its one coordinator writes it: each ask, epoch and end of a trial is a transaction."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -39,8 +39,8 @@ from .study_proposals import StudyProposals, UnusableError, same_settings
 from .tables import EpochRow, StudyRow, TrialRow
 from .tried_configurations import BY_SETTINGS
 
-_WEIGHTS_KEPT = 5  # of the best complete trials
-MOST_ATTEMPTS = 3  # a trial whose worker is lost is tried again at most twice
+_WEIGHTS_KEPT = 5  # the number of best complete trials whose weights are kept
+MOST_ATTEMPTS = 3  # if its worker is lost, a trial is tried again at most twice
 
 _ENTER_EPOCH = insert(EpochRow)
 
@@ -75,16 +75,16 @@ class StudyStore:
     def create(
         cls, database: Database, spec: StudySpec, dataset: DatasetInfo, versions: Mapping[str, str]
     ) -> "StudyStore":
-        """Create a study, in Optuna's tables and ours.
+        """Create a study, in Optuna's tables and in those of regsearch.
 
-        Raises InputError where there is a study of that name.
+        Raises InputError if another study has its name.
         """
         study_uuid = create_study(database, spec, dataset, versions)
         return cls(database, spec.study.name, study_uuid, spec)
 
     @classmethod
     def open(cls, database: Database, record: StudyRecord) -> "StudyStore":
-        """Open a study that is there."""
+        """Open an existing study."""
         return cls(database, record.name, record.study_uuid, record.spec)
 
     def begin_run(
@@ -98,15 +98,18 @@ class StudyStore:
         workers: int,
         versions: Mapping[str, str],
     ) -> None:
-        """Enter a run, and make its sampler, pruner and budget the study's own.
+        """Start a run, and store its sampler, pruner and budget as those of the study.
 
         Args:
             spec: the study as it is searched now.
-            sampler_for: gives the sampler for a trial's number and a retry: how often it repeated for that trial what
-                was tried before.
-            pruner: judges each epoch.
-            needs_all_trials: whether a part of a long study (`storage/optuna/lookback.py`) doesn't do for these two.
-            engine, workers, versions: what the run is entered with.
+            sampler_for: returns the sampler for a trial's number and a retry. The retry counts the trial's proposals
+                that were tried before.
+            pruner: decides after each epoch whether a trial is pruned.
+            needs_all_trials: whether sampler and pruner need all trials of a long study, rather than a part
+                (`storage/optuna/lookback.py`).
+            engine: the engine that trains, for the run's row.
+            workers: the number of workers, for the run's row.
+            versions: the versions of the installed packages, for the run's row.
         """
         self.spec, self._sampler_for, self._pruner = spec, sampler_for, pruner
         self._asking = self._asks(spec)
@@ -120,31 +123,31 @@ class StudyStore:
                 connection, self.study_uuid, spec, engine=engine, workers=workers, versions=versions
             )
             study_sql.forget_trials_that_are_not_there(connection, self.study_uuid, self._study_id)
-            self._ask_sampler_whether_it_is_done(connection)
+            self._ask_whether_sampler_is_exhausted(connection)
 
     def end_run(self, outcome: str) -> None:
-        """Enter how the run ended."""
+        """Record how the run ended."""
         with self.transaction() as connection:
             run_rows.end_run(connection, self._run_id, outcome)
 
     def stop_requested(self) -> bool:
-        """Return whether somebody asked this run to stop."""
+        """Return whether a user has asked this run to stop."""
         with self.transaction() as connection:
             return run_rows.is_stop_requested(connection, self._run_id)
 
     def progress(self) -> StudyProgress:
-        """Return how far the study is."""
+        """Return the study's progress: finished trials, their total, the best value, and a tally of each technique."""
         with self.transaction() as connection:
             finished = self._count(connection).finished
             try:
                 best = self._database.storage.get_best_trial(self._study_id).value
-            except ValueError:  # none is complete
+            except ValueError:  # no trial is complete
                 best = None
             techniques = self._techniques()
             return StudyProgress(finished=finished, total=self.spec.budget.trials, best=best, techniques=techniques)
 
     def _techniques(self) -> dict[str, Tally]:
-        """Return the tally of each technique, in the order in which they were tried first."""
+        """Return the tally of each technique, in the order in which the techniques were first tried."""
         tallies: dict[str, Tally] = {}
         for trial in self._database.storage.get_all_trials(self._study_id, deepcopy=False):
             technique = technique_of(trial.params) if trial.state.is_finished() else None
@@ -155,21 +158,21 @@ class StudyStore:
         return tallies
 
     def request_stop(self) -> None:
-        """Ask the run that is under way, in another process, to stop."""
+        """Ask the study's current run, in another process, to stop."""
         with self.transaction() as connection:
             run_rows.request_stop(connection, self.study_uuid)
 
     def unfinished(self) -> list[TrialTask]:
-        """Return the trials that ran when the search was interrupted, by number."""
+        """Return the trials that were running when the search was interrupted, ordered by number."""
         with self.transaction() as connection:
             running = study_sql.running_trials(connection, self.study_uuid, self._study_id)
             trials = [(self._database.storage.get_trial(row.trial_id), row.attempt) for row in running]
             return [TrialTask(number=trial.number, attempt=attempt, params=trial.params) for trial, attempt in trials]
 
     def ask(self) -> TrialTask | Done:
-        """Start one more trial: a waiting one, else a recipe, else one that the sampler proposes.
+        """Start one more trial: an enqueued one, else a recipe, else a proposal of the sampler.
 
-        What the sampler raises passes through, and leaves no trial.
+        If the sampler raises an error, no trial is stored, and the caller gets the error.
         """
         while True:
             try:
@@ -189,9 +192,10 @@ class StudyStore:
                 return proposal.task
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:
-        """Return the value of a parameter that a trial asks for; None where something else has ended the trial.
+        """Return the value of a parameter that a trial asks for; None if something else has ended the trial.
 
-        What it was given once it is given again. Raises RefusedError where Optuna can't have such a parameter here.
+        A parameter keeps the value that it got first. Raises SearchSpaceChangedError if Optuna can't accept such a
+        parameter in this study.
         """
         with self.transaction() as connection:
             trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
@@ -201,7 +205,7 @@ class StudyStore:
             return suggest_value(self._study(task.number), trial_id, name, distribution, fallback)
 
     def record_epoch(self, task: TrialTask, metrics: EpochMetrics) -> EpochDecision:
-        """Record an epoch and let the pruner judge it, if it is no recipe's; a pruned trial is finished with that."""
+        """Record an epoch, and let the pruner decide whether the trial ends here. Some recipes are never pruned."""
         with self.transaction() as connection:
             recorded = study_sql.epoch(connection, self.study_uuid, task.number, metrics.epoch)
             if recorded is not None:
@@ -221,7 +225,7 @@ class StudyStore:
             if isinstance(self._pruner, NopPruner) or self._is_spared(connection, task.number):
                 return EpochDecision.RECORDED
             study = self._study(task.number)
-            # such as the median
+            # such as the median pruner
             compares_with_finished = isinstance(self._pruner, PercentilePruner) or self.spec.search.pruner == CONTEST
             with self._database.reading_whole(trial_id) if compares_with_finished else nullcontext():
                 study.trials_now = self._database.storage.get_all_trials(self._study_id, deepcopy=False)
@@ -235,7 +239,7 @@ class StudyStore:
             return EpochDecision.PRUNED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
-        """Record what a trial gave; False where something else ended it before."""
+        """Record the result of a trial; return False if something else ended it before."""
         assert isinstance(outcome, TrialOutcome)
         shown: dict[str, Any] = {
             "select accuracy": outcome.select_accuracy,
@@ -252,8 +256,11 @@ class StudyStore:
             return self._end(connection, task, trial_id, TrialState.COMPLETE, value, shown, outcome.columns())
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
-        """Record that a trial failed for good, by its settings or not; False where something else ended it before."""
-        reason = one_line(reason)  # no server takes a NUL
+        """Record that a trial failed for good; return False if something else ended it before.
+
+        If its settings are the cause (`by_settings`), they are not tried again.
+        """
+        reason = one_line(reason)  # PostgreSQL refuses a NUL character
         with self.transaction() as connection:
             trial_id = study_sql.running_trial_id(connection, self._study_id, task.number)
             if trial_id is not None and by_settings and self.spec.search.rules >= 2:
@@ -267,11 +274,11 @@ class StudyStore:
             return study_sql.best_trials(connection, self._study_id, largest=largest, limit=_WEIGHTS_KEPT)
 
     def news(self) -> list[str]:
-        """Return nothing: a search decides by its trials alone."""
+        """Return an empty list: only a confirmation has decisions to announce."""
         return []
 
     def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
-        """Record that a trial's worker was lost; return its next attempt, or None after the last."""
+        """Record that a trial's worker was lost; return the trial's next attempt, or None after the last attempt."""
         if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
         with self.transaction() as connection:
@@ -281,9 +288,9 @@ class StudyStore:
         return TrialTask(number=task.number, attempt=task.attempt + 1, params=params)
 
     def enqueue(self, params: Mapping[str, Any]) -> int:
-        """Let settings be tried next; return the trial's number. What isn't given is left to the sampler.
+        """Enqueue settings as the next trial and return its number. The sampler chooses what they leave open.
 
-        Raises InputError if they leave nothing open and a trial had them before.
+        Raises InputError if they leave nothing open and an earlier trial had them.
         """
         with self.transaction() as connection:
             earlier = self._asking.trial_with(connection, params)
@@ -305,12 +312,12 @@ class StudyStore:
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
     def _is_spared(self, connection: sqlalchemy.Connection, number: int) -> bool:
-        """Return whether a trial is trained to its end, come what may: a recipe, in a contest the defaults alone."""
+        """Return whether a trial must not be pruned: each recipe, but in a contest only the recipe of the defaults."""
         recipe = study_sql.recipe_of(connection, self.study_uuid, number)
         return recipe == DEFAULTS or (recipe is not None and self.spec.search.sampler != CONTEST)
 
     def _is_repeated(self, connection: sqlalchemy.Connection, task: TrialTask, trial_id: int) -> bool:
-        """Fail a HyperModel's trial that turns out to have an earlier one's settings; return whether it has."""
+        """Fail a HyperModel's trial if an earlier trial had its settings; return whether one had."""
         earlier = self._asking.repeated(connection, task.number, trial_id)
         if earlier is None:
             return False
@@ -318,7 +325,7 @@ class StudyStore:
         return self._end(connection, task, trial_id, TrialState.FAIL, None, reason, reason)
 
     def _was_tried(self, number: int) -> str:
-        """Return what a user hears who enqueues settings that a trial had."""
+        """Return the message for a user who enqueues settings that a trial had before."""
         trial_id = self._database.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         trial = self._database.storage.get_trial(trial_id)
         if trial.state == TrialState.COMPLETE:
@@ -339,10 +346,10 @@ class StudyStore:
         shown: Mapping[str, Any],
         columns: Mapping[str, Any],
     ) -> bool:
-        """Finish a trial that runs; return False where it doesn't (its id is None)."""
+        """Finish a running trial; return False if it is not running (its id is then None)."""
         if trial_id is None:
             return False
-        study_sql.set_user_attrs(connection, trial_id, shown)  # a finished trial takes none any more
+        study_sql.set_user_attrs(connection, trial_id, shown)  # first, since Optuna changes no finished trial
         self._set_trial_row(connection, task.number, **columns)
         study = self._study(task.number)
         study.tell(task.number, value, state)
@@ -353,13 +360,16 @@ class StudyStore:
         return StudyProposals(self._database, self.study_uuid, self._study_id, spec, self._study)
 
     def _study(self, number: int, retry: int = 0) -> OptunaStudy:
-        """Return Optuna's study with the sampler of one trial, made anew: only the database has a memory."""
+        """Return Optuna's study with a new sampler for one trial: samplers remember nothing, the database does."""
         if not self._needs_all_trials:
             self._database.look_back(lookback.lookback_start(number))
         return OptunaStudy(self.name, self._database.storage, self._sampler_for(number, retry), self._pruner)
 
-    def _ask_sampler_whether_it_is_done(self, connection: sqlalchemy.Connection) -> None:
-        """Let the sampler of a finite space say so now, as it did when the last trial was told."""
+    def _ask_whether_sampler_is_exhausted(self, connection: sqlalchemy.Connection) -> None:
+        """Let the sampler of a finite space report now whether all of its points were tried.
+
+        An earlier run got this report when its last trial ended, but did not store it.
+        """
         trial_id = study_sql.last_finished_trial(connection, self._study_id)
         if trial_id is not None:
             trial = self._database.storage.get_trial(trial_id)
@@ -377,7 +387,7 @@ class StudyStore:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
-        """One transaction on this study; raises StorageError where the study isn't there any more."""
+        """Yield a transaction on this study; raises StorageError if the study was deleted or renamed."""
         with self._database.transaction() as connection:
             if self._database.uuid_of(connection, self._study_id) != self.study_uuid:
                 raise StorageError(

@@ -1,4 +1,8 @@
-"""The tables of regsearch, beside those of Optuna; keyed by UUID and trial number, since Optuna reuses its ids."""
+"""The tables of regsearch, beside those of Optuna. Their keys are UUIDs and trial numbers, since Optuna reuses its ids.
+
+A *test analysis* evaluates all finalists on the test set, on all seeds that are planned for it. Its number, counted
+from 1, is in the columns `look`. A later one was planned when the results of the one before were known.
+"""
 
 from datetime import datetime
 
@@ -24,11 +28,11 @@ class Base(DeclarativeBase):
     """The metadata of regsearch's tables."""
 
 
-_RESULTS, _EXTRAS = 1, 2  # where a shared column stands: after the table's own columns, whose order is 0
+_RESULTS, _EXTRAS = 1, 2  # sort orders: shared columns come after the table's own, which have 0
 
 
 class TrainingResult:
-    """The columns with what a training gave; NULL before it has ended."""
+    """The columns with the results of a training; they are NULL until it has ended."""
 
     best_epoch: Mapped[int | None] = mapped_column(sort_order=_RESULTS)
     epochs: Mapped[int | None] = mapped_column(sort_order=_RESULTS)
@@ -57,8 +61,9 @@ class StudyRow(Base):
     __tablename__ = "regsearch_studies"
 
     study_uuid: Mapped[str] = mapped_column(primary_key=True)
-    created_at: Mapped[datetime]  # UTC, as all times here
-    spec: Mapped[str] = mapped_column(Text)  # resolved, JSON; sampler, pruner and budget are the latest run's
+    created_at: Mapped[datetime]  # in UTC, like all times in these tables
+    # JSON with all defaults; sampler, pruner and budget are those of the latest run
+    spec: Mapped[str] = mapped_column(Text)
     spec_fingerprint: Mapped[str]
     source: Mapped[str]  # a built-in data set's name, or the absolute path of the user's own
     dataset: Mapped[str]
@@ -90,7 +95,7 @@ class RunRow(Base):
 
 
 class TrialRow(TrainingResult, Base):
-    """What Optuna's tables do not hold of a trial: its attempt, its recipe and its results."""
+    """The part of a trial that Optuna's tables don't hold: its attempt, its recipe and its results."""
 
     __tablename__ = "regsearch_trials"
 
@@ -98,7 +103,7 @@ class TrialRow(TrainingResult, Base):
         ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
     )
     number: Mapped[int] = mapped_column(primary_key=True)
-    recipe: Mapped[str | None]  # whose configuration it has, if the sampler did not propose it
+    recipe: Mapped[str | None]  # the name of the recipe whose configuration it has
     attempt: Mapped[int]
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
 
@@ -129,7 +134,7 @@ class FinalistRow(Base):
         ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
     )
     finalist: Mapped[int] = mapped_column(primary_key=True)
-    look: Mapped[int]  # the look that added it
+    look: Mapped[int]  # the number of the test analysis that added it, counted from 1
     trial: Mapped[int | None]  # the number of its trial; a baseline may have none
     params: Mapped[str] = mapped_column(Text)  # JSON
     roles: Mapped[str] = mapped_column(Text)  # JSON: why it was chosen
@@ -150,11 +155,11 @@ class ConfirmationRow(TrainingResult, Base):
     study_uuid: Mapped[str] = mapped_column(primary_key=True)
     finalist: Mapped[int] = mapped_column(primary_key=True)
     seed: Mapped[int] = mapped_column(primary_key=True)  # counted from 0
-    look: Mapped[int]  # counted from 1; later ones were requested when test results were known
+    look: Mapped[int]  # the number of its test analysis
     attempt: Mapped[int]
     state: Mapped[str]  # waiting, running, complete or failed
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
-    # see studies/example_scores.py
+    # the scores of each example of the selection split, see studies/example_scores.py
     select_rows: Mapped[bytes | None] = mapped_column(LargeBinary, sort_order=_EXTRAS)
     # on the selection split, if it is a metric of a HyperModel
     objective: Mapped[float | None] = mapped_column(sort_order=_EXTRAS)
@@ -183,7 +188,7 @@ class ConfirmationEpochRow(EpochFigures, Base):
 
 
 class TestEvaluationRow(Base):
-    """The ledger of test evaluations: the row is written before an evaluation starts, its results when it has ended."""
+    """The ledger of test evaluations: a row is written before an evaluation starts, its results when it has ended."""
 
     __tablename__ = "regsearch_test_looks"
     __table_args__ = (
@@ -206,7 +211,7 @@ class TestEvaluationRow(Base):
     ended_at: Mapped[datetime | None]
     cross_entropy: Mapped[float | None]
     accuracy: Mapped[float | None]
-    test_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # see studies/example_scores.py
+    test_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # scores of each test example
     objective: Mapped[float | None]  # on the test set, if it is a metric of a HyperModel
 
 
@@ -219,9 +224,9 @@ class RoundRow(Base):
         ForeignKey("regsearch_studies.study_uuid", ondelete="CASCADE"), primary_key=True
     )
     round: Mapped[int] = mapped_column(primary_key=True)
-    look: Mapped[int]  # the look that it belongs to
-    seeds: Mapped[int]  # on how many seeds the contenders were trained by then
-    most_seeds: Mapped[int]  # the most seeds that they could be trained on, as requested
+    look: Mapped[int]  # the number of the test analysis that it belongs to
+    seeds: Mapped[int]  # the number of seeds that the contenders were trained on by then
+    most_seeds: Mapped[int]  # the largest number of seeds that the user requested for them
     ended_at: Mapped[datetime]
     is_over: Mapped[bool]  # whether no further round followed
     drops: Mapped[str] = mapped_column(Text)  # JSON: see storage/race_rounds.py

@@ -1,4 +1,4 @@
-"""A study in the database as TensorBoard's event files."""
+"""Turn a study in the database into TensorBoard's event files."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from .queries import get_trial, list_trials, read_curve
 
 
 class RecordedEvents:
-    """A study's event files, from what the database has at the moment; raises StorageError where it can't be read."""
+    """The contents of a study's event files, as the database is now; raises StorageError if it can't be read."""
 
     def __init__(self, database: Database, study: StudyRecord) -> None:
         self._database, self._study = database, study
 
     def experiment(self) -> bytes:
-        """Return what is common to all trials."""
+        """Return the contents of the file that describes the whole study."""
         return tensorboard.experiment(self._study)
 
     def finished(self) -> Iterator[int]:
@@ -25,6 +25,6 @@ class RecordedEvents:
                 yield trial.number
 
     def trial(self, number: int) -> bytes:
-        """Return the file of a finished trial."""
+        """Return the contents of the file of a finished trial."""
         trial = get_trial(self._database, self._study, number)
         return tensorboard.trial(self._study, trial, read_curve(self._database, self._study, number))

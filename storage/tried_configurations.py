@@ -1,4 +1,4 @@
-"""Which settings the trials of a study had that were begun: none of them is trained again."""
+"""The configurations that a study's trials have had already, so that none is trained again."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
@@ -12,9 +12,9 @@ from ..studies.canonical_configuration import canonical
 from ..studies.spec import StudySpec
 
 BY_SETTINGS = "regsearch:failed_by_settings"
-"""The system attribute of a failed trial whose settings are the cause: it would fail again."""
+"""The system attribute of a trial that failed because of its settings, and so would fail again."""
 
-# a trial that something else began may not have asked for all of its parameters yet
+# a running trial counts only if regsearch started it: another one may lack some of its parameters yet
 _TRIALS = text(
     "select t.number, t.state, (t.state in ('COMPLETE', 'PRUNED') or t.state = 'RUNNING' and r.number is not null "
     "or t.state = 'FAIL' and a.trial_id is not null) as is_tried "
@@ -31,29 +31,30 @@ _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
 
 class TriedConfigurations:
-    """The settings of a study's trials that run, are complete or pruned, or failed because of them.
+    """The settings of a study's trials that run, are complete or pruned, or failed because of their settings.
 
-    A trial whose worker was lost for good is not among them. What is finished never changes, so it is read once.
+    A trial whose worker was lost for good is not included. Finished trials never change, so each is read once.
 
     Args:
-        study_uuid, study_id: ours, and Optuna's.
-        spec: the study.
+        study_uuid: regsearch's id of the study.
+        study_id: Optuna's id of the study.
+        spec: the definition of the study.
     """
 
     def __init__(self, study_uuid: str, study_id: int, spec: StudySpec) -> None:
         self._uuid, self._study_id = study_uuid, study_id
         self._max_epochs = spec.training.max_epochs if spec.model.hypermodel is None else None
-        self._begin = 0  # below it all trials are finished, and known
+        self._begin = 0  # all trials before this number are finished, and in _known
         self._known: dict[Hashable, int] = {}
-        self._latest: dict[Hashable, int] = {}  # of the trials from there on
+        self._latest: dict[Hashable, int] = {}  # the settings of the trials from that number on
         self._distributions: dict[str, BaseDistribution] = {}
 
     def read(self, connection: Connection, *, leave_out: int | None = None) -> None:
-        """Read what trials were begun and finished since, without the one of a number."""
+        """Read the trials that started or finished since the last call, but not the one numbered `leave_out`."""
         bound = {"study_id": self._study_id, "begin": self._begin}
         params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-        for number, name, value, how in connection.execute(_PARAMS, bound):
-            self._distributions[name] = _distribution(how)
+        for number, name, value, distribution_json in connection.execute(_PARAMS, bound):
+            self._distributions[name] = _distribution(distribution_json)
             params[number][name] = self._distributions[name].to_external_repr(value)
         self._latest = {}
         known = self._known
@@ -67,7 +68,7 @@ class TriedConfigurations:
                 known.setdefault(self._key(params[number]), number)
 
     def trial_of(self, params: Mapping[str, Any]) -> int | None:
-        """Return the number of the first trial that had these settings; None if none had, as of the last read."""
+        """Return the number of the first trial that had these settings at the last `read`; None if none had."""
         key = self._key(params)
         return self._known.get(key, self._latest.get(key))
 
@@ -75,8 +76,8 @@ class TriedConfigurations:
         return canonical({name: self._rounded(name, value) for name, value in params.items()}, self._max_epochs)
 
     def _rounded(self, name: str, value: Any) -> Any:
-        """Return a value on the steps of its distribution, whose multiples differ in their last bits."""
-        among = self._distributions.get(name)
-        if isinstance(among, FloatDistribution) and among.step is not None:
-            return among.low + round((value - among.low) / among.step) * among.step
+        """Return a value rounded to the steps of its distribution: the last bits of equal steps can differ."""
+        distribution = self._distributions.get(name)
+        if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+            return distribution.low + round((value - distribution.low) / distribution.step) * distribution.step
         return value

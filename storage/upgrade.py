@@ -1,4 +1,4 @@
-"""Brings an older database to the present schemas: a kill at any moment leaves the old one or the new one."""
+"""Upgrade an older database to the current schemas. A kill at any moment leaves the old database or the new one."""
 
 import logging
 import shutil
@@ -30,11 +30,12 @@ from .sqlite import (
 
 @dataclass(frozen=True, kw_only=True)
 class Upgrade:
-    """What was done to a database: each step such as "regsearch's schema 0001 → 0002"; none where it was up to date.
+    """What an upgrade did: steps such as "regsearch's schema 0001 → 0002"; no steps if the database was up to date.
 
     Attributes:
-        location: of the database.
-        backup: where it is as it was before; None where nothing was done, and on a server.
+        location: the location of the database.
+        steps: the steps, in words.
+        backup: the copy of the old database; None if nothing was done, or on a server.
     """
 
     location: Location
@@ -43,20 +44,22 @@ class Upgrade:
 
 
 def upgrade(location: Location) -> Upgrade:
-    """Bring a database to the present schemas, ours and Optuna's.
+    """Upgrade a database to the current schemas of regsearch and Optuna.
 
-    Of a file, the old database is copied to a backup beside it. A second copy is upgraded and checked, then written
-    over the database in one transaction, and nobody else can use it from the first copy to that transaction's end.
-    On a server it is our schema only, in one transaction of the server's, and a backup is the server's matter.
-    Raises InputError while a study is searched, StorageError where the database can't be used, is damaged, or has a
-    newer schema.
+    For a file, the old database is copied to a backup beside it. A second copy is upgraded, checked, and written over
+    the database in one transaction. No other process can use the database from the first copy to the end.
+
+    On a server, one transaction upgrades regsearch's schema only; the server's own tools make backups.
+
+    Raises InputError while a study is searched, StorageError if the database can't be used, is damaged, or has a newer
+    schema.
     """
     if isinstance(location, Server):
         return _upgrade_on_server(location)
     check_is_there(location)
     with translate_errors(location):
         if not _steps(location):
-            open_for_reading(location, needs_studies=False).close()  # it may lack a table all the same
+            open_for_reading(location, needs_studies=False).close()  # this raises an error if a table is missing
             return Upgrade(location=location)
         with opening_lock(location), _no_search(location):
             return _upgrade_alone(location)
@@ -76,17 +79,18 @@ def _upgrade_on_server(server: Server) -> Upgrade:
             raise _searched_error(server, *next(iter(searched.items())))
         if steps:
             schema.migrate(engine)
-    connect.open_for_reading(server, needs_studies=False).close()  # it may lack a table all the same
+    connect.open_for_reading(server, needs_studies=False).close()  # this raises an error if a table is missing
     return Upgrade(location=server, steps=steps)
 
 
 def _upgrade_alone(path: Path) -> Upgrade:
     steps = _steps(path)
-    if not steps:  # another upgrade was quicker
+    if not steps:  # another process has just upgraded it
         return Upgrade(location=path)
     new = files_folder(path) / "upgrade.db"
-    for left in (new, new.with_name(f"{new.name}-journal")):  # a killed upgrade's journal would spoil the new copy
-        left.unlink(missing_ok=True)
+    # the journal of a killed upgrade would damage the new copy
+    for leftover in (new, new.with_name(f"{new.name}-journal")):
+        leftover.unlink(missing_ok=True)
     backup = _free_name(path)
     with closing(_exclusive(path)) as original:
         write_copy(original, path, backup)
@@ -101,7 +105,7 @@ def _upgrade_alone(path: Path) -> Upgrade:
 
 
 def _steps(path: Path) -> tuple[str, ...]:
-    """Return what is to be done."""
+    """Return the steps that the database needs, in words."""
     with read_connection(path) as connection:
         return _steps_of(connection, path)
 
@@ -117,22 +121,22 @@ def _steps_of(connection: sqlalchemy.Connection, location: Location) -> tuple[st
 
 
 def _migrate(path: Path) -> None:
-    """Bring a database that nobody else knows to the present schemas."""
+    """Upgrade a database that no other process uses to the current schemas."""
     with read_connection(path) as connection:
-        optunas_too = schema.outdated_optuna(connection, path) is not None
-        ours_too = schema.is_there(connection)
-    if optunas_too:
-        with _alembic_says_nothing():
-            url = str(sqlalchemy.URL.create("sqlite", database=str(path)))  # braces, which Optuna fills in, are quoted
+        is_optuna_outdated = schema.outdated_optuna(connection, path) is not None
+        has_our_tables = schema.is_there(connection)
+    if is_optuna_outdated:
+        with _without_alembic_logging():
+            url = str(sqlalchemy.URL.create("sqlite", database=str(path)))  # quotes braces, which Optuna would replace
             storage = RDBStorage(url, skip_compatibility_check=True)
             storage.upgrade()
             storage.engine.dispose()
-    if ours_too:
+    if has_our_tables:
         engine = make_engine(path, writing=True)
         schema.migrate(engine)
         engine.dispose()
     with read_connection(path) as connection:
-        if ours_too:
+        if has_our_tables:
             schema.check(connection, path)
         else:
             schema.check_optuna(connection, path)
@@ -140,7 +144,7 @@ def _migrate(path: Path) -> None:
 
 @contextmanager
 def _no_search(path: Path) -> Iterator[None]:
-    """Hold the lock of every study that was ever searched here; raises InputError where somebody else does."""
+    """Hold the locks of all studies in this database; raises InputError if another process holds one."""
     prefix = "study-"
     with ExitStack() as stack:
         for file in sorted(files_folder(path).glob(f"{prefix}*.lock")):
@@ -155,12 +159,12 @@ def _no_search(path: Path) -> Iterator[None]:
 def _searched_error(location: Location, study: str, holder: Holder | None) -> InputError:
     return InputError(
         f"{location} can't be upgraded while the study {study} is searched by "
-        f"{holder or 'another process'}: Stop that search, then try again."
+        f"{holder or 'another process'}. Stop that search, then try again."
     )
 
 
 def _exclusive(path: Path) -> sqlite3.Connection:
-    """Return a connection that keeps everybody else out until it is closed, also between its transactions."""
+    """Return a connection that keeps all other processes out until it is closed, also between transactions."""
     connection = connector(path, writing=True)()
     connection.execute("pragma locking_mode=exclusive")
     connection.execute("begin exclusive")
@@ -174,8 +178,8 @@ def _free_name(path: Path) -> Path:
 
 
 @contextmanager
-def _alembic_says_nothing() -> Iterator[None]:
-    """Keep Optuna's migrations from setting up logging: they do where the root logger has no handler yet."""
+def _without_alembic_logging() -> Iterator[None]:
+    """Keep Optuna's migrations from configuring logging, which they do if the root logger has no handler."""
     silent = logging.NullHandler()
     logging.getLogger().addHandler(silent)
     try:

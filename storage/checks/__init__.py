@@ -1,1 +1,1 @@
-"""Checks of a database: integrity, damaged trials and confirmations, the file system."""
+"""Checks of a database: its integrity, its trials and confirmations, and its file system."""

@@ -1,4 +1,4 @@
-"""Rows of a confirmation that can't be read or make no sense: found before anybody concludes from them or goes on."""
+"""Find damaged rows of a confirmation before regsearch draws a conclusion from them or continues."""
 
 import json
 import math
@@ -17,11 +17,11 @@ from ..race_rounds import read_drops
 from ..tables import METRICS, ConfirmationRow, FinalistRow, RoundRow, TestEvaluationRow
 
 STATES = ("waiting", "running", "complete", "failed")
-"""Of a training."""
+"""The states of a training."""
 
 
 def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) -> None:
-    """Raise ValueError, which names the row, for one of a study's confirmation that is not as it is written."""
+    """Raise ValueError, which names the row, if a row of the study's confirmation is damaged."""
     finalists, trainings, looks = (
         _rows(connection, table, study) for table in (FinalistRow, ConfirmationRow, TestEvaluationRow)
     )
@@ -40,7 +40,7 @@ def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) ->
         with _named(study, row):
             check_types(TestEvaluationRow.__table__, row)
             if (row.finalist, row.seed) not in trained:
-                raise ValueError("what was not trained was looked at")
+                raise ValueError("it has a test evaluation but no training")
             _check_whole(row, row.ended_at is not None, ("cross_entropy", "accuracy"), "test_rows", test_counts)
     for number, row in enumerate(_rows(connection, RoundRow, study)):
         try:
@@ -51,7 +51,7 @@ def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) ->
 
 
 def check_types(table: Any, row: Any) -> None:
-    """Raise ValueError where a value of a row is none of its column: SQLite keeps any value in any column."""
+    """Raise ValueError if a value doesn't have the type of its column: SQLite keeps any value in any column."""
     for column in table.columns:
         value, declared = row._mapping[column.name], column.type.python_type
         if value is None and column.nullable:
@@ -62,9 +62,9 @@ def check_types(table: Any, row: Any) -> None:
 
 def _check_finalist(row: Any, number: int, study: StudyRecord) -> None:
     if row.finalist != number:
-        raise ValueError(f"it stands where finalist {number} should")
+        raise ValueError(f"finalist {number} should be in its place")
     if row.look < 1:
-        raise ValueError(f"its look is {row.look}")
+        raise ValueError(f"the number of its test analysis is {row.look}")
     params, roles = json.loads(row.params), json.loads(row.roles)
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise ValueError(f"its roles are {row.roles:.50}")
@@ -79,7 +79,7 @@ def _check_training(row: Any, finalists: int, counts: set[int]) -> None:
     if not 0 <= row.finalist < finalists:
         raise ValueError("there is no such finalist")
     if not 0 <= row.seed < SEEDS_AT_MOST or row.look < 1:
-        raise ValueError(f"its seed is {row.seed} and its look {row.look}")
+        raise ValueError(f"its seed is {row.seed} and the number of its test analysis {row.look}")
     if row.state not in STATES:
         raise ValueError(f"its state is {row.state!r:.50}")
     _check_whole(row, row.state == "complete", METRICS, "select_rows", counts)
@@ -87,16 +87,16 @@ def _check_training(row: Any, finalists: int, counts: set[int]) -> None:
 
 def _check_round(row: Any, number: int, finalists: int) -> None:
     if row.round != number:
-        raise ValueError(f"it stands where round {number} should")
+        raise ValueError(f"round {number} should be in its place")
     if not 0 < row.seeds <= row.most_seeds <= SEEDS_AT_MOST or row.look < 1:
-        raise ValueError(f"it has {row.seeds} of {row.most_seeds} seeds, and its look is {row.look}")
+        raise ValueError(f"it has {row.seeds} of {row.most_seeds} seeds, and its test analysis is {row.look}")
     for drop in read_drops(row.drops):
         if not (0 <= drop.index < finalists and 0 <= drop.than < finalists):
             raise ValueError("there is no such finalist")
 
 
 def _check_whole(row: Any, has_ended: bool, figures: Sequence[str], rows: str, counts: set[int]) -> None:
-    """Hold what ended against what it must have given; every one gives figures of equally many rows."""
+    """Check that an ended task has all results, and as many examples as the others; `counts` collects these numbers."""
     missing = [name for name in (*figures, rows) if row._mapping[name] is None]
     if has_ended and missing:
         raise ValueError(f"it ended without {missing[0]}")
@@ -104,7 +104,7 @@ def _check_whole(row: Any, has_ended: bool, figures: Sequence[str], rows: str, c
     if content is not None:
         counts.add(len(PerExampleScores.from_bytes(content).losses))
     if len(counts) > 1:
-        raise ValueError(f"its {rows} are not as many as those of others")
+        raise ValueError(f"the number of its {rows} differs from that of the others")
 
 
 def _rows(connection: sqlalchemy.Connection, entity: Any, study: StudyRecord) -> Sequence[Any]:

@@ -1,18 +1,18 @@
-"""Where a database lies: whether its file system, its permissions and the room there suit it."""
+"""Check the place of a database: its file system, its permissions and the free space on its disk."""
 
 import os
 import shutil
 from pathlib import Path
 
-_MOUNTS = Path("/proc/self/mounts")  # Linux; elsewhere a network's file system isn't recognized
+_MOUNTS = Path("/proc/self/mounts")  # Linux only; other systems don't recognize a network file system here
 _ON_A_NETWORK = ("9p", "afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4",
                  "smb3", "smbfs", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.sshfs")  # fmt: skip
 _LEAST_FREE_BYTES = 100_000_000
-_COPIES = 3  # of the database, which an upgrade has beside each other for a moment
+_COPIES = 3  # of the database, which an upgrade needs at the same time
 
 
 def filesystem_warnings(path: Path) -> list[str]:
-    """Return what speaks against a database's place, each with what to do; path and folder must be there."""
+    """Return warnings about a database's place, each with a remedy. The file and its folder must exist."""
     return [trouble for trouble in (_network(path), _permission(path), _room(path)) if trouble]
 
 
@@ -21,13 +21,13 @@ def _network(path: Path) -> str | None:
     if kind not in _ON_A_NETWORK:
         return None
     return (
-        f"{path} lies on a network ({kind}), where locks may fail and a database be damaged: "
+        f"{path} lies on a network ({kind}), where locks may fail and damage the database: "
         "search on a local disk, and copy the result with `regsearch backup`"
     )
 
 
 def _file_system(path: Path) -> str | None:
-    """Return the type of the file system that a path lies on, None where it can't be told."""
+    """Return the type of the file system that a path lies on; None if it is unknown."""
     try:
         lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -35,7 +35,7 @@ def _file_system(path: Path) -> str | None:
     found: tuple[int, str | None] = (0, None)
     for line in lines:
         _, point, kind, *_ = line.split(" ")
-        mount = Path(point.encode("utf-8", "surrogateescape").decode("unicode_escape"))  # a blank is written \040
+        mount = Path(point.encode("utf-8", "surrogateescape").decode("unicode_escape"))  # a space is stored as \040
         if path.is_relative_to(mount) and len(mount.parts) >= found[0]:  # a later mount covers an earlier one
             found = (len(mount.parts), kind)
     return found[1]
@@ -45,7 +45,7 @@ def _permission(path: Path) -> str | None:
     for place in (path.parent, path):
         if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             return (
-                f"{place} can't be written by you, so that a study can be looked at, not searched: change its "
+                f"{place} can't be written by you, so you can read its studies but not search: change its "
                 "permissions, or search in a copy made with `regsearch backup`"
             )
     return None
@@ -56,6 +56,6 @@ def _room(path: Path) -> str | None:
     if free >= wanted:
         return None
     return (
-        f"only {free / 1e6:,.0f} MB are free where {path} lies, {wanted / 1e6:,.0f} MB should be: make room, "
-        "else a search ends when the disk is full (nothing that was acknowledged is lost)"
+        f"only {free / 1e6:,.0f} MB are free where {path} lies, and {wanted / 1e6:,.0f} MB should be: free some space, "
+        "else a search ends when the disk is full (no acknowledged result is lost)"
     )

@@ -1,4 +1,4 @@
-"""Whether a database is whole: SQLite's own checks, and every row of every table read as what it is declared to be."""
+"""Check whether a database is undamaged: by SQLite's own checks, and by reading every row of every table."""
 
 import itertools
 import json
@@ -17,18 +17,20 @@ from ..tables import PREFIX, Base
 from .confirmation import check_types
 
 _Pages: TypeAlias = Generator[Sequence[Any], None, None]
-_PAGE = 500  # rows
-_JSON_OF_OURS = ("spec", "search", "versions", "params", "roles", "drops")
+_PAGE = 500  # rows that are read at a time
+_JSON_COLUMNS = ("spec", "search", "versions", "params", "roles", "drops")
 
 
 def check_integrity(database: Database) -> None:
-    """Raise StorageError for a database that is damaged; a server does itself what is asked of a file's SQLite."""
+    """Raise StorageError if a database is damaged. SQLite's own checks are for files; a server checks itself."""
     if isinstance(database, FileDatabase):
         _check_file(database)
     with database.read() as connection:
-        there = set(sqlalchemy.inspect(connection).get_table_names())
+        existing = set(sqlalchemy.inspect(connection).get_table_names())
     for table in (*OPTUNA_TABLES, *Base.metadata.sorted_tables):
-        if table.name in there or not table.name.startswith(PREFIX):  # a database of Optuna's lacks our tables
+        if table.name in existing or not table.name.startswith(
+            PREFIX
+        ):  # a database that only Optuna has used lacks regsearch's tables
             _read_every_row(database, table)
 
 
@@ -43,8 +45,8 @@ def _check_file(database: Database) -> None:
 
 
 def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
-    """Read times, states and JSON as what they are; raises StorageError where one is none."""
-    texts = [column for column in table.columns if column.name.endswith("_json") or column.name in _JSON_OF_OURS]
+    """Read all times, states and JSON texts of a table; raises StorageError if one can't be read."""
+    texts = [column for column in table.columns if column.name.endswith("_json") or column.name in _JSON_COLUMNS]
     pages = _pages_of_file(database, table) if isinstance(database, FileDatabase) else _pages_of_server(database, table)
     with closing(pages):
         for row in itertools.chain.from_iterable(pages):
@@ -59,7 +61,7 @@ def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
 
 
 def _pages_of_file(database: Database, table: sqlalchemy.Table) -> _Pages:
-    """Give the rows by page, each by a reader of its own: an open one would hold up a search's commits."""
+    """Yield the rows in pages, each with a new reader: an open reader would delay the commits of a search."""
     rowid = sqlalchemy.literal_column("rowid", sqlalchemy.Integer).label("rowid")
     last = -(2**63)
     while True:
@@ -67,7 +69,7 @@ def _pages_of_file(database: Database, table: sqlalchemy.Table) -> _Pages:
         with database.read() as connection:
             try:
                 page = connection.execute(page_of_rows).all()
-            except TypeError as error:  # SQLite keeps a number where a text is declared
+            except TypeError as error:  # SQLite can keep a number in a column for text
                 raise _damaged(database, f"{table.name} holds a value that can't be read: {error}") from error
         if not page:
             return

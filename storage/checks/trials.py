@@ -1,4 +1,4 @@
-"""Rows of Optuna's that can't be read: found before a search trips over them in its midst, and told as damage."""
+"""Find damaged rows of Optuna's tables before a search starts, not in its middle."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from ..optuna.row_check import UNREADABLE, is_ordinary
 
 
 def check_trials(database: Database, connection: sqlalchemy.Connection, study_id: int, name: str) -> None:
-    """Raise StorageError where a trial of a study can't be read, or makes no sense; within a transaction.
+    """Raise StorageError if a trial of a study can't be read or makes no sense; call it within a transaction.
 
-    In a file of SQLite's, which keeps any value in any column, SQL looks at every row for what is as it always is,
-    which is quick; only where something isn't, trials are read as Optuna reads them, which decides.
+    An SQLite file keeps any value in any column. There, quick SQL statements check that each row is as usual. Only if
+    one is not, or on a server, Optuna reads the trials, which decides.
     """
     if connection.dialect.name != "sqlite" or not is_ordinary(connection, study_id):
         _read_trials(database, study_id, name)
@@ -22,7 +22,7 @@ def check_trials(database: Database, connection: sqlalchemy.Connection, study_id
 
 @contextmanager
 def corruption_as_storage_error(database: Database, name: str) -> Iterator[None]:
-    """Turn what Optuna raises over rows that it can't read into StorageError."""
+    """Raise StorageError for the errors that Optuna raises if it can't read its rows."""
     try:
         yield
     except UNREADABLE as error:
@@ -36,7 +36,7 @@ def _read_trials(database: Database, study_id: int, name: str) -> None:
     with corruption_as_storage_error(database, name):
         for number, trial in enumerate(database.storage.get_all_trials(study_id, deepcopy=False)):
             if trial.number != number:
-                raise ValueError(f"number {trial.number} stands where {number} should")
+                raise ValueError(f"trial {trial.number} is in the place of trial {number}")
             if not all(isinstance(value, float) for value in trial.intermediate_values.values()):
-                raise ValueError(f"trial {number} has intermediate values that are no numbers")
-            trial._validate()  # undocumented; pinned by a test
+                raise ValueError(f"trial {number} has intermediate values that are not numbers")
+            trial._validate()  # undocumented; a test checks that it still works

@@ -1,1 +1,1 @@
-"""The history of our own tables; Optuna's have one of their own."""
+"""The migrations of regsearch's own tables; Optuna migrates its tables itself."""

@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: on the connection given, on our tables only."""
+"""Run regsearch's migrations with Alembic, on the given connection and on regsearch's tables only."""
 
 from alembic import context
 
@@ -14,6 +14,6 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     version_table=VERSION_TABLE,
-    include_name=_is_our_table,  # else autogenerate would drop Optuna's tables
+    include_name=_is_our_table,  # else Alembic's autogenerate would drop Optuna's tables
 )
 context.run_migrations()

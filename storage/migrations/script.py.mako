@@ -8,5 +8,5 @@ down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    """Go from the revision before to this one."""
+    """Upgrade the tables from the revision before this one."""
     ${upgrades if upgrades else "pass"}

@@ -1,1 +1,1 @@
-"""Everything that relies on Optuna's internals, in one place to review when Optuna is upgraded."""
+"""The code that depends on Optuna's internals: check all of it when Optuna is upgraded."""

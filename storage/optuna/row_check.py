@@ -1,4 +1,4 @@
-"""A quick look at every row of a study's trials in an SQLite file, whose columns may hold values of any type."""
+"""Check quickly that all rows of a study's trials are sound, in an SQLite file, which keeps any value in any column."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ UNREADABLE = (
     AssertionError,
     RecursionError,
 )
-"""What Optuna raises, or asserts, if values or JSON are not what it wrote."""
+"""The errors that Optuna raises if values or JSON are not as it wrote them."""
 
 _MOST_DISTRIBUTIONS = 50
 _NO_LIMITS = (1.0, 0.0, True)
@@ -37,7 +37,7 @@ _IS_TRIAL = (
     f"when 'WAITING' then datetime_start is null and datetime_complete is null and {_HAS_NONE} end"
 )
 _IS_POINT = "intermediate_value_type = 'FINITE' and typeof(intermediate_value) = 'real' and typeof(step) = 'integer'"
-_IS_ATTRIBUTE = (  # of printable ASCII: in other text, bytes that are no UTF-8 could hide
+_IS_ATTRIBUTE = (  # printable ASCII only: other text could contain invalid UTF-8
     "typeof(key) = 'text' and typeof(value_json) = 'text' and json_valid(value_json) "
     "and key || value_json not glob '*[^ -~]*' and length(cast(value_json as blob)) = length(value_json) "
     "and length(value_json) < 2000"
@@ -45,7 +45,7 @@ _IS_ATTRIBUTE = (  # of printable ASCII: in other text, bytes that are no UTF-8 
 
 
 def is_ordinary(connection: sqlalchemy.Connection, study_id: int) -> bool:
-    """Return whether every row of a study's trials is certainly sound; not whether another one is damaged."""
+    """Return whether every row of a study's trials is certainly sound. False doesn't mean that one is damaged."""
     study = {"study_id": study_id}
     numbers = "select count(*), count(distinct number), min(number), max(number) from trials where study_id = :study_id"
     count, distinct, least, largest = connection.exec_driver_sql(numbers, study).one()
@@ -54,27 +54,27 @@ def is_ordinary(connection: sqlalchemy.Connection, study_id: int) -> bool:
     if (distinct, least, largest) != (count, 0, count - 1):
         return False
     return (
-        not _first_but(_TRIALS, _IS_TRIAL, connection, study)
-        and not _first_but("trial_intermediate_values", _IS_POINT, connection, study)
-        and not _first_but("trial_user_attributes", _IS_ATTRIBUTE, connection, study)
-        and not _first_but("trial_system_attributes", _IS_ATTRIBUTE, connection, study)
+        not _first_exception(_TRIALS, _IS_TRIAL, connection, study)
+        and not _first_exception("trial_intermediate_values", _IS_POINT, connection, study)
+        and not _first_exception("trial_user_attributes", _IS_ATTRIBUTE, connection, study)
+        and not _first_exception("trial_system_attributes", _IS_ATTRIBUTE, connection, study)
         and _params_are_ordinary(connection, study)
     )
 
 
-def _first_but(table: str, condition: str, connection: sqlalchemy.Connection, bound: dict[str, Any]) -> Any:
-    """Return a row of the study that doesn't meet a condition; None where all do."""
+def _first_exception(table: str, condition: str, connection: sqlalchemy.Connection, bound: dict[str, Any]) -> Any:
+    """Return a row of the study that doesn't meet a condition; None if all rows meet it."""
     which = "study_id = :study_id" if table == _TRIALS else _OF_STUDY
     query = f"select * from {table} where {which} and not coalesce({condition}, 0) limit 1"
     return connection.exec_driver_sql(query, bound).first()
 
 
 def _params_are_ordinary(connection: sqlalchemy.Connection, study: dict[str, Any]) -> bool:
-    """Look for a value outside its distribution; each distribution is learned from the first row that has it."""
+    """Return whether all parameters are within their distributions, each read from the first row that has it."""
     bound, branches = dict(study), ""
     for number in range(_MOST_DISTRIBUTIONS):
         condition = f"case distribution_json {branches} end" if branches else "0"
-        row = _first_but("trial_params", condition, connection, bound)
+        row = _first_exception("trial_params", condition, connection, bound)
         if row is None:
             return True
         if row.distribution_json in bound.values():
@@ -90,9 +90,9 @@ def _params_are_ordinary(connection: sqlalchemy.Connection, study: dict[str, Any
 
 
 def _limits(distribution_json: str) -> tuple[float, float, bool]:
-    """Return the lowest and the highest number that a distribution is stored as, both included, and if all are whole.
+    """Return the smallest and largest number that a distribution is stored as, and whether all numbers are whole.
 
-    Where it can't be read, or has steps, no number is between them.
+    If the distribution can't be read or has steps, no number is between the two.
     """
     try:
         distribution = json_to_distribution(distribution_json)

@@ -1,7 +1,7 @@
-"""Optuna's storage with plain statements in place of mapped objects: a sixth of the time and memory to read trials.
+"""Optuna's storage with plain SQL instead of mapped objects: reading trials takes a sixth of the time and memory.
 
-Within a transaction of ours, which holds the study for itself, what Optuna asks for each suggestion and each end of a
-trial is one statement instead of six.
+Within a transaction of regsearch, which locks the study, each suggestion and each end of a trial is one statement
+instead of six.
 """
 
 import json
@@ -25,7 +25,7 @@ from sqlalchemy import Connection, bindparam, update
 
 from . import lookback, tables
 
-_NAMED = 10_000  # trials; of more, the whole study is read
+_NAMED = 10_000  # the most trials that a statement lists by id; for more, it reads the whole study
 
 _trials: Any = models.TrialModel.__table__
 _UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
@@ -40,9 +40,9 @@ _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
 
 class FastRDBStorage(RDBStorage):
-    """Optuna's `RDBStorage`, faster, and able to join a transaction (`README.md` lists what it overrides).
+    """Optuna's `RDBStorage`, but faster and able to join a transaction (`README.md` lists what it overrides).
 
-    Atomicity: each call is a transaction of its own, or a part of the one that `joining` was given.
+    Atomicity: each call is its own transaction, or within `joining` a part of the transaction there.
     """
 
     _lookback_start = 0
@@ -51,7 +51,7 @@ class FastRDBStorage(RDBStorage):
 
     @contextmanager
     def joining(self, connection: Connection) -> Iterator[None]:
-        """Let all calls within the block be part of a connection's transaction, which the caller ends."""
+        """Make all calls in the block a part of the connection's transaction, which the caller ends."""
         session = self.scoped_session
         session.remove()
         session.configure(bind=connection, join_transaction_mode="create_savepoint")
@@ -65,9 +65,9 @@ class FastRDBStorage(RDBStorage):
 
     @contextmanager
     def reading_whole(self, trial_id: int) -> Iterator[None]:
-        """Within the block, read of all unfinished trials only this one whole, and of the others that they exist.
+        """Within the block, read only this unfinished trial completely; of the others, read only that they exist.
 
-        Optuna's cache reads every unfinished trial anew each time.
+        This saves time, since Optuna's cache reads every unfinished trial again each time.
         """
         self._only_whole = trial_id
         try:
@@ -76,9 +76,9 @@ class FastRDBStorage(RDBStorage):
             self._only_whole = None
 
     def look_back(self, start: int) -> bool:
-        """Read only a part of the trials below a number from now on; return whether that is a smaller part.
+        """Read only a part of the trials before the number `start` from now on; return whether this changes anything.
 
-        The number only grows. `storage/optuna/lookback.py` says which part it is.
+        The number only grows. `storage/optuna/lookback.py` defines the part.
         """
         if start <= self._lookback_start:
             return False
@@ -86,7 +86,7 @@ class FastRDBStorage(RDBStorage):
         return True
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return a trial; raises KeyError where there is none."""
+        """Return a trial; raises KeyError if there is none."""
         with self._connection() as connection:
             row = connection.execute(tables.TRIAL, {"trial_id": trial_id}).one_or_none()
             if row is None:
@@ -95,7 +95,7 @@ class FastRDBStorage(RDBStorage):
             return trial
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """Return a study's id; raises KeyError where there is none of that name."""
+        """Return a study's id; raises KeyError if no study has that name."""
         with self._connection() as connection:
             study_id: int | None = connection.execute(tables.STUDY_ID, {"name": study_name}).scalar()
             if study_id is None:
@@ -103,7 +103,7 @@ class FastRDBStorage(RDBStorage):
             return study_id
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """Set a trial's state, and its values where it has some; whatever is unusual is left to Optuna."""
+        """Set a trial's state, and its values if it has any; Optuna's own method handles unusual cases."""
         if self._joined is None or not state.is_finished():
             return super().set_trial_state_values(trial_id, state, values)
         bound = {"id": trial_id, "new_state": state, "now": datetime.now(UTC).replace(tzinfo=None)}
@@ -123,11 +123,16 @@ class FastRDBStorage(RDBStorage):
         distribution: BaseDistribution,
         previous_distribution: BaseDistribution | None,
     ) -> None:
-        """Enter a parameter of a trial that isn't finished; whatever is unusual is left to Optuna."""
+        """Store a parameter of a trial that isn't finished; Optuna's own method handles unusual cases."""
         if self._joined is not None and previous_distribution is not None:
             check_distribution_compatibility(previous_distribution, distribution)
-            how = distribution_to_json(distribution)
-            bound = {"trial_id": trial_id, "name": param_name, "value": param_value_internal, "value_json": how}
+            distribution_json = distribution_to_json(distribution)
+            bound = {
+                "trial_id": trial_id,
+                "name": param_name,
+                "value": param_value_internal,
+                "value_json": distribution_json,
+            }
             if self._joined.execute(tables.SET_PARAM, bound).rowcount == 1:
                 return
         super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous_distribution)
@@ -150,11 +155,11 @@ class FastRDBStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        """Return a study's trials by id: those above an id, and some below it."""
+        """Return a study's trials, ordered by id: those above an id, and the included ones up to it."""
         where = f"study_id = {int(study_id)}"
         if trial_id_greater_than > -1:
             below = [int(trial_id) for trial_id in included_trial_ids if trial_id <= trial_id_greater_than]
-            where += f" and (trial_id > {int(trial_id_greater_than)} or trial_id in ({_listed(below)}))"
+            where += f" and (trial_id > {int(trial_id_greater_than)} or trial_id in ({_id_list(below)}))"
         with self._connection() as connection:
             if self._lookback_start > 0 and trial_id_greater_than == -1:
                 where += f" and {lookback.lookback_condition(connection, study_id, self._lookback_start)}"
@@ -169,17 +174,17 @@ class FastRDBStorage(RDBStorage):
 
 
 class _RelatedRows:
-    """What belongs to some trials, from each of Optuna's tables, by the trial's id."""
+    """The rows of Optuna's other tables that belong to some trials, by the trial's id."""
 
     def __init__(self, connection: Connection, study_id: int, ids: Sequence[int]) -> None:
         self._connection, self._ids = connection, ids
         if len(ids) <= _NAMED:
-            self._which = f"in ({_listed(ids)})"
+            self._which = f"in ({_id_list(ids)})"
         else:
             self._which = f"in (select trial_id from trials where study_id = {int(study_id)})"
 
     def rows(self, table: str, key: str, *columns: str) -> Iterator[Any]:
-        """Give rows (trial id, columns…), a trial's in the order of the key."""
+        """Return rows (trial id, columns…); the rows of one trial are in the order of the key."""
         if not self._ids:
             return iter(())
         return iter(
@@ -189,7 +194,7 @@ class _RelatedRows:
         )
 
     def attributes(self, table: str, key: str) -> dict[int, dict[str, Any]]:
-        """Return attributes by trial and name."""
+        """Return attributes by trial id and name."""
         found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         for trial_id, name, value in self.rows(table, key, "key", "value_json"):
             found[trial_id][name] = json.loads(value)
@@ -199,14 +204,14 @@ class _RelatedRows:
 def _frozen(
     connection: Connection, study_id: int, rows: Sequence[Any], only_whole: int | None = None
 ) -> list[FrozenTrial]:
-    """Return Optuna's trials for rows of its table of trials; distributions are shared between them."""
+    """Return Optuna's trial objects for rows of its table of trials; equal distributions are one shared object."""
     whole = [row.trial_id for row in rows if only_whole in (None, row.trial_id) or _STATES[row.state].is_finished()]
     parts = _RelatedRows(connection, study_id, whole)
     params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     distributions: defaultdict[int, dict[str, BaseDistribution]] = defaultdict(dict)
     columns = ("param_name", "param_value", "distribution_json")
-    for trial_id, name, value, how in parts.rows("trial_params", "param_id", *columns):
-        distributions[trial_id][name] = distribution = _distribution(how)
+    for trial_id, name, value, distribution_json in parts.rows("trial_params", "param_id", *columns):
+        distributions[trial_id][name] = distribution = _distribution(distribution_json)
         params[trial_id][name] = distribution.to_external_repr(value)
     values: defaultdict[int, list[float]] = defaultdict(list)
     value_of = models.TrialValueModel.stored_repr_to_value
@@ -240,13 +245,13 @@ def _frozen(
     ]
 
 
-def _listed(ids: Sequence[int]) -> str:
-    """Return ids as they stand in a list of SQL, which is never empty in PostgreSQL: no trial has the id -1."""
+def _id_list(ids: Sequence[int]) -> str:
+    """Return ids as a list for SQL. PostgreSQL allows no empty list, so that is -1, which no trial has as its id."""
     return ",".join(map(str, ids)) or "-1"
 
 
 def _local(utc: datetime | str | None) -> datetime | None:
-    """Return a time as Optuna shows it, local and without a zone; SQLite keeps it as text."""
+    """Return a time as Optuna shows it: local, without a time zone. SQLite stores it as text."""
     if utc is None:
         return None
     time = datetime.fromisoformat(utc) if isinstance(utc, str) else utc

@@ -1,4 +1,4 @@
-"""Optuna's study as the store uses it: outside `optimize`, one trial at a time."""
+"""Optuna's study as regsearch uses it: one trial at a time, without `optimize`."""
 
 import copy
 import warnings
@@ -15,7 +15,7 @@ from ..tried_configurations import BY_SETTINGS
 
 
 class OptunaStudy(optuna.study.Study):
-    """Optuna's study, outside `optimize`: a sampler that has nothing left says so by calling stop."""
+    """Optuna's study without `optimize`. A sampler that has nothing left calls `stop`, which sets `exhausted`."""
 
     exhausted = False
     trials_now: list[FrozenTrial] | None = None
@@ -24,7 +24,7 @@ class OptunaStudy(optuna.study.Study):
         self.exhausted = True
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        """Return the trials; to a pruner those that were read just before it was asked, which costs less."""
+        """Return the trials. For a pruner, these are the trials that were read just before, which costs less."""
         if self.trials_now is None or deepcopy:
             return super().get_trials(deepcopy, states)
         return [trial for trial in self.trials_now if states is None or trial.state in states]
@@ -32,11 +32,11 @@ class OptunaStudy(optuna.study.Study):
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        """Return the trials; to TPE, which asks for those that run before each parameter, as they were at the first.
+        """Return the trials. TPE asks for running trials before each parameter, and gets them as they first were.
 
-        Within one transaction nothing changes but its own trial, which it leaves out (undocumented). A trial that
-        failed because of its settings is shown as pruned before its first epoch: samplers leave out what failed, and
-        of what was pruned that is the worst.
+        Within one transaction only TPE's own trial changes, which it leaves out (undocumented). A trial that failed
+        because of its settings is shown as pruned before its first epoch. Samplers leave out failed trials, but treat
+        such a pruned trial as the worst.
         """
         of_tpe = isinstance(self.sampler, TPESampler) and states is not None and TrialState.RUNNING in states
         trials = [_as_seen(trial) for trial in super()._get_trials(False, None, use_cache or of_tpe)]
@@ -53,38 +53,39 @@ def _as_seen(trial: FrozenTrial) -> FrozenTrial:
 
 
 def suggest_value(study: OptunaStudy, trial_id: int, name: str, distribution: str, default: Value | None) -> Value:
-    """Return the value of one more parameter of a trial that runs; what it has already is given again.
+    """Return the value of a parameter that a running trial asks for. A parameter keeps the value that it got first.
 
     Args:
-        study: with the trial's sampler.
-        trial_id: Optuna's.
-        name, distribution: of the parameter; the distribution as Optuna writes it in JSON.
-        default: its value where the trial was begun with none for it; None: the sampler is asked.
+        study: Optuna's study with the trial's sampler.
+        trial_id: Optuna's id of the trial.
+        name: the parameter's name.
+        distribution: the parameter's distribution, as Optuna writes it in JSON.
+        default: the value to use if the trial does not fix one; with None, the sampler chooses.
 
-    Raises RefusedError where it had another distribution before, in this trial or in an earlier one.
+    Raises SearchSpaceChangedError if the parameter had another distribution before, in this trial or an earlier one.
     """
     if default is not None:
         given = study._storage.get_trial(trial_id).system_attrs.get("fixed_params", {})
         study._storage.set_trial_system_attr(trial_id, "fixed_params", {name: default, **given})
-    # Optuna's cache takes parameters only of trials that it has read
+    # read the trials first: Optuna's cache accepts parameters only for trials that it has read
     trials = study.get_trials(deepcopy=False)
     wanted = json_to_distribution(distribution)
-    there = next((trial.distributions[name] for trial in reversed(trials) if name in trial.distributions), wanted)
-    if there != wanted:  # of ranges, Optuna lets each trial have its own
+    known = next((trial.distributions[name] for trial in reversed(trials) if name in trial.distributions), wanted)
+    if known != wanted:  # Optuna itself would let each trial have another range
         raise SearchSpaceChangedError(
-            f"its search space changed: the parameter {name} is now {wanted}, but was {there}"
+            f"its search space changed: the parameter {name} is now {wanted}, but was {known}"
         )
     trial = optuna.trial.Trial(study, trial_id)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a default outside its own range: it is what the HyperModel says
-            return _ask(trial, name, wanted)
+            warnings.simplefilter("ignore")  # about a default outside its range, which is the HyperModel's choice
+            return _suggest(trial, name, wanted)
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise SearchSpaceChangedError(f"its search space changed: the parameter {name}: {reason}") from error
 
 
-def _ask(trial: optuna.trial.Trial, name: str, wanted: optuna.distributions.BaseDistribution) -> Value:
+def _suggest(trial: optuna.trial.Trial, name: str, wanted: optuna.distributions.BaseDistribution) -> Value:
     match wanted:
         case FloatDistribution():
             return trial.suggest_float(name, wanted.low, wanted.high, step=wanted.step, log=wanted.log)

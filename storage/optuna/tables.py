@@ -1,8 +1,8 @@
 """The statements that read and write Optuna's tables by plain SQL: the one place to review if its schema changes.
 
 They are faster than Optuna's mapped objects and read no trials into memory. `README.md` beside this file lists the
-tests that pin them. Statements that a search runs at each step, over Optuna's tables and ours at once, are in
-`storage/study_sql.py` and `storage/tried_configurations.py`.
+tests that pin them. Statements that a search runs at each step, on Optuna's and regsearch's tables together,
+are in `storage/study_sql.py` and `storage/tried_configurations.py`.
 """
 
 import sqlalchemy
@@ -12,12 +12,12 @@ from sqlalchemy import DateTime, bindparam, column, text
 from ..tables import METRICS
 
 OPTUNA_TABLES: tuple[sqlalchemy.Table, ...] = tuple(BaseModel.metadata.sorted_tables)
-"""All tables of Optuna's, each behind those that it refers to."""
+"""All tables of Optuna, each after the tables that it refers to."""
 
 VERSION_TABLE = "alembic_version"
-"""Optuna's table with the revision of its schema; a database without it has no tables of Optuna."""
+"""The table with the revision of Optuna's schema; a database without it has no tables of Optuna."""
 
-# with named columns SQLAlchemy need not find out each time what the rows hold
+# with named columns, SQLAlchemy doesn't have to examine the columns of each result
 IS_STUDY = text("select 1 from studies where study_id = :study_id").columns(column("is_there"))
 STUDY_ID = text("select study_id from studies where study_name = :name").columns(column("study_id"))
 STUDY_NAMES = text(
@@ -51,7 +51,7 @@ FINISHED_BETWEEN = (
     .bindparams(bindparam("begin", type_=DateTime), bindparam("end", type_=DateTime))
     .columns(last=DateTime)
 )
-TRIALS = text(  # from one number to another, both included; without a row of ours, its columns are NULL
+TRIALS = text(  # the trials from :first to :last; if regsearch has no row, its columns are NULL
     "select t.number, t.state, v.value, t.datetime_start, t.datetime_complete, "
     "r.recipe, r.reason, r.weights_sha256, "
     + ", ".join(f"r.{metric}" for metric in METRICS)

@@ -108,14 +108,14 @@ def test_finalists_are_counted_without_a_gap(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("pragma foreign_keys = on")
         connection.execute("delete from regsearch_finalists where finalist = 1")
-    with pytest.raises(StorageError, match="smoke, finalist 2: it stands where finalist 1 should"):
+    with pytest.raises(StorageError, match="smoke, finalist 2: finalist 1 should be in its place"):
         api.load("smoke", storage=f"sqlite:///{path}")
 
 
 def test_a_training_of_nobody_and_a_look_at_none_are_told(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("delete from regsearch_confirmations where finalist = 2 and seed = 2")
-    with pytest.raises(StorageError, match="smoke, finalist 2, seed 2: what was not trained was looked at"):
+    with pytest.raises(StorageError, match="smoke, finalist 2, seed 2: it has a test evaluation but no training"):
         api.load("smoke", storage=f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("update regsearch_confirmations set finalist = 99 where finalist = 2 and seed = 1")

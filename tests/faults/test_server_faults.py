@@ -37,7 +37,7 @@ from regsearch.studies.errors import CommitInDoubtError, InputError, StorageErro
 from regsearch.studies.trial import TrialTask
 
 Search = Callable[..., RunResult]
-IN_DOUBT = "asked whether it has what was written last"
+IN_DOUBT = "whether the last write is stored"
 
 
 @pytest.fixture(scope="module")

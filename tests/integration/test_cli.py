@@ -169,7 +169,7 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
         (["run", "smoke", "--storage", "sqlite:///a?.db"], 2, "takes no options"),
         (["run", "smoke", "--nonsense"], 2, "No such option"),
         (["nonsense"], 2, "No such command"),
-        (["status", "absent"], 2, "has no study called 'absent': there are smoke"),
+        (["status", "absent"], 2, "has no study called 'absent'. It has smoke."),
         (["status", "caf\udce9"], 2, "has no study called"),  # in bytes that are no UTF-8
         (["best", "absent"], 2, "has no study called"),
         (["trials", "absent"], 2, "has no study called"),

@@ -59,7 +59,7 @@ def test_studies_side_by_side(
     for arguments, message in (
         (["few"], "a comparison takes at least two studies: only 'few' was given"),
         (["few", "few"], "only 'few' was given"),
-        (["few", "fwe"], "has no study called 'fwe': there are few"),
+        (["few", "fwe"], "has no study called 'fwe'. It has few"),
         ([], "Missing argument"),
         (["few", "many", "--json", "--output", "x.html"], "--json and --output exclude each other"),
         (["few", "many", "--output", "."], ". is a directory: name a file in it"),

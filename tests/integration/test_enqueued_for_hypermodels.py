@@ -42,8 +42,8 @@ def test_what_is_given_is_tried_next_and_the_sampler_chooses_the_rest(own: Own, 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("l2=1e-4", "NAME one that a trial has asked for: kind, layers, lr, rate, units; given was 'l2=1e-4'"),
-        ("units", "NAME one that a trial has asked for"),
+        ("l2=1e-4", "'l2=1e-4': give NAME=VALUE, and each NAME once. The names that trials have asked for are kind, layers"),
+        ("units", "The names that trials have asked for are kind, layers, lr, rate, units."),
         ("units=100", "units is a whole number from 32 to 512 in steps of 32 in this study, not 100."),
         ("units=544", "units is a whole number from 32 to 512"),
         ("lr=nan", "lr is a number from 0.0001 to 0.1 in this study, not nan."),

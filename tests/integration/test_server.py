@@ -510,7 +510,7 @@ def test_the_file_with_a_url_is_looked_at_first(tmp_path: Path, monkeypatch: pyt
     file.write_text("")
     assert "holds 0 words, not one storage URL" in told()
     file.write_bytes(b"\xff\xfe")
-    assert "it is no text" in told()
+    assert "it is not text" in told()
     file.write_bytes(b"\xef\xbb\xbfsqlite:////marked.db")
     assert location_of(f"@{file}") == Path("/marked.db")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -63,4 +63,4 @@ def test_a_mistake_in_a_statement_is_no_fault_of_the_database() -> None:
         with pytest.raises(sqlalchemy.exc.ProgrammingError), translate_errors(location):
             raise mistake
     line = translated(with_state("42P01"), sqlalchemy.exc.ProgrammingError)
-    assert "it is damaged, or another program's" in line
+    assert "it is damaged, or belongs to another program" in line

@@ -1,4 +1,4 @@
-"""The first tables: studies, runs, trials and epochs."""
+"""Create the first tables: studies, runs, trials and epochs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Go from no tables to these."""
+    """Create the tables in a database that has none of regsearch."""
     op.create_table(
         "regsearch_studies",
         sa.Column("study_uuid", sa.String, primary_key=True),

@@ -1,4 +1,4 @@
-"""A trial's row can name its weights: the SHA-256 of what was kept of them."""
+"""Add the SHA-256 of a trial's file of weights to its row."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Go from the revision before to this one."""
+    """Upgrade the tables from the revision before this one."""
     op.add_column("regsearch_trials", sa.Column("weights_sha256", sa.String))

@@ -1,4 +1,4 @@
-"""A trial can be a recipe's, and finalists are trained again on fresh seeds and shown the test rows."""
+"""Add the recipe of a trial, and tables for finalists, their trainings on fresh seeds and their test evaluations."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _CONFIRMATION = ["study_uuid", "finalist", "seed"]
 
 
 def upgrade() -> None:
-    """Go from the revision before to this one."""
+    """Upgrade the tables from the revision before this one."""
     op.add_column("regsearch_trials", sa.Column("recipe", sa.String))
     op.create_table(
         "regsearch_finalists",

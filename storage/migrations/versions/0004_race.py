@@ -1,4 +1,4 @@
-"""Finalists run a race: what each of its rounds decided is kept, and so are metrics of a HyperModel's."""
+"""Add a table for the rounds of a race, and columns for the metrics that a HyperModel defines."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Go from the revision before to this one."""
+    """Upgrade the tables from the revision before this one."""
     op.create_table(
         "regsearch_rounds",
         sa.Column("study_uuid", sa.String, primary_key=True),

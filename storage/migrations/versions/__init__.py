@@ -1,1 +1,1 @@
-"""One file a revision, each with the one before it."""
+"""The migrations: one file for each revision, which names the revision before it."""
