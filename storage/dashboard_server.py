@@ -32,7 +32,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _NAME = r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]"
 _HOST_HEADER = re.compile(rf"({_NAME})(?::([0-9]{{1,5}}))?")
 _SILENCE_SECONDS = 30
-_CHUNK = 65536  # bytes
+_CHUNK = 65536  # bytes of a response that are sent at once
 _LARGEST_PORT = 65535
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -24,7 +24,7 @@ UUID_ATTR = "regsearch:study"
 """The user attribute of an Optuna study that holds regsearch's UUID of it; ids are reused, and names change."""
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
-_PAGE = 500  # trials
+_PAGE = 500  # trials that are read at a time
 _KILLED = "it was killed"
 
 

@@ -16,7 +16,7 @@ from ..studies.records import Holder
 from .errors import translate_errors
 from .location import Location, command, files_folder
 
-_TRIES, _PAUSE_SECONDS = 10, 0.05  # a process that only reads who holds the lock takes it for a moment
+_TRIES, _PAUSE_SECONDS = 10, 0.05  # a process that reads the name of the holder takes the lock for a moment
 
 
 class StudyLock:

@@ -305,7 +305,7 @@ class StudyStore:
         return self._study(0)
 
     def delete(self) -> None:
-        """Delete the study, in Optuna's tables and ours."""
+        """Delete the study from Optuna's tables and from those of regsearch."""
         with self.transaction() as connection:
             with trials.corruption_as_storage_error(self._database, self.name):
                 self._database.storage.delete_study(self._study_id)

@@ -42,7 +42,7 @@ class TrainingResult:
     train_accuracy: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
     near_zero_share: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
     seconds: Mapped[float | None] = mapped_column(sort_order=_RESULTS)
-    weights_sha256: Mapped[str | None] = mapped_column(sort_order=_RESULTS)  # of the file with its weights
+    weights_sha256: Mapped[str | None] = mapped_column(sort_order=_RESULTS)  # the SHA-256 of the weights' file
 
 
 class EpochFigures:
@@ -155,13 +155,13 @@ class ConfirmationRow(TrainingResult, Base):
     study_uuid: Mapped[str] = mapped_column(primary_key=True)
     finalist: Mapped[int] = mapped_column(primary_key=True)
     seed: Mapped[int] = mapped_column(primary_key=True)  # counted from 0
-    look: Mapped[int]  # the number of its test analysis
+    look: Mapped[int]  # the number of the test analysis that it belongs to
     attempt: Mapped[int]
     state: Mapped[str]  # waiting, running, complete or failed
     reason: Mapped[str | None] = mapped_column(Text)  # why it failed
     # the scores of each example of the selection split, see studies/example_scores.py
     select_rows: Mapped[bytes | None] = mapped_column(LargeBinary, sort_order=_EXTRAS)
-    # on the selection split, if it is a metric of a HyperModel
+    # the objective on the selection split; NULL unless it is a metric of a HyperModel
     objective: Mapped[float | None] = mapped_column(sort_order=_EXTRAS)
 
 
@@ -212,7 +212,7 @@ class TestEvaluationRow(Base):
     cross_entropy: Mapped[float | None]
     accuracy: Mapped[float | None]
     test_rows: Mapped[bytes | None] = mapped_column(LargeBinary)  # scores of each test example
-    objective: Mapped[float | None]  # on the test set, if it is a metric of a HyperModel
+    objective: Mapped[float | None]  # on the test set; NULL unless it is a metric of a HyperModel
 
 
 class RoundRow(Base):

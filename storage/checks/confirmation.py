@@ -96,7 +96,7 @@ def _check_round(row: Any, number: int, finalists: int) -> None:
 
 
 def _check_whole(row: Any, has_ended: bool, figures: Sequence[str], rows: str, counts: set[int]) -> None:
-    """Check that an ended task has all results, and as many examples as the others; `counts` collects these numbers."""
+    """Check that an ended task has all results, for as many examples as the others; `counts` collects the numbers."""
     missing = [name for name in (*figures, rows) if row._mapping[name] is None]
     if has_ended and missing:
         raise ValueError(f"it ended without {missing[0]}")

@@ -192,7 +192,7 @@ def test_little_room_is_warned_of(path: Path, monkeypatch: pytest.MonkeyPatch) -
     warned = examined(path)["place"]
     assert (warned.mark, warned.exit_code) == ("WARN", 0)
     assert "only 42 MB are free" in warned.finding
-    assert "make room" in warned.finding
+    assert "free some space" in warned.finding
 
 
 def test_doctor_changes_nothing(path: Path) -> None:

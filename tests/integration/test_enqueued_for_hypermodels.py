@@ -42,7 +42,10 @@ def test_what_is_given_is_tried_next_and_the_sampler_chooses_the_rest(own: Own, 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("l2=1e-4", "'l2=1e-4': give NAME=VALUE, and each NAME once. The names that trials have asked for are kind, layers"),
+        (
+            "l2=1e-4",
+            "can't use --param 'l2=1e-4': give NAME=VALUE, and each NAME once. The names that trials have asked",
+        ),
         ("units", "The names that trials have asked for are kind, layers, lr, rate, units."),
         ("units=100", "units is a whole number from 32 to 512 in steps of 32 in this study, not 100."),
         ("units=544", "units is a whole number from 32 to 512"),
