@@ -20,6 +20,7 @@ from .lease import Lease
 from .location import Server, command, files_folder
 from .optuna.storage import FastRDBStorage
 from .optuna.tables import LOCKED_STUDY_ATTR, VERSION_TABLE
+from .private_folder import make_private_folder
 from .queries import UUID_ATTR
 
 _DIALECT = "postgresql+psycopg://"
@@ -148,7 +149,7 @@ def open_for_writing(server: Server, on_wait: Callable[[str], None] = ignore_wai
     written, or has another schema.
     """
     with translate_errors(server):
-        files_folder(server).mkdir(parents=True, mode=0o700, exist_ok=True)
+        make_private_folder(files_folder(server))
         with exclusive_engine(server) as (engine, _):
             _prepare(engine, server)
         return ServerDatabase(server, writing=True, on_wait=on_wait)

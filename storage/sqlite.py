@@ -12,12 +12,14 @@ import sqlalchemy
 from sqlalchemy import event
 
 from ..studies.errors import InputError, StorageError
+from ..studies.files import open_own_file
 from ..studies.records import Holder
 from . import schema, study_lock, study_sql
 from .database import Database, connection_of, ignore_wait
 from .errors import translate_errors
 from .location import command, files_folder
 from .optuna.storage import FastRDBStorage
+from .private_folder import make_private_folder
 
 LOCK_SECONDS = 60
 _TRY_MILLISECONDS = 250
@@ -125,8 +127,8 @@ def read_connection(path: Path) -> AbstractContextManager[sqlalchemy.Connection]
 @contextmanager
 def opening_lock(path: Path) -> Iterator[None]:
     """Keep other processes from opening the database for writing during the block."""
-    files_folder(path).mkdir(mode=0o700, exist_ok=True)
-    with (files_folder(path) / "open.lock").open("w") as lock:
+    make_private_folder(files_folder(path))
+    with open(files_folder(path) / "open.lock", "a", opener=open_own_file) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

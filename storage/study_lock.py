@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..studies.errors import InputError, StorageError
+from ..studies.files import open_own_file
 from ..studies.records import Holder
 from .errors import translate_errors
 from .location import Location, command, files_folder
@@ -46,7 +47,7 @@ class StudyLock:
         return self
 
     def _take(self) -> None:
-        self._file = self._path.open("a+", encoding="utf-8")
+        self._file = open(self._path, "a+", encoding="utf-8", opener=open_own_file)  # noqa: SIM115
         for _ in range(_TRIES):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,7 +80,7 @@ def holder(database: Path, study: str) -> Holder | None:
     """Return the process that searches a study now, or None; raises StorageError if the lock can't be read."""
     with translate_errors(database):
         try:
-            file = _lock_path(database, study).open(encoding="utf-8")
+            file = open(_lock_path(database, study), encoding="utf-8", opener=open_own_file)  # noqa: SIM115
         except FileNotFoundError:
             return None
         with file:

@@ -1,8 +1,10 @@
 """Writes files that are complete or absent, even if the process is killed or the machine loses power."""
 
+import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +24,9 @@ class DamagedError(Exception):
 def write_durably(path: Path, content: bytes) -> None:
     """Write a file that only its owner can read, replacing an earlier one; return when it is on the disk.
 
-    Raises OSError if it can't be written; an earlier file then stays.
+    Raises OSError if it can't be written; an earlier file then stays. A device, a FIFO or a socket is never replaced.
     """
+    check_replaceable(path)
     # a random name: two machines that share a disk may have processes with the same id
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
@@ -50,8 +53,9 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         path: the final path.
         temporary: the temporary path, on the same file system; by default a new name beside `path`.
 
-    Raises OSError if the file can't be moved to `path`.
+    Raises OSError if the file can't be moved to `path`. A device, a FIFO or a socket is never replaced.
     """
+    check_replaceable(path)
     temporary = temporary or path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         yield temporary
@@ -60,24 +64,94 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise FileExistsError if the path names a device, a FIFO, a socket or a directory: no rename may replace it."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # it doesn't exist; if it can't be reached, writing says so
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise FileExistsError(errno.EEXIST, f"it is {_kind(mode)}, and only a file is replaced", str(path))
+
+
+def open_own_file(path: str, flags: int) -> int:
+    """Open one of regsearch's own files, as the `opener` of `open`: a regular file, never through a symbolic link.
+
+    A new file can be read by its owner only. Raises OSError if the path names something else.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from regsearch.studies.files import open_own_file
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (link := Path(folder, "link")).symlink_to("/dev/null")
+        ...     open(link, "a", opener=open_own_file)
+        Traceback (most recent call last):
+            ...
+        OSError: [Errno 40] it is a symbolic link, and regsearch follows none here: ...
+    """
+    try:
+        # without O_NONBLOCK, opening a FIFO waits for a process at its other end
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise FileExistsError(errno.EEXIST, "it is a FIFO, a socket or a device and not a file", path) from None
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "it is a symbolic link, and regsearch follows none here", path) from None
+    if not stat.S_ISREG(mode := os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileExistsError(errno.EEXIST, f"it is {_kind(mode)} and not a file", path)
+    return descriptor
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, as 64 hexadecimal digits. Raises OSError if the file can't be read."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def save_report(path: str | Path, rendered: str) -> Path:
-    """Write a report to a file, replacing an earlier one; raises InputError if it can't be written."""
+    """Write a report to a file and return its path.
+
+    A file is replaced, also one behind a symbolic link. What is written to a terminal, a pipe or a FIFO with a reader
+    goes there. Raises InputError if nothing can be written.
+    """
+    content = rendered.encode("utf-8", "backslashreplace")
     try:
         target = Path(path).absolute()
-        if target.is_dir():
+        mode = target.stat().st_mode if target.exists() else stat.S_IFREG
+        if stat.S_ISDIR(mode):
             raise InputError(
                 f"{path or target} is a directory: name a file in it, such as {Path(path or target) / 'report.html'}"
             )
-        write_durably(target, rendered.encode("utf-8", "backslashreplace"))
+        if stat.S_ISREG(mode):
+            write_durably(Path(os.path.realpath(target)), content)
+        elif stat.S_ISCHR(mode) or stat.S_ISFIFO(mode):
+            _write_into(target, content)
+        else:
+            raise InputError(f"{path} can't be written: it is {_kind(mode)}. Name a file.")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{path} can't be written: {reason}") from error
     return target
+
+
+def _write_into(target: Path, content: bytes) -> None:
+    """Write to a terminal, another character device, or a FIFO; raise OSError if no process reads the FIFO."""
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "no process reads from it") from None
+        raise
+    os.set_blocking(descriptor, True)
+    with open(descriptor, "wb") as file:
+        file.write(content)
 
 
 def append_checksum(content: bytes) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...studies.errors import NoResultError
+from ...studies.files import open_own_file
 from ...studies.trial import TrialTask
 from ..machine import core_count
 from ..training.setup import ThreadsError, TrainerSetup, make_trainer
@@ -57,12 +58,12 @@ class InlineEngine:
             return
         task, self._task = self._task, None
         assert self._setup is not None
-        with self._log_path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            result = run_task(self._started_trainer(), self._setup, task, handler, log)
-        if isinstance(result, TrialFailed):
-            result = dataclasses.replace(result, log=str(self._log_path))
-        if result is not None:
-            handler(result)
+        with open(self._log_path, "a", encoding="utf-8", errors="backslashreplace", opener=open_own_file) as log:
+            ended = run_task(self._started_trainer(), self._setup, task, handler, log)
+        if isinstance(ended, TrialFailed):
+            ended = dataclasses.replace(ended, log=str(self._log_path))
+        if ended is not None:
+            handler(ended)
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
         """Do nothing: the thread that calls this method is the one that trains."""

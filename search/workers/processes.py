@@ -29,6 +29,8 @@ from .protocol import (
     task_to_line,
 )
 from .worker_process import (
+    BAD_MESSAGE,
+    DEATH_POLL_SECONDS,
     GRACE_SECONDS,
     KERAS_TRIALS_PER_PROCESS,
     START_TRIES,
@@ -119,15 +121,18 @@ class ProcessEngine:
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
         """Pass the events of the workers to the handler; replace a worker that died, and report its task as lost."""
-        for key, _ in self._selector.select(timeout_seconds):
-            worker = next((worker for worker in self._workers if worker is key.fileobj), None)
-            if worker is None:  # it was replaced while an event of another worker was handled
+        ready = {key.fileobj for key, _ in self._selector.select(min(timeout_seconds, DEATH_POLL_SECONDS))}
+        for worker in list(self._workers):
+            if worker not in self._workers:  # it was replaced while an event of another worker was handled
+                continue
+            if worker not in ready and not worker.has_exited():
                 continue
             lines = worker.read_lines()
             if lines is None:
                 self._replace_dead(worker, handler)
-            else:
-                for line in lines:
+                continue
+            for line in lines:
+                if worker.kill_reason is None:
                     self._take(worker, line, handler)
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
@@ -135,7 +140,7 @@ class ProcessEngine:
         for worker in self._workers:
             if worker.task == task:
                 worker.kill_reason = reason
-                worker.process.kill()
+                worker.kill()
 
     def stop(self) -> None:
         """Terminate all workers, then wait until they have ended."""
@@ -169,7 +174,13 @@ class ProcessEngine:
         if line + "\n" == READY_LINE:
             worker.is_ready, worker.failed_starts = True, 0
             return
-        event = from_line(line)
+        try:
+            event = from_line(line)
+            worker.check_sender(event)
+        except ValueError as error:
+            worker.kill_reason = f"{BAD_MESSAGE}: {error}"
+            worker.kill()
+            return
         if isinstance(event, TrialNotice):
             handler(event)
             return

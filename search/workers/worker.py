@@ -7,6 +7,7 @@ all other output of libraries to its log. When stdin ends, the coordinator is go
 import gc
 import os
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -193,6 +194,13 @@ def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[Tr
             pipe.write(to_line(result))
 
 
+def _end() -> None:
+    """End this process at once, and all that a user's code started in its process group."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
 def main(make: Callable[[TrainerSetup], Trainer] = make_trainer) -> None:
     """Serve the coordinator at the other end of stdin and stdout."""
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -205,7 +213,7 @@ def main(make: Callable[[TrainerSetup], Trainer] = make_trainer) -> None:
     def listen() -> None:
         for line in incoming:
             commands.put(line)
-        os._exit(0)  # the coordinator is gone, so the result of this trial has no reader
+        _end()  # the coordinator is gone, so the result of this trial has no reader
 
     threading.Thread(target=listen, daemon=True).start()
     serve(commands, events, make)

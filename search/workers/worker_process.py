@@ -2,17 +2,19 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ...studies.files import open_own_file
 from ...studies.spec import StudySpec
 from ...studies.trial import TrialTask
 from ..quiet_tensorflow import QUIET_TENSORFLOW
 from ..training.setup import TrainerSetup
-from .protocol import setup_to_line
+from .protocol import WorkerMessage, setup_to_line
 
 WORKER_COMMAND = (
     sys.executable,
@@ -22,6 +24,9 @@ WORKER_COMMAND = (
 )  # -P: Python must not import a `regsearch` from the current directory
 START_TRIES = 5
 GRACE_SECONDS = 2.0
+DEATH_POLL_SECONDS = 1.0  # a worker's death is noticed at least this soon, even if a child of it holds its pipe open
+_END_POLL_SECONDS = 0.01
+BAD_MESSAGE = "code that it runs wrote into the pipe to the coordinator, which it must leave alone"
 KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow never frees some megabytes of each network that Keras compiles
 
 # level 2, not 3: a worker's log also contains the errors of TensorFlow
@@ -49,7 +54,7 @@ class WorkerProcess:
         self.failed_starts = 0  # how many processes in a row have failed to start in the place of this one
         self.kill_reason: str | None = None  # why the coordinator killed it
         self._unread = b""
-        with log.open("ab") as log_file:
+        with open(log, "ab", opener=open_own_file) as log_file:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -58,6 +63,7 @@ class WorkerProcess:
                 env={**environment, **_ENVIRONMENT},
                 start_new_session=True,
             )
+        os.set_blocking(self.fileno(), False)
         self.send(setup_to_line(setup))
 
     def send(self, line: str) -> None:
@@ -73,24 +79,48 @@ class WorkerProcess:
         return self.process.stdout.fileno()
 
     def read_lines(self) -> list[str] | None:
-        """Return the complete lines that have arrived, or None if the worker is gone."""
-        content = os.read(self.fileno(), 65536)
+        """Return the lines that have arrived; None if the worker is gone and nothing is left to read."""
+        has_exited = self.has_exited()
+        try:
+            content = os.read(self.fileno(), 65536)
+        except BlockingIOError:  # nothing has arrived; a child that a dead worker left may hold the pipe open
+            return None if has_exited else []
         if not content:
             return None
         *lines, self._unread = (self._unread + content).split(b"\n")
-        return [line.decode() for line in lines]
+        return [line.decode(errors="replace") for line in lines]
+
+    def has_exited(self) -> bool:
+        """Return whether the process has ended; its process id stays reserved until `end`."""
+        if self.process.returncode is None and hasattr(os, "waitid"):
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return self.process.poll() is not None
+
+    def check_sender(self, event: WorkerMessage) -> None:
+        """Raise ValueError if a message is not of the task that this worker has."""
+        if self.task is None or (event.number, event.attempt) != (self.task.number, self.task.attempt):
+            raise ValueError(f"{event.event} of number {event.number}, attempt {event.attempt}")
+
+    def kill(self) -> None:
+        """Kill the process and all that it started, unless they left its process group."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # a group of zombies, on macOS
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self, deadline: float) -> str:
-        """Wait until the process ends, or kill it at the deadline (by `time.monotonic`); return how it ended."""
+        """Wait for the process to end, then kill what is left of it and its children; return how it ended.
+
+        Args:
+            deadline: when the process itself is killed, in monotonic seconds.
+        """
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):  # the pipe may hold a reply that can no longer be sent
                 pipe.close()
-        try:
-            code = self.process.wait(max(deadline - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            code = self.process.wait()
+        while not self.has_exited() and time.monotonic() < deadline:
+            time.sleep(_END_POLL_SECONDS)
+        self.kill()
+        code = self.process.wait()
         return f"ended by signal {-code}" if code < 0 else f"exited with code {code}"
 
 

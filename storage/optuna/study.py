@@ -69,18 +69,18 @@ def suggest_value(study: OptunaStudy, trial_id: int, name: str, distribution: st
         study._storage.set_trial_system_attr(trial_id, "fixed_params", {name: default, **given})
     # read the trials first: Optuna's cache accepts parameters only for trials that it has read
     trials = study.get_trials(deepcopy=False)
-    wanted = json_to_distribution(distribution)
-    known = next((trial.distributions[name] for trial in reversed(trials) if name in trial.distributions), wanted)
-    if known != wanted:  # Optuna itself would let each trial have another range
-        raise SearchSpaceChangedError(
-            f"its search space changed: the parameter {name} is now {wanted}, but was {known}"
-        )
-    trial = optuna.trial.Trial(study, trial_id)
     try:
+        wanted = json_to_distribution(distribution)
+        known = next((trial.distributions[name] for trial in reversed(trials) if name in trial.distributions), wanted)
+        if known != wanted:  # Optuna itself would let each trial have another range
+            raise SearchSpaceChangedError(
+                f"its search space changed: the parameter {name} is now {wanted}, but was {known}"
+            )
+        trial = optuna.trial.Trial(study, trial_id)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about a default outside its range, which is the HyperModel's choice
             return _suggest(trial, name, wanted)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         reason = " ".join(str(error).split())
         raise SearchSpaceChangedError(f"its search space changed: the parameter {name}: {reason}") from error
 

@@ -3,7 +3,9 @@
 import errno
 import json
 import os
+import select
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +204,68 @@ def test_a_worker_that_dies_is_noticed_and_replaced(
     assert isinstance(listener.ended()[-1], TrialFinished)
 
 
+def is_running(pid: int) -> bool:
+    """Return whether a process that may be no child of ours runs; one that only waits to be collected doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_dead_worker_is_noticed_while_its_child_holds_the_pipe(
+    processes: ProcessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", '{"0": "fork and die"}')
+    monkeypatch.setenv("FAKE_CHILD", str(tmp_path / "child"))
+    processes.start(SETUP, 1, tmp_path / "worker-")
+    listener = Listener()
+    processes.submit(task())
+    listener.listen(processes, lambda: bool(listener.ended()))
+    (lost,) = listener.ended()
+    assert isinstance(lost, WorkerLost)
+    assert "ended by signal 9" in lost.reason
+    child = int((tmp_path / "child").read_text())
+    listener.listen(processes, lambda: not is_running(child))
+
+
+@pytest.mark.parametrize("fault", ["garbage", "forge"])
+def test_what_is_no_message_of_the_trial_costs_the_worker(
+    fault: str, processes: ProcessEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_FAULTS", json.dumps({"0": fault}))
+    processes.start(SETUP, 1, tmp_path / "worker-")
+    listener = Listener()
+    processes.submit(task())
+    listener.listen(processes, lambda: bool(listener.ended()))
+    (lost,) = listener.ended()
+    assert isinstance(lost, WorkerLost)
+    assert (lost.number, lost.attempt) == (0, 0)
+    assert "wrote into the pipe to the coordinator" in lost.reason
+    processes.submit(task(1))
+    listener.listen(processes, lambda: len(listener.ended()) == 2)
+    assert isinstance(listener.ended()[-1], TrialFinished)
+
+
+def test_stopping_ends_what_workers_started(tmp_path: Path) -> None:
+    command = (
+        "import subprocess, time, pathlib; sleeper = subprocess.Popen(['sleep', '600']);"
+        f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(sleeper.pid));"
+        "print('x', flush=True); time.sleep(60)"
+    )
+    engine = ProcessEngine([sys.executable, "-c", command])
+    engine.start(SETUP, 1, tmp_path / "worker-")
+    (worker,) = engine._workers
+    select.select([worker], [], [], 30)
+    child = int((tmp_path / "child").read_text())
+    assert is_running(child)
+    engine.stop()
+    for _ in range(100):  # a signal takes a moment
+        if not is_running(child):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the child runs on")
+
+
 def test_a_worker_killed_before_it_began_gets_its_task_again(processes: ProcessEngine, tmp_path: Path) -> None:
     processes.start(SETUP, 1, tmp_path / "worker-")
     processes.submit(task())
@@ -250,14 +314,13 @@ def test_stop_ends_workers_whatever_they_do(
 
 @pytest.mark.slow
 def test_workers_that_ignore_a_polite_end_are_killed_together(tmp_path: Path) -> None:
-    import time
-
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
     engine = ProcessEngine([sys.executable, "-c", deaf])
     engine.start(SETUP, 4, tmp_path / "worker-")
     for worker in engine._workers:
+        select.select([worker], [], [], 30)
         assert os.read(worker.fileno(), 5)[:4] == b"deaf"
     pids, started = engine.processes(), time.monotonic()
     engine.stop()

@@ -195,7 +195,7 @@ MUTATIONS = (
     Mutation(
         "a worker ends with its coordinator",
         _WORKER,
-        "        os._exit(0)  # the coordinator is gone, so the result of this trial has no reader\n",
+        "        _end()  # the coordinator is gone, so the result of this trial has no reader\n",
         "",
         (f"{_FENCES}::test_a_worker_ends_when_its_coordinator_is_gone",),
     ),

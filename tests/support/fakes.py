@@ -1,16 +1,19 @@
 """A trainer of milliseconds, and a worker process that has it: `python tests/support/fakes.py`.
 
 What a trial gives depends on its parameters alone. What goes wrong is told by $FAKE_FAULTS, a JSON object
-of trial number → fault: "die" (always), "die once", "raise", "exit", "diverge", "hang" (always), "hang once", and
-on the test rows a loss of "inf" or "nan". An epoch takes $FAKE_EPOCH_SECONDS, writing a state $FAKE_SAVE_SECONDS; each
-epoch that is trained is a line "number epoch" of the file $FAKE_TRAINED.
+of trial number → fault: "die" (always), "die once", "fork and die", "garbage", "forge", "raise", "exit",
+"diverge", "hang" (always), "hang once", and on the test rows a loss of "inf" or "nan". An epoch
+takes $FAKE_EPOCH_SECONDS, writing a state $FAKE_SAVE_SECONDS; the file $FAKE_CHILD gets the id of a forked child. Each
 """
 
 import hashlib
 import json
 import os
+import signal
+import stat
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +114,10 @@ class FakeTrainer:
         fault = faults().get(str(task.number))
         if fault == "die" or (fault == "die once" and task.attempt == 0 and epoch == 1):
             os._exit(7)
+        if fault == "fork and die":
+            fork_and_die()
+        if fault in ("garbage", "forge"):
+            write_to_pipes(b"\xff garbage\n" if fault == "garbage" else forged(task.number + 1))
         if fault == "raise":
             raise ValueError("a fault was asked for")
         if fault == "exit":
@@ -119,6 +126,28 @@ class FakeTrainer:
             raise DivergedError(epoch)
         if fault == "hang" or (fault == "hang once" and task.attempt == 0 and epoch == 1):
             time.sleep(600)
+
+
+def fork_and_die() -> None:
+    """Leave a child that has all files of this process; its id is in the file $FAKE_CHILD."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    Path(os.environ["FAKE_CHILD"]).write_text(str(child))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write_to_pipes(content: bytes) -> None:
+    """Write to every pipe that this process may write to, as code of a user can."""
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if stat.S_ISFIFO(os.fstat(int(name)).st_mode):
+                os.write(int(name), content)
+
+
+def forged(number: int) -> bytes:
+    """Return a message about another trial."""
+    return json.dumps({"event": "TrialNotice", "number": number, "attempt": 0, "text": "forged"}).encode() + b"\n"
 
 
 def faults() -> dict[str, str]:

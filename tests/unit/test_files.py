@@ -2,11 +2,24 @@
 
 import os
 import re
+import socket
+import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from regsearch.studies.files import DamagedError, append_checksum, replacing, strip_checksum, write_durably
+from regsearch.storage.private_folder import make_private_folder
+from regsearch.studies.errors import InputError
+from regsearch.studies.files import (
+    DamagedError,
+    append_checksum,
+    open_own_file,
+    replacing,
+    save_report,
+    strip_checksum,
+    write_durably,
+)
 from regsearch.studies.trial_files import TrialFiles
 
 
@@ -94,3 +107,119 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.fixture(params=["FIFO", "socket", "directory"])
+def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What no rename may replace; a device behaves as a FIFO does, and only root can make one."""
+    path = tmp_path / "there"
+    if request.param == "FIFO":
+        os.mkfifo(path)
+    elif request.param == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    else:
+        path.mkdir()
+    return path
+
+
+def test_no_file_takes_the_place_of_what_is_no_file(no_file: Path) -> None:
+    before = no_file.lstat()
+    with pytest.raises(FileExistsError, match="only a file is replaced"):
+        write_durably(no_file, b"content")
+    with pytest.raises(FileExistsError, match="only a file is replaced"), replacing(no_file):
+        raise AssertionError("nothing may be written")
+    with pytest.raises(InputError, match=re.escape(str(no_file))):
+        save_report(no_file, "content")
+    assert stat.S_IFMT(no_file.lstat().st_mode) == stat.S_IFMT(before.st_mode)
+    assert no_file.lstat().st_ino == before.st_ino
+    assert list(no_file.parent.iterdir()) == [no_file]
+
+
+def test_a_report_goes_through_a_fifo_to_its_reader(tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "fifo")
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(path.read_bytes()))
+    reader.start()
+    content = "é" * 200_000  # more than a pipe holds
+    while True:
+        try:
+            assert save_report(path, content) == path
+            break
+        except InputError as error:  # the reader has not opened it yet
+            assert "no process reads from it" in str(error)  # noqa: PT017
+    reader.join()
+    assert received == [content.encode()]
+    assert stat.S_ISFIFO(path.lstat().st_mode)
+
+
+def test_a_report_replaces_the_file_behind_a_link_and_devices_stay(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    save_report(tmp_path / "link", "first")
+    save_report(tmp_path / "link", "second")
+    assert (tmp_path / "link").readlink() == Path("file")
+    assert (tmp_path / "file").read_text() == "second"
+    (tmp_path / "null").symlink_to("/dev/null")
+    save_report(tmp_path / "null", "content")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_own_files_are_never_opened_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "link").symlink_to("precious")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo")
+    for name, reason in (("link", "symbolic link"), ("dangling", "symbolic link"), ("fifo", "a FIFO")):
+        for mode in ("r", "a+", "w"):
+            with pytest.raises(OSError, match=reason):
+                open(tmp_path / name, mode, opener=open_own_file)  # noqa: SIM115
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
+    with open(tmp_path / "new", "a", opener=open_own_file) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+
+
+def test_a_private_directory_is_this_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_private_folder(folder := tmp_path / "a" / "folder")
+    make_private_folder(folder)
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(InputError, match="link can't be used: it is a symbolic link"):
+        make_private_folder(tmp_path / "link")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file can't be used: it is not a directory"):
+        make_private_folder(tmp_path / "file")
+    for mode in (0o720, 0o702, 0o1777):
+        folder.chmod(mode)
+        with pytest.raises(InputError, match=r"other users may write to it\. Run `chmod go-w .*folder`"):
+            make_private_folder(folder)
+    folder.chmod(0o755)
+    make_private_folder(folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_another_users_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_private_folder(folder := tmp_path / "folder")
+    lstat = os.lstat
+
+    def of_another(path: Path) -> os.stat_result:
+        found = lstat(path)
+        if Path(path) != folder:
+            return found
+        return os.stat_result([*found[:4], 4321, *found[5:10]])
+
+    monkeypatch.setattr(os, "lstat", of_another)
+    with pytest.raises(InputError, match="it belongs to the user with the id 4321"):
+        make_private_folder(folder)
+
+
+def test_a_file_system_without_owners_and_permissions_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_private_folder(folder := tmp_path / "folder")
+    lstat = os.lstat
+
+    def without_permissions(path: Path) -> os.stat_result:
+        found = lstat(path)
+        return os.stat_result([found.st_mode | 0o777, *found[1:4], 4321, *found[5:10]])
+
+    monkeypatch.setattr(os, "lstat", without_permissions)
+    make_private_folder(folder)
+    assert list(folder.iterdir()) == []

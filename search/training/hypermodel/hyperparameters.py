@@ -1,5 +1,6 @@
 """KerasTuner's hyperparameters; Optuna suggests the value of each one when the HyperModel declares it."""
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -160,6 +161,8 @@ def _mirrored_range(hp: Any) -> Parameter:
 
 
 def _range(hp: Any, *, log: bool) -> BaseDistribution:
+    if not math.isfinite(hp.max_value - hp.min_value):  # also if an end is infinite or NaN
+        raise ValueError(f"the parameter {hp.name} has no finite range: it is from {hp.min_value} to {hp.max_value}")
     if isinstance(hp, Float):
         high = hp.max_value if hp.step is None else _last(hp)
         with warnings.catch_warnings():

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ....studies.errors import InputError, RegsearchError, StorageUnavailableError
+from ....studies.files import open_own_file
 from ....studies.trial import TrialTask
 from ...machine import core_count
 from ...training.hypermodel.code import read_code
@@ -108,7 +109,7 @@ class RayEngine:
         self._log = Path(f"{log_prefix}ray.log")
         self._workers = workers
         own_end, gateway_end = Pipe()
-        with gateway_end, self._log.open("ab") as log:
+        with gateway_end, open(self._log, "ab", opener=open_own_file) as log:
             self._process = subprocess.Popen(
                 [*_COMMAND, str(gateway_end.fileno())],
                 stdin=subprocess.DEVNULL,

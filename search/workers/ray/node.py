@@ -24,7 +24,15 @@ from ...machine import processor, versions
 from ...training.hypermodel.code import HyperModelCode, read_code
 from ...training.setup import TrainerSetup
 from ..protocol import READY_LINE, EpochFinished, from_line, task_to_line
-from ..worker_process import GRACE_SECONDS, WORKER_COMMAND, WorkerProcess, is_worn_out, last_line
+from ..worker_process import (
+    BAD_MESSAGE,
+    DEATH_POLL_SECONDS,
+    GRACE_SECONDS,
+    WORKER_COMMAND,
+    WorkerProcess,
+    is_worn_out,
+    last_line,
+)
 from .shared_folder import SharedFolder
 
 TRIALS, SNAPSHOTS = "trials", "snapshots"
@@ -152,12 +160,17 @@ class NodeWorker:
     def listen(self) -> WorkerOutput:
         """Wait for the worker's next message, or for the checkpoint of its last epoch; return the new output."""
         while True:
-            if select.select([self._worker], [], [], None if self._awaited_suffix is None else _FILE_POLL_SECONDS)[0]:
+            seconds = DEATH_POLL_SECONDS if self._awaited_suffix is None else _FILE_POLL_SECONDS
+            if select.select([self._worker], [], [], seconds)[0] or self._worker.has_exited():
                 lines = self._worker.read_lines()
                 if lines is None:
-                    ending = self._worker.end(time.monotonic() + GRACE_SECONDS)
-                    return self._collect_output([], ending=ending, last_words=last_line(self._log))
-                for event in (from_line(line) for line in lines if line + "\n" != READY_LINE):
+                    return self._take_end()
+                try:
+                    messages = [from_line(line) for line in lines if line + "\n" != READY_LINE]
+                except ValueError as error:
+                    self._worker.kill()
+                    return self._take_end(f"{BAD_MESSAGE}: {error}")
+                for event in messages:
                     if isinstance(event, EpochFinished) and not self._is_here:
                         self._awaited_suffix = f".{event.metrics.epoch + 1}{CHECKPOINT}"
                 if lines:
@@ -171,10 +184,15 @@ class NodeWorker:
             if self._is_closed:
                 return
             self._is_closed = True
-            self._worker.process.kill()
+            self._worker.kill()
             self._worker.end(time.monotonic() + GRACE_SECONDS)
             for folder in self._folders:
                 folder.leave()
+
+    def _take_end(self, reason: str | None = None) -> WorkerOutput:
+        """Return the output of a worker that has ended."""
+        ending = self._worker.end(time.monotonic() + GRACE_SECONDS)
+        return self._collect_output([], ending=reason or ending, last_words=last_line(self._log))
 
     def _collect_output(self, lines: Sequence[str], ending: str | None = None, last_words: str = "") -> WorkerOutput:
         return WorkerOutput(

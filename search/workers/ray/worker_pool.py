@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ....studies.errors import NoResultError, one_line
-from ....studies.files import write_durably
+from ....studies.files import open_own_file, write_durably
 from ....studies.trial import TrialTask
 from ....studies.trial_files import TrialFiles
 from ...machine import processor, versions
@@ -257,7 +257,7 @@ class WorkerPool:
 
     def _take_output(self, slot: _Slot, output: WorkerOutput) -> None:
         if output.log:
-            with slot.log.open("ab") as log:
+            with open(slot.log, "ab", opener=open_own_file) as log:
                 log.write(output.log)
         events = [from_line(line) for line in output.lines if line + "\n" != READY_LINE]
         if len(events) < len(output.lines):
