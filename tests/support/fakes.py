@@ -4,6 +4,7 @@ What a trial gives depends on its parameters alone. What goes wrong is told by $
 of trial number → fault: "die" (always), "die once", "fork and die", "garbage", "forge", "raise", "exit",
 "diverge", "hang" (always), "hang once", and on the test rows a loss of "inf" or "nan". An epoch
 takes $FAKE_EPOCH_SECONDS, writing a state $FAKE_SAVE_SECONDS; the file $FAKE_CHILD gets the id of a forked child. Each
+epoch that is trained is a line "number epoch" of the file $FAKE_TRAINED.
 """
 
 import hashlib
