@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import sqlalchemy
 
-from ..studies.errors import InputError, RegsearchError, StorageError, StorageUnavailableError
+from ..studies.errors import InputError, RegsearchError, StorageError, StorageUnavailableError, reason_of
 from .location import Location, Server
 
 RESTORE = "Move it away, or put a backup in its place, and try again."
@@ -80,7 +80,13 @@ def translate_errors(location: Location) -> Iterator[None]:
     """Raise StorageError for an error of a database, or StorageUnavailableError if waiting may help."""
     try:
         yield
-    except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
+    except sqlalchemy.exc.IntegrityError as error:
+        text = _text(_first_error(error))
+        raise StorageError(
+            f"{location} refused what regsearch wrote: {text}. Look for a trigger or a constraint of another program in "
+            "it and remove that. If there is none, report it as a bug."
+        ) from error
+    except sqlalchemy.exc.ProgrammingError as error:
         if isinstance(location, Path) or _is_our_bug(_state(error)):
             raise  # a bug of regsearch
         raise _server_error(location, error) from error
@@ -88,7 +94,7 @@ def translate_errors(location: Location) -> Iterator[None]:
         raise _translated(location, error) from error
     except OSError as error:
         where = "" if error.filename is None else f" ({error.filename})"
-        raise StorageError(f"{location} can't be used: {error.strerror}{where}") from error
+        raise StorageError(f"{location} can't be used: {reason_of(error)}{where}") from error
     except UnicodeDecodeError as error:
         raise StorageError(f"{location} is damaged ({first_line(error)}). {RESTORE}") from error
     except LookupError as error:
@@ -167,7 +173,7 @@ def _text(error: BaseException) -> str:
 
 def _is_our_bug(state: str) -> bool:
     """Return whether the SQLSTATE of a statement's error means a bug of regsearch, not a fault of the database."""
-    return state.startswith(("23", "42")) and state not in (_MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN)
+    return state.startswith("42") and state not in (_MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN)
 
 
 def _file_error(path: Path, error: BaseException) -> StorageError:

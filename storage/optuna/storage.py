@@ -5,6 +5,7 @@ instead of six.
 """
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection, bindparam, event, update
+from sqlalchemy.exc import IntegrityError
 
 from . import lookback, tables
 
@@ -48,16 +50,31 @@ class FastRDBStorage(RDBStorage):
     _lookback_start = 0
     _only_whole: int | None = None
     _joined: Connection | None = None
+    _ignored_error: BaseException | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        event.listen(self.scoped_session, "after_soft_rollback", self._note_rollback)
+
+    def _note_rollback(self, *_: object) -> None:
+        """Keep the error because of which Optuna rolls back a call: it ignores some, and then the call did nothing."""
+        if isinstance(error := sys.exc_info()[1], IntegrityError):
+            self._ignored_error = error
 
     @contextmanager
     def joining(self, connection: Connection) -> Iterator[None]:
-        """Make all calls in the block a part of the connection's transaction, which the caller ends."""
+        """Make all calls in the block a part of the connection's transaction, which the caller ends.
+
+        Raises IntegrityError at the end of the block if the database refused a write and Optuna ignored that.
+        """
         session = self.scoped_session
         session.remove()
         session.configure(bind=connection, join_transaction_mode="create_savepoint")
-        self._joined = connection
+        self._joined, self._ignored_error = connection, None
         try:
             yield
+            if self._ignored_error is not None:
+                raise self._ignored_error
         finally:
             self._joined = None
             session.remove()
