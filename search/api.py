@@ -3,7 +3,6 @@
 The functions that a script needs most can be imported from `regsearch`.
 """
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -263,8 +262,11 @@ def stop(name: str, *, storage: str | None = None) -> Holder | None:
     return holder
 
 
-def delete(name: str, *, storage: str | None = None) -> None:
-    """Delete a study with all its trials and logs; raises InputError while a process searches it."""
+def delete(name: str, *, storage: str | None = None) -> list[str]:
+    """Delete a study with all its trials and files; return "PATH: REASON" for each file that can't be removed.
+
+    Raises InputError while a process searches the study.
+    """
     location = location_of(storage_url(storage))
     with reading(storage) as database:
         get_study(database, name)
@@ -272,9 +274,7 @@ def delete(name: str, *, storage: str | None = None) -> None:
         record = get_study(database, name)
         check_not_copied(database, record)
         StudyStore.open(database, record).delete()
-        paths.remove_logs(location, name)
-        for folder in (paths.data_folder(location, name), paths.trials_folder(location, name)):
-            shutil.rmtree(folder, ignore_errors=True)
+        return paths.remove_study_files(location, name)
 
 
 def export(

@@ -12,7 +12,6 @@ import re
 import socket
 import sys
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ import optuna_dashboard
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from ..studies.errors import InputError
+from ..studies.reports.trials import without_formula
 from .database import Database
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ _HOST_HEADER = re.compile(rf"({_NAME})(?::([0-9]{{1,5}}))?")
 _SILENCE_SECONDS = 30
 _CHUNK = 65536  # bytes of a response that are sent at once
 _LARGEST_PORT = 65535
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 _HEADERS = [
     (
@@ -171,17 +170,8 @@ def _without_formulas(table: bytes) -> bytes:
     csv.field_size_limit(sys.maxsize)
     out = io.StringIO()
     rows = csv.reader(io.StringIO(table.decode(), newline=""))
-    csv.writer(out).writerows([[_as_text(cell) for cell in row] for row in rows])
+    csv.writer(out).writerows([[without_formula(cell) for cell in row] for row in rows])
     return out.getvalue().encode()
-
-
-def _as_text(cell: str) -> str:
-    if not cell.startswith(_FORMULA):
-        return cell
-    with suppress(ValueError):
-        float(cell)
-        return cell
-    return f"'{cell}"
 
 
 class _Handler(WSGIRequestHandler):

@@ -83,8 +83,8 @@ def translate_errors(location: Location) -> Iterator[None]:
     except sqlalchemy.exc.IntegrityError as error:
         text = _text(_first_error(error))
         raise StorageError(
-            f"{location} refused what regsearch wrote: {text}. Look for a trigger or a constraint of another program in "
-            "it and remove that. If there is none, report it as a bug."
+            f"{location} refused what regsearch wrote: {text}. Look in it for a trigger or a constraint of another "
+            "program, and remove that. If there is none, report it as a bug."
         ) from error
     except sqlalchemy.exc.ProgrammingError as error:
         if isinstance(location, Path) or _is_our_bug(_state(error)):

@@ -1,8 +1,10 @@
 """The paths of a study's files beside the database: logs of workers, a copy of the data, and files of trials."""
 
 import re
+import shutil
 from pathlib import Path
 
+from ..studies.errors import reason_of
 from ..studies.trial import Purpose
 from ..studies.trial_files import TrialFiles
 from .location import Location, files_folder
@@ -11,6 +13,11 @@ from .location import Location, files_folder
 def log_prefix(location: Location, study: str) -> Path:
     """Return what the paths of a study's worker logs start with."""
     return files_folder(location) / f"study-{study}-worker-"
+
+
+def lock_file(location: Location, study: str) -> Path:
+    """Return the path of the file whose lock a study's coordinator holds; a study on a server has none."""
+    return files_folder(location) / f"study-{study}.lock"
 
 
 def data_folder(location: Location, study: str) -> Path:
@@ -33,9 +40,28 @@ def finalist_weights_file(location: Location, study: str, number: int) -> Path:
     return TrialFiles.of(trials_folder(location, study), Purpose.CONFIRM).weights(number)
 
 
-def remove_logs(location: Location, study: str) -> None:
-    """Remove a deleted study's logs. Its lock file stays, since another process may wait for that very file."""
+def remove_study_files(location: Location, study: str) -> list[str]:
+    """Remove what a deleted study kept beside its database; return "PATH: REASON" for what can't be removed.
+
+    Call it only while this process holds the study's lock.
+    """
     prefix = log_prefix(location, study)
-    for path in prefix.parent.glob("*.log"):
-        if path.name.startswith(prefix.name) and re.fullmatch(r"\d+|ray", path.stem.removeprefix(prefix.name)):
+    logs = [
+        path
+        for path in prefix.parent.glob("*.log")
+        if path.name.startswith(prefix.name) and re.fullmatch(r"\d+|ray", path.stem.removeprefix(prefix.name))
+    ]
+    problems: list[str] = []
+
+    def note(_: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+        if not isinstance(error[1], FileNotFoundError):
+            problems.append(f"{path}: {reason_of(error[1])}")
+
+    for folder in (data_folder(location, study), trials_folder(location, study)):
+        shutil.rmtree(folder, onerror=note)
+    for path in (*sorted(logs), lock_file(location, study)):
+        try:
             path.unlink(missing_ok=True)
+        except OSError as error:
+            problems.append(f"{path}: {reason_of(error)}")
+    return problems

@@ -15,7 +15,8 @@ from ..studies.errors import InputError, StorageError
 from ..studies.files import open_own_file
 from ..studies.records import Holder
 from .errors import translate_errors
-from .location import Location, command, files_folder
+from .location import Location, command
+from .paths import lock_file
 
 _TRIES, _PAUSE_SECONDS = 10, 0.05  # a process that reads the name of the holder takes the lock for a moment
 
@@ -26,13 +27,14 @@ class StudyLock:
     **Ownership**: at most one process holds the lock. Another machine sees it only if the file system shares
     locks between machines.
 
-    **Crash behaviour**: the kernel releases the lock when the process ends, however it ends. The file stays.
+    **Crash behaviour**: the kernel releases the lock when the process ends, however it ends. The file stays until
+    the study is deleted.
 
     Raises InputError if another process holds the lock, StorageError if its file can't be written.
     """
 
     def __init__(self, database: Path, study: str) -> None:
-        self._path = _lock_path(database, study)
+        self._path = lock_file(database, study)
         self._database, self._study = database, study
         self._file: TextIO | None = None
 
@@ -47,21 +49,31 @@ class StudyLock:
         return self
 
     def _take(self) -> None:
-        self._file = open(self._path, "a+", encoding="utf-8", opener=open_own_file)  # noqa: SIM115
+        holder: Holder | None = None
         for _ in range(_TRIES):
+            self._file = open(self._path, "a+", encoding="utf-8", opener=open_own_file)  # noqa: SIM115
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                if self._is_in_place():
+                    break
             except BlockingIOError:
                 time.sleep(_PAUSE_SECONDS)
-        else:
-            holder = _read_holder(self._file)
+                holder = _read_holder(self._file)
             self._file.close()
+        else:
             raise held_error(self._database, self._study, holder)
         me = Holder(host=socket.gethostname(), pid=os.getpid(), since=datetime.now(UTC).isoformat(timespec="seconds"))
         self._file.truncate(0)
         self._file.write(json.dumps(asdict(me)))
         self._file.flush()
+
+    def _is_in_place(self) -> bool:
+        """Return whether the open file is still the one at its path: deleting a study removes the file."""
+        assert self._file is not None
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
 
     def __exit__(self, *exception: object) -> None:
         if self._file is not None:
@@ -80,7 +92,7 @@ def holder(database: Path, study: str) -> Holder | None:
     """Return the process that searches a study now, or None; raises StorageError if the lock can't be read."""
     with translate_errors(database):
         try:
-            file = open(_lock_path(database, study), encoding="utf-8", opener=open_own_file)  # noqa: SIM115
+            file = open(lock_file(database, study), encoding="utf-8", opener=open_own_file)  # noqa: SIM115
         except FileNotFoundError:
             return None
         with file:
@@ -89,10 +101,6 @@ def holder(database: Path, study: str) -> Holder | None:
             except BlockingIOError:
                 return _read_holder(file) or Holder(host="unknown", pid=0, since="unknown")
     return None
-
-
-def _lock_path(database: Path, study: str) -> Path:
-    return files_folder(database) / f"study-{study}.lock"
 
 
 def _read_holder(file: TextIO) -> Holder | None:

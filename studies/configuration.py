@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import InputError
+from .errors import InputError, one_line
 from .search_space import (
     LEARNING_RATE,
     PARAMETERS,
@@ -143,7 +143,7 @@ class HyperparameterValues:
 
     def __str__(self) -> str:
         """Return the values in words: "activation relu, lr 0.00123, units 64"."""
-        return ", ".join(f"{name} {_short(value)}" for name, value in self.values) or "no settings"
+        return ", ".join(f"{one_line(name)} {_short(value)}" for name, value in self.values) or "no settings"
 
 
 Configuration = Regularization | HyperparameterValues
@@ -187,7 +187,7 @@ def is_regularization(names: Iterable[str]) -> bool:
 def _short(value: Value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(str(value))
 
 
 def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, Any]:

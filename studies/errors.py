@@ -3,6 +3,7 @@
 import re
 
 _LONGEST = 2000  # characters of a message
+_LAYOUT = "\n\t\xa0\u2009\u202f"
 _PASSWORD = re.compile(r"(\w:/+[^\s/:@]*:)\S*@")  # of a URL
 
 
@@ -20,6 +21,21 @@ def one_line(text: str) -> str:
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable(text: str) -> str:
+    """Return a text of several lines without characters that a terminal acts on: escape codes, bells, reversed text.
+
+    They are escaped as in Python. Names of files, settings and messages come from anywhere.
+
+    Example:
+        >>> from regsearch.studies.errors import printable
+        >>> print(printable("red: \\x1b[31m"))
+        red: \\x1b[31m
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _LAYOUT else c.encode("unicode_escape").decode() for c in text)
 
 
 def reason_of(error: BaseException) -> str:

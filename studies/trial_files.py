@@ -74,6 +74,6 @@ class TrialFiles:
 
     @staticmethod
     def _remove(paths: "Collection[Path] | Iterator[Path]") -> None:
-        with suppress(OSError):  # a file that stays does no harm: the next run removes it
-            for path in paths:
+        for path in paths:
+            with suppress(OSError):  # a file that stays does no harm: the next run removes it
                 path.unlink(missing_ok=True)

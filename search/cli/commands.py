@@ -119,7 +119,7 @@ def stop(name: Name, storage: Storage = None) -> None:
     from .. import api
 
     holder = api.stop(name, storage=storage)
-    print(f"{name} is not running; nothing to stop" if holder is None else f"stopped {name}: {holder}")
+    print(one_line(f"{name} is not running; nothing to stop" if holder is None else f"stopped {name}: {holder}"))
 
 
 @app.command(name="list")
@@ -277,7 +277,7 @@ def dashboard(
 
     exit_on_signal()
     with api.reading(storage) as database, make_dashboard(database, port, allow_host or ()) as server:
-        print(f"optuna-dashboard of {database.location} on http://{HOST}:{server.port}/", flush=True)
+        print(one_line(f"optuna-dashboard of {database.location} on http://{HOST}:{server.port}/"), flush=True)
         print("Press Ctrl-C to stop.", file=sys.stderr)
         server.serve_forever()
 
@@ -300,7 +300,7 @@ def backup(
     """Copy the database to a file, even while a search runs."""
     from .. import api
 
-    print(f"copied the database to {api.backup(file, storage=storage)}")
+    print(one_line(f"copied the database to {api.backup(file, storage=storage)}"))
 
 
 @app.command()
@@ -310,10 +310,10 @@ def upgrade(storage: Storage = None) -> None:
 
     done = api.upgrade(storage=storage)
     if not done.steps:
-        print(f"{done.location} is up to date; nothing to do")
+        print(one_line(f"{done.location} is up to date; nothing to do"))
     else:
         backup = "" if done.backup is None else f"; a copy from before the upgrade is in {done.backup}"
-        print(f"upgraded {done.location} ({', '.join(done.steps)}){backup}")
+        print(one_line(f"upgraded {done.location} ({', '.join(done.steps)}){backup}"))
 
 
 @app.command()
@@ -325,10 +325,14 @@ def delete(
     """Delete a study with all its trials and logs."""
     from .. import api
 
-    if not yes and sys.stdin.isatty():
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError(f"{name} was not deleted: there is no terminal to ask you. Give --yes to delete it.")
         typer.confirm(f"Delete the study {name} with all its trials?", abort=True, err=True)
-    api.delete(name, storage=storage)
-    print(f"deleted {name}")
+    problems = api.delete(name, storage=storage)
+    print(one_line(f"deleted {name}"))
+    for problem in problems:
+        print(one_line(f"regsearch: a file of the study stays: {problem}. Remove it yourself."), file=sys.stderr)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from ...studies.commands import resume_command
-from ...studies.errors import InputError, NoResultError, StorageError
+from ...studies.errors import InputError, NoResultError, StorageError, one_line, printable
 from ...studies.files import save_report
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _WIDTH_ELSEWHERE = 100  # columns, if stdout is not a terminal
 
 def print_(value: T, as_json: bool, text: Callable[[T], str], document: Callable[[T], dict[str, Any]]) -> None:
     """Print a value: as JSON, made by `document`, or as text, made by `text`."""
-    write([json.dumps(document(value), indent=2) if as_json else text(value), "\n"])
+    write([json.dumps(document(value), indent=2) if as_json else printable(text(value)), "\n"])
 
 
 def write(parts: Iterable[str]) -> None:
@@ -89,7 +89,7 @@ def rendered_report(content: "ReportData", kind: str) -> str:
     if kind == "json":
         return json.dumps(json_report.as_json(content), indent=2) + "\n"
     if kind == "text":
-        return terminal.as_text(content, width()) + "\n"
+        return printable(terminal.as_text(content, width())) + "\n"
     raise InputError(f"unknown --format {kind!r}. Use text, json or html.")
 
 
@@ -101,7 +101,7 @@ def rendered_comparison(comparison: "Comparison", kind: str) -> str:
         return page.as_html(comparison)
     if kind == "json":
         return json.dumps(json_report.as_json(comparison), indent=2) + "\n"
-    return terminal.as_text(comparison, width()) + "\n"
+    return printable(terminal.as_text(comparison, width())) + "\n"
 
 
 def print_export(export: "Export") -> None:
@@ -110,7 +110,7 @@ def print_export(export: "Export") -> None:
 
     lines = [f"{file.path}  sha256 {file.sha256}" for file in export.files]
     exported = f"Exported {export.training.origin} of {export.study.name}:"
-    write("\n".join([dataset_line(export.study.dataset), exported, *lines, ""]))
+    write(printable("\n".join([dataset_line(export.study.dataset), exported, *lines, ""])))
 
 
 def print_best(result: "StudyResult", as_json: bool) -> None:
@@ -140,7 +140,7 @@ def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], sto
     from ...storage.location import as_option, location_of
     from ..api import storage_url
 
-    print(f"trial {number} of {study.name} will try {', '.join(params)}")
+    print(one_line(f"trial {number} of {study.name} will try {', '.join(params)}"))
     total = study.spec.budget.trials
     if number >= total:
         options = ("--trials", str(number + 1), *as_option(location_of(storage_url(storage))))
@@ -153,4 +153,4 @@ def print_or_save(rendered: str, output: str | None) -> None:
     if output is None:
         write([rendered])
     else:
-        print(f"wrote {save_report(output, rendered)}")
+        print(one_line(f"wrote {save_report(output, rendered)}"))

@@ -10,6 +10,7 @@ import json
 import threading
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -182,7 +183,8 @@ class FileCheckpoints:
         epochs = len(state.curve)
         write_durably(self._files.checkpoint(self._number, epochs), append_checksum(_pack(self.identity, state)))
         for old in self._files.checkpoints(self._number)[KEPT_STATES:]:
-            old.unlink(missing_ok=True)
+            with suppress(OSError):  # an old state that stays does no harm
+                old.unlink(missing_ok=True)
 
 
 def _pack(identity: str, state: TrainingCheckpoint) -> bytes:

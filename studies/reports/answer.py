@@ -5,13 +5,14 @@ from typing import Any
 
 from .. import formats
 from ..configuration import configuration_of
+from ..errors import one_line
 from ..records import Counts, DatasetInfo, StudySummary
 
 
 def dataset_line(dataset: DatasetInfo) -> str:
     """Return the line on the data set with which every answer starts."""
     return (
-        f"Data: {dataset.name} ({dataset.n_train:,} training and {dataset.n_test:,} test examples, "
+        f"Data: {one_line(dataset.name)} ({dataset.n_train:,} training and {dataset.n_test:,} test examples, "
         f"sha256 {dataset.sha256[:16]}…)"
     )
 

@@ -7,10 +7,12 @@ from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
+from ..errors import one_line
+
 
 def as_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a table with left-aligned columns, two spaces apart; None gives an empty cell."""
-    cells = [list(header), *([("" if cell is None else str(cell)) for cell in row] for row in rows)]
+    cells = [list(header), *([("" if cell is None else one_line(str(cell))) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells

@@ -4,9 +4,11 @@ import csv
 import io
 import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from ..configuration import configuration_of
+from ..errors import one_line
 from ..records import StudyRecord, TrialRecord
 from ..search_space import LEARNING_RATE, PARAMETERS, short_name
 from .answer import dataset_json, dataset_line
@@ -14,6 +16,7 @@ from .table import as_table
 
 _METRICS = ("select_cross_entropy", "select_accuracy", "train_cross_entropy", "train_accuracy")
 _TEXTS = ("recipe", "reason", "dataset")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _OTHERS = ("best_epoch", "epochs", *_METRICS, "seconds", *_TEXTS)
 
 
@@ -45,7 +48,7 @@ def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
         trials = list(trials)  # the columns are the parameters of all trials together
     for row in itertools.chain([columns(study, trials)], as_rows(study, trials)):
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(row)
+        csv.writer(line, lineterminator="\n").writerow(_spreadsheet_cell(value) for value in row)
         yield line.getvalue()
 
 
@@ -91,6 +94,25 @@ def as_json(study: StudyRecord, trials: Iterable[TrialRecord]) -> dict[str, Any]
             for trial in trials
         ],
     }
+
+
+def without_formula(text: str) -> str:
+    """Return a text that a spreadsheet doesn't take for a formula when it opens a CSV file.
+
+    Example:
+        >>> without_formula("=1+1"), without_formula("-0.5")
+        ("'=1+1", '-0.5')
+    """
+    if not text.startswith(_FORMULA_STARTS):
+        return text
+    with suppress(ValueError):
+        float(text)
+        return text
+    return f"'{text}"
+
+
+def _spreadsheet_cell(value: Any) -> Any:
+    return without_formula(one_line(value)) if isinstance(value, str) else value
 
 
 def _rounded(figure: float | None, digits: int) -> str | None:

@@ -174,7 +174,8 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
         (["best", "absent"], 2, "has no study called"),
         (["trials", "absent"], 2, "has no study called"),
         (["resume", "absent"], 2, "has no study called"),
-        (["delete", "absent"], 2, "has no study called"),
+        (["delete", "absent", "--yes"], 2, "has no study called"),
+        (["delete", "absent"], 2, "there is no terminal to ask you. Give --yes"),
         (["enqueue", "smoke", "--param", "l2=7"], 2, "invalid l2=7. In this study it must be a number from"),
         (["enqueue", "smoke"], 2, "--param"),
         (["status", "smoke", "--storage", "sqlite:///absent.db"], 2, "there is no database"),
@@ -234,9 +235,9 @@ def test_no_complete_trial_is_exit_4(regsearch: Command) -> None:
 
 
 @pytest.mark.slow
-def test_delete_needs_no_question_without_a_terminal(regsearch: Command, storage: str, folder: Path) -> None:
+def test_delete_without_a_terminal_needs_yes(regsearch: Command, storage: str, folder: Path) -> None:
     (regsearch.folder / "regsearch.db").write_bytes((folder / "regsearch.db").read_bytes())
-    assert regsearch("delete", "smoke").returncode == 0
+    assert regsearch("delete", "smoke", "--yes").returncode == 0
     assert regsearch("list").stdout == "no studies yet\n"
 
 

@@ -13,7 +13,10 @@ from regsearch.search import api
 from regsearch.search.result import RunResult
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.location import location_of
-from regsearch.studies.errors import InputError, StorageError
+from regsearch.storage.paths import lock_file
+from regsearch.storage.study_lock import StudyLock
+from regsearch.studies.errors import InputError, StorageError, printable
+from regsearch.studies.reports import trials as trials_report
 from regsearch.studies.reports.answer import as_text
 
 Search = Callable[..., RunResult]
@@ -145,3 +148,81 @@ def test_a_place_for_locks_that_is_no_folder_is_one_line(search: Search, storage
     (tmp_path / "test.db.d").touch()
     with pytest.raises(StorageError, match=r"test\.db can't be used: Not a directory"):
         api.status("smoke", storage=storage)
+
+
+@pytest.mark.parametrize(
+    ("event", "table"),
+    [("insert", "trials"), ("insert", "trial_params"), ("update", "trials"), ("insert", "trial_values")],
+)
+def test_another_programs_trigger_is_one_line_and_writes_nothing(
+    event: str, table: str, search: Search, storage: str
+) -> None:
+    search(trials=2)
+    before = rows(storage)
+    with sqlite3.connect(location_of(storage)) as connection:
+        connection.execute(f"create trigger t before {event} on {table} begin select raise(abort, 'not here'); end")
+    connection.close()
+    with pytest.raises(StorageError, match=r"refused what regsearch wrote: not here\. Look in it for a trigger"):
+        search(trials=3)
+    assert rows(storage)[:2] == before
+    with sqlite3.connect(location_of(storage)) as connection:
+        connection.execute("drop trigger t")
+    connection.close()
+    assert search(trials=3).answer.counts.finished == 3
+
+
+@pytest.mark.parametrize("table", ["studies", "trials", "trial_params", "regsearch_trials"])
+def test_a_study_that_a_trigger_protects_is_deleted_wholly_or_not_at_all(
+    table: str, search: Search, storage: str
+) -> None:
+    search(trials=2)
+    before = rows(storage)
+    with sqlite3.connect(location_of(storage)) as connection:
+        connection.execute(f"create trigger t before delete on {table} begin select raise(abort, 'stays'); end")
+    connection.close()
+    with pytest.raises(StorageError, match="refused what regsearch wrote: stays"):
+        api.delete("smoke", storage=storage)
+    assert rows(storage) == before
+
+
+def test_delete_says_what_it_cannot_remove_and_removes_the_rest(search: Search, storage: str) -> None:
+    search(trials=2)
+    folder = location_of(storage).parent / "test.db.d"
+    log = folder / "study-smoke-worker-0.log"
+    log.unlink()
+    (log / "inside").mkdir(parents=True)
+    assert api.delete("smoke", storage=storage) == [f"{log}: Is a directory"]
+    assert api.statuses(storage=storage) == []
+    assert {path.name for path in folder.iterdir()} == {"open.lock", log.name}
+
+
+def test_a_study_deleted_while_another_process_waits_for_its_lock_is_locked_once(search: Search, storage: str) -> None:
+    search(trials=1)
+    database = location_of(storage)
+    assert isinstance(database, Path)
+    with StudyLock(database, "smoke") as held:
+        lock_file(database, "smoke").unlink()
+        with StudyLock(database, "smoke"):  # the path is free, since the study is gone
+            assert held is not None
+            with pytest.raises(InputError, match="is being searched"), StudyLock(database, "smoke"):
+                pass
+
+
+NASTY = "a\x1b[31m\u202eb\nc\x07"
+
+
+def test_names_from_outside_reach_no_terminal_unescaped(search: Search, storage: str) -> None:
+    search(trials=2)
+    with sqlite3.connect(location_of(storage)) as connection:
+        connection.execute("update regsearch_studies set dataset = ?", (NASTY,))
+        connection.execute("update regsearch_trials set reason = ?", (f"={NASTY}",))
+    connection.close()
+    texts = [as_text(api.load("smoke", storage=storage).answer)]
+    with api.trials("smoke", storage=storage) as (study, trials):
+        listed = list(trials)
+        texts += [trials_report.as_text(study, listed), *trials_report.as_csv(study, listed)]
+    for text in texts:
+        assert printable(text) == text
+        assert "\nc" not in text
+    assert "'=a" in texts[-1]
+    assert "a\\x1b[31m\\u202eb\\nc\\x07" in texts[0]
