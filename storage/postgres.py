@@ -42,6 +42,8 @@ _OF_SESSION = (
     "case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', false) end"
 )
 _OPENING = 0x7265677365617263  # the key of an advisory lock: "regsearc" in ASCII
+# each process that opens a new database may take some seconds to create or check its tables
+_WAIT_FOR_OPENING = text("set local lock_timeout = '10min'")
 _NEVER_IDLE = text("set local idle_in_transaction_session_timeout = 0")
 _ENCODING = text("show server_encoding")
 _LOCK_OPENING = text("select pg_advisory_xact_lock(:key)")
@@ -183,6 +185,7 @@ def opening_lock(engine: sqlalchemy.Engine) -> Iterator[None]:
     """Keep other processes from opening the database for writing during the block."""
     with engine.begin() as connection:
         connection.execute(_NEVER_IDLE)
+        connection.execute(_WAIT_FOR_OPENING)
         connection.execute(_LOCK_OPENING, {"key": _OPENING})
         yield
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from ...studies.validation import parse_duration
 
-_MOST_COUNTED_SECONDS = 5.0  # between two checks; a longer gap means that this process was stopped or the machine slept
+_LONGEST_GAP_SECONDS = 2.0  # between two checks; a longer one means that this process was stopped or the machine slept
+_COUNTED_SHARE, _COUNTED_SECONDS = 0.02, 5.0  # of the limit, and at most: what counts of a longer gap
 _FIRST_SECONDS = 30 * 60.0  # for TensorFlow's start, reading the data, and the first epoch
 _LEAST_SECONDS = 60.0
 _TIMES_THE_SLOWEST = 20.0
@@ -50,12 +51,13 @@ class HangDetector:
             starting: the numbers of the trials that wait until their workers have started.
         """
         were_starting, self._starting = self._starting, frozenset(starting)
-        elapsed = 0.0 if self._checked_at is None else min(now - self._checked_at, _MOST_COUNTED_SECONDS)
+        gap = 0.0 if self._checked_at is None else now - self._checked_at
         self._checked_at = now
         for number in list(self._silence):
             has_started = number in were_starting - self._starting
-            self._silence[number] = 0.0 if has_started else self._silence[number] + elapsed
             limit = _FIRST_SECONDS if number in self._starting else self._limit_seconds()
+            counted = gap if gap <= _LONGEST_GAP_SECONDS else min(_COUNTED_SHARE * limit, _COUNTED_SECONDS)
+            self._silence[number] = 0.0 if has_started else self._silence[number] + counted
             if self._silence[number] > limit:
                 self.forget(number)
                 yield number, limit

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.checks.integrity import check_integrity
 from regsearch.storage.connect import open_for_reading, open_for_writing
 from regsearch.storage.location import Server, as_option, command, files_folder, location_of
+from regsearch.storage.postgres import exclusive_engine
 from regsearch.studies.errors import InputError, StorageError, StorageUnavailableError
 
 SECRET = "S3NT1NEL"
@@ -222,6 +224,25 @@ def test_many_that_open_a_new_database_at_once_make_its_tables_once(storage: str
 @pytest.mark.slow
 @needs_postgres
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
+def test_who_opens_a_new_database_waits_for_those_before(storage: str) -> None:
+    database = location_of(storage)
+    assert isinstance(database, Server)
+    opened: list[str] = []
+
+    def open_it() -> None:
+        with open_for_writing(database):
+            opened.append("opened")
+
+    waiting = threading.Thread(target=open_it)
+    with exclusive_engine(database):
+        waiting.start()
+        time.sleep(12)  # longer than a step of a search waits for a lock
+        assert opened == []
+    waiting.join()
+    assert opened == ["opened"]
+
+
 def test_who_was_killed_while_it_made_the_tables_does_no_harm(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,3 +65,19 @@ def test_a_workers_start_is_no_silence() -> None:
     watch.beat(5, None)
     found = [each for second in range(200, 2100) for each in watch.hung(float(second), starting=[5])]
     assert found == [(5, 1800.0)]
+
+
+def test_time_in_which_all_were_stopped_costs_no_attempt_even_if_the_limit_is_short() -> None:
+    for limit in ("1s", "3s", "5s"):
+        watch = HangDetector(limit)
+        watch.beat(3, None)
+        assert hung(watch, 0, 0.9, step=0.3) == []
+        assert list(watch.hung(3600.0)) == []  # everything was stopped for an hour
+        watch.beat(3, 0.2)
+        assert hung(watch, 3600.1, 0.6, step=0.3) == []
+
+
+def test_a_coordinator_that_is_always_slow_notices_a_worker_that_hangs() -> None:
+    watch = HangDetector("5s")
+    watch.beat(3, None)
+    assert hung(watch, 0, 1000, step=10.0) == [(3, 5.0)]
