@@ -184,10 +184,10 @@ class SearchSpec(Section):
         description="techniques that a contest tunes: l1, l2, dropout, batch_norm, or several together, such as "
         "l2+dropout; if not given: each technique of the space alone, and l1+l2",
     )
-    rules: Literal[1, 2] = Field(
-        2,
-        description="2: no configuration is trained twice, and diverged trials tell the sampler that a region is bad; "
-        "1: the rules of earlier versions, which older studies keep",
+    rules: Literal[1, 2, 3] = Field(
+        3,
+        description="3: the objective val_loss leaves out penalties; from 2 on: no configuration is trained twice, and "
+        "diverged trials tell the sampler that a region is bad; 1 and 2: the rules of older studies, which keep them",
         json_schema_extra=added_later(1),
     )
     seed: int = Field(0, ge=0, lt=2**63, description="seed from which all random numbers derive")

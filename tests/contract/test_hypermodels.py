@@ -8,7 +8,7 @@ import hypermodels
 import numpy as np
 import pytest
 from helpers import train
-from hypermodels import GUIDE, LOOP, TUNED_FIT, custom_fit, network
+from hypermodels import GUIDE, IMPORTS, LOOP, TUNED_FIT, custom_fit, network
 
 from regsearch.search.data import load_dataset
 from regsearch.search.data.arrays import Dataset
@@ -214,6 +214,39 @@ def test_a_metric_of_the_models_is_measured_on_the_select_rows(
     assert outcome.value(objective) == pytest.approx(ours, abs=1e-5)
     stop = epochs[-1].stop_accuracy if by_accuracy else epochs[-1].stop_loss
     assert epochs[-1].value(objective) == pytest.approx(stop, abs=1e-5)
+
+
+PENALIZED = f"""{IMPORTS}def build(hp):
+    l2 = keras.regularizers.L2(hp.Float("l2", 1e-3, 1.0))
+    inner = keras.Sequential([layers.Dense(8, activation="relu", bias_regularizer=l2, activity_regularizer="l1")])
+    model = keras.Sequential([layers.Flatten(), inner, layers.Dense(10, activation="softmax", kernel_regularizer=l2)])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+class Mine(keras_tuner.HyperModel):
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, **kwargs)
+"""
+
+
+@pytest.mark.parametrize("name", ["build", "Mine"])
+def test_the_objective_val_loss_leaves_out_every_penalty(make: Callable[..., Any], name: str) -> None:
+    outcome, epochs = train(make(PENALIZED, name, objective="val_loss"), l2=0.5)
+    assert outcome.value("val_loss") == pytest.approx(outcome.select_cross_entropy, abs=1e-4)
+    for epoch in epochs:
+        assert epoch.value("val_loss") == pytest.approx(epoch.stop_cross_entropy, abs=1e-4)
+    assert epochs[0].stop_loss > epochs[0].stop_cross_entropy + 0.1  # early stopping keeps the rule of Keras
+
+
+@pytest.mark.parametrize("name", ["build", "Mine"])
+def test_a_study_from_before_goes_on_with_the_penalty_in_val_loss(make: Callable[..., Any], name: str) -> None:
+    outcome, epochs = train(make(PENALIZED, name, objective="val_loss", rules=2), l2=0.5)
+    assert outcome.value("val_loss") > outcome.select_cross_entropy + 0.1
+    for epoch in epochs:
+        assert epoch.value("val_loss") > epoch.stop_cross_entropy + 0.1
 
 
 def test_a_logged_metric_counts_at_its_best_epoch(make: Callable[..., Any]) -> None:

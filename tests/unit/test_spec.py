@@ -234,7 +234,7 @@ def test_a_stored_study_keeps_what_the_user_does_not_give(smoke: StudySpec) -> N
 def test_a_key_that_a_stored_study_lacks_has_its_earlier_value() -> None:
     old = StudySpec.from_json('{"spec_version": 1}')
     assert (old.model.batch_norm_momentum, old.search.rules) == (0.99, 1)
-    assert (StudySpec().model.batch_norm_momentum, StudySpec().search.rules) == ("derived", 2)
+    assert (StudySpec().model.batch_norm_momentum, StudySpec().search.rules) == ("derived", 3)
     assert (old.confirm.split, StudySpec().confirm.split) == ("fixed", "drawn")
     assert (old.confirm.method, StudySpec().confirm.method) == ("all", "race")
     assert StudySpec.from_json('{"spec_version": 1, "confirm": null}').confirm.split == "fixed"

@@ -118,6 +118,8 @@ class _Reporter(keras.callbacks.Callback):
         else:
             train_loss = self._network.evaluate(self._run.splits.train).cross_entropy + self._network.penalty()
         metric = None if self._metric is None else logs.get(self._metric)
+        if metric is not None and self._metric == "val_loss" and not self._network.penalty_counts:
+            metric = float(metric) - self._network.penalty(self._run.splits.stop)
         metrics = epoch_metrics(
             self._network,
             len(self.state.curve),

@@ -5,6 +5,7 @@ outcome depends only on the study, the data and the parameters, unless the user'
 """
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from .hyperparameters import OptunaHyperParameters, known
 from .loader import build, load, overrides_fit
 from .model_io import check_output, evaluate_part, gives_logits, labels_for
 
+_LOSS = "loss"
 _EVALUATED_AT_ONCE = 1000  # examples; with more, the output of a convolution could fill the memory
 
 
@@ -76,6 +78,7 @@ class HyperModelTrainer:
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, code: HyperModelCode) -> None:
         self.spec, self.dataset, self.splits, self.code = spec, dataset, splits, code
         self.task_splits = TaskSplits(spec, dataset, splits)
+        self.penalty_counts = spec.search.rules < 3  # whether the objective val_loss includes penalties
         self.momentum = batch_norm_momentum(spec, spec.data.train_rows(dataset.n_train))
         self._network: HyperModelNetwork | None = None  # of the current trial or, between trials, of the last one
 
@@ -135,7 +138,13 @@ class HyperModelTrainer:
     def _on_test(self, task: TrialTask, weights: Arrays) -> "HyperModelNetwork":
         model, _ = self.model(task.params, self.spec.search.seed)
         model.set_weights(weights)
-        return HyperModelNetwork(model, self.dataset.x_test, self.dataset.y_test, self.dataset.class_count)
+        return HyperModelNetwork(
+            model,
+            self.dataset.x_test,
+            self.dataset.y_test,
+            self.dataset.class_count,
+            penalty_counts=self.penalty_counts,
+        )
 
     def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
         """Write a trial's model with its optimizer's state; see `Trainer`."""
@@ -181,6 +190,7 @@ class HyperModelTrainer:
             self.dataset.class_count,
             batch_size=self.spec.training.batch_size,
             seed=seed,
+            penalty_counts=self.penalty_counts,
         )
         return hypermodel, hp, network
 
@@ -204,6 +214,7 @@ class HyperModelNetwork(KerasNetwork):
         class_count: the number of classes in the data.
         batch_size: the number of examples in a training step.
         seed: the seed for the random numbers in all epochs, at least 0.
+        penalty_counts: whether the metric val_loss includes the penalties of regularizers, as in Keras.
 
     Raises ValueError if the model's output does not fit the classes.
     """
@@ -217,12 +228,14 @@ class HyperModelNetwork(KerasNetwork):
         *,
         batch_size: int = 32,
         seed: int = 0,
+        penalty_counts: bool = False,
     ) -> None:
         images = ModelInputs(x)
         check_output(model, images[:1], class_count)  # this builds a model without an Input layer
         super().__init__(model, images, y, batch_size)
         self.class_count = class_count
         self.seed = seed
+        self.penalty_counts = penalty_counts
         self.epochs = 0
 
     @cached_property
@@ -266,14 +279,30 @@ class HyperModelNetwork(KerasNetwork):
             if name not in metrics or name == metric:
                 known_metrics = ", ".join(f"val_{known_metric}" for known_metric in metrics)
                 raise ValueError(f"the model has no metric {metric}, the objective. It has {known_metrics}.")
-            return float(metrics[name])
+            penalty = self.penalty(rows) if name == _LOSS and not self.penalty_counts else 0.0
+            return float(metrics[name]) - penalty
 
         return measure
 
-    def penalty(self) -> float:
-        """Return the sum of the penalties of the model's regularizers."""
-        regularized = (weight for weight in self.model.trainable_variables if weight.regularizer is not None)
-        return float(sum(float(weight.regularizer(weight)) for weight in regularized))
+    def penalty(self, rows: Rows | None = None) -> float:
+        """Return the sum of the penalties that Keras adds to the loss of the model.
+
+        They are the penalties of all regularizers of weights and, if `rows` is given, those of the layers' outputs
+        (`activity_regularizer`) as Keras's `evaluate` averages them over these examples.
+        """
+        on_weights = _weight_penalty(self.model)
+        if rows is None:
+            return on_weights
+        layers = [layer for layer in _all_layers(self.model) if layer.activity_regularizer is not None]
+        if not layers:
+            return on_weights
+        on_outputs = 0.0
+        for start in range(0, len(rows), _EVALUATED_AT_ONCE):  # the batches of `evaluate`
+            part = rows[start : start + _EVALUATED_AT_ONCE]
+            self.model(self.x[part], training=False)
+            losses = sum(float(loss) for layer in layers for loss in layer.losses)
+            on_outputs += len(part) * losses
+        return on_weights + on_outputs / len(rows) - sum(_weight_penalty(layer) for layer in layers)
 
     def _variables(self) -> list[keras.Variable]:
         optimizer = self.model.optimizer if self.model.compiled else None
@@ -293,3 +322,15 @@ class HyperModelNetwork(KerasNetwork):
         *variables, epochs = state
         self.epochs = int(epochs)
         super().set_state(variables)
+
+
+def _all_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """Yield a layer, and all layers in it."""
+    yield layer
+    for inner in getattr(layer, "layers", ()):
+        yield from _all_layers(inner)
+
+
+def _weight_penalty(layer: keras.Layer) -> float:
+    regularized = (weight for weight in layer.trainable_variables if weight.regularizer is not None)
+    return float(sum(float(weight.regularizer(weight)) for weight in regularized))
