@@ -178,6 +178,10 @@ def _is_our_bug(state: str) -> bool:
 
 def _file_error(path: Path, error: BaseException) -> StorageError:
     text = first_line(_first_error(error))
+    if getattr(_first_error(error), "sqlite_errorname", None) == "SQLITE_READONLY_DBMOVED":
+        return StorageError(
+            f"{path} was removed, moved or replaced while it was open. Put it back and resume, or start again."
+        )
     for pattern, kind, failure, remedy in _FILE_ERRORS:
         if re.search(pattern, text):
             return kind(f"{path} {failure.format(text=text)}. {remedy}")

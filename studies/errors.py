@@ -102,6 +102,10 @@ class InputError(RegsearchError):
     exit_code = 2
 
 
+class ModelError(InputError, ValueError):
+    """A HyperModel can't be searched, whatever settings it gets. At the start of a new study, this ends the study."""
+
+
 class SearchSpaceChangedError(RegsearchError):
     """A HyperModel asked for hyperparameters that differ from those of earlier trials, so this trial fails."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ...studies.configuration import technique_of
 from ...studies.decision_log import log_decision
-from ...studies.errors import NoResultError, SearchSpaceChangedError
+from ...studies.errors import ModelError, NoResultError, SearchSpaceChangedError
 from ...studies.spec import StudySpec
 from ...studies.trial import (
     Done,
@@ -78,6 +78,8 @@ class Coordinator:
         progress: shows the user what happens.
         timeout_seconds: the time after which no more trials start; None means no limit.
         forecast: estimates how long the run will take; None means no estimate.
+        is_new_study: whether this run started the study. If so, a HyperModel that can't be searched raises ModelError
+            before the first epoch.
         clock: returns the seconds of a clock that never goes back.
         sleep: waits for the given number of seconds on this clock.
     """
@@ -92,6 +94,7 @@ class Coordinator:
     progress: Progress
     timeout_seconds: float | None = None
     forecast: Forecast | None = None
+    is_new_study: bool = False
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -104,6 +107,7 @@ class Coordinator:
         self._ending: StopReason | None = None
         self._failures_in_a_row = 0
         self._best: float | None = None
+        self._has_epochs = False
         self._techniques: dict[str, Tally] = {}
         self._hang_detector = HangDetector(self.spec.budget.epoch_timeout)
         retry = Retry(
@@ -235,6 +239,8 @@ class Coordinator:
                 return self._suggest(task, event)
             case TrialFinished() | LookFinished():
                 self._record_completed(task, event.outcome)
+            case TrialFailed() if event.by_model and self.is_new_study and not self._has_epochs:
+                raise ModelError(f"{event.reason.rstrip('.')}. The study was not started.")
             case TrialFailed():
                 remark = f"{event.reason}; its log is {event.log}"
                 self._record_failed(task, event.reason, remark, by_settings=event.by_settings)
@@ -265,6 +271,7 @@ class Coordinator:
         return task if suggested is None else replace(task, params={**task.params, **suggested})
 
     def _record(self, task: TrialTask, metrics: EpochMetrics) -> bool:
+        self._has_epochs = True
         self._hang_detector.beat(task.number, metrics.seconds)
         decision = self.store.record_epoch(task, metrics)
         if decision in _LOGGED_DECISIONS:

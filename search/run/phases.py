@@ -61,6 +61,7 @@ class StudyRun:
         workers: how many trials may run at once.
         events: a progress that also writes TensorBoard's files during the search; None if the user wants none.
         timeout_seconds: the time after which no more trials start; None means no limit.
+        is_new: whether this run started the study.
         is_stopping: whether a stop was requested.
     """
 
@@ -76,6 +77,7 @@ class StudyRun:
     workers: int
     events: Progress | None
     timeout_seconds: float | None
+    is_new: bool = False
     is_stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -192,6 +194,7 @@ class StudyRun:
             progress=(purpose == Purpose.SEARCH and self.events) or self.progress,
             timeout_seconds=seconds_left,
             forecast=self._forecast,
+            is_new_study=self.is_new and purpose == Purpose.SEARCH,
         )
         self._coordinators.append(coordinator)
         if self.is_stopping:  # the stop came before this coordinator was in the list

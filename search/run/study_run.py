@@ -1,5 +1,6 @@
 """Runs a study. It checks all input first, so that bad input creates and changes nothing."""
 
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ...storage.queries import check_not_copied, count_trials, find_study, get_s
 from ...storage.study_store import StudyStore
 from ...studies.commands import resume_command
 from ...studies.contest.notes import notes, race_notes
-from ...studies.errors import CommitInDoubtError, InputError, RegsearchError, StorageUnavailableError
+from ...studies.errors import CommitInDoubtError, InputError, ModelError, RegsearchError, StorageUnavailableError
 from ...studies.finite_space import count_points
 from ...studies.recipes import contest_of, recipes_in_space, recipes_named
 from ...studies.records import DatasetInfo, StudyRecord
@@ -93,7 +94,21 @@ def run_study(spec: StudySpec, options: RunOptions) -> RunResult:
             copy = str(stack.enter_context(shared(dataset, paths.data_folder(location, name))))
         del dataset
         study_run = stack.enter_context(closing(_open_run(plan, options, database, copy)))
-        return _run(study_run, options)
+        try:
+            return _run(study_run, options)
+        except ModelError:
+            study_run.close()
+            _forget_study(plan, study_run)
+            raise
+
+
+def _forget_study(plan: _Plan, study_run: StudyRun) -> None:
+    """Delete a study that has trained nothing, with all that this run has written for it."""
+    study_run.store.delete()
+    paths.remove_study_files(study_run.location, plan.spec.study.name)
+    for folder in (plan.events, plan.snapshots):
+        if folder is not None:  # `study_folder` has made sure that it had no files of others
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prepare(spec: StudySpec, options: RunOptions) -> tuple[_Plan, Dataset]:
@@ -190,6 +205,7 @@ def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | 
         workers=plan.workers,
         events=_event_files(plan, options, database),
         timeout_seconds=plan.timeout_seconds,
+        is_new=plan.stored is None,
     )
 
 

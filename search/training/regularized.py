@@ -5,6 +5,7 @@ import keras_tuner
 
 from ...studies.batch_norm import KERAS_MOMENTUM
 from ...studies.configuration import Regularization
+from ...studies.errors import ModelError
 from ...studies.search_space import of_layers, suggest
 from ...studies.spec import SpaceSpec
 from . import applied_techniques
@@ -27,7 +28,7 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
 
     Returns a model that you use as a layer. It contains the layer with the penalty on its kernels, the activation,
     BatchNormalization before or after the activation, and dropout.
-    Raises ValueError if the layer has no kernel, has its own regularizer, or is already built.
+    Raises ModelError (a ValueError) if the layer has no kernel, has its own regularizer, or is already built.
 
     Example (in a HyperModel's `build(hp)`):
         model.add(regularized(hp, keras.layers.Conv2D(32, 3, activation="relu")))
@@ -38,12 +39,12 @@ def regularized(hp: keras_tuner.HyperParameters, layer: keras.layers.Layer) -> k
     config = layer.get_config()
     kernels = [name for name in _REGULARIZERS if name in config]
     if not kernels:
-        raise ValueError(f"{type(layer).__name__} has no kernel to regularize. Give a Dense or Conv layer.")
+        raise ModelError(f"{type(layer).__name__} has no kernel to regularize. Give a Dense or Conv layer.")
     if layer.built:
-        raise ValueError(f"{layer.name} is already built. Give regularized() a new layer.")
+        raise ModelError(f"{layer.name} is already built. Give regularized() a new layer.")
     own = next((name for name in kernels if config[name] is not None), None)
     if own is not None:
-        raise ValueError(f"{layer.name} already has a {own}. Leave it out: the search chooses it.")
+        raise ModelError(f"{layer.name} already has a {own}. Leave it out: the search chooses it.")
     for name in kernels:
         setattr(layer, name, applied_techniques.penalty(regularization))
     _constrain(layer, kernels, regularization)
@@ -61,5 +62,5 @@ def _constrain(layer: keras.layers.Layer, regularizers: list[str], regularizatio
         if constraint is None:
             return
         if getattr(layer, name) is not None:
-            raise ValueError(f"{layer.name} already has a {name}. Leave it out: the search chooses it.")
+            raise ModelError(f"{layer.name} already has a {name}. Leave it out: the search chooses it.")
         setattr(layer, name, constraint)

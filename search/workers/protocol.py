@@ -101,11 +101,13 @@ class TrialFailed(TaskMessage):
         log: the path of the worker's log; the engine fills it in.
         by_settings: whether the trial's settings are the cause: training diverges, memory is too small, or the network
             can't be built.
+        by_model: whether the HyperModel itself is the cause, so that trials with other settings would fail, too.
     """
 
     reason: str
     log: str = ""
     by_settings: bool = False
+    by_model: bool = False
     event: Literal["TrialFailed"] = "TrialFailed"
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from ...studies.errors import ModelError
 from ...studies.trial import Outcome, Purpose, TestEvaluation, TrialTask
 from ..training.checkpoints import Arrays, Checkpoints, NoCheckpoints, TrainingCheckpoint
 from ..training.setup import TrainerSetup, make_trainer
@@ -99,8 +100,11 @@ def _train(trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoint
         print(f"{connection.task}, attempt {attempt}:", file=connection.log)
         traceback.print_exc(file=connection.log)
         connection.log.flush()
-        by_settings = type(error).__name__ in _BY_SETTINGS and not connection.is_refused
-        return TrialFailed(number=number, attempt=attempt, reason=_one_line(error), by_settings=by_settings)
+        by_model = isinstance(error, ModelError)
+        by_settings = (by_model or type(error).__name__ in _BY_SETTINGS) and not connection.is_refused
+        return TrialFailed(
+            number=number, attempt=attempt, reason=_one_line(error), by_settings=by_settings, by_model=by_model
+        )
     if outcome is None:
         return None
     if isinstance(outcome, TestEvaluation):
@@ -148,7 +152,8 @@ class _WeightsKeeper(NoCheckpoints):
 
 def _one_line(error: BaseException) -> str:
     """Return an exception as one short line of valid UTF-8, which any database can store."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST_REASON]
+    name = "" if isinstance(error, ModelError) else f"{type(error).__name__}: "
+    text = " ".join(f"{name}{error}".split())[:_LONGEST_REASON]
     return text.encode("utf-8", "replace").decode()
 
 

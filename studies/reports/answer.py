@@ -6,7 +6,8 @@ from typing import Any
 from .. import formats
 from ..configuration import configuration_of
 from ..errors import one_line
-from ..records import Counts, DatasetInfo, StudySummary
+from ..objectives import OURS, metric_of
+from ..records import Counts, DatasetInfo, StudyRecord, StudySummary, TrialRecord
 
 
 def dataset_line(dataset: DatasetInfo) -> str:
@@ -47,7 +48,7 @@ def as_text(answer: StudySummary) -> str:
             f"Best configuration: {configuration_of(best.params)}",
             f"  trial {best.number}, {figures['seconds']:.0f} s, weights of epoch {figures['best_epoch'] + 1} "
             f"of {figures['epochs']}",
-            f"  on the selection split: {_figures(figures, 'select')}",
+            f"  on the selection split: {_objective(answer.study, best)}{_figures(figures, 'select')}",
             f"  on the training split:  {_figures(figures, 'train')} (generalization gap {gap:.5f})",
             *([f"  its weights: {answer.weights}"] if answer.weights else []),
             f"It was chosen because its {formats.objective(answer.study.spec)} is the best of "
@@ -55,6 +56,12 @@ def as_text(answer: StudySummary) -> str:
             "It is not confirmed yet: neither on fresh seeds nor on the test set.",
         ]
     )
+
+
+def _objective(study: StudyRecord, best: TrialRecord) -> str:
+    """Return the value of the objective and a comma, if the objective is a metric of the user's model."""
+    objective = study.spec.search.objective
+    return "" if objective in OURS or best.value is None else f"{metric_of(objective)} {best.value:.5f}, "
 
 
 def _figures(figures: Mapping[str, Any], split: str) -> str:

@@ -7,6 +7,7 @@ from ..analysis.conclusion import Conclusion
 from ..analysis.technique_verdicts import EARLY_STOPPING_ALONE, technique_verdicts
 from ..analysis.verdicts import Verdict
 from ..configuration import configuration_of
+from ..objectives import OURS, metric_of
 from ..records import StudySummary
 from .answer_sentences import best_beating, confirmed_sentences
 
@@ -86,6 +87,9 @@ def _unconfirmed_sentences(answer: StudySummary) -> list[str]:
     assert best is not None
     objective = formats.objective(answer.study.spec)
     figures = []
+    metric = answer.study.spec.search.objective
+    if metric not in OURS and best.value is not None:
+        figures.append(f"{metric_of(metric)} {best.value:.5f}")
     if "select_cross_entropy" in best.metrics:
         figures.append(f"cross-entropy {formats.cross_entropy(best.metrics['select_cross_entropy'])} nats per example")
     if "select_accuracy" in best.metrics:

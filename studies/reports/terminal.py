@@ -258,7 +258,8 @@ def _importance(content: ReportData) -> Table:
 def _cost(content: ReportData) -> list[RenderableType]:
     seconds = sum(map(formats.trial_seconds, content.trials))
     epochs = sum(trial.metrics.get("epochs", 0) for trial in content.trials)
-    cost = f"Cost: {formats.duration(seconds)} of training in {len(content.trials):,} trials, {epochs:,} epochs"
+    started = sum(trial.state != "waiting" for trial in content.trials)
+    cost = f"Cost: {formats.duration(seconds)} of training in {started:,} trials, {epochs:,} epochs"
     confirmed = content.confirmation_cost
     if confirmed is not None:
         trainings, trained = formats.count(confirmed.trainings, "training"), formats.count(confirmed.epochs, "epoch")

@@ -319,7 +319,7 @@ def test_settings_that_a_trial_has_asked_for_can_be_enqueued(asking: Search, sto
     ("given", "message"),
     [
         ([], "give at least one setting"),
-        (["units=64", "units=96"], "given was 'units=96'"),
+        (["units=64", "units=96"], "can't use --param 'units=96': give NAME=VALUE, and each NAME once"),
         (["rate=0.25"], "rate is a number from 0 to 0.5 in steps of 0.1"),
         (["size=9"], "size is one of 8, 16 in this study, not 9."),
         (["on=1"], "on is one of False, True in this study, not 1."),

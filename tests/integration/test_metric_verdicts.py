@@ -125,6 +125,7 @@ class _Asking:
         return int(self.ask(name, IntDistribution(low, high), low))
 
 
+@pytest.mark.slow
 def test_verdicts_on_techniques_go_by_the_metric(search: Search, storage: str, tmp_path: Path) -> None:
     settings = [write_code(tmp_path), "search.objective=val_f1:max", "confirm.method=all", *SMALL]
     search(settings=settings, trials=40, trust_code=True, engine=InlineEngine(RegularizedTrainer), workers=1)

@@ -196,7 +196,7 @@ def test_delete_says_what_it_cannot_remove_and_removes_the_rest(search: Search, 
     assert {path.name for path in folder.iterdir()} == {"open.lock", log.name}
 
 
-def test_a_study_deleted_while_another_process_waits_for_its_lock_is_locked_once(search: Search, storage: str) -> None:
+def test_the_lock_of_a_deleted_study_holds_up_nobody(search: Search, storage: str) -> None:
     search(trials=1)
     database = location_of(storage)
     assert isinstance(database, Path)

@@ -223,7 +223,6 @@ def test_many_that_open_a_new_database_at_once_make_its_tables_once(storage: str
 
 @pytest.mark.slow
 @needs_postgres
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.slow
 def test_who_opens_a_new_database_waits_for_those_before(storage: str) -> None:
     database = location_of(storage)
@@ -243,6 +242,8 @@ def test_who_opens_a_new_database_waits_for_those_before(storage: str) -> None:
     assert opened == ["opened"]
 
 
+@needs_postgres
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_who_was_killed_while_it_made_the_tables_does_no_harm(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,7 +221,7 @@ def harness(folder: Path) -> Iterator[None]:
     with spared_disk(), ExitStack() as stack:
         for target, name, new in (
             (engines, "make_engine", _make_engine),
-            (mnist, "_fetch", no_fetch),
+            (mnist, "_download", no_fetch),
             (BaseWSGIServer, "serve_forever", lambda self, **_: None),
             (dashboard_server, "_listen", _listen_anywhere),
         ):

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from ....studies.errors import ModelError
 from .code import HyperModelCode
 from .former_names import PACKAGE, former_names
 
@@ -26,7 +27,7 @@ class _Function(keras_tuner.HyperModel):
 def load(code: HyperModelCode) -> keras_tuner.HyperModel:
     """Run the code, even if it ran before, and return its HyperModel; errors of the code are not caught.
 
-    Raises TypeError if the name refers to something that KerasTuner does not accept.
+    Raises ModelError if the name refers to something that KerasTuner does not accept.
     """
     with former_names(code.root):
         hypermodel = getattr(_module(code), code.name)
@@ -35,7 +36,7 @@ def load(code: HyperModelCode) -> keras_tuner.HyperModel:
     if isinstance(hypermodel, keras_tuner.HyperModel):
         return hypermodel
     if isinstance(hypermodel, type) or not callable(hypermodel):
-        raise TypeError(
+        raise ModelError(
             f"{code.name} is {hypermodel!r}. Give a subclass of keras_tuner.HyperModel, an instance of one, or a "
             "function of hp that returns a model."
         )
@@ -50,7 +51,7 @@ def _instance(kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     if needed:
-        raise TypeError(
+        raise ModelError(
             f"{kind.__name__} needs the arguments {', '.join(needed)}. Create an instance in its file, such as "
             f"mine = {kind.__name__}(…), and give the name of that."
         )
@@ -58,12 +59,26 @@ def _instance(kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
 
 
 def build(hypermodel: keras_tuner.HyperModel, hp: keras_tuner.HyperParameters) -> keras.Model:
-    """Return the model that a HyperModel builds; raise TypeError if it returns something else."""
+    """Return the model that a HyperModel builds; raise ModelError if it returns something else."""
+    _check_takes_hp(hypermodel)
     with former_names():
         model = hypermodel.build(hp)
     if not isinstance(model, keras.Model):
-        raise TypeError(f"the HyperModel's build returned {type(model).__name__} instead of a Keras model")
+        raise ModelError(f"the HyperModel's build returned {type(model).__name__} instead of a Keras model")
     return model
+
+
+def _check_takes_hp(hypermodel: keras_tuner.HyperModel) -> None:
+    """Raise ModelError if `build` can't be called with the hyperparameters as its only argument."""
+    is_function = isinstance(hypermodel, _Function)
+    written = hypermodel.build if is_function else getattr(hypermodel, "_build", hypermodel.build)  # under a wrapper
+    try:
+        inspect.signature(written).bind(None)
+    except TypeError:
+        name = getattr(written, "__name__", "build")
+        raise ModelError(
+            f"{name}{inspect.signature(written)} can't be called with hyperparameters alone. Write it as {name}(hp)."
+        ) from None
 
 
 def overrides_fit(hypermodel: keras_tuner.HyperModel) -> bool:

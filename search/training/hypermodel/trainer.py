@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ....studies.batch_norm import batch_norm_momentum
 from ....studies.configuration import Regularization, configuration_of
+from ....studies.errors import ModelError
 from ....studies.example_scores import PerExampleScores
 from ....studies.objectives import OURS, metric_of
 from ....studies.spec import StudySpec
@@ -80,6 +81,7 @@ class HyperModelTrainer:
         self.task_splits = TaskSplits(spec, dataset, splits)
         self.penalty_counts = spec.search.rules < 3  # whether the objective val_loss includes penalties
         self.momentum = batch_norm_momentum(spec, spec.data.train_rows(dataset.n_train))
+        self._has_measured = False
         self._network: HyperModelNetwork | None = None  # of the current trial or, between trials, of the last one
 
     def train(
@@ -117,8 +119,14 @@ class HyperModelTrainer:
         objective = self.spec.search.objective
         if overrides_fit(hypermodel):
             return fit_by_itself(hypermodel, hp, network, run, self.spec.training.batch_size, objective)
+        if not params and task.purpose == Purpose.SEARCH and self.spec.search.rules >= 3:
+            raise ModelError("the HyperModel asks for no hyperparameter, so there is nothing to search")
         self._compile(network.model)
-        return train_trial(network, run, None if objective in OURS else network.measures(metric_of(objective)))
+        measure = None if objective in OURS else network.measures(metric_of(objective))
+        if measure is not None and not self._has_measured:
+            measure(run.splits.stop[:1])  # an unknown metric fails before the first epoch
+            self._has_measured = True
+        return train_trial(network, run, measure)
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
         """Return the scores on the test set; see `Trainer`."""
@@ -216,7 +224,7 @@ class HyperModelNetwork(KerasNetwork):
         seed: the seed for the random numbers in all epochs, at least 0.
         penalty_counts: whether the metric val_loss includes the penalties of regularizers, as in Keras.
 
-    Raises ValueError if the model's output does not fit the classes.
+    Raises ModelError if the model's output or loss does not fit the classes.
     """
 
     def __init__(
@@ -265,7 +273,7 @@ class HyperModelNetwork(KerasNetwork):
     def measures(self, metric: str) -> Measure:
         """Return a function that measures a metric of the compiled model.
 
-        The function raises ValueError if the model has no such metric.
+        The function raises ModelError if the model has no such metric.
 
         Args:
             metric: the name of the metric with "val_", such as "val_accuracy".
@@ -278,7 +286,7 @@ class HyperModelNetwork(KerasNetwork):
             name = metric.removeprefix("val_")
             if name not in metrics or name == metric:
                 known_metrics = ", ".join(f"val_{known_metric}" for known_metric in metrics)
-                raise ValueError(f"the model has no metric {metric}, the objective. It has {known_metrics}.")
+                raise ModelError(f"the model has no metric {metric}, the objective. It has {known_metrics}.")
             penalty = self.penalty(rows) if name == _LOSS and not self.penalty_counts else 0.0
             return float(metrics[name]) - penalty
 

@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from ... import formats
 from ...analysis.conclusion import Conclusion
+from ...objectives import OURS
 from ..answer import counts_line, dataset_line
 from ..data import ReportData
 from ..html import element, join, mark_code
@@ -38,7 +39,9 @@ def _tiles(content: ReportData) -> Markup:
     if conclusion is not None:
         tiles = _confirmed_tiles(conclusion)
     elif best is not None:
-        metrics = best.metrics
+        metrics, spec = best.metrics, content.answer.study.spec
+        if spec.search.objective not in OURS and best.value is not None:
+            tiles.append(_tile(f"selection {formats.objective(spec)}", f"{best.value:.5f}", "one seed; ranks trials"))
         if "select_cross_entropy" in metrics:
             loss = formats.cross_entropy(metrics["select_cross_entropy"])
             tiles.append(_tile("selection cross-entropy", loss, "nats per example; one seed"))
