@@ -21,7 +21,7 @@ from .trial import Params, Value
 _ALWAYS = {"regularizer", "batch_norm"}  # every trial of a regularization has these parameters
 
 LABELS = (*labels(), "combination")
-"""The labels of regularizations: each technique alone, those that share a gate, and "combination" for all others."""
+"""The labels of regularizations: each technique alone, joint names such as "L1+L2", and "combination"."""
 
 if TYPE_CHECKING:
 

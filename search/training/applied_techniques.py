@@ -42,13 +42,13 @@ def constraint(regularization: Regularization) -> keras.constraints.Constraint |
 
 
 def loss(regularization: Regularization) -> keras.losses.Loss:
-    """Return the loss for a network that outputs logits: the cross-entropy as the techniques change it."""
+    """Return the loss for a network that outputs logits: the cross-entropy, changed by the techniques in use."""
     techniques = [pair for pair in regularization.in_use if pair[0].overrides("change_losses")]
     return _ChangedLoss(techniques) if techniques else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def optimizer(regularization: Regularization, plain: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return the plain optimizer after the techniques have changed or wrapped it."""
+    """Return the optimizer after the techniques in use have changed or wrapped it."""
     changed = plain
     for technique, value in regularization.in_use:
         changed = technique.change_optimizer(changed, value)
@@ -56,7 +56,10 @@ def optimizer(regularization: Regularization, plain: keras.optimizers.Optimizer)
 
 
 def leave_keras_alone(model: keras.Model) -> keras.Model:
-    """Remove classes that only training needs from a model, and return it; plain Keras can then load its file."""
+    """Remove the parts of a model whose classes don't belong to Keras, and return the model.
+
+    Only training needs these parts. Without them, plain Keras can load the model's file.
+    """
     for layer in model.layers:
         for name in ("kernel_regularizer", "kernel_constraint"):
             part = getattr(layer, name, None)

@@ -1,4 +1,4 @@
-"""Saves the state of a trial on disk after each epoch; another process can resume it with exactly the same result.
+"""Saves a trial's state on disk after each epoch; another process can resume the trial with exactly the same result.
 
 A separate thread writes the checkpoints, so that training does not wait for the disk. The newest two are kept: if the
 newest one is damaged, the trial resumes from the earlier one.
@@ -55,7 +55,7 @@ class Checkpoints(Protocol):
         ...
 
     def save(self, state: TrainingCheckpoint) -> None:
-        """Store a checkpoint soon; the caller must not change its arrays after this call."""
+        """Store the state soon; the caller must not change the arrays of the state after this call."""
         ...
 
     def save_weights(self, weights: Arrays) -> str | None:
@@ -95,7 +95,7 @@ class FileCheckpoints:
         files: the files of the study's trials.
         number: the number of the trial.
         identity: identifies the trial; a file with another identity belongs to another trial and is ignored.
-        warn: receives one line about each file that is damaged or can't be written.
+        warn: receives one line about each file that is damaged, or that can't be read or written.
 
     Example:
         with FileCheckpoints(TrialFiles(folder), 7, "this trial", print) as checkpoints:
@@ -119,17 +119,20 @@ class FileCheckpoints:
             writer.join()
         if self._error is not None:
             self._warn(
-                f"its state could not be saved ({reason_of(self._error)}); if the trial is interrupted, it trains again"
+                f"its state could not be saved ({reason_of(self._error)}); if the trial is interrupted, it trains some "
+                "epochs again"
             )
 
     def latest(self) -> TrainingCheckpoint | None:
-        """Return the newest checkpoint that is not damaged, or None; warn about each damaged file."""
+        """Return the newest checkpoint that is not damaged, or None; warn about each file that can't be used."""
         for path in self._files.checkpoints(self._number):
             try:
                 identity, state = _unpack(strip_checksum(path.read_bytes()))
             except (OSError, DamagedError) as error:
+                what = "is damaged" if isinstance(error, DamagedError) else "can't be read"
                 self._warn(
-                    f"its checkpoint {path.name} is damaged ({error}); the trial resumes from an earlier one, if any"
+                    f"its checkpoint {path.name} {what} ({reason_of(error)}); an earlier checkpoint is used, if there "
+                    "is one"
                 )
                 continue
             if identity == self.identity:
@@ -156,7 +159,7 @@ class FileCheckpoints:
         return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
     def weights(self, sha256: str | None) -> Arrays | None:
-        """Return the weights that `save_weights` wrote, or None if the file is missing or was changed."""
+        """Return the weights that `save_weights` wrote, or None if their file is missing or has another SHA-256."""
         try:
             content = self._files.weights(self._number).read_bytes()
         except OSError:

@@ -11,11 +11,11 @@ class EarlyStopping:
     """The state of early stopping, which works like Keras's `EarlyStopping(restore_best_weights=True)`.
 
     Attributes:
-        patience: the number of epochs without improvement after which a trial stops, at least 1; None: never stop
-            early, and keep the last weights.
-        best_loss: the lowest loss on the stopping split so far.
-        best_epoch: the epoch of which the trial keeps the weights, counted from 0; None before the first epoch.
-        wait: the number of epochs since the best one.
+        patience: how many epochs without improvement stop a trial, at least 1. None: the trial never stops early, and
+            its last epoch counts as the best.
+        best_loss: the loss on the stopping split in the best epoch.
+        best_epoch: the epoch whose weights the trial keeps, counted from 0; None before the first epoch.
+        wait: the number of epochs since the best epoch.
 
     Example:
         >>> state = EarlyStopping(patience=1).after(0, 0.5).after(1, 0.6)

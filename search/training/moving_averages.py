@@ -15,8 +15,8 @@ class Averages:
     """Replaces the trainable weights of a network by averages during an evaluation, if a technique asks for that.
 
     Args:
-        techniques: the techniques in use, each with its value, a number or a tensor. Those that don't average weights
-            are ignored.
+        techniques: the techniques in use, each with its value, a number or a tensor. Techniques that don't average
+            weights are ignored.
         weights: the trainable variables of the network.
     """
 
@@ -31,7 +31,7 @@ class Averages:
             average.assign(tf.convert_to_tensor(weight))
 
     def update(self, step: Any) -> None:
-        """Update the averages after a training step, counted from 0."""
+        """Update the averages after the training step with this number, counted from 0."""
         for average, weight in zip(self.averages, self.weights, strict=True):
             updated = tf.convert_to_tensor(weight)
             for technique, value in self.techniques:
@@ -54,6 +54,6 @@ class Averages:
         return [np.array(weight.numpy()) for weight in self.weights]
 
     def set_training_weights(self, weights: Arrays) -> None:
-        """Restore the trained weights."""
+        """Restore weights that `training_weights` returned."""
         for variable, value in zip(self.weights, weights, strict=True):
             variable.assign(value)

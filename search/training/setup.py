@@ -53,7 +53,7 @@ def make_trainer(setup: TrainerSetup) -> Trainer:
     if dataset.sha256 != setup.sha256:
         raise InputError(
             f"the data changed while the search ran: the SHA-256 of {setup.source} is {dataset.sha256}, but the study "
-            f"has {setup.sha256}. Restore the data."
+            f"was started with {setup.sha256}. Restore the data."
         )
     # these modules import Keras; the threads must be set before that
     if setup.spec.model.hypermodel is not None:
@@ -80,7 +80,7 @@ def _make_hypermodel_trainer(setup: TrainerSetup, reference: str, dataset: Datas
 
 
 def load_data(setup: TrainerSetup) -> Dataset:
-    """Return the machine's shared copy of the data if it is intact; otherwise load the source."""
+    """Return the data: the machine's shared copy if it is intact, otherwise the loaded source."""
     if setup.shared is not None:
         with suppress(OSError, ValueError, InputError):  # removed or damaged: load the source instead
             mapped = read_shared(Path(setup.shared), setup.source)

@@ -9,7 +9,7 @@ from ...studies.trial import EpochMetrics
 from .checkpoints import Arrays, Checkpoints, TrainingCheckpoint
 
 SaveModel = Callable[[TrainingCheckpoint, Path], None]
-"""Writes the network in a state as a Keras model; the path ends in .keras."""
+"""Writes a network, given its state, as a Keras model to a path that ends in .keras."""
 
 _NAME = "trial-{number}.epoch-{epoch:02d}-{val_loss:.4f}.keras"  # in the syntax of ModelCheckpoint's `filepath`
 

@@ -20,7 +20,7 @@ class TaskSplits:
         self._cached: tuple[int, Splits] | None = None
 
     def of(self, task: TrialTask) -> Splits:
-        """Return the splits for a task; the splits for the last fresh seed are cached.
+        """Return the splits for a task; the splits of the fresh seed that was last used are cached.
 
         New splits have the same sizes as the study's own splits, and contain the same classes (see `make_splits`).
         """

@@ -50,7 +50,7 @@ class Trainer(Protocol):
         ...
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
-        """Return the scores of the network with these trained weights on the test set."""
+        """Return the scores on the test set of the network with these trained weights."""
         ...
 
     def test_objective(self, task: TrialTask, weights: Arrays) -> float | None:

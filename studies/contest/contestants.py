@@ -1,4 +1,4 @@
-"""The contestants of a contest, by name: each technique alone, and several together."""
+"""The contestants of a contest, by name: each technique alone, and some techniques together, such as L1+L2."""
 
 import statistics
 from collections.abc import Collection, Mapping, Sequence
@@ -13,10 +13,10 @@ FEWEST = {technique.key: technique.fewest_trials for technique in TECHNIQUES if 
 """How many trials each technique gets alone before any combination is tried."""
 
 FEWEST_TOGETHER = 4
-"""How many trials a contestant of several techniques gets before any other combination is tried."""
+"""How many trials a contestant that combines several techniques gets before any other combination is tried."""
 
 FEWEST_RATES = 3
-"""How many other learning rates a contestant's best configuration is tried with, if a study searches them."""
+"""With how many other learning rates a contestant's best configuration is tried, if the study searches these."""
 
 USUAL = (*FEWEST, "l1+l2")
 """The contestants of a study that doesn't name any."""
@@ -33,9 +33,9 @@ def strengths_of(settings: Regularization) -> dict[str, float | str]:
 
 
 def contestant_name(text: str) -> str:
-    """Return a contestant's name with its techniques in their usual order.
+    """Return the name of a contestant, with the techniques in their usual order.
 
-    Raises ValueError for an unknown technique, or one that is named twice.
+    Raises ValueError if a technique is unknown or named twice.
 
     Example:
         >>> contestant_name("dropout+l2")
@@ -52,9 +52,9 @@ def contestant_name(text: str) -> str:
 
 
 def contestant_of(settings: Regularization, contestants: Collection[str] = USUAL) -> str:
-    """Return the contestant of a trial: one of the contestants, "combination", or "none".
+    """Return the contestant to which a trial belongs: a name in `contestants`, "combination", or "none".
 
-    "none" means that no technique is on; early stopping doesn't count.
+    "none" means that no technique is on; early stopping doesn't count as one.
 
     Example:
         >>> contestant_of(Regularization(l2=1e-4, dropout=0.2))
@@ -75,12 +75,12 @@ def fewest_trials(contestant: str) -> int:
 
 
 def is_out(best: float, peers: Sequence[float], fewest: int) -> bool:
-    """Return whether a trial must end because it is worse than the median of its contestant's trials.
+    """Return whether a trial must end because its loss is above the median loss of its contestant's trials.
 
     Args:
         best: the trial's smallest stopping loss so far.
         peers: for each finished trial of the same contestant, its smallest stopping loss until the same epoch.
-        fewest: how many peers the median needs.
+        fewest: how many peers are needed for a median; with fewer, the trial continues.
 
     Example:
         >>> is_out(0.5, [0.1, 0.2, 0.3], fewest=3)

@@ -8,10 +8,10 @@ from .contestants import FEWEST, contestant_of
 from .proposals import Contest, Entry
 
 FEW_EXAMPLES = 100
-"""With fewer examples, one wrong answer costs a percentage point, more than most techniques gain."""
+"""With fewer examples than this, one wrong answer costs over 1 % of accuracy; most techniques gain less."""
 
 NAMES = {technique.key: technique.name for technique in TECHNIQUES if technique.key in FEWEST}
-"""The name of each technique in answers, by its key."""
+"""The name of each technique in answers, by the technique's key."""
 
 
 def in_words(contestant: str) -> str:
@@ -25,25 +25,28 @@ def in_words(contestant: str) -> str:
 
 
 def notes(contest: Contest, total: int) -> list[str]:
-    """Return a line for each thing that a contest can't decide with this total of trials."""
+    """Return a line about each thing that a contest can't decide with `total` trials."""
     lines = []
     if not contest.contestants:
-        searched = "nothing" if contest.patience is None else "only the patience of early stopping"
-        lines.append(f"NOTE: this study has no technique to compare: {searched} is searched.")
+        patience = [] if contest.patience is None else ["the patience of early stopping"]
+        rate = [] if contest.learning_rate is None else ["the learning rate"]
+        searched = " and ".join([*patience, *rate])
+        what = f"only {searched}" if searched else "nothing"
+        lines.append(f"NOTE: this study has no technique to compare: it searches {what}.")
     elif len(contest.contestants) == 1:
         name = in_words(contest.contestants[0])
-        lines.append(f"NOTE: this study compares {name} alone, with no other technique and no combination.")
+        lines.append(f"NOTE: this study tries only {name}, so it compares no techniques and tries no combination.")
     if contest.contestants and not contest.has_baseline:
         lines.append(
-            "NOTE: this study's space always has some regularization, so no technique can be compared with none. Let "
-            "every technique be off in [space] for that."
+            "NOTE: every configuration in this study's space has some regularization, so there is no baseline to "
+            "measure gains against. To get a baseline, allow every technique to be off in [space]."
         )
     if total < contest.fewest:
         undecided = ", ".join(map(in_words, too_few(contest, total)))
         verdict = (
-            f"These techniques get fewer than they need, so they get no verdict: {undecided}."
+            f"These techniques get fewer trials than they need, and so no verdict: {undecided}."
             if undecided
-            else "The learning rate is not tuned for all techniques."
+            else "For some techniques, the learning rate will not be tuned."
         )
         lines.append(
             f"WARNING: {total} trials are {contest.fewest - total} too few for a fair contest. {verdict} "
@@ -53,7 +56,7 @@ def notes(contest: Contest, total: int) -> list[str]:
 
 
 def race_notes(spec: StudySpec, n_train: int, n_test: int) -> list[str]:
-    """Return a line for each thing that a confirmation can hardly decide with these data.
+    """Return a line about each thing that a confirmation can hardly decide with so few data.
 
     Args:
         spec: the study.
@@ -65,18 +68,18 @@ def race_notes(spec: StudySpec, n_train: int, n_test: int) -> list[str]:
     n_select = spec.data.held_back(n_train)[1]
     if spec.confirm.method == "race" and n_select < FEW_EXAMPLES:
         lines.append(
-            f"NOTE: only {n_select:,} selection examples on each seed: the race can hardly tell finalists apart, and "
-            "drops few. A larger data.select_fraction gives more."
+            f"NOTE: the race has only {n_select:,} selection examples on each seed. So it can hardly tell finalists "
+            "apart, and few of them drop out. A larger data.select_fraction gives more examples."
         )
     if n_test < FEW_EXAMPLES:
         lines.append(
-            f"NOTE: only {n_test:,} test examples: most verdicts will not be settled, however many seeds there are."
+            f"NOTE: with only {n_test:,} test examples, most verdicts will not be settled, with any number of seeds."
         )
     return lines
 
 
 def too_few(contest: Contest, total: int) -> list[str]:
-    """Return the contestants that get fewer trials than they need, with this total of trials."""
+    """Return the contestants that get fewer trials than they need, if the study has `total` trials."""
     entries: list[Entry] = []
     for number in range(total):
         settings = contest.propose(number, entries)

@@ -2,8 +2,9 @@
 
 Each contestant (L1, L2, dropout, BatchNorm, L1+L2) gets the same treatment: its strength starts low and increases until
 it is too strong, then it is refined around its best value. The contestants take turns, so that the contest is fair even
-if it ends early. When each contestant has had its fewest trials, the other trials go to combinations of what helped and
-to further refinement. Replays of recorded trainings (tests/benchmarks/replay.py) decided these rules.
+if it ends early. When each contestant has had as many trials as it needs (`Contest.fewest_of`), the other trials go to
+combinations of the techniques that helped, and to further refinement. These rules were chosen by replays of recorded
+trainings (tests/benchmarks/replay.py).
 
 Every proposal is a pure function of the study, the trial's number and the earlier trials.
 """
@@ -50,8 +51,8 @@ class Entry:
 
     Attributes:
         settings: the configuration that the trial trains.
-        loss: the study's objective, with a sign that makes smaller better; inf if it was pruned or diverged; None while
-            it runs.
+        loss: the trial's value of the study's objective, negated if larger values are better. Infinity if the trial was
+            pruned or diverged; None while it runs.
     """
 
     settings: Regularization
@@ -59,7 +60,7 @@ class Entry:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has a loss to compare."""
+        """Whether the trial has a finite loss, which other losses can be compared with."""
         return self.loss is not None and math.isfinite(self.loss)
 
 
@@ -71,9 +72,9 @@ class Contest:
         space: the study's space.
         seed: the study's seed.
         max_epochs: the largest number of epochs of a trial.
-        recipes: known configurations, such as the course's; their strengths belong to the grid of their contestant.
+        recipes: known configurations, such as the course's; a contestant's grid contains the strengths of its recipes.
         contestants: the names of the study's contestants (`contestant_name`), in the order of their turns.
-        learning_rate: the learning rate of trials that don't tune it; None if the study doesn't search it.
+        learning_rate: the learning rate of trials that tune something else; None if the study doesn't search it.
 
     Example:
         >>> contest = Contest.of(SpaceSpec(), seed=0, max_epochs=12)
@@ -99,9 +100,9 @@ class Contest:
         contestants: Sequence[str] = USUAL,
         learning_rate: float | None = None,
     ) -> "Contest":
-        """Return the contest of a space, with those of the contestants and recipes that lie in the space.
+        """Return the contest of a space; contestants and recipes that lie outside the space are left out.
 
-        A recipe with a technique gets the patience that all trials have.
+        The recipes are changed as `as_tried` says.
         """
         contest = cls(
             space=space,
@@ -119,13 +120,16 @@ class Contest:
 
     @property
     def fewest(self) -> int:
-        """How many trials a fair contest needs: for baselines, for every contestant, and for learning rates."""
+        """How many trials a fair contest needs in all: for baselines, every contestant, and learning rates."""
         baselines = sum(map(self.is_inside, set(self._baselines)))
         rates = 0 if self.learning_rate is None else FEWEST_RATES * (1 + len(self.contestants))
         return baselines + sum(map(self.fewest_of, self.contestants)) + rates
 
     def fewest_of(self, name: str) -> int:
-        """Return how many trials a contestant gets before any combination; a small space may have fewer points."""
+        """Return how many trials a contestant gets before any combination is tried.
+
+        The number is `fewest_trials`, or less if the space has only one strength or one placement to try.
+        """
         if name == "batch_norm":
             placements = [placement for placement in self.space.batch_norm if placement != "none"]
             return min(fewest_trials(name), len(placements))
@@ -140,7 +144,7 @@ class Contest:
 
     @property
     def patience(self) -> int | None:
-        """The patience of every trial but the first, within the space; None if the space has no early stopping."""
+        """The patience of every trial that uses a technique, in epochs; None if the space has no early stopping."""
         if self.space.patience == "off":
             return None
         return min(max(int(_PATIENCE * self.max_epochs), int(self.space.patience.low)), int(self.space.patience.high))
@@ -159,12 +163,15 @@ class Contest:
         return True
 
     def as_tried(self, recipe: Regularization) -> Regularization:
-        """Return a recipe as the contest tries it: if it has a technique, with the patience that all trials have."""
+        """Return the configuration that the contest tries for a recipe.
+
+        If the recipe uses a technique, it gets the contest's `patience` and `learning_rate`.
+        """
         strengths = strengths_of(recipe)
         return self._with(strengths) if strengths else recipe
 
     def propose(self, number: int, entries: Sequence[Entry]) -> Regularization | None:
-        """Return the configuration of a trial; None if the contest has no further one.
+        """Return the configuration that a trial should try; None if the contest has nothing left to try.
 
         Args:
             number: the trial's number, counted from 0.
@@ -176,13 +183,16 @@ class Contest:
         return next(filter(self.is_inside, fresh), None)
 
     def _as_trained(self, settings: Regularization) -> Regularization:
-        """Return the configuration with the shortest patience of the same effect, so that duplicates become equal."""
+        """Return the configuration with the shortest patience that has the same effect.
+
+        So configurations that train in the same way become equal.
+        """
         if settings.patience is None:
             return settings
         return settings.changed(patience=effective_patience(settings.patience, self.max_epochs))
 
     def _candidates(self, number: int, entries: Sequence[Entry]) -> Iterator[Regularization]:
-        """Yield configurations, the most useful first; some may be tried already or lie outside the space."""
+        """Yield configurations, the most useful first. Some may lie outside the space, or repeat an earlier trial."""
         yield from self._baselines
         groups: dict[str, list[Entry]] = {name: [] for name in (*self.contestants, "combination", "none")}
         for entry in entries:
@@ -206,7 +216,7 @@ class Contest:
         return Regularization(**strengths, patience=self.patience, learning_rate=self.learning_rate)
 
     def _rates(self, entries: Sequence[Entry], fewest: int, name: str) -> Iterator[Regularization]:
-        """Yield a contestant's best configuration with other learning rates, until there are `fewest` such trials."""
+        """Yield a contestant's best configuration with other learning rates, until `fewest` trials have other rates."""
         rate_range = self.space.learning_rate
         best = self.best_alone(name, [entry for entry in entries if entry.settings.patience is not None])
         others = [entry for entry in entries if entry.settings.learning_rate != self.learning_rate]
@@ -219,7 +229,7 @@ class Contest:
         yield from (best.settings.changed(learning_rate=rate) for rate in rates)
 
     def _alone(self, name: str, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
-        """Yield configurations of one contestant."""
+        """Yield configurations of one contestant, the most useful first."""
         recipes = [recipe for recipe in self.recipes if contestant_of(recipe, self.contestants) == name]
         if name == "batch_norm":
             yield from (self._with({name: placement}) for placement in self.space.batch_norm if placement != "none")
@@ -236,7 +246,7 @@ class Contest:
             yield from (self._with({name: strength}) for strength in line.next(grid, tried, to_the_end=is_ladder))
 
     def _together(self, keys: Sequence[str], groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
-        """Yield several techniques together, each with a part of its own best strength."""
+        """Yield configurations with several techniques. Each technique has its best strength, times a factor."""
         best = {key: self._best_strength(key, groups.get(key, [])) for key in keys}
         if None in best.values():
             return
@@ -249,7 +259,11 @@ class Contest:
             yield self._with({key: value for key, value in strengths.items() if value is not None})
 
     def _best_strength(self, key: str, entries: Iterable[Entry]) -> float | str | None:
-        """Return a technique's best strength alone, a middle one if no trial is complete, or None if it has none."""
+        """Return the strength with which a technique alone was best.
+
+        If no trial of the technique is complete, return a middle strength, or the first placement of BatchNorm. Return
+        None if the space contains no strength of the technique.
+        """
         best = self.best_alone(key, entries)
         if best is not None:
             return strengths_of(best.settings)[key]
@@ -260,8 +274,8 @@ class Contest:
     def best_alone(self, name: str, entries: Iterable[Entry]) -> Entry | None:
         """Return the best complete trial of one contestant; None if there is none.
 
-        For a technique with a numeric strength, losses are first averaged over neighbours of the same learning rate
-        (`smoothed`).
+        If the contestant is one technique with a numeric strength, each loss is first averaged with the losses of
+        similar strengths and the same learning rate (`smoothed`).
         """
         complete = sorted((e for e in entries if e.is_complete), key=lambda e: e.settings.learning_rate or 0.0)
         losses: list[float] = []
@@ -278,7 +292,10 @@ class Contest:
         return smoothed(list(zip(positions, losses, strict=True)))
 
     def _combinations(self, number: int, groups: Mapping[str, list[Entry]]) -> Iterator[Regularization]:
-        """Yield combinations of what helped: at the best strengths, at half of each, then near the best combination."""
+        """Yield combinations of the techniques that helped.
+
+        Each combination has the best strengths, then half of these. At the end, good combinations are varied randomly.
+        """
         parts = self._parts(groups)
         alone = [best for name in self.contestants if (best := self.best_alone(name, groups[name])) is not None]
         rate = min(alone, key=lambda entry: entry.loss or 0.0).settings.learning_rate if alone else self.learning_rate
@@ -296,7 +313,9 @@ class Contest:
             yield moved.changed(learning_rate=entry.settings.learning_rate)
 
     def _parts(self, groups: Mapping[str, list[Entry]]) -> list[Strengths]:
-        """Return the best strengths of each technique that helped, the best first; of all if fewer than two helped.
+        """Return the best strengths of each technique that helped; the best technique comes first.
+
+        If fewer than two techniques helped, return the strengths of all techniques.
 
         L1, L2 and L1+L2 count as one technique: only the best of the three is used.
         """
@@ -329,7 +348,7 @@ class Contest:
         return moved
 
     def _patiences(self) -> Iterator[Regularization]:
-        """Yield early stopping alone with every patience: a study without techniques tries them all."""
+        """Yield early stopping alone with every patience, but only in a study without other techniques."""
         if not self.contestants and self.space.patience != "off":
             patiences = range(int(self.space.patience.low), int(self.space.patience.high) + 1)
             yield from (self._baselines[1].changed(patience=patience) for patience in patiences)

@@ -1,4 +1,4 @@
-"""The range of one technique's strength: which strength to try next, and which is the best."""
+"""The range of one technique's strength: decides which strength to try next, and which strength is the best."""
 
 import itertools
 import math
@@ -19,7 +19,7 @@ class Line:
 
     Attributes:
         low, high: the ends of the range.
-        is_log: whether equal steps of the position are equal factors of the strength.
+        is_log: whether equal steps of the position multiply the strength by equal factors.
 
     Example:
         >>> Line(low=1e-5, high=1e-1, is_log=True).strength(0.5)
@@ -31,7 +31,7 @@ class Line:
     is_log: bool
 
     def strength(self, position: float) -> float:
-        """Return the strength at a position, rounded to two digits within the range."""
+        """Return the strength at a position, rounded to two digits; the result lies in the range."""
         if self.is_log:
             value = self.low * (self.high / self.low) ** position
         else:
@@ -39,7 +39,7 @@ class Line:
         return self.rounded(value)
 
     def rounded(self, strength: float) -> float:
-        """Return a strength, rounded to two digits within the range."""
+        """Return the strength, rounded to two digits; the result lies in the range."""
         return min(max(float(f"{strength:.2g}"), self.low), self.high)
 
     def position(self, strength: float) -> float:
@@ -58,7 +58,7 @@ class Line:
         Args:
             grid: strengths to start with, from low to high.
             tried: (strength, loss) of each trial; `Entry` explains the loss.
-            to_the_end: whether to try the whole grid; otherwise it ends at strengths that are too strong.
+            to_the_end: whether to try the whole grid. If not, the grid ends at the first strength that was too strong.
         """
         points = sorted(((self.position(strength), loss) for strength, loss in tried), key=lambda point: point[0])
         known = [(position, loss) for position, loss in points if loss is not None and math.isfinite(loss)]
@@ -79,7 +79,9 @@ class Line:
 
 
 def smoothed(points: Sequence[tuple[float, float]]) -> list[float]:
-    """Return the loss at each (position, loss), averaged over its neighbours: one training alone is partly luck.
+    """Return the loss of each point (position, loss), averaged with the losses of its neighbours.
+
+    A single loss is not used alone, because the result of one training is partly luck.
 
     The weights are a normal density whose standard deviation is `BANDWIDTH` of the range.
 
@@ -95,7 +97,7 @@ def smoothed(points: Sequence[tuple[float, float]]) -> list[float]:
 
 
 def grid_with(line: Line, own: Iterable[float]) -> list[float]:
-    """Return the usual grid of a line with a study's own strengths, which replace strengths near them."""
+    """Return a study's own strengths and those of the usual grid; an own strength replaces a usual one near it."""
     own = list(own)
     positions = [line.position(strength) for strength in own]
     grid = [position for position in _GRID if all(abs(position - other) >= _SPACING[0] for other in positions)]

@@ -1,7 +1,8 @@
 """The regularization techniques, one file each. To add one, put its file here.
 
-A subclass of `Technique` with an `order` is found automatically. The keys of a study's [space], the parameters of a
-trial, recipes, finalists, rows of tables, labels, both trainers and the exported script follow from the list.
+A subclass of `Technique` with an `order` is found automatically, and added to `TECHNIQUES`. From these follow the keys
+of a study's [space], the parameters of a trial, recipes, finalists, rows of tables and labels. Both trainers and the
+exported script use them, too.
 """
 
 import importlib
@@ -29,15 +30,19 @@ def _find_techniques() -> tuple[Technique, ...]:
 
 
 def check(techniques: tuple[Technique, ...]) -> None:
-    """Raise TypeError if two techniques have the same order, name or key, or if one lacks a method of a trainer."""
+    """Raise TypeError if techniques contradict each other, or if a technique lacks a method.
+
+    Two techniques must not have the same order, name or key. Techniques that were added later must come last. A
+    technique with one method of a pair (`PAIRS`) needs both, unless the compiled trainer has its own code for it.
+    """
     for attribute in ("order", "name", "key"):
         if len({getattr(technique, attribute) for technique in techniques}) < len(techniques):
             raise TypeError(f"two techniques have the same {attribute}: give each its own")
     if [technique.is_added_later for technique in techniques] != sorted(t.is_added_later for t in techniques):
-        raise TypeError("a technique that was added later comes after all before it: give it a higher order")
+        raise TypeError("a technique that was added later must come after all earlier ones: give it a higher order")
     for technique, (of_keras, compiled) in itertools.product(techniques, PAIRS):
         if not technique.has_compiled_code and technique.overrides(of_keras) != technique.overrides(compiled):
-            raise TypeError(f"{technique.name} has only one of {of_keras} and {compiled}: it needs both")
+            raise TypeError(f"{technique.name} has only one of {of_keras} and {compiled}: write both methods")
 
 
 TECHNIQUES = _find_techniques()
@@ -47,7 +52,10 @@ check(TECHNIQUES)
 
 
 def labels() -> tuple[str, ...]:
-    """Return the names of each technique alone, and of techniques with the same gate together, such as "L1+L2"."""
+    """Return the name of each technique alone, and joint names such as "L1+L2".
+
+    Techniques have a joint name if the same parameter switches them on (`Technique.gate`).
+    """
     joined: list[str] = []
     for _, group in itertools.groupby(TECHNIQUES, key=lambda technique: technique.gate or technique.key):
         names = [technique.name for technique in group]

@@ -13,7 +13,7 @@ _Placement = Literal["none", "before_activation", "after_activation"]
 
 
 class BatchNorm(Technique):
-    """`keras.layers.BatchNormalization`; its value is its placement."""
+    """`keras.layers.BatchNormalization`. The value of this technique is a placement, such as "before_activation"."""
 
     order, name, key = 40, "BatchNorm", "batch_norm"
     off = "none"
@@ -23,11 +23,11 @@ class BatchNorm(Technique):
 
     @property
     def gate(self) -> None:
-        """None: it has no switch, because the placement can be "none"."""
+        """None: BatchNorm needs no switch, because its placement can be "none"."""
         return None
 
     def fields(self) -> dict[str, tuple[Any, Any]]:
-        """Return type and default of its key in [space], the placements to choose from."""
+        """Return the type and the default of `batch_norm` in [space], which lists the placements to choose from."""
         placements = Annotated[tuple[_Placement, ...], Strict(False), AfterValidator(check_choices)]
         default = ("none", "before_activation", "after_activation")
         return {self.key: (placements, Field(default, description="placements of BatchNormalization"))}
@@ -37,21 +37,21 @@ class BatchNorm(Technique):
         return any(map(self.is_on, space.batch_norm))
 
     def dimensions(self, space: Any) -> tuple[Dimension, ...]:
-        """Return its only parameter, the placement."""
+        """Return the only parameter of BatchNorm, the placement."""
         return (Dimension(name=self.key, kind="choice", choices=space.batch_norm),)
 
     def words(self, value: Any) -> str:
-        """Return the placement in words: "BatchNorm before activation"."""
+        """Return the placement in words, such as "BatchNorm before activation"."""
         return f"{self.name} {value.replace('_', ' ')}"
 
     def params(self, values: Mapping[str, Any], space: Any) -> dict[str, Any]:
-        """Return the placement as a parameter of a trial; it is there even if it is "none"."""
+        """Return the placement as a parameter of a trial, even if the placement is "none"."""
         return {self.key: values[self.key]}
 
     def settings_off(self) -> dict[str, Any]:
-        """Return the setting of a recipe without it: the placement "none"."""
+        """Return the setting of a recipe without BatchNorm: the placement "none"."""
         return {self.key: self.off}
 
     def batch_norm_placement(self, value: Any) -> str:
-        """Return the placement, which is the value itself."""
+        """Return the placement, which is the value of this technique."""
         return str(value)

@@ -25,7 +25,7 @@ class Dimension:
         low, high: the ends of the range, both included.
         is_log: whether a float is drawn on a log scale.
         choices: the possible values, in the study's order; (False, True) for a switch.
-        parent: the parameter that decides whether this one is active; None: it always is.
+        parent: the parameter that decides whether this one is active; None if this one is always active.
         parent_values: the values of the parent that make it active.
     """
 
@@ -39,7 +39,7 @@ class Dimension:
     parent_values: tuple[Any, ...] = ()
 
     def is_active(self, params: Mapping[str, Any]) -> bool:
-        """Return whether the parameters that were suggested before it make it active."""
+        """Return whether this parameter is active, given the parameters of the trial that were suggested before."""
         return self.parent is None or params.get(self.parent) in self.parent_values
 
     def suggest(self, trial: Suggester) -> Any:
@@ -52,5 +52,5 @@ class Dimension:
 
 
 def switch(name: str) -> Dimension:
-    """Return a parameter that is off or on."""
+    """Return a parameter with the values False (off) and True (on)."""
     return Dimension(name=name, kind="choice", choices=(False, True))

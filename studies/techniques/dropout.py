@@ -11,7 +11,7 @@ from .ways import Code
 
 
 class DropoutRange(GatedRange):
-    """The rates of dropout in [0, 1), both ends included."""
+    """A range of dropout rates, with both ends included; each rate is at least 0 and below 1."""
 
     low: float = Field(0.05, ge=0, lt=1)
     high: float = Field(0.6, ge=0, lt=1)

@@ -11,7 +11,7 @@ from .ways import Code
 
 
 class PatienceRange(GatedRange):
-    """Epochs without improvement after which early stopping ends a trial, both ends included."""
+    """A range of patiences: how many epochs without improvement end a trial. Both ends are included."""
 
     low: int = Field(1, ge=1, le=1_000_000)
     high: int = Field(8, ge=1, le=1_000_000)
@@ -19,7 +19,7 @@ class PatienceRange(GatedRange):
 
 
 class EarlyStopping(Technique):
-    """`keras.callbacks.EarlyStopping`; the trainers count its patience themselves, epoch by epoch."""
+    """`keras.callbacks.EarlyStopping`; in a search, the trainers themselves count the epochs without improvement."""
 
     order, name, key = 50, "early stopping", "patience"
     among = PatienceRange
@@ -36,7 +36,7 @@ class EarlyStopping(Technique):
         return "early_stopping"
 
     def words(self, value: Any) -> str:
-        """Return the patience in words: "early stopping (patience 4)"."""
+        """Return the patience in words, such as "early stopping (patience 4)"."""
         return f"{self.name} (patience {value})"
 
     def code(self, values: Mapping[str, Any]) -> Code:

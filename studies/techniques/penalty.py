@@ -1,4 +1,4 @@
-"""What L1 and L2 share: the parameter `regularizer`, and a penalty of Keras's L1L2 on the kernel."""
+"""What L1 and L2 have in common: the parameter `regularizer`, and a penalty on the kernel."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -19,14 +19,14 @@ _Regularizer = Literal["none", "l1", "l2", "l1_l2"]
 
 
 class StrengthRange(Range):
-    """The strengths of a penalty, searched on a log scale, both ends included."""
+    """A range of strengths of a penalty, searched on a log scale, with both ends included."""
 
     low: float = Field(1e-7, gt=0, le=1e6)
     high: float = Field(1e-2, gt=0, le=1e6)
 
 
 class KernelPenalty(Technique):
-    """A penalty on the kernel; its strength is a parameter only if the regularizer includes the penalty."""
+    """A penalty on the kernel. A trial has a strength for it only if the trial's `regularizer` includes the penalty."""
 
     among = StrengthRange
     is_log = True
@@ -36,11 +36,11 @@ class KernelPenalty(Technique):
 
     @property
     def gate(self) -> str:
-        """The regularizer, which says whether this penalty is on."""
+        """The parameter `regularizer`, which says whether this penalty is on."""
         return REGULARIZER
 
     def fields(self) -> dict[str, tuple[Any, Any]]:
-        """Return type and default of the regularizers to choose from, and of this penalty's range."""
+        """Return the type and the default of two keys in [space]: `regularizer`, and the range of this penalty."""
         regularizers = Annotated[tuple[_Regularizer, ...], Strict(False), AfterValidator(check_choices)]
         choices = Field(("none", "l1", "l2", "l1_l2"), description="kernel regularizers to choose from")
         strengths = Field(StrengthRange(), description=self.description)
@@ -51,7 +51,7 @@ class KernelPenalty(Technique):
         return bool(self._regularizers(space))
 
     def dimensions(self, space: Any) -> tuple[Dimension, ...]:
-        """Return the regularizer and, if the space has this penalty, its strength."""
+        """Return the parameter `regularizer` and, if the space contains this penalty, its strength."""
         regularizer = Dimension(name=REGULARIZER, kind="choice", choices=space.regularizer)
         if not self.is_searched(space):
             return (regularizer,)
@@ -61,12 +61,15 @@ class KernelPenalty(Technique):
         return tuple(choice for choice in space.regularizer if self.key in choice.split("_"))
 
     def params(self, values: Mapping[str, Any], space: Any) -> dict[str, Any]:
-        """Return the regularizer that all penalties together need and, if this penalty is on, its strength."""
+        """Return a trial's parameters: the regularizer that names all penalties that are on, and this one's strength.
+
+        The strength is left out if this penalty is off.
+        """
         regularizer = "_".join(key for key in _KEYS if values[key]) or "none"
         return {REGULARIZER: regularizer} | ({self.key: values[self.key]} if values[self.key] else {})
 
     def settings(self, strength: float) -> dict[str, Any]:
-        """Return the settings of a recipe with this penalty alone."""
+        """Return the settings of a recipe with this penalty and no other one."""
         return {REGULARIZER: self.key, self.key: strength}
 
     def settings_off(self) -> dict[str, Any]:
@@ -74,12 +77,12 @@ class KernelPenalty(Technique):
         return {REGULARIZER: "none"}
 
     def imply(self, given: Mapping[str, str], wanted: dict[str, Any]) -> None:
-        """Add the regularizer that the given strengths imply to the wanted parameters."""
+        """Add the regularizer to `wanted`, if it is missing: it names the penalties whose strengths are in `given`."""
         if self.key in given:
             wanted.setdefault(REGULARIZER, "_".join(key for key in _KEYS if key in given))
 
     def code(self, values: Mapping[str, Any]) -> Code:
-        """Return the code of Keras's regularizer; if both penalties are on, L1 returns that of both."""
+        """Return the code of Keras's regularizer; if both penalties are on, L1 returns one for both, and L2 none."""
         on = [key for key in _KEYS if values[key]]
         if on[0] != self.key:
             return Code()

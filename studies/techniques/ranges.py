@@ -1,4 +1,4 @@
-"""Ranges of a technique's strength, as a study file gives them: frozen and validated."""
+"""Ranges of a technique's strength, as a study file gives them. They are validated, and can't be changed."""
 
 from typing import Self
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Section(BaseModel):
-    """A table of a study file: frozen, with the keys that it declares and no others."""
+    """A table of a study file. It accepts only the keys that its class declares, and can't be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -25,13 +25,13 @@ class Range(Section):
 
 
 class GatedRange(Range):
-    """A range that may be switched off: then "not at all" is one more choice."""
+    """A range of a technique that may also be off: if `off` is true, "not at all" is one more choice."""
 
     off: bool = Field(True, description='whether "not at all" is a choice of its own')
 
 
 class LearningRateRange(Range):
-    """The learning rates of the optimizer, searched on a log scale, both ends included."""
+    """A range of learning rates of the optimizer, searched on a log scale, with both ends included."""
 
     low: float = Field(1e-4, gt=0, le=1e6)
     high: float = Field(1e-2, gt=0, le=1e6)

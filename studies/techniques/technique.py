@@ -14,8 +14,8 @@ from .ways import Ways
 class Technique(Ways):
     """One technique. To add another one, write a subclass with an `order` in a file of this package.
 
-    Its key in [space] takes a range or "off". Its parameters are a switch `use_<key>` and the value `<key>`. For
-    example:
+    A study's [space] has a range or "off" for the technique. A trial has two parameters for it: the switch `use_<key>`
+    and the value `<key>`. For example:
 
         class MaxNorm(Technique):
             order, name, key = 60, "max-norm", "max_norm"
@@ -27,17 +27,18 @@ class Technique(Ways):
                 return keras.constraints.MaxNorm(value)
 
     Attributes:
-        order: its position among the techniques; each has a different one.
-        name: its name in reports: "dropout".
+        order: its position among the techniques; no two techniques have the same.
+        name: its name in reports, such as "dropout".
         key: the name of its value among a trial's parameters, and of its range in a study's [space].
         among: the class of its range; the defaults of the class are the range of a new study.
         description: describes its key in [space], for the JSON schema.
         kind, is_log: the type of its value, and whether a float is searched on a log scale.
-        off: the value that means that it is not used.
+        off: the value that means that the technique is not used.
         strengths: the strengths of its recipes in the set "ladder", the weakest first; empty if it has none.
-        fewest_trials: how many trials a contest gives to it alone before any combination.
-        accompanies: whether it may be added to another technique without making a combination.
-        is_added_later: False for the five techniques of the first release; every stored configuration has their gates.
+        fewest_trials: how many trials with it alone a contest needs before it tries any combination.
+        accompanies: whether this technique may be added to another one without making a combination.
+        is_added_later: False for the five techniques of the first release. Every stored configuration has the gates of
+            these five; the gate of a later technique may be missing.
         has_compiled_code: whether the compiled trainer has its own code for it, and does not call its methods.
     """
 
@@ -57,16 +58,19 @@ class Technique(Ways):
 
     @property
     def gate(self) -> str | None:
-        """The parameter that switches it on; techniques with the same gate get a joint name, such as "L1+L2"."""
+        """The name of the parameter that switches the technique on; None if the value alone does that.
+
+        Techniques with the same gate get a joint name, such as "L1+L2".
+        """
         return f"use_{self.key}"
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of its parameters, in the order in which they are suggested."""
+        """The names of the technique's parameters, in the order in which they are suggested."""
         return (self.key,) if self.gate is None else (self.gate, self.key)
 
     def fields(self) -> dict[str, tuple[Any, Any]]:
-        """Return type and default of each of its keys in [space]."""
+        """Return the type and the default of each key that the technique has in [space]."""
         kind = self.among | Literal["off"]
         if self.is_added_later:
             extra: dict[str, Any] | None = {"addedLater": "off"}  # see regsearch.studies.added_keys
@@ -83,7 +87,7 @@ class Technique(Ways):
         return bool(getattr(space, self.key) != "off")
 
     def dimensions(self, space: Any) -> tuple[Dimension, ...]:
-        """Return its parameters in a study's space, in the order in which they are suggested."""
+        """Return the technique's parameters in a study's space, in the order in which they are suggested."""
         if not self.is_searched(space):
             return ()
         among = getattr(space, self.key)
@@ -103,21 +107,25 @@ class Technique(Ways):
         )
 
     def is_on(self, value: Any) -> bool:
-        """Return whether a value means that the technique is used."""
+        """Return whether the technique is used if it has this value."""
         return bool(value != self.off)
 
     def complexity(self, value: Any) -> int:
-        """Return what a value that is on adds to the complexity; the simplest of equally good configurations wins."""
+        """Return how much the technique adds to a configuration's complexity, if it is used with this value.
+
+        Among equally good configurations, the simplest one wins.
+        """
         return 1
 
     def words(self, value: Any) -> str:
-        """Return a value that is on in words: "L2 0.0001"."""
+        """Return the technique with this value in words, such as "L2 0.0001"."""
         return f"{self.name} {value:.3g}"
 
     def params(self, values: Mapping[str, Any], space: Any) -> dict[str, Any]:
-        """Return its parameters in a trial, including its gate; `values` has the values of all techniques.
+        """Return a trial's parameters for this technique: the gate and, if the technique is on, the value.
 
-        The gate of a technique that was added later is left out if the study's space doesn't contain the technique.
+        A gate that is off is left out if the technique was added later and the study's space doesn't contain it.
+        `values` has the values of all techniques.
         """
         assert self.gate is not None
         if self.is_on(values[self.key]):
@@ -125,17 +133,17 @@ class Technique(Ways):
         return {self.gate: False} if self.is_searched(space) or not self.is_added_later else {}
 
     def settings(self, strength: float) -> dict[str, Any]:
-        """Return the settings NAME → value of a recipe with this technique at a strength."""
+        """Return the settings (name → value) of a recipe that uses this technique with this strength."""
         return {self.key: strength}
 
     def settings_off(self) -> dict[str, Any]:
-        """Return the settings NAME → value of a recipe without this technique."""
+        """Return the settings (name → value) of a recipe that does not use this technique."""
         return {self.key: "off"}
 
     def imply(self, given: Mapping[str, str], wanted: dict[str, Any]) -> None:
-        """Add the gate that a user's setting implies to the wanted parameters; the value "off" closes the gate.
+        """Add the gate to `wanted` if the user's settings `given` include the technique; "off" gives a gate of False.
 
-        Raises InputError for a setting that contradicts its gate.
+        Raises InputError if the user gave a value and a gate that contradict each other.
         """
         if self.key not in given or self.gate is None:
             return
@@ -143,7 +151,7 @@ class Technique(Ways):
         gate = wanted.setdefault(self.gate, is_on)
         if gate is not is_on and str(gate).lower() != str(is_on).lower():
             raise InputError(
-                f"{self.key}={given[self.key]} and {self.gate}={given[self.gate]} contradict each other: give one"
+                f"{self.key}={given[self.key]} and {self.gate}={given[self.gate]} contradict each other: give only one"
             )
         if not is_on:
             del wanted[self.key]

@@ -1,6 +1,6 @@
 """The ways in which a technique can act on a network and its training; by default, each way does nothing.
 
-Only the methods of techniques import Keras and TensorFlow. So a command that trains nothing never loads them.
+Keras and TensorFlow are imported only inside the methods. So a command that trains nothing never loads the two.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ Tensor = Any
 """A TensorFlow tensor."""
 
 KerasObject = Any
-"""A layer or an optimizer whose class is Keras's own, so that exported models don't need regsearch."""
+"""A layer or an optimizer. Its class belongs to Keras, so that exported models don't need regsearch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +22,8 @@ class Code:
         definitions: whole lines with the functions and classes that the expressions need.
         input_layers, layers_after: layers, such as "keras.layers.Dropout(0.3)".
         kernel_penalty, kernel_constraint: a function of a kernel, such as "keras.regularizers.L2(0.001)".
-        loss: the changed loss, in which {loss} stands for the loss before: "smoothed({loss}, 0.1)".
-        optimizer: further arguments of the optimizer, by name: {"clipnorm": "1.0"}.
+        loss: the changed loss, such as "smoothed({loss}, 0.1)", in which {loss} stands for the loss before the change.
+        optimizer: further arguments of the optimizer, by name, such as {"clipnorm": "1.0"}.
         callbacks: callbacks of `fit`.
     """
 
@@ -44,8 +44,8 @@ class Ways:
     TensorFlow's operations, in a compiled epoch. The two may draw different random numbers.
 
     In a compiled epoch, a value is a float32 tensor, so that one graph serves every value. Elsewhere it is a number.
-    For Keras, a seed is a whole number. In a compiled epoch it is an int64 tensor of shape (2,) for
-    `tf.random.stateless_uniform`, which differs from step to step.
+    For Keras, a seed is a whole number. In a compiled epoch, a seed is an int64 tensor of shape (2,) that differs from
+    step to step; it is meant for `tf.random.stateless_uniform`.
     """
 
     def input_layer(self, value: Any, seed: int) -> KerasObject | None:
@@ -77,22 +77,25 @@ class Ways:
         return activations
 
     def change_losses(self, losses: Tensor, labels: Tensor, logits: Tensor, value: Any) -> Tensor:
-        """Return the training loss of each example, (batch,), from its cross-entropy; reports show cross-entropies."""
+        """Return the training loss of each example, (batch,), given its cross-entropy in `losses`.
+
+        Reports show the cross-entropy, not this loss.
+        """
         return losses
 
     def change_optimizer(self, optimizer: KerasObject, value: Any) -> KerasObject:
-        """Return the Keras optimizer with the changes of this technique."""
+        """Return the Keras optimizer after this technique has changed or wrapped it."""
         return optimizer
 
     def change_gradients(self, gradients: Sequence[Tensor], weights: Sequence[Tensor], value: Tensor) -> list[Tensor]:
-        """Return the gradients that a compiled step applies to all weights, as changed by `change_optimizer`."""
+        """Return the gradients of all weights in a compiled step, with the same change as in `change_optimizer`."""
         return list(gradients)
 
     def evaluated_weight(self, average: Tensor, weight: Tensor, step: Tensor, value: Any) -> Tensor:
         """Return the weight that is evaluated and stored after a training step, such as an average over steps.
 
         Args:
-            average: what this method returned for the step before; for the first step, the initial weight.
+            average: what this method returned after the step before; in the first step, the initial weight.
             weight: the weight after the step.
             step: number of the step, counted from 0.
             value: the technique's value.
@@ -100,16 +103,16 @@ class Ways:
         return weight
 
     def code(self, values: Mapping[str, Any]) -> Code:
-        """Return the code that an exported script needs; `values` has the values of all techniques, by their keys."""
+        """Return the code that an exported script needs; `values` has the value of each technique, by its key."""
         return Code()
 
     def overrides(self, way: str) -> bool:
-        """Return whether the technique overrides the method with this name, and so acts in this way."""
+        """Return whether the technique overrides the method with this name."""
         return getattr(type(self), way) is not getattr(Ways, way)
 
     @property
     def is_of_layers(self) -> bool:
-        """Whether it acts only on single layers, so that `search.regularized` can apply it."""
+        """Whether the technique acts only on single layers; if so, `search.regularized` can apply it."""
         return not any(map(self.overrides, ("input_layer", "change_losses", "change_optimizer", "evaluated_weight")))
 
 
@@ -118,4 +121,4 @@ PAIRS = (
     ("layer_after", "change_activations"),
     ("change_optimizer", "change_gradients"),
 )
-"""The ways with two methods: the one for Keras, and the one for a compiled epoch."""
+"""Pairs of methods that do the same: the first is for Keras, the second for a compiled epoch."""

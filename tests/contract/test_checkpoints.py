@@ -239,6 +239,17 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert without_times(disk.train(fake, {"l2": 1e-4})) == fake_whole
 
 
+def test_a_checkpoint_that_can_not_be_read_is_not_called_damaged(fake: fakes.FakeTrainer, disk: Disk) -> None:
+    disk.interrupt(fake, {"l2": 1e-4}, 2)
+    newest = disk.files.checkpoints(7)[0]
+    newest.unlink()
+    newest.mkdir()
+    with disk.open() as checkpoints:
+        checkpoints.latest()
+    (warning,) = disk.warnings
+    assert warning.startswith(f"its checkpoint {newest.name} can't be read (Is a directory); an earlier checkpoint")
+
+
 def test_a_checkpoint_of_another_trial_is_not_taken(fake: fakes.FakeTrainer, disk: Disk, fake_whole: Any) -> None:
     """Another study, deleted since, may have had the same name and numbers."""
     with pytest.raises(Interrupted):

@@ -6,6 +6,9 @@ from regsearch.studies.contest.notes import FEW_EXAMPLES, in_words, notes, race_
 from regsearch.studies.recipes import contest_of
 from regsearch.studies.spec import StudySpec
 
+NO_TECHNIQUE: dict[str, object] = {"regularizer": ["none"], "dropout": "off", "batch_norm": ["none"]}
+RATES: dict[str, object] = {"learning_rate": {"low": 1e-4, "high": 1e-2}}
+
 
 def test_a_budget_that_is_enough_needs_no_word() -> None:
     contest = contest_of(StudySpec())
@@ -25,8 +28,11 @@ def test_a_budget_too_small_names_the_missing_trials() -> None:
 @pytest.mark.parametrize(
     ("space", "words"),
     [
-        ({"regularizer": ["none", "l2"], "dropout": "off", "batch_norm": ["none"]}, "compares L2 alone"),
-        ({"regularizer": ["none"], "dropout": "off", "batch_norm": ["none"]}, "no technique to compare"),
+        ({"regularizer": ["none", "l2"], "dropout": "off", "batch_norm": ["none"]}, "tries only L2"),
+        (NO_TECHNIQUE, "no technique to compare: it searches only the patience of early stopping."),
+        (NO_TECHNIQUE | {"patience": "off"}, "it searches nothing."),
+        (NO_TECHNIQUE | RATES, "it searches only the patience of early stopping and the learning rate."),
+        (NO_TECHNIQUE | RATES | {"patience": "off"}, "it searches only the learning rate."),
     ],
 )
 def test_a_space_of_one_technique_or_none_is_named(space: dict[str, object], words: str) -> None:

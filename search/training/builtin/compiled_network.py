@@ -1,7 +1,7 @@
 """The built-in network as one compiled function per epoch: no Python, no input pipeline and no callback per step.
 
-It computes the same as Keras for the layers in `network.py`. Every hyperparameter is a variable, so all trials with
-the same placement of BatchNormalization share one trace.
+The function computes the same as Keras for the layers in `network.py`. Every hyperparameter is a variable, so all
+trials with the same placement of BatchNormalization share one trace.
 """
 
 from collections.abc import Callable, Sequence
@@ -86,7 +86,7 @@ class CompiledNetwork:
     Args:
         model, training: the sections of the study's spec with these names.
         batch_norm: the placement of BatchNormalization in the regularized hidden layers.
-        techniques: the techniques for which this class has no code.
+        techniques: applies the techniques for which this class has no code.
         momentum: the momentum of BatchNormalization's moving averages, in [0, 1).
         batch_size: the number of examples in a training step.
         x: (n, features) examples, uint8 or float32.
@@ -227,7 +227,7 @@ class CompiledNetwork:
         self._steps = int(steps)
 
     def _train_batches(self, batches: tf.Tensor, first_step: tf.Tensor) -> tf.Tensor:
-        """Train on batches, (steps, batch size) indices; return the sum of the losses of all examples."""
+        """Train on batches of indices, (steps, batch size); return the sum of the losses of all examples."""
         steps = tf.shape(batches)[0]
 
         def body(i: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -237,7 +237,7 @@ class CompiledNetwork:
         return tf.while_loop(lambda i, _: i < steps, body, start, parallel_iterations=1)[1]
 
     def _train_step(self, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Train on one batch; return the sum of its examples' losses, each with the penalty. Steps count from 0."""
+        """Train on one batch in step `step`, counted from 0; return the sum of the examples' losses with penalties."""
         count = rows.shape[0]
         with tf.GradientTape() as tape:
             logits = self._logits(rows, step)
@@ -257,7 +257,7 @@ class CompiledNetwork:
         return total
 
     def _with_penalty(self, gradient: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Add the gradient of L1 and L2; return the sum and the penalty. A penalty that is off costs no time."""
+        """Return the gradient plus that of L1 and L2, and the penalty. A penalty that is off costs no time."""
         l1, l2 = self._l1, self._l2
         return tf.switch_case(  # type: ignore[no-any-return]
             self._penalty_kind.read_value(),
@@ -281,7 +281,7 @@ class CompiledNetwork:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=tf.gather(self._y, rows), logits=logits)
 
     def _logits(self, rows: tf.Tensor, step: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the logits, (examples, classes); if a step is given, compute them as in training."""
+        """Return the logits, (examples, classes). They are computed as in training if a step is given."""
         h = tf.cast(tf.gather(self._x, rows), tf.float32) * self._scale
         if step is not None:
             h = self._techniques.change_input(h, step)
@@ -306,8 +306,8 @@ def dropout_mask(seed: tf.Tensor, shape: tf.TensorShape, kept_of_65536: tf.Tenso
     Args:
         seed: the layer's seed and the training step, (2,), int64.
         shape: the shape of the factors, (examples, units), fully known.
-        kept_of_65536: the share of units kept, in 1/65536; int32, from 1 to 65536. So 16 random bits are enough for
-            each unit, and one random int64 serves four units.
+        kept_of_65536: how many of 65536 units are kept on average; int32, from 1 to 65536. So 16 random bits are enough
+            for each unit, and one random int64 serves four units.
     """
     count = shape.num_elements()
 

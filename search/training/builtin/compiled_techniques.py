@@ -1,4 +1,4 @@
-"""Applies the techniques for which a compiled network has no code: their methods add operations to its graph.
+"""Applies the techniques for which a compiled network has no code: their methods add operations to the graph.
 
 The values of the techniques are variables, so TensorFlow traces a function once for all values. A technique that is
 not used adds no operation.
@@ -15,7 +15,7 @@ from ....studies.techniques.technique import Technique
 SeedOf = Callable[[Technique, int], int]
 """Returns the seed for a technique's random numbers in the hidden layer with this index.
 
-The index of the network's input is the number of hidden layers.
+For the network's input, the index is the number of hidden layers.
 """
 
 
@@ -49,7 +49,7 @@ class CompiledTechniques:
 
     @property
     def values(self) -> list[tuple[Technique, Any]]:
-        """Each technique with the variable of its value."""
+        """Each technique, with the variable that holds its value."""
         return [(technique, self._values[technique.key]) for technique in self.techniques]
 
     def change_input(self, rows: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
@@ -67,13 +67,20 @@ class CompiledTechniques:
         return activations
 
     def change_losses(self, losses: tf.Tensor, y: tf.Tensor, rows: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Return the changed loss of each example; `y` has the labels of all examples, `rows` the indices of these."""
+        """Return the loss of each example of a batch, after the techniques have changed it.
+
+        Args:
+            losses: the cross-entropy of each example of the batch.
+            y: the labels of all training data.
+            rows: the indices of the batch's examples in `y`.
+            logits: the network's output for the batch.
+        """
         for technique, value in self._that_override("change_losses"):
             losses = technique.change_losses(losses, tf.gather(y, rows), logits, value)
         return losses
 
     def penalties(self, kernels: Sequence[tf.Variable]) -> list[tf.Tensor]:
-        """Return one penalty for each kernel and each technique that has a penalty."""
+        """Return the penalties of the techniques: one for each technique with a penalty and each kernel."""
         penalties = [technique.kernel_penalty(value) for technique, value in self._that_override("kernel_penalty")]
         return [penalty(kernel) for penalty in penalties if penalty is not None for kernel in kernels]
 

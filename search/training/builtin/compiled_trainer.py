@@ -43,7 +43,7 @@ class CompiledTrainer(BuiltinTrainer):
         return sum(network.traces for network in self.networks.values())
 
     def save_model(self, params: Params, state: TrainingCheckpoint, path: Path) -> None:
-        """Write a trial's weights in the plain Keras model; see `Trainer`."""
+        """Write a plain Keras model with a trial's weights; see `Trainer`."""
         model = self._keras_model(Regularization.from_params(params))
         model.set_weights(state.network[-len(model.weights) :])  # the weights are last, see CompiledNetwork.get_state
         model.save(path)
@@ -60,8 +60,8 @@ class CompiledTrainer(BuiltinTrainer):
     def network(self, regularization: Regularization, seed: int | None = None) -> CompiledNetwork:
         """Return the untrained network of one trial.
 
-        Trials share a network if they have the same placement of BatchNormalization. They must also use the same
-        techniques among those for which the network has no compiled code.
+        Two trials share a network if they have the same placement of BatchNormalization, and if `compiled_by_methods`
+        returns the same techniques for both.
         """
         builder, kernels = self.builder, self.kernels
         if seed is not None:
@@ -88,7 +88,7 @@ class CompiledTrainer(BuiltinTrainer):
 
 
 def _as_tensor(array: NDArray[Any]) -> tf.Tensor:
-    """Return a contiguous array as a tensor; it shares the memory if TensorFlow can use the address, else it copies."""
+    """Return a contiguous array as a tensor. The memory is shared if TensorFlow can use its address, else copied."""
     if array.ctypes.data % _ALIGNMENT or not array.flags.writeable:
         return tf.constant(array)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())

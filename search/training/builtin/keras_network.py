@@ -47,7 +47,7 @@ class KerasNetwork:
         self._callbacks: list[keras.callbacks.Callback] = []
 
     def keep_averages(self, averages: Averages) -> None:
-        """Evaluate and store the network with these averages instead of its trained weights."""
+        """Use these averages, instead of the trained weights, whenever the network is evaluated or stored."""
         self._averages = averages
         if averages.techniques:
             self.model.steps_per_execution = 1  # Keras calls the callback once per execution
@@ -82,7 +82,7 @@ class KerasNetwork:
             return float(sum(float(loss) for loss in self.model.losses))
 
     def get_weights(self) -> Weights:
-        """Return the weights with which the model is evaluated."""
+        """Return the weights that evaluations use: the averages, if there are any, else the trained weights."""
         with self._averages.in_place():
             return list(self.model.get_weights())
 
@@ -92,7 +92,7 @@ class KerasNetwork:
         self._averages.begin()
 
     def save(self, path: Path) -> None:
-        """Save the model with the weights of evaluations and the optimizer's state; raise OSError if that fails."""
+        """Save the model with the weights that evaluations use, and the optimizer's state; raise OSError on failure."""
         with self._averages.in_place():
             leave_keras_alone(self.model).save(path)
 

@@ -63,7 +63,7 @@ class RegularizedNetwork(keras_tuner.HyperModel):
 
     @classmethod
     def of(cls, spec: StudySpec, dataset: Dataset, seed: int) -> "RegularizedNetwork":
-        """Return the network of a study for a data set; the seed replaces the study's seed."""
+        """Return the network of a study for a data set, with this seed instead of the study's seed."""
         return cls(
             model=spec.model,
             training=spec.training,

@@ -21,12 +21,12 @@ class Optimizer(ABC):
         weights: the variables that the optimizer updates.
 
     Attributes:
-        rate: the learning rate for TensorFlow's operation. It is a variable, so another rate needs no new trace.
+        rate: the learning rate, times `correction`. It is a variable, so another rate needs no new trace.
     """
 
     slots_per_weight = 0
     correction = 1.0
-    """The factor for the learning rate with which TensorFlow's operation takes the same steps as Keras."""
+    """The learning rate is multiplied by this factor, so that TensorFlow's operation takes the same steps as Keras."""
 
     def __init__(self, weights: Sequence[tf.Variable]) -> None:
         self.rate = tf.Variable(0.0)

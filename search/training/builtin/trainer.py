@@ -26,7 +26,7 @@ class BuiltinTrainer(ABC):
         spec: the study.
         dataset: the study's data; examples are converted to floats only when a batch needs them.
         splits: the study's own splits.
-        seed: replaces the study's seed, at least 0; None (the default) keeps the study's seed.
+        seed: a seed, at least 0, that replaces the study's seed; None keeps the study's seed.
     """
 
     def __init__(self, spec: StudySpec, dataset: Dataset, splits: Splits, seed: int | None = None) -> None:
@@ -66,7 +66,7 @@ class BuiltinTrainer(ABC):
         return train_trial(self.network(regularization, task.seed), run)
 
     def look_at_test(self, task: TrialTask, weights: Arrays) -> PerExampleScores:
-        """Return the scores of the plain Keras model, the one that users get, on the test set; see `Trainer`."""
+        """Return the scores on the test set of the plain Keras model, which users get; see `Trainer`."""
         model = self.builder.network(Regularization.from_params(task.params))
         model.set_weights(weights)
         return evaluate(model, self.dataset.x_test, self.dataset.y_test, np.arange(self.dataset.n_test))

@@ -43,7 +43,7 @@ def read_code(reference: str) -> HyperModelCode:
 
     A module is looked up in the current directory, then on Python's path.
 
-    Raises InputError if the file can't be read, or if it doesn't define that name.
+    Raises InputError if the file can't be read, or if it doesn't define the name after the colon.
     """
     place, _, name = reference.rpartition(":")
     if place.endswith(".py"):
@@ -56,8 +56,8 @@ def read_code(reference: str) -> HyperModelCode:
         source = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"can't read the HyperModel's file {path}: {error.strerror}. If you moved it, resume with `regsearch run` "
-            "and its new path in model.hypermodel."
+            f"can't read the HyperModel's file {path}: {error.strerror}. If you moved the file, write its new path "
+            "into model.hypermodel, and resume with `regsearch run`."
         ) from error
     try:
         names = set(_top_level_names(ast.parse(source)))
@@ -70,9 +70,9 @@ def read_code(reference: str) -> HyperModelCode:
 
 
 def resolve_hypermodel(spec: StudySpec, *, trusts_code: bool) -> StudySpec:
-    """Return the study with the absolute path and the SHA-256 of its HyperModel, if it has one.
+    """Return the study with the absolute path and the SHA-256 of its HyperModel; without one, return it unchanged.
 
-    Raises InputError if the code is not trusted, does not exist, or is not the code that the study recorded.
+    Raises InputError if the code is not trusted, does not exist, or has another SHA-256 than the study recorded.
     """
     if spec.model.hypermodel is None:
         if spec.model.hypermodel_sha256 is not None:
@@ -117,7 +117,7 @@ def _find_module(dotted: str) -> tuple[Path, Path]:
 
 
 def _top_level_names(tree: ast.Module) -> Iterator[str]:
-    """Yield each name that a module defines; "*" if some names can't be known without running it."""
+    """Yield each name that a module defines, and "*" if some names can't be known without running the module."""
     for node in tree.body:
         match node:
             case ast.FunctionDef() | ast.ClassDef():

@@ -38,7 +38,7 @@ def fit_by_itself(
     """Train with the HyperModel's own `fit`, from the first epoch; return None if `on_epoch` ended the trial.
 
     `fit` gets the arguments that KerasTuner's `search(x, y, validation_data=…, epochs=…, batch_size=…)` passes on.
-    Arguments that its signature lacks, or that it passes to the model's `fit` itself, are left out.
+    An argument is left out if `fit` has no parameter for it, or if `fit` gives the model's `fit` the same argument.
 
     Args:
         hypermodel, hp: the HyperModel and its hyperparameters.
@@ -81,7 +81,7 @@ def _fit(
     run: TrainingRun,
     arguments: dict[str, Any],
 ) -> Any:
-    """Call `fit`, without Keras's progress bars, and return its result."""
+    """Call `fit` without Keras's progress bars; return what `fit` returned."""
     train, stop = ((network.x[rows], network.labels[rows]) for rows in (run.splits.train, run.splits.stop))
     with _quiet():
         arguments = {"validation_data": stop, **arguments}
@@ -89,10 +89,10 @@ def _fit(
 
 
 def _with_best_epoch(network: Any, state: TrainingCheckpoint, splits: Splits) -> TrainingCheckpoint:
-    """Find the epoch from which the network's weights come, and return the state with that as its best epoch.
+    """Set the best epoch of the state to the epoch whose weights the network now has; return the new state.
 
-    If the study itself stops early, it restores the best epoch, and the state stays as it is. Otherwise `fit` may have
-    restored an earlier epoch.
+    If the trial has a patience, the study chooses the best epoch, and the state is returned unchanged. Otherwise `fit`
+    may have restored the weights of an earlier epoch.
     """
     if state.best_weights is not None:
         return state
@@ -103,7 +103,7 @@ def _with_best_epoch(network: Any, state: TrainingCheckpoint, splits: Splits) ->
 
 
 class _Reporter(keras.callbacks.Callback):
-    """Reports each epoch, and ends a trial that must stop. It counts epochs itself, whatever number `fit` gives."""
+    """Reports each epoch, and ends a trial that must stop. Epochs are counted here; numbers from `fit` are ignored."""
 
     def __init__(self, network: Any, run: TrainingRun, metric: str | None, started: float) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ def _call(
     arguments: dict[str, Any],
     seed: int,
 ) -> Any:
-    """Call `fit` without the arguments that its signature lacks, or that it passes to the model's `fit` itself."""
+    """Call `fit`; leave out arguments that it has no parameter for, or that it gives to the model's `fit` anyway."""
     parameters = inspect.signature(hypermodel.fit).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         arguments = {name: value for name, value in arguments.items() if name in parameters}
@@ -189,7 +189,7 @@ def _returned_objective(result: Any, metric: str) -> float | None:
 
 
 def _measure_objective(network: Any, objective: str, result: Any, rows: Rows) -> float:
-    """Return the objective on some examples; if the model lacks the metric, take it from the best epoch in History."""
+    """Return the objective on some examples; if the model lacks the metric, return its best value in the History."""
     metric = metric_of(objective)
     try:
         return float(network.measures(metric)(rows))

@@ -27,7 +27,7 @@ _LARGEST_INT = 2**53  # Optuna stores numbers as floats
 
 
 class OptunaHyperParameters(keras_tuner.HyperParameters):
-    """KerasTuner's hyperparameters; `suggest` is called once for each active one and returns its value.
+    """KerasTuner's hyperparameters; `suggest` returns the value of each active one, and is called once for it.
 
     Args:
         suggest: returns the value of a hyperparameter.
@@ -81,10 +81,10 @@ class Parameter:
     """A hyperparameter as Optuna can draw it.
 
     Attributes:
-        name: KerasTuner's name, or for `reverse_log` a name such as "1.1 − momentum" (see `as_parameter`).
+        name: KerasTuner's name of it or, with "reverse_log", a name such as "1.1 − momentum" (see `as_parameter`).
         distribution: the distribution from which Optuna draws.
         default: the default value, on the scale on which Optuna draws.
-        to_value: converts a value from Optuna to the value of KerasTuner's hyperparameter.
+        to_value: converts the value that Optuna drew to the value that KerasTuner's hyperparameter gets.
     """
 
     name: str
@@ -96,10 +96,11 @@ class Parameter:
 def as_parameter(hp: HyperParameter) -> Parameter:
     """Return the parameter that Optuna draws for a hyperparameter of KerasTuner.
 
-    If a step multiplies (`sampling="log"` with `step`), the few values become choices. For `reverse_log`, Optuna draws
-    another parameter on a log scale: the distance from the other end of the range. Its name says so.
+    If `sampling` is "log" or "reverse_log" and there is a step, the few possible values become choices. For
+    "reverse_log" without a step, Optuna draws `min_value + max_value − value` on a log scale. The parameter's name says
+    so: "1.1 − momentum".
 
-    Raises ValueError if Optuna can't draw it.
+    Raises ValueError if Optuna can't draw the hyperparameter.
 
     Example:
         >>> as_parameter(Int("units", 8, 64, step=8)).distribution
@@ -140,7 +141,7 @@ def _values_of_steps(hp: Any) -> list[float]:
     if count > _MOST_CHOICES:
         raise ValueError(
             f"the parameter {hp.name} has {count:,} values with its step of {hp.step:g}. Leave out the step, or use a "
-            f"larger one that gives at most {_MOST_CHOICES:,} values."
+            f"larger step that gives at most {_MOST_CHOICES:,} values."
         )
     return list(hp.values)
 
@@ -180,7 +181,7 @@ def _last(hp: Any) -> float:
 
 
 def _on_step(hp: Any) -> Callable[[Any], Value]:
-    """Return a function that replaces a float from Optuna by KerasTuner's, which may differ in the last bit."""
+    """Return a function that replaces Optuna's float by KerasTuner's for the same step; the last bit may differ."""
 
     def to_value(value: Any) -> Value:
         nearest: float = hp._get_value_by_index(round((value - hp.min_value) / hp.step))

@@ -53,7 +53,7 @@ def _instance(kind: type[keras_tuner.HyperModel]) -> keras_tuner.HyperModel:
     if needed:
         raise ModelError(
             f"{kind.__name__} needs the arguments {', '.join(needed)}. Create an instance in its file, such as "
-            f"mine = {kind.__name__}(…), and give the name of that."
+            f"mine = {kind.__name__}(…), and give the name of this instance."
         )
     return kind()
 
@@ -87,7 +87,7 @@ def overrides_fit(hypermodel: keras_tuner.HyperModel) -> bool:
 
 
 def _module(code: HyperModelCode) -> types.ModuleType:
-    """Return the user's module, compiled from exactly these bytes; Python's cached bytecode is not used."""
+    """Return the user's module, compiled from `code.source`; Python's cached bytecode is not used."""
     if code.root != PACKAGE and str(code.root) not in sys.path:
         sys.path.insert(0, str(code.root))
     package = code.module.rpartition(".")[0]

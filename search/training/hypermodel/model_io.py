@@ -53,7 +53,7 @@ def _takes_class_numbers(loss: Any, units: int, class_count: int) -> bool:
 
 
 def gives_logits(model: keras.Model) -> bool:
-    """Return whether a model outputs logits, judged by its loss or, if that doesn't tell, by its last layer."""
+    """Return whether a model outputs logits. Its loss decides; if the loss doesn't tell, its last layer decides."""
     loss = model.loss if model.compiled else None
     from_logits = getattr(loss, "from_logits", None)
     if from_logits is not None:
@@ -66,7 +66,10 @@ def gives_logits(model: keras.Model) -> bool:
 
 
 def check_output(model: keras.Model, x: NDArray[np.generic], class_count: int) -> None:
-    """Raise ModelError unless a model's output for one example is (1, classes or more), or (1, 1) for two classes."""
+    """Raise ModelError if a model's output for one example has the wrong shape.
+
+    The shape must be (1, units) with at least as many units as classes; one unit is enough for two classes.
+    """
     output = model(x, training=False)
     shape = tuple(getattr(output, "shape", ()))
     if len(shape) != 2 or (shape[1] < class_count and (shape[1], class_count) != (1, 2)):
@@ -83,7 +86,7 @@ def evaluate_part(
     """Return the scores of a model on some examples, with dropout off.
 
     Args:
-        model: a model with the output (n, classes or more), or (n, 1) for two classes.
+        model: a model with an output for which `check_output` raises no error.
         x, y: (n, …) examples and their (n,) labels.
         class_count: the number of classes in the data.
     """

@@ -93,7 +93,7 @@ class HyperModelTrainer:
     ) -> TrialOutcome | None:
         """Train one trial; see `Trainer`.
 
-        If it is interrupted, a HyperModel that overrides `fit` trains again from the start, with the same result.
+        If the trial is interrupted and the HyperModel overrides `fit`, the trial starts again, with the same result.
         """
         seed = self.spec.search.seed if task.seed is None else task.seed
         params: dict[str, Value] = {}
@@ -171,7 +171,7 @@ class HyperModelTrainer:
     def model(self, params: Params, seed: int) -> tuple[keras.Model, dict[str, Value]]:
         """Return the untrained, compiled model for these parameters, and KerasTuner's hyperparameters by name.
 
-        Hyperparameters that only `fit` declares have the values that Optuna drew.
+        A hyperparameter that only `fit` declares has the value that Optuna drew.
         """
         asked: set[str] = set()
 
@@ -295,8 +295,8 @@ class HyperModelNetwork(KerasNetwork):
     def penalty(self, rows: Rows | None = None) -> float:
         """Return the sum of the penalties that Keras adds to the loss of the model.
 
-        They are the penalties of all regularizers of weights and, if `rows` is given, those of the layers' outputs
-        (`activity_regularizer`) as Keras's `evaluate` averages them over these examples.
+        These are the penalties of all regularizers of weights. If `rows` is given, the penalties of the layers' outputs
+        (`activity_regularizer`) are added. As in Keras's `evaluate`, they are averaged over these examples.
         """
         on_weights = _weight_penalty(self.model)
         if rows is None:
