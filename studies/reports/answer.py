@@ -11,7 +11,7 @@ from ..records import Counts, DatasetInfo, StudyRecord, StudySummary, TrialRecor
 
 
 def dataset_line(dataset: DatasetInfo) -> str:
-    """Return the line on the data set with which every answer starts."""
+    """Return the first line of an answer, which describes the data set."""
     return (
         f"Data: {one_line(dataset.name)} ({dataset.n_train:,} training and {dataset.n_test:,} test examples, "
         f"sha256 {dataset.sha256[:16]}…)"
@@ -51,8 +51,8 @@ def as_text(answer: StudySummary) -> str:
             f"  on the selection split: {_objective(answer.study, best)}{_figures(figures, 'select')}",
             f"  on the training split:  {_figures(figures, 'train')} (generalization gap {gap:.5f})",
             *([f"  its weights: {answer.weights}"] if answer.weights else []),
-            f"It was chosen because its {formats.objective(answer.study.spec)} is the best of "
-            f"{answer.counts.complete} complete trials, so that figure is a little optimistic.",
+            f"This trial was chosen because it has the best {formats.objective(answer.study.spec)} of "
+            f"{formats.count(answer.counts.complete, 'complete trial')}. Therefore this figure is a little optimistic.",
             "It is not confirmed yet: neither on fresh seeds nor on the test set.",
         ]
     )

@@ -20,7 +20,7 @@ _COURSE = {recipe.name for recipe in RECIPES["course"]} | {f"course: {recipe.nam
 
 
 def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) -> str:
-    """Return a sentence on what the study held fixed, because the answer holds only for that."""
+    """Return a sentence on what the study held fixed; with another network or training, the answer may differ."""
     training, model = spec.training, spec.model
     examples = formats.count(spec.data.train_rows(dataset.n_train), "training example")
     if model.hypermodel is not None:
@@ -40,7 +40,7 @@ def held_fixed(spec: StudySpec, dataset: DatasetInfo, conclusion: Conclusion) ->
 
 
 def reservations(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
-    """Yield a sentence for each other limit of the answer."""
+    """Yield sentences on the limits of the answer, except for what the study held fixed."""
     yield from _too_strong(spec, conclusion)
     yield from _without_verdict(conclusion)
     if note := over_seeds_note(conclusion):
@@ -59,7 +59,7 @@ def reservations(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
 
 
 def _too_strong(spec: StudySpec, conclusion: Conclusion) -> Iterator[str]:
-    """Yield a sentence for each technique that a recipe used at a clearly bad strength."""
+    """Yield a sentence for each technique whose strength in a recipe is clearly too weak or too strong."""
     stopping = next((row.tuning for row in conclusion.techniques if row.technique == "early stopping"), None)
     if stopping is None or stopping.best is None or spec.search.objective not in OURS:
         return
@@ -90,7 +90,7 @@ def _bad_strength(tuning: Tuning, best: Attempt, attempt: Attempt) -> str:
 
 
 def _without_verdict(conclusion: Conclusion) -> Iterator[str]:
-    """Yield sentences on the techniques that have no verdict although the study asks about them, and why."""
+    """Yield sentences that name each technique without a verdict and the reason, if the study asks about it."""
     asked = {row.technique for row in conclusion.techniques if row.tuning is not None and row.tuning.is_asked}
     untuned: list[str] = []
     others: list[str] = []
@@ -100,7 +100,7 @@ def _without_verdict(conclusion: Conclusion) -> Iterator[str]:
             (others if reason == one.reason else untuned).append(f"{one.name} ({reason})")
     for words, techniques in (("Not tuned, and so without a verdict", untuned), ("Without a verdict", others)):
         for i, part in enumerate(_in_parts(techniques)):
-            yield f"{words if i == 0 else 'Likewise'}: {formats.listed(part)}."
+            yield f"{words if i == 0 else 'Also without a verdict'}: {formats.listed(part)}."
 
 
 def _in_parts(words: list[str]) -> list[list[str]]:
@@ -117,7 +117,9 @@ def _in_parts(words: list[str]) -> list[list[str]]:
 def _looks(conclusion: Conclusion) -> Iterator[str]:
     if conclusion.completed_looks > 1:
         yield f"The test set was used {conclusion.completed_looks:,} times."
-        yield "All these uses share the risk of a wrong claim, so the intervals are wider than after one use."
+        yield "The risk of a wrong claim is divided among these uses, so the intervals are wider than after one use."
     if conclusion.unfinished_looks:
-        uses = "Another use" if conclusion.unfinished_looks == 1 else f"{conclusion.unfinished_looks:,} other uses"
-        yield f"{uses} of the test set did not finish; these figures leave out what was evaluated there."
+        is_one = conclusion.unfinished_looks == 1
+        uses = "Another use" if is_one else f"{conclusion.unfinished_looks:,} other uses"
+        whose = "that use" if is_one else "those uses"
+        yield f"{uses} of the test set did not finish. This answer leaves out the evaluations of {whose}."

@@ -97,7 +97,7 @@ def _is_winner(conclusion: Conclusion, result: FinalistResult | None) -> bool:
 
 
 def _gains(conclusion: Conclusion) -> Iterator[str]:
-    """Yield sentences on the winner's gain over early stopping alone and over no regularization, if known."""
+    """Yield sentences on the winner's gain over each baseline, and on why a gain is not known."""
     over_stopping, over_none = conclusion.winner_over_early_stopping, conclusion.winner_over_baseline
     if _is_winner(conclusion, _early_stopping(conclusion)):
         over_stopping = None
@@ -120,7 +120,7 @@ def _gains(conclusion: Conclusion) -> Iterator[str]:
 
 
 def _gain(judgement: Judgement, over: str, measure: Measure, before: Judgement | None) -> str:
-    """Return a sentence on a gain; it doesn't repeat what the sentence on the gain `before` says."""
+    """Return a sentence on a gain, without the unit and level that the sentence on `before` has already given."""
     interval, verdict = judgement.gain, judgement.verdict
     if verdict is Verdict.HARMS:
         interval = Interval(mean=-interval.mean, low=-interval.high, high=-interval.low, level=interval.level)
@@ -143,7 +143,7 @@ def _gain(judgement: Judgement, over: str, measure: Measure, before: Judgement |
 
 
 def _settled(conclusion: Conclusion) -> Iterator[str]:
-    """Yield sentences on which techniques help, harm and make no difference, one for each baseline."""
+    """Yield a sentence for each baseline, which says which techniques help, harm or make no difference."""
     settled = [one for one in technique_verdicts(conclusion) if one.verdict not in (None, Verdict.NOT_SETTLED)]
     settled = [one for one in settled if not _is_of_winner(conclusion, one)]
     for over in dict.fromkeys(one.over for one in settled):
@@ -161,7 +161,7 @@ def _open_verdicts(conclusion: Conclusion) -> list[TechniqueVerdict]:
 
 
 def _not_settled(conclusion: Conclusion) -> Iterator[str]:
-    """Yield a sentence on which techniques may help or harm."""
+    """Yield a sentence that names the techniques whose verdict is not settled."""
     names = [one.name for one in _open_verdicts(conclusion) if not _is_of_winner(conclusion, one)]
     if names:
         yield f"Not settled: {formats.listed(names)} may help or harm."
@@ -174,20 +174,20 @@ def _how_to_settle(spec: StudySpec, conclusion: Conclusion, storage: Sequence[st
         examples, names = f"{conclusion.test_rows:,} test examples", formats.listed(need_examples)
         yield f"The {examples} are probably too few to settle {names}, with any number of seeds."
     if conclusion.still_improving:
-        longer = f"raise `training.max_epochs`, now {spec.training.max_epochs}, in a new study"
-        yield f"First train longer, since these trainings may be too short: {longer}."
+        longer = f"raise `training.max_epochs` (now {spec.training.max_epochs}) in a new study"
+        yield f"These trainings may be too short, so train longer first: {longer}."
     by_seeds: dict[int, list[str]] = {}
     for name, seeds in needs.items():
         by_seeds.setdefault(seeds, []).append(name)
     if by_seeds:
         parts = [f"{formats.listed(names)} ({seeds:,} in all)" for seeds, names in sorted(by_seeds.items())]
         command = resume_command(spec, "confirm", "--seeds", str(max(by_seeds)), *storage)
-        more = "At the present length, more" if conclusion.still_improving else "More"
+        more = "With trainings of the present length, more" if conclusion.still_improving else "More"
         yield f"{more} seeds would probably settle {formats.listed(parts)}: run `{command}`."
 
 
 def _seeds_and_data_needed(conclusion: Conclusion) -> tuple[dict[str, int], list[str]]:
-    """Return the seeds that would settle each open verdict, by its name, and the names that need more test examples."""
+    """Return how many seeds would settle each open verdict, and which verdicts need more test examples."""
     verdicts = _open_verdicts(conclusion)
     seeds = {one.name: one.seeds_needed for one in verdicts}
     need_examples = [one.name for one in verdicts if one.needs_test_examples]
@@ -201,7 +201,7 @@ def _seeds_and_data_needed(conclusion: Conclusion) -> tuple[dict[str, int], list
 
 
 def _contradictions(conclusion: Conclusion) -> Iterator[str]:
-    """Yield sentences on results that speak against the choice: on the test set, or in another figure."""
+    """Yield sentences on test results that contradict the choice of the winner."""
     yield from _worse_in_other_figures(conclusion)
     if conclusion.claims_gain or conclusion.baseline is None:
         return
@@ -228,7 +228,7 @@ def _contradictions(conclusion: Conclusion) -> Iterator[str]:
 
 
 def _worse_in_other_figures(conclusion: Conclusion) -> Iterator[str]:
-    """Yield a sentence on the other figures in which the winner is worse than the baseline."""
+    """Yield a sentence if the winner is worse than the baseline in a figure that does not decide verdicts."""
     gain = conclusion.winner.gain
     if gain is None:
         return
@@ -244,14 +244,14 @@ def _worse_in_other_figures(conclusion: Conclusion) -> Iterator[str]:
 
 
 def _other_figures(conclusion: Conclusion) -> list[tuple[str, Callable[[Gain], Interval]]]:
-    """Return the figures that do not decide verdicts: for each its name, and a function that reads it from a gain."""
+    """Return the name of each figure that does not decide verdicts, with a function that reads it from a gain."""
     if conclusion.metric is None:
         return [(conclusion.figures[1], conclusion.other_metric)]
     return [("cross-entropy", attrgetter("cross_entropy")), ("accuracy", attrgetter("accuracy"))]
 
 
 def best_beating(conclusion: Conclusion) -> FinalistResult:
-    """Return the finalist that beats the baseline with the largest gain on the test set."""
+    """Return the finalist whose gain over the baseline is largest, among those that beat it on the test set."""
     gains = [
         (gain.mean, result)
         for result in conclusion.others_beyond_noise

@@ -46,7 +46,7 @@ def as_markdown(content: ReportData) -> str:
 
 
 def dashboard_figures(content: ReportData) -> "dict[str, plotly.graph_objects.Figure]":
-    """Return the figures for which the study has data, by the id under which the dashboard stores them."""
+    """Return the figures that the study has data for; the keys are the ids of the figures in the dashboard."""
     figures = {
         "Which techniques help": None if content.conclusion is None else verdicts(content.conclusion, VERDICTS_CARD),
         "What the finalists gain": None if content.conclusion is None else gains(content.conclusion, CARD),
@@ -74,6 +74,6 @@ def _table(conclusion: Conclusion) -> str:
 
 
 def _plain(words: str) -> str:
-    """Return the words on one line, escaped so that Markdown shows them unchanged, without markup and links."""
+    """Return the words on one line, escaped so that Markdown shows them unchanged and makes no links."""
     # the dashboard makes a link of any address, even an escaped one; a zero-width space prevents that
     return _LINK_PLACES.sub("\u200b", _MARKUP.sub(r"\\\1", " ".join(clean(words).split())))

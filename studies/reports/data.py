@@ -53,13 +53,13 @@ class ReportData:
         trials: all trials in any state, ordered by their number.
         runs: the runs of the study, the first one first.
         command: the command that runs the study again.
-        curves: the trainings by the name of their configuration, the best configuration first, the baseline last;
-            empty if no curves are stored.
+        curves: the trainings of each configuration. The keys are the names of the configurations, the best one first
+            and the baseline last. Empty if no curves are stored.
         conclusion: the result of the confirmation; None before it.
         confirmation_cost: what the confirmation cost; None if no finalist was trained.
         importance: the techniques, the most important first; empty if there are too few trials.
         importance_missing: why `importance` is empty.
-        edges: a sentence for each best value that lies at a limit of its range.
+        edges: a sentence for each setting of the best trial that lies at a limit of its range.
     """
 
     answer: StudySummary
@@ -75,7 +75,7 @@ class ReportData:
 
     @property
     def has_techniques(self) -> bool:
-        """Whether all configurations are regularizations, so that none has other hyperparameters of a HyperModel."""
+        """Whether all trials have only techniques as settings, and no other hyperparameters of a HyperModel."""
         return has_techniques(self.answer.study.spec, self.trials)
 
     @cached_property

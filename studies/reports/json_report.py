@@ -107,7 +107,7 @@ def _result(result: FinalistResult) -> dict[str, Any]:
 
 
 def _dropped(drop: Drop) -> dict[str, Any]:
-    """Return why the race dropped a finalist; `behind` is measured on the selection split."""
+    """Return why the race dropped a finalist, and by how much it was worse on the selection split (`behind`)."""
     return {"reason": drop.reason, "seeds": drop.seeds, "than": drop.than, "behind": _interval(drop.behind)}
 
 

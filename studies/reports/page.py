@@ -59,7 +59,7 @@ def as_html(content: ReportData) -> str:
 
 
 def titled_figures(content: ReportData) -> dict[str, tuple[str, Figure]]:
-    """Return title and figure by the figure's id, in the order of the page, without the figures for narrow screens."""
+    """Return the figures of the page by id, each with its section's title; those for narrow screens are left out."""
     return {
         figure.id: (section.title, figure)
         for section in _sections(content)
@@ -74,7 +74,7 @@ def _sections(content: ReportData) -> list[Section]:
 
 
 def page_of(name: str, brand: str, sections: Sequence[Section]) -> str:
-    """Return a page with the heading `name`, the sections below it, and `brand` above it in small letters."""
+    """Return a page with the heading `name`, the small line `brand` above the heading, and the sections below."""
     scripts = (str(plotly.offline.get_plotlyjs()), _resource("page.js"))
     head = element(
         "head",

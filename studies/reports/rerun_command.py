@@ -1,4 +1,4 @@
-"""Write the command that runs a study again: a ready study, and a setting for each key that differs."""
+"""Write the command that runs a study again, as a ready study with changed settings."""
 
 import shlex
 from typing import Any
@@ -12,8 +12,9 @@ from .toml import toml_value
 def command(study: StudyRecord) -> str:
     """Return the `regsearch run` command for exactly this study, on one line and quoted for a shell.
 
-    The command starts from the ready study that needs the fewest settings, and it needs no file. If MNIST was
-    unavailable, it names the data that the study used instead. For a user's own HyperModel, it has `--trust-code`.
+    The command needs no study file: it names the ready study that needs the fewest `--set` options. If MNIST was
+    unavailable, the command names the data that the study used instead. If the study has a user's own HyperModel, the
+    command contains `--trust-code`.
     """
     spec, source = study.spec, study.dataset.source
     if spec.data.source == "auto" and source != "mnist":
@@ -32,9 +33,9 @@ def command(study: StudyRecord) -> str:
 
 
 def _settings(ready: str, spec: StudySpec) -> dict[str, Any] | None:
-    """Return each value that differs from the ready study, by "section.key"; None if a key would have to be removed.
+    """Return the settings that turn a ready study into this one, by "section.key"; None if settings can't do that.
 
-    The name and the number of trials are left out: they have their own options.
+    They can't remove a key. The name and the number of trials are left out, since they have their own options.
     """
     ready_values = read_study(ready).model_dump(mode="json")
     if spec.model.hypermodel not in (None, ready_values["model"]["hypermodel"]):

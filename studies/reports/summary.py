@@ -31,7 +31,7 @@ def sentences(answer: StudySummary, conclusion: Conclusion | None, storage: Sequ
     if not counts.finished:
         return (f"{_no_complete_trial(answer)}, so there is no answer yet.",)
     if counts.failed == counts.finished:
-        return (f"{_no_complete_trial(answer)}, so there is no answer. The reasons are listed with the trials.",)
+        return (f"{_no_complete_trial(answer)}, so there is no answer. The list of trials says why.",)
     finished = formats.count(counts.finished, "finished trial")
     return (
         f"{_no_complete_trial(answer)}, so there is no answer: of {finished}, {counts.pruned:,} were pruned and "
@@ -48,7 +48,7 @@ def _confirmed_headline(conclusion: Conclusion) -> str:
     winner = conclusion.winner
     name = formats.settings(winner.finalist.params)
     if conclusion.baseline is None:
-        return f"{name}, with nothing to compare it with"
+        return f"{name}, but there is no baseline to compare it with"
     if winner.gain is None and conclusion.others_beyond_noise:
         best = formats.settings(best_beating(conclusion).finalist.params)
         chosen = "The defaults were chosen" if conclusion.is_over_defaults else "No regularization was chosen"
@@ -98,7 +98,7 @@ def _unconfirmed_sentences(answer: StudySummary) -> list[str]:
     return [
         f"Not confirmed yet: of {formats.count(counts.complete, 'complete trial')}, trial {best.number} has the best "
         f"{objective}: {formats.settings(best.params)}{measured}.",
-        "It was chosen for that figure, so the figure is a little optimistic. Its real gain over "
+        "The trial was chosen for that figure, so the figure is a little optimistic. The real gain over "
         f"{configuration_of(best.params).baseline} is not known.",
-        "Only a confirmation on fresh seeds and on the test set can tell.",
+        "Only a confirmation can measure this gain: it uses fresh seeds and the test set.",
     ]

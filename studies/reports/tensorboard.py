@@ -49,7 +49,7 @@ def experiment(study: StudyRecord) -> bytes:
 def trial(study: StudyRecord, trial: TrialRecord, curve: Iterable[EpochMetrics]) -> bytes:
     """Return the event file of a finished trial: its settings, each epoch, its final figures, and how it ended.
 
-    A step is an epoch, counted from 0; the final figures have the step of the epoch with the restored weights.
+    A step is an epoch, counted from 0. The final figures stand at the epoch whose weights were restored.
     """
     now = started = _seconds(trial.started_at or trial.ended_at or study.created_at)
     start = hparams.hparams_pb(_settings(trial.params), trial_id=f"trial-{trial.number}", start_time_secs=started)

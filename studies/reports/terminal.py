@@ -32,7 +32,10 @@ _TECHNIQUE_WIDTH = 9  # the width of "BatchNorm"
 _STRENGTH_WIDTH = 8  # the width of "1.95e-05"
 _VALUE_WIDTH = 7  # the width of "0.07499"
 _UNBROKEN_SPACE = "\ue000"  # stands for a space at which no line may be broken; it has no other use
-_TUNED = "Tuned: a technique gets a verdict only if enough of its strengths were trained; 2 of 5 means it needs 5."
+_TUNED = (
+    "A technique gets a verdict only if it is tuned: enough of its strengths were trained. 'no, 2 of 5' means that 2 "
+    "strengths were trained, and 5 are needed."
+)
 
 
 def as_text(content: ReportData, width: int) -> str:
@@ -56,7 +59,7 @@ def as_text(content: ReportData, width: int) -> str:
     if content.importance:
         parts += ["", _importance(content)]
     elif content.importance_missing:
-        parts += ["", Text(f"What matters is not known: {content.importance_missing}")]
+        parts += ["", Text(f"How much each technique matters is not known: {content.importance_missing}")]
     parts += ["", *_cost(content)]
     # the command stays on one line, so that users can paste it into a shell
     return f"{rendered(parts, width)}\n\nTo run it again: {content.command}"
@@ -74,7 +77,7 @@ def rendered(parts: Iterable[RenderableType], width: int) -> str:
 
 
 def _sentence(sentence: str) -> Text:
-    """Return a sentence; no line is broken inside its command, so that users can paste the command into a shell."""
+    """Return a sentence whose command stays on one line, so that users can paste it into a shell."""
     parts = sentence.split("`")
     return Text("`".join(part.replace(" ", _UNBROKEN_SPACE) if i % 2 else part for i, part in enumerate(parts)))
 
@@ -101,7 +104,7 @@ def answer_as_text(answer: StudySummary, conclusion: Conclusion | None, width: i
 
 
 def techniques(conclusion: Conclusion, width: int) -> list[RenderableType]:
-    """Return a table of each technique's verdict and gain on the test set; nothing if there are no techniques."""
+    """Return a table of each technique's verdict and gain on the test set; no table without techniques."""
     if not conclusion.techniques:
         return []
     has_early_stopping = conclusion.has_early_stopping_alone
@@ -251,7 +254,7 @@ def _importance(content: ReportData) -> Table:
         [one.technique, f"{100 * one.share:.0f}", f"{100 * one.low:.0f} to {100 * one.high:.0f}"]
         for one in content.importance
     ]
-    title = "What matters for being among the best trials, in per cent"
+    title = "How much each technique matters for being among the best trials, in per cent"
     return terminal_table(title, ("technique", "share", "95 % interval"), rows)
 
 

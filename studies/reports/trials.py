@@ -43,7 +43,7 @@ def as_text(study: StudyRecord, trials: Iterable[TrialRecord]) -> str:
 
 
 def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
-    """Yield the lines of a CSV file, first the header; a value that does not apply is empty."""
+    """Yield the lines of a CSV file, first the header; a cell without a value is empty."""
     if study.spec.model.hypermodel is not None:
         trials = list(trials)  # the columns are the parameters of all trials together
     for row in itertools.chain([columns(study, trials)], as_rows(study, trials)):
@@ -53,7 +53,7 @@ def as_csv(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[str]:
 
 
 def as_rows(study: StudyRecord, trials: Iterable[TrialRecord]) -> Iterator[list[Any]]:
-    """Yield a row for each trial, in the order of `columns`; a value that does not apply is None."""
+    """Yield a row for each trial, with its values in the order of `columns`; None if a trial has no such value."""
     if study.spec.model.hypermodel is not None:
         trials = list(trials)
     parameters = _parameters(study, trials)

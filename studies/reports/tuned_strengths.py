@@ -22,7 +22,7 @@ def strength_curves(
 ) -> tuple[StrengthCurve, ...]:
     """Return the strength curve of each technique that the study asks about.
 
-    There are none until a trial with one technique alone has finished. Early stopping is compared with no
+    The result is empty until a trial with one technique alone has finished. Early stopping is compared with no
     regularization. Every other technique is compared with no regularization or early stopping alone, whichever is
     better.
     """
@@ -42,7 +42,7 @@ def strength_curves(
 
 
 def sentence(curve: StrengthCurve, search: SearchSpec) -> str:
-    """Describe a curve in words: how many trials at which strengths, how they ended, and which strength was best."""
+    """Describe a curve in words: the number of trials, their strengths, how they ended, and the best strength."""
     tuning = curve.tuning
     parts = [f"{str(tuning).capitalize() if not tuning.attempts else _trials_in_words(tuning)}."]
     if tuning.best is not None:
@@ -117,7 +117,7 @@ def tuning_json(tuning: Tuning) -> dict[str, Any]:
 def _baseline(
     search: SearchSpec, trials: Iterable[TrialRecord], conclusion: Conclusion | None, settings: Regularization
 ) -> Baseline | None:
-    """Return the value of a configuration in the search, else in the confirmation; None if neither trained it."""
+    """Return a configuration's result in the search, else in the confirmation; None if it was never trained."""
     results = () if conclusion is None or search.objective not in OURS else conclusion.results
     result = next((result for result in results if result.finalist.settings == settings), None)
     spread = None if result is None else result.select_spread(search.by_accuracy)
@@ -134,7 +134,7 @@ def _baseline(
 def _early_stopping_alone(
     search: SearchSpec, trials: Iterable[TrialRecord], conclusion: Conclusion | None, tuning: Tuning
 ) -> list[Baseline | None]:
-    """Return early stopping alone at its best patience, as found by the search, else by the confirmation."""
+    """Return the result of early stopping alone at its best patience; an empty list if it was never trained."""
     if tuning.best is not None:
         return [_baseline(search, trials, conclusion, tuning.best.regularization)]
     rows = () if conclusion is None else conclusion.techniques
@@ -151,7 +151,7 @@ def _has_settings(trial: TrialRecord, settings: Regularization) -> bool:
 
 
 def _trials_in_words(tuning: Tuning) -> str:
-    """Describe how many trials there were at which strengths, and how they ended."""
+    """Describe the trials of a technique: how many, at which strengths, and how they ended."""
     parts = [f"{'Tuned' if tuning.is_tuned else 'Not tuned'}: {tuning.tried}"]
     if not tuning.is_tuned:
         parts[0] += f"; a verdict needs {_strengths_needed(tuning)}"
@@ -178,7 +178,7 @@ def _count_with_verb(count: int) -> str:
 
 
 def _best_in_words(curve: StrengthCurve, search: SearchSpec) -> str:
-    """Describe which strength was best, and by how much it was better or worse than the baseline on one seed."""
+    """Describe the best strength, and how much better or worse its value is than the baseline's."""
     best, gain, baseline = curve.tuning.best, curve.gain, curve.baseline
     assert best is not None
     assert best.value is not None

@@ -43,7 +43,7 @@ def measure_in_words(conclusion: Conclusion) -> str:
 
 
 def _reference(conclusion: Conclusion) -> str:
-    """Return in words the figure of which the smallest gain is a share: "the loss with early stopping alone"."""
+    """Return in words what the smallest gain is a share of: "the loss with early stopping alone"."""
     reference = (
         "with early stopping alone" if conclusion.has_early_stopping_alone else f"with {conclusion.baseline_name}"
     )
@@ -55,13 +55,13 @@ def _reference(conclusion: Conclusion) -> str:
 
 
 def over_seeds_note(conclusion: Conclusion) -> str:
-    """Return a sentence on what the intervals of a metric don't cover; "" if each example has its own figure."""
+    """Return sentences on what the intervals of a metric don't cover; "" if they cover seeds and examples."""
     if not conclusion.is_over_seeds_only:
         return ""
     luck = "seeds and splits" if conclusion.has_drawn_splits else "seeds"
     return (
-        f"The metric {conclusion.measure.name} has no figure for each example, so its intervals cover only the luck "
-        f"of {luck}. Other test examples could give another answer."
+        f"The metric {conclusion.measure.name} is one figure for all test examples together. So its intervals cover "
+        f"only the luck of {luck}. Other test examples could give another answer."
     )
 
 
@@ -90,13 +90,13 @@ def _levels(conclusion: Conclusion, verdicts: Sequence[TechniqueVerdict]) -> lis
     sentences = []
     if other_levels:
         sentences.append(
-            f"Each interval contains the true gain with {formats.level(max(other_levels))} confidence. The level is "
-            f"that high because several settings are compared: with {formats.level(conclusion.level)} confidence, "
-            "every low end in a column is below the true gain."
+            f"Each interval contains the true gain with {formats.level(max(other_levels))} confidence. This level is "
+            f"high because several settings are compared. So with {formats.level(conclusion.level)} confidence, all "
+            "low ends in a column are below their true gains."
         )
     if no_difference_levels:
         level = formats.level(max(no_difference_levels))
-        sentences.append(f"The verdict of no difference rests on an interval with {level} confidence.")
+        sentences.append(f'The verdict "makes no difference" uses an interval with {level} confidence.')
     return sentences
 
 

@@ -36,7 +36,7 @@ def test_studies_side_by_side(
     assert "Do larger data sets need less regularization? From 100 to 200 training examples" in " ".join(
         done.stdout.split()
     )
-    assert "the same except the number of training examples" in " ".join(done.stdout.split())
+    assert "the same, except for the number of training examples" in " ".join(done.stdout.split())
 
     document = json.loads(compare("few", "many", "--json").stdout)
     assert [study["study"] for study in document["studies"]] == ["few", "many"]

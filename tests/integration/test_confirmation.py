@@ -378,7 +378,7 @@ def test_a_look_that_has_begun_and_not_ended_is_counted_and_said(search: Search,
     assert (conclusion.looks, conclusion.completed_looks, conclusion.evaluations) == (2, 1, entries)
     assert (conclusion.seeds, conclusion.winner) == (first.seeds, first.winner), "its figures wait for its end"
     said = " ".join(rendered_report(content, "text").split())
-    assert "Another use of the test set did not finish; these figures leave out what was evaluated there." in said
+    assert "Another use of the test set did not finish. This answer leaves out the evaluations of that use." in said
     assert f"was used 2 times (1 unfinished), with {entries} evaluations" in rendered_report(content, "html")
     found = json.loads(rendered_report(content, "json"))["confirmation"]
     assert (found["looks"], found["unfinished_looks"], found["test_evaluations"]) == (2, 1, entries)

@@ -250,9 +250,9 @@ def test_a_training_that_was_too_short_names_the_setting_to_raise() -> None:
     said = " ".join(said_of(CASES["still improving"]))
     assert "Most trainings with early stopping alone were still improving in their last epoch." in said
     longer = said.index(
-        "First train longer, since these trainings may be too short: raise `training.max_epochs`, now 12"
+        "These trainings may be too short, so train longer first: raise `training.max_epochs` (now 12) in a new study."
     )
-    assert longer < said.index("At the present length, more seeds would probably settle"), (
+    assert longer < said.index("With trainings of the present length, more seeds would probably settle"), (
         "what comes first is said first"
     )
     assert "too short" not in " ".join(said_of(made.make_conclusion()))

@@ -89,7 +89,7 @@ def test_other_data_are_another_question_and_another_space_or_seed_is_not() -> N
     comparison = side_by_side([one, replace(other, answer=replace(other.answer, study=study))])
     assert [d.key for d in comparison.obstacles] == ["data"]
     same = side_by_side([a_study("a"), a_study("b")])
-    assert wording.notices(same) == ["These studies are comparable: all that decides their results is the same."]
+    assert wording.notices(same) == ["These studies are comparable: everything that decides results is the same."]
 
 
 def test_a_difference_of_two_means_has_the_ends_of_both() -> None:
@@ -172,7 +172,7 @@ def test_if_none_wins_the_best_other_finalist_shows_the_gain() -> None:
     regularized = [result for result in conclusion.results if result.gain is not None]
     assert other.select_cross_entropy == min(result.select_cross_entropy for result in regularized)
     cells = {row[0]: row[1] for row in wording.overview(side_by_side([none_wins, a_study("b")]))}
-    assert cells["gain in test cross-entropy (nats per example)"] == "the winner is no regularization"
+    assert cells["gain in test cross-entropy (nats per example)"] == "the winner uses no regularization"
     assert cells["confirmed winner"] == "no regularization"
 
 

@@ -30,8 +30,8 @@ from regsearch.studies.reports.verdict_notes import dropped_in_words, measure_in
 
 FALSE_UNITS = re.compile(r"\bnats\b|percentage points|\bpp\b|cross-entropy|accuracy")
 ONLY_SEEDS = (
-    "The metric auc has no figure for each example, so its intervals cover only the luck of seeds. Other test "
-    "examples could give another answer."
+    "The metric auc is one figure for all test examples together. So its intervals cover only the luck of seeds. "
+    "Other test examples could give another answer."
 )
 
 
@@ -117,7 +117,7 @@ def test_a_reservation_and_the_note_say_what_the_intervals_leave_out(name: str) 
     assert ONLY_SEEDS in verdicts_note(CASES[name])
     drawn = replace(CASES[name], has_drawn_splits=True)
     assert ONLY_SEEDS.replace("of seeds.", "of seeds and splits.") in said_of(drawn)
-    assert "no figure for each example" not in " ".join(said_of(made.make_conclusion()))
+    assert "one figure for all test examples" not in " ".join(said_of(made.make_conclusion()))
 
 
 def test_json_names_the_metric_and_what_each_interval_covers() -> None:
@@ -232,7 +232,7 @@ def test_a_comparison_is_told_in_the_metric() -> None:
     assert table.startswith("The verdict on each technique alone, and its gain in test auc")
     assert not FALSE_UNITS.search(table)
     section = compared_page.as_html(comparison).partition('id="techniques"')[2].partition('id="answers"')[0]
-    assert "the gain that it is based on, in test auc, with its interval" in section
+    assert "the gain behind it and the interval of the gain, in test auc" in section
     assert not FALSE_UNITS.search(section)
 
 
@@ -264,4 +264,4 @@ def test_a_failed_baseline_leaves_the_gain_unknown() -> None:
     bare = replace(USUAL, baseline=None, results=results, winner=results[0], failed=(failed,), techniques=(),
                    winner_over_baseline=None, winner_over_early_stopping=None)  # fmt: skip
     assert not FALSE_UNITS.search(" ".join(said_of(bare)))
-    assert "no figure for each example" not in " ".join(said_of(bare))
+    assert "one figure for all test examples" not in " ".join(said_of(bare))

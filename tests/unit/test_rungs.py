@@ -89,7 +89,7 @@ def test_without_a_trial_the_level_comes_from_the_confirmation_and_says_so() -> 
     assert not found.is_of_search
     shown = section(confirmed)
     assert shown is not None
-    assert "mean over the confirmation" in shown.body
+    assert "its mean over the fresh seeds of the confirmation" in shown.body
 
 
 def test_the_sentences_say_how_much_is_too_much(whole: ReportData) -> None:

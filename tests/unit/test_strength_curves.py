@@ -16,6 +16,7 @@ from regsearch.search.export.model_card import ModelCard
 from regsearch.studies import formats
 from regsearch.studies.analysis import size_effect
 from regsearch.studies.analysis.comparison import side_by_side, summarize_study
+from regsearch.studies.analysis.strength_curve import Regions, StrengthCurve
 from regsearch.studies.records import TrialRecord
 from regsearch.studies.reports import dashboard_note, page, summary
 from regsearch.studies.reports.comparison import json_report as comparison_document
@@ -233,6 +234,18 @@ def test_the_baseline_has_a_band_where_it_was_confirmed_on_several_seeds() -> No
     figure = strengths(replace(content, conclusion=replace(conclusion, results=results)))["L1"]
     band = next(shape for shape in shapes_of(figure, "rect") if shape["yref"] == "y")
     assert (band["y0"], band["y1"]) == (pytest.approx(0.088 - 0.0031623, 1e-4), pytest.approx(0.088 + 0.0031623, 1e-4))
+
+
+@pytest.mark.parametrize("good", [(1e-5, 3e-5), None])
+def test_the_note_on_good_strengths_is_true_where_no_strength_is_good(
+    good: tuple[float, float] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regions = Regions(good=good, too_weak_to=None, too_strong_from=1e-2)
+    monkeypatch.setattr(StrengthCurve, "regions", regions)
+    found = strength_curves.section(confirmed(many()))
+    assert found is not None
+    assert ("A strength is good if it loses at most 10 % of this gain." in found.body) == (good is not None)
+    assert ("If no strength is better than the dashed line, none is good." in found.body) == (good is None)
 
 
 def test_without_a_baseline_trial_the_confirmation_gives_the_line() -> None:

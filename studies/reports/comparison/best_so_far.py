@@ -36,13 +36,15 @@ def best_so_far_figure(comparison: Comparison) -> Figure | None:
     early = [scale * value for study in shown for _, value in study.best_so_far]
     low, high = shown_range([*early, *last_values], higher_is_better=comparison.maximizes)
     left_out = "" if len(shown) == len(drawn) else f" Only the first {len(shown)} of {len(drawn):,} studies are shown."
-    beyond = " A line that starts beyond the axis comes from worse values."
+    beyond = " A line that enters from the edge started with worse values."
     return Figure(
         id="best-so-far",
         alt_text="The best value so far of each study against the number of its trials.",
         height=420,
-        caption="Each line is a study's best value so far on its selection split, with one seed; its mark stands "
-        "at the last finished trial." + (beyond if any(not low <= value <= high for value in early) else "") + left_out,
+        caption="Each line is the best value so far of one study, on its selection split and with one seed. The mark "
+        "on a line stands at the last finished trial."
+        + (beyond if any(not low <= value <= high for value in early) else "")
+        + left_out,
         data=[_line(study, index, scale) for index, study in enumerate(shown)],
         layout=layout(
             showlegend=True,

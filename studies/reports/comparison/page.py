@@ -85,7 +85,7 @@ def _techniques(comparison: Comparison) -> Section | None:
     header, *rows = whole
     changes = [size_effect.change(comparison, row[0]) for row in rows]
     note = (
-        f"Below each verdict is the gain that it is based on, in {wording.gain_unit(comparison)}, with its interval. "
+        f"Below each verdict is the gain behind it and the interval of the gain, in {wording.gain_unit(comparison)}. "
         f"{wording.techniques_note(comparison)}"
     )
     if any(changes):
@@ -95,7 +95,8 @@ def _techniques(comparison: Comparison) -> Section | None:
             for row, one in zip(rows, changes, strict=True)
         ]
         note += (
-            " The last column is the gain with the fewest examples minus the gain with the most, with its interval. "
+            " The last column says how the gain changes. Its figures are the gain with the fewest examples minus the "
+            "gain with the most examples, and the interval of this difference. "
             "Several techniques are compared, so the largest difference is a little optimistic."
         )
     return Section(

@@ -38,16 +38,17 @@ def search_methods_figure(comparison: Comparison, spent: Spent) -> Figure | None
     beyond = (
         ""
         if all(low <= value <= high for value in values)
-        else " A line that starts beyond the axis comes from worse values."
+        else " A line that enters from the edge started with worse values."
     )
     has_band = any(len(method.studies) > 1 for method, _ in curves)
-    band = ", its band from the worst seed to the best" if has_band else ""
+    band = " A band reaches from the worst seed to the best." if has_band else ""
     return Figure(
         id=f"ways-by-{spent}",
         alt_text=f"The best value so far of each search method against the {spent} spent.",
         height=420,
-        caption=f"Each line is a method's best value so far on the selection split, averaged over its seeds{band}. "
-        f"It starts when every seed has a complete trial, and ends with the shortest study.{beyond}{left_out}",
+        caption="Each line is the best value so far of one search method on the selection split, averaged over the "
+        f"method's seeds.{band} A line starts when every seed has a complete trial. It ends where the method's "
+        f"shortest study ends.{beyond}{left_out}",
         data=[trace for index, (method, curve) in enumerate(curves) for trace in _traces(method, curve, index, spent)],
         layout=layout(
             showlegend=True,
@@ -59,7 +60,7 @@ def search_methods_figure(comparison: Comparison, spent: Spent) -> Figure | None
 
 
 def _curve(method: SearchMethod, spent: Spent, scale: int) -> list[tuple[int, list[float]]]:
-    """Return each number of trials or epochs at which a best value changes, with the best value of each seed there."""
+    """Return the points of a line: a number of trials or epochs, and the best value of each seed up to there."""
     of_seeds = [_steps(study, spent) for study in method.studies]
     if not all(of_seeds):
         return []

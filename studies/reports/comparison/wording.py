@@ -12,11 +12,11 @@ from ..verdict_notes import NOT_SETTLED, REFERENCES, over_seeds_note
 _MILESTONES = (5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000)
 _MOST_MILESTONES = 3
 _WINNERS_TEST = "its test cross-entropy (nats per example)"
-_NO_GAIN = {False: "the winner is no regularization", True: "the winner is the defaults"}
+_NO_GAIN = {False: "the winner uses no regularization", True: "the winner uses the defaults"}
 _WINNERS_GAIN = "gain in test cross-entropy (nats per example)"
 
 MOST_COLUMNS = 6
-"""The largest number of studies side by side; if search methods have more studies, each study gets a row."""
+"""The largest number of studies that get a column each; a comparison of search methods shows more studies as rows."""
 
 
 def headline(comparison: Comparison) -> str:
@@ -50,16 +50,18 @@ def notices(comparison: Comparison) -> list[str]:
             sentences.append(f"Comparable after {after} but not at the end, because {one.key} differs ({values}).")
     if not sentences:
         have_sizes = any(difference.kind == "size" for difference in comparison.differences)
-        exception = " except the number of training examples" if have_sizes else ""
-        sentences.append(f"These studies are comparable: all that decides their results is the same{exception}.")
+        exception = ", except for the number of training examples" if have_sizes else ""
+        sentences.append(f"These studies are comparable: everything that decides results is the same{exception}.")
     reused = [study.name for study in comparison.studies if study.conclusion and study.conclusion.completed_looks > 1]
     if reused:
-        sentences.append(f"The test set was used more than once in {', '.join(reused)}, so intervals are wider there.")
+        whose = "this study" if len(reused) == 1 else "these studies"
+        names = formats.listed(reused)
+        sentences.append(f"In {names}, the test set was used more than once. So the intervals of {whose} are wider.")
     return sentences
 
 
 def _values(comparison: Comparison, difference: Difference) -> str:
-    """Return the value of each study; if there are many studies, return each value with its studies."""
+    """Return in words the value of each study; with many studies, return each different value and its studies."""
     names = [study.name for study in comparison.studies]
     values = [value or "not set" for value in difference.values]
     if len(names) <= MOST_COLUMNS:
@@ -71,7 +73,7 @@ def _values(comparison: Comparison, difference: Difference) -> str:
 
 
 def overview_table(comparison: Comparison) -> list[list[str]]:
-    """Return the overview with a header: a column for each study, or a row if search methods have many studies."""
+    """Return the overview with a header; each study is a column, or a row if search methods have many studies."""
     names = [study.name for study in comparison.studies]
     rows = [["", *names], *overview(comparison)]
     return (
@@ -82,7 +84,7 @@ def overview_table(comparison: Comparison) -> list[list[str]]:
 
 
 def techniques_table(comparison: Comparison) -> list[list[str]]:
-    """Return the verdicts on techniques with a header: a column for each study, or a row as in `overview_table`."""
+    """Return the verdicts on techniques with a header; each study is a column or a row, as in `overview_table`."""
     rows = techniques(comparison)
     if not rows:
         return []
@@ -104,7 +106,7 @@ def _transposed(rows: list[list[str]]) -> list[list[str]]:
 
 
 def overview(comparison: Comparison) -> list[list[str]]:
-    """Return the rows of the overview: a name, then a cell for each study, with mean and interval on two lines."""
+    """Return the rows of the overview; a row is a name and a cell for each study."""
     studies = comparison.studies
     rows = [
         ["data", *(study.answer.study.dataset.name for study in studies)],
@@ -150,8 +152,8 @@ def strengths_note(comparison: Comparison) -> str:
     if _has_study_rows(comparison) or not any(study.is_of_regularization for study in comparison.studies):
         return ""
     return (
-        "A strength is that of the best configuration with that technique alone, over fresh seeds. If none is "
-        "confirmed, ~ marks the strength of the best trial, from one seed."
+        "Each strength comes from the best finalist that uses the technique alone, over fresh seeds. If there is none, "
+        "the strength comes from the best trial with one seed, and ~ marks it."
     )
 
 
@@ -171,7 +173,7 @@ def _best_title(comparison: Comparison) -> str:
 
 
 def _best_after(study: ComparedStudy, count: int | None) -> str:
-    """Return the best value of the first `count` trials, or of all; "" if the study has fewer trials."""
+    """Return the best value of the first `count` trials, or of all trials if None; "" if there are fewer trials."""
     if count is not None and study.trials < count:
         return ""
     value = study.best_after(study.trials if count is None else count)

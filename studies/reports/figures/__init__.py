@@ -1,1 +1,1 @@
-"""Plotly figures as dictionaries, without WebGL (it needs eval), and with named colours, for light and dark pages."""
+"""Plotly figures as dictionaries; their colours have names, so that they fit light and dark pages."""

@@ -1,7 +1,8 @@
 """Define a figure, its axes and its colours.
 
 Colours are names of CSS variables of the page (Okabe and Ito's palette, safe for colour-blind readers). The script that
-draws a figure looks them up. Plotly reads every other text in a figure as markup, so callers must pass it to `text`.
+draws a figure looks them up. Plotly reads labels and other words as markup, so callers must escape them with `text`. No
+figure uses WebGL, which needs eval.
 """
 
 import html
@@ -42,7 +43,7 @@ class Figure:
         height: the height in pixels.
         caption: the text below the figure, which says how to read it.
         data, layout: the traces and the layout in Plotly's format.
-        screen: "on-wide" or "on-narrow" if other screens show another version of the figure; else None.
+        screen: "on-wide" or "on-narrow" if only such screens show the figure; None if all screens show it.
     """
 
     id: str
@@ -112,9 +113,10 @@ def thinned(items: Sequence[Item], limit: int, keep: Iterable[int] = ()) -> list
 
 
 def shown_range(values: Sequence[float], *, higher_is_better: bool = False) -> tuple[float, float]:
-    """Return an axis range with every good value.
+    """Return the range of an axis, which contains all values but the extremely bad ones.
 
-    From 8 values on, it leaves out those that are more than 3 interquartile ranges worse than the worse quartile.
+    With 8 values or more, it leaves out values that are far beyond the worse quartile: by more than 3 interquartile
+    ranges. With fewer values, it contains all.
     """
     ordered = sorted(values)
     if not ordered:
@@ -129,7 +131,7 @@ def shown_range(values: Sequence[float], *, higher_is_better: bool = False) -> t
 
 
 def round_values(low: float, high: float, about: int = 4) -> list[float]:
-    """Return round numbers in [low, high]; `about` is roughly how many."""
+    """Return about `about` round numbers from `low` to `high`, such as ticks of an axis."""
     if not low < high:
         return [low]
     size = 10.0 ** math.floor(math.log10((high - low) / about))
@@ -139,7 +141,7 @@ def round_values(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def thinning_note(shown: int, of: int, what: str, rule: str = "spread by number") -> str:
-    """Return a sentence that says how many items are drawn; "" if all are."""
+    """Return a sentence that says how many items are drawn; "" if all items are drawn."""
     return "" if shown >= of else f" {shown:,} of {of:,} {what} are drawn, evenly {rule}."
 
 

@@ -73,7 +73,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """The vertical axis of all panels, in the displayed unit; `factor` converts a value, such as 100 for per cent."""
+    """The vertical axis of all panels; a value times `factor` is in the unit of the axis, such as 100 for per cent."""
 
     low: float
     high: float
@@ -81,7 +81,7 @@ class Range:
     maximizes: bool
 
     def clipped(self, value: float) -> float:
-        """Return the height at which to draw a value of the objective, at most at the edge of the axis."""
+        """Return the height at which to draw a value of the objective; a value beyond the axis is drawn at its edge."""
         return rounded(min(max(self.factor * value, self.low), self.high))
 
     def symbol(self, value: float, inside: str) -> str:
@@ -91,7 +91,7 @@ class Range:
 
 
 def strengths(content: ReportData) -> dict[str, Figure]:
-    """Return a panel for each technique that a trial used alone, by its name; all have the same vertical axis."""
+    """Return a panel for each technique that a trial used alone; all panels have the same vertical axis."""
     spec = content.answer.study.spec
     curves = [curve for curve in content.strength_curves if curve.tuning.attempts]
     if not curves:
@@ -207,7 +207,7 @@ def _y_axes(search: SearchSpec, y_range: Range | None, rows: Sequence[str]) -> d
 
 
 def _line(curve: StrengthCurve, y_range: Range) -> list[dict[str, Any]]:
-    """Return the line through the best trial at each strength; none if strengths have no order, as in L1+L2."""
+    """Return the line through the best trial at each strength; no line if strengths have no order, as in L1+L2."""
     best = curve.line
     if curve.tuning.technique in ("L1+L2", "BatchNorm") or len(best) < 2:
         return []
@@ -272,7 +272,7 @@ def _recipes(curve: StrengthCurve, scale: Scale, y_range: Range) -> list[dict[st
 
 
 def _lower_end(rows: Sequence[str]) -> float:
-    """Return the lower end of the values, above the rows of marks, as a share of the height."""
+    """Return where the axis of values begins, above the rows of marks, as a share of the panel's height."""
     return rounded(_ROW * len(rows) + _GAP) if rows else 0.0
 
 
@@ -318,7 +318,7 @@ def _x(attempt: Attempt) -> float:
 def _marks(
     curve: StrengthCurve, scale: Scale, y_range: Range, bottom: float
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return shapes and labels: the baseline with its band, and the regions of too weak, good and too strong."""
+    """Return shapes and labels: the baseline with its band, and the regions of good and bad strengths."""
     shapes, annotations = _regions(curve, scale, bottom)
     if curve.baseline is not None:
         shapes += _level(curve.baseline, y_range)

@@ -43,7 +43,7 @@ def section(content: ReportData) -> Section | None:
 
 
 def saved_epochs(trials: Sequence[TrialRecord], max_epochs: int) -> int:
-    """Return how many epochs fewer the trials trained than if each had trained `max_epochs`."""
+    """Return how many epochs were saved, compared with `max_epochs` for each trial."""
     return sum(max(max_epochs - int(trial.metrics.get("epochs", max_epochs)), 0) for trial in trials)
 
 
@@ -62,9 +62,9 @@ def _savings(pruned: Sequence[TrialRecord], complete: Sequence[TrialRecord], max
     pace = seconds / trained
     return element(
         "p",
-        f"Compared with {max_epochs} epochs for every trial, pruning saved at most {by_pruning:,} epochs, and early "
-        f"stopping saved {by_stopping:,}. At the pace of the complete trials, that is about "
-        f"{formats.duration(pace * by_pruning)} and {formats.duration(pace * by_stopping)} of training.",
+        f"Compared with {max_epochs} epochs for every trial, pruning saved at most {by_pruning:,} epochs (about "
+        f"{formats.duration(pace * by_pruning)}). Early stopping saved {by_stopping:,} epochs (about "
+        f"{formats.duration(pace * by_stopping)}). The times assume the pace of the complete trials.",
     )
 
 

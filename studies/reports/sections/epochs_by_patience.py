@@ -61,11 +61,11 @@ def early_stopping(content: ReportData) -> Figure | None:
     note = thinning_note(len(shown), len(trials), "complete trials")
     return Figure(
         id="early-stopping",
-        alt_text="The epochs that complete trials trained, and the epoch with the kept weights, by patience.",
+        alt_text="How many epochs complete trials trained, and which epoch's weights they kept, by patience.",
         height=320,
-        caption="Each dot is a complete trial, spread a little sideways; the diamond is the best one. Bars show the "
-        "median of the epochs trained. Crosses show the median of the epoch with the kept weights."
-        f"{note}",
+        caption="Each dot is a complete trial, moved a little sideways so that dots don't overlap. The diamond is the "
+        "best trial. A bar shows the median of the epochs trained. A cross shows the median of the epoch whose weights "
+        f"were kept.{note}",
         data=[
             *dots(
                 [trial.number for trial in shown],
@@ -119,7 +119,7 @@ def _medians(
 
 
 def strip_axes(title: str, **options: Any) -> dict[str, Any]:
-    """Return the axis of the strip for "off" and the main axis, as parts of a layout."""
+    """Return two horizontal axes for a layout: a narrow one for "off", and the main axis beside it."""
     return {
         "xaxis": axis(
             "",
@@ -138,11 +138,11 @@ def strip_axes(title: str, **options: Any) -> dict[str, Any]:
 def dots(
     numbers: Sequence[int], settings: Sequence[float | None], ys: Sequence[float], hover: str, best: int | None
 ) -> list[dict[str, Any]]:
-    """Return the points of trials by the value of a setting; None means that the setting is off.
+    """Return a point for each trial, as Plotly traces; its horizontal place is the value of a setting.
 
     Args:
         numbers: the number of each trial.
-        settings: the place of each trial on the main axis.
+        settings: the place of each trial on the main axis; None if the setting is off.
         ys: the height of each trial.
         hover: the text that shows the height of a point, as a Plotly template.
         best: the number of the best trial, which is highlighted; None if there is none.

@@ -103,7 +103,7 @@ def _configuration(conclusion: Conclusion, result: FinalistResult) -> Markup:
 
 
 def _badge(conclusion: Conclusion) -> str:
-    """Return the text of the winner's badge; if no gain is claimed, the text says how it was chosen."""
+    """Return the text of the winner's badge; if no gain is claimed, the text says how the winner was chosen."""
     if conclusion.claims_gain:
         return "winner"
     return "best on selection" if conclusion.winner_is_best else "simplest of the tied"
@@ -115,15 +115,17 @@ def _epochs(result: FinalistResult) -> str:
 
 
 def _note(conclusion: Conclusion) -> Markup:
-    exception = " except dropped ones" if any(result.dropped for result in conclusion.results) else ""
+    exception = " that were not dropped" if any(result.dropped for result in conclusion.results) else ""
+    examples = formats.count(conclusion.select_rows, "selection example")
+    where = "selection splits of all seeds" if conclusion.has_drawn_splits else examples
     return element(
         "p",
-        f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, the same for all finalists"
-        f"{exception}. Its {formats.level(conclusion.level)} interval in brackets covers the luck of the seeds and of "
-        f"the examples together. {formats.shared_risk(conclusion.level)} Cross-entropy is in nats per example; pp are "
-        "percentage points. The winner is the simplest finalist that is tied with the best one. A finalist is tied if "
-        f"its paired difference from the best one on the {formats.count(conclusion.select_rows, 'selection example')} "
-        f"is within its standard error. {_uses_of_test_set(conclusion)}",
+        f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, which are the same for all "
+        f"finalists{exception}. The {formats.level(conclusion.level)} interval in brackets covers the luck of the "
+        f"seeds and of the test examples together. {formats.shared_risk(conclusion.level)} Cross-entropy is in nats "
+        f"per example; pp are percentage points. Finalists are compared on the {where}. There, a finalist is tied with "
+        "the best one if the difference between the two is at most its standard error. The winner is the simplest of "
+        f"the tied finalists. {_uses_of_test_set(conclusion)}",
         class_="note",
     )
 
@@ -162,8 +164,8 @@ class PanelLayout:
         id: the id of the figure.
         screen: the CSS class of the screens that show it: "on-wide" or "on-narrow"; None for all screens.
         label: the largest number of characters in a line of a label.
-        panels: the left and right end of each of the two scales, as shares of the figure's width.
-        is_above: whether a label is above its interval, for narrow screens; else it is beside it.
+        panels: the left and right end of the two panels (cross-entropy, accuracy), as shares of the figure's width.
+        is_above: whether a label stands above its interval, for narrow screens; else the label stands beside it.
         most_rows: the largest number of finalists that are shown.
     """
 
@@ -182,7 +184,7 @@ CARD = PanelLayout(id="gains", screen=None, label=70, panels=NARROW.panels, is_a
 
 
 def gains(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
-    """Return the forest plot of the gains, the winner first, then the largest gain; None if no finalist has a gain."""
+    """Return the figure of the gains, in the order of `in_order`; None if no finalist has a gain."""
     results = in_order(conclusion)
     if not results:
         return None
@@ -194,10 +196,10 @@ def gains(conclusion: Conclusion, shape: PanelLayout = WIDE) -> Figure | None:
         id=shape.id,
         alt_text=f"What each finalist gains over {conclusion.baseline_name} on the test set, with its interval.",
         height=round(height) + _TOP + _BOTTOM,
-        caption=f"Each line is a {level} interval over {formats.count(conclusion.seeds, 'fresh seed')} and "
-        f"{formats.count(conclusion.test_rows, 'test example')}, compared with the same seeds "
-        f"{conclusion.baseline_phrase}. "
-        f"Right of the dashed line is better; an interval that crosses it may be luck.{left_out}",
+        caption=f"Each line is the {level} interval of a finalist's gain over {conclusion.baseline_name}, from "
+        f"{formats.count(conclusion.seeds, 'fresh seed')} and {formats.count(conclusion.test_rows, 'test example')}. "
+        "Right of the dashed line, the finalist is better. If an interval crosses this line, the gain may be luck."
+        f"{left_out}",
         data=data,
         layout=layout(
             margin={"l": 8, "r": 12, "t": _TOP, "b": _BOTTOM},
@@ -259,7 +261,7 @@ def in_order(conclusion: Conclusion) -> list[FinalistResult]:
 
 
 def _intervals(gain: Gain | None) -> list[tuple[Interval, int]]:
-    """Return for each panel the interval in the unit of the panel, and the number of its decimals."""
+    """Return the interval for each panel, in the panel's unit, and how many decimals to show."""
     assert gain is not None
     of = gain.accuracy
     percent = Interval(mean=100 * of.mean, low=100 * of.low, high=100 * of.high, level=of.level)

@@ -53,7 +53,7 @@ def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | Non
     step_numbers = {trial.number for trial in steps}
     shown = thinned(complete, most_points, [i for i, trial in enumerate(complete) if trial.number in step_numbers])
     low, high = shown_range([scale * (trial.value or 0.0) for trial in complete], higher_is_better=is_higher_better)
-    note = thinning_note(len(shown), len(complete), "complete trials", "spread by number, and every best so far")
+    note = thinning_note(len(shown), len(complete), "complete trials", "spread by number, plus those on the line")
     data = _values(shown, scale, low, high)
     if steps:
         data.append(_steps(steps, scale, ended[-1].number))
@@ -64,7 +64,7 @@ def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | Non
         data.append(_strip_points(marked, state, colour, symbol, row))
     beyond = sum(not low <= scale * (trial.value or 0.0) <= high for trial in shown)
     if beyond:
-        note += f" {formats.count(beyond, 'value')} beyond the axis are triangles at its edge."
+        note += f" A triangle at the edge stands for a value beyond the axis (there are {beyond:,})."
     return Figure(
         id="history",
         alt_text="The value of each trial by its number, and the best value so far.",
@@ -79,7 +79,7 @@ def history(content: ReportData, most_points: int = MOST_POINTS) -> Figure | Non
 
 
 def _layout(values: dict[str, Any] | None, *, starts_at_zero: bool) -> dict[str, Any]:
-    """Return the layout: the axis of values, if there are any, above the strips of pruned and failed trials."""
+    """Return the layout: the axis of values, and below it the strips of pruned and failed trials."""
     return layout(
         xaxis=axis(
             "trial number",

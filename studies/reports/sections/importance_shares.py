@@ -1,4 +1,4 @@
-"""Show how much each technique matters: its share of the differences between trials, with an interval."""
+"""Show how much each technique matters for being among the best trials, with intervals."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .section import Section, drawn
 
 
 def section(content: ReportData) -> Section | None:
-    """Return the section: shares, or the reason why they are not known; None if there is neither."""
+    """Return the section with the importances, or with the reason why they are unknown; None without techniques."""
     figure = importance(content.importance)
     if figure is None:
         if content.importance_missing is None:
@@ -27,10 +27,10 @@ def importance(techniques: Sequence[Importance]) -> Figure | None:
     shares = [100 * one.share for one in techniques]
     return Figure(
         id="importance",
-        alt_text="The share of the differences between trials that each technique explains, with its interval.",
+        alt_text="How much each technique matters for being among the best trials, with its interval.",
         height=80 + 34 * len(techniques),
-        caption="A bar shows how much of the differences between trials a technique explains, not whether it helps. "
-        "A technique that ruins trials is important, too.",
+        caption="A technique matters if its settings in the best trials differ from its settings in all trials. All "
+        "bars sum to 100 %. A bar does not say that the technique helps: a technique that ruins trials matters, too.",
         data=[
             {
                 "type": "bar",
@@ -52,7 +52,7 @@ def importance(techniques: Sequence[Importance]) -> Figure | None:
             }
         ],
         layout=layout(
-            xaxis=axis("share of the differences between trials (%)", rangemode="tozero"),
+            xaxis=axis("share of the importance of all techniques (%)", rangemode="tozero"),
             yaxis=axis("", type="category", autorange="reversed", showgrid=False, tickfont={"color": INK}),
         ),
     )

@@ -73,10 +73,10 @@ def _note(baseline: Reference | None) -> str:
         "be luck."
     )
     if baseline is None:
-        return f"{note} What the same training gives without the technique is not known."
+        return f"{note} The result of the same training without the technique is not known."
     if baseline.is_of_search:
         return f"{note} The dashed line is {baseline.name}, with the same seed."
-    return f"{note} The dashed line is {baseline.name}, the mean over the confirmation's fresh seeds."
+    return f"{note} The dashed line is {baseline.name}: its mean over the fresh seeds of the confirmation."
 
 
 def rung_figures(content: ReportData) -> list[Figure]:

@@ -19,7 +19,8 @@ def section(content: ReportData) -> Section | None:
         return None
     note = (
         "The training loss includes the penalty and is measured with dropout, while the weights still change. The "
-        "stopping cross-entropy includes neither. So a growing gap (shaded) shows overfitting; its size does not."
+        "stopping cross-entropy is measured without penalty and dropout. So the size of the gap (shaded) says little. "
+        "But if the gap grows, the network overfits."
     )
     return Section(
         id="curves",
@@ -56,7 +57,7 @@ def curves(by_configuration: Mapping[str, Sequence[Curve]]) -> list[tuple[str, F
 
 
 def mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:
-    """Return the mean for each epoch that all curves have; later, the mean would jump when a curve ends."""
+    """Return the mean of the curves for each epoch, up to the end of the shortest curve."""
     return [sum(values) / len(values) for values in zip(*curves, strict=False)]
 
 

@@ -47,7 +47,7 @@ def drawn(figure: Figure, heading: str | None = None) -> Markup:
 
 
 def measured(interval: Interval | None, written: Callable[[Interval], str]) -> Markup | None:
-    """Return a mean and its interval on two lines; None if there is no interval. `written` formats the interval."""
+    """Return a mean and its interval on two lines, formatted by `written`; None without an interval."""
     if interval is None:
         return None
     mean, _, ends = written(interval).rpartition(" [")

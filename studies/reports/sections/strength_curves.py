@@ -70,23 +70,31 @@ def _note(content: ReportData) -> str:
         parts.append("L1+L2 has two factors: its axis is the square root of their product.")
     if any(curve.baseline is not None for curve in curves):
         parts.append(_baseline_note([curve.baseline for curve in curves if curve.baseline is not None]))
-    if any(curve.regions is not None for curve in curves):
+    regions = [curve.regions for curve in curves if curve.regions is not None]
+    if any(one.good is not None for one in regions):
         parts.append(
-            "A good strength keeps almost all of the technique's best gain over the dashed line. It may lose "
-            f"{100 * GOOD_SHARE:.0f} % of it, or as much as the luck of one seed, but never more than "
-            f"{100 * LUCK_SHARE:.0f} %. Weaker strengths are too weak, stronger ones too strong."
+            "The best gain is the distance from the diamond to the dashed line. A strength is good if it loses at most "
+            f"{100 * GOOD_SHARE:.0f} % of this gain. If the luck of one seed is larger, a strength may lose as much as "
+            f"that luck, but at most {100 * LUCK_SHARE:.0f} % of the gain. Weaker strengths than the good ones are too "
+            "weak, and stronger ones are too strong."
+        )
+    if any(one.good is None for one in regions):
+        parts.append(
+            "If no strength is better than the dashed line, none is good. Then a strength is too strong if it is worse "
+            "than this line by more than the luck of one seed."
         )
     return " ".join(parts)
 
 
 def _baseline_note(baselines: list[Baseline]) -> str:
-    note = "The dashed line is the same training without the technique: early stopping alone or no regularization, "
-    note += "whichever is better. For early stopping itself, it is no regularization."
+    note = "The dashed line is the result of the same training without the technique. It shows early stopping alone or "
+    note += "no regularization, whichever is better. In the panel of early stopping, it always shows no regularization."
     if not all(baseline.is_of_search for baseline in baselines):
-        note += " If the search did not train that, the line is the mean over the fresh seeds of the confirmation."
+        note += " If the search has no such trial, the line is the mean over the fresh seeds of the confirmation."
     seeds = max(baseline.seeds for baseline in baselines if baseline.spread is not None) if _has_band(baselines) else 0
     if seeds:
-        note += f" Its band is one standard deviation over {seeds} fresh seeds: the typical luck of one seed."
+        note += " The band around the dashed line shows the typical luck of one seed: one standard deviation over "
+        note += f"{seeds} fresh seeds, up and down."
     return note
 
 

@@ -108,8 +108,8 @@ class PanelLayout:
     Attributes:
         id: the id of the figure.
         screen: the CSS class of the screens that show it: "on-wide" or "on-narrow"; None for all screens.
-        panel: the left and right end of the intervals, as shares of the figure's width.
-        is_above: whether the words are above their interval, for narrow screens; else they are beside it.
+        panel: the left and right end of the axis, as shares of the figure's width.
+        is_above: whether words stand above their interval, for narrow screens; else the words stand beside it.
     """
 
     id: str
@@ -176,7 +176,7 @@ def _scaled(gain: Interval, scale: int) -> Interval:
 def _range(
     rows: Sequence[TechniqueVerdict], intervals: Sequence[Interval], smallest_gain: float
 ) -> tuple[float, float]:
-    """Return the range of the axis; it cuts off very harmful techniques, so that the others stay readable."""
+    """Return the range of the axis; it leaves out very harmful techniques, so that the others stay readable."""
     pairs = zip(rows, intervals, strict=True)
     others = [interval for row, interval in pairs if row.verdict is not Verdict.HARMS]
     low = min([-1.5 * smallest_gain, *(interval.low for interval in others)])

@@ -54,7 +54,7 @@ def _reasons(failed: Sequence[TrialRecord]) -> Markup:
     return join(
         [
             element("h3", "Why trials failed"),
-            table(("reason (one example, if only numbers differ)", "trials"), rows, numbers=(1,)),
+            table(("reason (numbers may differ)", "trials"), rows, numbers=(1,)),
         ]
     )
 
