@@ -202,6 +202,13 @@ def test_a_reader_cannot_write_and_creates_nothing(path: Path) -> None:
         connection.exec_driver_sql("delete from studies")
 
 
+def test_a_database_that_is_moved_while_it_is_open_is_said_to_be(path: Path) -> None:
+    with open_for_writing(path) as db:
+        path.rename(path.with_name("elsewhere.db"))
+        with pytest.raises(StorageError, match="was removed, moved or replaced while it was open"), db.transaction():
+            optuna.create_study(storage=db.storage, study_name="s")
+
+
 def test_a_reader_reads_after_a_kill_in_mid_write(path: Path, tmp_path: Path) -> None:
     with open_for_writing(path) as db:
         optuna.create_study(storage=db.storage, study_name="s")

@@ -20,10 +20,13 @@ from regsearch.search import api
 from regsearch.search.data import load_dataset
 from regsearch.search.data.splits import make_splits
 from regsearch.search.result import RunResult
+from regsearch.search.training.hypermodel import trainer
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.location import location_of
 from regsearch.storage.queries import get_study
-from regsearch.studies.errors import InputError
+from regsearch.studies.errors import InputError, ModelError
+from regsearch.studies.reports import page, terminal
+from regsearch.studies.reports.answer import as_text
 from regsearch.studies.spec import StudySpec
 
 Search = Callable[..., RunResult]
@@ -292,3 +295,112 @@ def test_tensorboard_shows_the_hypermodels_settings(search: Search, tmp_path: Pa
     settings = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
     assert {"kind", "units", "lr", "rate"} <= set(settings)
     assert "l2" not in settings
+
+
+UNSUITABLE = f"""{hypermodels.IMPORTS}
+from regsearch import regularized
+
+def no_hp():
+    pass
+
+def asks_nothing(hp):
+    return keras.Sequential([layers.Flatten(), layers.Dense(10)])
+
+def two_outputs(hp):
+    given = keras.Input((28, 28, 1))
+    flat = layers.Flatten()(given)
+    return keras.Model(given, [layers.Dense(hp.Int("units", 10, 12))(flat), layers.Dense(10)(flat)])
+
+def too_few(hp):
+    return keras.Sequential([layers.Flatten(), layers.Dense(hp.Int("units", 2, 4))])
+
+def no_kernel(hp):
+    return keras.Sequential([regularized(hp, layers.Flatten()), layers.Dense(10)])
+
+def own_loss(hp):
+    model = keras.Sequential([layers.Flatten(), layers.Dense(hp.Int("units", 10, 12))])
+    model.compile("adam", loss=lambda truth, output: 1 / 0)
+    return model
+
+def fine(hp):
+    model = keras.Sequential([layers.Flatten(), layers.Dense(hp.Int("units", 10, 12), activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "objective", "reason"),
+    [
+        ("no_hp", "cross_entropy", "no_hp() can't be called with hyperparameters alone. Write it as no_hp(hp)"),
+        ("asks_nothing", "cross_entropy", "the HyperModel asks for no hyperparameter"),
+        ("two_outputs", "cross_entropy", "is a list of several outputs, but the data have 10 classes"),
+        ("too_few", "cross_entropy", "has the shape (1, 2), but the data have 10 classes"),
+        ("no_kernel", "cross_entropy", "Flatten has no kernel to regularize"),
+        ("own_loss", "cross_entropy", "takes neither class numbers of the shape (n,) nor one-hot labels"),
+        ("fine", "val_f1:max", "the model has no metric val_f1, the objective. It has val_accuracy, val_loss"),
+    ],
+)
+def test_what_the_first_model_shows_is_told_once_and_nothing_stays(
+    name: str, objective: str, reason: str, search: Search, storage: str, tmp_path: Path
+) -> None:
+    reference = f"{hypermodels.write(tmp_path, UNSUITABLE)}:{name}"
+    settings = [f"model.hypermodel={reference}", f"search.objective={objective}"]
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ModelError) as raised:
+        search(settings=settings, trust_code=True, engine=InlineEngine(), trials=12, checkpoints=tmp_path / "out")
+    assert reason in str(raised.value)
+    assert str(raised.value).endswith("The study was not started.")
+    assert api.statuses(storage=storage) == []
+    assert {path.name for path in (tmp_path / "test.db.d").iterdir()} == {"open.lock"}
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_model_that_fails_in_a_resumed_study_is_a_failed_trial(
+    search: Search, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [f"model.hypermodel={hypermodels.write(tmp_path, UNSUITABLE)}:fine", "training.max_epochs=1"]
+    search(settings=settings, trust_code=True, engine=InlineEngine(), trials=1)
+    monkeypatch.setattr(trainer, "check_output", refuse_output)
+    search(settings=settings, trust_code=True, engine=InlineEngine(), trials=2)
+    assert [row["state"] for row in rows(storage)] == ["complete", "failed"]
+
+
+def refuse_output(*_: object) -> None:
+    raise ModelError("it no longer fits")
+
+
+ONE_HOT = f"""{hypermodels.IMPORTS}
+def focal(truth, output):
+    certain = keras.ops.clip(output, 1e-7, 1.0)
+    return -keras.ops.sum(truth * (1.0 - certain) ** 2 * keras.ops.log(certain), axis=-1)
+
+def build(hp):
+    model = keras.Sequential([layers.Flatten(), layers.Dense(10, activation="softmax")])
+    model.compile(keras.optimizers.Adam(hp.Float("lr", 1e-3, 1e-2)), loss=focal)
+    return model
+"""
+
+
+def test_a_loss_of_ones_own_for_one_hot_labels_works(search: Search, storage: str, tmp_path: Path) -> None:
+    settings = [f"model.hypermodel={hypermodels.write(tmp_path, ONE_HOT)}:build", "training.max_epochs=1"]
+    result = search(settings=settings, trust_code=True, engine=InlineEngine(), trials=1)
+    assert result.answer.counts.complete == 1
+
+
+def test_the_figure_that_ranks_trials_is_shown_and_waiting_trials_cost_nothing(
+    search: Search, storage: str, tmp_path: Path
+) -> None:
+    settings = [f"model.hypermodel={hypermodels.write(tmp_path, UNSUITABLE)}:fine", "search.objective=val_accuracy"]
+    search(settings=settings, trust_code=True, engine=InlineEngine(), trials=1)
+    api.enqueue("smoke", ["units=11"], storage=storage)
+    answer = api.load("smoke", storage=storage).answer
+    assert answer.best is not None
+    assert answer.best.value is not None
+    shown = f"val_accuracy {answer.best.value:.5f}"
+    assert f"on the selection split: {shown}, cross-entropy" in as_text(answer)
+    content = api.report("smoke", storage=storage)
+    text = " ".join(terminal.as_text(content, 200).split())
+    assert shown in text
+    assert "of training in 1 trials" in text
+    assert ">selection val_accuracy<" in page.as_html(content)
