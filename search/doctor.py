@@ -136,7 +136,7 @@ def _examine_data(spec: StudySpec) -> list[Check]:
         dataset, where = _load(spec)
     except RegsearchError as error:
         return [Check(subject="data", finding=str(error), is_well=False, exit_code=error.exit_code)]
-    held_out = [] if dataset.held_out is None else [Check(subject="data test rows", finding=dataset.held_out)]
+    held_out = [] if dataset.held_out is None else [Check(subject="data test examples", finding=dataset.held_out)]
     doubts = examination.doubts(dataset, spec)
     return [
         Check(subject="data", finding=f"{dataset}{where}"),

@@ -232,7 +232,7 @@ class ConfirmationStore:
 
         If its test evaluation failed, the results of its training stay. `by_settings` makes no difference here.
         """
-        reason = one_line(f"on the test rows: {reason}" if task.purpose == Purpose.TEST else reason)
+        reason = one_line(f"on the test examples: {reason}" if task.purpose == Purpose.TEST else reason)
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
                 return False

@@ -221,7 +221,7 @@ def in_words(ended: Round | None, finalists: Sequence[Finalist], following: Sequ
         is_early = ended.seeds < ended.most_seeds
         return [f"after {ended.seeds} seeds it is clear what the best gains: the race ends"] if is_early else []
     lines = [
-        f"after {drop.seeds} seeds finalist {drop.index} is dropped: {drop.reason} ({finalists[drop.index].settings})"
+        f"after {drop.seeds} seeds finalist {drop.index} ({finalists[drop.index].settings}) is dropped: {drop.reason}"
         for drop in ended.drops
     ]
     return [*lines, f"after {ended.seeds} seeds {remaining} finalists continue"]

@@ -78,7 +78,7 @@ class TrialTask:
         """Return the name of the task in messages: "trial 7"."""
         if self.purpose == Purpose.SEARCH:
             return f"trial {self.number}"
-        rows = ", on the test rows" if self.purpose == Purpose.TEST else ""
+        rows = ", on the test examples" if self.purpose == Purpose.TEST else ""
         return f"finalist {self.training.finalist}, seed {self.training.seed}{rows}"
 
     @property
@@ -217,7 +217,7 @@ class TestEvaluation:
     def __post_init__(self) -> None:
         PerExampleScores.from_text(self.rows)
         if self.objective is not None and not math.isfinite(self.objective):
-            raise ValueError(f"the objective is {self.objective} on the test rows")
+            raise ValueError(f"the objective is {self.objective} on the test examples")
 
     def value(self, objective: str) -> float:
         """Return the study's objective on the test set."""

@@ -98,4 +98,6 @@ def _download(target: Path) -> None:
         finally:
             keras.kill()
     if not _is_complete(target):
-        raise DataUnavailableError("can't download MNIST: Keras's loader failed. Check the network.")
+        raise DataUnavailableError(
+            "can't download MNIST: Keras's loader failed. Check the network, or set REGSEARCH_MNIST to an mnist.npz."
+        )

@@ -142,7 +142,7 @@ class StudyRun:
         name, seeds = self.spec.study.name, self.spec.confirm.seeds
         what = f"confirming {name} on {seeds} fresh seeds"
         if self.spec.confirm.method == "race":
-            what = f"confirming {name} on up to {seeds} fresh seeds, round by round"
+            what = f"confirming {name}, up to {seeds} fresh seeds"
         reason = self._coordinate(what, plan.store, Purpose.CONFIRM)
         if reason is StopReason.TOTAL:
             self._retry(publish_answer, self.database, self.store)

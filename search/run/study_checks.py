@@ -28,7 +28,8 @@ def load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) -
             return load_dataset("mnist", spec.data.image_size), "mnist"
         except DataUnavailableError as error:
             progress.message(
-                f"WARNING: {error}. MNIST is not here, so this study uses scikit-learn's 1,797 digits instead."
+                f"WARNING: {str(error).rstrip('.')}. MNIST is not here, so this study uses scikit-learn's 1,797 digits "
+                "instead."
             )
             source = "digits"
     return load_dataset(source, spec.data.image_size), located(source)

@@ -169,6 +169,7 @@ def _finalists(conclusion: Conclusion) -> list[RenderableType]:
         [
             _mark(conclusion, result),
             formats.settings(result.finalist.params),
+            str(result.seeds),
             formats.percent(result.select_accuracy)
             if conclusion.by_accuracy
             else formats.cross_entropy(result.select_cross_entropy),
@@ -178,8 +179,8 @@ def _finalists(conclusion: Conclusion) -> list[RenderableType]:
         ]
         for result in conclusion.ranked
     ]
-    title = f"Finalists on {conclusion.seeds} fresh seeds, best first; * winner, = tied with the best"
-    header = ("", "configuration", "selection", "test cross-entropy", "test accuracy", "gap")
+    title = "Finalists: first those with the most fresh seeds, then the best; * winner, = tied with the best"
+    header = ("", "configuration", "seeds", "selection", "test cross-entropy", "test accuracy", "gap")
     failed = [Text(f"Failed: {formats.settings(finalist.params)} ({reason})") for finalist, reason in conclusion.failed]
     return [terminal_table(title, header, rows), *map(Text, dropped_in_words(conclusion)), *failed]
 

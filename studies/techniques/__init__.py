@@ -33,7 +33,8 @@ def check(techniques: tuple[Technique, ...]) -> None:
     """Raise TypeError if techniques contradict each other, or if a technique lacks a method.
 
     Two techniques must not have the same order, name or key. Techniques that were added later must come last. A
-    technique with one method of a pair (`PAIRS`) needs both, unless the compiled trainer has its own code for it.
+    technique with one method of a pair (`PAIRS`) needs both, unless the compiled trainer has its own code for it. A
+    technique that was added later needs the method `code`.
     """
     for attribute in ("order", "name", "key"):
         if len({getattr(technique, attribute) for technique in techniques}) < len(techniques):
@@ -43,6 +44,9 @@ def check(techniques: tuple[Technique, ...]) -> None:
     for technique, (of_keras, compiled) in itertools.product(techniques, PAIRS):
         if not technique.has_compiled_code and technique.overrides(of_keras) != technique.overrides(compiled):
             raise TypeError(f"{technique.name} has only one of {of_keras} and {compiled}: write both methods")
+    for technique in techniques:
+        if technique.is_added_later and not technique.overrides("code"):
+            raise TypeError(f"{technique.name} has no method code: an exported script would train without it")
 
 
 TECHNIQUES = _find_techniques()

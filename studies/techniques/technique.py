@@ -26,6 +26,9 @@ class Technique(Ways):
                 import keras
                 return keras.constraints.MaxNorm(value)
 
+            def code(self, values):  # for exported scripts
+                return Code(kernel_constraint=f"keras.constraints.MaxNorm({values[self.key]!r})")
+
     Attributes:
         order: its position among the techniques; no two techniques have the same.
         name: its name in reports, such as "dropout".

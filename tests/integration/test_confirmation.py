@@ -160,7 +160,7 @@ def test_with_accuracy_as_the_objective_it_ranks_and_judges_accuracy(search: Sea
     assert accuracies == sorted(accuracies, reverse=True)
     of_losses = [one.select_cross_entropy for one in result.confirmation.ranked]
     assert of_losses != sorted(of_losses)  # the two objectives differ here
-    table = rendered_report(api.report("smoke", storage=storage), "text").split("best first")[1]
+    table = rendered_report(api.report("smoke", storage=storage), "text").split("Finalists: first")[1]
     first = next(line for line in table.splitlines()[1:] if "0." in line)
     assert f" {100 * accuracies[0]:.2f} " in first
 
@@ -266,7 +266,7 @@ def test_a_finalist_whose_test_evaluation_fails_keeps_its_figures(
     conclusion = api.confirm("smoke", storage=storage, engine=of_rows()).confirmation
     assert conclusion is not None
     ((finalist, reason),) = conclusion.failed
-    assert (finalist.index, reason) == (2, "seed 1: on the test rows: ValueError: out of memory")
+    assert (finalist.index, reason) == (2, "seed 1: on the test examples: ValueError: out of memory")
     of_it = [row for row in confirmation(storage)["confirmations"] if row["finalist"] == 2]
     assert None not in [row["select_cross_entropy"] for row in of_it]
 
@@ -281,7 +281,7 @@ def test_an_infinite_test_loss_fails_the_finalist_and_the_others_go_on(
     result = api.confirm("smoke", storage=storage, engine=process_engine if engine == "processes" else of_rows())
     assert result.confirmation is not None
     ((finalist, reason),) = result.confirmation.failed
-    assert (finalist.index, reason) == (2, "seed 1: on the test rows: ValueError: a loss is NaN or infinite")
+    assert (finalist.index, reason) == (2, "seed 1: on the test examples: ValueError: a loss is NaN or infinite")
     looked = {row["finalist"] for row in confirmation(storage)["test_looks"] if row["test_rows"] is not None}
     assert looked >= {row["finalist"] for row in confirmation(storage)["finalists"]} - {2}
 
@@ -452,7 +452,7 @@ def test_where_nothing_is_left_to_do_nothing_is_trained(search: Search, storage:
     assert confirmation(storage) == confirmed
     assert first.reason is StopReason.TOTAL
     assert before  # the run itself is entered, so only the rows are the same
-    assert not [message for message in progress.messages if "test rows" in message]
+    assert not [message for message in progress.messages if "on the test" in message]
 
 
 def test_a_study_without_a_complete_trial_is_refused_in_one_line(

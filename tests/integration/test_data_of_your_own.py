@@ -165,7 +165,7 @@ def test_doctor_says_what_the_data_are(folder: Path) -> None:
         f"in {folder}/pets",
         "ok   data rows: shape (2, 3, 3); uint8",
         "ok   data classes: 3 (training/test examples of ant: 32/8, bee: 32/8, cat: 32/8)",
-        "ok   data test rows: it has no sub-directories train and test, so 24 of its 120",
+        "ok   data test examples: it has no sub-directories train and test, so 24 of its 120",
         "ok   data splits: train 76, stop 10, select 10, test 24",
         "WARN data select rows: the selection split has only 10 examples",
     ):

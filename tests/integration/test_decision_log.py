@@ -81,7 +81,7 @@ def test_rounds_of_a_race_are_logged_with_their_drops(
         assert line.startswith(f"study smoke: round ended: round {number} after ")
         dropped = [drop["index"] for drop in json.loads(drops)]
         assert [int(index) for index in re.findall(r"finalist (\d+) dropped", line)] == dropped
-    evaluations = [line for line in lines(log, "complete") if "on the test rows" in line]
+    evaluations = [line for line in lines(log, "complete") if "on the test examples" in line]
     assert evaluations
     assert all(line.endswith("attempt 0: complete") for line in evaluations)
 

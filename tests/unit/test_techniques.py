@@ -111,6 +111,7 @@ class OfTheLoss(Later):
         ((L1(), L1()), "the same order"),
         ((Later(), EarlyStopping()), "give it a higher order"),
         ((L1(), Half()), "one of layer_after and change_activations"),
+        ((L1(), OfTheLoss()), "an exported script would train without it"),
     ],
 )
 def test_a_technique_that_can_not_be_used_is_refused(techniques: tuple[Technique, ...], message: str) -> None:

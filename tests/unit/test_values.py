@@ -124,6 +124,6 @@ def test_a_training_of_a_finalist_has_one_number_for_its_files() -> None:
     training = TrainingId(finalist=2, seed=13)
     task = TrialTask(number=training.number, attempt=0, params={}, purpose=Purpose.TEST)
     assert (training.number, task.training) == (2013, training)
-    assert str(task) == "finalist 2, seed 13, on the test rows"
+    assert str(task) == "finalist 2, seed 13, on the test examples"
     assert all(TrainingId.of_number(TrainingId(*pair).number) == pair for pair in ((0, 0), (0, 999), (7, 0)))
     assert TrialFiles.of(Path(), task.purpose).weights(task.number) == Path("finalist-2013.weights.npz")

@@ -9,6 +9,7 @@ from typing import Any
 from ...analysis.strength_curve import Baseline, StrengthCurve
 from ...analysis.tuning import PLACEMENTS, Attempt, position_of, shown
 from ...spec import SearchSpec, StudySpec
+from ...techniques import TECHNIQUES
 from ..data import ReportData
 from ..tuned_strengths import region_names, sentence
 from .figure import (
@@ -164,9 +165,16 @@ def _scale(curve: StrengthCurve, spec: StudySpec) -> Scale:
     if technique == "early stopping":
         longest = 0 if space.patience == "off" else min(space.patience.high, spec.training.max_epochs)
         return Scale(low=0.4, high=max(*tried, longest) + 0.6, is_log=False)
-    ends = {"L1": (space.l1.low, space.l1.high), "L2": (space.l2.low, space.l2.high)}.get(
-        technique, (math.sqrt(space.l1.low * space.l2.low), math.sqrt(space.l1.high * space.l2.high))
-    )
+    one = next((one for one in TECHNIQUES if one.name == technique), None)
+    if one is None:  # L1+L2
+        ends = math.sqrt(space.l1.low * space.l2.low), math.sqrt(space.l1.high * space.l2.high)
+    else:
+        searched_range = getattr(space, one.key)
+        ends = (tried[0], tried[0]) if searched_range == "off" else (searched_range.low, searched_range.high)
+        if not one.is_log:
+            low, high = min(*tried, *ends), max(*tried, *ends)
+            margin = 0.05 * (high - low) or 0.5
+            return Scale(low=rounded(low - margin), high=rounded(high + margin), is_log=False)
     low, high = math.log10(min(*tried, *ends)), math.log10(max(*tried, *ends))
     return Scale(low=rounded(low - 0.25), high=rounded(high + 0.25), is_log=True)
 
