@@ -38,7 +38,7 @@ def dataset_names() -> list[str]:
 
 
 def source_kind(source: str) -> SourceKind:
-    """Return the kind of a source. Raises InputError if it has none of the kinds.
+    """Return the kind of a data source. Raises InputError if the source is not a data set.
 
     Example:
         >>> source_kind("digits"), source_kind("mine.npz")
@@ -67,7 +67,7 @@ def source_kind(source: str) -> SourceKind:
 
 
 def located(source: str) -> str:
-    """Return a source that processes in other directories can find: a built-in name, or an absolute path.
+    """Return a data source in a form that is valid in every directory: a built-in name, or an absolute path.
 
     Example:
         >>> located("digits"), located("/data/mine.npz")
@@ -80,8 +80,8 @@ def load_dataset(source: str, image_size: tuple[int, int] | None = None) -> Data
     """Load and check a built-in data set by its name, or the user's data by its path.
 
     Args:
-        source: a source of one of the kinds in `SourceKind`. A built-in data set comes before a directory with the same
-            name.
+        source: the name of a built-in data set, or a path of one of the kinds in `SourceKind`. If a directory has the
+            name of a built-in data set, the built-in data set is loaded.
         image_size: see `DataSpec.image_size`.
 
     Raises InputError if there is no such data set or its arrays can't be used. Raises DataUnavailableError, which is
@@ -95,7 +95,10 @@ def load_dataset(source: str, image_size: tuple[int, int] | None = None) -> Data
     if kind in ("classes", "parts"):
         return read_images(Path(source), image_size)
     if image_size is not None:
-        raise InputError(f"data.image_size is only for directories of images, and {source} is not one. Leave it out.")
+        raise InputError(
+            f"data.image_size is only for directories of images, and {source} is not such a directory. Leave "
+            "data.image_size out."
+        )
     if kind == "npz":
         return read_npz(Path(source))
     if kind == "idx":

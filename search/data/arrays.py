@@ -28,9 +28,9 @@ class Dataset:
 
     Attributes:
         name: the name that answers use, such as "mnist".
-        x_train, x_test: the examples, (n, features), (n, height, width), (n, height, width, channels), or with more
-            dimensions. Networks scale uint8 values to [0, 1], and use finite float32 values unchanged.
-        y_train, y_test: the labels 0…C−1, (n,), int32.
+        x_train, x_test: the examples, an array of the shape (n, features), (n, height, width), (n, height, width,
+            channels), or with more dimensions. Networks scale uint8 values to [0, 1], and use float32 values unchanged.
+        y_train, y_test: the labels, whole numbers from 0 to C − 1, an int32 array of the shape (n,).
         class_names: the names of the classes in the order of their labels; () if they have none.
         held_out: a sentence that says how the test set was made; None if the data came with a test set.
         class_count: C, the number of classes, at least 2.
@@ -66,7 +66,8 @@ class Dataset:
         if self.x_train.shape[1:] != self.x_test.shape[1:] or self.x_train.dtype != self.x_test.dtype:
             raise InputError(
                 f"{self.name}: training and test examples must have the same shape and type, but x_train has "
-                f"{self.x_train.shape[1:]} {self.x_train.dtype}, x_test {self.x_test.shape[1:]} {self.x_test.dtype}."
+                f"{self.x_train.shape[1:]} {self.x_train.dtype}, and x_test has {self.x_test.shape[1:]} "
+                f"{self.x_test.dtype}."
             )
         object.__setattr__(self, "class_count", self._count_classes())
 
@@ -76,8 +77,8 @@ class Dataset:
             raise InputError(f"{self.name}: y_train has only the class {classes[0]}. Give at least 2 classes.")
         if classes[0] != 0 or classes[-1] != len(classes) - 1:
             raise InputError(
-                f"{self.name}: labels must be the whole numbers 0…C−1, each of them in y_train, but there are "
-                f"{len(classes)} different ones from {classes[0]} to {classes[-1]}. Number the classes again."
+                f"{self.name}: y_train has {len(classes)} different labels from {classes[0]} to {classes[-1]}, but "
+                "labels must be the whole numbers 0…C−1 without gaps. Number the classes again."
             )
         if len(different := np.setxor1d(self.y_test, classes)):
             raise InputError(
@@ -88,7 +89,7 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, ...]:
-        """The shape of one example as a HyperModel gets it: a grey image has a last axis for its one channel."""
+        """The shape of one example as a HyperModel gets it. For a grey image, a last axis of length 1 is added."""
         shape = self.x_train.shape[1:]
         return (*shape, 1) if len(shape) == 2 else shape
 
@@ -104,7 +105,7 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """The fingerprint of the four arrays: the SHA-256 of their names, types, shapes and bytes, in hexadecimal."""
+        """The fingerprint of the four arrays: the SHA-256 of their keys, types, shapes and bytes, in hexadecimal."""
         digest = hashlib.sha256()
         for key in KEYS:
             array = getattr(self, key)
@@ -134,16 +135,17 @@ class Dataset:
 
 
 def check_size(what: str, n_bytes: int) -> None:
-    """Raise InputError if the unpacked data are larger than this machine's memory, or than 8 GB."""
+    """Raise InputError if `n_bytes`, the size of the unpacked data, is above 8 GB or above this machine's memory."""
     largest = min(_LARGEST_BYTES, memory_bytes() or _LARGEST_BYTES)
     if n_bytes > largest:
+        limit = "are allowed" if largest == _LARGEST_BYTES else "fit into this machine's memory"
         raise InputError(
-            f"{what} unpacks to {n_bytes:,} bytes, but at most {largest:,} fit into this machine's memory."
+            f"{what} unpacks to {n_bytes:,} bytes, but at most {largest:,} {limit}. Give fewer or smaller examples."
         )
 
 
 def read_npz(path: Path, name: str | None = None) -> Dataset:
-    """Read an .npz file with Keras's four keys as a data set. By default, it is named after the file.
+    """Read an .npz file with Keras's four keys as a data set. By default, the data set is named after the file.
 
     Raises InputError if the file can't be read or its arrays can't be used.
     """
@@ -151,7 +153,7 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """Read the arrays with Keras's four keys from an .npz file. Neither check nor unpickle them.
+    """Return the arrays of an .npz file with Keras's four keys. The arrays are neither checked nor unpickled.
 
     Raises InputError if the file can't be read.
     """

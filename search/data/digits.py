@@ -33,8 +33,9 @@ def load() -> Dataset:
 def _resample(images: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Enlarge images bilinearly: (n, 8, 8) with values 0…16 become (n, 28, 28) with values 0…255.
 
-    It calculates in whole numbers, so every machine gives the same bytes. Pixel i of the 28 in a new row lies at
-    position (4i − 5)/14 among the 8 pixels of the old row. So the weights are fourteenths.
+    The calculation uses whole numbers, so every machine gives the same bytes. Pixel i of a new row lies at position
+    (4i − 5)/14 of the old row. Its value is a mean of the two old pixels beside this position. The weights of the two
+    pixels are multiples of 1/14.
     """
     position = np.clip(4 * np.arange(28) - 5, 0, 7 * 14)
     below = np.minimum(position // 14, 6)

@@ -33,7 +33,7 @@ def classes(dataset: Dataset) -> str:
     more = f", … ({len(class_texts) - _LISTED_CLASSES:,} more)" if len(class_texts) > _LISTED_CLASSES else ""
     return (
         f"{dataset.class_count:,} (training/test examples of {', '.join(class_texts[:_LISTED_CLASSES])}{more}), "
-        f"the largest {train.max() / train.min():.1f} times the smallest"
+        f"the largest class is {train.max() / train.min():.1f} times as large as the smallest"
     )
 
 
@@ -45,7 +45,7 @@ def split_sizes(dataset: Dataset, spec: StudySpec) -> str:
 
 
 def doubts(dataset: Dataset, spec: StudySpec) -> dict[str, str]:
-    """Return what is questionable about the data, by subject. A search nevertheless accepts the data."""
+    """Return warnings about the data, by subject. A search accepts the data in spite of these warnings."""
     doubts_by_subject = {
         "both parts": _examples_in_both_sets(dataset),
         "constants": _constants(dataset),
@@ -112,7 +112,7 @@ def _small_selection_split(dataset: Dataset, spec: StudySpec) -> str | None:
     _, select = spec.data.held_back(dataset.n_train)
     if select >= _SMALL_SELECTION_SPLIT:
         return None
-    return f"the selection split has only {select:,} examples, so the best of many trials is mostly the luckiest."
+    return f"the selection split has only {select:,} examples, so the best trial may only be the luckiest."
 
 
 def _many_features(dataset: Dataset, spec: StudySpec) -> str | None:

@@ -64,14 +64,14 @@ def read_idx(path: Path) -> Dataset:
         if file is None:
             raise InputError(
                 f"{folder} has no file {part}-{kind}-idx{dimensions}-ubyte, plain or with .gz. IDX data are four "
-                "files: the images and the labels of train and t10k."
+                "files: images and labels for training (train) and for testing (t10k)."
             )
         arrays[key] = _read(file, dimensions)
     return Dataset(name=folder.absolute().name, **arrays)
 
 
 def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read one file of unsigned bytes. Reserve no more memory than a file of this size can fill."""
+    """Read one IDX file of unsigned bytes. Reserve memory only if the file can hold the shape in its header."""
     try:
         with _open(path) as (file, most_bytes):
             header = file.read(4 * (1 + dimensions))
@@ -108,7 +108,7 @@ def _read(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[BufferedIOBase, int]]:
-    """Open a file, and unpack it if it is gzipped. Yield the open file and the most bytes that it can hold."""
+    """Open a file, and unpack it if it is gzipped. Yield the open file and the largest size of its content in bytes."""
     with path.open("rb") as raw:
         is_gzipped, size = raw.read(2) == _GZIP, os.fstat(raw.fileno()).st_size
         raw.seek(0)

@@ -48,7 +48,7 @@ def has_parts(folder: Path) -> bool:
         (missing,) = set(_PARTS) - set(parts)
         raise InputError(
             f"{folder} has a sub-directory {parts[0]}, but none called {missing}. Give both, each with one "
-            "sub-directory per class, or only the sub-directories of the classes."
+            "sub-directory per class, or give neither of them."
         )
     return bool(parts)
 
@@ -56,14 +56,14 @@ def has_parts(folder: Path) -> bool:
 def read_images(folder: Path, size: tuple[int, int] | None = None) -> Dataset:
     """Read a directory of images as a data set, which is named after the directory.
 
-    The sub-directories are the classes, sorted by name; the first one has the label 0. Images may lie in them at any
-    depth. Names that start with a dot are skipped.
+    The sub-directories are the classes, sorted by name; the first one has the label 0. A sub-directory may have images
+    at any depth. Names that start with a dot are skipped.
 
     If all images are grey, an example has the shape (height, width), otherwise (height, width, 3). Transparency is
     ignored, and so are all images of an animation after the first one.
 
-    If there are no sub-directories `train` and `test`, the test set is a stratified fifth of the images. It is the same
-    each time. The decoded arrays are cached (see `_cache_path`).
+    If there are no sub-directories `train` and `test`, the test set is a stratified fifth of the images. This fifth
+    is always the same. The decoded arrays are cached (see `_cache_path`).
 
     Args:
         folder: the directory.
@@ -76,7 +76,9 @@ def read_images(folder: Path, size: tuple[int, int] | None = None) -> Dataset:
     class_names = parts[0].class_names
     if parts[-1].class_names != class_names:
         different = sorted(set(class_names) ^ set(parts[-1].class_names))
-        raise InputError(f"{folder}: train and test must have the same classes, but only one has {different[0]}.")
+        raise InputError(
+            f"{folder}: train and test must have the same classes, but only one of them has the class {different[0]}."
+        )
     arrays = _cached_arrays(folder, parts, size)
     return Dataset(
         name=folder.absolute().name,
@@ -108,8 +110,8 @@ def _listing(folder: Path) -> _Listing:
         images = list(_image_files(folder / name))
         if not images:
             raise InputError(
-                f"{folder / name} has no images. Each sub-directory of {folder} is a class, and its images end in "
-                f"{', '.join(SUFFIXES)}."
+                f"{folder / name} has no images. Each sub-directory of {folder} is a class, and the names of its "
+                f"images end in {', '.join(SUFFIXES)}."
             )
         files += images
         labels += [label] * len(images)
@@ -136,7 +138,7 @@ def _image_files(folder: Path) -> Iterator[Path]:
 
 
 def _cached_arrays(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | None) -> dict[str, Any]:
-    """Return the four arrays. If the cache has none for these files, decode the images and cache the arrays."""
+    """Return the four arrays from the cache. If they are not in the cache, decode the images and cache the arrays."""
     cache = _cache_path(folder, parts, size)
     if cache.is_file():
         with suppress(InputError):  # if the cache is damaged, decode the images again
@@ -168,7 +170,7 @@ def _cache_path(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] |
 
 
 def _write_cache(path: Path, arrays: dict[str, Any]) -> None:
-    """Cache arrays and remove earlier ones of the same directory. If that fails, the next run decodes again."""
+    """Cache arrays, and remove older cached arrays of the same directory. Errors of the file system are ignored."""
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -191,7 +193,7 @@ def _decode(folder: Path, parts: Sequence[_Listing], size: tuple[int, int] | Non
         if len(missing):
             raise InputError(
                 f"{folder}: the class {parts[0].class_names[missing[0]]} has {np.sum(labels == missing[0])} images, "
-                "too few to use a fifth of them as the test set. Give more, or sub-directories train and test."
+                "too few to use a fifth of them as the test set. Give more images, or sub-directories train and test."
             )
     return dict(zip(KEYS, (images[train], labels[train], images[test], labels[test]), strict=True))
 
@@ -203,14 +205,15 @@ def _example_shape(folder: Path, files: Sequence[Path], size: tuple[int, int] | 
     for file in files:
         with _open(file) as image:
             if image.mode.startswith(("I", "F")):
-                raise InputError(f"{file} has more than 8 bits per pixel and channel. Save it with 8.")
+                raise InputError(f"{file} has more than 8 bits per pixel and channel. Save the image with 8 bits.")
             sizes[image.height, image.width] += 1
             is_grey = is_grey and image.mode in _GREY
     if size is None and len(sizes) > 1:
         largest = ", ".join(f"{count:,} of {height}×{width}" for (height, width), count in sizes.most_common(3))
         raise InputError(
             f"{folder}: the images have {len(sizes):,} sizes ({largest}{', …' if len(sizes) > 3 else ''}; height × "
-            "width), but must have one. Resize them by data.image_size, such as --set 'data.image_size=[64, 64]'."
+            "width), but must all have the same size. Resize them with data.image_size, such as --set "
+            "'data.image_size=[64, 64]'."
         )
     shape = (*(size or next(iter(sizes))), *(() if is_grey else (3,)))
     check_size(f"{folder} ({len(files):,} images of the shape {shape})", len(files) * math.prod(shape))

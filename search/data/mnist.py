@@ -20,7 +20,7 @@ KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1
 """The SHA-256 of Keras's mnist.npz, which `keras.datasets.mnist` also checks."""
 
 SILENCE_SECONDS = 20.0
-"""How long a download may receive nothing before it counts as failed."""
+"""A download fails if nothing arrives for so many seconds."""
 
 _START_SECONDS = 120.0  # to import TensorFlow, before the download starts
 _FETCH = """
@@ -53,7 +53,9 @@ def find() -> Path | None:
     given_path = os.environ.get("REGSEARCH_MNIST")
     if given_path:
         if not os.path.isfile(given_path):  # unlike Path.is_file, it accepts any string
-            raise InputError(f"can't read MNIST: $REGSEARCH_MNIST names {given_path}, which is not a file. Correct it.")
+            raise InputError(
+                f"can't read MNIST: $REGSEARCH_MNIST names {given_path}, which is not a file. Correct the variable."
+            )
         return Path(given_path)
     return _keras_cache() if _is_complete(_keras_cache()) else None
 
@@ -73,7 +75,7 @@ def _is_complete(path: Path) -> bool:
 
 
 def _download(target: Path) -> None:
-    """Let Keras download its file. Raises DataUnavailableError if it fails, or nothing arrives for SILENCE_SECONDS."""
+    """Let Keras download MNIST. Raises DataUnavailableError if Keras fails or nothing arrives for SILENCE_SECONDS."""
     with subprocess.Popen(
         [sys.executable, "-P", "-c", _FETCH],
         env={**os.environ, **QUIET_TENSORFLOW},

@@ -16,7 +16,7 @@ from .arrays import KEYS, Dataset
 def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
     """Write the arrays of a data set into a directory, and remove the directory when the block ends.
 
-    This replaces an existing directory. If another process replaces the directory meanwhile, the new one stays.
+    An existing directory is replaced. If another process replaces the directory meanwhile, the new directory stays.
     Raises OSError if the directory can't be written.
 
     Args:
@@ -42,13 +42,13 @@ def shared(dataset: Dataset, folder: Path) -> Iterator[Path]:
 
 
 def write_arrays(arrays: Mapping[str, Any], folder: Path) -> None:
-    """Write a data set's arrays, by their keys, as files for `read_shared`. Raises OSError if that fails."""
+    """Write each array of a data set to a file with the name of the array's key. Raises OSError if that fails."""
     for key, array in arrays.items():
         np.save(folder / f"{key}.npy", array, allow_pickle=False)
 
 
 def read_shared(folder: Path, name: str) -> Dataset:
-    """Return a data set with the arrays that `shared` wrote, mapped into memory from their files.
+    """Return the data set whose arrays `shared` wrote. The files of the arrays are mapped into memory.
 
     However many processes read a page, it is in memory only once. The mapping is copy-on-write: if a process changes an
     array, the other processes don't see the change.

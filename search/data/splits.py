@@ -49,8 +49,8 @@ def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
     if data.train_size is not None:
         if data.train_size > len(train):
             raise InputError(
-                f"data.train_size is {data.train_size:,}, but {dataset.name} has {len(train):,} examples to train on: "
-                f"its {len(labels):,} training examples without the stopping and the selection split."
+                f"data.train_size is {data.train_size:,}, but {dataset.name} has only {len(train):,} examples to train "
+                f"on. The stopping and the selection split take the rest of its {len(labels):,} training examples."
             )
         if data.train_size < len(train):
             _, sample = stratified_split(labels[train], [data.train_size], derive_seed(seed, "train_size"))
@@ -62,13 +62,13 @@ def make_splits(dataset: Dataset, data: DataSpec, seed: int) -> Splits:
             raise InputError(
                 f"{dataset.name}: the {name} split has {len(split):,} examples, but none of class {missing[0]}. "
                 f"That class has {np.sum(labels == missing[0]):,} training examples. Every class must be in every "
-                "split: give more data or a larger fraction."
+                "split: give more data, or make this split larger."
             )
     return splits
 
 
 def split_seed(spec: StudySpec, seed: int) -> int:
-    """Return the seed that decides the splits of a training.
+    """Return the seed of the splits: the training's seed if `confirm.split` is "drawn", otherwise the study's seed.
 
     Args:
         spec: the study.
@@ -78,14 +78,14 @@ def split_seed(spec: StudySpec, seed: int) -> int:
 
 
 def stratified_split(labels: NDArray[Any], sizes: Sequence[int], seed: int) -> list[Rows]:
-    """Draw disjoint parts of the given sizes at random, each with the classes in the same proportions.
+    """Draw disjoint parts of the given sizes at random. Each class has about the same share in every part.
 
     Args:
         labels: the labels of all examples, (n,).
         sizes: the sizes of the parts, in examples; together at most n.
         seed: the seed of the draw, at least 0.
 
-    Returns ascending indices of examples: `[those in no part, *parts]`.
+    Returns arrays of ascending indices: first the examples that are in no part, then the examples of each part.
 
     Example:
         >>> left, part = stratified_split(np.array([0, 0, 0, 0, 1, 1]), [3], seed=0)
@@ -103,10 +103,10 @@ def stratified_split(labels: NDArray[Any], sizes: Sequence[int], seed: int) -> l
 
 
 def _apportion(size: int, available: Sequence[int]) -> list[int]:
-    """Return how many of `size` examples each class gives, in proportion to its size, by largest remainders."""
+    """Return how many examples to take from each class: `size` in all, in proportion to the sizes of the classes."""
     total = sum(available)
     counts = [size * examples // total for examples in available]
     by_remainder = sorted(range(len(available)), key=lambda c: (-(size * available[c] % total), c))
-    for c in by_remainder[: size - sum(counts)]:
+    for c in by_remainder[: size - sum(counts)]:  # the method of largest remainders
         counts[c] += 1
     return counts

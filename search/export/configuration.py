@@ -51,7 +51,7 @@ class TrainedConfiguration:
         weights: the path of an .npz file with the weights, in the order of Keras's `set_weights`.
         weights_sha256: the SHA-256 that this file must have.
         origin: a phrase that names the training, such as "trial 7".
-        figures: the results of the training, by the names of `regsearch.studies.trial.TrialOutcome`.
+        figures: the results of the training, by their names in `regsearch.studies.trial.TrialOutcome`.
         conclusion: the result of the study's confirmation; None if there was no confirmation.
         finalist: the result of this configuration in the confirmation; None if it was not a finalist.
     """
@@ -174,7 +174,8 @@ def export_configuration(
         trained: the configuration to export.
         force: whether the directory may have content. Files of an earlier export are replaced, and other files stay.
 
-    Raises InputError if the directory can't be used, or if the weights are not the recorded ones. Then nothing changes.
+    Raises InputError if the directory can't be used, or if the weights are not the recorded ones. Then the directory
+    does not change.
     """
     check_folder(folder, force)
     weights, used_versions = trained.read_weights(), versions()
@@ -194,7 +195,7 @@ def export_configuration(
 
 
 def prepare_tensorflow() -> None:
-    """Import TensorFlow in this process without its log. Environment variables that the user has set do not change."""
+    """Import TensorFlow in this process with its log silenced. Variables that the user has set do not change."""
     for name, value in QUIET_TENSORFLOW.items():
         os.environ.setdefault(name, value)
     import_quietly()

@@ -1,7 +1,7 @@
 """Writes the directory of an export, so that the export appears as a whole or not at all.
 
 A new directory is renamed into place. In an existing directory, configuration.json is removed first and written last.
-This file contains the SHA-256 of the other files. Without it, the export is incomplete.
+This file contains the SHA-256 of the other files. An export without this file is incomplete.
 """
 
 import os
@@ -29,13 +29,13 @@ def check_folder(folder: Path, force: bool) -> None:
 
     Args:
         folder: the directory, which does not exist yet or is empty.
-        force: whether the directory may have content. Files of an earlier export will be replaced, and others stay.
+        force: whether the directory may have content. Files of an earlier export are replaced, and other files stay.
     """
     try:
         if not os.path.lexists(folder):
             if not folder.parent.is_dir():
                 raise InputError(
-                    f"can't export to {folder}: there is no directory {folder.parent}. Create it, or give another one."
+                    f"can't export to {folder}: there is no directory {folder.parent}. Create it, or give another path."
                 )
         elif not folder.is_dir():
             raise InputError(f"can't export to {folder}: it is not a directory. Give another path.")
@@ -72,7 +72,7 @@ def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
     Args:
         staged: the directory from `staging`.
         folder: the export's directory.
-        names: the names of the files. The last file completes the export.
+        names: the names of the files, in the order in which they are moved. The last file completes the export.
     """
     for name in names:
         with (staged / name).open("rb") as file:

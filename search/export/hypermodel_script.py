@@ -15,7 +15,9 @@ def hypermodel_script(
     input_shape: tuple[int, ...],
     momentum: float | None = None,
 ) -> str:
-    """Return a script that needs Keras, KerasTuner and, in the same directory, the HyperModel's file.
+    """Return a script that builds the network of a HyperModel's configuration.
+
+    The script needs Keras, KerasTuner, and the HyperModel's file in the same directory.
 
     Args:
         title: any text for the first line of the script.
@@ -23,7 +25,7 @@ def hypermodel_script(
         name: the name of the HyperModel in this module.
         values: the values of KerasTuner's hyperparameters, by name.
         input_shape: the shape of one example, as the HyperModel got it.
-        momentum: the momentum of the BatchNormalization that `regsearch.regularized` adds; None if it adds none.
+        momentum: the momentum of the BatchNormalization that `regsearch.regularized` adds; None if there is none.
     """
     first_line = one_line(title).replace("\\", "/").replace('"', "'")
     settings = "".join(f"    {key!a}: {value!a},\n" for key, value in values.items())
@@ -43,7 +45,7 @@ hp.values = {{
 {averages}
 
 def build_model():
-    """Return the untrained network of these hyperparameter values, compiled if its HyperModel compiles it."""
+    """Return the untrained network with these hyperparameter values. It is compiled if the HyperModel compiles it."""
     builder = hypermodel() if inspect.isclass(hypermodel) else hypermodel
     return builder.build(hp) if isinstance(builder, keras_tuner.HyperModel) else builder(hp)
 

@@ -31,7 +31,7 @@ def write_keras_model(
 def write_hypermodels_model(
     spec: StudySpec, dataset: Dataset, code: HyperModelCode, params: Params, seed: int, weights: Arrays, path: Path
 ) -> dict[str, Value]:
-    """Write a HyperModel's model with the given weights as a .keras file. Return its hyperparameter values.
+    """Write a HyperModel's model with the given weights as a .keras file. Return the hyperparameter values.
 
     Raises ValueError if the weights belong to another network, and OSError if the file can't be written. Also raises
     every error of the HyperModel.

@@ -86,10 +86,10 @@ class ScriptData:
     """What a script must know about its data.
 
     Attributes:
-        source: mnist, digits, or the path of the user's data.
+        source: "mnist", "digits", or the path of the user's data.
         kind: the kind of the path. `npz` is an .npz file with Keras's keys, and `idx` is a directory of IDX files.
-            `classes` is a directory with one sub-directory of images per class. `parts` is a directory with `train` and
-            `test`, which have such sub-directories.
+            `classes` is a directory with one sub-directory of images per class. `parts` is a directory whose
+            sub-directories `train` and `test` are directories of the kind `classes`.
         input_shape: the shape of one example: (features,), (height, width) or (height, width, channels).
         class_count: the number of classes, at least 2.
         has_bytes: whether the values are bytes, 0…255. The script scales bytes, and uses other values as they are.
@@ -106,7 +106,7 @@ class ScriptData:
 
 
 def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: Regularization, seed: int) -> str:
-    """Return a script that needs Keras and the data, but not regsearch.
+    """Return a script that trains and evaluates a network. The script needs Keras and the data, but not regsearch.
 
     Args:
         title: any text for the first line of the script.
@@ -114,7 +114,7 @@ def keras_script(title: str, spec: StudySpec, data: ScriptData, regularization: 
         data: the data on which the script trains.
         seed: the seed of the script's random numbers, at least 0.
 
-    Raises InputError if the script can't load the built-in data set.
+    Raises InputError if this module has no code that loads the built-in data set.
     """
     imports, loading = _loading(data)
     seed %= 2**32  # Keras takes no larger seed
@@ -167,8 +167,8 @@ def _loading(data: ScriptData) -> tuple[str, str]:
         others, loading = "import sklearn.datasets\n", _DIGITS
     elif data.source in dataset_names():
         raise InputError(
-            f"can't write a script: there is no code that loads the data set {data.source}. Add it to "
-            "search/export/keras_script.py."
+            f"can't write a script: there is no code that loads the data set {data.source}. Add such "
+            "code to search/export/keras_script.py."
         )
     elif data.kind == "npz":
         loading = _FILE.format(path=path if data.source.endswith(".npz") else ascii(f"{data.source}.npz"))
@@ -189,7 +189,7 @@ def _technique_codes(regularization: Regularization) -> list[Code]:
 
 
 def _loss(codes: Sequence[Code]) -> str:
-    """Return the loss as an expression: the cross-entropy, as changed by the techniques."""
+    """Return an expression for the loss: the cross-entropy, with the changes that the techniques make."""
     plain = "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
     return functools.reduce(lambda loss, code: code.loss.replace("{loss}", loss) if code.loss else loss, codes, plain)
 
@@ -221,7 +221,7 @@ def _hidden_layer(model: ModelSpec, index: int, regularization: Regularization, 
 
 
 def _kernel_arguments(codes: Sequence[Code]) -> str:
-    """Return a Dense layer's arguments that add its kernel's penalties and nest its kernel's constraints."""
+    """Return the arguments of a Dense layer that add up all penalties of the kernel and apply all its constraints."""
     penalties = [code.kernel_penalty for code in codes if code.kernel_penalty]
     constraints = [code.kernel_constraint for code in codes if code.kernel_constraint]
     arguments = ""

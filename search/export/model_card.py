@@ -27,8 +27,8 @@ class ModelCard:
         origin: a phrase that names the training, such as "trial 7".
         seed: the seed of the training, at least 0.
         n_train, n_stop: the sizes of the training and the stopping split, in examples.
-        figures: the results of the training, by the names of `regsearch.studies.trial.TrialOutcome`; some may be
-            missing.
+        figures: the results of the training, by their names in `regsearch.studies.trial.TrialOutcome`; some may
+            be missing.
         versions: the versions of the libraries, by name.
         conclusion: the result of the study's confirmation; None if there was no confirmation.
         finalist: the result of this configuration in the confirmation; None if it was not a finalist.
@@ -71,7 +71,8 @@ class ModelCard:
             "",
             f"{_plain(data.name)}: {data.n_train:,} training and {data.n_test:,} test examples, sha256 "
             f"`{data.sha256}`. The weights were fitted to {self.n_train:,} of the training examples. {self.n_stop:,} "
-            "others decided early stopping and pruning. The selection split was used to choose the configuration.",
+            "other training examples decided early stopping and pruning. The selection split was used to choose the "
+            "configuration.",
         ]
 
     def _network(self) -> list[str]:
@@ -90,9 +91,9 @@ class ModelCard:
         assert model.hypermodel is not None
         name = model.hypermodel.rpartition(":")[2]
         return [
-            f"- network: what `{name}` in `hypermodel.py` builds, sha256 `{model.hypermodel_sha256}`",
+            f"- network: what `{name}` in `hypermodel.py` builds; the file's sha256 is `{model.hypermodel_sha256}`",
             f"- hyperparameter values: {_plain(str(self.configuration))}",
-            f"- training: as the HyperModel defines it; its defaults are batches of {training.batch_size} and "
+            f"- training: as the HyperModel defines it, by default with batches of {training.batch_size} and "
             f"{training.max_epochs} epochs; seed {self.seed}",
         ]
 
@@ -126,7 +127,7 @@ class ModelCard:
         return [*lines, *_confirmed_result(conclusion, finalist)]
 
     def _study_answer(self) -> list[str]:
-        """Return the study's answer. It may recommend another configuration than this one."""
+        """Return the study's answer, which may recommend another configuration than the exported one."""
         if self.conclusion is None:
             return []
         sentences = confirmed_sentences(self.spec, self.dataset, self.conclusion)
@@ -138,35 +139,36 @@ class ModelCard:
                 "- The model takes examples of the same shape and range of values as its training data. It knows only "
                 "the classes of its training data."
             )
-            gives = "Its logits"
+            gives = "The model's logits"
         else:
             takes = (
                 "- The model takes examples of the same shape as its training data, as floats. Divide bytes by 255, "
                 "and give images a last axis for their channels. It knows only the classes of its training data."
             )
-            gives = "Its outputs"
+            gives = "The model's outputs"
         return [
             "## Limits",
             "",
             takes,
             f"- {gives} are not calibrated probabilities. The model names a class for every example, even for one that "
             "belongs to none.",
-            "- The figures hold for examples that come from the same source as these data. No others were evaluated.",
+            "- The figures hold for examples that come from the same source as these data. Examples from other sources "
+            "were not evaluated.",
         ]
 
     def _provenance(self) -> list[str]:
         libraries = ", ".join(f"{_plain(name)} {_plain(version)}" for name, version in self.versions.items())
         script = (
             "`model.py` trains the same network again, with other random numbers and another split of the training "
-            "examples. Its results are close to these, but not the same."
+            "examples. The new results are close to the results above, but not the same."
             if self.spec.model.hypermodel is None
             else "`model.py` builds the same network, untrained, from `hypermodel.py`."
         )
         return [
             "## How it was made",
             "",
-            f"regsearch made it with {libraries}. `configuration.json` has every setting and the SHA-256 of each file. "
-            f"{script}",
+            f"regsearch made this model with {libraries}. `configuration.json` has every setting and the SHA-256 of "
+            f"each file. {script}",
         ]
 
 

@@ -1,4 +1,4 @@
-"""Exports one training of a study. If its weights were not stored, trains it again to get them."""
+"""Exports the network of one trial or finalist. If its weights were not stored, trains the network again."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from .folder import ExportedFile, check_folder
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """A training that was exported from a study, and the files that were written."""
+    """What was exported: the study, the trial or finalist, and the files that were written."""
 
     study: StudyRecord
     training: ExportSource
@@ -34,7 +34,7 @@ class Export:
 def export_study(
     study: StudyRecord, training: ExportSource, folder: Path, *, force: bool, progress: Progress, trusts_code: bool
 ) -> Export:
-    """Export a training into a directory; see `regsearch.search.api.export` for the arguments and the errors."""
+    """Export one trial or finalist into a directory; see `regsearch.search.api.export` for arguments and errors."""
     check_folder(folder, force)
     source, spec = study.dataset.source, resolve_hypermodel(study.spec, trusts_code=trusts_code)
     dataset = load_dataset(source, spec.data.image_size)
@@ -67,7 +67,7 @@ def export_study(
 def _weights(
     training: ExportSource, setup: TrainerSetup, seed: int | None, progress: Progress
 ) -> Iterator[tuple[Path, str]]:
-    """Yield the file with a training's weights, and its SHA-256. Train again if the weights were not stored."""
+    """Yield the path and the SHA-256 of the file with the weights. Train again if the weights were not stored."""
     if training.weights is not None and training.weights_sha256 is not None:
         yield training.weights, training.weights_sha256
         return
@@ -90,7 +90,7 @@ def _weights(
 
 
 def _train_again(setup: TrainerSetup, task: TrialTask, folder: Path) -> tuple[Path, TrialOutcome]:
-    """Train a trial again in this process. Return the file with its weights in the folder, and its outcome.
+    """Train a trial again in this process. Return the path of the weights' file in the folder, and the outcome.
 
     Raises NoResultError if this process can't train the trial.
     """

@@ -16,7 +16,7 @@ class Engine(Protocol):
     """Runs tasks on workers and passes the events of the workers to the coordinator."""
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return how many trials may run at once, without starting anything.
+        """Return how many trials may run at once. Start nothing.
 
         Raises InputError if that many trials can't run at once.
 

@@ -46,7 +46,7 @@ def make_engine(name: str, **options: Any) -> Engine:
 
 
 def describe(engine: Engine) -> str:
-    """Return one line with the class and the options of an engine; it is stored with each run.
+    """Return the class and the options of an engine as one line, which is stored with each run.
 
     Example:
         >>> describe(make_engine("processes", gpus_per_worker=0))

@@ -17,11 +17,11 @@ def visible_gpus() -> list[str]:
 
 
 def gpus_of(workers: int, gpus_per_worker: float) -> list[str]:
-    """Return the value of $CUDA_VISIBLE_DEVICES for each worker: GPUs of its own, or one GPU that it shares.
+    """Return one value of $CUDA_VISIBLE_DEVICES for each worker. The value names the GPUs that the worker may use.
 
     Args:
         workers: the number of workers, at least 1.
-        gpus_per_worker: a whole number or a fraction of 1. With 0.25, four workers share a GPU; with 0, they use none.
+        gpus_per_worker: the number of GPUs for each worker. With 0.25, four workers share a GPU; with 0, none uses one.
 
     Raises InputError if there are too few GPUs.
 
@@ -41,20 +41,20 @@ def gpus_of(workers: int, gpus_per_worker: float) -> list[str]:
     if len(groups) < workers:
         raise InputError(
             f"--gpus-per-worker {gpus_per_worker:g}: this machine's GPUs ({len(gpus)}) are enough for {len(groups)} "
-            f"workers, not for {workers}. Give fewer --workers, or a smaller part of a GPU."
+            f"workers, not for {workers}. Lower --workers or --gpus-per-worker."
         )
     return [",".join(group) for group in groups[:workers]]
 
 
 def check_share(option: str, share: float, smallest: str) -> float:
-    """Return the share of CPUs or GPUs for a worker if it is a whole number or a fraction of 1.
+    """Return the number of CPUs or GPUs for one worker, after a check: above 1 it must be a whole number.
 
     Args:
         option: the option's name on the command line.
         share: the number of CPUs or GPUs for one worker.
         smallest: the lower limit as the message names it: "at least 0" or "more than 0".
 
-    Raises InputError for any other share.
+    Raises InputError if the number is too small, or if it is above 1 and not whole.
 
     Example:
         >>> check_share("--cpus-per-worker", 0.5, "more than 0")
@@ -62,5 +62,5 @@ def check_share(option: str, share: float, smallest: str) -> float:
     """
     is_allowed = share >= 0 and (share <= 1 or share == int(share)) and (share > 0 or smallest == "at least 0")
     if not is_allowed:
-        raise InputError(f"{option} can't be {share:g}. Use a whole number or a fraction of 1, {smallest}.")
+        raise InputError(f"{option} can't be {share:g}. It must be {smallest}, and a whole number if it is above 1.")
     return share

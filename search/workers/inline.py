@@ -27,7 +27,7 @@ class InlineEngine:
         self._task: TrialTask | None = None
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return the number that the user asked for, by default one per core; this engine ignores it."""
+        """Return the number that the user asked for, by default one per core. This engine ignores the number."""
         return core_count() if asked is None else asked
 
     def start(self, setup: TrainerSetup, workers: int, log_prefix: Path) -> None:
@@ -40,7 +40,7 @@ class InlineEngine:
         return int(self._task is None)
 
     def tasks_waiting_for_startup(self) -> list[int]:
-        """Return an empty list: the thread that calls this method is the one that trains."""
+        """Return an empty list: this engine has no workers that must start first."""
         return []
 
     def is_busy(self) -> bool:
@@ -66,7 +66,7 @@ class InlineEngine:
             handler(ended)
 
     def kill_worker_of(self, task: TrialTask, reason: str) -> None:
-        """Do nothing: the thread that calls this method is the one that trains."""
+        """Do nothing: this process trains the task itself, so there is no worker to kill."""
 
     def stop(self) -> None:
         """Discard the submitted task."""
@@ -79,8 +79,8 @@ class InlineEngine:
                 self._trainer = self._make(self._setup)
             except ThreadsError as error:
                 raise NoResultError(
-                    "the inline engine can't start: TensorFlow already runs in this process, and its threads can "
-                    "be set only before it starts. Restart the process, or use the engine `processes`."
+                    "the inline engine can't start: TensorFlow already runs in this process, and the number of "
+                    "its threads can't change any more. Restart the process, or use the engine `processes`."
                 ) from error
         return self._trainer
 

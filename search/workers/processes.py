@@ -47,7 +47,7 @@ class ProcessEngine:
     Args:
         command: the command that starts a worker.
         keras_trials_per_process: the number of trials with Keras after which a worker is replaced.
-        gpus_per_worker: the number of GPUs for each worker, or a fraction of one; None: all workers share all GPUs.
+        gpus_per_worker: the number of GPUs for each worker, such as 2 or 0.5; None: all workers share all GPUs.
 
     Raises InputError if `gpus_per_worker` isn't allowed.
 
@@ -97,7 +97,7 @@ class ProcessEngine:
             ) from error
 
     def free_workers(self) -> int:
-        """Return how many workers have no task; a worker that is still starting counts, and reads its task later."""
+        """Return how many workers have no task. Workers that are starting count too: they read their tasks later."""
         return sum(worker.task is None for worker in self._workers)
 
     def tasks_waiting_for_startup(self) -> list[int]:

@@ -33,7 +33,7 @@ class TaskMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFinished(TaskMessage):
-    """Reports an epoch that was trained; the worker then waits for a `Reply`, to continue or to stop.
+    """Reports an epoch that was trained. The worker then waits for a `Reply` that says whether the trial continues.
 
     Example:
         >>> metrics = EpochMetrics(
@@ -178,7 +178,7 @@ def task_from_line(line: str) -> TrialTask:
 
 
 def setup_to_line(setup: TrainerSetup) -> str:
-    """Return a setup as one line of JSON; it contains the study's spec as text, which has its own version number."""
+    """Return a setup as one line of JSON, in which the study's spec is a text with a version number of its own."""
     return _line({**vars(setup), "spec": setup.spec.to_json()})
 
 

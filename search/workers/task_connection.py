@@ -79,7 +79,7 @@ class TaskConnection:
 
     @contextmanager
     def checkpoints(self) -> Iterator[Checkpoints]:
-        """Yield the task's checkpoints; the last one is on disk when the context ends."""
+        """Yield the task's checkpoints. When the block ends, the last checkpoint is on disk."""
         if self._files is None:
             yield NO_CHECKPOINTS
             return
@@ -144,7 +144,7 @@ class TaskConnection:
 def read_result(path: Path, identity: str, notice: Callable[[str], None]) -> TaskResult | None:
     """Return the result in a task's file; None if the file is missing or has another identity.
 
-    A damaged file, or a file of another version, is ignored; `notice` then gets a message.
+    The result is also None if the file is damaged or has another version; then `notice` gets a message.
     """
     try:
         file_identity, line = strip_checksum(path.read_bytes()).decode().split("\n", 1)
@@ -152,7 +152,7 @@ def read_result(path: Path, identity: str, notice: Callable[[str], None]) -> Tas
     except FileNotFoundError:
         return None
     except (OSError, ValueError, DamagedError) as error:
-        notice(f"{path.name} is damaged ({error}); the trial trains again from its last checkpoint")
+        notice(f"{path.name} is damaged or has another version ({error}); the trial resumes from its last checkpoint")
         return None
     assert result is None or isinstance(result, TrialFinished | LookFinished | TrialFailed)
     return result

@@ -75,7 +75,7 @@ def run_task(
 def _with_snapshots(
     checkpoints: Checkpoints, trainer: Trainer, setup: TrainerSetup, connection: TaskConnection
 ) -> Checkpoints:
-    """Return the checkpoints; if the study asks for snapshots, return a wrapper that also saves these."""
+    """Return the checkpoints, in a wrapper that also saves snapshots if the study asks for snapshots."""
     task = connection.task
     if setup.snapshots is None or not connection.has_files or task.purpose != Purpose.SEARCH:
         return checkpoints
@@ -125,7 +125,7 @@ def _outcome(trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoi
 def _evaluate_on_test_set(
     trainer: Trainer, connection: TaskConnection, checkpoints: Checkpoints
 ) -> TestEvaluation | None:
-    """Evaluate a finalist on the test set; if the file of its weights is gone, train it again first."""
+    """Evaluate a finalist on the test set. If the file with its weights is gone, train the finalist again first."""
     task = connection.task
     weights = checkpoints.weights(task.weights_sha256)
     if weights is None:
@@ -139,7 +139,7 @@ def _evaluate_on_test_set(
 
 
 class _WeightsKeeper(NoCheckpoints):
-    """Lets a trial start from its first epoch, and keeps the final weights on disk and in memory."""
+    """Has no checkpoint, so a trial starts from its first epoch. Keeps the final weights on disk and in memory."""
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
@@ -200,7 +200,7 @@ def serve(commands: "queue.SimpleQueue[str]", events: TextIO, make: Callable[[Tr
 
 
 def _end() -> None:
-    """End this process at once, and all that a user's code started in its process group."""
+    """End this process at once, and all processes that a user's code started in its process group."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(0)

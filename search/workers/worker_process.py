@@ -26,7 +26,7 @@ START_TRIES = 5
 GRACE_SECONDS = 2.0
 DEATH_POLL_SECONDS = 1.0  # a worker's death is noticed at least this soon, even if a child of it holds its pipe open
 _END_POLL_SECONDS = 0.01
-BAD_MESSAGE = "code that it runs wrote into the pipe to the coordinator, which it must leave alone"
+BAD_MESSAGE = "code that is not regsearch's wrote into the pipe to the coordinator"
 KERAS_TRIALS_PER_PROCESS = 25  # TensorFlow never frees some megabytes of each network that Keras compiles
 
 # level 2, not 3: a worker's log also contains the errors of TensorFlow
@@ -67,7 +67,7 @@ class WorkerProcess:
         self.send(setup_to_line(setup))
 
     def send(self, line: str) -> None:
-        """Write a line to the worker. If the worker has died, nothing happens here, and `read_lines` returns None."""
+        """Write a line to the worker. If the worker has died, do nothing: `read_lines` then returns None."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(line.encode())
@@ -91,27 +91,27 @@ class WorkerProcess:
         return [line.decode(errors="replace") for line in lines]
 
     def has_exited(self) -> bool:
-        """Return whether the process has ended; its process id stays reserved until `end`."""
+        """Return whether the process has ended; its process id stays reserved until `end` is called."""
         if self.process.returncode is None and hasattr(os, "waitid"):
             return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         return self.process.poll() is not None
 
     def check_sender(self, event: WorkerMessage) -> None:
-        """Raise ValueError if a message is not of the task that this worker has."""
+        """Raise ValueError unless a message is about the task that this worker has now."""
         if self.task is None or (event.number, event.attempt) != (self.task.number, self.task.attempt):
-            raise ValueError(f"{event.event} of number {event.number}, attempt {event.attempt}")
+            raise ValueError(f"{event.event} about task {event.number}, attempt {event.attempt}")
 
     def kill(self) -> None:
-        """Kill the process and all that it started, unless they left its process group."""
+        """Kill the process and all processes that it started, except those that left its process group."""
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # a group of zombies, on macOS
                 os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self, deadline: float) -> str:
-        """Wait for the process to end, then kill what is left of it and its children; return how it ended.
+        """Wait for the process to end, and kill its process group. Return how it ended, such as "exited with code 1".
 
         Args:
-            deadline: when the process itself is killed, in monotonic seconds.
+            deadline: when to stop waiting and kill the process, in seconds of `time.monotonic`.
         """
         for pipe in (self.process.stdin, self.process.stdout):
             assert pipe is not None

@@ -128,7 +128,7 @@ FAULTS = {
     "pets/ant": "has 0 sub-directories with images",
     "broken.npz": "can't read",
     "cut/train-images-idx3-ubyte": "is damaged|is cut off",
-    "sizes": "must have one",
+    "sizes": "must all have the same size",
     "nowhere/at/all": "there is no such file",
 }
 

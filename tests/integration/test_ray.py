@@ -290,13 +290,13 @@ def test_a_cluster_that_is_not_reached_may_need_the_token_that_is_set(
     monkeypatch.setenv("HOME", str(tmp_path))
     done = regsearch("run", "smoke", "--engine", "ray", "--address", "127.0.0.1:9", "--quiet")
     assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
-    assert "a cluster that asks for Ray's token needs RAY_AUTH_MODE=token here" in done.stderr
+    assert "if the cluster asks for Ray's token, set RAY_AUTH_MODE=token" in done.stderr
 
 
 @pytest.mark.parametrize("address", ["", "local", "ray://head:10001", "127.0.0.1", "head:99999", "me:secret@head:1"])
 def test_an_address_that_is_none_is_bad_input_and_not_repeated(address: str) -> None:
     with pytest.raises(
-        InputError, match=r"--address: give the address of the head, such as 10.0.0.5:6379, or auto"
+        InputError, match=r"--address must be the address of the cluster's head, such as 10.0.0.5:6379\. .* may be auto"
     ) as told:
         RayEngine(address)
     assert "secret" not in str(told.value)

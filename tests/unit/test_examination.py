@@ -31,7 +31,8 @@ def test_what_it_holds_is_said() -> None:
         f"shape (5, 4); uint8, which networks scale to 0…1; training values from 0 to 255, mean {mean:.4g}"
     )
     assert examination.classes(own) == (
-        "3 (training/test examples of cat: 400/30, dog: 400/30, emu: 400/30), the largest 1.0 times the smallest"
+        "3 (training/test examples of cat: 400/30, dog: 400/30, emu: 400/30), "
+        "the largest class is 1.0 times as large as the smallest"
     )
     assert examination.split_sizes(own, MNIST) == "train 960, stop 120, select 120, test 90"
     assert "float32, which networks take as they are" in examination.rows(dataset(kind=np.float64))
@@ -42,7 +43,7 @@ def test_of_many_classes_the_first_are_listed() -> None:
     labels = np.arange(1200) % 45
     said = examination.classes(dataset(y_train=labels, y_test=labels[:90]))
     assert said.startswith("45 (training/test examples of 0: 27/2, ")
-    assert "19: 27/2, … (25 more)), the largest 1.0 times the smallest" in said
+    assert "19: 27/2, … (25 more)), the largest class is 1.0 times as large as the smallest" in said
 
 
 def test_rows_that_do_not_suffice_for_the_parts_are_refused() -> None:

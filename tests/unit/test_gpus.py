@@ -44,7 +44,7 @@ def test_too_few_gpus_are_refused_before_anything_is_begun(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("share", [-1, 1.5, float("nan")])
 def test_a_share_is_a_part_of_one_or_whole(share: float) -> None:
-    with pytest.raises(InputError, match=r"--gpus-per-worker can't be .* Use a whole .* fraction of 1, at least 0"):
+    with pytest.raises(InputError, match=r"--gpus-per-worker can't be .* It must be at least 0, and a whole number if"):
         make_engine("processes", gpus_per_worker=share)
 
 

@@ -241,7 +241,7 @@ IMAGE_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a bomb": (lambda f: bomb(f / "dog" / "x.bmp", 2**30), "can't read .*x.bmp as an image: Image size"),
     "a small bomb": (lambda f: bomb(f / "dog" / "x.bmp", 10_000), "can't read .*x.bmp as an image: Image size"),
     "16 bits": (lambda f: save(f / "dog" / "x.png", 1, "I;16"), "x.png has more than 8 bits per pixel"),
-    "another size": (lambda f: save(f / "dog" / "x.png", 1, size=(5, 5)), "but must have one"),
+    "another size": (lambda f: save(f / "dog" / "x.png", 1, size=(5, 5)), "but must all have the same size"),
     "a class without images": (lambda f: (f / "emu").mkdir(), r"emu has no images. .* end in .bmp, .gif"),
     "one class": (lambda f: [path.unlink() for path in (f / "dog").iterdir()] and (f / "dog").rmdir(), "has 1 sub-dir"),
     "a class of one image": (lambda f: one_image_in(f, "dog"), "the class dog has 1 images, too few to use"),
@@ -249,7 +249,7 @@ IMAGE_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no train": (lambda f: write_images(f / "test"), "has a sub-directory test, but none called train"),
     "other classes": (
         lambda f: (write_images(f / "train"), write_images(f / "test", classes=("cat", "emu"))),
-        "train and test must have the same classes, but only one has dog",
+        "train and test must have the same classes, but only one of them has the class dog",
     ),
 }
 

@@ -50,10 +50,11 @@ class RayEngine:
     Args:
         address: the address of the cluster's head, such as "10.0.0.5:6379", or "auto"; None: start a Ray on this
             machine for this run only.
-        cpus_per_worker: the number of CPUs for each worker, or a fraction of one; default 1.
-        gpus_per_worker: the number of GPUs for each worker, or a fraction of one; default 0.
+        cpus_per_worker: the number of CPUs for each worker, such as 2 or 0.5; default 1.
+        gpus_per_worker: the number of GPUs for each worker, such as 2 or 0.5; default 0.
         command: the command that starts a worker on a node; None: use the regsearch that is installed there.
-        environment: more environment variables for the workers; those that `DECIDING` describes are always copied.
+        environment: more environment variables for the workers. Variables that may change a result are always copied
+            (see `DECIDING`).
 
     Raises InputError if Ray isn't installed, or if an argument isn't allowed.
 
@@ -75,8 +76,8 @@ class RayEngine:
             address is not None and address != "auto" and not _is_head(address)
         ):  # the message omits it: it may hold a password
             raise InputError(
-                "--address: give the address of the head, such as 10.0.0.5:6379, or auto, on a machine of the "
-                "cluster. Ray's client (ray://) can't be used."
+                "--address must be the address of the cluster's head, such as 10.0.0.5:6379. On a machine of the "
+                "cluster it may be auto. Ray's client (ray://) can't be used."
             )
         self._address = address
         self._cpus = check_share("--cpus-per-worker", cpus_per_worker, "more than 0")
@@ -90,7 +91,7 @@ class RayEngine:
         self.options = {name: value for name, value in options.items() if value is not None}
 
     def planned_workers(self, asked: int | None) -> int:
-        """Return how many trials may run at once; a cluster has a high default, because nodes may join later.
+        """Return how many trials may run at once. On a cluster the default is high, because nodes may join later.
 
         Raises InputError if no cluster is used and this machine has too few GPUs.
         """
@@ -142,7 +143,7 @@ class RayEngine:
         self._capacity = Capacity(count=0 if self._address is not None else workers, waiting=())
 
     def free_workers(self) -> int:
-        """Return how many more tasks can be submitted; workers that are starting count as free."""
+        """Return how many more tasks can be submitted. Workers that are still starting count as free."""
         return max(self._capacity.count - len(self._tasks), 0)
 
     def tasks_waiting_for_startup(self) -> list[int]:
@@ -159,7 +160,7 @@ class RayEngine:
         self._send(("submit", task))
 
     def wait(self, handler: Handler, timeout_seconds: float) -> None:
-        """Pass the workers' events to the handler. If a node is lost, its trials usually just resume elsewhere."""
+        """Pass the workers' events to the handler. If a node is lost, its trials usually resume on other nodes."""
         assert self._connection is not None
         if not self._connection.poll(timeout_seconds):
             return

@@ -1,9 +1,9 @@
 """The gateway, `python -m regsearch.search.workers.ray.gateway`: a process between the coordinator and Ray.
 
-Ray ends the process that uses it if the cluster's head is gone. It also takes over signals and writes to the terminal.
-In a process of its own it can't harm the coordinator, which only notices that the gateway has ended. The gateway runs
-as many workers as the cluster has room for, each in its own actor. It writes the files of their trials into the
-coordinator's directory.
+If the cluster's head is gone, Ray ends the process that uses Ray. Ray also takes over signals and writes to the
+terminal. None of this harms the coordinator, which does not use Ray itself. The coordinator only notices that the
+gateway has ended. The gateway runs as many workers as the cluster has room for, each in its own actor. It writes the
+files of the workers' trials into the coordinator's directory.
 """
 
 import os
@@ -34,7 +34,7 @@ _OBJECT_STORE_BYTES = 100_000_000  # for a Ray that the gateway starts; checkpoi
 
 
 def capacity(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
-    """Return how many workers the nodes have room for; other programs on the nodes do not count.
+    """Return how many workers the nodes have room for, if no other programs run there.
 
     Args:
         nodes: the nodes, as `ray.nodes()` returns them.
@@ -53,7 +53,7 @@ def capacity(nodes: list[Mapping[str, Any]], cpus: float, gpus: float) -> int:
 
 
 def main() -> None:
-    """Serve the coordinator through a connection; the only argument is its file descriptor."""
+    """Serve the coordinator through a connection, whose file descriptor is the only command-line argument."""
     connection = Connection(int(sys.argv[1]))
     config: GatewayConfig = connection.recv()
     calls: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
@@ -110,7 +110,7 @@ def _serve(config: GatewayConfig, connection: Connection, calls: "queue.SimpleQu
 
 @contextmanager
 def _connection_timeout(config: GatewayConfig, connection: Connection) -> Iterator[None]:
-    """Send an error to the coordinator and exit if the cluster doesn't answer in time."""
+    """If the cluster doesn't answer in time, send an error to the coordinator and exit."""
 
     def end() -> None:
         try:
@@ -135,7 +135,7 @@ def _connection_timeout(config: GatewayConfig, connection: Connection) -> Iterat
 
 
 def _end_ray(*, owns_ray: bool) -> None:
-    """Leave the cluster, or kill the Ray that the gateway started, because its orderly end would take 1.5 s."""
+    """Leave the cluster. If the gateway started Ray, kill Ray instead, because its orderly end would take 1.5 s."""
     import ray
 
     if not owns_ray or not _processes_of_session():
@@ -158,14 +158,20 @@ def _processes_of_session() -> list[int]:
 
 
 def _token_hint(config: GatewayConfig) -> str:
-    """Return a hint for an error if the cluster may need a token, because `ray.init` doesn't read the token file."""
+    """Return a hint for an error message if the cluster may need Ray's token, otherwise "".
+
+    Without RAY_AUTH_MODE, `ray.init` doesn't read the file with the token.
+    """
     may_ask = config.address is not None and "RAY_AUTH_MODE" not in os.environ
     has_token = os.path.exists(os.path.expanduser("~/.ray/auth_token"))
-    return "; a cluster that asks for Ray's token needs RAY_AUTH_MODE=token here" if may_ask and has_token else ""
+    return "; if the cluster asks for Ray's token, set RAY_AUTH_MODE=token" if may_ask and has_token else ""
 
 
 def _watch_nodes(config: GatewayConfig, calls: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
-    """Check once a second how many workers have room. If the head is gone, Ray ends this process after a while."""
+    """Check once a second how many workers the cluster has room for.
+
+    If the head is gone, Ray ends this process after a while.
+    """
     import ray
 
     while True:
@@ -208,7 +214,7 @@ def _connect(config: GatewayConfig) -> None:
         gpus = int(ray.cluster_resources().get("GPU", 0))
         raise InputError(
             f"--gpus-per-worker {config.gpus:g}: this machine's GPUs ({gpus}) are not enough for {config.workers} "
-            "workers. Give fewer --workers, or a smaller part of a GPU."
+            "workers. Lower --workers or --gpus-per-worker."
         )
 
 

@@ -1,7 +1,7 @@
 """The Ray actor that runs one worker process on a node, with a directory for the files of the worker's trial.
 
 When the actor ends, it leaves nothing on the node. It sends checkpoints, results and the log to the coordinator's
-machine together with the worker's messages. If the node is the coordinator's machine, it sends only the log.
+machine together with the worker's messages. If the node is the coordinator's machine, the actor sends only the log.
 """
 
 import os
@@ -48,12 +48,13 @@ class NodeSetup:
     """What a node must know before its worker starts.
 
     Attributes:
-        setup: what the worker must know; its paths are valid on the coordinator's machine.
+        setup: what the worker must know, with paths that are valid on the coordinator's machine.
         machine: the identity of the coordinator's machine, see `this_machine`.
         command: the command that starts a worker; None: use the regsearch that is installed on the node.
         environment: the coordinator's variables that may change a result, see `DECIDING`.
         code: the HyperModel's file, if the study has one.
-        is_here: whether the node is certainly the coordinator's machine; its worker then uses the files there directly.
+        is_here: whether the node is certainly the coordinator's machine. Then the worker uses the coordinator's files
+            directly.
     """
 
     setup: TrainerSetup
@@ -105,7 +106,7 @@ class NodeWorker:
 
     Args:
         node: what the node must know.
-        data: one reference to the data in Ray's object store; empty if this is the coordinator's machine.
+        data: a list with one reference to the data in Ray's object store; an empty list if `node.is_here`.
     """
 
     def __init__(self, node: NodeSetup, data: Sequence[Any]) -> None:
@@ -190,7 +191,7 @@ class NodeWorker:
                 folder.leave()
 
     def _take_end(self, reason: str | None = None) -> WorkerOutput:
-        """Return the output of a worker that has ended."""
+        """Return the last output of a worker that was killed or has ended."""
         ending = self._worker.end(time.monotonic() + GRACE_SECONDS)
         return self._collect_output([], ending=reason or ending, last_words=last_line(self._log))
 
@@ -265,7 +266,7 @@ def _write(reference: Any, folder: Path) -> None:
 
 
 def _has(setup: TrainerSetup, code: HyperModelCode) -> bool:
-    """Return whether this node has the HyperModel's original file; modules beside it can then be imported too."""
+    """Return whether the HyperModel's original file is on this node. If so, modules beside it can be imported too."""
     try:
         return read_code(setup.spec.model.hypermodel or "").sha256 == code.sha256
     except InputError:

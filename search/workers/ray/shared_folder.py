@@ -15,8 +15,8 @@ class SharedFolder:
     """A private directory in the node's temporary directory; each process that uses it holds a lock on it.
 
     Args:
-        name: processes that give the same name share a directory; None: this process gets one for itself.
-        fill: puts files into the directory; only the first process calls it, with the path.
+        name: processes that give the same name share a directory; None: only this process uses the directory.
+        fill: takes the path of the directory, and writes files into it. Only the first process calls `fill`.
     """
 
     def __init__(self, name: str | None = None, fill: Callable[[Path], None] = lambda folder: None) -> None:
@@ -39,7 +39,7 @@ class SharedFolder:
         os.close(self._lock)
 
     def _ensure_filled(self, fill: Callable[[Path], None]) -> bool:
-        """Lock the directory, and fill it if it is not complete; return False if another process has removed it."""
+        """Lock the directory, and fill it unless it is complete. Return False if another process has removed it."""
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # this waits only while another process removes the directory
         if not self._exists():
             return False

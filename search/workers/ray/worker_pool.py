@@ -107,7 +107,7 @@ class WorkerPool:
     Args:
         config: the gateway's configuration.
         report: sends a message to the coordinator.
-        call_later: takes the name and the arguments of a method of the pool; lets the pool's thread call it.
+        call_later: takes the name and the arguments of a method of the pool. The pool's thread then calls this method.
     """
 
     def __init__(self, config: GatewayConfig, report: Callable[[Any], None], call_later: Callable[..., None]) -> None:
@@ -122,7 +122,7 @@ class WorkerPool:
         self._notices: set[str] = set()
 
     def set_data(self, data: Sequence[Any]) -> None:
-        """Store the reference to the data in Ray's object store, which each new worker gets."""
+        """Store a reference to the data in Ray's object store. Each new worker gets this reference."""
         self._data = data
 
     def count(self) -> int:
@@ -213,7 +213,7 @@ class WorkerPool:
         self._slots.clear()
 
     def _fill(self) -> None:
-        """Start workers while there is room; end workers that wait for a node if there is no room for them."""
+        """Start workers while there is room. If there are too many workers, end some that still wait for a node."""
         starting = [slot for slot in self._slots if not slot.is_on_node]
         for slot in starting[: max(len(self._slots) - self._room, 0)]:
             self._remove(slot)
@@ -238,7 +238,7 @@ class WorkerPool:
         future.add_done_callback(lambda done: self._call_later("take_return", slot, done))
 
     def _remove(self, slot: _Slot) -> None:
-        """Remove a worker and let it delete its files from its node; the next `set_room` ends it in any case."""
+        """Remove a worker from the pool, and let it delete its files. The next `set_room` kills it in any case."""
         self._slots.remove(slot)
         if slot.is_on_node:
             slot.actor.close.remote()
@@ -317,7 +317,7 @@ class WorkerPool:
         return TrialFiles.of(Path(self._config.node.setup.files), task.purpose)
 
     def _take_end(self, slot: _Slot, output: WorkerOutput, ending: str) -> None:
-        """Replace a worker after its process has ended, and report its trial, which may be the cause, as lost."""
+        """Replace a worker whose process has ended. Report its trial as lost, since the trial may be the cause."""
         self._remove(slot)
         if not slot.is_ready:
             self._count_failed_start(f"{ending}): {output.last_words}; their log is {slot.log}")
@@ -327,9 +327,9 @@ class WorkerPool:
         self._fill()
 
     def _take_actor_loss(self, slot: _Slot, error: BaseException) -> None:
-        """Replace an actor that is gone, usually because its node is gone; its trial resumes on another worker.
+        """Replace an actor that is gone, usually because its node is gone. Its trial resumes on another worker.
 
-        If the same trial loses actors again and again, the trial may be the cause, and is reported as lost.
+        If the same trial loses several actors, the trial may be the cause. It is then reported as lost.
         """
         reason = _last_line(error)
         slot.is_on_node = False
@@ -361,7 +361,7 @@ class WorkerPool:
         here = versions()
         if node.versions["regsearch"] != here["regsearch"]:
             raise NoResultError(
-                f"{node.host} has regsearch {node.versions['regsearch']}, this machine {here['regsearch']}. "
+                f"{node.host} has regsearch {node.versions['regsearch']}, but this machine has {here['regsearch']}. "
                 "Install the same version on every node."
             )
         differences = [
