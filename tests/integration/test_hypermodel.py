@@ -388,7 +388,7 @@ def test_a_loss_of_ones_own_for_one_hot_labels_works(search: Search, storage: st
     assert result.answer.counts.complete == 1
 
 
-def test_the_figure_that_ranks_trials_is_shown_and_waiting_trials_cost_nothing(
+def test_the_ranking_figure_is_shown_and_waiting_trials_cost_nothing(
     search: Search, storage: str, tmp_path: Path
 ) -> None:
     settings = [f"model.hypermodel={hypermodels.write(tmp_path, UNSUITABLE)}:fine", "search.objective=val_accuracy"]
