@@ -60,7 +60,7 @@ def check_share(option: str, share: float, smallest: str) -> float:
         >>> check_share("--cpus-per-worker", 0.5, "more than 0")
         0.5
     """
-    is_allowed = share >= 0 and (share <= 1 or share == int(share)) and (share > 0 or smallest == "at least 0")
+    is_allowed = share >= 0 and (share <= 1 or float(share).is_integer()) and (share > 0 or smallest == "at least 0")
     if not is_allowed:
         raise InputError(f"{option} can't be {share:g}. It must be {smallest}, and a whole number if it is above 1.")
     return share

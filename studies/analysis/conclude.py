@@ -136,7 +136,7 @@ def _technique_row(technique: str, result: FinalistResult | None, judge: Finalis
     return TechniqueRow(
         technique=technique,
         result=result,
-        gain_over_early_stopping=judge.compare(finalist, judge.early_stopping_alone),
+        over_early_stopping=judge.compare(finalist, judge.early_stopping_alone),
         over_baseline=judge.compare(finalist, judge.baseline),
     )
 

@@ -103,7 +103,7 @@ class TechniqueRow:
         result: the result of the best finalist with this technique and, apart from early stopping, no other; None if
             there is no such finalist.
         tuning: how well the search tuned the technique alone; None for a combination, which is not tuned alone.
-        gain_over_early_stopping: the verdict on the technique with early stopping, against early stopping alone, by the
+        over_early_stopping: the verdict on the technique with early stopping, against early stopping alone, by the
             study's objective; None for early stopping itself, or if either finalist was not confirmed.
         over_baseline: the same verdict against the baseline; None if the baseline was not confirmed.
     """
@@ -111,7 +111,7 @@ class TechniqueRow:
     technique: str
     result: FinalistResult | None
     tuning: Tuning | None = None
-    gain_over_early_stopping: Judgement | None = None
+    over_early_stopping: Judgement | None = None
     over_baseline: Judgement | None = None
 
     @property
@@ -120,7 +120,7 @@ class TechniqueRow:
 
         None if the technique was not tuned, or not confirmed.
         """
-        return (self.gain_over_early_stopping or self.over_baseline) if self.is_judged else None
+        return (self.over_early_stopping or self.over_baseline) if self.is_judged else None
 
     @property
     def is_judged(self) -> bool:
@@ -286,7 +286,7 @@ class Conclusion:
     def is_over_seeds_only(self) -> bool:
         """Whether the interval of any verdict leaves out the luck of the test examples."""
         judgements = [self.winner_over_early_stopping, self.winner_over_baseline]
-        judgements += [one for row in self.techniques for one in (row.gain_over_early_stopping, row.over_baseline)]
+        judgements += [one for row in self.techniques for one in (row.over_early_stopping, row.over_baseline)]
         return any(one is not None and one.is_over_seeds_only for one in judgements)
 
     def objective_metric(self, gain: Gain) -> Interval:

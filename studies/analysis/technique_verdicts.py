@@ -57,7 +57,7 @@ def technique_verdicts(conclusion: Conclusion) -> tuple[TechniqueVerdict, ...]:
 def _of_row(conclusion: Conclusion, row: TechniqueRow) -> TechniqueVerdict:
     """Return the verdict on the technique of one row."""
     result = row.result
-    over_early_stopping, over_baseline = row.gain_over_early_stopping, row.over_baseline
+    over_early_stopping, over_baseline = row.over_early_stopping, row.over_baseline
     judgement = over_early_stopping or over_baseline
     has_verdict = result is not None and row.is_judged and judgement is not None
     return TechniqueVerdict(

@@ -143,7 +143,7 @@ def _technique(row: TechniqueRow, verdict: TechniqueVerdict) -> dict[str, Any]:
         "seeds_needed": verdict.seeds_needed,
         "needs_test_examples": verdict.needs_test_examples,
         "is_over_seeds_only": verdict.is_over_seeds_only,
-        "over_early_stopping": _judgement(row.gain_over_early_stopping),
+        "over_early_stopping": _judgement(row.over_early_stopping),
         "over_baseline": _judgement(row.over_baseline),
         **({} if row.tuning is None else tuning_json(row.tuning)),
     }

@@ -140,7 +140,7 @@ def test_verdicts_on_techniques_go_by_the_metric(search: Search, storage: str, t
         if row.result is None:
             continue
         index = row.result.finalist.index
-        for found, other in ((row.gain_over_early_stopping, stopping), (row.over_baseline, none)):
+        for found, other in ((row.over_early_stopping, stopping), (row.over_baseline, none)):
             if index != other:
                 assert found == expected(tested, index, other, conclusion.smallest_gain, conclusion)
                 judged += 1

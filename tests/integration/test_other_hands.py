@@ -172,9 +172,7 @@ def test_another_programs_trigger_is_one_line_and_writes_nothing(
 
 
 @pytest.mark.parametrize("table", ["studies", "trials", "trial_params", "regsearch_trials"])
-def test_a_study_that_a_trigger_protects_is_deleted_wholly_or_not(
-    table: str, search: Search, storage: str
-) -> None:
+def test_a_study_that_a_trigger_protects_is_deleted_wholly_or_not(table: str, search: Search, storage: str) -> None:
     search(trials=2)
     before = rows(storage)
     with sqlite3.connect(location_of(storage)) as connection:

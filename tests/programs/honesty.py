@@ -225,7 +225,7 @@ def _said(conclusion: Conclusion, watched: Watched | None) -> tuple[Said, ...]:
             row.judgement.smallest_gain,
         )
         for row in conclusion.techniques
-        if row.result is not None and row.gain_over_early_stopping is not None and row.judgement is not None
+        if row.result is not None and row.over_early_stopping is not None and row.judgement is not None
     )
 
 

@@ -268,7 +268,7 @@ def judged(conclusion: Conclusion, seeds_needed: int | None = 12) -> Conclusion:
         has_reference = row.result is not None and row.technique != "early stopping"
         over = row.result.gain_over_early_stopping if has_reference and row.result is not None else None
         rows.append(
-            replace(row, gain_over_early_stopping=of(over), over_baseline=of(row.result.gain if row.result else None))
+            replace(row, over_early_stopping=of(over), over_baseline=of(row.result.gain if row.result else None))
         )
     winner = conclusion.winner
     return replace(
@@ -300,7 +300,7 @@ def by_metric(conclusion: Conclusion, metric: str = "val_auc") -> Conclusion:
     for row in conclusion.techniques:
         result = None if row.result is None else results[row.result.finalist.index]
         over, gain = (None, None) if result is None else (result.gain_over_early_stopping, result.gain)
-        rows.append(replace(row, result=result, gain_over_early_stopping=of(over), over_baseline=of(gain)))
+        rows.append(replace(row, result=result, over_early_stopping=of(over), over_baseline=of(gain)))
     winner, baseline = results[conclusion.winner.finalist.index], conclusion.baseline
     over_baseline = winner.metric_over_baseline
     return replace(

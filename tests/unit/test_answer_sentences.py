@@ -150,7 +150,7 @@ def test_accuracy_is_in_percentage_points() -> None:
 
 def with_gain(conclusion: Conclusion, row: TechniqueRow, half: float) -> TechniqueRow:
     judgement = made.judgement_of(made.interval(0.0, half), smallest_gain=conclusion.smallest_gain)
-    return replace(row, gain_over_early_stopping=judgement if row.technique != "early stopping" else None)
+    return replace(row, over_early_stopping=judgement if row.technique != "early stopping" else None)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_what_is_open_comes_with_what_would_settle_it(needed: tuple[int | None, 
     for row in usual.techniques:
         if row.technique in ("L1", "dropout"):
             seeds = needed[row.technique == "dropout"]
-            row = replace(row, gain_over_early_stopping=made.judgement_of(made.interval(0.002, 0.004), seeds))
+            row = replace(row, over_early_stopping=made.judgement_of(made.interval(0.002, 0.004), seeds))
         elif row.technique == "early stopping":
             row = replace(row, over_baseline=made.judgement_of(made.interval(0.01, 0.004)))
         rows.append(row)
@@ -370,7 +370,7 @@ def test_a_technique_that_was_not_tuned_has_no_verdict_for_a_program() -> None:
 def test_not_settled_is_never_said_to_do_nothing() -> None:
     content = made.nothing_gained()
     rows = tuple(
-        replace(row, gain_over_early_stopping=made.judgement_of(made.interval(0.002, 0.004)))
+        replace(row, over_early_stopping=made.judgement_of(made.interval(0.002, 0.004)))
         for row in conclusion_of(content).techniques
     )
     content = replace(content, conclusion=replace(conclusion_of(content), techniques=rows))

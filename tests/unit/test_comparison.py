@@ -217,7 +217,7 @@ def test_a_technique_that_nobody_tried_is_not_one_that_is_not_known() -> None:
         replace(
             row,
             result=row.result and replace(row.result, gain=None, gain_over_early_stopping=None),
-            gain_over_early_stopping=None,
+            over_early_stopping=None,
             over_baseline=None,
         )
         for row in conclusion.techniques

@@ -11,7 +11,7 @@ import pytest
 
 from regsearch.search.training import setup
 from regsearch.search.workers.engines import describe, make_engine
-from regsearch.search.workers.gpus import gpus_of, visible_gpus
+from regsearch.search.workers.gpus import check_share, gpus_of, visible_gpus
 from regsearch.search.workers.processes import ProcessEngine
 from regsearch.search.workers.ray.gateway import capacity
 from regsearch.studies.errors import InputError
@@ -124,3 +124,9 @@ def test_a_worker_of_ours_sees_its_gpu(tmp_path: Path, monkeypatch: pytest.Monke
     finally:
         engine.stop()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"
+
+
+def test_a_share_that_is_infinite_or_no_number_is_refused() -> None:
+    for share in (float("inf"), float("nan"), -1.0, 1.5):
+        with pytest.raises(InputError, match="--gpus-per-worker can't be"):
+            check_share("--gpus-per-worker", share, "at least 0")

@@ -173,7 +173,7 @@ def test_who_beats_the_baseline_is_decided_by_the_metric() -> None:
     results = tuple(
         replace(one, metric_over_baseline=None if one.gain is None else unsettled) for one in conclusion.results
     )
-    rows = tuple(replace(row, gain_over_early_stopping=None, over_baseline=unsettled) for row in conclusion.techniques)
+    rows = tuple(replace(row, over_early_stopping=None, over_baseline=unsettled) for row in conclusion.techniques)
     none = replace(conclusion, results=results, techniques=rows, claims_gain=False)
     assert none.others_beyond_noise == ()
     said = said_of(none)
@@ -183,7 +183,7 @@ def test_who_beats_the_baseline_is_decided_by_the_metric() -> None:
 
 
 def test_a_gain_in_cross_entropy_never_stands_for_one_in_the_metric() -> None:
-    rows = tuple(replace(row, gain_over_early_stopping=None, over_baseline=None) for row in USUAL.techniques)
+    rows = tuple(replace(row, over_early_stopping=None, over_baseline=None) for row in USUAL.techniques)
     bare = replace(USUAL, techniques=rows, winner_over_early_stopping=None, winner_over_baseline=None)
     assert [one.verdict for one in technique_verdicts(bare)] == [None] * len(rows)
     assert all(one.gain is None for one in technique_verdicts(bare))

@@ -560,9 +560,7 @@ def test_every_report_shows_what_is_left_over_early_stopping_alone(rich: ReportD
                 assert all(end in said for end in (mean, *ends.split())), row.technique
     without = tuple(replace(result, gain_over_early_stopping=None) for result in conclusion.results)
     rows = tuple(
-        replace(
-            row, result=row.result and replace(row.result, gain_over_early_stopping=None), gain_over_early_stopping=None
-        )
+        replace(row, result=row.result and replace(row.result, gain_over_early_stopping=None), over_early_stopping=None)
         for row in conclusion.techniques
     )
     none_tried = replace(
@@ -760,7 +758,7 @@ def test_the_first_figure_has_each_verdict_in_words_beside_its_interval(rich: Re
 def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> None:
     usual = made.make_conclusion()
     rows = tuple(
-        replace(row, gain_over_early_stopping=made.judgement_of(made.interval(-0.8, 0.01)))
+        replace(row, over_early_stopping=made.judgement_of(made.interval(-0.8, 0.01)))
         if row.technique == "BatchNorm"
         else row
         for row in usual.techniques
@@ -779,8 +777,6 @@ def test_a_technique_that_harms_much_leaves_the_others_to_be_told_apart() -> Non
 
 def test_a_study_without_verdicts_has_no_such_figure() -> None:
     usual = made.make_conclusion()
-    rows = tuple(
-        replace(row, result=None, gain_over_early_stopping=None, over_baseline=None) for row in usual.techniques
-    )
+    rows = tuple(replace(row, result=None, over_early_stopping=None, over_baseline=None) for row in usual.techniques)
     assert techniques.verdicts(replace(usual, techniques=rows)) is None
     assert page.as_html(replace(made.rich(), conclusion=replace(usual, techniques=rows)))
