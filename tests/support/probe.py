@@ -123,11 +123,11 @@ def probed(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return what makes the same trainers, but such that say what they do."""
     from regsearch.search.training import checkpoints
     from regsearch.search.training.checkpoints import FileCheckpoints
-    from regsearch.search.workers import worker
+    from regsearch.search.workers import task_connection
 
     probe = _Probe(Path(os.environ[FOLDER]))
     probe.wrap(checkpoints, "write_durably", probe.in_background)
-    probe.wrap(worker, "write_durably", lambda: probe.during("writing"))
+    probe.wrap(task_connection, "write_durably", lambda: probe.during("writing"))
     save = FileCheckpoints.save
 
     def saved(self: FileCheckpoints, state: Any) -> None:

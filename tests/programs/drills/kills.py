@@ -96,7 +96,7 @@ def kills_alone(count: int = 50, real: int = 4, seed: int = 0) -> list[Figure]:
     for sampler in _SAMPLERS:
         for trainer, asked in (("fake", count), ("real", real)):
             tally, studies = Tally(), 0
-            while (kills_so_far := sum(tally.phases.values())) < asked:
+            while (kills_so_far := sum(tally.phases.values())) < asked and not tally.violations:
                 kill_alone(tally, trainer, sampler, count=min(asked, kills_so_far + 4), seed=seed + studies)
                 studies += 1
             what = f"kills of one worker, {trainer}, {sampler}: broken invariants and other rows in {studies} studies"
@@ -133,9 +133,9 @@ def kill_alone(tally: Tally, trainer: str, sampler: str, *, count: int, seed: in
 def kill_at_random(
     tally: Tally, trainer: str, *, count: int, seed: int, trials: int | None = None, server: str | None = None
 ) -> None:
-    """Search study after study, of so many trials, until there were so many kills; on a server, if one is given."""
+    """Search study after study, of so many trials, until there were so many kills, or one broke an invariant."""
     generator, kind = random.Random(seed), "sqlite" if server is None else "postgres"
-    while sum(tally.phases.values()) < count:
+    while sum(tally.phases.values()) < count and not tally.violations:
         with folder_of_files() as folder, new_storage(kind, folder, server) as storage:
             _one_study(tally, trainer, folder, storage, generator, count, ["--trials", str(trials)] if trials else [])
         print(f"{trainer}: {sum(tally.phases.values())} kills, {len(tally.violations)} violations", flush=True)
