@@ -40,7 +40,7 @@ _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 
 
 def storage_url(storage: str | None = None) -> str:
-    """Return the given storage; if it is None, $REGSEARCH_STORAGE or else regsearch.db in the current directory."""
+    """Return the given storage; by default $REGSEARCH_STORAGE, or else regsearch.db in the current directory."""
     return storage or usual_storage()
 
 
@@ -76,7 +76,8 @@ def run(
         trials: the total number of trials over all runs of the study, at least 1. Default: the total in the study file,
             or a larger total that an earlier run was given.
         timeout: how long this run may start new trials, such as "30m". Default: `budget.timeout` of the study file.
-        workers: how many trials run at once, at least 1. Default: one per core; on a Ray cluster, all that it can run.
+        workers: how many trials run at once, at least 1. Default: one per core; on a Ray cluster, as many
+            as the cluster can run.
         engine: "processes", "inline" or "ray"; or an engine object, such as
             `regsearch.search.workers.ray.engine.RayEngine("auto")`.
         confirm: whether to confirm the best configurations. A study with `confirm.seeds = 0` is never confirmed.
@@ -88,8 +89,8 @@ def run(
             `regsearch.search.run.tensorboard`.
         checkpoints: an existing directory. The run writes a Keras model after each epoch to its subdirectory STUDY; see
             `regsearch.search.training.snapshots`.
-        trust_code: whether the Python code that the study's `model.hypermodel` names may run. By default, a study with
-            code of your own is refused.
+        trust_code: whether the study's own Python code (`model.hypermodel`) may run. By default, a study with such
+            code is refused.
         log: a file to which one line for each decision is appended; see `regsearch.search.run.log`.
 
     Raises InputError for bad input, and if the stored study of that name has other settings or data. Raises
@@ -150,7 +151,7 @@ def confirm(
         name: the study's name in the database.
         top: how many of the best configurations become finalists. Default: the study's `confirm.top`.
         seeds: the number of fresh seeds, at least 3. Default: the study's `confirm.seeds`. A study that is already
-            confirmed on more seeds keeps its number.
+            confirmed on more seeds stays at this larger number.
         data: as for `run`. Default: the data that the study was started with.
         storage, timeout, workers, engine, progress, handle_signals, trust_code, log: as for `run`.
 
@@ -176,7 +177,10 @@ def _run(
     keywords: TrainingKeywords,
     given: frozenset[str] = frozenset(),
 ) -> RunResult:
-    """Run a study with the user's keyword arguments; `trials` counts as a value that the user gave for a key, too."""
+    """Run a study with the user's keyword arguments.
+
+    `given` has the keys of the study that the user gave. The argument `trials` adds the key `budget.trials` to them.
+    """
     total = {"budget.trials"} if keywords.get("trials") is not None else set()
     options = RunOptions.from_keywords(location, keywords, given=given | total, search=command != "confirm")
     with run_log(options.log, spec.study.name, location, options.progress.message), quiet_optuna():
@@ -217,7 +221,10 @@ def statuses(*, storage: str | None = None) -> list[Status]:
 
 @contextmanager
 def trials(name: str, *, storage: str | None = None) -> Iterator[tuple[StudyRecord, Iterator[TrialRecord]]]:
-    """Yield a study and an iterator over its trials, by number; it reads lazily, so use it inside the block."""
+    """Yield a study and an iterator over its trials, in the order of their numbers.
+
+    The iterator reads from the database, so use it inside the `with` block.
+    """
     with reading(storage) as database:
         record = get_study(database, name)
         yield record, list_trials(database, record)
@@ -232,7 +239,7 @@ def enqueue(name: str, params: Sequence[str], *, storage: str | None = None) -> 
             HyperModel can be named only if an earlier trial has used it.
         storage: see `run`.
 
-    Raises InputError for a name or a value outside the study's space, and if a trial has had this configuration.
+    Raises InputError for a name or a value outside the study's space, and if an earlier trial had this configuration.
     """
     with reading(storage) as database:
         record = get_study(database, name)
@@ -256,7 +263,9 @@ def stop(name: str, *, storage: str | None = None) -> Holder | None:
     with writing(storage) as database:
         while database.holder(name) == holder:
             if time.monotonic() > deadline:
-                raise NoResultError(f"{name} still runs after {_STOP_SECONDS} s: {holder}. Try again later.")
+                raise NoResultError(
+                    f"{name} still runs, {_STOP_SECONDS} s after the request to stop: {holder}. Try again later."
+                )
             StudyStore.open(database, record).request_stop()
             time.sleep(_STOP_POLL_SECONDS)
     return holder
@@ -287,7 +296,9 @@ def export(
     progress: Progress | None = None,
     trust_code: bool = False,
 ) -> Export:
-    """Write a trained network as a Keras model into a directory, with a script, its configuration and a model card.
+    """Write a trained network as a Keras model into a directory.
+
+    The directory also gets the configuration, a model card, and a Keras script that trains the model.
 
     Args:
         name: the study's name in the database.
@@ -296,7 +307,7 @@ def export(
             confirmed. Of the winner's trainings, the one with the median cross-entropy on the selection split is taken.
         force: whether to replace the files of an earlier export. Other files in the directory are kept.
         storage, trust_code: see `run`.
-        progress: shows a message if the weights were not kept, so that this process trains the network again.
+        progress: shows a message if this process must train the network again because its weights were not kept.
 
     Raises InputError if the trial isn't complete, or if the directory or the data can't be used. Raises NoResultError
     if no trial is complete.
@@ -329,7 +340,7 @@ def compare(*names: str, storage: str | None = None) -> ComparisonResult:
         >>> [study.train_rows for study in regsearch.compare("smoke", "half", storage="sqlite:///example.db").studies]
         [100, 200]
 
-    Raises InputError for fewer than two studies, and if one doesn't exist.
+    Raises InputError for fewer than two studies, and for a study that doesn't exist.
     """
     with reading(storage) as database:
         comparison = read_comparison(database, names)
@@ -349,7 +360,8 @@ def backup(file: str | Path, *, storage: str | None = None) -> Path:
 def upgrade(*, storage: str | None = None) -> Upgrade:
     """Upgrade a database of an earlier version to this version; return the steps and the path of the backup.
 
-    Raises InputError while a process searches one of its studies, and StorageError for a database of a later version.
+    Raises InputError while a process searches a study of the database. Raises StorageError for a database of a later
+    version.
     """
     return upgrade_database(location_of(storage_url(storage)))
 

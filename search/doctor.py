@@ -22,9 +22,8 @@ from .data import examination, load_dataset, located, mnist, source_kind
 from .data.arrays import Dataset, DataUnavailableError
 from .machine import core_count, versions
 
-_NO_MNIST = (
-    "MNIST is not here. Keras downloads it with the first study; without a network, the study uses digits instead"
-)
+_NO_MNIST = "MNIST is not here. Keras downloads it when a study needs it"
+_NO_MNIST_YET = f"{_NO_MNIST}. If the download fails, the study uses digits instead"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,8 @@ class Check:
         subject: what was examined, such as "database".
         finding: the result in words.
         is_well: whether the subject is in order.
-        exit_code: the exit code of `doctor` that follows from this check; 0 if it is in order or only a warning.
+        exit_code: the exit code of `doctor` that follows from this check. It is 0 if the subject is in order, and for a
+            warning.
     """
 
     subject: str
@@ -60,7 +60,7 @@ def examine(storage: str | None, data: str | None = None, settings: Sequence[str
     Raises InputError for invalid settings, and for settings without data.
     """
     if data is None and settings:
-        raise InputError("--set needs the data to examine. Give --data.")
+        raise InputError("--set can only be used with --data. Give --data, too.")
     spec = with_options(read_study("mnist", settings), data=data)
     packages = ", ".join(f"{package} {number}" for package, number in versions().items())
     return [
@@ -112,7 +112,7 @@ def _examine_database(storage: str | None) -> str:
                     check_confirmation(connection, study)
     except NoStudiesError as error:
         return str(error)
-    return f"{location} is whole, {len(names)} {'study' if len(names) == 1 else 'studies'}, {described}"
+    return f"{location} is undamaged, {len(names)} {'study' if len(names) == 1 else 'studies'}, {described}"
 
 
 def _examine_place(storage: str | None) -> list[Check]:
@@ -127,7 +127,7 @@ def _examine_place(storage: str | None) -> list[Check]:
 
 def _examine_mnist() -> str:
     found = mnist.find()
-    return _NO_MNIST if found is None else f"{mnist.read(found)} in {found}"
+    return _NO_MNIST_YET if found is None else f"{mnist.read(found)} in {found}"
 
 
 def _examine_data(spec: StudySpec) -> list[Check]:

@@ -57,7 +57,8 @@ class StudyResult:
     def best(self) -> TrialRecord | None:
         """The trial with the best objective on the selection split; None if no trial is complete.
 
-        Its value is a little too good, because the trial was chosen by it. See `confirmation.winner` for fair figures.
+        The best value is a little too good, because the trial was chosen for it. See `confirmation.winner` for fair
+        figures.
         """
         return self.answer.best
 
@@ -94,8 +95,8 @@ class StudyResult:
 
         figures = titled_figures(self._content)
         if name not in figures:
-            names = ", ".join(figures) or "none yet"
-            raise InputError(f"the report of {self.answer.study.name} has no figure {name!r}; there are {names}")
+            hint = f"Its figures are {', '.join(figures)}." if figures else "It has no figures yet."
+            raise InputError(f"the report of {self.answer.study.name} has no figure {name!r}. {hint}")
         return as_plotly(*figures[name])
 
     def report(self) -> str:
@@ -152,7 +153,7 @@ class RunResult(StudyResult):
 
     Attributes:
         reason: why the run ended.
-        ended: the reason in words; if the whole search space was tried, with its number of points.
+        ended: the reason in words. If the whole search space was tried, the words include the number of points.
         signal: the number of the signal that stopped the run; None if none did.
     """
 
@@ -169,7 +170,7 @@ class RunResult(StudyResult):
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the command: 0; 4 if no trial is complete; 128 plus the signal that stopped the run."""
+        """The command's exit code: 128 plus the signal that stopped the run; 4 if no trial is complete; else 0."""
         from .run.coordinator import StopReason
 
         if self.reason is StopReason.STOPPED:

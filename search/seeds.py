@@ -27,5 +27,5 @@ def derive_seed(study_seed: int, purpose: str, *numbers: int) -> int:
 
 
 def fresh_seed(study_seed: int, number: int) -> int:
-    """Return a fresh seed of a confirmation, used instead of the study's own seed; `number` counts from 0."""
+    """Return a fresh seed of a confirmation, which replaces the study's own seed; `number` counts from 0."""
     return derive_seed(study_seed, "confirm", number)

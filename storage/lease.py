@@ -209,7 +209,8 @@ class Lease:
             row = _look(connection, self._study)
         who = "another process" if row is None or row.owner is None else f"process {row.pid} on {row.host}"
         return StorageError(
-            f"the study {self._study} was taken over by {who}. This process stops; it has written nothing since."
+            f"the study {self._study} was taken over by {who}. So your own process stops here; it has written nothing "
+            "since the takeover."
         )
 
 

@@ -64,5 +64,5 @@ def check_newest_run(connection: Connection, study_uuid: str, study: str, run_id
     if newest.run_id != run_id:
         raise StorageError(
             f"the study {study} was taken over by process {newest.pid} on {newest.host}. "
-            "This process stops; it has written nothing since."
+            "So your own process stops here; it has written nothing since the takeover."
         )

@@ -185,7 +185,7 @@ def report(
 ) -> None:
     """Show the whole report of a study.
 
-    It has the answer, the finalists, each technique, learning curves, importance and cost.
+    It has the answer, the finalists, each technique and its importance, learning curves and the cost.
     """
     from .. import api
 
@@ -230,7 +230,7 @@ def export(
 ) -> None:
     """Write the winner as a Keras model.
 
-    DIR also gets a Keras script that trains the model, its configuration and a model card.
+    DIR also gets the configuration, a model card, and a Keras script that trains the model.
     """
     from .. import api
     from ..run.signals import exit_on_signal
@@ -332,7 +332,7 @@ def delete(
     problems = api.delete(name, storage=storage)
     print(one_line(f"deleted {name}"))
     for problem in problems:
-        print(one_line(f"regsearch: a file of the study stays: {problem}. Remove it yourself."), file=sys.stderr)
+        print(one_line(f"regsearch: a file of the study remains: {problem}. Remove this file."), file=sys.stderr)
 
 
 @app.command()

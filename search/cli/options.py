@@ -30,7 +30,7 @@ Timeout = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        metavar="W", help="How many trials run at once  [default: one per core; on a cluster, all it can run]"
+        metavar="W", help="How many trials run at once  [default: one per core; on a cluster, as many as fit]"
     ),
 ]
 Trials = Annotated[int | None, typer.Option(metavar="N", help="Total number of trials, over all runs of the study.")]
@@ -71,7 +71,7 @@ Checkpoints = Annotated[
     str | None, typer.Option(metavar="DIR", help="Write a .keras model after each epoch to DIR/STUDY; DIR must exist.")
 ]
 TrustCode = Annotated[
-    bool, typer.Option("--trust-code", help="Allow the Python code that model.hypermodel names to run.")
+    bool, typer.Option("--trust-code", help="Let the study's own Python code (model.hypermodel) run.")
 ]
 Log = Annotated[str | None, typer.Option(metavar="FILE", help="Append a log line for each decision to FILE.")]
 
@@ -145,7 +145,7 @@ class SearchOptions(TrainingOptions, _SearchOnly):  # a dataclass puts the field
 
 
 def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each field of its parameter `options`, which is a dataclass of options."""
+    """Replace a command's parameter `options`, a dataclass, by one option for each field of the dataclass."""
     signature = inspect.signature(command)
     group = signature.parameters["options"].annotation
     own = [parameter for name, parameter in signature.parameters.items() if name != "options"]

@@ -34,7 +34,7 @@ def print_(value: T, as_json: bool, text: Callable[[T], str], document: Callable
 
 
 def write(parts: Iterable[str]) -> None:
-    """Write an answer to stdout. If stdout is a pipe that its reader has closed, exit with code 0."""
+    """Write an answer to stdout. Exit with code 0 if stdout is a pipe and its reader, such as `head`, has ended."""
     try:
         for part in parts:
             sys.stdout.write(part)
@@ -69,7 +69,7 @@ def print_result(result: "RunResult", as_json: bool) -> None:
 
 
 def width() -> int:
-    """Return how many columns a printed answer may have: as many as the terminal has, else 100."""
+    """Return how many columns a printed answer may have: those of the terminal, or 100 if stdout is no terminal."""
     return shutil.get_terminal_size((_WIDTH_ELSEWHERE, 24)).columns if sys.stdout.isatty() else _WIDTH_ELSEWHERE
 
 
@@ -136,7 +136,7 @@ def _as_text(answer: "StudySummary", conclusion: "Conclusion | None", location: 
 
 
 def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], storage: str | None) -> None:
-    """Print which trial will try the values. If it is beyond the study's total, also print how to raise the total."""
+    """Print which trial will try the values. If the study's total is too low for this trial, print how to raise it."""
     from ...storage.location import as_option, location_of
     from ..api import storage_url
 
@@ -145,7 +145,8 @@ def print_enqueued(number: int, study: "StudyRecord", params: Iterable[str], sto
     if number >= total:
         options = ("--trials", str(number + 1), *as_option(location_of(storage_url(storage))))
         command = resume_command(study.spec, "resume", *options)
-        print(f"that is beyond the study's total of {total}. Raise the total with `{command}`.", file=sys.stderr)
+        hint = f"the study's total of {total} is too low for this trial. Raise the total with `{command}`."
+        print(hint, file=sys.stderr)
 
 
 def print_or_save(rendered: str, output: str | None) -> None:

@@ -47,11 +47,11 @@ from .store import Store
 _MOST_FAILURES_IN_A_ROW = 10
 _LOGGED_DECISIONS = {
     EpochDecision.PRUNED: ("pruned", "after epoch {}"),
-    EpochDecision.TRIED: ("stopped:", "an earlier trial has its configuration"),
+    EpochDecision.TRIED: ("stopped:", "an earlier trial has the same configuration"),
     EpochDecision.REPEATED: ("already recorded:", "epoch {}"),
     EpochDecision.DIFFERS: ("already recorded:", "epoch {}, with other figures"),
 }
-"""The action and the detail of each decision about an epoch that the log has; most epochs need no line."""
+"""The decisions about an epoch that get a line in the log: for each decision, the line's action and detail."""
 
 
 class StopReason(enum.Enum):
@@ -65,11 +65,13 @@ class StopReason(enum.Enum):
 
 @dataclass(kw_only=True)
 class Coordinator:
-    """Trains one phase of a run, a search or a confirmation, until the total, the timeout or a stop.
+    """Trains all trials of one phase of a run. A phase is a search or a confirmation.
+
+    The phase ends when its total is reached, when its timeout is over, or when a stop is requested.
 
     Attributes:
         spec: the study.
-        what: the name of the phase that the user sees.
+        what: the name of the phase in messages, such as "study mnist".
         store: the records of the phase. While it runs, only this coordinator writes them.
         engine: runs the trials on workers.
         start_workers: starts at least the given number of workers; returns before they are ready.
@@ -81,7 +83,7 @@ class Coordinator:
         is_new_study: whether this run started the study. If so, a HyperModel that can't be searched raises ModelError
             before the first epoch.
         clock: returns the seconds of a clock that never goes back.
-        sleep: waits for the given number of seconds on this clock.
+        sleep: waits for the given number of seconds on the same clock.
     """
 
     spec: StudySpec
@@ -129,7 +131,7 @@ class Coordinator:
         return self._stop_requested
 
     def run(self) -> StopReason:
-        """Run the phase and return why it ended. Unless it was stopped, no worker has a task then.
+        """Run the phase and return why it ended. After the end no worker has a task, unless the phase was stopped.
 
         Raises NoResultError if ten trials in a row failed or workers can't start, and StorageUnavailableError if the
         database was unavailable for too long.
@@ -175,7 +177,7 @@ class Coordinator:
         return StopReason.STOPPED
 
     def _may_retry_trials(self) -> bool:
-        """Return whether a trial that lost its worker waits for a new one and may still start."""
+        """Return whether a trial that waits for a new worker may still start; after the timeout, none may."""
         return bool(self._waiting) and self._ending is not StopReason.TIMEOUT
 
     def _check_deadlines_and_stop(self) -> None:
@@ -184,7 +186,8 @@ class Coordinator:
         if self.timeout_seconds is not None and now - self._started >= self.timeout_seconds:
             if self._ending is None and self._running:
                 self.progress.message(
-                    f"the time is over. The run ends when the {len(self._running)} running trials have ended."
+                    f"the time is over: no more trials start. The run ends when the running trials "
+                    f"({len(self._running)}) have ended."
                 )
             self._ending = self._ending or StopReason.TIMEOUT
         if now - self._polled >= POLL_SECONDS:
@@ -225,7 +228,7 @@ class Coordinator:
         return None
 
     def _handle(self, event: Event) -> Reply:
-        """Record an event of a worker; return whether its trial continues, or the value that the trial asked for."""
+        """Record a worker's event. Return the value that the trial asked for, or else whether the trial continues."""
         if isinstance(event, EngineNotice):
             self.progress.message(event.text)
             return False
@@ -266,7 +269,7 @@ class Coordinator:
         return SuggestReply(value=value)
 
     def _with_suggested_params(self, task: TrialTask) -> TrialTask:
-        """Return the task with the parameters that were suggested while it ran, too."""
+        """Return the task with all its parameters, also with the parameters that were suggested while the trial ran."""
         suggested = self._suggested.get(task.number)
         return task if suggested is None else replace(task, params={**task.params, **suggested})
 
@@ -357,7 +360,7 @@ class Coordinator:
         self._show_news()
 
     def _show_news(self) -> None:
-        """Show the store's decisions, such as those of a race, and the total, which they may have changed."""
+        """Show the store's new decisions, such as finalists that a race drops, and then the total."""
         news = self.store.news()
         for text in news:
             self.progress.note(text)

@@ -8,10 +8,10 @@ from ...studies.recipes import contest_of
 from ...studies.spec import StudySpec
 
 SHARE_OF_EPOCHS = 0.7
-"""The measured mean share of `training.max_epochs` that a trial trains, because of pruning and early stopping."""
+"""The share of `training.max_epochs` that a trial trains on average. Pruning and early stopping save the rest."""
 
 SHARE_OF_TRAININGS = 0.75
-"""The measured mean share of trainings (each finalist on each seed) that a race needs."""
+"""The share of trainings that a race needs on average. Without a race, each finalist is trained on each seed."""
 
 _LEAST_EPOCHS = 6  # before the forecast; each worker's first epoch is slower, because it compiles the network
 

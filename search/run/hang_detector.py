@@ -12,12 +12,14 @@ _TIMES_THE_SLOWEST = 20.0
 
 
 class HangDetector:
-    """Counts for how many seconds each running trial is silent. Time when this process sleeps doesn't count.
+    """Counts for how many seconds each running trial is silent, and finds the trials that are silent for too long.
+
+    Hardly any time counts while this process is stopped or the machine sleeps.
 
     Args:
-        epoch_timeout: how long a worker may be silent, such as "10m". None means 20 times the slowest epoch so far
-            but at least a minute; before the first epoch it means half an hour. A worker's start may always take half
-            an hour.
+        epoch_timeout: how long a worker may be silent, such as "10m". None means 20 times the slowest epoch so far,
+            but at least a minute. Until the first epoch has ended, None means half an hour. The start of a worker may
+            always take half an hour.
 
     Example:
         >>> detector = HangDetector("3s")
@@ -44,7 +46,9 @@ class HangDetector:
         self._silence.pop(number, None)
 
     def hung(self, now: float, starting: Iterable[int] = ()) -> Iterator[tuple[int, float]]:
-        """Yield the number of each trial that has been silent for too long, once, with its limit in seconds.
+        """Yield the number of each trial that has been silent for longer than its limit, and this limit in seconds.
+
+        A trial is yielded only once.
 
         Args:
             now: seconds on a clock that never goes back.

@@ -136,7 +136,7 @@ def _open_log(path: str | Path) -> TextIO:
 
 
 def _secrets(location: Location) -> list[str]:
-    """Return the passwords that this process knows, plain and as a URL quotes them; the longest first."""
+    """Return the passwords that this process knows, the longest first: each as it is, and as it is written in a URL."""
     passwords = [os.environ.get("PGPASSWORD")]
     if not isinstance(location, Path):
         passwords.append(location.url.password)

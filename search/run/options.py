@@ -42,10 +42,11 @@ class RunOptions:
 
     Attributes:
         location: the database.
-        trials: the total number of trials over all runs of the study, at least 1, if the user gave one. If it is None,
-            a larger stored total is kept.
+        trials: the total number of trials over all runs of the study, at least 1. None means that the user gave no
+            total. Then the stored total stays, if it is larger than the total in the study file.
         timeout: how long this run may start new trials, such as "30m"; None means the study's `budget.timeout`.
-        workers: how many trials run at once, at least 1. None means one per core; on a Ray cluster, all it can run.
+        workers: how many trials run at once, at least 1. None means one per core; on a Ray cluster, as
+            many as the cluster can run.
         engine: "processes", "inline" or "ray", or an engine object.
         search: whether the run searches. If not, it only confirms.
         confirm: whether the run confirms the best configurations. A study with `confirm.seeds = 0` is never confirmed.
@@ -55,8 +56,8 @@ class RunOptions:
         checkpoints: an existing directory for a Keras model of each epoch; None means that none are written.
         trust_code: whether the Python code of the study's HyperModel may run.
         log: a file to which one line for each decision is appended; None means no log.
-        given: the keys of the study, "section.key", that the user gave. For all other keys, a stored study keeps its
-            values.
+        given: the keys of the study that the user gave, each as "section.key". A stored study keeps its values of all
+            other keys.
     """
 
     location: Location
@@ -82,8 +83,9 @@ class RunOptions:
 
 
 def with_listed_keywords(function: Callable[P, T]) -> Callable[P, T]:
-    """Let `help()` and notebooks list each keyword of a function's `**options: Unpack[...]`, and refuse all others.
+    """Let `help()` and notebooks list each keyword of a function's `**options: Unpack[...]`.
 
+    Any other keyword raises TypeError.
     The names and types come from the TypedDict, the defaults from `RunOptions`.
     """
     signature = inspect.signature(function)

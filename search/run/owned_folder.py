@@ -15,16 +15,16 @@ def study_folder(parent: str | Path, option: str, study: str, study_uuid: str | 
 
     Args:
         parent: an existing directory in which this process can write.
-        option: the option that the user named it with, for messages.
+        option: the option that names `parent`, such as "--tensorboard"; messages begin with it.
         study: the study's name.
         study_uuid: distinguishes studies of the same name; None for a study that isn't started yet.
 
-    Raises InputError if nothing can be written there, or if it contains files that don't belong to this study.
+    Raises InputError if nothing can be written there, or if files are there that don't belong to this study.
     """
     if not os.path.isdir(parent):  # unlike Path.is_dir, it raises no error for a name that is too long
         raise InputError(f"{option}: there is no directory {parent}. Create it (mkdir -p), or name another one.")
     if study in (".", ".."):
-        raise InputError(f"{option}: a study called {study!r} can't have its own directory. Choose another --name.")
+        raise InputError(f"{option}: no directory can be called {study!r}, like this study. Choose another --name.")
     folder = Path(parent).absolute() / study
     try:
         exists = os.path.lexists(folder)
@@ -36,7 +36,8 @@ def study_folder(parent: str | Path, option: str, study: str, study_uuid: str | 
         raise _unwritable(folder, option, error) from error
     if (mark is None or mark != study_uuid) and any(not name.endswith(TEMPORARY) for name in names):
         raise InputError(
-            f"{option}: {folder} holds files that are not of this study. Name another directory, or remove them."
+            f"{option}: {folder} has files that don't belong to this study. Remove these files, or name another "
+            "directory."
         )
     return folder
 

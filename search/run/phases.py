@@ -35,9 +35,9 @@ class _PlannedConfirmation:
 
     Attributes:
         store: the records of the confirmation.
-        look: the number of the evaluation on the test set that ends this confirmation, counted from 1.
+        look: at the end of this confirmation, the test set is evaluated for the first time (1), the second time (2), …
         conclusion: the conclusion from earlier evaluations on the test set; None before the first one.
-        progress: how many of its trainings are finished, and how many there are.
+        progress: how many trainings of this confirmation are finished, and how many there are.
     """
 
     store: ConfirmationStore
@@ -160,22 +160,23 @@ class StudyRun:
         return _PlannedConfirmation(store=store, look=look, conclusion=conclusion, progress=store.progress())
 
     def _show_confirmation(self, plan: "_PlannedConfirmation") -> None:
-        """Tell the user if nothing is left to train, or if the test set was evaluated before."""
+        """Tell the user if nothing is left to train, or if finalists were evaluated on the test set before."""
         seeds, conclusion = self.spec.confirm.seeds, plan.conclusion
         is_over = plan.progress.finished == plan.progress.total
         if is_over and conclusion is not None and conclusion.seeds < seeds:
             self.progress.note(
-                f"nothing is left to train: the race of up to {seeds} seeds ended after {conclusion.seeds}. Another "
-                "number of seeds continues it."
+                f"nothing is left to train: the race ended after {conclusion.seeds} of {seeds} seeds. To continue the "
+                "race, give another number of seeds."
             )
         elif plan.look > 1 and not is_over:
             self.progress.message(
-                f"the test set was evaluated before. This is evaluation {plan.look}: what it adds was chosen when "
-                "earlier results were known. All evaluations share the risk of a wrong claim, so intervals are wider."
+                f"finalists were evaluated on the test set before. This is evaluation {plan.look}: its new finalists "
+                "and seeds were chosen when earlier results were known. All evaluations share one risk of a wrong "
+                "claim, so intervals are wider."
             )
 
     def _publish_new_counts(self) -> None:
-        """Publish the confirmed answer again, if there is one, because the counts of trials in it have changed."""
+        """If the study is confirmed, publish its answer again, because the answer's counts of trials have changed."""
         if read_conclusion(self.database, get_study(self.database, self.spec.study.name)) is not None:
             publish_answer(self.database, self.store)
 
@@ -210,7 +211,7 @@ class StudyRun:
                 self.close()
 
     def _start_workers(self, count: int) -> None:
-        """Start `count` workers, unless the phase before has left as many."""
+        """Start `count` workers, unless the previous phase has left at least `count` workers."""
         if self._started_workers >= count:
             return
         self.close()
@@ -218,6 +219,6 @@ class StudyRun:
         self.engine.start(self.setup, count, paths.log_prefix(self.location, self.spec.study.name))
 
     def close(self) -> None:
-        """End all workers, even if they train."""
+        """End all workers, even in the middle of a trial."""
         self._started_workers = 0
         self.engine.stop()

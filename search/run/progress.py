@@ -25,9 +25,9 @@ class FinishedTrial:
     Attributes:
         task: the trial.
         state: COMPLETE, PRUNED or FAIL.
-        value: its objective; None if it is not complete.
-        remark: why it ended, if its state doesn't say that; else empty.
-        seconds: how long it took.
+        value: the trial's objective; None if the trial is not complete.
+        remark: the last epoch of a pruned trial, or the reason of a failure; empty for a complete trial.
+        seconds: how long the trial took.
     """
 
     task: TrialTask
@@ -75,10 +75,10 @@ class Progress:
         """Show that a trial has ended; `best` is the best value of the study so far."""
 
     def techniques_changed(self, tallies: Mapping[str, Tally]) -> None:
-        """Show how far each technique is. `tallies` has the trials and the best value of each, by its name."""
+        """Show how many trials each technique has, and its best value. `tallies` has both, by the technique's name."""
 
     def total_changed(self, total: int) -> None:
-        """Show that a race has changed the number of all its trainings to `total`."""
+        """Show that a race now has `total` trainings in all."""
 
     def end(self) -> None:
         """Show that the search or the confirmation has ended."""
@@ -103,7 +103,7 @@ class LineProgress(Progress):
         self.message(text)
 
     def total_changed(self, total: int) -> None:
-        """Count up to the new total."""
+        """Show the new total from now on."""
         self.total = total
 
 
@@ -124,7 +124,7 @@ class _Running:
 
 @dataclass
 class LiveProgress(Progress):
-    """A live display: the number of finished trials, the running ones with their epoch, best value, pace, time left."""
+    """A live display: finished trials, running trials with their epochs, the best value, the pace and the time left."""
 
     clock: Callable[[], float] = time.monotonic
     _running: dict[int, _Running] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class LiveProgress(Progress):
         self.message(text)
 
     def total_changed(self, total: int) -> None:
-        """Count up to the new total."""
+        """Show the new total from now on."""
         self._total = total
 
     def _show_ended(self, trial: FinishedTrial) -> None:
@@ -215,7 +215,7 @@ class LiveProgress(Progress):
 
 @dataclass
 class NotebookProgress(LiveProgress):
-    """The live display in a notebook's cell. It shows only the last finished trial, not one line for each."""
+    """The live display in a notebook's cell. Of all finished trials it shows only the last one."""
 
     _cell: Any = None
     _drawn: float = 0.0
@@ -244,7 +244,7 @@ class NotebookProgress(LiveProgress):
         self._draw()
 
     def note(self, text: str) -> None:
-        """Show the line in the cell, instead of the line before."""
+        """Show the line in the cell; it replaces the previous note."""
         self._note = one_line(text)
         self._draw()
 

@@ -20,16 +20,16 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """Repeats a function that uses the database, for up to three minutes, while the database is unavailable.
+    """Calls a function again and again while the database is unavailable, for up to three minutes.
 
-    If it isn't known whether a commit succeeded, the function isn't repeated, because its work may be done already.
+    If it isn't known whether a commit succeeded, the function isn't called again. Its work may be done already.
 
     Attributes:
         study: the study's name, for the log.
-        is_stopping: returns whether a stop was requested, which ends the wait.
+        is_stopping: returns whether a stop was requested; a stop ends the wait.
         message: shows the user one line for each wait.
         clock: returns the seconds of a clock that never goes back.
-        sleep: waits for the given number of seconds on this clock.
+        sleep: waits for the given number of seconds on the same clock.
     """
 
     study: str
@@ -52,7 +52,7 @@ class Retry:
                 if self.is_stopping() or self.clock() >= deadline:
                     raise
                 if retries == 0:
-                    self.message(f"{str(error).rstrip('.')}. The search waits up to {RETRY_SECONDS / 60:.0f} minutes.")
+                    self.message(f"{str(error).rstrip('.')}. The run waits up to {RETRY_SECONDS / 60:.0f} minutes.")
                     self._log("retry:", step, f"failed: {error}")
                 retries += 1
                 self.sleep(POLL_SECONDS)
@@ -88,7 +88,7 @@ class RetryingStore:
         return self._retry(self._store.unfinished)
 
     def ask(self) -> NextStep:
-        """Return the next task, or whether to wait for one, or why there are no more."""
+        """Return the next task; `Wait` if there may be one later; or `Done`, with the reason, if there are no more."""
         return self._retry(self._store.ask)
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:
@@ -116,7 +116,7 @@ class RetryingStore:
         return self._retry(self._store.trials_with_kept_weights)
 
     def news(self) -> list[str]:
-        """Return one line for each decision since the last call. This never waits for the database."""
+        """Return one line for each decision of the store since the last call, without waiting for the database."""
         return self._store.news()
 
     def stop_requested(self) -> bool:

@@ -1,4 +1,4 @@
-"""Handles Ctrl-C and SIGTERM: the first one asks a search to stop in order, the second one ends it at once."""
+"""Handles Ctrl-C and SIGTERM: the first signal asks a search to stop, the second one ends the process at once."""
 
 import signal
 import sys
@@ -24,7 +24,7 @@ class StopRequested(BaseException):
 
 
 class StartupInterrupted(BaseException):
-    """Ctrl-C came before a search runs. This isn't KeyboardInterrupt, which typer would catch without a message."""
+    """Ctrl-C came before a search started. This isn't KeyboardInterrupt, which typer would catch without a message."""
 
     exit_code = 130
 
@@ -33,7 +33,7 @@ class SignalState:
     """The signals that this process has received.
 
     Attributes:
-        number: the number of the first signal; None before it.
+        number: the number of the first signal; None if no signal came yet.
         count: how many signals came.
     """
 

@@ -36,7 +36,7 @@ def load_data(spec: StudySpec, record: StudyRecord | None, progress: Progress) -
 
 
 def check_same_study(spec: StudySpec, dataset: DatasetInfo, record: StudyRecord, location: Location) -> None:
-    """Raise InputError if the stored study has other settings or other data than this one."""
+    """Raise InputError if the stored study has other settings or other data than this run."""
     different = differing_keys(record.spec, spec)
     if len(different) == 1 and different[0].startswith("model.hypermodel_sha256"):
         raise InputError(
@@ -71,16 +71,16 @@ def check_fits(spec: StudySpec, dataset: Dataset) -> None:
     memory = memory_bytes()
     if memory is not None and 2 * _WEIGHT_BYTES * weights > memory:
         raise InputError(
-            f"model.hidden = {list(spec.model.hidden)} makes more weights, with their gradients, than fit into the "
-            f"{memory / 1e9:.0f} GB of this machine. Give fewer units."
+            f"model.hidden = {list(spec.model.hidden)} is too large: the weights and their gradients don't fit into "
+            f"the {memory / 1e9:.0f} GB of this machine. Give fewer units."
         )
 
 
 def needs_all_trials(spec: StudySpec) -> bool:
     """Return whether the sampler or the pruner needs all trials of a long study, not only a part of them.
 
-    The part (see `storage/optuna/lookback.py`) is enough for samplers and pruners that only compare trials. It isn't
-    enough for one that tries each point once, or that waits for many trials.
+    A part (see `storage/optuna/lookback.py`) is enough for samplers and pruners that only compare trials. It isn't
+    enough for a sampler that tries each point once, nor for a sampler or pruner that waits for many trials.
     """
     chosen = spec.search
     numbers = [*chosen.sampler_options.values(), *chosen.pruner_options.values()]

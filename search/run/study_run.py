@@ -283,7 +283,7 @@ def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
     if options.trials is not None:
         if spec.budget.trials < started:
             raise InputError(
-                f"{started} trials of {record.name} have started already, so its total can't be {spec.budget.trials}. "
+                f"the total of {record.name} can't be {spec.budget.trials}: {started} trials have started already. "
                 f"Give at least {started}, or start another study with --name."
             )
         return spec
@@ -291,26 +291,32 @@ def _with_total(spec: StudySpec, options: RunOptions, record: StudyRecord, datab
 
 
 def _with_seeds(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
-    """Return the spec with no fewer seeds than are confirmed, because finalists are compared on the same seeds."""
+    """Return the spec with at least as many seeds as the study is already confirmed on.
+
+    Otherwise finalists would not be compared on the same seeds.
+    """
     requested, stored = spec.confirm.seeds, count_seeds(database, record)
     if not 0 < requested < stored:
         return spec
     if options.confirm:
         options.progress.message(
-            f"{record.name} is confirmed on {stored} fresh seeds already. It keeps them, although {requested} were "
+            f"{record.name} is confirmed on {stored} fresh seeds already. These seeds stay, although {requested} were "
             "asked for."
         )
     return spec.changed(confirm={"seeds": stored})
 
 
 def _with_split(spec: StudySpec, options: RunOptions, record: StudyRecord, database: Database) -> StudySpec:
-    """Return the spec; if finalists were trained, with their `confirm.split`, so that they have the same examples."""
+    """Return the spec; if the study is already confirmed, return it with the stored `confirm.split`.
+
+    So all finalists are trained on the same examples.
+    """
     requested, stored = spec.confirm.split, record.spec.confirm.split
     if requested == stored or not count_seeds(database, record):
         return spec
     if options.confirm:
         options.progress.message(
-            f'{record.name} is confirmed with confirm.split = "{stored}" already. It keeps that, although '
+            f'{record.name} is confirmed with confirm.split = "{stored}" already. This value stays, although '
             f'"{requested}" was asked for.'
         )
     return spec.changed(confirm={"split": stored})
@@ -331,7 +337,7 @@ def _run_and_record(study_run: StudyRun) -> StopReason:
 
 
 def _reason_in_words(reason: StopReason, spec: StudySpec) -> str:
-    """Return why a run ended, in words; if the whole space was tried, with its number of points."""
+    """Return why a run ended, in words. If the whole space was tried, the words include the number of points."""
     is_countable = spec.search.rules >= 2 and spec.model.hypermodel is None and spec.search.sampler not in GRIDS
     if reason is not StopReason.EXHAUSTED or not is_countable:
         return reason.value
@@ -341,7 +347,7 @@ def _reason_in_words(reason: StopReason, spec: StudySpec) -> str:
 
 def _checked_workers(workers: int | None) -> int | None:
     if workers is not None and not 1 <= workers <= _MOST_WORKERS:
-        raise InputError(f"--workers {workers} is not from 1 to {_MOST_WORKERS}. Give another number.")
+        raise InputError(f"--workers must be from 1 to {_MOST_WORKERS}, but is {workers}. Give another number.")
     return workers
 
 

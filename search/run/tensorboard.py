@@ -44,7 +44,7 @@ class EventFiles(Progress):
         self._has_failed = False
 
     def begin(self, what: str, finished: int, total: int, best: float | None) -> None:
-        """Write the common file, and the missing files of finished trials."""
+        """Write the file that is common to all trials, and the missing files of finished trials."""
         self._progress.begin(what, finished, total, best)
         self._write_missing()
 

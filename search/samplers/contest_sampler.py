@@ -46,8 +46,9 @@ class ContestSampler(PointSampler):
 class HyperModelContestSampler(BaseSampler):
     """Proposes the contest's next configuration for a HyperModel that asks only for the parameters of regularization.
 
-    The trial with the HyperModel's default values shows which parameters the HyperModel asks for. Before that trial
-    has finished, another sampler proposes. The other sampler also serves HyperModels that ask for other parameters.
+    The trial with the HyperModel's default values shows which parameters the HyperModel asks for. Until that trial
+    has finished, another sampler proposes configurations. The other sampler also serves HyperModels that ask for other
+    parameters.
 
     A HyperModel asks for its values one by one. So the whole configuration is chosen once and stored with the trial.
 
@@ -81,13 +82,13 @@ class HyperModelContestSampler(BaseSampler):
         return point
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that the other sampler draws together; return none if the contest proposes."""
+        """Return the parameters that the other sampler draws together; return none if the contest has chosen."""
         return {} if self._point is not None else self._otherwise.infer_relative_search_space(study, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the values that the other sampler draws together; return none if the contest proposes."""
+        """Return the values that the other sampler draws together; return none if the contest has chosen."""
         return {} if self._point is not None else self._otherwise.sample_relative(study, trial, search_space)
 
     def sample_independent(
@@ -104,7 +105,7 @@ class HyperModelContestSampler(BaseSampler):
 
 
 def entries_before(study: Study, trial: FrozenTrial) -> list[Entry]:
-    """Return a contest entry for each trial that started before this one, unless the trial lost its worker."""
+    """Return the contest's entries of all earlier trials that are running or have a loss."""
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
     entries = []
     for past in study.get_trials(deepcopy=False):
@@ -118,7 +119,7 @@ def entries_before(study: Study, trial: FrozenTrial) -> list[Entry]:
 
 
 def _loss(past: FrozenTrial, sign: int) -> float | None:
-    """Return a trial's loss for `Entry`; None if the trial is running or lost its worker."""
+    """Return a trial's loss for `Entry`: infinite if the trial was pruned or diverged; None if it has no loss."""
     if past.state == TrialState.COMPLETE and past.value is not None:
         return sign * past.value
     has_infinite_loss = past.state == TrialState.PRUNED or past.user_attrs.get("reason", "").startswith(DIVERGED)

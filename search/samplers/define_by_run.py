@@ -12,10 +12,11 @@ _JOINT_ATTR = "regsearch:joint"
 
 
 class DefineByRunSampler(BaseSampler):
-    """Gives a trial the same values, even if the sampler is created again between two parameters of the trial.
+    """Proposes values that stay the same if the sampler is created again in the middle of a trial.
 
     Values that are drawn together are drawn once and stored with the trial. A second draw could give other values:
-    QMC, for example, would continue with its next point. Each other parameter has its own sampler with its own seed.
+    QMC, for example, would continue with its next point. Each parameter that is drawn alone has its own sampler
+    with its own seed.
 
     Args:
         joint: the sampler that draws several parameters together.

@@ -44,10 +44,10 @@ REMOVED = {
     "keras-tuner:random": ("random", "Use random or qmc"),
     "keras-tuner:grid": ("grid", "Use grid, which tries the values that search.sampler_options list"),
 }
-"""The names of removed samplers, each with its replacement and advice. Stored studies may still name one."""
+"""For the name of each removed sampler: its replacement, and advice. Stored studies may still use these names."""
 
 GRIDS = ("grid", "GridSampler")
-"""The names of the samplers that visit the points of a grid. A grid need not cover the whole space."""
+"""The names of the samplers that visit the points of a grid. A grid need not have every point of the space."""
 
 _MOST_RETRIES = 5  # from this retry on, choices are drawn at random
 _TRIED_TRIALS = 12  # for `_try_out`: Optuna's samplers draw fewer trials at random before they use a model
@@ -60,8 +60,9 @@ def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory
     the study's seed, because another seed for each trial would destroy the order of their points.
 
     If a proposed configuration was tried before, the function is called again with `retry` = 1, 2, and so on. Each
-    retry has another seed. From the fifth retry on, choices are drawn at random, and the sampler draws only the
-    numbers. Otherwise a sampler could propose a choice without numbers, such as "no regularization", for ever.
+    retry has another seed. From the fifth retry on, categorical values are drawn at random, and the sampler draws only
+    numbers. Otherwise the sampler could for ever propose a categorical value without any number, such as "no
+    regularization".
 
     Args:
         spec: the study.
@@ -93,13 +94,13 @@ def sampler_factory(spec: StudySpec, *, searches: bool = True) -> SamplerFactory
         with_options = f" with the sampler_options {', '.join(options)}" if options else ""
         without = " Leave them out with `--set 'search.sampler_options={}'`." if options else ""
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise InputError(f"the sampler {name} can't serve this study{with_options}: {reason}.{without}") from error
+        raise InputError(f"the sampler {name!r} can't serve this study{with_options}: {reason}.{without}") from error
 
 
 def _removed_sampler_error(name: str, spec: StudySpec) -> InputError:
     replacement, advice = REMOVED[name]
     command = f"regsearch run STUDY --name {shlex.quote(spec.study.name)} --set search.sampler={replacement}"
-    return InputError(f"the sampler {name} was removed. {advice}: `{command}`, which also resumes a stored study.")
+    return InputError(f"the sampler {name!r} was removed. {advice}: `{command}`, which also resumes a stored study.")
 
 
 def _check_sampler(name: str, options: Mapping[str, Any], spec: StudySpec) -> None:
@@ -111,22 +112,22 @@ def _check_sampler(name: str, options: Mapping[str, Any], spec: StudySpec) -> No
         )
     if spec.model.hypermodel is not None and name in (*GRIDS, KERAS_TUNER):
         raise InputError(
-            f"the sampler {name} needs a space that is known beforehand, but a HyperModel's space is not. "
+            f"the sampler {name!r} needs a space that is known beforehand, but a HyperModel's space is not. "
             "Use another sampler."
         )
 
 
 def _check_contest(spec: StudySpec) -> None:
-    """Raise InputError if the contest has any option, or if the space does not allow a technique alone."""
+    """Raise InputError if the sampler `contest` has an option, or if the space has only combinations of techniques."""
     if spec.search.sampler_options:
         raise InputError(
-            f"the sampler contest has no options, but got {', '.join(spec.search.sampler_options)}. "
+            f"the sampler 'contest' has no options, but got {', '.join(spec.search.sampler_options)}. "
             "Leave them out with `--set 'search.sampler_options={}'`."
         )
     contest = contest_of(spec)
     if not contest.contestants and not contest.has_baseline:
         raise InputError(
-            "the sampler contest can't tune a technique alone: this study's space has only combinations. Change "
+            "the sampler 'contest' can't tune a technique alone: this study's space has only combinations. Change "
             "[space] so that every technique can be off, or use `--set search.sampler=tpe`."
         )
 
@@ -136,7 +137,7 @@ def _without_retries(factory: _Factory) -> SamplerFactory:
 
 
 def _with_retries(factory: _Factory, name: str, options: Mapping[str, Any], spec: StudySpec) -> SamplerFactory:
-    """Return a factory that changes the seed at each retry. A grid never repeats a point, so it ignores retries."""
+    """Return a factory that changes the seed at each retry. It ignores retries for a grid, which has no repeats."""
     if name in GRIDS:
         return _without_retries(factory)
 

@@ -42,7 +42,7 @@ from ...studies.techniques.dimension import Dimension
 from .point_sampler import PointSampler
 
 MOST_MODELLED = 200
-"""The largest number of trials to which the Gaussian process is fitted. Its time grows with the cube of this number."""
+"""The Gaussian process is fitted to at most this number of trials. A fit's time grows with the cube of the number."""
 
 _OBJECTIVE = "select"
 _OPTIONS: Mapping[str, tuple[Callable[[float], bool], str]] = {
@@ -60,13 +60,13 @@ def check_options(options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if option not in _OPTIONS:
             raise InputError(
-                f"the sampler keras-tuner:bayesian has no option {option}. Its sampler_options are "
-                f"{', '.join(_OPTIONS)}. Leave out {option}: the study decides everything else."
+                f"the sampler 'keras-tuner:bayesian' has no option {option}: its sampler_options are "
+                f"{', '.join(_OPTIONS)}. Leave out {option}."
             )
         is_allowed, allowed = _OPTIONS[option]
         if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
             raise InputError(
-                f"{option} of the sampler keras-tuner:bayesian must be {allowed}, but is {value!r}. Correct it."
+                f"{option} of the sampler 'keras-tuner:bayesian' must be {allowed}, but is {value!r}. Correct it."
             )
 
 
@@ -122,7 +122,8 @@ class BayesianOracleSampler(PointSampler):
     def next_point(self, study: optuna.Study, trial: FrozenTrial) -> Mapping[str, Any]:
         """Return the values that the oracle proposes.
 
-        Raises SpaceExhaustedError if the oracle stops. It does so after it has drawn 21 tried points in a row.
+        Raises SpaceExhaustedError if the oracle stops. The oracle stops after it has drawn, 21 times in a row, a point
+        that was already tried.
         """
         direction = "max" if study.direction is optuna.study.StudyDirection.MAXIMIZE else "min"
         oracle = keras_tuner.oracles.BayesianOptimizationOracle(
@@ -155,7 +156,7 @@ class BayesianOracleSampler(PointSampler):
         _set_trials(oracle, [*scored, *failed, *ongoing])
 
     def _as_known(self, trial: FrozenTrial, direction: str) -> Any:
-        """Return a trial as KerasTuner's Trial; None if the oracle can learn nothing from it."""
+        """Return a trial as KerasTuner's Trial; None if the oracle can learn nothing from the trial."""
         values = None if trial.state is TrialState.WAITING else self._values(trial.params)
         if values is None:
             return None
@@ -197,7 +198,7 @@ class _QuickRegressor(GaussianProcessRegressor):
     """
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:
-        """Return the means and standard deviations of the rows, (n_rows,) each, as scikit-learn computes them."""
+        """Return the mean and standard deviation that scikit-learn predicts for each row, as two arrays (n_rows,)."""
         if not return_std or not hasattr(self, "L_"):
             return super().predict(X, return_std=return_std, return_cov=return_cov)
         covariance = self.kernel_(X, self.X_train_)

@@ -18,7 +18,10 @@ KeyOf = Callable[[Params], Hashable]
 
 
 def key_of_settings(spec: StudySpec) -> KeyOf | None:
-    """Return a function that gives equal keys to points with the same training; None if every point is trained."""
+    """Return a function that gives points the same key if their training is the same.
+
+    Return None if the study, by the rules of older studies, trains every point.
+    """
     return (lambda params: canonical(params, spec.training.max_epochs)) if spec.search.rules >= 2 else None
 
 

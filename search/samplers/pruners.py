@@ -18,7 +18,7 @@ from ...studies.recipes import contest_of
 from ...studies.spec import CONTEST, StudySpec
 
 WARM_UP_EPOCHS, PEERS = 2, 3
-"""Defaults of a contest's pruner: the epochs that every trial trains, and the finished trials that a median needs."""
+"""Defaults of the pruner `contest`: how many epochs every trial trains, and how many finished trials a median needs."""
 
 WARM_UP_STEPS = 300
 """By default, the pruners `median` and `hyperband` prune no trial before this number of training steps."""
@@ -54,7 +54,7 @@ def make_pruner(spec: StudySpec, train_rows: int | None = None) -> BasePruner:
         with_options = f" with the pruner_options {options}" if options else ""
         without = " Leave them out with `--set 'search.pruner_options={}'`." if options else ""
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"the pruner {name} can't serve this study{with_options}: {reason}.{without}") from error
+        raise InputError(f"the pruner {name!r} can't serve this study{with_options}: {reason}.{without}") from error
 
 
 def warm_up_epochs(spec: StudySpec, train_rows: int | None) -> int:
@@ -110,16 +110,17 @@ def _try_out(pruner: BasePruner) -> None:
 
 
 class ContestPruner(BasePruner):
-    """Ends a trial that is worse than the median of its own contestant, so that it is not judged by other techniques.
+    """Ends a trial that is worse than the median of its own contestant's trials.
 
-    All trials of a HyperModel that has its own hyperparameters count as one contestant.
+    A contestant is one technique, or several that are tuned together. So a trial is not judged by trials of others. All
+    trials of a HyperModel that has its own hyperparameters count as one contestant.
 
     Args:
-        contestants: the study's contestants, named by `regsearch.studies.contest.contestants.contestant_name`.
+        contestants: the names of the study's contestants; see `regsearch.studies.contest.contestants.contestant_name`.
         n_warmup_epochs: how many epochs every trial trains before it may be pruned, at least 1.
         n_peers: how many finished trials the median needs, at least 1.
 
-    Raises ValueError for a smaller number and for any other option.
+    Raises ValueError for a number below 1, and for any other option.
     """
 
     def __init__(
@@ -152,7 +153,10 @@ class ContestPruner(BasePruner):
         return is_out(_best_until(trial, step, sign), peers, self._n_peers)
 
     def _contestant(self, trial: FrozenTrial) -> tuple[str, float | None] | None:
-        """Return a trial's contestant and learning rate, because trials with another rate learn slower or faster."""
+        """Return a trial's contestant and learning rate; None if a HyperModel has its own hyperparameters.
+
+        Trials with another learning rate learn slower or faster, so they are not compared.
+        """
         if not is_regularization(trial.params):
             return None
         settings = Regularization.from_params(trial.params)

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 
 class RandomChoices(BaseSampler):
-    """Draws choices with one sampler, such as a random one, and numbers with another, one parameter at a time.
+    """Draws each parameter alone: choices with one sampler, such as a random one, and numbers with another sampler.
 
     Args:
         choices: the sampler of the categorical parameters.

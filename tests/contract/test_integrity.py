@@ -41,7 +41,7 @@ def execute(path: Path, statement: str) -> None:
 def test_a_whole_database_is_well(path: Path) -> None:
     found = examined(path)
     assert all(check.is_well for check in found.values()), found
-    assert "is whole, 2 studies" in found["database"].finding
+    assert "is undamaged, 2 studies" in found["database"].finding
     assert "journal mode delete" in found["database"].finding
     assert "place" not in found
 

@@ -54,7 +54,7 @@ def older(request: pytest.FixtureRequest, search: Search, storage: str) -> str:
 
 def test_a_new_study_is_refused_before_anything_is_stored(search: Search, storage: str) -> None:
     for sampler, replacement in (("keras-tuner:random", "random or qmc"), (GRID, "grid")):
-        with pytest.raises(InputError, match=rf"the sampler {sampler} was removed\. Use {replacement}") as error:
+        with pytest.raises(InputError, match=rf"the sampler '{sampler}' was removed\. Use {replacement}") as error:
             search(settings=[f"search.sampler={sampler}", "search.sampler_options={}"])
         assert "\n" not in str(error.value)
         assert f"--set search.sampler={replacement.split()[0]}`" in str(error.value)

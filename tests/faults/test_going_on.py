@@ -311,9 +311,9 @@ def test_a_database_that_is_away_for_two_minutes_is_waited_for(
     failures = fail_until(monkeypatch, method, lambda: clock.now > 120)
     search()
     assert len(failures) > 100
-    waiting = [message for message in progress.messages if "The search waits up to" in message]
+    waiting = [message for message in progress.messages if "The run waits up to" in message]
     assert waiting == [
-        "test.db can't be written (database or disk is full). The search waits up to 3 minutes.",
+        "test.db can't be written (database or disk is full). The run waits up to 3 minutes.",
     ]
     assert rows(storage) == rows(other)
     invariants.check(storage, is_fake=True)
@@ -363,7 +363,7 @@ def test_who_was_overtaken_writes_and_removes_nothing_more(
             if not runs[0].is_stopping:
                 super().wait(handler, timeout_seconds)
 
-    with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .* This process stops"):
+    with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .* So your own process stops here"):
         search(engine=Overtaken(fakes.FakeTrainer), progress=Progress())
     assert its_file.exists()
     assert list(finished(storage)) == list(range(6))

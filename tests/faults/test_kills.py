@@ -241,7 +241,7 @@ def test_a_full_disk_is_one_line_and_exit_3_and_nothing_is_lost(tmp_path: Path, 
     assert process.returncode == 3, err
     waits, says = err.splitlines()
     assert "can't be written" in waits
-    assert "The search waits up to" in waits
+    assert "The run waits up to" in waits
     assert "can't be written" in says
     assert "Nothing that was trained is lost. Resume with `regsearch resume smoke`" in says
     reader = invariants.Reader(storage)

@@ -277,7 +277,7 @@ def test_a_server_that_is_killed_and_comes_back_costs_nothing(server: OwnServer,
                 server.start()
             _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
-        assert "The search waits up to 3 minutes" in err
+        assert "The run waits up to 3 minutes" in err
         assert "Traceback" not in err
         invariants.check(storage, total=60, reader=reader, is_fake=True)
 
@@ -421,7 +421,7 @@ def test_who_fell_silent_is_overtaken_and_writes_nothing_more(storage: str, tmp_
         _, err = silent.communicate(timeout=60)
     assert silent.returncode == 3, err
     assert "the study smoke was taken over by " in err
-    assert "This process stops; it has written nothing since" in err
+    assert "So your own process stops here; it has written nothing since the takeover" in err
     assert rows(storage) == before
     assert len(before) == 20
 
@@ -608,7 +608,7 @@ def test_what_passes_is_waited_for(
     monkeypatch.setattr(product.ServerDatabase, "uuid_of", fails)
     search(trials=4, confirm=False)
     assert failures > 30
-    assert any("can't be used now" in message and "The search waits" in message for message in progress.messages)
+    assert any("can't be used now" in message and "The run waits" in message for message in progress.messages)
     assert rows(storage) == rows(other)
     invariants.check(storage, is_fake=True)
 

@@ -246,7 +246,7 @@ def test_a_lost_workers_trial_is_given_the_same_values_again(
 
 @pytest.mark.parametrize("sampler", ["grid", "GridSampler", "keras-tuner:bayesian"])
 def test_a_sampler_that_must_know_the_space_is_refused(asking: Search, sampler: str) -> None:
-    with pytest.raises(InputError, match=f"the sampler {sampler} needs a space that is known beforehand"):
+    with pytest.raises(InputError, match=f"the sampler '{sampler}' needs a space that is known beforehand"):
         asking([f"search.sampler={sampler}", "search.sampler_options={}"])
 
 

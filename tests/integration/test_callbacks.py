@@ -231,11 +231,11 @@ def test_a_folder_that_does_not_do_is_refused_before_anything_is_begun(
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="there is no directory"):
         search(**{option: tmp_path / "file"})
-    with pytest.raises(InputError, match="can't have its own directory"):
+    with pytest.raises(InputError, match=r"no directory can be called '\.\.', like this study\. Choose"):
         search(**{option: out}, name="..")
     (out / "smoke").mkdir()
     (out / "smoke" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds files that are not of this study"):
+    with pytest.raises(InputError, match="has files that don't belong to this study"):
         search(**{option: out})
     (out / "smoke" / "thesis.txt").unlink()
     with monkeypatch.context() as patch:
@@ -253,7 +253,7 @@ def test_a_folder_of_another_study_of_that_name_is_refused(search: Search, out: 
     search(trials=2, tensorboard=out, checkpoints=out)
     before = files_of(out)
     for option in ("tensorboard", "checkpoints"):
-        with pytest.raises(InputError, match="not of this study"):
+        with pytest.raises(InputError, match="don't belong to this study"):
             search(trials=2, storage=f"sqlite:///{tmp_path}/other.db", **{option: out})
     assert files_of(out) == before
 

@@ -136,9 +136,9 @@ def test_schema_is_that_of_the_library(command: Command) -> None:
 def test_doctor(command: Command, tmp_path: Path) -> None:
     well = command("doctor", REGSEARCH_MNIST="", KERAS_HOME=str(tmp_path))
     assert well.returncode == 0, well.stdout
-    assert "is whole, 1 study" in well.stdout
+    assert "is undamaged, 1 study" in well.stdout
     assert "journal mode" in well.stdout
-    assert "MNIST is not here" in well.stdout
+    assert "MNIST is not here. Keras downloads it when a study needs it. If the download fails" in well.stdout
     assert json.loads(command("doctor", "--json", REGSEARCH_MNIST="").stdout)["database"]["ok"]
     broken = tmp_path / "broken.db"
     broken.write_bytes((command.folder / "regsearch.db").read_bytes()[:30_000])
@@ -155,7 +155,7 @@ def test_doctor(command: Command, tmp_path: Path) -> None:
         (["run", "absent.toml"], 2, "can't be read"),
         (["run", "smoke", "--trials", "0"], 2, "budget.trials"),
         (["run", "smoke", "--trials", "many"], 2, "'--trials'"),
-        (["run", "smoke", "--workers", "-2"], 2, "is not from 1 to 1024"),
+        (["run", "smoke", "--workers", "-2"], 2, "must be from 1 to 1024, but is -2"),
         (["run", "smoke", "--set", "nonsense"], 2, "SECTION.KEY=VALUE"),
         (["run", "smoke", "--data", "absent.npz"], 2, "absent.npz"),
         (["run", "smoke", "--engine", "rays"], 2, "Use inline, processes"),

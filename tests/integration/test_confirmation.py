@@ -416,7 +416,7 @@ def test_fewer_seeds_than_are_there_take_none_away(
     before = confirmation(storage)
     search(settings=SMALL, trials=12, confirm=command == "run", engine=of_rows())
     assert [message for message in progress.messages if "4 fresh seeds already" in message] == (
-        ["smoke is confirmed on 4 fresh seeds already. It keeps them, although 3 were asked for."]
+        ["smoke is confirmed on 4 fresh seeds already. These seeds stay, although 3 were asked for."]
         if command == "run"
         else []
     )
@@ -437,7 +437,7 @@ def test_what_is_confirmed_keeps_its_kind_of_split(search: Search, storage: str,
     search(settings=[*SMALL, "confirm.split=drawn"], trials=3)
     search(settings=[*SMALL, "confirm.split=fixed"], trials=4)
     assert [message for message in progress.messages if "split" in message] == [
-        'smoke is confirmed with confirm.split = "drawn" already. It keeps that, although "fixed" was asked for.'
+        'smoke is confirmed with confirm.split = "drawn" already. This value stays, although "fixed" was asked for.'
     ]
     assert api.load("smoke", storage=storage).answer.study.spec.confirm.split == "drawn"
 
@@ -524,7 +524,7 @@ def test_a_database_away_before_or_after_the_trainings_is_waited_for(
     assert result.confirmation is not None
     assert len(failures) == 3
     assert [m for m in progress.messages if "waits" in m] == [
-        "test.db is locked by another process. The search waits up to 3 minutes."
+        "test.db is locked by another process. The run waits up to 3 minutes."
     ]
 
 

@@ -184,6 +184,7 @@ def test_doctor_knows_built_in_data_and_fetches_none(regsearch: Command, tmp_pat
         assert "ok   data splits: train 1,149, stop 144, select 144, test 360" in done.stdout
     done = regsearch("doctor", "--data", "mnist", **nothing)
     assert (done.returncode, "BAD  data: MNIST is not here" in done.stdout) == (2, True)
+    assert "digits" not in done.stdout  # `run --data mnist` doesn't use them
     done = regsearch("doctor", "--set", "data.image_size=[2, 3]", **nothing)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
-    assert "--set needs the data to examine. Give --data." in done.stderr
+    assert "--set can only be used with --data. Give --data, too." in done.stderr

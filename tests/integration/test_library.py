@@ -155,7 +155,7 @@ def test_figures_by_name_have_colours_of_their_own(search: Search) -> None:
         assert figure.data
         assert figure.layout.title.text
         assert '"--' not in figure.to_json()
-    with pytest.raises(InputError, match=r"has no figure 'curve'; there are .*history, curves") as error:
+    with pytest.raises(InputError, match=r"has no figure 'curve'\. Its figures are .*history, curves") as error:
         result.figure("curve")
     assert "narrow" not in str(error.value)
 

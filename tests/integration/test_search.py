@@ -76,7 +76,7 @@ def test_run_goes_on_with_a_study_and_a_reached_total_starts_nothing(search: Sea
 def test_a_raised_total_stays_until_another_is_asked_for(search: Search, storage: str) -> None:
     search(trials=8)
     assert search().answer.study.spec.budget.trials == 8
-    with pytest.raises(InputError, match="8 trials of smoke have started already, so its total can't be 3"):
+    with pytest.raises(InputError, match="the total of smoke can't be 3: 8 trials have started already"):
         search(trials=3)
     assert len(rows(storage)) == 8
 
@@ -412,7 +412,7 @@ def test_a_network_that_cannot_fit_is_refused_and_leaves_no_study(
         return
     with pytest.raises(
         InputError,
-        match=r"^model\.hidden = .*more weights, .* than fit into the .* GB of this machine\. Give fewer units\.$",
+        match=r"^model\.hidden = .* is too large: .* fit into the .* GB of this machine\. Give fewer units\.$",
     ):
         search(settings=[f"model.hidden={hidden}"], trials=1)
     assert not location_of(storage).exists()

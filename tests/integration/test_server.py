@@ -108,7 +108,7 @@ def test_every_command_takes_a_server(storage: str, tmp_path: Path, say: Say, mo
     say("run", "smoke", "--name", "half", "--trials", "3", "--no-confirm", "--quiet", "--set", "data.train_size=500")
     assert "half" in say("compare", "smoke", "half")
     assert "smoke is not running" in say("stop", "smoke")
-    assert "is whole, 2 studies" in say("doctor", "--data", "digits")
+    assert "is undamaged, 2 studies" in say("doctor", "--data", "digits")
     assert "up to date" in say("upgrade")
     say("backup", "copy.db")
     say("delete", "half", "--yes")

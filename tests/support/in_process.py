@@ -301,7 +301,7 @@ def call(folder: Path, arguments: Sequence[str], **environment: str) -> Outcome:
     return Outcome(code=code, out=text(out), err=text(err), told=told.getvalue().split("\n")[:-1], problems=problems)
 
 
-_NOTES = re.compile(r"that is beyond the study's total|resume with: regsearch resume |Press Ctrl-C to stop")
+_NOTES = re.compile(r"the study's total of \d+ is too low|resume with: regsearch resume |Press Ctrl-C to stop")
 
 
 def broken_rules(outcome: Outcome, allowed: Sequence[int] = (0, 2, 3, 4, 143)) -> list[str]:

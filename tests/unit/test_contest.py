@@ -208,7 +208,7 @@ def test_named_contestants_may_be_several_techniques_together() -> None:
             {"space": {"regularizer": ["l1_l2"], "dropout": {"off": False}}},
             "can't tune a technique alone: this study's space has only combinations",
         ),
-        ({"search": {"sampler_options": {"a": 1}}}, "the sampler contest has no options"),
+        ({"search": {"sampler_options": {"a": 1}}}, "the sampler 'contest' has no options"),
     ],
 )
 def test_what_a_contest_cannot_do_is_refused_in_one_line(changes: dict[str, object], message: str) -> None:

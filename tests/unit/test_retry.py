@@ -60,7 +60,7 @@ def test_each_step_is_retried_with_its_arguments_and_says_so_once(step: str) -> 
     answer = getattr(RetryingStore(store, clock.retry()), step)(*arguments, **options)  # type: ignore[arg-type]
     assert answer == (step, tuple(arguments), options)
     assert clock.now == 3 * retry.POLL_SECONDS
-    assert clock.messages == ["test.db is locked. The search waits up to 3 minutes."]
+    assert clock.messages == ["test.db is locked. The run waits up to 3 minutes."]
 
 
 def test_news_needs_no_database() -> None:

@@ -56,9 +56,9 @@ def _is_clear(ended: Ended) -> bool:
     """Whether it was done, or said in one last line what the matter is, after lines that nobody could spare."""
     lines = [line for line in ended.err.splitlines() if not any(known in line for known in _KNOWN)]
     if ended.code == 0:
-        return all("The search waits up to" in line for line in lines)
+        return all("The run waits up to" in line for line in lines)
     *before, last = lines or [""]
-    return ended.code == 3 and "can't be" in last and all("The search waits up to" in line for line in before)
+    return ended.code == 3 and "can't be" in last and all("The run waits up to" in line for line in before)
 
 
 def _may_mount(place: Path) -> bool:

@@ -74,7 +74,7 @@ def locks(times: int = 3, seconds: float = 30.0) -> list[Figure]:
         found = invariants.violations(storage, reader=reader, is_fake=True)
     for text in found:
         print(text, flush=True)
-    waits = sum("The search waits up to" in line for line in err.splitlines())
+    waits = sum("The run waits up to" in line for line in err.splitlines())
     return [
         Figure(name=f"locked for {seconds:g} s", measured=f"{times} times; it said so {waits} times"),
         Figure(
