@@ -1,4 +1,4 @@
-"""Puts several studies side by side: the answer of each, and the keys of the study file in which they differ."""
+"""Puts several studies side by side: the answer of each study, and the keys in which their study files differ."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from .technique_verdicts import TechniqueVerdict, technique_verdicts
 from .trials import best_so_far, has_techniques
 
 STRENGTHS = tuple(technique.name for technique in TECHNIQUES if technique.strengths)
-"""The names of the techniques that have a strength."""
+"""The techniques whose strength is a factor or a rate: those with recipes in the set "ladder"."""
 
 _DATA = "data"
 _HYPERMODEL = "model.hypermodel"
@@ -36,7 +36,8 @@ class Strength:
 
     Attributes:
         value: the strength.
-        is_confirmed: whether it was the best over fresh seeds. If not, it was the best in the search, with one seed.
+        is_confirmed: whether the strength comes from the confirmation, with its fresh seeds. If not, it comes from the
+            best trial of the search, which has one seed.
     """
 
     value: float
@@ -45,18 +46,18 @@ class Strength:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedStudy:
-    """One of the studies of a comparison.
+    """One study of a comparison.
 
     Attributes:
         answer: the study with the counts of its trials.
-        conclusion: the conclusion of its confirmation; None if it was not confirmed.
-        best_so_far: the number and value of each trial that was better than all before it, ordered by number.
-        epochs_at: for each entry of `best_so_far`, the epochs trained in all trials up to that number.
-        last: the number of the last finished trial; None if none has finished.
-        epochs: the epochs trained in all finished trials.
-        strengths: the best strength of each technique that a trial had alone, by the technique's name.
-        samplers: the samplers of its runs, each once.
-        is_of_regularization: whether it searches only regularization, and no hyperparameters of a HyperModel.
+        conclusion: the conclusion of the study's confirmation; None if the study was not confirmed.
+        best_so_far: the number and the value of each trial that was better than all earlier trials, ordered by number.
+        epochs_at: for each trial in `best_so_far`, how many epochs this trial and all earlier ones trained together.
+        last: the number of the last finished trial; None if no trial has finished.
+        epochs: how many epochs all finished trials trained together.
+        strengths: the best strength of each technique that was tried alone. The keys are the names of the techniques.
+        samplers: the samplers that the study's runs used, without repeats.
+        is_of_regularization: whether the study searches only regularization, and no hyperparameters of a HyperModel.
     """
 
     answer: StudySummary
@@ -71,7 +72,7 @@ class ComparedStudy:
 
     @property
     def search(self) -> SearchSpec:
-        """The section [search] of its study file."""
+        """The section [search] of the study file."""
         return self.answer.study.spec.search
 
     @property
@@ -81,7 +82,7 @@ class ComparedStudy:
 
     @property
     def train_rows(self) -> int:
-        """The number of examples in its training split."""
+        """The number of examples in the study's training split."""
         study = self.answer.study
         return study.spec.data.train_rows(study.dataset.n_train)
 
@@ -99,8 +100,9 @@ class ComparedStudy:
     def regularized(self) -> FinalistResult | None:
         """The finalist that represents regularization as a whole.
 
-        It is the winner, or if that is the baseline, the best other finalist. The selection split ranks them, so that
-        the test set has no part in the choice. None without a confirmation, or if the baseline failed.
+        This is the winner. If the winner is the baseline, it is the best of the other finalists. The loss on the
+        selection split ranks the finalists, so that the test set has no part in the choice. None without a
+        confirmation, or if the baseline failed.
         """
         if self.conclusion is None:
             return None
@@ -113,12 +115,12 @@ class ComparedStudy:
         )
 
     def verdict_on(self, technique: str) -> TechniqueVerdict | None:
-        """Return the verdict on a technique; None without a confirmation, or if that does not list the technique."""
+        """Return the verdict on a technique; None without a confirmation, or without a row for the technique."""
         found = () if self.conclusion is None else technique_verdicts(self.conclusion)
         return next((verdict for verdict in found if verdict.technique == technique), None)
 
     def row_of(self, technique: str) -> TechniqueRow | None:
-        """Return the row of a technique in the conclusion; None without a confirmation, or if it has no such row."""
+        """Return the row of a technique in the conclusion; None without a confirmation, or without such a row."""
         rows = () if self.conclusion is None else self.conclusion.techniques
         return next((row for row in rows if row.technique == technique), None)
 
@@ -136,9 +138,9 @@ class Difference:
             "size": the number of training examples.
             "question": other data, another network or another training, so that the answers can't be compared.
             "search": another search space or seed.
-            "way": another search method or network, if all studies have the same number of training examples.
-            "budget": another number of trials, under the same condition.
-        values: the value of each study, as JSON; "" if the study does not have the key.
+            "way": another search method or network; only if all studies have the same number of training examples.
+            "budget": another number of trials; only if all studies have the same number of training examples.
+        values: the value of the key in each study, as text; "" for a study without the key.
     """
 
     key: str
@@ -148,14 +150,14 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The studies, those with the fewest training examples first, and the keys in which they differ."""
+    """Several studies, sorted by their number of training examples, and the keys in which the studies differ."""
 
     studies: tuple[ComparedStudy, ...]
     differences: tuple[Difference, ...]
 
     @property
     def obstacles(self) -> tuple[Difference, ...]:
-        """The differences because of which the results of the studies can't be compared."""
+        """The differences that prevent a comparison of the studies' answers."""
         return tuple(one for one in self.differences if one.kind == "question")
 
     @property
@@ -170,7 +172,7 @@ class Comparison:
 
     @property
     def is_by_accuracy(self) -> bool:
-        """Whether all studies have the same objective, and it is an accuracy."""
+        """Whether all studies have the same objective, and this objective is an accuracy."""
         return self.have_one_objective and self.studies[0].search.by_accuracy
 
     @property
@@ -180,20 +182,20 @@ class Comparison:
 
     @property
     def is_judged_alike(self) -> bool:
-        """Whether the verdicts of all studies use the same metric, or no metric."""
+        """Whether the verdicts of all confirmed studies use the same metric, or all use no metric."""
         return len({study.conclusion.metric for study in self.studies if study.conclusion is not None}) < 2
 
     @property
     def measure(self) -> Measure:
-        """The measure of the gains in the comparison; it is a metric only if all verdicts use that metric."""
+        """The measure of the gains: a metric if all verdicts use that metric, else accuracy or cross-entropy."""
         metrics = {study.conclusion.metric for study in self.studies if study.conclusion is not None}
         metric = metrics.pop() if self.have_one_objective and len(metrics) == 1 else None
         return per_example(self.is_by_accuracy) if metric is None else of_metric(metric)
 
     def gain_of(self, study: ComparedStudy) -> Interval | None:
-        """Return the gain of regularization as a whole over the baseline in one study, in `measure`.
+        """Return how much regularization as a whole gains over the baseline in one study, in the unit of `measure`.
 
-        None if that gain is unknown.
+        None if this gain is unknown.
         """
         result, conclusion = study.regularized, study.conclusion
         if result is None or conclusion is None:
@@ -216,11 +218,11 @@ def summarize_study(
 
     Args:
         answer: the study with the counts of its trials.
-        conclusion: the conclusion of its confirmation; None if it was not confirmed.
-        trials: all its trials, ordered by number.
-        epochs: the number of epochs that each trial trained, by its number; by default it is taken from the metrics
-            of the trials.
-        samplers: the samplers of its runs, each once.
+        conclusion: the conclusion of the study's confirmation; None if the study was not confirmed.
+        trials: all trials of the study, ordered by number.
+        epochs: how many epochs each trial trained. The keys are the numbers of the trials. By default, the epochs are
+            taken from the metrics of the trials.
+        samplers: the samplers that the study's runs used, without repeats.
     """
     maximizes = answer.study.spec.search.maximizes
     finished = [trial for trial in trials if trial.state in ("complete", "pruned", "failed")]
@@ -245,13 +247,13 @@ def summarize_study(
 
 
 def side_by_side(studies: Sequence[ComparedStudy]) -> Comparison:
-    """Return the comparison of studies, of which there are at least two."""
+    """Return the comparison of two or more studies."""
     ordered = tuple(sorted(studies, key=lambda study: (study.train_rows, study.name)))
     return Comparison(studies=ordered, differences=tuple(_differences(ordered)))
 
 
 def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], maximizes: bool) -> dict[str, Strength]:
-    """Return the best strength of each technique alone: the confirmed one, or else that of the best trial."""
+    """Return the best strength of each technique alone: from the confirmation, or else from the best trial."""
     rows = () if conclusion is None else conclusion.techniques
     found = {}
     for technique in STRENGTHS:
@@ -272,7 +274,7 @@ def _strengths(conclusion: Conclusion | None, trials: Sequence[TrialRecord], max
 
 
 def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
-    """Return the strength of a technique in the parameters of a trial; None unless it is the only technique."""
+    """Return the strength of a technique in the parameters of a trial; None unless the trial has it alone."""
     try:
         settings = configuration_of(params)
         is_alone = isinstance(settings, Regularization) and settings.technique == technique
@@ -283,7 +285,7 @@ def _strength(technique: str, params: Mapping[str, Any]) -> float | None:
 
 
 def _differences(studies: Sequence[ComparedStudy]) -> list[Difference]:
-    """Return the keys in which the studies differ; those that prevent a comparison come first."""
+    """Return the keys in which the studies differ; keys that prevent a comparison come first."""
     have_one_size = len({study.train_rows for study in studies}) == 1
     identities = [study.answer.study.spec.identity() | _network(study, studies) for study in studies]
     for identity, study in zip(identities, studies, strict=True):
@@ -300,9 +302,9 @@ def _differences(studies: Sequence[ComparedStudy]) -> list[Difference]:
 
 
 def _network(study: ComparedStudy, studies: Sequence[ComparedStudy]) -> dict[str, Any]:
-    """Return the keys and values that identify the network of a study; none if no study has a HyperModel.
+    """Return the keys and values that identify the network of a study; an empty dict if no study has a HyperModel.
 
-    The keys of the built-in network are None for a HyperModel, which does not use them.
+    For a HyperModel, the keys of the built-in network have the value None, since a HyperModel does not use them.
     """
     codes = [_code(one) for one in studies]
     if not any(codes):
@@ -325,7 +327,7 @@ def _code(study: ComparedStudy) -> tuple[str, str] | None:
 
 
 def _method(study: ComparedStudy) -> dict[str, Any]:
-    """Return the keys and values of a study's search method and budget, which its identity leaves out."""
+    """Return the keys and values of a study's search method and budget; `StudySpec.identity` leaves them out."""
     document = study.answer.study.spec.model_dump(mode="json")
     return {_BUDGET_KEY: document["budget"]["trials"]} | {
         f"search.{key}": document["search"][key] for key in _METHOD_KEYS
@@ -333,13 +335,13 @@ def _method(study: ComparedStudy) -> dict[str, Any]:
 
 
 def _order(key: str) -> tuple[int, str]:
-    """Return the sort key of a difference: the search method first, then the other keys by name."""
+    """Return a number and a name to sort keys by: keys of the search method come first, the others follow by name."""
     section, _, name = key.partition(".")
     return (_METHOD_KEYS.index(name) if section == "search" and name in _METHOD_KEYS else len(_METHOD_KEYS), key)
 
 
 def _kind(key: str, have_one_size: bool) -> Kind:
-    """Return the kind of a difference; `have_one_size` tells whether all studies have as many training examples."""
+    """Return the kind of a difference; `have_one_size` tells whether all training splits have the same size."""
     if key == _SIZE_KEY:
         return "size"
     if key == _BUDGET_KEY:
@@ -350,7 +352,7 @@ def _kind(key: str, have_one_size: bool) -> Kind:
 
 
 def _shown(identity: Mapping[str, Any], key: str) -> str:
-    """Return the value of a key as text; "" if the study does not have it."""
+    """Return the value of a key as text; "" if the study does not have the key."""
     value = identity.get(key)
     if value is None:
         return ""

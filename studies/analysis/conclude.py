@@ -1,6 +1,7 @@
 """Draws the conclusion of a study from the trainings of its finalists, without access to the database.
 
-A look is one interim analysis: it evaluates the finalists on the test set. A study may have several, numbered from 1.
+A look is an interim analysis: an evaluation of the finalists on the test set. A study may have several looks, which
+are numbered from 1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,10 +30,11 @@ def conclude(
     Args:
         spec: the study.
         finalists: all finalists, ordered by index.
-        trainings: all trainings of the finalists, ordered by finalist and seed, including those that have not ended.
-        drops: the drops of the race, by the number of the interim analysis; empty if there is no race.
+        trainings: all trainings of the finalists, ordered by finalist and seed, including unfinished trainings.
+        drops: the finalists that the race dropped. The keys are the numbers of the interim analyses. Empty if there is
+            no race.
 
-    Returns None if no interim analysis has ended, or if no finalist has at least two seeds.
+    Returns None if no interim analysis has ended, or if no finalist has trained on at least two seeds.
     """
     last = latest_completed_look(trainings)
     if last is None:
@@ -55,9 +57,10 @@ def conclude(
 
 
 def latest_completed_look(trainings: Sequence[Training]) -> int | None:
-    """Return the number of the latest interim analysis that has ended, with all before it; None if none has ended.
+    """Return the number of the latest interim analysis that has ended; None if none has ended.
 
-    If a training of a finalist failed, the finalist's other trainings are not waited for.
+    All earlier interim analyses must have ended, too. If one training of a finalist failed, an interim analysis can end
+    without the finalist's other trainings.
     """
     failed = {training.finalist for training in trainings if training.state == "failed"}
     open_looks = [t.look for t in trainings if t.finalist not in failed and t.test is None]
@@ -68,14 +71,14 @@ def latest_completed_look(trainings: Sequence[Training]) -> int | None:
 
 
 def with_tunings(conclusion: Conclusion, tunings: Iterable[Tuning]) -> Conclusion:
-    """Return the conclusion with the tuning of each technique added to its row."""
+    """Return the conclusion with the tuning of each technique added to the technique's row."""
     of_technique = {tuning.technique: tuning for tuning in tunings}
     rows = (replace(row, tuning=of_technique.get(row.technique)) for row in conclusion.techniques)
     return replace(conclusion, techniques=tuple(rows))
 
 
 def _confirmed(finalists: Iterable[Finalist], trainings: Sequence[Training]) -> list[ConfirmedFinalist]:
-    """Return each finalist with its trainings; leave out those with one seed, which gives no interval."""
+    """Return each finalist that has at least two trainings, with its trainings; one training gives no interval."""
     confirmed = (
         ConfirmedFinalist(finalist=finalist, trainings=[t for t in trainings if t.finalist == finalist.index])
         for finalist in finalists
@@ -121,7 +124,7 @@ def _conclusion(judge: FinalistJudge, drops: Mapping[int, Drop]) -> Conclusion:
 
 
 def _technique_rows(judge: FinalistJudge, results: Mapping[int, FinalistResult]) -> tuple[TechniqueRow, ...]:
-    """Return a row with the verdicts for each technique; no rows if a HyperModel has hyperparameters of its own."""
+    """Return a row for each technique, with the verdicts; no rows if a HyperModel has hyperparameters of its own."""
     if any(isinstance(result.finalist.settings, HyperparameterValues) for result in results.values()):
         return ()
     best = _best_of_techniques(list(results.values()), judge.spec.search.by_accuracy)
@@ -129,7 +132,7 @@ def _technique_rows(judge: FinalistJudge, results: Mapping[int, FinalistResult])
 
 
 def _technique_row(technique: str, result: FinalistResult | None, judge: FinalistJudge) -> TechniqueRow:
-    """Return the row of a technique; `result` is that of its best finalist, or None if it has none."""
+    """Return the row of a technique; `result` belongs to the technique's best finalist, and is None without one."""
     if result is None:
         return TechniqueRow(technique=technique, result=None)
     finalist = next(one for one in judge.confirmed if one.finalist.index == result.finalist.index)
@@ -142,7 +145,7 @@ def _technique_row(technique: str, result: FinalistResult | None, judge: Finalis
 
 
 def _best_of_techniques(results: Iterable[FinalistResult], by_accuracy: bool) -> dict[str | None, FinalistResult]:
-    """Return for each technique the result of the best finalist with it alone, by the loss on the selection split."""
+    """Return the best result of each technique alone: most seeds, then the lowest loss on the selection split."""
     of_technique: dict[str | None, list[FinalistResult]] = {}
     for result in results:
         settings = result.finalist.settings
@@ -155,7 +158,7 @@ def _best_of_techniques(results: Iterable[FinalistResult], by_accuracy: bool) ->
 
 
 def _with_ledger(conclusion: Conclusion, trainings: Sequence[Training]) -> Conclusion:
-    """Return the conclusion with the count of all test evaluations, including those that have started but not ended."""
+    """Return the conclusion with the number of all test evaluations, including unfinished ones."""
     unfinished = {t.look for t in trainings if t.began_looking and t.look > conclusion.looks}
     return replace(
         conclusion,

@@ -18,8 +18,7 @@ def select_loss(figures: Mapping[str, Any], objective: str) -> float:
 
     Args:
         figures: the stored results of the training.
-        objective: the objective of the study. A metric that should be large gets a minus sign,
-            so that smaller is better.
+        objective: the objective of the study. If larger values of a metric are better, the loss is minus the metric.
     """
     if objectives.is_accuracy(objective):
         return 1.0 - float(figures["select_accuracy"])
@@ -42,7 +41,8 @@ class Training:
         figures: its results, such as losses and epochs, by name.
         select: the scores of each selection example; None before the training has ended.
         test: the scores of each test example; None before the test evaluation has ended.
-        test_objective: the metric on the test set; None if the objective is not a metric, or before the evaluation.
+        test_objective: the metric on the test set, with its sign chosen so that smaller is better. None if the
+            objective is not a metric, or before the evaluation.
     """
 
     finalist: int
@@ -71,7 +71,7 @@ class ConfirmedFinalist:
 
     @cached_property
     def select_errors(self) -> NDArray[np.float64]:
-        """1 for each selection example with a wrong class and 0 for the others, shape (seeds, selection examples)."""
+        """1 for each selection example that got a wrong class, else 0; shape (seeds, selection examples)."""
         return np.array([~training.select.hits for training in self.trainings if training.select], dtype=np.float64)
 
     @cached_property
@@ -81,29 +81,29 @@ class ConfirmedFinalist:
 
     @cached_property
     def test_errors(self) -> NDArray[np.float64]:
-        """1 for each test example with a wrong class and 0 for the others, shape (seeds, test examples)."""
+        """1 for each test example that got a wrong class, else 0; shape (seeds, test examples)."""
         return np.array([~training.test.hits for training in self.trainings if training.test], dtype=np.float64)
 
     @property
     def has_objectives(self) -> bool:
-        """Whether every training has the metric on the test set."""
+        """Whether the metric on the test set is stored for every training."""
         return all(training.test_objective is not None for training in self.trainings)
 
     @cached_property
     def objectives(self) -> NDArray[np.float64]:
-        """The metric on the test set with its sign chosen so that smaller is better, shape (seeds,)."""
+        """For each seed the metric on the test set, with its sign chosen so that smaller is better; shape (seeds,)."""
         return np.array([training.test_objective for training in self.trainings], dtype=np.float64)
 
     def objectives_on_seeds_of(self, other: "ConfirmedFinalist") -> NDArray[np.float64]:
-        """Return the metric of this finalist on the test set for the seeds that both finalists have, shape (seeds,)."""
+        """Return `objectives` of this finalist for the seeds that both finalists have, shape (seeds,)."""
         return self.objectives[self._common(other)]
 
     def judged(self, by_accuracy: bool) -> NDArray[np.float64]:
-        """Return the errors if the objective is accuracy, else the losses, shape (seeds, test examples)."""
+        """Return `test_errors` if the objective is accuracy, else `test_losses`."""
         return self.test_errors if by_accuracy else self.test_losses
 
     def has_seeds_of(self, other: "ConfirmedFinalist") -> bool:
-        """Return whether both finalists share at least two seeds, which a comparison needs."""
+        """Return whether the finalists share enough seeds for a comparison: at least two."""
         return len(self._common(other)) > 1
 
     def on_seeds_of(self, other: "ConfirmedFinalist") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -115,7 +115,7 @@ class ConfirmedFinalist:
         return self.test_losses[common], self.test_errors[common]
 
     def _common(self, other: "ConfirmedFinalist") -> list[int]:
-        """Return the positions of those trainings that have a seed of the other finalist."""
+        """Return the positions of the trainings whose seeds the other finalist also has."""
         theirs = {training.seed for training in other.trainings}
         return [i for i, training in enumerate(self.trainings) if training.seed in theirs]
 
@@ -130,5 +130,5 @@ class ConfirmedFinalist:
         return float(np.mean([training.figures[figure] for training in self.trainings]))
 
     def select_loss(self, objective: str) -> float:
-        """Return the mean over seeds of `select_loss`, for the objective of the study; smaller is better."""
+        """Return the loss on the selection split by the study's objective, as a mean over seeds; smaller is better."""
         return float(np.mean([select_loss(training.figures, objective) for training in self.trainings]))

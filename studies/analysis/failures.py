@@ -8,13 +8,13 @@ from ..records import TrialRecord
 
 NO_REASON = "no reason is recorded"
 LONGEST_REASON = 300
-"""The number of characters of a reason that are compared and shown."""
+"""Only this many characters of a reason are compared and shown."""
 
 
 def grouped_reasons(failed: Sequence[TrialRecord]) -> list[tuple[str, int]]:
     """Return each reason with the number of trials that failed for it, the most frequent reason first.
 
-    Reasons that differ only in the numbers in their text count as one. The text of the first such trial stands for all.
+    Reasons that differ only in their numbers count as one. The reason of the first such trial is returned.
     """
     examples: dict[str, str] = {}
     counts: Counter[str] = Counter()

@@ -23,7 +23,7 @@ from .race import Drop
 from .verdicts import Judgement, is_share_of_missing, judge, judge_means, smallest_gain
 
 LEVEL = 0.95
-"""The confidence level of each finalist's own intervals, and of the low ends of all gains together."""
+"""The confidence level of the interval of a mean, and the confidence in the low ends of all gains together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class FinalistJudge:
 
     Attributes:
         spec: the study.
-        confirmed: the finalists with all trainings ended and evaluated on the test set; at least one.
-        raced: how many finalists started; all of them share the risk of a false claim.
+        confirmed: the finalists whose trainings have all ended and were evaluated on the test set; at least one.
+        raced: how many finalists started the confirmation; all of them share the risk of a false claim.
         look: the number of the latest interim analysis that has ended, counted from 1.
     """
 
@@ -54,7 +54,7 @@ class FinalistJudge:
 
     @cached_property
     def early_stopping_alone(self) -> ConfirmedFinalist | None:
-        """The finalist with early stopping alone and the best patience; None if none was confirmed."""
+        """The finalist with early stopping alone and the best patience; None if no such finalist was confirmed."""
         return min(
             (finalist for finalist in self.confirmed if STOPPING_ALONE in finalist.finalist.roles),
             key=lambda finalist: (-len(finalist.trainings), finalist.select_loss(self.spec.search.objective)),
@@ -63,9 +63,9 @@ class FinalistJudge:
 
     @cached_property
     def has_metric(self) -> bool:
-        """Whether verdicts use a metric that has no value for each example.
+        """Whether verdicts use a metric that has no value for a single example, such as AUC.
 
-        If the objective is a loss, verdicts use the cross-entropy of each example instead.
+        If the objective is a loss, verdicts use cross-entropy instead, which has a value for each example.
         """
         objective = self.spec.search.objective
         is_loss = objectives.metric_of(objective).removeprefix("val_") == "loss"
@@ -75,7 +75,7 @@ class FinalistJudge:
 
     @cached_property
     def ranks_by_metric(self) -> bool:
-        """Whether `select_loss` ranks the finalists by a metric or a loss of the user's own model."""
+        """Whether `select_loss` ranks the finalists by a metric or loss that the user's own model reports."""
         if self.spec.search.objective in objectives.OURS or self.spec.search.by_accuracy:
             return False
         trainings = (training for finalist in self.confirmed for training in finalist.trainings)
@@ -99,13 +99,13 @@ class FinalistJudge:
 
     @property
     def tied(self) -> list[ConfirmedFinalist]:
-        """The finalist that is best on the selection split, and those that noise can't tell from it."""
+        """The best finalist on the selection split, and all others whose difference from the best may be noise."""
         return self._ranking[1]
 
     def compare(self, finalist: ConfirmedFinalist, reference: ConfirmedFinalist | None) -> Judgement | None:
         """Return the verdict on a finalist against a reference, on the seeds that both have.
 
-        Returns None if there is no reference, if the finalist is the reference, or if they share fewer than two seeds.
+        Returns None if there is no reference, if the finalist is the reference, or if both share fewer than two seeds.
         """
         if self.smallest_gain is None or reference is None or not _can_compare(finalist, reference):
             return None
@@ -121,7 +121,7 @@ class FinalistJudge:
 
         Args:
             finalist: one of `confirmed`.
-            drops: the drops of the race, by the index of the finalist.
+            drops: why the race dropped finalists. The keys are the indices of the finalists.
         """
         # if all seeds share one split, the losses of single examples chose the winner, and not the metric
         by_metric = self.ranks_by_metric and self.spec.confirm.split == "drawn"
@@ -148,7 +148,7 @@ class FinalistJudge:
 
     @cached_property
     def _ranking(self) -> tuple[ConfirmedFinalist, list[ConfirmedFinalist]]:
-        """The winner, and all finalists that are tied with the best; without those that the race dropped."""
+        """`winner` and `tied`, from the finalists that the race did not drop."""
         running = [finalist for finalist in self.confirmed if len(finalist.trainings) == self.seeds]
         complexities = _complexities(running)
         if self.spec.confirm.split == "drawn":  # the selection examples differ from seed to seed
@@ -162,7 +162,7 @@ class FinalistJudge:
         return running[chosen.index], [running[index] for index in chosen.tied]
 
     def _gain(self, finalist: ConfirmedFinalist, reference: ConfirmedFinalist | None) -> Gain | None:
-        """Return the gain of a finalist over a reference; None if they can't be compared."""
+        """Return the gain of a finalist over a reference; None if the two can't be compared."""
         if reference is None or not _can_compare(finalist, reference):
             return None
         losses, errors = finalist.on_seeds_of(reference)
@@ -187,19 +187,20 @@ class FinalistJudge:
         return self._level_at(self.look)
 
     def _level_at(self, look: int) -> float:
-        """Return the confidence level of each verdict after that many interim analyses."""
+        """Return the confidence level of each verdict in the interim analysis with the number `look`."""
         return shared_level(max(self.raced - 1, 1), look)
 
 
 def _can_compare(finalist: ConfirmedFinalist, reference: ConfirmedFinalist) -> bool:
-    """Return whether a finalist is not the reference itself and shares at least two seeds with it."""
+    """Return whether a finalist is not the reference itself and shares at least two seeds with the reference."""
     return finalist is not reference and finalist.has_seeds_of(reference)
 
 
 def _complexities(confirmed: Sequence[ConfirmedFinalist]) -> list[int]:
     """Return the complexity of each finalist: how many techniques it has.
 
-    For a HyperModel with hyperparameters of its own, it is the number of values that differ from the defaults.
+    For a HyperModel with hyperparameters of its own, the complexity is the number of values that differ from the
+    defaults.
     """
     configurations = [one.finalist.settings for one in confirmed]
     defaults = next((one.finalist.settings for one in confirmed if one.finalist.is_baseline), None)

@@ -18,10 +18,10 @@ NONE = Regularization()
 _OF_NONE, _OF_DEFAULTS = "baseline: none", "baseline: defaults"
 STOPPING_ALONE = "baseline: early stopping alone"
 BASELINES = frozenset((_OF_NONE, _OF_DEFAULTS, STOPPING_ALONE))
-"""The roles of the finalists with which the others are compared."""
+"""The roles of the finalists with which the other finalists are compared."""
 
 ALONE = re.compile(r"best of .+ alone")
-"""The pattern of the role of a finalist with the best strength of one technique alone."""
+"""A pattern that matches the role of a finalist with the best strength of one technique alone."""
 
 _PATIENCE = 2  # of the baseline "early stopping alone" if no trial had it; the course uses this patience
 
@@ -31,8 +31,8 @@ class Finalist:
     """One configuration that is trained again on fresh seeds.
 
     Attributes:
-        index: its position in the order in which the finalists were chosen, counted from 0.
-        params: its parameters, by the same names as those of a trial.
+        index: the position in the order in which the finalists were chosen, counted from 0.
+        params: the parameters, with the same names as the parameters of a trial.
         roles: why it is a finalist, such as "top 1", "best of L2 alone" or "baseline: none"; at least one role.
         trial: the number of the best trial with this configuration; None for a baseline that no trial tried.
         look: the number of the interim analysis for which it was added, counted from 1.
@@ -46,7 +46,7 @@ class Finalist:
 
     @property
     def settings(self) -> Configuration:
-        """The configuration that its parameters describe."""
+        """The configuration that the parameters describe."""
         return configuration_of(self.params)
 
     @property
@@ -56,7 +56,7 @@ class Finalist:
 
 
 def choose(trials: Iterable[TrialRecord], spec: StudySpec) -> list[Finalist]:
-    """Return the finalists that follow from the trials so far, each once; none without a complete trial.
+    """Choose the finalists from the trials so far; return an empty list without a complete trial.
 
     The caller sets their `index` and `look`, which are 0 here.
     """
@@ -97,8 +97,8 @@ def _baselines_and_techniques(
 ) -> Iterator[tuple[Configuration, str]]:
     """Yield each configuration that is a finalist whatever its rank, with its role.
 
-    These are the baselines and the best of each technique. If a HyperModel has hyperparameters of its own, only its
-    defaults are.
+    These are the baselines and the best configuration of each technique. If a HyperModel has hyperparameters of its
+    own, only the HyperModel's defaults are yielded.
 
     Args:
         ranked: the configurations of the complete trials, the best first.
@@ -126,7 +126,7 @@ def _baselines_and_techniques(
 
 
 def _best_of_contestants(complete: Sequence[TrialRecord], spec: StudySpec) -> dict[str, Regularization | None]:
-    """Return the configuration with the best strength of each technique alone, by the rules of a contest.
+    """Return the configuration with the best strength of each technique alone, by the rules of the `contest` sampler.
 
     The keys are the labels of the techniques.
     """

@@ -14,13 +14,13 @@ from ..spec import SpaceSpec, StudySpec
 from ..techniques import TECHNIQUES
 
 FEWEST_TRIALS, FEWEST_COMPLETE = 25, 10
-"""The fewest complete or pruned trials, and the fewest complete trials, for which importances are computed.
+"""Importances need this many complete or pruned trials, and this many complete ones among them.
 
-The best part then has at least five trials.
+With fewer trials, the best fifth would have fewer than five.
 """
 
 BEST_PART = 0.2
-"""The share of the trials that are the best part."""
+"""The best part of the trials is this share of the complete and pruned trials."""
 
 _MOST_OF_COMPLETE = 0.5  # the best part has at most this share of the complete trials, even if most were pruned
 _BINS = 4  # the number of bins for the range of a strength; few, since the best part has few trials
@@ -37,7 +37,7 @@ class Importance:
 
     Attributes:
         technique: the name of the technique.
-        share: its importance as a share of that of all techniques, in [0, 1].
+        share: the importance of the technique as a share of the sum over all techniques, in [0, 1].
         low, high: the ends of the 95 % interval of the share, from resampled trials.
     """
 
@@ -61,23 +61,24 @@ class Importances:
 
 
 def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int = _RESAMPLES) -> Importances:
-    """Return the importance of each technique over the complete and pruned trials; it is the same at every call.
+    """Return the importance of each technique in the complete and pruned trials; every call returns the same figures.
 
-    The method is PED-ANOVA. It compares the settings of a technique in the best fifth of the trials with its settings
-    in all trials. The more the two histograms differ, the more the technique matters. The best fifth has at most half
-    of the complete trials and no pruned trial.
+    The method is PED-ANOVA. For each technique, it compares two histograms of settings: one of the best fifth of the
+    trials, and one of all trials. The more the two histograms differ, the more the technique matters. The best fifth
+    never has a pruned trial. If many trials were pruned, the best fifth shrinks to half of the complete trials.
 
-    The measure is the Pearson divergence of the histograms, minus its mean for a fifth that is drawn at random. A
-    histogram has a bin for "off", and four bins of equal width on the scale of the strength. L1 and L2 are separate
-    techniques. A technique with the same setting in all trials is left out.
+    The difference is measured by the Pearson divergence. A random fifth of the trials also differs a little, so the
+    mean divergence of a random fifth is subtracted. A histogram has a bin for "off", and four bins of equal width on
+    the scale of the strength. L1 and L2 are separate techniques. A technique with the same setting in all trials is
+    left out.
 
     Args:
         spec: the study, with its ranges, its objective and the seed for the resamples.
         trials: the trials, in any state and order.
         resamples: how often the trials are resampled with replacement for the intervals.
 
-    Source: Watanabe, Bansal, Hutter, PED-ANOVA, IJCAI 2023, arXiv:2304.10255. `optuna.importance` has this method
-    without the correction by the mean and without intervals.
+    Source: Watanabe, Bansal, Hutter, PED-ANOVA, IJCAI 2023, arXiv:2304.10255. `optuna.importance` has this method, but
+    subtracts nothing and has no intervals.
     """
     if spec.model.hypermodel is not None and any(
         isinstance(configuration_of(t.params), HyperparameterValues) for t in trials
@@ -87,8 +88,8 @@ def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int =
     complete = sum(trial.state == "complete" for trial in ended)
     if len(ended) < FEWEST_TRIALS or complete < FEWEST_COMPLETE:
         return _nothing(
-            f"importance needs at least {FEWEST_TRIALS} complete or pruned trials, {FEWEST_COMPLETE} of them complete; "
-            f"there are {len(ended)} and {complete}"
+            f"importance needs at least {FEWEST_TRIALS} complete or pruned trials, at least "
+            f"{FEWEST_COMPLETE} of them complete; this study has {len(ended)}, {complete} of them complete"
         )
     sign = -1 if spec.search.maximizes else 1
     values = np.array([np.inf if t.state == "pruned" else sign * (t.value or 0.0) for t in ended], dtype=np.float64)
@@ -101,12 +102,12 @@ def importances(spec: StudySpec, trials: Sequence[TrialRecord], resamples: int =
 
 
 def _importances(values: _Floats, codes: dict[str, _Codes], seed: int, resamples: int) -> Importances:
-    """Return the importances from the ordered values of the trials, and the bins of the trials by technique."""
+    """Return the importances; `values` are ascending, and `codes` has the bin of each trial for each technique."""
     bins = np.concatenate([np.eye(column.max() + 1)[column] for column in codes.values()], axis=1)
     owner = np.repeat(np.arange(len(codes)), [column.max() + 1 for column in codes.values()])
     shares = _shares(np.ones(len(values)), values, bins, owner, blind=1)
     if not shares.any():
-        return _nothing("no technique's settings differ between the best trials and the others beyond chance")
+        return _nothing("for every technique, the settings of the best trials differ from the others only by chance")
     random = np.random.default_rng([seed, zlib.crc32(b"importance")])
     resampled = np.empty((resamples, len(codes)))
     for row in resampled:
@@ -127,14 +128,15 @@ def _importances(values: _Floats, codes: dict[str, _Codes], seed: int, resamples
 
 
 def _shares(weights: _Floats, values: _Floats, bins: _Floats, owner: _Codes, blind: int) -> _Floats:
-    """Return the share of each technique in the importance of all; all shares are 0 if no technique matters.
+    """Return the importance of each technique as a share of the sum; all shares are 0 if no technique matters.
 
     Args:
         weights: how often each trial counts.
         values: the values of the trials, ascending; infinite for a pruned trial.
         bins: 1 if a trial lies in a bin, else 0; shape (trials, bins of all techniques).
-        owner: the position of the technique that each bin belongs to.
-        blind: how often the mean divergence of a randomly drawn best part is subtracted.
+        owner: for each bin, the position of its technique.
+        blind: how many times the mean divergence by chance is subtracted: once for the trials, twice for resampled
+            trials.
     """
     divergence, by_chance = divergences(weights, values, bins, owner)
     beyond = np.maximum(0, divergence - blind * by_chance)
@@ -143,7 +145,7 @@ def _shares(weights: _Floats, values: _Floats, bins: _Floats, owner: _Codes, bli
 
 
 def divergences(weights: _Floats, values: _Floats, bins: _Floats, owner: _Codes) -> tuple[_Floats, _Floats]:
-    """Return the Pearson divergence of each technique, and its mean for a best part that is drawn at random.
+    """Return the Pearson divergence of each technique, and the mean divergence of a randomly drawn part.
 
     The arguments are those of `_shares`.
     """
@@ -165,7 +167,7 @@ def divergences(weights: _Floats, values: _Floats, bins: _Floats, owner: _Codes)
 
 
 def _codes(settings: Sequence[Regularization], space: SpaceSpec) -> dict[str, _Codes]:
-    """Return the bins of the trials, by the name of the technique; bin 0 means off."""
+    """Return the bin of each trial for each technique, by the technique's name; bin 0 means off."""
     placements = ("none", "before_activation", "after_activation")
     columns = {
         "L1": _binned([setting.l1 for setting in settings], space.l1.low, space.l1.high, np.log),
@@ -195,7 +197,7 @@ def _binned(
 ) -> _Codes:
     """Return the bin of each strength: 0 for a strength of 0, else 1 to 4 by its position in the range.
 
-    The four bins have equal width on the scale, such as `np.log` for a log scale.
+    `scale` is the function of the axis, such as `np.log`. The four bins have equal width on this axis.
     """
     found = np.array(strengths, dtype=np.float64)
     is_on = found > 0

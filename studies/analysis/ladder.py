@@ -1,7 +1,7 @@
-"""Shows from which strength on a technique is too strong, from trials that raise its strength step by step.
+"""Finds the strength at which a technique becomes too strong, with trials that raise the strength step by step.
 
-These trials use the recipes of the set "ladder". For each of L1, L2 and dropout it has several strengths, from weak to
-strong. One strength of a technique is a step (or rung) of its ladder.
+These trials use the recipes of the set "ladder". The set has several strengths of L1, L2 and dropout, from weak to
+strong. All strengths of one technique are its ladder, and one strength is a step (or rung).
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ class LadderStep:
 
     Attributes:
         strength: the L1 or L2 factor, or the dropout rate.
-        cross_entropy: its cross-entropy on the selection split, in nats per example.
+        cross_entropy: the cross-entropy on the selection split, in nats per example.
         trial: the number of the trial.
     """
 
@@ -37,13 +37,13 @@ class LadderStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """The result of the same training without the technique, with which the steps are compared.
+    """The result of a training without the technique; the steps are compared with it.
 
     Attributes:
         name: the name of the configuration, such as "early stopping (patience 2)".
-        cross_entropy: its cross-entropy on the selection split, in nats per example.
+        cross_entropy: the cross-entropy on the selection split, in nats per example.
         is_of_search: whether the value comes from one trial of the search, which has the same seed as the steps. If
-            not, it is the mean over the fresh seeds of the confirmation.
+            not, the value is the mean over the fresh seeds of the confirmation.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Ladder:
 
     Attributes:
         technique: the name of the technique, such as L1.
-        parameter: the key of its strength in a configuration, such as l1.
+        parameter: the name of the parameter that is the strength, such as l1.
         rungs: the steps, the weakest strength first.
     """
 
@@ -71,7 +71,7 @@ class Ladder:
         return min(self.rungs, key=lambda rung: rung.cross_entropy)
 
     def too_much_from(self, level: Reference) -> LadderStep | None:
-        """Return the first step of those strongest steps that are all worse than the reference.
+        """Return the step from which on every step is worse than the reference.
 
         Returns None if the strongest step is not worse.
         """
@@ -106,10 +106,10 @@ def ladders(trials: Iterable[TrialRecord]) -> list[Ladder]:
 
 
 def reference(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> Reference | None:
-    """Return the result of early stopping alone with the patience of the steps, or else of no regularization.
+    """Return the result of early stopping alone, with the same patience as the steps, or else of no regularization.
 
-    A trial of the search is preferred to the confirmation, since it has the same seed as the steps. Returns None if
-    neither has such a result.
+    A trial of the search is preferred to the confirmation, since the trial has the same seed as the steps. Returns None
+    if neither the search nor the confirmation has such a result.
     """
     patience = next(iter(RECIPES["ladder"])).settings["patience"]
     rate = untuned_learning_rate(spec)  # all recipes use this learning rate
@@ -130,7 +130,7 @@ def reference(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclu
 
 
 def sentences(spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None) -> list[str]:
-    """Return a sentence for each technique with its best strength, and the strength from which on it is too strong."""
+    """Return a sentence for each technique: its best strength, and the strength at which it becomes too strong."""
     without = reference(spec, trials, conclusion)
     return [_sentence(ladder, without) for ladder in ladders(trials)]
 

@@ -11,7 +11,7 @@ from .finalists import NONE, Finalist, choose
 
 
 def best_configuration(best: TrialRecord | None, conclusion: Conclusion | None) -> Configuration | None:
-    """Return the configuration of the winner, or that of the best trial before a confirmation; None without both."""
+    """Return the configuration of the winner, or of the best trial if there is no winner; None without either."""
     if conclusion is not None:
         return conclusion.winner.finalist.settings
     return None if best is None else configuration_of(best.params)
@@ -22,8 +22,8 @@ def trainings_to_show(
 ) -> dict[str, Finalist | TrialRecord]:
     """Return the trainings of the best configuration and of the baseline, by the name of the configuration.
 
-    A training is a finalist if the configuration was confirmed, else a complete trial. A configuration that has neither
-    is left out.
+    If a configuration was confirmed, its training is a finalist, else a complete trial. A configuration that has
+    neither is left out.
     """
     finalists = [] if conclusion is None else [result.finalist for result in conclusion.results]
     trainings: dict[str, Finalist | TrialRecord] = {}
@@ -38,7 +38,7 @@ def trainings_to_show(
 def _baseline(
     spec: StudySpec, trials: Sequence[TrialRecord], conclusion: Conclusion | None, best: Configuration
 ) -> Configuration | None:
-    """Return no regularization with the learning rate that is best for it; for a HyperModel, its defaults."""
+    """Return the baseline: no regularization at its best learning rate, or the defaults of a HyperModel."""
     if not isinstance(best, Regularization):
         return next((configuration_of(trial.params) for trial in trials if trial.recipe == DEFAULTS), None)
     if spec.space.learning_rate == "fixed":

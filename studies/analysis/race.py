@@ -1,7 +1,7 @@
 """The race of the finalists: it trains them on fresh seeds in rounds, and drops the weaker ones after each round.
 
-All finalists in the race (the contenders) train on the same fresh seeds. A round is complete when all of them have
-trained on its seeds. Only then the race decides. It uses each contender's mean loss on the selection split, seed by
+All finalists in the race (the contenders) train on the same fresh seeds. A round ends when all contenders have trained
+on the seeds of the round. Then `decide` compares the contenders by their mean losses on the selection split, seed by
 seed.
 """
 
@@ -17,7 +17,7 @@ from ..statistics import Interval, mean_interval, shared_level
 from .verdicts import Verdict, settle
 
 FIRST_ROUND = 3
-"""The number of seeds of the first round: over fewer seeds, an interval is far too wide."""
+"""The number of seeds of the first round. With fewer seeds, an interval would be far too wide."""
 
 TECHNIQUE_SEEDS = 5
 """How many seeds a technique gets before it can be dropped, and before a clear gain can end the race.
@@ -45,7 +45,7 @@ class Contender:
     Attributes:
         index: the index of the finalist.
         part: the part that it plays in the race.
-        losses: its mean loss on the selection split for each seed so far, in the unit of the objective; smaller is
+        losses: for each seed so far, the mean loss on the selection split, in the unit of the objective; smaller is
             better.
     """
 
@@ -60,12 +60,12 @@ class Drop:
 
     Attributes:
         index: the index of the finalist.
-        reason: "behind the best", or its clear verdict: "clearly harms", "clearly helps, but is not the best",
-            "clearly makes no difference".
-        than: the index of the finalist that it was compared with.
-        behind: how much larger its loss on the selection split is than that of finalist `than`; Student's interval
-            over seeds at `SHOWN_LEVEL`.
-        seeds: the number of seeds after which it was dropped.
+        reason: "behind the best", or the contender's clear verdict: "clearly harms", "clearly makes no difference",
+            "clearly helps, but is not the best".
+        than: the index of the finalist that the contender was compared with.
+        behind: the loss of the contender minus the loss of finalist `than`, both on the selection split; Student's
+            interval over seeds at `SHOWN_LEVEL`.
+        seeds: the number of seeds after which the contender was dropped.
     """
 
     index: int
@@ -114,26 +114,28 @@ def decide(
 ) -> Decision:
     """Decide at the end of a round which contenders get no more seeds, and whether the race is over.
 
-    The best contender has the lowest mean loss. The race drops every other configuration. It also drops every other
-    technique that has trained on `TECHNIQUE_SEEDS`. It never drops a reference.
+    The best contender is the one with the lowest mean loss. All contenders behind it are dropped, with two exceptions.
+    A reference is never dropped. A technique (`Part.TECHNIQUE`) stays until it has trained on `TECHNIQUE_SEEDS` seeds,
+    and with `settles_techniques` also until its verdict is clear.
 
-    The race is over if only references are left. It is also over if one more contender is left and its gain over each
-    reference is clear after `TECHNIQUE_SEEDS`. A result is clear if its interval shows it at the confidence level that
-    all finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation behind these rules.
+    The race is over if only references are left. It is also over if only one other contender is left, has trained on
+    `TECHNIQUE_SEEDS` seeds, and its gain over each reference is clear. A gain is clear if its verdict is settled at the
+    confidence level that all finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation behind
+    these rules.
 
     Args:
         contenders: the finalists still in the race; all have the same number of seeds, at least 2.
         reference: the index of the finalist that techniques are compared with. This is early stopping alone, or no
-            regularization if early stopping alone is missing or failed. If it is None, both failed, and techniques
-            get no verdict.
+            regularization if early stopping alone is missing or failed. None if both failed. Then techniques get no
+            verdict and are dropped as early as configurations, and the race is over when one contender is left.
         raced: how many finalists started the race; all of them share the risk of a false claim.
         smallest_gain: the smallest gain that matters, in the unit of the losses; above 0.
-        settles_techniques: whether a technique stays until its verdict is clear, even if it is far behind the best;
-            True if the user asked for more seeds to settle verdicts.
+        settles_techniques: whether a technique stays until its verdict is clear, even if the technique is far behind
+            the best. True if the user asked for more seeds to settle verdicts.
 
-    Raises ValueError if there is no contender, if an index occurs twice, or if the reference is not a contender. Also
-    raises it if the numbers of seeds differ or are below 2, or if a loss is not finite. The same holds if `raced` is
-    below the number of contenders, or if the smallest gain is not above 0.
+    Raises ValueError if there is no contender, if two have the same index, or if their numbers of seeds differ or are
+    below 2. Also raises it if a loss is not finite, if the reference is not a contender, if `raced` is below the number
+    of contenders, or if the smallest gain is not above 0.
 
     Example:
         >>> stopped = Contender(index=0, part=Part.REFERENCE, losses=[0.10, 0.12, 0.11])
@@ -163,7 +165,7 @@ class _Round:
     Attributes:
         contenders: the finalists still in the race.
         losses: the mean losses on the selection split, shape (contenders, seeds): each row belongs to a contender.
-        base: the row of the reference that techniques are compared with; None if there is no such reference.
+        base: the row of the reference that techniques are compared with; None without such a reference.
         smallest_gain: the smallest gain that matters, in the unit of the losses.
         level: the confidence level at which an interval makes a result clear.
     """
@@ -211,7 +213,7 @@ class _Round:
         return (self.seeds >= TECHNIQUE_SEEDS or not references) and all(map(self._is_settled, gains))
 
     def _clear_verdict(self, row: int, base: int, best: int) -> tuple[str, int] | None:
-        """Return a technique's clear verdict as a reason to drop it, and the row that it was compared with.
+        """Return the reason to drop a technique whose verdict is clear, and the row that it was compared with.
 
         Returns None if the verdict is not clear, or if the technique helps and may be the best.
         """
@@ -227,7 +229,7 @@ class _Round:
         return None
 
     def _is_settled(self, gain: npt.NDArray[np.float64]) -> bool:
-        """Return whether the verdict on a gain is settled; its shape is (seeds,)."""
+        """Return whether the verdict on a gain is settled; the gain has one value for each seed."""
         return settle(partial(mean_interval, gain), self.smallest_gain, self.level)[0] is not Verdict.NOT_SETTLED
 
 
@@ -238,7 +240,7 @@ def _checked_losses(
     indices, seeds = {contender.index for contender in contenders}, {len(contender.losses) for contender in contenders}
     if not contenders or len(indices) < len(contenders) or len(seeds) > 1 or min(seeds) < 2:
         raise ValueError(
-            "a race needs contenders that differ, all with the same number of seeds, at least 2; "
+            "a race needs contenders with different indices and with the same number of seeds, at least 2; "
             f"given were {len(contenders)} contenders with {sorted(seeds)} seeds"
         )
     if reference is not None and reference not in indices:

@@ -1,4 +1,4 @@
-"""Warnings that the best configuration lies at a limit of its range, with the setting that widens the range."""
+"""Warns if a value of the best configuration lies at a limit of its range, and says how to widen the range."""
 
 import math
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _HIGHEST_RATE = 0.9  # at a higher dropout rate, hardly a unit is left
 
 @dataclass(frozen=True, kw_only=True)
 class AtRangeLimit:
-    """A setting of the best configuration that lies at a limit of its range.
+    """A parameter whose value in the best configuration lies at a limit of the searched range.
 
     Attributes:
         parameter: l1, l2, dropout or patience.
         value: the value of the parameter in the best configuration.
         side: the limit at which the value lies, "low" or "high".
-        setting: the argument for --set that widens the range on that side: "space.l2={ low = 1e-07, high = 0.1 }".
+        setting: the argument for --set that widens the range there, such as "space.l2={ low = 1e-07, high = 0.1 }".
     """
 
     parameter: str
@@ -36,11 +36,11 @@ class AtRangeLimit:
 
 
 def range_limits(spec: StudySpec, best: Regularization) -> tuple[AtRangeLimit, ...]:
-    """Return each setting of the best configuration that lies within 3 % of a limit that can be widened.
+    """Return each parameter whose value in the best configuration is near a limit that can be widened.
 
-    L1 and L2 factors are compared on a log scale. A range with a single value is left out, since the user chose that
-    value. A patience can't be below 1 epoch, and a patience of max_epochs never stops a training. A dropout rate can't
-    be below 0.
+    Near means within 3 % of the length of the range; for L1 and L2 factors, on a log scale. A range with a single value
+    is left out, since the user chose that value. Some limits can't be widened: a patience can't be below 1 epoch, and
+    one above max_epochs never stops a training. A dropout rate can't be below 0.
     """
     space, limits = spec.space, []
     for name, value, factors in (("l1", best.l1, space.l1), ("l2", best.l2, space.l2)):
@@ -86,7 +86,7 @@ def _at_limit(
         side: the limit at which the value lies.
         given: the low and the high limit of the range in the study.
         wider: the low and the high limit of the widest range to suggest.
-        off: whether the range may also be switched off, as in the study file; None if it has no such key.
+        off: the value of the key `off` of the range in the study file; None if the range has no such key.
     """
     low, high = (wider[0], given[1]) if side == "low" else (given[0], wider[1])
     if side is None or (low, high) == given:

@@ -20,7 +20,7 @@ class SearchMethod:
     """A search method with its studies.
 
     Attributes:
-        label: the values in which it differs from the other methods: "tpe" or "random, hyperband".
+        label: what distinguishes the method from the others, such as "tpe" or "random, hyperband".
         studies: the studies that used the method, ordered by seed.
     """
 
@@ -44,9 +44,9 @@ class Advantage:
 
     Attributes:
         best: the method with the best mean.
-        other: the method that it is compared with.
-        difference: the mean difference of their best values and its interval, in the unit of the objective; above 0 if
-            `best` is better. None if either method has fewer than three seeds.
+        other: the method that `best` is compared with.
+        difference: how much better `best` is than `other`, as a mean with its interval, in the unit of the objective.
+            None if either method has fewer than three seeds.
         is_paired: whether both methods have the same seeds, so that they are compared seed by seed.
     """
 
@@ -67,14 +67,14 @@ def varied(comparison: Comparison) -> list[Difference]:
 
 
 def obstacles(comparison: Comparison) -> list[str]:
-    """Return each cause why the methods can't be compared; none if they can."""
+    """Return the reasons why the search methods can't be compared; an empty list if they can be compared."""
     keys = [key.key for key in comparison.differences if key.kind == "question" or _is_of_one_network(comparison, key)]
     mixed = [f"{study.name} was searched by {' and '.join(study.samplers)}" for study in _mixed(comparison)]
     return [*([f"they differ in {formats.listed(keys)}"] if keys else []), *mixed]
 
 
 def search_methods(comparison: Comparison) -> list[SearchMethod]:
-    """Return the search methods, at least two; none if the studies can't compare search methods."""
+    """Return the search methods, at least two; an empty list if the studies can't compare search methods."""
     keys = _without_options(varied(comparison))
     if not keys or obstacles(comparison):
         return []
@@ -88,14 +88,14 @@ def search_methods(comparison: Comparison) -> list[SearchMethod]:
 
 
 def common_trials(comparison: Comparison) -> int:
-    """Return the number of trials after which all studies are compared: that of the shortest study."""
+    """Return the number of trials of the shortest study; all studies are compared after that many trials."""
     return min(study.trials for study in comparison.studies)
 
 
 def leads(comparison: Comparison) -> list[Advantage]:
-    """Return the advantage of the best method over each other one, the second best first.
+    """Return the advantage of the best method over each other method, the second best method first.
 
-    Returns none if any study has no complete trial yet.
+    Returns an empty list if any study has no complete trial among its first `common_trials`.
     """
     trials = common_trials(comparison)
     sign = 1 if comparison.maximizes else -1
@@ -158,7 +158,7 @@ def _ranked(advantages: Sequence[Advantage]) -> list[SearchMethod]:
 
 
 def _without_options(keys: Sequence[Difference]) -> list[Difference]:
-    """Leave out the options of samplers and pruners that differ only because the samplers or pruners do."""
+    """Return the keys without the options that differ only because the samplers or the pruners differ."""
     values = {key.key: key.values for key in keys}
 
     def is_telling(key: Difference) -> bool:
@@ -171,7 +171,7 @@ def _without_options(keys: Sequence[Difference]) -> list[Difference]:
 
 
 def _label(keys: Sequence[Difference], index: int) -> str:
-    """Return the label of the method of the study at that index: its values of the keys."""
+    """Return the label of the method that the study at `index` used: the study's values of the keys."""
     parts = []
     for key in keys:
         name, value = key.key.partition(".")[2], key.values[index].strip('"')
@@ -211,7 +211,7 @@ def _number(comparison: Comparison, value: float) -> str:
 
 
 def _values(comparison: Comparison, values: Sequence[float]) -> str:
-    """Return the mean of a method's best values with the number of seeds, the smallest and the largest value."""
+    """Return the mean of a method's best values, with the number of seeds and the smallest and largest value."""
     mean = _number(comparison, fmean(values))
     if len(values) == 1:
         return f"{mean} (one seed)"

@@ -18,8 +18,8 @@ class SizeEffect:
         fewest: the gain with the fewest training examples.
         most: the gain with the most training examples.
         reduction: `fewest` minus `most`; above 0 if the gain is smaller with more examples.
-        smallest_gain: the smallest gain that matters, in the same unit: the smaller one of the two studies; 0 if
-            unknown.
+        smallest_gain: the smallest gain that matters, in the same unit. If it differs between the two studies, the
+            smaller value counts. 0 if unknown.
     """
 
     fewest: Interval
@@ -34,7 +34,10 @@ class SizeEffect:
         return {Verdict.HELPS: "gains less", Verdict.HARMS: "gains more"}.get(verdict, str(verdict))
 
     def __str__(self) -> str:
-        """Return the verdict; if both gains are below 0, "harms more" or "harms less" instead of less or more gain."""
+        """Return the verdict, with other words if both gains are below 0.
+
+        Then "gains less" becomes "harms more", and "gains more" becomes "harms less".
+        """
         if self.fewest.mean >= 0 or self.most.mean >= 0:
             return self.verdict
         return {"gains less": "harms more", "gains more": "harms less"}.get(self.verdict, self.verdict)
@@ -48,8 +51,8 @@ def differ_in_size(comparison: Comparison) -> bool:
 def change(comparison: Comparison, technique: str | None = None) -> SizeEffect | None:
     """Return how the gain of a technique changes from the fewest training examples to the most.
 
-    Returns None if either gain is unknown, if the studies differ in more than their size, or if their verdicts use
-    different measures.
+    Returns None if either gain is unknown, if the studies differ in more than their size, if all have the same size, or
+    if their verdicts use different measures.
 
     Args:
         comparison: the comparison of the studies.
@@ -138,7 +141,7 @@ def _answer(comparison: Comparison, effect: SizeEffect) -> str:
 
 
 def _ends(comparison: Comparison) -> list[str]:
-    """Return a sentence with the verdict on regularization as a whole for the fewest examples and for the most."""
+    """Return a sentence with two verdicts on regularization as a whole: with the fewest examples, and with the most."""
     parts = []
     for study in (comparison.studies[0], comparison.studies[-1]):
         gain = comparison.gain_of(study)
@@ -159,7 +162,7 @@ def _ends(comparison: Comparison) -> list[str]:
 
 
 def _steps(comparison: Comparison) -> list[str]:
-    """Return a sentence with the number of steps between sizes in which the gain falls; none for fewer than 3 sizes."""
+    """Return a sentence that says in how many steps from size to size the gain falls; none for fewer than 3 sizes."""
     gains = {study.train_rows: comparison.gain_of(study) for study in comparison.studies}
     means = [gain.mean for gain in gains.values() if gain is not None]
     if len(means) < 3:
@@ -191,7 +194,7 @@ def _shares(comparison: Comparison) -> list[str]:
 def _over_one_reference(
     first: TechniqueVerdict | None, last: TechniqueVerdict | None
 ) -> tuple[Interval | None, Interval | None]:
-    """Return both gains of a technique over early stopping alone; if either is unknown, over no regularization."""
+    """Return both gains of a technique over early stopping alone; if one is unknown, both over no regularization."""
     if first is None or last is None or first.verdict is None or last.verdict is None:
         return None, None
     if first.gain_over_early_stopping is not None and last.gain_over_early_stopping is not None:
@@ -200,7 +203,7 @@ def _over_one_reference(
 
 
 def _unit(comparison: Comparison) -> tuple[str, int, int]:
-    """Return the unit of the gains in a sentence, the factor that brings them into it, and their decimal places."""
+    """Return the unit of gains in a sentence, the factor from a gain to this unit, and the number of decimal places."""
     if comparison.is_by_accuracy:
         return "percentage points of test accuracy", 100, 2
     if not comparison.measure.unit:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from .tuning import Attempt, Strength, Tuning
 
 GOOD_SHARE = 0.1
-"""A strength is good if its gain over the baseline is at most this share below the technique's best gain."""
+"""A strength is good if it loses at most this share of the technique's best gain over the baseline."""
 
 LUCK_SHARE = 0.5
-"""A strength is also good if it is worse than the best one by no more than the luck of one seed.
+"""If luck is large, a good strength may lose more than `GOOD_SHARE`, but at most this share of the best gain.
 
-That luck is the spread over seeds, but counts at most as this share of the best gain.
+It may then lose as much as one standard deviation over seeds (`Baseline.spread`).
 """
 
 _ORDERED = ("L1", "L2", "dropout", "early stopping")  # two factors or a placement have no order from weak to strong
@@ -22,11 +22,11 @@ class Baseline:
 
     Attributes:
         name: the name of the configuration.
-        value: its objective on the selection split.
-        spread: the standard deviation of that value over the fresh seeds of the confirmation; None if unknown.
-        seeds: the number of those seeds; 0 without a confirmation.
-        is_of_search: whether the value comes from one trial of the search, which has the same seed as all others. If
-            not, it is the mean over the fresh seeds.
+        value: the objective on the selection split.
+        spread: the standard deviation of the objective over the fresh seeds of the confirmation; None if unknown.
+        seeds: the number of fresh seeds; 0 without a confirmation.
+        is_of_search: whether the value comes from one trial of the search, which has the same seed as all other trials.
+            If not, the value is the mean over the fresh seeds.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Regions:
-    """The strengths that are good, too weak and too strong; all of them were tried.
+    """Which of the tried strengths are good, too weak and too strong.
 
     Attributes:
         good: the smallest and the largest good strength; None if no strength is better than the baseline.
-        too_weak_to: the largest strength that is too weak; None if none is.
-        too_strong_from: the smallest strength that is too strong; None if none is.
+        too_weak_to: the largest strength that is too weak; None if no strength is too weak.
+        too_strong_from: the smallest strength that is too strong; None if no strength is too strong.
     """
 
     good: tuple[Strength, Strength] | None
@@ -75,7 +75,7 @@ class StrengthCurve:
 
     @property
     def gain(self) -> float | None:
-        """How much better the best trial is than the baseline, in the unit of the objective; None if unknown."""
+        """How much better the technique's best trial is than the baseline, in the objective's unit; None if unknown."""
         best = self.tuning.best
         if best is None or best.value is None or self.baseline is None:
             return None
@@ -85,15 +85,17 @@ class StrengthCurve:
     def regions(self) -> Regions | None:
         """Which strengths are too weak, good and too strong.
 
-        The best strength is good. Its neighbours are good too if they lose at most `GOOD_SHARE` of its gain. They may
-        also lose as much as the spread over seeds, but at most `LUCK_SHARE` of the gain. Weaker strengths than the good
-        ones are too weak, and stronger ones are too strong.
+        The best strength is good. On both sides of it, the strengths are good up to the first one that loses too much
+        of the best gain. A good strength may lose the share `GOOD_SHARE` of this gain. If the spread over seeds is
+        larger, it may lose as much as the spread, but at most the share `LUCK_SHARE`. Strengths below the good ones are
+        too weak, and strengths above them are too strong.
 
-        If no strength is better than the baseline, none is good. Then a strength above the best is too strong if it is
-        worse than the baseline by more than the spread. All strengths above that one are also too strong.
+        If no strength is better than the baseline, no strength is good or too weak. Then the first strength above the
+        best one that is worse than the baseline by more than the spread is too strong, with all strengths above it.
 
         None if fewer than two strengths have a complete trial, or if the technique has no order of strengths. Also
-        None if the baseline is unknown, or if no strength is better than it and the spread is unknown.
+        None if the baseline is unknown. None as well if the spread is unknown and no strength is better than the
+        baseline.
         """
         line, gain = self.line, self.gain
         if self.tuning.technique not in _ORDERED or len(line) < 2 or gain is None or self.baseline is None:

@@ -31,14 +31,14 @@ class Status:
 
     @property
     def state(self) -> str:
-        """The state: "running", "stopped" or "done"; "done" includes the end of a confirmation that has started."""
+        """The state: "running", "stopped" or "done". A study with an unfinished confirmation is not "done"."""
         if self.holder is not None:
             return "running"
         return "done" if self.is_total_reached and not (self.confirmation and self.confirmation.left) else "stopped"
 
     @property
     def trials_per_minute(self) -> float | None:
-        """The finished trials per minute of the latest run, up to its last finished trial; None if it has none yet."""
+        """How many trials per minute the latest run finished until its last finished trial; None without one."""
         run = self.runs[-1] if self.runs else None
         if run is None or run.last_finished_at is None:
             return None
@@ -48,7 +48,7 @@ class Status:
     def minutes_left(self) -> float | None:
         """The minutes until all trials have finished, at the pace `trials_per_minute`.
 
-        None if that pace is unknown, if all trials have finished, or if no coordinator works on the study.
+        None if this pace is unknown, if all trials have finished, or if no coordinator works on the study.
         """
         if self.holder is None or self.is_total_reached or self.trials_per_minute is None:
             return None

@@ -1,4 +1,4 @@
-"""The result of a confirmation for each technique: a verdict with its interval, or the reason why it has none."""
+"""The result of a confirmation for each technique: a verdict with its interval, or the reason why there is none."""
 
 from dataclasses import dataclass
 
@@ -18,15 +18,17 @@ class TechniqueVerdict:
         technique: the label of the technique, such as "L1" or "combination".
         result: the result of the finalist that represents the technique; None if no such finalist was confirmed.
         verdict: one of the four verdicts; None if the technique has no verdict.
-        reason: why it has no verdict; "" if it has one.
+        reason: why the technique has no verdict; "" if it has one.
         gain: the interval on which the verdict rests, positive is better; None if the technique was not confirmed.
-        over: the name of the reference of that gain, such as "early stopping alone".
-        gain_over_early_stopping, over_baseline: the gain over each reference; None if it is unknown.
-        smallest_gain: the smallest gain that matters, in the same unit; 0 if it is unknown.
-        seeds: the number of fresh seeds on which the finalist was trained.
-        seeds_needed: how many seeds in all would probably settle the verdict; None if it is settled, or if unknown.
+        over: the name of the configuration over which `gain` was measured, such as "early stopping alone".
+        gain_over_early_stopping, over_baseline: the gain over early stopping alone, and over the baseline; None if
+            unknown.
+        smallest_gain: the smallest gain that matters, in the unit of the gains; 0 if unknown.
+        seeds: the number of fresh seeds on which the finalist was trained; 0 without a finalist.
+        seeds_needed: how many seeds in all would probably settle the verdict. None if the verdict is settled, or if
+            the number is unknown.
         needs_test_examples: whether the verdict is not settled and more seeds alone would not settle it.
-        is_over_seeds_only: whether the interval leaves out the luck of the test examples, as it does for a metric.
+        is_over_seeds_only: whether the interval leaves out the luck of the test examples, as for a metric such as AUC.
     """
 
     technique: str
@@ -92,5 +94,5 @@ def _failed(conclusion: Conclusion) -> list[object]:
 
 
 def _technique(settings: object) -> str | None:
-    """Return the label of the technique of a configuration; None if it has none, or is not a regularization."""
+    """Return the label of the technique of a configuration; None without a technique."""
     return settings.technique if isinstance(settings, Regularization) else None

@@ -1,4 +1,4 @@
-"""Selects the trials that were the best so far, and tells whether a study searches regularization at all."""
+"""Selects the trials that were the best so far, and tells whether a study searches only regularization."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ def best_so_far(trials: Iterable[TrialRecord], *, maximizes: bool) -> list[Trial
     """Return each trial that has a better value than all trials before it.
 
     Args:
-        trials: the trials, ordered by number; those without a value are left out.
+        trials: the trials, ordered by number; trials without a value are left out.
         maximizes: whether larger values are better.
     """
     steps: list[TrialRecord] = []

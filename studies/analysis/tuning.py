@@ -16,7 +16,7 @@ ALONE = tuple(label for label in LABELS if label != "combination")
 _FEWEST = {technique.name: 1 if technique.accompanies else technique.fewest_trials for technique in TECHNIQUES}
 
 FEWEST_TRIALS = {label: _FEWEST.get(label, FEWEST_TOGETHER) for label in ALONE}
-"""How many different strengths of each technique alone must be trained before it gets a verdict, as in a contest."""
+"""How many different strengths of a technique must be trained alone before the technique gets a verdict."""
 
 PLACEMENTS = ("before_activation", "after_activation")
 """The placements of BatchNormalization, in the order in which answers list them."""
@@ -63,8 +63,8 @@ class Attempt:
         state: complete, pruned or failed.
         value: the objective on the selection split; None unless the trial is complete.
         epochs: the number of trained epochs; None if it is unknown.
-        has_diverged: whether it failed because its loss became NaN or infinite.
-        recipe: the name of its recipe; None if the sampler proposed it.
+        has_diverged: whether the trial failed because the loss became NaN or infinite.
+        recipe: the name of the recipe; None if the sampler proposed the trial.
     """
 
     trial: int
@@ -78,7 +78,7 @@ class Attempt:
 
     @property
     def position(self) -> float:
-        """The position of its strength on an axis."""
+        """The position of the strength on an axis."""
         return position_of(self.strength)
 
 
@@ -88,9 +88,9 @@ class Tuning:
 
     Attributes:
         technique: one of ALONE.
-        attempts: its finished trials, ordered by strength and then by number.
+        attempts: the finished trials, ordered by strength and then by number.
         points: how many strengths of the technique alone the search space has: infinite for a range, 0 if the space
-            does not have the technique alone.
+            never has the technique alone.
         maximizes: whether larger values of the objective are better.
     """
 
@@ -106,7 +106,7 @@ class Tuning:
 
     @property
     def fewest(self) -> int:
-        """How many strengths must be trained for a verdict: at least one, and never more than the space has."""
+        """How many strengths must be trained for a verdict: at least one, and never more than the search space has."""
         return max(1, int(min(FEWEST_TRIALS[self.technique], self.points)))
 
     @property
@@ -123,7 +123,7 @@ class Tuning:
     def trained(self) -> tuple[Strength, ...]:
         """The different strengths that count for `fewest`, the smallest first.
 
-        A failed trial counts only if it diverged: that shows that its strength is too large.
+        A failed trial counts only if it diverged, since this shows that the strength is too large.
         """
         return _different(attempt for attempt in self.attempts if attempt.state != "failed" or attempt.has_diverged)
 
@@ -154,7 +154,7 @@ class Tuning:
 
     @property
     def is_tuned(self) -> bool:
-        """Whether enough strengths were trained for a verdict on the technique, and not only on one setting of it."""
+        """Whether enough strengths of the technique were trained for a verdict."""
         return len(self.trained) >= self.fewest
 
     def loss_of(self, attempt: Attempt) -> float:
@@ -179,10 +179,10 @@ class Tuning:
 
 
 def tunings(trials: Iterable[Trial], space: SpaceSpec, *, maximizes: bool) -> tuple[Tuning, ...]:
-    """Return the tuning of each technique of ALONE, in that order.
+    """Return the tuning of each technique, in the order of ALONE.
 
     Args:
-        trials: the trials of the study, ordered by number; those that another program wrote are left out.
+        trials: the trials of the study, ordered by number; trials that another program wrote are left out.
         space: the search space of the study.
         maximizes: whether larger values of the objective are better.
     """
@@ -230,7 +230,7 @@ def points_alone(space: SpaceSpec, technique: str) -> float:
 
 
 def _points_of_added(space: SpaceSpec, name: str) -> float:
-    """Return how many strengths a search space has of a technique that came after the first release."""
+    """Return how many strengths a search space has for a technique that was added after the first release."""
     technique = next(one for one in TECHNIQUES if one.name == name)
     if not technique.is_searched(space):
         return 0
@@ -269,7 +269,7 @@ def _points(low: float, high: float) -> float:
 
 
 def _alone(trial: Trial) -> tuple[str, Attempt] | None:
-    """Return the technique that a trial has alone, with the trial as an attempt; None if it has no technique alone."""
+    """Return the technique that a trial has alone, and the trial as an attempt; None without such a technique."""
     try:
         settings = configuration_of(trial.params)
         technique = settings.technique if isinstance(settings, Regularization) else None
@@ -294,7 +294,7 @@ def _alone(trial: Trial) -> tuple[str, Attempt] | None:
 
 
 def _strength(regularization: Regularization, technique: str) -> Strength | None:
-    """Return the strength of the only technique of a configuration; None if its value is not a valid strength."""
+    """Return the strength of the only technique of a configuration; None if the value is not a valid strength."""
     if technique == "BatchNorm":
         return regularization.batch_norm if regularization.batch_norm in PLACEMENTS else None
     names = technique.split("+")
@@ -306,7 +306,7 @@ def _strength(regularization: Regularization, technique: str) -> Strength | None
 
 
 def _different(attempts: Iterable[Attempt]) -> tuple[Strength, ...]:
-    """Return the strengths of trials in their order, each strength once."""
+    """Return the strengths of the trials, in the order of the trials, each strength once."""
     return tuple(dict.fromkeys(attempt.strength for attempt in attempts))
 
 

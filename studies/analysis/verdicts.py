@@ -15,7 +15,7 @@ from ..spec import StudySpec
 from ..statistics import Interval, mean_interval, projected_interval
 
 SMALLEST_GAIN_SHARE = {"cross_entropy": 0.07, "accuracy": 0.09}
-"""The smallest gain that matters, as a share of the loss of the reference; for accuracy, of its error rate.
+"""The smallest gain that matters, as a share of the reference's loss; for accuracy, of the reference's error rate.
 
 A smaller share would leave too many verdicts unsettled. With this one, four of five verdicts are settled if the true
 effect is twice the smallest gain. This was measured on MNIST with the default number of seeds
@@ -25,21 +25,21 @@ effect is twice the smallest gain. This was measured on MNIST with the default n
 ALIKE_LEVEL = 0.90
 """The confidence level of the interval that shows that a technique makes no difference.
 
-That interval must lie within ± the smallest gain that matters. Each of the two one-sided tests of this equivalence test
-then has an error rate of at most 5 %. Claims of a gain share one risk among all techniques. Claims of no difference
-don't.
+A technique makes no difference if this interval lies within ± the smallest gain that matters. This is an equivalence
+test: two one-sided tests, each with an error rate of at most 5 %. With several techniques, this level stays the same,
+and only the level for claims of a gain rises.
 
 Source: Schuirmann, A comparison of the two one-sided tests procedure and the power approach, 1987.
 """
 
 _MOST_SEEDS = 100
-"""If this many seeds would not settle a verdict, it needs more test examples."""
+"""If this many seeds would not settle a verdict, the verdict needs more test examples."""
 
 _TINY = 1e-12
 
 
 class Verdict(enum.StrEnum):
-    """The conclusion from the interval of a gain."""
+    """What the interval of a gain shows."""
 
     HELPS = "helps"
     HARMS = "harms"
@@ -49,16 +49,16 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A verdict, its interval, and what would settle it.
+    """A verdict with its interval, and how many seeds would settle it.
 
     Attributes:
         verdict: one of the four verdicts.
-        gain: the interval on which the verdict rests; positive is better. For the verdict "makes no difference" its
-            confidence level is lower (see `ALIKE_LEVEL`).
+        gain: the interval on which the verdict rests; positive is better. For the verdict "makes no difference", the
+            interval has a lower confidence level (see `ALIKE_LEVEL`).
         smallest_gain: the smallest gain that matters, in the unit of the gain; above 0.
         seeds: the number of fresh seeds on which the verdict rests.
         seeds_needed: how many seeds in all would probably settle the verdict, if the mean gain stays as it is. None if
-            the verdict is settled, or if it needs more test examples instead.
+            the verdict is settled, or if only more test examples would settle it.
         is_over_seeds_only: whether the interval covers the luck of the seeds but not that of the test examples. This
             is so for a metric without a value for each example, such as AUC. Other test examples could then give
             another verdict.
@@ -78,7 +78,7 @@ class Judgement:
 
 
 def smallest_gain(spec: StudySpec, reference_loss: float) -> float:
-    """Return the smallest gain that matters in a study, in the unit of its objective; above 0.
+    """Return the smallest gain that matters in a study, in the unit of the study's objective; above 0.
 
     Args:
         spec: the study; if it gives `confirm.smallest_gain`, that value is returned.
@@ -98,7 +98,7 @@ def is_share_of_missing(spec: StudySpec, reference_loss: float) -> bool:
 
 
 def share_of_smallest_gain(spec: StudySpec) -> float | None:
-    """Return the smallest gain that matters as a share of the reference's loss; None if the study file sets it."""
+    """Return the smallest gain as a share of the reference's loss; None if the study file gives the smallest gain."""
     if spec.confirm.smallest_gain is not None:
         return None
     return SMALLEST_GAIN_SHARE["accuracy" if spec.search.by_accuracy else "cross_entropy"]
@@ -129,7 +129,7 @@ def settle(interval_at: Callable[[float], Interval], smallest_gain: float, level
         interval_at: returns the interval of the gain at a confidence level.
         smallest_gain: the smallest gain that matters, in the unit of the gain; above 0.
         level: the confidence level for the verdicts "helps" and "harms", in (0, 1). "Makes no difference" uses
-            `ALIKE_LEVEL`, or this level if it is lower.
+            `ALIKE_LEVEL`, or `level` if that is lower.
 
     Raises ValueError if the smallest gain is not above 0.
     """
@@ -143,7 +143,7 @@ def settle(interval_at: Callable[[float], Interval], smallest_gain: float, level
 
 
 def judge(differences: npt.ArrayLike, smallest_gain: float, level: float, next_level: float | None = None) -> Judgement:
-    """Judge a technique by how much lower its losses are than the reference's.
+    """Judge a technique by how much it lowers the losses of the reference.
 
     Args:
         differences: the loss of the reference minus the loss of the technique, both trained on the same seed; shape
@@ -151,8 +151,8 @@ def judge(differences: npt.ArrayLike, smallest_gain: float, level: float, next_l
         smallest_gain: the smallest gain that matters, in the unit of the losses; above 0.
         level: the confidence level for the verdicts "helps" and "harms", in (0, 1); for several techniques it is
             `shared_level`.
-        next_level: the confidence level at which more seeds would be judged; `level` by default. It is higher than
-            `level`, since one more evaluation on the test set shares the risk with this one.
+        next_level: the confidence level of a later evaluation with more seeds; `level` by default. It is higher than
+            `level`, since both evaluations on the test set share one risk.
 
     Raises ValueError in the cases of `crossed_interval`, and if the smallest gain is not above 0.
 
@@ -168,7 +168,7 @@ def judge(differences: npt.ArrayLike, smallest_gain: float, level: float, next_l
 
 
 def judge_means(differences: npt.ArrayLike, smallest_gain: float, level: float) -> Judgement:
-    """Judge a technique by one value per seed, for a metric without a value for each example, such as AUC.
+    """Judge a technique by a metric that has one value for each seed and none for a single example, such as AUC.
 
     The interval is Student's over seeds. It covers the luck of the seeds, but not that of the test examples.
 
@@ -184,8 +184,10 @@ def judge_means(differences: npt.ArrayLike, smallest_gain: float, level: float) 
         <Verdict.HELPS: 'helps'>
     """
     values = np.asarray(differences, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"a verdict needs finite differences on at least 2 seeds; given was the shape {values.shape}")
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"a verdict needs one difference for each of at least 2 seeds; given: shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("a verdict needs finite differences; some are NaN or infinite")
     verdict, gain = settle(partial(mean_interval, values), smallest_gain, level)
     needed = None
     if verdict is Verdict.NOT_SETTLED:

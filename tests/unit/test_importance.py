@@ -129,10 +129,10 @@ def test_a_pruned_trial_counts_as_none_of_the_best() -> None:
 def test_too_few_trials_give_a_reason() -> None:
     trials = pruned(tried(FEWEST_TRIALS, of_dropout), kept=FEWEST_COMPLETE)
     assert importances(SPEC, trials).techniques
-    needs = "importance needs at least 25 complete or pruned trials, 10 of them complete; there are "
-    assert importances(SPEC, trials[:-1]) == Importances(techniques=(), reason=f"{needs}24 and 10")
+    needs = "importance needs at least 25 complete or pruned trials, at least 10 of them complete; this study has "
+    assert importances(SPEC, trials[:-1]) == Importances(techniques=(), reason=f"{needs}24, 10 of them complete")
     trials = pruned(tried(FEWEST_TRIALS, of_dropout), kept=FEWEST_COMPLETE - 1)
-    assert importances(SPEC, trials) == Importances(techniques=(), reason=f"{needs}25 and 9")
+    assert importances(SPEC, trials) == Importances(techniques=(), reason=f"{needs}25, 9 of them complete")
 
 
 def test_a_space_without_choices_gives_a_reason() -> None:
@@ -147,7 +147,7 @@ def test_equal_values_give_a_reason() -> None:
     trials = [record(trial.number, dict(trial.params), 1.0) for trial in tried(40, of_dropout)]
     found = importances(SPEC, trials)
     assert not found.techniques
-    assert "beyond chance" in str(found.reason)
+    assert "only by chance" in str(found.reason)
 
 
 def test_a_technique_that_is_always_on_is_judged_by_its_strength() -> None:

@@ -150,7 +150,7 @@ ONE = reference(3)
     ("field", "base", "raced", "smallest_gain", "complaint"),
     [
         ([], None, 2, 0.1, "needs contenders"),
-        ([ONE, ONE], 0, 2, 0.1, "that differ"),
+        ([ONE, ONE], 0, 2, 0.1, "different indices"),
         ([reference(1)], 0, 2, 0.1, "at least 2"),
         ([ONE, contender(1, TECHNIQUE, 0, 4)], 0, 2, 0.1, "same number of seeds"),
         ([ONE], 3, 2, 0.1, "not among the contenders"),

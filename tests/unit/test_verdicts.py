@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import regsearch.studies.analysis.verdicts
-from regsearch.studies.analysis.verdicts import ALIKE_LEVEL, Verdict, judge, settle, verdict_of
+from regsearch.studies.analysis.verdicts import ALIKE_LEVEL, Verdict, judge, judge_means, settle, verdict_of
 from regsearch.studies.statistics import Interval, crossed_interval, projected_interval
 
 D = 0.01
@@ -138,3 +138,17 @@ def test_a_judgement_refuses_what_makes_no_sense(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         judge(values, smallest_gain, level)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ([0.1], r"at least 2 seeds; given: shape \(1,\)"),
+        ([[0.1, 0.2], [0.1, 0.2]], r"at least 2 seeds; given: shape \(2, 2\)"),
+        ([0.1, math.nan], "some are NaN or infinite"),
+        ([0.1, math.inf], "some are NaN or infinite"),
+    ],
+)
+def test_a_judgement_of_means_says_which_differences_it_refuses(values: object, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        judge_means(values, D, 0.95)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What each rung of the ladder gives: the recipes' own figures, beside the level without."""
+"""Each step of a ladder has the figures of its recipe, and is compared with a training without the technique."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ def content_of(trials: list[TrialRecord], **parts: Any) -> ReportData:
     return made.make_content(trials, **parts)
 
 
-def level_in(content: ReportData) -> Reference | None:
+def reference_in(content: ReportData) -> Reference | None:
     return reference(content.answer.study.spec, content.trials, content.conclusion)
 
 
@@ -56,35 +56,35 @@ def whole() -> ReportData:
     return content_of(recipe_trials())
 
 
-def test_each_ladder_has_its_rungs_in_order(whole: ReportData) -> None:
+def test_each_ladder_has_its_steps_in_order(whole: ReportData) -> None:
     found = {ladder.technique: ladder for ladder in ladders(whole.trials)}
     assert list(found) == ["L1", "L2", "dropout"]
-    assert [rung.strength for rung in found["L2"].rungs] == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
-    assert [rung.strength for rung in found["dropout"].rungs] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert [step.strength for step in found["L2"].rungs] == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+    assert [step.strength for step in found["dropout"].rungs] == [0.1, 0.2, 0.3, 0.4, 0.5]
     for technique, ladder in found.items():
-        for rung in ladder.rungs:
-            assert rung.cross_entropy == LOSSES[f"{technique} {rung.strength:g}"]
-            assert whole.trials[rung.trial].recipe == f"{technique} {rung.strength:g}"
+        for step in ladder.rungs:
+            assert step.cross_entropy == LOSSES[f"{technique} {step.strength:g}"]
+            assert whole.trials[step.trial].recipe == f"{technique} {step.strength:g}"
 
 
-def test_the_level_is_that_of_the_rungs_own_training(whole: ReportData) -> None:
-    found = level_in(whole)
+def test_the_reference_has_the_same_training_as_the_steps(whole: ReportData) -> None:
+    found = reference_in(whole)
     assert found is not None
     assert (found.name, found.cross_entropy, found.is_of_search) == ("early stopping (patience 2)", 0.088, True)
     without = content_of([trial for trial in whole.trials if trial.recipe != "early stopping"])
-    found = level_in(without)
+    found = reference_in(without)
     assert found is not None
     assert (found.name, found.cross_entropy) == ("no regularization", 0.090)
 
 
-def test_without_a_trial_the_level_comes_from_the_confirmation_and_says_so() -> None:
+def test_without_a_trial_the_reference_is_of_the_confirmation() -> None:
     trials = recipe_trials(["ladder"])
-    assert level_in(content_of(trials)) is None
+    assert reference_in(content_of(trials)) is None
     shown = section(content_of(trials))
     assert shown is not None
     assert "is not known" in shown.body
     confirmed = content_of(trials, conclusion=made.make_conclusion())
-    found = level_in(confirmed)
+    found = reference_in(confirmed)
     assert found is not None
     assert not found.is_of_search
     shown = section(confirmed)
@@ -106,7 +106,7 @@ def test_the_sentences_say_how_much_is_too_much(whole: ReportData) -> None:
 
 
 @pytest.mark.parametrize(("complete", "is_shown"), [(2, False), (3, True)])
-def test_it_is_shown_from_three_complete_rungs_of_one_technique_on(complete: int, is_shown: bool) -> None:
+def test_a_ladder_is_shown_if_it_has_three_complete_steps(complete: int, is_shown: bool) -> None:
     trials = recipe_trials()
     l2 = [trial.number for trial in trials if trial.recipe and trial.recipe.startswith("L2")]
     kept = set(l2[:complete])
@@ -125,7 +125,7 @@ def test_the_courses_recipes_alone_are_no_ladder() -> None:
         assert section(made.CONTENTS[name]()) is None
 
 
-def test_a_figure_shows_every_rung_and_the_level(whole: ReportData) -> None:
+def test_a_figure_shows_every_step_and_the_reference(whole: ReportData) -> None:
     figures = {figure.id: figure for figure in rung_figures(whole)}
     assert list(figures) == ["rungs-l1", "rungs-l2", "rungs-dropout"]
     ranges = {tuple(figure.layout["yaxis"]["range"]) for figure in figures.values()}
@@ -142,7 +142,7 @@ def test_a_figure_shows_every_rung_and_the_level(whole: ReportData) -> None:
     assert not figures["rungs-l2"].caption
 
 
-def test_programs_get_the_rungs_too(whole: ReportData) -> None:
+def test_programs_get_the_steps_too(whole: ReportData) -> None:
     rungs = json_report.as_json(whole)["rungs"]
     assert rungs["L1"][1] == {"strength": 1e-5, "cross_entropy": 0.08, "trial": 1}
     assert json_report.as_json(made.rich())["rungs"] == {}
