@@ -34,7 +34,7 @@ from .result import ComparisonResult, RunResult, StudyResult
 from .run.log import logged, quiet_optuna, run_log
 from .run.options import RunOptions, SearchKeywords, TrainingKeywords, with_listed_keywords
 from .run.progress import Progress
-from .run.study_run import run_study
+from .run.run_study import run_study
 
 _STOP_SECONDS, _STOP_POLL_SECONDS = 30, 0.3
 

@@ -51,7 +51,7 @@ def search_and_confirm(candidate: str, seed: int, seconds: float) -> dict[str, A
     from regsearch.search import api
     from regsearch.search.data import load_dataset
     from regsearch.search.data.splits import make_splits
-    from regsearch.search.run import phases
+    from regsearch.search.run import study_run
     from regsearch.search.run.coordinator import Coordinator
     from regsearch.search.seeds import derive_seed
     from regsearch.search.training.setup import TrainerSetup, make_trainer
@@ -65,7 +65,7 @@ def search_and_confirm(candidate: str, seed: int, seconds: float) -> dict[str, A
     trainer = make_trainer(TrainerSetup(spec=spec, source="mnist", sha256=dataset.sha256))
     for placement in spec.space.batch_norm:  # traced before the clock starts
         trainer.train(TrialTask(number=0, attempt=0, params={"batch_norm": placement}), lambda metrics: False)
-    phases.Coordinator = functools.partial(Coordinator, clock=time.process_time)  # type: ignore[misc,assignment]
+    study_run.Coordinator = functools.partial(Coordinator, clock=time.process_time)  # type: ignore[misc,assignment]
     with tempfile.TemporaryDirectory() as folder:
         answer = api.run(
             "mnist",

@@ -39,7 +39,7 @@ from scale_history import fill
 from simulated import Clock, SimulatedEngine
 
 from regsearch.search import api
-from regsearch.search.run import phases
+from regsearch.search.run import study_run
 from regsearch.search.run.coordinator import Coordinator
 from regsearch.search.run.progress import Progress
 from regsearch.storage.study_store import StudyStore
@@ -199,7 +199,7 @@ def patched(clock: Clock) -> Iterator[Calls]:
     calls = Calls(clock)
     on_clock = partial(Coordinator, clock=clock, sleep=clock.skip)
     timed = {name: calls.timed(name) for name in CALLS}
-    with mock.patch.object(phases, "Coordinator", on_clock), mock.patch.multiple(StudyStore, **timed):
+    with mock.patch.object(study_run, "Coordinator", on_clock), mock.patch.multiple(StudyStore, **timed):
         yield calls
 
 

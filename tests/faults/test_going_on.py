@@ -17,7 +17,7 @@ from helpers import finished, rows, wait_for_each_checkpoint
 
 from regsearch.search import api
 from regsearch.search.result import RunResult
-from regsearch.search.run import phases
+from regsearch.search.run import study_run
 from regsearch.search.run.coordinator import Coordinator, StopReason
 from regsearch.search.run.progress import Progress
 from regsearch.search.training.trainer import OnEpoch
@@ -227,14 +227,14 @@ def test_a_stop_before_a_confirmation_goes_on_keeps_its_finalists_states(
         search(settings=settings, progress=Dying())
     states = {name for name in files(storage) if name.startswith("finalist-") and name.endswith(".checkpoint")}
     assert states
-    run, plan, running = phases.StudyRun.run, ConfirmationStore.plan, []
+    run, plan, running = study_run.StudyRun.run, ConfirmationStore.plan, []
 
     def stopped_after_planning(store: ConfirmationStore, *arguments: Any) -> int:
         running[-1].stop()
         return plan(store, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(phases.StudyRun, "run", lambda this: (running.append(this), run(this))[1])
+        patch.setattr(study_run.StudyRun, "run", lambda this: (running.append(this), run(this))[1])
         patch.setattr(ConfirmationStore, "plan", stopped_after_planning)
         assert search(settings=settings).reason is StopReason.STOPPED
     assert states <= files(storage)
@@ -280,7 +280,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The coordinator's clock."""
     clock = Clock()
-    monkeypatch.setattr(phases, "Coordinator", functools.partial(Coordinator, clock=clock, sleep=clock.sleep))
+    monkeypatch.setattr(study_run, "Coordinator", functools.partial(Coordinator, clock=clock, sleep=clock.sleep))
     return clock
 
 
@@ -344,8 +344,8 @@ def test_who_was_overtaken_writes_and_removes_nothing_more(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
 ) -> None:
     """The lock's file is gone, and another coordinator has taken over; a signal comes before the next step or not."""
-    runs, run = [], phases.StudyRun.run
-    monkeypatch.setattr(phases.StudyRun, "run", lambda this: (runs.append(this), run(this))[1])
+    runs, run = [], study_run.StudyRun.run
+    monkeypatch.setattr(study_run.StudyRun, "run", lambda this: (runs.append(this), run(this))[1])
     its_file = TrialFiles(paths.trials_folder(location_of(storage), "smoke")).checkpoint(5, 1)
 
     class Overtaken(InlineEngine):

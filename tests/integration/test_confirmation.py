@@ -30,7 +30,7 @@ from scipy.stats import t as student
 from regsearch.search import api
 from regsearch.search.cli.output import rendered_report
 from regsearch.search.result import RunResult
-from regsearch.search.run import phases, retry
+from regsearch.search.run import retry, study_run
 from regsearch.search.run.coordinator import Coordinator, StopReason
 from regsearch.search.training.setup import TrainerSetup
 from regsearch.search.workers.inline import InlineEngine
@@ -509,7 +509,7 @@ def test_a_database_away_before_or_after_the_trainings_is_waited_for(
     search: Search, storage: str, progress: Any, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=SMALL, confirm=False)
-    owner = ConfirmationStore if what == "plan" else phases
+    owner = ConfirmationStore if what == "plan" else study_run
     real, failures = getattr(owner, what), []
 
     def failing(*arguments: Any) -> Any:
@@ -588,7 +588,7 @@ def test_a_timeout_ends_it_gently(search: Search, storage: str, monkeypatch: pyt
         return finish(self, task, outcome)
 
     monkeypatch.setattr(ConfirmationStore, "finish", slow)
-    monkeypatch.setattr(phases, "Coordinator", functools.partial(Coordinator, clock=lambda: clock[0]))
+    monkeypatch.setattr(study_run, "Coordinator", functools.partial(Coordinator, clock=lambda: clock[0]))
     result = api.confirm("smoke", storage=storage, timeout="35s", engine=InlineEngine(fakes.FakeTrainer))
     assert result.reason is StopReason.TIMEOUT
     assert result.confirmation is None
@@ -846,9 +846,9 @@ def test_killed_at_any_transaction_it_ends_with_the_same_rows(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     search(settings=TINY, trials=2, confirm=False)
-    monkeypatch.setattr(phases, "publish_answer", lambda *_: None)  # a second of imports; it has a test of its own
+    monkeypatch.setattr(study_run, "publish_answer", lambda *_: None)  # a second of imports; it has a test of its own
     still = functools.partial(Coordinator, clock=lambda: 0.0)  # else it asks once a second whether to stop
-    monkeypatch.setattr(phases, "Coordinator", still)
+    monkeypatch.setattr(study_run, "Coordinator", still)
     death = Death(monkeypatch)
     searched = location_of(storage).parent
 

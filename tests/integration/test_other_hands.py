@@ -98,17 +98,17 @@ def test_settings_that_change_while_the_data_load_are_refused(
     search: Search, storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another start may begin the study between our first look and our lock."""
-    from regsearch.search.run import study_run
+    from regsearch.search.run import run_study
 
-    examine = study_run._examine
+    examine = run_study._examine
 
     def overtaken(*arguments: Any) -> Any:
         info = examine(*arguments)
-        monkeypatch.setattr(study_run, "_examine", examine)
+        monkeypatch.setattr(run_study, "_examine", examine)
         search(trials=2, settings=["search.seed=7"])
         return info
 
-    monkeypatch.setattr(study_run, "_examine", overtaken)
+    monkeypatch.setattr(run_study, "_examine", overtaken)
     with pytest.raises(InputError, match=r"search\.seed: 7 → 0"):
         search(trials=2)
 

@@ -54,7 +54,7 @@ def test_where_no_copy_can_be_written_each_worker_reads_the_source(
         raise OSError(28, "No space left on device")
         yield
 
-    monkeypatch.setattr("regsearch.search.run.study_run.shared", full)
+    monkeypatch.setattr("regsearch.search.run.run_study.shared", full)
     result = api.run("smoke", storage=storage, engine=engine, trials=2)
     assert result.answer.counts.finished == 2
     assert [setup.shared for setup, _ in seen] == [None]

@@ -43,7 +43,7 @@ _RECIPES = "tests/integration/test_recipes.py"
 _NO_REPEATS = "tests/contract/test_no_repeats.py"
 _ORACLES, _OF_ORACLES = "search/samplers/keras_tuner.py", "tests/unit/test_keras_tuner_samplers.py"
 _SEARCHES, _OF_SEARCHES = "studies/analysis/search_methods.py", "tests/unit/test_searches_compared.py"
-_PHASES, _GOING_ON = "search/run/phases.py", "tests/faults/test_going_on.py"
+_STUDY_RUN, _GOING_ON = "search/run/study_run.py", "tests/faults/test_going_on.py"
 _POSTGRES, _LEASE = "storage/postgres.py", "storage/lease.py"
 _SERVER_FAULTS, _OF_SERVER = "tests/faults/test_server_faults.py", "tests/integration/test_server.py"
 _GOING_ON, _FENCES = "tests/faults/test_going_on.py", "tests/faults/test_fences.py"
@@ -355,14 +355,14 @@ MUTATIONS = (
     ),
     Mutation(
         "states are removed once no worker is left",
-        _PHASES,
+        _STUDY_RUN,
         "        self.close()\n        for coordinator in",
         "        for coordinator in",
         (f"{_GOING_ON}::test_a_state_still_being_written_by_a_pruned_trial_is_removed",),
     ),
     Mutation(
         "who never began removes no state",
-        _PHASES,
+        _STUDY_RUN,
         "            self._coordinators.pop()",
         "            pass",
         (f"{_GOING_ON}::test_a_stop_before_a_confirmation_goes_on_keeps_its_finalists_states",),
