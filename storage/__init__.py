@@ -1,1 +1,1 @@
-"""The database: it holds Optuna's tables and those of regsearch, which one transaction writes together."""
+"""The database: it holds Optuna's tables and regsearch's tables. One transaction can write to both."""

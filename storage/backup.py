@@ -1,4 +1,4 @@
-"""Copy a database while others use it. The copy is a file, which gets its name only when it is complete."""
+"""Copy a database to a file while other processes use it. The file gets its final name when it is complete."""
 
 import os
 import sqlite3
@@ -24,13 +24,12 @@ _SOURCE_ERRORS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CORRUPT", "SQLITE_NOTA
 
 
 def back_up(location: Location, target: Path) -> None:
-    """Copy a database, as it is now, to a new file that only its owner can read.
+    """Copy a database to a new SQLite file that only the current user can read.
 
-    A search may run meanwhile; the copy holds all results that were acknowledged before. The copy of a database on a
-    server is an SQLite file too.
+    A search may run meanwhile; the copy holds all results that were stored before.
 
-    Raises InputError if the target exists already or its directory doesn't, StorageError if the database or the target
-    can't be used.
+    Raises InputError if the target exists already or if its directory is missing. Raises StorageError if the database
+    or the target can't be used.
     """
     if isinstance(location, Server):
         _copy_from_server(location, target)
@@ -42,9 +41,10 @@ def back_up(location: Location, target: Path) -> None:
 
 
 def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
-    """Write everything that a connection to `path` reads to a new file; see `back_up`.
+    """Copy the database at `path` through an open connection to a new file; see `back_up`.
 
-    The copy is made in one read transaction. So it shows one moment, and writers wait for its end.
+    One read transaction makes the whole copy. So the copy shows the database at one moment. Other processes may have
+    to wait until the copy is complete before they can write.
     """
     _check_is_free(target)
     found = source.execute("pragma integrity_check").fetchone()[0]
@@ -60,7 +60,7 @@ def write_copy(source: sqlite3.Connection, path: Path, target: Path) -> None:
 
 
 def _copy_from_server(server: Server, target: Path) -> None:
-    """Write all rows of Optuna's and regsearch's tables, as they are at one moment, to a new file."""
+    """Copy all rows of Optuna's and regsearch's tables, as they are at one moment, to a new file."""
     _check_is_free(target)
     with open_for_reading(server, needs_studies=False) as source, _new_file(target) as file:
         sqlite.create_tables(file)
@@ -113,7 +113,7 @@ def _unwritable(target: Path, reason: str) -> str:
 
 
 def _rename_to_new(name: Path, target: Path) -> None:
-    """Give a file its final name; raises InputError if another process has just created a file of that name."""
+    """Give a file its final name; raises InputError if another process has just taken that name."""
     try:
         os.link(name, target)  # unlike a rename, this fails if the target exists
     except FileExistsError:

@@ -24,12 +24,12 @@ from .tables import ConfirmationRow, TestEvaluationRow
 def read_conclusion(
     database: Database, study: StudyRecord, trials: Sequence[TrialRecord] | None = None
 ) -> Conclusion | None:
-    """Return the conclusion of a study's confirmation; None until its first test evaluations have all ended.
+    """Return the conclusion of a study's confirmation; None until the finalists were evaluated on the test set.
 
     Args:
         database: the database that holds the study.
         study: the study that is confirmed.
-        trials: the study's trials, if they were read already; they show how well each technique was tuned.
+        trials: the study's trials, which show how well each technique was tuned; if None, they are read here.
     """
     spec = study.spec
     with database.read() as connection:
@@ -55,7 +55,7 @@ def count_seeds(database: Database, study: StudyRecord) -> int:
 
 
 def read_confirmation_progress(database: Database, study: StudyRecord) -> ConfirmationProgress | None:
-    """Return how many trainings and test evaluations are done and left; None if there is no confirmation."""
+    """Return how many trainings and test evaluations are done, and how many remain; None before a confirmation."""
     table: Any = ConfirmationRow.__table__
     looks: Any = TestEvaluationRow.__table__
     with database.read() as connection:
@@ -71,7 +71,7 @@ def read_confirmation_progress(database: Database, study: StudyRecord) -> Confir
             .where(table.c.study_uuid == study.study_uuid)
         ).all()
         if unknown := {row.state for row in trainings} - {*STATES}:
-            raise ValueError(f"{study.name} has finalists in the state {unknown.pop()!r:.50}")
+            raise ValueError(f"{study.name} has a training in the unknown state {unknown.pop()!r:.50}")
     if not trainings:
         return None
     failed = {row.finalist for row in trainings if row.state == "failed"}
@@ -85,7 +85,7 @@ def read_confirmation_progress(database: Database, study: StudyRecord) -> Confir
 
 
 def _drops(connection: Connection, study: StudyRecord) -> dict[int, list[Drop]]:
-    """Return the finalists that the race dropped, by the number of the test analysis (`look`)."""
+    """Return a dict from the number of a test analysis (`look`) to the finalists that the race dropped in it."""
     drops: dict[int, list[Drop]] = {}
     for ended in read_rounds(connection, study.study_uuid):
         drops.setdefault(ended.look, []).extend(ended.drops)

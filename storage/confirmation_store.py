@@ -1,11 +1,11 @@
-"""A study's confirmation in the database, as its coordinator writes it.
+"""Write a study's confirmation to the database.
 
-Finalists are trained on fresh seeds. When all of these trainings have ended, each is evaluated on the test set. So no
-choice depends on test results. A race plans its trainings round by round, see `storage/race_rounds.py`. Without a
-race, all trainings are planned before the first one starts.
+Finalists are trained on fresh seeds. After the last of these trainings, every trained network is evaluated on the test
+set. So no choice depends on test results. A race plans its trainings round by round, see `storage/race_rounds.py`.
+Without a race, all trainings are planned before the first one starts.
 
-All test evaluations of a plan are one *test analysis*, whose number is `look`. If the user adds seeds or finalists
-after test results are known, these belong to the next test analysis.
+Test evaluations that are planned together are one *test analysis*. The columns `look` hold its number. If the user adds
+seeds or finalists when test results are known, the new trainings belong to the next test analysis.
 """
 
 import itertools
@@ -54,7 +54,7 @@ class _EndedRound:
 
     Attributes:
         round: the round that this training completed; None if it completed none.
-        lines: the decisions, as lines for the user.
+        lines: the decisions in words, for the user.
     """
 
     round: race_rounds.Round | None
@@ -65,14 +65,14 @@ _NOTHING_ENDED = _EndedRound(round=None, lines=[])
 
 
 class ConfirmationStore:
-    """The confirmation of one study, as its coordinator writes it; `StudyStore` does the same for trials.
+    """Writes the confirmation of one study, for the study's coordinator; `StudyStore` writes the trials.
 
     **Atomicity**, **Ownership** and **Crash behaviour** are those of `StudyStore`. The row of a test evaluation is
-    written before the evaluation starts, so that the ledger shows an interrupted one too.
+    written before the evaluation starts. So the database also shows an evaluation that was interrupted.
 
     Args:
-        study: the study, which its coordinator has opened for a run.
-        seed_of: returns the random seed of a training for the index of a fresh seed, counted from 0.
+        study: the store of the study, in which a run has begun.
+        seed_of: takes the index of a fresh seed, counted from 0; returns the random seed of the training.
     """
 
     def __init__(self, study: StudyStore, seed_of: Callable[[int], int]) -> None:
@@ -83,13 +83,13 @@ class ConfirmationStore:
         self._news: list[str] = []
 
     def plan(self, chosen: Sequence[Finalist], seeds: int, revived: Collection[int] = ()) -> int:
-        """Enter new finalists and the trainings that are certain so far; return the number of the test analysis.
+        """Store new finalists and the trainings that can be planned now; return the number of the test analysis.
 
-        In a race, these are the trainings of the next round; without a race, each finalist is trained on each seed. New
-        rows belong to the current test analysis. If that one has begun to evaluate, they belong to the next one.
+        A race plans only the trainings of its next round. Without a race, each finalist is trained on each seed. New
+        trainings belong to the current test analysis. If an evaluation of it has started, they belong to the next one.
 
         Args:
-            chosen: the finalists, chosen from the trials of the search so far.
+            chosen: the finalists that were chosen from the trials so far; those that are stored already are ignored.
             seeds: the largest number of seeds for a finalist.
             revived: the indices of dropped finalists that rejoin the race if it continues.
         """
@@ -145,9 +145,10 @@ class ConfirmationStore:
             return [*tasks, *(self._task(Purpose.TEST, row, params) for row in looking)]
 
     def ask(self) -> NextStep:
-        """Start one more training, seed by seed; when all have ended, start one more test evaluation.
+        """Start the next training; after the last training has ended, start the next test evaluation.
 
-        A finalist that failed on one seed gets no further training and no test evaluation.
+        All finalists are trained on one seed before the next seed. A finalist that failed on one seed gets no further
+        training and no test evaluation.
         """
         with self._study.transaction() as connection:
             step = self._next_step(connection)
@@ -204,7 +205,7 @@ class ConfirmationStore:
             return EpochDecision.RECORDED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
-        """Record the result of a training or a test evaluation; return False if something else ended it before."""
+        """Record the result of a training or a test evaluation; return False if it has ended already."""
         ended = _NOTHING_ENDED
         with self._study.transaction() as connection:
             if not self._is_under_way(connection, task):
@@ -228,9 +229,9 @@ class ConfirmationStore:
         return True
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
-        """Record that a finalist failed for good; return False if something else ended its task before.
+        """Record that a finalist failed for good; return False if the task has ended already.
 
-        If its test evaluation failed, the results of its training stay. `by_settings` makes no difference here.
+        If the test evaluation failed, the results of the training stay. `by_settings` is ignored.
         """
         reason = one_line(f"on the test examples: {reason}" if task.purpose == Purpose.TEST else reason)
         with self._study.transaction() as connection:
@@ -242,7 +243,7 @@ class ConfirmationStore:
         return True
 
     def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
-        """Record that a task's worker was lost; return the task's next attempt, or None after the last attempt."""
+        """Record that a task's worker was lost; return the task's next attempt, or None if no attempt is left."""
         if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
         table = _looks if task.purpose == Purpose.TEST else _table
@@ -254,8 +255,8 @@ class ConfirmationStore:
         """Return the task numbers of the trainings whose weights are kept.
 
         These are the trainings that wait for their test evaluation, and each finalist's training with the median seed.
-        While a later test analysis runs, the weights of the earlier ones stay too: they are the answer until it ends.
-        The weights of a failed finalist are not kept.
+        While a later test analysis runs, the median training of each earlier test analysis is kept too, since the
+        answer still uses it. The weights of a failed finalist are not kept.
         """
         failed = self._of(_table, _table.c.finalist).where(_table.c.state == "failed")
         columns = (_table.c.finalist, _table.c.seed, _table.c.look, _table.c.select_cross_entropy, _looks.c.ended_at)
@@ -288,7 +289,7 @@ class ConfirmationStore:
         return self._study.spec.confirm.method == "race"
 
     def _end_round(self, connection: sqlalchemy.Connection) -> "_EndedRound":
-        """In a race, end the round if this was its last training, and enter the trainings that follow."""
+        """In a race, end the round if its last training has ended, and store the trainings that follow."""
         if not self._is_race:
             return _NOTHING_ENDED
         finalists = read_finalists(connection, self._uuid)
@@ -298,7 +299,7 @@ class ConfirmationStore:
         return _EndedRound(round=ended, lines=race_rounds.in_words(ended, finalists, following))
 
     def _announce(self, ended: "_EndedRound") -> None:
-        """Log the decisions of a committed transaction, and store their lines for `news`."""
+        """Log the decisions of a race after they were committed, and keep them for `news`."""
         self._news += ended.lines
         if ended.round is not None:
             drops = ", ".join(f"finalist {drop.index} dropped ({drop.reason})" for drop in ended.round.drops)
@@ -320,7 +321,7 @@ class ConfirmationStore:
         return {"study_uuid": self._uuid, **training._asdict()}
 
     def _was_shown(self, connection: sqlalchemy.Connection, look: int) -> bool:
-        """Return whether the test analysis of that number has started an evaluation."""
+        """Return whether an evaluation of the test analysis `look` has started."""
         shown = self._of(_looks, func.count()).join_from(_looks, _table, self._same_key()).where(_table.c.look == look)
         return bool(connection.execute(shown).scalar_one())
 
@@ -363,7 +364,7 @@ def _is_of(table: Any, training: TrainingId) -> tuple[Any, Any]:
 
 
 def median_seed(ranked: Sequence[Any]) -> int:
-    """Return the seed of the middle row, or of the better of two. The rows are ranked by selection cross-entropy."""
+    """Return the seed of the middle row, or of the better of two middle rows; `ranked` has the best row first."""
     seed: int = ranked[(len(ranked) - 1) // 2].seed
     return seed
 

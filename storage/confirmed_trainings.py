@@ -15,7 +15,7 @@ def read_trainings(connection: Connection, uuid: str, sign: int) -> list[Trainin
     Args:
         connection: a connection for reading.
         uuid: the UUID of the study.
-        sign: -1 if the study's objective is maximized, else 1.
+        sign: the factor for objectives on the test set: -1 if the study maximizes its objective, else 1.
     """
     table: Any = ConfirmationRow.__table__
     looks: Any = TestEvaluationRow.__table__

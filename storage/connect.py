@@ -13,7 +13,7 @@ _Place = TypeVar("_Place", contravariant=True)
 
 
 class Backend(Protocol[_Place]):
-    """What the modules `sqlite` and `postgres` have in common: how to open a database of their kind."""
+    """The functions that both modules have, `sqlite` and `postgres`, to open a database."""
 
     def open_for_writing(self, location: _Place, on_wait: Callable[[str], None], /) -> Database:
         """Open a database; see `open_for_writing` below."""
@@ -26,25 +26,25 @@ class Backend(Protocol[_Place]):
 
 
 def open_for_writing(location: Location, on_wait: Callable[[str], None] = ignore_wait) -> Database:
-    """Open a database for writing; create the file and the tables that are missing.
+    """Open a database for writing; create its file and its tables if they are missing.
 
     Args:
-        location: where it is, or will be.
+        location: where the database is, or where it will be created.
         on_wait: called with a message for the user when regsearch has to wait for the database.
 
-    Raises StorageError if it can't be opened or written, is damaged, or has another schema.
+    Raises StorageError if the database can't be opened or written, is damaged, or has another schema.
     """
     return backend_for(location).open_for_writing(location, on_wait)
 
 
 def open_for_reading(location: Location, *, needs_studies: bool = True) -> Database:
-    """Open an existing database; nothing can be written through it.
+    """Open an existing database for reading only.
 
     Args:
-        location: where it is.
-        needs_studies: whether to refuse a database of Optuna in which regsearch has not started a study.
+        location: where the database is.
+        needs_studies: whether to raise StorageError if the database has no tables of regsearch, only those of Optuna.
 
-    Raises InputError if there is no such file, StorageError if it can't be read or reached.
+    Raises InputError if the file does not exist, and StorageError if the database can't be read or reached.
     """
     return backend_for(location).open_for_reading(location, needs_studies=needs_studies)
 
@@ -55,7 +55,7 @@ def is_new(location: Location) -> bool:
 
 
 def backend_for(location: Location) -> Backend[Any]:
-    """Return the module that opens a location; raises InputError if its driver is not installed."""
+    """Return the module for this kind of database; raises InputError if the driver is not installed."""
     if isinstance(location, Path):
         return sqlite
     try:

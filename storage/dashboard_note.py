@@ -1,4 +1,4 @@
-"""Write a study's answer to where optuna-dashboard shows it: into the study's note, with a few small charts."""
+"""Write a study's answer, with a few small charts, into the study's note, which optuna-dashboard shows."""
 
 import hashlib
 

@@ -1,8 +1,8 @@
 """Serve optuna-dashboard for one database: to this machine only, and read-only.
 
 Only GET and HEAD requests reach optuna-dashboard, without their bodies. The database is opened for reading only.
-Another website can't read the pages, even if its name points to this machine (DNS rebinding): the request then has
-the wrong Host header.
+Another website can't read the pages, even if its name points to this machine (DNS rebinding). Requests for that name
+have the wrong Host header, so they are refused.
 """
 
 import csv
@@ -51,14 +51,14 @@ _OWN_HEADERS = {"content-length", *(name.lower() for name, _ in _HEADERS)}
 
 
 def make_dashboard(database: Database, port: int, allow_hosts: Sequence[str] = ()) -> ThreadedWSGIServer:
-    """Return a server of the dashboard for a database that was opened for reading.
+    """Return a server that shows a database in optuna-dashboard. The database must be open for reading.
 
     Args:
         database: the database to show.
-        port: the port on this machine, from 1 to 65535; 0 means any free port, which the server's `port` then names.
-        allow_hosts: further names that a Host header may have, with any port, such as the name of a proxy.
+        port: the port on this machine, from 1 to 65535; 0 takes any free port, and the server's `port` says which.
+        allow_hosts: more names that are allowed in a Host header, with any port, such as the name of a proxy.
 
-    Raises InputError if the port is taken or a name is not a host name.
+    Raises InputError if the port can't be used, or if a name is not a host name.
     """
     for name in allow_hosts:
         if not re.fullmatch(_NAME, name.lower()):
@@ -97,7 +97,7 @@ class ReadOnly:
         self._allow_hosts = allow_hosts
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> FileWrapper:
-        """Answer a request. The application's own security headers are left out, since the server adds its own."""
+        """Answer a request, without the application's own security headers: the server adds others."""
         status, headers, body = self._refuse(environ) or self._ask(environ)
         headers = [(name, value) for name, value in headers if name.lower() not in _OWN_HEADERS]
         start_response(status, [*headers, ("Content-Length", str(len(body)))])
@@ -113,7 +113,7 @@ class ReadOnly:
         if not self._is_allowed_host(environ.get("HTTP_HOST", "").strip(" \t"), port):
             return _refusal(
                 HTTPStatus.FORBIDDEN,
-                "this dashboard has another Host name; `regsearch dashboard --allow-host NAME` allows more names",
+                "this Host name is not allowed; start the dashboard with `--allow-host NAME` to allow it",
             )
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._is_allowed_host(re.sub("^https?://", "", origin), port):
@@ -123,7 +123,7 @@ class ReadOnly:
         return None
 
     def _is_allowed_host(self, host: str, port: int) -> bool:
-        """Return whether a Host header names this server; werkzeug's `host_is_trusted` ignores ports and [::1]."""
+        """Return whether a Host header names this server. Werkzeug's `host_is_trusted` would ignore ports and [::1]."""
         match = _HOST_HEADER.fullmatch(host.lower())
         if match is None:
             return False
@@ -131,7 +131,7 @@ class ReadOnly:
         return name in self._allow_hosts or (name in _LOOPBACK and int(host_port or 80) == port)
 
     def _ask(self, environ: "WSGIEnvironment") -> _Answer:
-        """Pass a request on to the application as a GET without a body; else it would wait for the body."""
+        """Pass a request to the application as a GET without a body: the application would wait for a body."""
         started: list[Any] = []
 
         def start(*status_and_headers: Any) -> Any:
@@ -161,12 +161,12 @@ def _refusal(status: HTTPStatus, reason: str, *headers: tuple[str, str]) -> _Ans
 
 
 def _path_of(location: str) -> str:
-    """Return a redirect's path only: Bottle adds the host that any client can send as X-Forwarded-Host."""
+    """Return only the path of a redirect. Its host may be forged, since any client can send X-Forwarded-Host."""
     return urlsplit(location)._replace(scheme="", netloc="").geturl()
 
 
 def _without_formulas(table: bytes) -> bytes:
-    """Return CSV in which no text starts like a formula, which a spreadsheet would compute when it opens the file."""
+    """Return a CSV table whose formulas are made plain text, so that no spreadsheet program computes them."""
     csv.field_size_limit(sys.maxsize)
     out = io.StringIO()
     rows = csv.reader(io.StringIO(table.decode(), newline=""))

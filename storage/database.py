@@ -1,8 +1,8 @@
-"""An open database of either kind: its transactions, and readers that see one moment.
+"""An open database, in a file or on a server: its transactions, and reads that show it at one moment.
 
-Optuna commits after each call. So an ask with five suggestions would be eight commits, and a crash between them would
-leave half a trial. `Database.transaction` joins Optuna's session to one open connection. Then everything in the block,
-regsearch's own rows included, is committed together or not at all.
+Optuna commits after each call. So the start of a trial with five parameters would take eight commits, and a crash
+between two of them would leave half a trial. `Database.transaction` makes Optuna use one open connection. Then all
+writes in the block, also those to regsearch's tables, are committed together or not at all.
 """
 
 from abc import ABC, abstractmethod
@@ -31,19 +31,19 @@ def connection_of(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
 
 
 def ignore_wait(text: str) -> None:
-    """Ignore a message about a wait."""
+    """Ignore the message that regsearch has to wait."""
 
 
 class Database(ABC):
     """One open database: Optuna's storage, and an engine for the tables of regsearch.
 
-    **Atomicity**: what happens within `transaction` is committed together or not at all, in Optuna's tables as well.
+    **Atomicity**: all writes within `transaction`, also to Optuna's tables, are committed together or not at all.
 
     **Consistency**: within `read`, all statements see the database as it was at one moment.
 
     **Ownership**: at most one process holds a study's `study_lock`.
 
-    Open one with `storage.connect`, and close it. `storage/sqlite.py` and `storage/postgres.py` are the kinds.
+    Open one with `storage.connect`, and close it. `storage/sqlite.py` and `storage/postgres.py` have the two kinds.
     """
 
     def __init__(self, location: Location, rdb: FastRDBStorage, on_wait: Callable[[str], None]) -> None:
@@ -62,8 +62,8 @@ class Database(ABC):
         """Change how long the transactions in the block wait for another process.
 
         Args:
-            lock_seconds: the longest wait for a lock; None keeps the limit.
-            should_give_up: returns whether to stop waiting, for instance after a signal; None keeps the function.
+            lock_seconds: the longest wait for a lock, in seconds; None keeps the limit as it is.
+            should_give_up: returns whether to stop waiting, for instance after a signal; None changes nothing.
         """
         before = self._lock_seconds, self._should_give_up
         if lock_seconds is not None:
@@ -84,7 +84,7 @@ class Database(ABC):
 
     @abstractmethod
     def holder(self, study: str) -> Holder | None:
-        """Return the process that searches a study now, or None; raises StorageError if that can't be read."""
+        """Return the process that searches a study now, or None; raises StorageError if this can't be found out."""
 
     @abstractmethod
     def described(self) -> str:
@@ -92,22 +92,22 @@ class Database(ABC):
 
     @property
     def is_fenced(self) -> bool:
-        """Whether the database itself keeps a coordinator that was overtaken from committing (fencing)."""
+        """Whether the database refuses the commits of a coordinator after another one has taken over (fencing)."""
         return False
 
     @abstractmethod
     def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
-        """Return the UUID of the regsearch study that an Optuna study belongs to, or None if there is none.
+        """Return regsearch's UUID of a study in Optuna's tables, or None if regsearch did not create the study.
 
         Call it within a transaction. No other process of regsearch writes the study until the transaction ends.
         """
 
     @contextmanager
     def transaction(self) -> Iterator[sqlalchemy.Connection]:
-        """Make Optuna's calls on `storage`, and statements on the yielded connection, one transaction.
+        """Run the block as one transaction: both Optuna's calls on `storage` and the yielded connection write to it.
 
-        It commits when the block ends, and rolls back if the block raises. After a rollback Optuna's cache is replaced,
-        since it may hold rows that were never stored. Don't nest transactions.
+        The transaction is committed when the block ends, and rolled back if the block raises an error. After a rollback
+        Optuna's cache is replaced, since the cache may hold rows that were never stored. Don't nest transactions.
         """
         try:
             with (
@@ -123,7 +123,10 @@ class Database(ABC):
 
     @contextmanager
     def savepoint(self, connection: sqlalchemy.Connection) -> Iterator[sqlalchemy.NestedTransaction]:
-        """Yield a savepoint, also for Optuna's calls. If the block raises or rolls it back, its writes are undone."""
+        """Yield a savepoint.
+
+        If the block raises an error or rolls back the savepoint, all writes in the block are undone, also Optuna's.
+        """
         with connection.begin_nested() as part:
             yield part
             is_undone = not part.is_active
@@ -134,24 +137,24 @@ class Database(ABC):
         return self.engine.connect()
 
     def _committed(self, connection: sqlalchemy.Connection) -> AbstractContextManager[object]:
-        """Return a connection's transaction: it commits at the end of the block, and rolls back if the block raises."""
+        """Return a transaction: the end of the block commits it, and an error in the block rolls it back."""
         return connection.begin()
 
     def look_back(self, begin: int) -> None:
         """Let `storage` read only a part of the trials before the number `begin` (see `storage/optuna/lookback.py`).
 
-        The number only grows: a smaller one than before has no effect.
+        A `begin` that is smaller than the last one has no effect.
         """
         if self._rdb.look_back(begin):
             self.storage = cached(self._rdb)
 
     def reading_whole(self, trial_id: int) -> AbstractContextManager[None]:
-        """Within the block, let `storage` read no other unfinished trial completely; this costs less."""
+        """Within the block, let `storage` read only one unfinished trial completely, which is faster."""
         return self._rdb.reading_whole(trial_id)
 
     @contextmanager
     def read(self) -> Iterator[sqlalchemy.Connection]:
-        """Yield a connection for reading, which sees one moment. Keep the block short: it can delay SQLite's commit."""
+        """Yield a connection that shows the database at one moment. Keep the block short: it can delay commits."""
         with translate_errors(self.location), self._reading() as connection:
             try:
                 yield connection

@@ -23,10 +23,10 @@ _BOOLEANS = {"on": True, "true": True, "off": False, "false": False}
 
 
 def params_to_enqueue(database: Database, study: StudyRecord, settings: Sequence[str]) -> dict[str, Any]:
-    """Return the parameters that NAME=VALUE settings fix.
+    """Turn settings of the form NAME=VALUE into a dict from parameter to value.
 
-    The parameters of a HyperModel are known only from its trials: a setting must name one that a trial has asked for.
-    Raises InputError for a name or a value outside the study's space, or if there is no setting.
+    The parameters of a HyperModel are known only from its trials. So each NAME must be a parameter that a trial has
+    asked for. Raises InputError if there is no setting, or if a name or a value is outside the study's space.
     """
     if not settings:
         raise InputError("give at least one setting, such as --param l2=1e-4")
@@ -34,14 +34,16 @@ def params_to_enqueue(database: Database, study: StudyRecord, settings: Sequence
         return settings_to_enqueue(settings, searched_space(study.spec))
     known = _recorded_space(database, study)
     if not known:
-        raise InputError(f"no trial of {study.name} has asked for its HyperModel's parameters yet. Run a trial first.")
+        raise InputError(
+            f"the parameters of {study.name} are not known yet: no trial has asked for one. Run a trial first."
+        )
     if is_regularization(known):
         return settings_to_enqueue(settings, searched_space(study.spec))
     return _own_params(known, settings)
 
 
 def _recorded_space(database: Database, study: StudyRecord) -> dict[str, BaseDistribution]:
-    """Return the distribution of each parameter that any trial has asked for, by name."""
+    """Return a dict from the name of each parameter in the study's trials to its distribution."""
     with database.read() as connection:
         rows = connection.execute(LATEST_DISTRIBUTIONS, {"id": study.study_id})
         return {row.param_name: json_to_distribution(row.distribution_json) for row in rows}
@@ -52,11 +54,12 @@ def _own_params(known: Mapping[str, BaseDistribution], settings: Sequence[str]) 
     for setting in settings:
         # a name may contain "=": take the longest name that fits
         name = max((name for name in known if setting.startswith(f"{name}=")), key=len, default=None)
-        if name is None or name in params:
+        if name is None:
             raise InputError(
-                f"can't use --param {setting!r}: give NAME=VALUE, and each NAME once. "
-                f"The names that trials have asked for are {', '.join(known)}."
+                f"can't use --param {setting!r}: it is not NAME=VALUE with a known name. Use one of {', '.join(known)}."
             )
+        if name in params:
+            raise InputError(f"can't use --param {setting!r}: {name} was given before. Give each name once.")
         params[name] = _value(name, known[name], setting.removeprefix(f"{name}="))
     return params
 

@@ -18,30 +18,35 @@ _MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN = "42703", "42P01", "42501"
 _FOREIGN_TABLES = (
     StorageError,
     "it is damaged, or belongs to another program",
-    "Name another with --storage.",
+    "Name another database with --storage.",
 )
 POSTGRES_ERRORS: dict[str, tuple[type[RegsearchError], str, str]] = {
     "3F": (StorageError, "it lacks the schema that the URL names", "Create the schema first."),
     _MISSING_COLUMN: _FOREIGN_TABLES,
     _MISSING_TABLE: _FOREIGN_TABLES,
-    _FORBIDDEN: (StorageError, "this user lacks a permission", "Ask its owner to grant it."),
+    _FORBIDDEN: (StorageError, "this user lacks a permission", "Ask the database's owner to grant it."),
     "08": (StorageUnavailableError, "the connection broke", ""),
     "57P": (StorageUnavailableError, "the server is stopping or starting", ""),
     "53": (StorageUnavailableError, "the server has no disk space, memory or connections left", ""),
-    "40": (StorageUnavailableError, "it conflicts with another transaction", ""),
+    "40": (StorageUnavailableError, "two transactions were in conflict", ""),
     "55P03": (StorageUnavailableError, "another process holds a lock", ""),
     "25P": (StorageUnavailableError, "the server ended a transaction that took too long", ""),
-    "25006": (StorageUnavailableError, "the server allows no writing now", ""),
+    "25006": (StorageUnavailableError, "the server is read-only now", ""),
 }
-"""What to raise for an error of PostgreSQL: by the beginning of its SQLSTATE, a class, a meaning and a remedy."""
+"""For each error of PostgreSQL, by the first characters of its SQLSTATE: the class to raise, meaning and remedy."""
 
 _CONNECTION_ERRORS: tuple[tuple[str, type[RegsearchError], str, str], ...] = (
-    ("role.*does not exist", StorageError, "there is no such user", "Give another, or ask the server's owner for it."),
+    (
+        "role.*does not exist",
+        StorageError,
+        "there is no such user",
+        "Name another user, or ask the server's owner to create this one.",
+    ),
     (
         "does not exist",
         StorageError,
         "there is no such database",
-        "Create it with `createdb`, or name another.",
+        "Create it with `createdb`, or name another database.",
     ),
     (
         # the first three texts come from libpq itself, the others from a server
@@ -59,7 +64,7 @@ _CONNECTION_ERRORS: tuple[tuple[str, type[RegsearchError], str, str], ...] = (
         "Check the URL, PGPASSFILE and PGPASSWORD.",
     ),
 )
-"""What to raise for an error of libpq, which has no SQLSTATE: by a pattern, a class, a meaning and a remedy."""
+"""For each error of libpq (these have no SQLSTATE): a pattern of its text, the class to raise, meaning and remedy."""
 
 _FILE_ERRORS: tuple[tuple[str, type[StorageError], str, str], ...] = (
     ("locked", StorageUnavailableError, "is locked by another process", "End that process and try again."),
@@ -77,14 +82,14 @@ _PSYCOPG_PREFIX = "connection is bad: "  # psycopg puts this before libpq's text
 
 @contextmanager
 def translate_errors(location: Location) -> Iterator[None]:
-    """Raise StorageError for an error of a database, or StorageUnavailableError if waiting may help."""
+    """Turn an error of the database into StorageError, or into StorageUnavailableError if waiting may help."""
     try:
         yield
     except sqlalchemy.exc.IntegrityError as error:
         text = _text(_first_error(error))
         raise StorageError(
-            f"{location} refused what regsearch wrote: {text}. Look in it for a trigger or a constraint of another "
-            "program, and remove that. If there is none, report it as a bug."
+            f"{location} refused what regsearch wrote: {text}. If another program has added a trigger or a constraint "
+            "to this database, remove it. Otherwise report this as a bug."
         ) from error
     except sqlalchemy.exc.ProgrammingError as error:
         if isinstance(location, Path) or _is_our_bug(_state(error)):
@@ -133,15 +138,15 @@ def _server_error(server: Server, error: BaseException) -> RegsearchError:
 def _sentences(failure: str, remedy: str) -> str:
     """Return failure and remedy as two sentences.
 
-    Without a remedy the text has no full stop, since a caller that waits adds to the sentence.
+    Without a remedy the text has no full stop: a caller that waits adds more words to the sentence.
     """
     return f"{failure}. {remedy}" if remedy else failure
 
 
 def _is_connection_lost(error: BaseException) -> bool:
-    """Return whether the connection broke.
+    """Return whether an error means that the connection broke.
 
-    Optuna then repeats the call on a transaction that has ended, which raises PendingRollbackError.
+    PendingRollbackError means this too: after the connection broke, Optuna repeats the call, which raises it.
     """
     return any(
         isinstance(cause, sqlalchemy.exc.PendingRollbackError)
@@ -151,7 +156,7 @@ def _is_connection_lost(error: BaseException) -> bool:
 
 
 def _state(error: BaseException) -> str:
-    """Return the SQLSTATE of an error of PostgreSQL, five characters; empty if it has none."""
+    """Return the SQLSTATE, five characters, of an error of PostgreSQL; an empty text if the error has none."""
     states = (getattr(cause, "sqlstate", None) for cause in _causes(error))
     return next((str(state) for state in states if state is not None), "")
 
@@ -165,14 +170,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _text(error: BaseException) -> str:
-    """Return a driver's message without its headings. If several attempts failed alike, name the failure once."""
+    """Return a driver's message without headings and repeated lines."""
     lines = [line.strip(" -\t") for line in str(error).splitlines()]
     messages = [line for line in lines if line and not line.endswith(":")]
     return "; ".join(dict.fromkeys(messages[:3])).removeprefix(_PSYCOPG_PREFIX) or type(error).__name__
 
 
 def _is_our_bug(state: str) -> bool:
-    """Return whether the SQLSTATE of a statement's error means a bug of regsearch, not a fault of the database."""
+    """Return whether an SQLSTATE means a bug of regsearch, rather than a fault of the database."""
     return state.startswith("42") and state not in (_MISSING_COLUMN, _MISSING_TABLE, _FORBIDDEN)
 
 
@@ -189,7 +194,7 @@ def _file_error(path: Path, error: BaseException) -> StorageError:
 
 
 def _first_error(error: BaseException) -> BaseException:
-    """Return the driver's error that came first, not one that a second rollback has raised."""
+    """Return the first error of the driver; later ones may come from a rollback that failed too."""
     first = error
     for cause in _causes(error):
         if _is_driver_error(cause) or not _is_driver_error(first):

@@ -1,4 +1,4 @@
-"""Find the training of a study to export: the confirmed winner's with the median seed, or a trial's."""
+"""Find the training to export: the winner's training with the median seed, or a trial."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class ExportSource:
     Attributes:
         origin: which training it is, in words: "trial 7", "the winner, fresh seed 2".
         params: the parameters that it was trained with.
-        number: the number of its task.
+        number: the number of the training's task.
         fresh_seed: the index of its fresh seed, counted from 0; None for a trial, which uses the study's seed.
         weights: the file with its weights; None if they were not kept.
         weights_sha256: the SHA-256 of that file; None if no file was written.
-        figures: its results, by the names of `regsearch.studies.trial.TrialOutcome`.
+        figures: the results of the training, named like the fields of `regsearch.studies.trial.TrialOutcome`.
         conclusion: the conclusion of the study's confirmation; None if there is none.
         finalist: the result of the finalist with the same configuration; None if there is none.
     """
@@ -50,10 +50,10 @@ class ExportSource:
 
 
 def find_export_source(database: Database, study: StudyRecord, number: int | None) -> ExportSource:
-    """Return the training of a complete trial; without a number, that of the winner.
+    """Return the training to export: that of the trial `number`, or the winner's if `number` is None.
 
-    Without a number, and before a confirmation, it is the training of the best trial. Raises InputError if the trial
-    isn't complete or regsearch did not train it, NoResultError if no trial is complete.
+    If there is no winner yet, the best trial takes its place. Raises InputError if the trial isn't complete or if
+    regsearch did not train it. Raises NoResultError if no trial is complete.
     """
     conclusion = read_conclusion(database, study)
     if number is None and conclusion is not None:

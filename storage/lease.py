@@ -1,6 +1,6 @@
-"""The one coordinator of a study on a server: it holds a lease, a table row that heartbeats keep valid.
+"""One coordinator per study on a server: it holds a lease, which is a table row that heartbeats keep valid.
 
-The tables hold nothing that must last, so they need no migrations.
+The tables of leases hold nothing that must last, so they need no migrations.
 """
 
 import os
@@ -26,10 +26,10 @@ TABLE, STEPS = "regsearch_leases", "regsearch_steps"
 LEASE_SECONDS = 15
 BEAT_SECONDS = 1.0
 ANSWER_SECONDS = 180.0
-"""How long to ask a server whether it carried out a commit, if its answer was lost (seconds)."""
+"""If the server's answer to a commit was lost: for how many seconds to ask whether the commit was done."""
 
 TAKING_SECONDS = 90.0
-"""How long to wait for a running step of a silent holder (seconds). The server ends such a step after 60 seconds."""
+"""For how many seconds to wait for the running step of a silent holder; the server ends the step after 60 seconds."""
 
 _POLL_SECONDS = 0.25
 _LOCKED = "55P03"  # PostgreSQL's SQLSTATE for a lock that was not available in time
@@ -77,22 +77,22 @@ _STUDIES = text(f"select study from {TABLE} where owner is not null order by stu
 class Lease:
     """The lease of one study on a server; a context manager that its coordinator holds from start to end.
 
-    **Ownership**: at most one process holds the lease. Another one may take it over if its last heartbeat is
-    `LEASE_SECONDS` old, or if its holder was a process of this machine that is dead.
+    **Ownership**: at most one process holds the lease. Another process may take over the lease if the last heartbeat is
+    `LEASE_SECONDS` old, or if the holder was a process of this machine and is dead.
 
-    **Atomicity**: each transaction of the holder adds 1 to a count of steps, in a row that names the owner. So an
-    overtaken process can't commit. A process that takes over waits for the running transaction. If the answer to a
-    commit is lost, the count shows whether it was done.
+    **Atomicity**: each transaction of the holder adds 1 to a count of steps, in a row that names the holder. So a
+    process can't commit any more after it has lost the lease. A process that takes over the lease first waits until the
+    running transaction has ended. If the server's answer to a commit is lost, the count shows whether it was done.
 
-    **Crash behaviour**: the lease of a process that was killed ends by itself, since its heartbeats end.
+    **Crash behaviour**: if the holder is killed, its heartbeats end. So the lease ends by itself.
 
-    **Clocks**: all times are the server's, so the clocks of two machines are never compared.
+    **Clocks**: all times are from the clock of the server, so the clocks of two machines are never compared.
 
     Args:
         engine: the engine of the server.
         server: the server, for messages.
         study: the study's name.
-        should_give_up: returns whether waiting for the server has become pointless.
+        should_give_up: returns whether to stop waiting for the server.
         on_wait: called with a message for the user when regsearch has to wait for the server.
 
     Raises InputError if another process holds the lease, StorageError if the server can't be used.
@@ -132,17 +132,17 @@ class Lease:
         _held_here.discard(self._mine["owner"])
 
     def step(self, connection: sqlalchemy.Connection) -> int:
-        """Count one more step within its transaction; raises StorageError if another coordinator took over."""
+        """Add 1 to the count of steps and return the count; raises StorageError if another process took over."""
         step: int | None = connection.execute(_STEP, self._mine).scalar()
         if step is None:
             raise self._overtaken_error()
         return step
 
     def was_done(self, step: int) -> bool:
-        """Return whether a step was committed although the server's answer was lost; ask until the server replies.
+        """Return whether a step was committed. This is for a commit whose answer from the server was lost.
 
-        Raises CommitInDoubtError if it doesn't reply within `ANSWER_SECONDS`, StorageError if another coordinator took
-        over.
+        Asks the server until it replies. Raises CommitInDoubtError if it doesn't reply within `ANSWER_SECONDS`. Raises
+        StorageError if another process has taken over the study.
         """
         deadline, has_warned = time.monotonic() + ANSWER_SECONDS, False
         while True:
@@ -156,7 +156,7 @@ class Lease:
                     raise self._in_doubt_error(error) from error
                 if not has_warned:
                     minutes = f"{ANSWER_SECONDS / 60:.0f} minutes"
-                    self._on_wait(f"{error}; regsearch asks it for up to {minutes} whether the last write is stored")
+                    self._on_wait(f"{error}; for up to {minutes}, regsearch asks whether the last write is stored")
                     has_warned = True
                 time.sleep(_POLL_SECONDS)
         if row is None or row.owner != self._mine["owner"]:
@@ -165,7 +165,9 @@ class Lease:
 
     def _in_doubt_error(self, error: StorageUnavailableError) -> CommitInDoubtError:
         see = command(self._server, "status", self._study)
-        return CommitInDoubtError(f"{str(error).rstrip('.')}. The last write may be stored or not. `{see}` shows it.")
+        return CommitInDoubtError(
+            f"{str(error).rstrip('.')}. The last write may be lost: `{see}` shows what is stored."
+        )
 
     def _take(self) -> None:
         seen: Any = None
@@ -180,7 +182,7 @@ class Lease:
             time.sleep(_POLL_SECONDS)
 
     def _look_and_take(self) -> tuple[Any, bool]:
-        """Take the lease if no process holds it; return its row as it was, and whether this process has it now."""
+        """Take the lease if it is free; return the lease's row as it was before, and whether this process took it."""
         with self._engine.begin() as connection:
             connection.execute(_ENTER, {"study": self._study})
             connection.execute(_ENTER_STEPS, {"study": self._study})
@@ -209,8 +211,8 @@ class Lease:
             row = _look(connection, self._study)
         who = "another process" if row is None or row.owner is None else f"process {row.pid} on {row.host}"
         return StorageError(
-            f"the study {self._study} was taken over by {who}. So your own process stops here; it has written nothing "
-            "since the takeover."
+            f"{who} has taken over the study {self._study}, so this run stops. "
+            "Nothing of this run was written since then."
         )
 
 
@@ -221,7 +223,7 @@ def holder(connection: sqlalchemy.Connection, study: str) -> Holder | None:
 
 
 def held(connection: sqlalchemy.Connection) -> dict[str, Holder]:
-    """Return the process that holds each study's lease, by study; studies without a holder are left out."""
+    """Return a dict from the name of each study that is searched to the process that holds its lease."""
     found = {study: holder(connection, study) for study in connection.execute(_STUDIES).scalars().all()}
     return {study: who for study, who in found.items() if who is not None}
 
@@ -239,9 +241,9 @@ def _holder(row: Any) -> Holder:
 
 
 def _is_dead(row: Any) -> bool:
-    """Return whether the holder was a process of this machine that doesn't hold the lease any more.
+    """Return whether the row names a process of this machine that no longer holds the lease.
 
-    Either it has died, or it is this process, which gave up the lease but could not write that to the table.
+    Either that process is dead, or it is this process: it gave up the lease, but could not write that to the table.
     """
     mine = _process(os.getpid())
     if not row.process or not mine or row.process.split()[:2] != mine.split()[:2]:
@@ -259,9 +261,10 @@ def _is_dead(row: Any) -> bool:
 
 
 def _process(pid: int) -> str | None:
-    """Return what identifies a process: the machine's boot, the PID namespace, the PID and the start time.
+    """Return a text that identifies a process: the machine's boot, the PID namespace, the PID and the start time.
 
-    It is None for a process that has ended but whose parent has not collected it, and empty if it can't be read.
+    The text is None if the process is a zombie: it has ended, but its parent process has not noticed. The text is empty
+    if the operating system doesn't show these facts.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""Where a database is, a file of SQLite or a database on a PostgreSQL server, and where its other files are."""
+"""Where a database is (in an SQLite file or on a PostgreSQL server), and where the files that belong to it are."""
 
 import hashlib
 import os
@@ -23,10 +23,10 @@ _UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True)
 class Server:
-    """A database on a PostgreSQL server. As a text, it shows neither its password nor its options.
+    """A database on a PostgreSQL server. Its text (`str`) shows neither password nor options.
 
     Attributes:
-        url: all that libpq needs, except what the environment provides (PGPASSFILE, PGPASSWORD, PGSSLMODE, ...).
+        url: the parsed storage URL. Environment variables may add to it (PGPASSFILE, PGPASSWORD, PGSSLMODE, ...).
         given: the storage URL, or @FILE, as the user wrote it.
     """
 
@@ -50,13 +50,13 @@ def usual_storage() -> str:
 
 
 def location_of(storage: str) -> Location:
-    """Return the location that a storage URL names: the absolute path of a file, or a server.
+    """Parse a storage URL, and return the absolute path of a file, or a server.
 
     Args:
-        storage: a URL, or @ and the path of a file that holds one, so that no command line shows its password.
+        storage: a URL, or @FILE: the path of a file that contains the URL. So a command line needs no password.
 
-    Raises InputError if the URL can't be parsed or its kind of database isn't supported. The message repeats nothing
-    of the URL, since a mistyped URL may hold the password anywhere.
+    Raises InputError if the URL can't be parsed or if this kind of database isn't supported. The message does not show
+    the URL: after a typing error, the password may be in any part of it.
     """
     if storage.startswith("@"):
         return _parse(_url_in(Path(storage.removeprefix("@"))), storage)
@@ -66,7 +66,7 @@ def location_of(storage: str) -> Location:
 def as_option(location: Location) -> tuple[str, ...]:
     """Return the option that names a database in a shell command; empty for the default database.
 
-    It contains no password: PGPASSFILE or PGPASSWORD provides that.
+    The option contains no password. PGPASSFILE or PGPASSWORD must provide the password.
     """
     with suppress(InputError, OSError):  # $REGSEARCH_STORAGE is invalid, or the current folder was removed
         if location == location_of(usual_storage()):
@@ -100,7 +100,7 @@ def _relative_path(path: Path) -> Path:
 
 
 def files_folder(location: Location) -> Path:
-    """Return the folder for a database's locks, logs and states of trials, and for data while a search runs.
+    """Return the folder for a database's other files: locks, logs, states of trials, and the data of running searches.
 
     For a file, the folder is beside it. For a server, it is in $REGSEARCH_FILES, or else in the user's data folder.
     """
@@ -121,12 +121,12 @@ def _data_of_user() -> Path:
         return Path.home() / ".local" / "share"
     except RuntimeError:
         raise InputError(
-            "this user has no home directory. Name one for the files of trials in REGSEARCH_FILES."
+            "this user has no home directory for the files of trials. Set REGSEARCH_FILES to another directory."
         ) from None
 
 
 def _url_in(file: Path) -> str:
-    """Return the URL in a file; raises InputError if it can't be read, or if other users can read its password."""
+    """Return the storage URL in a file; raises InputError if the file can't be read or shows others a password."""
     try:
         with file.expanduser().open(encoding="utf-8-sig") as opened:  # no shell expands the ~ of @~/FILE
             lines = opened.read(100_000).split()
@@ -182,7 +182,7 @@ def _file(url: str, parsed: sqlalchemy.URL) -> Path:
     if _USER_AND_PASSWORD.match(url):
         raise InputError(
             "the storage URL seems to contain a password, which a file does not need. "
-            "If the file is really called so, write sqlite:///./FILE."
+            "If this is really the name of a file, write sqlite:///./FILE."
         )
     if "\0" in parsed.database:
         raise InputError("the path in the storage URL contains a NUL character. Remove it.")

@@ -25,7 +25,7 @@ def utc_now() -> datetime:
 
 
 def create_study(database: Database, spec: StudySpec, dataset: DatasetInfo, versions: Mapping[str, str]) -> str:
-    """Create a study and return its UUID; raises InputError if another study has its name."""
+    """Create a study and return its UUID; raises InputError if another study has this name."""
     name, study_uuid = spec.study.name, str(uuid.uuid4())
     direction = StudyDirection.MAXIMIZE if spec.search.maximizes else StudyDirection.MINIMIZE
     with database.transaction() as connection:

@@ -11,12 +11,12 @@ from .location import Location, files_folder
 
 
 def log_prefix(location: Location, study: str) -> Path:
-    """Return what the paths of a study's worker logs start with."""
+    """Return the first part of the paths of a study's worker logs."""
     return files_folder(location) / f"study-{study}-worker-"
 
 
 def lock_file(location: Location, study: str) -> Path:
-    """Return the path of the file whose lock a study's coordinator holds; a study on a server has none."""
+    """Return the path of the file that a study's coordinator locks; a study on a server has no such file."""
     return files_folder(location) / f"study-{study}.lock"
 
 
@@ -41,7 +41,7 @@ def finalist_weights_file(location: Location, study: str, number: int) -> Path:
 
 
 def remove_study_files(location: Location, study: str) -> list[str]:
-    """Remove what a deleted study kept beside its database; return "PATH: REASON" for what can't be removed.
+    """Remove a deleted study's files beside the database; return "PATH: REASON" for each that can't be removed.
 
     Call it only while this process holds the study's lock.
     """

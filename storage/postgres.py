@@ -88,7 +88,7 @@ class ServerDatabase(Database):
 
     @property
     def is_fenced(self) -> bool:
-        """Whether this process holds a lease: each transaction then fails if another process has taken it over."""
+        """Whether this process holds a lease. If so, each transaction fails after another process has taken over."""
         return self._lease is not None
 
     def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
@@ -99,7 +99,7 @@ class ServerDatabase(Database):
 
     @contextmanager
     def _connected(self) -> Iterator[sqlalchemy.Connection]:
-        """Yield the same connection for each step: the pool would test each time whether it still works."""
+        """Yield the same connection for each step. Otherwise the pool would test the connection at each step."""
         if self._steps is None:
             self._steps = self.engine.connect()
         connection = self._steps
@@ -122,7 +122,7 @@ class ServerDatabase(Database):
 
     @contextmanager
     def _committed(self, connection: sqlalchemy.Connection) -> Iterator[None]:
-        """Commit at the end of the block; if the server's answer is lost, ask whether the commit was done."""
+        """Commit at the end of the block; if the server's answer is lost, ask the server whether it has committed."""
         transaction, held, step = connection.begin(), self._lease, None
         is_committing = False
         try:
@@ -145,7 +145,7 @@ class ServerDatabase(Database):
 
 
 def open_for_writing(server: Server, on_wait: Callable[[str], None] = ignore_wait) -> ServerDatabase:
-    """Open a database that exists on the server, and create the tables that it lacks.
+    """Open an existing database on the server, and create the tables that are missing.
 
     Raises InputError for options of the URL that libpq doesn't know, StorageError if the database can't be reached or
     written, or has another schema.
@@ -176,7 +176,7 @@ def is_new(server: Server) -> bool:
 
 
 def read_connection(server: Server) -> AbstractContextManager[sqlalchemy.Connection]:
-    """Return a connection for one block that reads; the database may have any schema."""
+    """Return a context manager with a connection for reading; the database may have any schema."""
     return connection_of(make_engine(server, writing=False))
 
 
@@ -192,7 +192,7 @@ def opening_lock(engine: sqlalchemy.Engine) -> Iterator[None]:
 
 @contextmanager
 def exclusive_engine(server: Server) -> Iterator[tuple[sqlalchemy.Engine, dict[str, Holder]]]:
-    """Yield an engine for writing, and the holders of leases by study.
+    """Yield an engine for writing, and a dict from each searched study to the process that holds its lease.
 
     No other process can open the database for writing during the block.
     """
@@ -231,11 +231,13 @@ def connector(server: Server, writing: bool) -> Callable[[], "psycopg.Connection
 
 
 def _prepare(engine: sqlalchemy.Engine, server: Server) -> None:
-    """Create the tables of Optuna and regsearch that are missing; after a kill, the next process completes them."""
+    """Create the missing tables of Optuna and regsearch; if it is killed, the next process creates the rest."""
     with engine.connect() as connection:
         encoding = connection.execute(_ENCODING).scalar_one()
         if encoding != "UTF8":
-            raise StorageError(f"{server} has the encoding {encoding}. Create one with `createdb --encoding UTF8`.")
+            raise StorageError(
+                f"{server} has the encoding {encoding}, not UTF8. Create a database with `createdb --encoding UTF8`."
+            )
         lacks_optuna_tables = not _has_optuna_tables(connection)
     if lacks_optuna_tables:
         _rdb_storage(server, writing=True, creating=True).engine.dispose()

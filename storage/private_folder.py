@@ -14,7 +14,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a directory with mode 0700, or check the one that exists.
+    """Create a directory with mode 0700, or check the directory that exists already.
 
     Raises InputError if the path is a symbolic link or no directory, if the directory belongs to another user, or if
     others may write to it. Raises OSError if it can't be created.
@@ -34,8 +34,8 @@ def make_private_folder(folder: Path) -> None:
     status = os.lstat(folder)
     if stat.S_ISLNK(status.st_mode):
         raise InputError(
-            f"{folder} can't be used: it is a symbolic link, and regsearch follows none there. Remove it, or replace "
-            "it by the directory that it names."
+            f"{folder} can't be used: it is a symbolic link, which regsearch does not follow here. Remove the link, or "
+            "move its target here."
         )
     if not stat.S_ISDIR(status.st_mode):
         raise InputError(f"{folder} can't be used: it is not a directory. Move it away.")
@@ -44,20 +44,20 @@ def make_private_folder(folder: Path) -> None:
         expected_user, allowed = _owner_and_mode_in(folder)
     if status.st_uid != expected_user:
         raise InputError(
-            f"{folder} can't be used: it belongs to {_user_name(status.st_uid)}, who could change what is in it. "
-            "Work as that user, or move it away."
+            f"{folder} can't be used: it belongs to {_user_name(status.st_uid)}, who could change its files. "
+            "Work as that user, or move the directory away."
         )
     if status.st_mode & _OTHERS_MAY_WRITE & ~allowed:
         raise InputError(
             f"{folder} can't be used: other users may write to it. Run `chmod go-w {shlex.quote(str(folder))}` if you "
-            "trust what is in it, or move it away."
+            "trust its files, else move the directory away."
         )
 
 
 def _owner_and_mode_in(folder: Path) -> tuple[int, int]:
-    """Return the owner and the mode that a private directory gets in a directory.
+    """Return the owner and the mode that a new private directory gets inside `folder`.
 
-    Some file systems have no permissions or no owners of their own (FAT, mounts of a virtual machine, NFS as root).
+    Some file systems store no permissions or no owners (FAT, mounts of a virtual machine, NFS as root).
     """
     try:
         probe = tempfile.mkdtemp(prefix=".regsearch-", dir=folder)

@@ -1,4 +1,4 @@
-"""Read answers from Optuna's tables and regsearch's by SQL, without loading all trials into memory."""
+"""Read studies, trials and runs from the tables with SQL, without loading all trials into memory."""
 
 import difflib
 import hashlib
@@ -21,7 +21,7 @@ from .paths import weights_file
 from .tables import METRICS, EpochRow, RunRow, StudyRow
 
 UUID_ATTR = "regsearch:study"
-"""The user attribute of an Optuna study that holds regsearch's UUID of it; ids are reused, and names change."""
+"""The user attribute with regsearch's UUID of an Optuna study. Optuna's ids are reused, and names can change."""
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _PAGE = 500  # trials that are read at a time
@@ -72,26 +72,28 @@ def _read_spec(text: str, name: str) -> StudySpec:
         return StudySpec.from_json(text).changed(study={"name": name})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(
-            f"the study {name} can't be read by this version of regsearch. Install a later one."
+            f"the study {name} can't be read by this version of regsearch. Install a later version."
         ) from error
 
 
 def check_not_copied(database: Database, study: StudyRecord) -> None:
-    """Raise InputError if Optuna has a copy of the study: both would write the same rows of regsearch."""
+    """Raise InputError if the study was copied with Optuna: study and copy would write the same rows of regsearch."""
     with database.read() as connection:
         bound = {"key": UUID_ATTR, "uuid": json.dumps(study.study_uuid)}
         copies = connection.execute(tables.STUDIES_WITH_ATTR, bound).scalar_one()
     if copies > 1:
-        raise InputError(f"{study.name} and a copy of it share their records. Delete one of the two with Optuna first.")
+        raise InputError(
+            f"{study.name} was copied with Optuna, and both studies use the same rows. Delete one with Optuna first."
+        )
 
 
 def _is_utf8(name: str) -> bool:
-    """Return whether a name is valid UTF-8. Only then can a study have it, and can the database look for it."""
+    """Return whether a name is valid UTF-8. If not, no study has this name, and the database can't search for it."""
     return name == name.encode("utf-8", "replace").decode()
 
 
 def get_study(database: Database, name: str) -> StudyRecord:
-    """Return the study of that name; raises InputError, which suggests similar names, if there is none."""
+    """Return the study of that name; if there is none, raises InputError with similar names."""
     study = find_study(database, name)
     if study is None:
         names = study_names(database)
@@ -109,7 +111,7 @@ def count_trials(database: Database, study: StudyRecord) -> Counts:
 
 
 def best_trial(database: Database, study: StudyRecord) -> TrialRecord | None:
-    """Return the complete trial with the best value, the first of equal ones; None if no trial is complete."""
+    """Return the complete trial with the best value, the first if several are equal; None if none is complete."""
     statement = tables.LARGEST_VALUE if study.spec.search.maximizes else tables.SMALLEST_VALUE
     with database.read() as connection:
         number = connection.execute(statement, {"id": study.study_id}).scalar()
@@ -134,7 +136,7 @@ def kept_weights(database: Database, study: StudyRecord, trial: TrialRecord) -> 
 
 
 def list_trials(database: Database, study: StudyRecord) -> Iterator[TrialRecord]:
-    """Yield all trials by number, read in pages, since a long read would delay the coordinator's commits."""
+    """Yield all trials, ordered by number. They are read in pages: one long read would delay a search's commits."""
     with database.read() as connection:
         last: int = connection.execute(tables.LAST_NUMBER, {"id": study.study_id}).scalar_one()
     for first in range(0, last + 1, _PAGE):
@@ -171,9 +173,9 @@ def read_curve(database: Database, study: StudyRecord, number: int) -> list[Epoc
 
 
 def list_runs(database: Database, study: StudyRecord) -> list[RunRecord]:
-    """Return all runs, the first one first.
+    """Return all runs of a study, the oldest first.
 
-    A run that was killed could not record its end. It is over if a later run began or no process searches the study.
+    A run without a recorded end was killed if a later run has begun, or if no process searches the study now.
     """
     is_held = database.holder(study.name) is not None
     records = []
@@ -234,7 +236,7 @@ def _state(stored: str) -> str:
 
 
 def _decode(value: float, distribution_json: str) -> Any:
-    """Return a parameter's value from the number that Optuna stores; a contract test compares it with Optuna's."""
+    """Turn the number that Optuna stores into a parameter's value; a test compares this with Optuna's own code."""
     try:
         distribution = json.loads(distribution_json)
         match distribution["name"]:

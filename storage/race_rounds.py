@@ -1,7 +1,7 @@
 """The rounds of a race in the database: when a round is complete, what it decides, and what to train next.
 
 The transaction that ends a round's last training also writes the round's decision, its reasons and the next trainings.
-So they depend on the losses alone, not on the number of workers or on interruptions.
+So the decision depends only on the losses, and not on the number of workers or on interruptions.
 """
 
 import json
@@ -40,8 +40,8 @@ class Round:
     Attributes:
         number: the number of the round, counted from 0 over all test analyses.
         look: the number of the test analysis that the round belongs to, counted from 1.
-        seeds: the number of seeds that the contenders were trained on by then.
-        most_seeds: the largest number of seeds that they could be trained on, as the user requested.
+        seeds: the number of seeds on which each finalist in the race was trained by the end of the round.
+        most_seeds: the largest number of seeds for a finalist, as the user had requested.
         is_over: whether no further round followed.
         drops: the finalists that get no more seeds, with the reasons.
     """
@@ -71,7 +71,7 @@ def read_rounds(connection: sqlalchemy.Connection, study_uuid: str) -> list[Roun
 
 
 def read_drops(text: str) -> tuple[Drop, ...]:
-    """Return the drops that a round's row holds as JSON; raises ValueError if the text is something else."""
+    """Return the dropped finalists of a round from its JSON text; raises ValueError if the text is damaged."""
     try:
         drops = tuple(Drop(**{**drop, "behind": Interval(**drop["behind"])}) for drop in json.loads(text))
         for drop in drops:
@@ -86,10 +86,10 @@ def read_drops(text: str) -> tuple[Drop, ...]:
 def first_trainings(
     known: int, new: int, trainings: Sequence[Any], rounds: Sequence[Round], seeds: int, revived: Collection[int]
 ) -> list[TrainingId]:
-    """Return the trainings that a race needs next and has not planned yet.
+    """Return the trainings that a race needs next and that are not planned yet.
 
-    A race that has ended continues only if the user asks for a new number of seeds, larger than what there is.
-    Finalists that were added later are trained on all seeds of the others. So are dropped finalists that return.
+    A race that has ended continues only if `seeds` has changed and is larger than the number of seeds used so far. New
+    finalists are first trained on all seeds that the others had. The same holds for dropped finalists that return.
 
     Args:
         known: the number of finalists so far.
@@ -97,7 +97,7 @@ def first_trainings(
         trainings: the rows of the planned trainings, with finalist, seed and state.
         rounds: the rounds that have ended.
         seeds: the largest number of seeds for a finalist.
-        revived: the finalists that were dropped, and that return if the race continues.
+        revived: the dropped finalists that return if the race continues.
     """
     later = set(range(known, known + new))
     if not trainings:
@@ -119,13 +119,13 @@ def first_trainings(
 
 
 def missing_trainings(finalists: Iterable[int], seeds: int, planned: Collection[TrainingId]) -> list[TrainingId]:
-    """Return the trainings of finalists on the first `seeds` seeds that are not planned, finalist by finalist."""
+    """Return the trainings of finalists on the seeds below `seeds`, without those that are planned already."""
     trainings = (TrainingId(finalist, seed) for finalist in sorted(finalists) for seed in range(seeds))
     return [training for training in trainings if training not in planned]
 
 
 def _void(rounds: Iterable[Round], failed: Collection[int]) -> set[int]:
-    """Return the finalists that were dropped for being behind a finalist that has failed since."""
+    """Return the finalists that were dropped because they were behind another one, which has failed since."""
     latest = {drop.index: drop for ended in rounds for drop in ended.drops}
     return {drop.index for drop in latest.values() if drop.than in failed} - {*failed}
 
@@ -137,10 +137,10 @@ def end_round(
     finalists: Sequence[Finalist],
     seeds: int,
 ) -> tuple[Round | None, list[TrainingId]]:
-    """Decide a round if it is complete; return its decision, or None, and the trainings that follow.
+    """Decide a round if it is complete; return the decision, or None, and the trainings that follow.
 
-    Nothing is decided while a training of the round is left. If a finalist has failed, the finalists that were dropped
-    for being behind it are first trained on the seeds that they lack.
+    A round is complete when its last training has ended. If a finalist has failed, the finalists that were dropped
+    because they were behind it return. They are trained on the seeds that they lack before the round is decided.
 
     Args:
         connection: the connection of the transaction that ended a training.
@@ -174,7 +174,7 @@ def _decide_round(
     spec: StudySpec,
     seeds: int,
 ) -> Round:
-    """Return the decision of a complete round, by its losses.
+    """Return the decision of a complete round, which depends on the losses.
 
     Args:
         number: the number of the round, counted from 0.
@@ -197,7 +197,7 @@ def _decide_round(
 
 
 def _next_trainings(ended: Round, contenders: Iterable[Contender], seeds: int) -> list[TrainingId]:
-    """Return the trainings of the next round: the contenders that were not dropped, on the seeds that it adds."""
+    """Return the trainings of the next round: all contenders that were not dropped, on the seeds of that round."""
     target = next(end for end in round_ends(seeds) if end > ended.seeds)
     dropped = {drop.index for drop in ended.drops}
     remaining = [contender.index for contender in contenders if contender.index not in dropped]
@@ -205,7 +205,7 @@ def _next_trainings(ended: Round, contenders: Iterable[Contender], seeds: int) -
 
 
 def reference_of(contenders: Iterable[Contender], finalists: Sequence[Finalist]) -> int | None:
-    """Return the contender that others are compared with: early stopping alone, else the baseline, else None."""
+    """Return the index of the finalist to compare others with: early stopping alone, else the baseline, else None."""
     ranked = sorted(contenders, key=lambda contender: sum(contender.losses))
     stopping = (one.index for one in ranked if STOPPING_ALONE in finalists[one.index].roles)
     baseline = (one.index for one in ranked if finalists[one.index].is_baseline)
@@ -213,13 +213,13 @@ def reference_of(contenders: Iterable[Contender], finalists: Sequence[Finalist])
 
 
 def in_words(ended: Round | None, finalists: Sequence[Finalist], following: Sequence[TrainingId]) -> list[str]:
-    """Return lines for the user about the decision of a round: one for each drop, and one for the round."""
+    """Return lines for the user about a decision: one for each dropped finalist, and one for the round."""
     remaining = len({finalist for finalist, _ in following})
     if ended is None:
-        return [f"a finalist failed: {remaining} that were dropped for being behind it return"] if following else []
+        return [f"a finalist failed, so the finalists behind it return: {remaining} in all"] if following else []
     if ended.is_over:
         is_early = ended.seeds < ended.most_seeds
-        return [f"after {ended.seeds} seeds it is clear what the best gains: the race ends"] if is_early else []
+        return [f"after {ended.seeds} seeds no finalist needs more seeds: the race ends"] if is_early else []
     lines = [
         f"after {drop.seeds} seeds finalist {drop.index} ({finalists[drop.index].settings}) is dropped: {drop.reason}"
         for drop in ended.drops
@@ -228,7 +228,7 @@ def in_words(ended: Round | None, finalists: Sequence[Finalist], following: Sequ
 
 
 def _contenders(rows: Iterable[Any], finalists: Sequence[Finalist], seeds: int, spec: StudySpec) -> list[Contender]:
-    """Return the finalists that have been trained on all seeds."""
+    """Return the finalists that have been trained on all seeds so far, with their losses."""
     losses: dict[int, dict[int, float]] = {}
     for row in rows:
         losses.setdefault(row.finalist, {})[row.seed] = select_loss(row._mapping, spec.search.objective)
@@ -246,7 +246,7 @@ def _part(finalist: Finalist) -> Part:
 
 
 def _mean_loss(contenders: Iterable[Contender], reference: int | None) -> float:
-    """Return the mean selection loss of the reference; without one, the smallest mean of all contenders."""
+    """Return the mean selection loss of the reference; without a reference, the smallest mean of all contenders."""
     means = {contender.index: sum(contender.losses) / len(contender.losses) for contender in contenders}
     return min(means.values()) if reference is None else means[reference]
 

@@ -82,7 +82,10 @@ def _curves(
     conclusion: Conclusion | None,
     best: Configuration,
 ) -> dict[str, Sequence[Curve]]:
-    """Return the learning curves of the best configuration and the baseline: of all fresh seeds, or of one trial."""
+    """Return the learning curves of the best configuration and of the baseline.
+
+    A finalist has one curve for each fresh seed. A configuration that is no finalist has the curve of its trial.
+    """
     trainings = trainings_to_show(study.spec, trials, conclusion, best)
     return {
         configuration: _finalist_curves(database, study, training)

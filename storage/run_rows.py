@@ -43,7 +43,7 @@ def end_run(connection: Connection, run_id: int | None, outcome: str) -> None:
 
 
 def request_stop(connection: Connection, study_uuid: str) -> None:
-    """Ask the runs of a study that have not ended to stop."""
+    """Ask every unfinished run of a study to stop."""
     under_way = (RunRow.study_uuid == study_uuid, RunRow.ended_at.is_(None))
     connection.execute(update(RunRow).where(*under_way).values(stop_requested_at=utc_now()))
 
@@ -58,11 +58,11 @@ def check_newest_run(connection: Connection, study_uuid: str, study: str, run_id
     """Raise StorageError if another coordinator has started a newer run: only the newest run may write.
 
     The study's lock keeps two coordinators from running at once. This check still works if the lock's file was removed,
-    or if it lies on a file system without locks.
+    or if the file system has no locks.
     """
     newest = study_sql.newest_run(connection, study_uuid)
     if newest.run_id != run_id:
         raise StorageError(
-            f"the study {study} was taken over by process {newest.pid} on {newest.host}. "
-            "So your own process stops here; it has written nothing since the takeover."
+            f"process {newest.pid} on {newest.host} has taken over the study {study}, so this run stops. "
+            "Nothing of this run was written since then."
         )

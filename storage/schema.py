@@ -12,7 +12,7 @@ from .optuna import tables
 from .tables import Base
 
 OPTUNA_SCHEMA = "v3.2.0.a"
-"""The revision of Optuna 5's tables, as its table `alembic_version` holds it."""
+"""The revision of the schema of Optuna 5, as in the table `alembic_version`."""
 
 VERSION_TABLE = "regsearch_version"
 SCHEMA = "0004"
@@ -42,14 +42,14 @@ def is_there(connection: sqlalchemy.Connection) -> bool:
 
 
 def check_optuna(connection: sqlalchemy.Connection, location: Location) -> None:
-    """Raise StorageError unless the database has the schema of the Optuna version that is installed."""
+    """Raise StorageError if Optuna's schema in the database is not that of the installed version of Optuna."""
     outdated = outdated_optuna(connection, location)
     if outdated is not None:
         raise _outdated_error(location, "Optuna's", outdated, OPTUNA_SCHEMA)
 
 
 def check(connection: sqlalchemy.Connection, location: Location) -> None:
-    """Raise StorageError unless both schemas are those of this version, and no table of regsearch is incomplete."""
+    """Raise StorageError if a schema is not that of this version, or if a table of regsearch is incomplete."""
     check_optuna(connection, location)
     if not is_there(connection):
         raise NoStudiesError(f"{location} has no study of regsearch. Start one with `{command(location, 'run')}`.")
@@ -67,7 +67,7 @@ def check(connection: sqlalchemy.Connection, location: Location) -> None:
 
 
 def outdated_optuna(connection: sqlalchemy.Connection, location: Location) -> str | None:
-    """Return the revision of Optuna's schema if it is an older one, else None.
+    """Return the revision of the database's Optuna schema if it is outdated, else None.
 
     Raises StorageError for a newer revision, or if the database has no tables of Optuna.
     """
@@ -78,12 +78,12 @@ def outdated_optuna(connection: sqlalchemy.Connection, location: Location) -> st
         return None
     known = optuna.storages.RDBStorage("sqlite://").get_all_versions()
     return _known_revision(
-        revision, known, location, "Optuna's", OPTUNA_SCHEMA, "Install the version of Optuna that made it"
+        revision, known, location, "Optuna's", OPTUNA_SCHEMA, "Install the version of Optuna that made this database"
     )
 
 
 def outdated_ours(connection: sqlalchemy.Connection, location: Location) -> str | None:
-    """Return the revision of regsearch's schema if it is an older one, else None.
+    """Return the revision of the database's regsearch schema if it is outdated, else None.
 
     Raises StorageError for a newer revision.
     """
@@ -92,7 +92,7 @@ def outdated_ours(connection: sqlalchemy.Connection, location: Location) -> str 
         return None
     known = {file.name.split("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py")}
     return _known_revision(
-        revision, known, location, "regsearch's", SCHEMA, "Use the version of regsearch that made it"
+        revision, known, location, "regsearch's", SCHEMA, "Use the version of regsearch that made this database"
     )
 
 
@@ -111,8 +111,8 @@ def _outdated_error(location: Location, owner: str, revision: str, expected: str
     behind = f"{location} has {owner} schema {revision}, but this version works with {expected}"
     if isinstance(location, Server):
         by = "optuna storage upgrade --storage URL" if expected == OPTUNA_SCHEMA else command(location, "upgrade")
-        return StorageError(f"{behind}. Make a backup with the server's tools, then upgrade it with `{by}`.")
-    return StorageError(f"{behind}. Upgrade it, keeping a backup, with `{command(location, 'upgrade')}`.")
+        return StorageError(f"{behind}. Make a backup with the server's tools, then upgrade the database with `{by}`.")
+    return StorageError(f"{behind}. Run `{command(location, 'upgrade')}`, which keeps a backup.")
 
 
 def _revision(connection: sqlalchemy.Connection, table: str) -> str | None:

@@ -43,10 +43,10 @@ class FileDatabase(Database):
         return study_lock.holder(self._path, study)
 
     def described(self) -> str:
-        """Return the file's size and its journal mode, and the mode that the next search will set."""
+        """Return the file's size, its journal mode, and the mode that the next search will set if that differs."""
         with self.read() as connection:
             mode = connection.exec_driver_sql("pragma journal_mode").scalar_one()
-        change = "" if mode == journal_mode()[0] else f" (the next search makes it {journal_mode()[0]})"
+        change = "" if mode == journal_mode()[0] else f" (the next search sets {journal_mode()[0]})"
         return f"{self._path.stat().st_size:,} bytes, journal mode {mode}{change}"
 
     def uuid_of(self, connection: sqlalchemy.Connection, study_id: int) -> str | None:
@@ -55,10 +55,10 @@ class FileDatabase(Database):
 
 
 def open_for_writing(path: Path, on_wait: Callable[[str], None] = ignore_wait) -> FileDatabase:
-    """Open a database for writing; create the file and the tables that are missing.
+    """Open a database for writing; create its file and its tables if they are missing.
 
-    Only its owner can read a new file. Raises StorageError if the database can't be opened or written, is damaged, or
-    has another schema.
+    Only the current user can read a new file. Raises StorageError if the database can't be opened or written, is
+    damaged, or has another schema.
     """
     if _is_missing(path.parent) or not path.parent.is_dir():
         raise StorageError(
@@ -74,14 +74,14 @@ def open_for_writing(path: Path, on_wait: Callable[[str], None] = ignore_wait) -
 
 
 def open_for_reading(path: Path, *, needs_studies: bool = True) -> FileDatabase:
-    """Open an existing database; nothing can be written through it.
+    """Open an existing database for reading only.
 
     Args:
         path: the path of the file.
-        needs_studies: whether to refuse a database of Optuna in which regsearch has not started a study.
+        needs_studies: whether to raise StorageError if the database has no tables of regsearch, only those of Optuna.
 
-    The file is opened with `mode=rw` all the same: after a kill during a write, only such a connection can roll back
-    the journal. Raises InputError if there is no such file, StorageError if it can't be read.
+    Inside, the file is opened with `mode=rw`: if a process was killed while it wrote, only such a connection can roll
+    back that write. Raises InputError if the file does not exist, and StorageError if it can't be read.
     """
     check_is_there(path)
     with translate_errors(path):
@@ -93,7 +93,7 @@ def open_for_reading(path: Path, *, needs_studies: bool = True) -> FileDatabase:
 
 
 def check_is_there(path: Path) -> None:
-    """Raise InputError if there is no such file, StorageError if it is empty or not a file."""
+    """Raise InputError if the path does not exist, and StorageError if it is an empty file or no file."""
     if _is_missing(path):
         run = command(path, "run")
         raise InputError(
@@ -120,7 +120,7 @@ def _is_missing(path: Path) -> bool:
 
 
 def read_connection(path: Path) -> AbstractContextManager[sqlalchemy.Connection]:
-    """Return a connection for one block that reads; the database may have any schema."""
+    """Return a context manager with a connection for reading; the database may have any schema."""
     return connection_of(make_engine(path, writing=False))
 
 
@@ -147,7 +147,7 @@ def journal_mode() -> tuple[str, str]:
 
 
 def _create(path: Path) -> None:
-    """Create the tables in another file, then rename it: a kill leaves a complete database or none."""
+    """Create the tables in another file, then rename that file: after a kill there is a complete database or none."""
     new = files_folder(path) / "new.db"
     new.unlink(missing_ok=True)
     os.close(os.open(new, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
@@ -179,7 +179,7 @@ def _prepare(path: Path) -> None:
 
 
 def _set_journal_mode(path: Path) -> None:
-    """Set the safe journal mode; it stays as it is while other processes have the file open."""
+    """Set the safe journal mode. SQLite can't change the mode while other processes have the file open."""
     wanted = journal_mode()[0]
     with closing(connector(path, writing=True)()) as connection:
         if connection.execute("pragma journal_mode").fetchone()[0] != wanted:
@@ -231,7 +231,7 @@ def _begin_immediately(
 ) -> None:
     """Make writers take the write lock before they read, so that what they read is still true when they write.
 
-    While another process has the lock, Python repeats short attempts, so that signals are handled in between.
+    While another process has the lock, short attempts are repeated. So Python can handle signals between them.
     """
 
     @event.listens_for(engine, "begin")
@@ -252,6 +252,6 @@ def _begin_immediately(
 
     @event.listens_for(engine, "savepoint")
     def savepoint(connection: sqlalchemy.Connection, _name: str) -> None:
-        """Refuse a savepoint if SQLite has rolled the transaction back: a retry of Optuna would commit at once."""
+        """Raise an error if SQLite has ended the transaction: otherwise a retry of Optuna would commit at once."""
         if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
             raise sqlite3.OperationalError("SQLite rolled the transaction back; the disk may be full")

@@ -22,15 +22,15 @@ _TRIES, _PAUSE_SECONDS = 10, 0.05  # a process that reads the name of the holder
 
 
 class StudyLock:
-    """The lock of one study in a file; a context manager that its coordinator holds from start to end.
+    """The lock of one study, on a file; a context manager that the study's coordinator holds from start to end.
 
-    **Ownership**: at most one process holds the lock. Another machine sees it only if the file system shares
-    locks between machines.
+    **Ownership**: at most one process holds the lock. A process on another machine sees the lock only if the file
+    system shares locks between machines.
 
     **Crash behaviour**: the kernel releases the lock when the process ends, however it ends. The file stays until
     the study is deleted.
 
-    Raises InputError if another process holds the lock, StorageError if its file can't be written.
+    Raises InputError if another process holds the lock, and StorageError if the file can't be written.
     """
 
     def __init__(self, database: Path, study: str) -> None:
@@ -68,7 +68,7 @@ class StudyLock:
         self._file.flush()
 
     def _is_in_place(self) -> bool:
-        """Return whether the open file is still the one at its path: deleting a study removes the file."""
+        """Return whether the open file is still at its path: another process may have deleted it with the study."""
         assert self._file is not None
         try:
             return os.path.samestat(os.fstat(self._file.fileno()), os.lstat(self._path))
@@ -81,7 +81,7 @@ class StudyLock:
 
 
 def held_error(location: Location, study: str, holder: Holder | None) -> InputError:
-    """Return the error for a process that finds the study locked by another one."""
+    """Return the error to raise if another process has locked the study."""
     return InputError(
         f"the study {study} is being searched by {holder or 'another process'}. "
         f"Wait for it, or stop it with `{command(location, 'stop', study)}`."

@@ -1,4 +1,4 @@
-"""Start a study's next trial: an enqueued one, a recipe, or a proposal of the sampler that is new."""
+"""Start a study's next trial: an enqueued trial, a recipe, or a new proposal of the sampler."""
 
 import itertools
 import warnings
@@ -31,7 +31,7 @@ _RETRIES_IN_FINITE_SPACE = 5  # after these, take the first point that was not t
 
 
 class UnusableError(Exception):
-    """The settings of an enqueued trial can't be trained, or an earlier trial had them."""
+    """The settings of an enqueued trial can't be trained, or an earlier trial had the same settings."""
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(reason)
@@ -54,7 +54,7 @@ class StudyProposals:
         study_uuid: regsearch's id of the study.
         study_id: Optuna's id of the study.
         spec: the study as it is searched now.
-        study_for: returns Optuna's study with the sampler for a trial's number and a retry, which is counted from 0.
+        study_for: takes the number of a trial and of a retry (from 0); returns Optuna's study with a sampler for them.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class StudyProposals:
         return self._spec.search.rules >= 2
 
     def ask(self, connection: Connection, *, is_exhausted: bool) -> Proposal | Done:
-        """Start one more trial, unless the study has its total or its sampler has nothing left.
+        """Start one more trial, unless the study has all its trials or the sampler has nothing left to propose.
 
         Raises SpaceExhaustedError if every point of the space was tried, and UnusableError for an enqueued trial that
         can't be trained. After an error, the caller must roll the transaction back.
@@ -105,7 +105,7 @@ class StudyProposals:
         return Proposal(task=TrialTask(number=number, attempt=0, params=params), origin=origin)
 
     def _name_as_recipe(self, connection: Connection, number: int, params: Mapping[str, Any]) -> str | None:
-        """Record which recipe has the settings that a contest has proposed; return its name, or None if none has."""
+        """If the sampler `contest` has proposed a recipe, record and return the recipe's name; else return None."""
         name = self._recipe_names.get(Regularization.from_params(params)) if params else None
         if name is not None:
             trial_id = self._database.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
@@ -122,9 +122,9 @@ class StudyProposals:
         storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def trial_with(self, connection: Connection, params: Mapping[str, Any]) -> int | None:
-        """Return the number of the first trial that had the settings that a user gives; None if none had.
+        """Return the number of the first trial that had the same settings; None if there is no such trial.
 
-        It is also None if the given settings leave more than one point of the space.
+        The result is also None if the settings leave a parameter open, so that several points of the space fit.
         """
         if not self._avoids_repeats:
             return None
@@ -132,7 +132,7 @@ class StudyProposals:
         return self._earlier(params)
 
     def repeated(self, connection: Connection, number: int, trial_id: int) -> int | None:
-        """Return the number of an earlier trial with the settings that a HyperModel's trial has asked for, or None."""
+        """Return the number of an earlier trial with the same settings as this trial of a HyperModel, or None."""
         if not self._avoids_repeats or self._spec.model.hypermodel is None:
             return None
         self._tried.read(connection, leave_out=number)
@@ -141,7 +141,7 @@ class StudyProposals:
     def _begin_new(
         self, connection: Connection, number: int, fixed: Mapping[str, Any], *, recipe: str | None, is_waiting: bool
     ) -> dict[str, Any]:
-        """Start a trial whose parameters are new, and return them; undo each proposal that was tried before."""
+        """Start a trial with a new proposal and return its parameters; undo each proposal that an earlier trial had."""
         earlier = None
         for study in self._studies(number, fixed):
             with self._database.savepoint(connection) as savepoint:
@@ -159,7 +159,7 @@ class StudyProposals:
         raise SpaceExhaustedError
 
     def _studies(self, number: int, fixed: Mapping[str, Any]) -> Iterator[OptunaStudy]:
-        """Yield Optuna's study for each proposal. In a finite space, the last one proposes an untried point."""
+        """Yield Optuna's study for each proposal. In a finite space, the last proposal is a point that is new."""
         yield self._study_for(number, 0)
         if not self._avoids_repeats or self._spec.model.hypermodel is not None:
             return
@@ -175,7 +175,7 @@ class StudyProposals:
             yield study
 
     def _first_left(self, fixed: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the first point of a finite space that was not tried; None if all were."""
+        """Return the first point of a finite space that no trial has had; None if all points were tried."""
         all_points = points(self._spec.space, self._spec.training.max_epochs, fixed)
         return next((point for point in all_points if self._tried.trial_of(point) is None), None)
 
@@ -194,7 +194,7 @@ class StudyProposals:
             raise UnusableError(number, f"its enqueued settings can't be used: {error}") from error
 
     def _earlier(self, fixed: Mapping[str, Any]) -> int | None:
-        """Return the number of a trial that had exactly these settings; None if none had, or if they leave a choice."""
+        """Return the number of a trial with exactly these settings; None if there is none or a choice is left."""
         if not self._avoids_repeats or not fixed:
             return None
         try:
@@ -204,7 +204,7 @@ class StudyProposals:
             return None
 
     def _only_point(self, fixed: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the one point that the fixed parameters leave in the space; None if they leave several."""
+        """Return the only point of the space with these fixed parameters; None if there are several points."""
         space = self._spec.space
         if not is_finite(space, fixed):
             return None
@@ -212,14 +212,14 @@ class StudyProposals:
         return None if others else first
 
     def _enqueued(self, number: int) -> Mapping[str, Any]:
-        """Return the parameters that the settings of an enqueued trial fix."""
+        """Return the fixed parameters of an enqueued trial."""
         storage = self._database.storage
         trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         fixed: Mapping[str, Any] = storage.get_trial(trial_id).system_attrs.get("fixed_params", {})
         return fixed
 
     def _next_recipe(self, connection: Connection) -> str | None:
-        """Return the first recipe whose name and settings no trial of the study had; None if there is none."""
+        """Return the first recipe that no trial has tried, by its name or by its settings; None if all were tried."""
         if not self._recipes:
             return None
         names = study_sql.recipes_tried(connection, self._uuid)
@@ -231,7 +231,10 @@ class StudyProposals:
         return not self._avoids_repeats or not params or self._tried.trial_of(params) is None
 
     def _known_recipes(self, connection: Connection) -> dict[str, dict[str, Any]]:
-        """Return the recipes by name. For a HyperModel with regsearch's space, they follow from its defaults."""
+        """Return a dict from the names of the recipes to their settings.
+
+        A HyperModel with regsearch's space has more recipes after the trial of its defaults, which they build on.
+        """
         if self._recipes.keys() == {DEFAULTS}:
             defaults = study_sql.recipes_trial_id(connection, self._uuid, self._study_id, DEFAULTS)
             if defaults is not None:
@@ -240,7 +243,7 @@ class StudyProposals:
 
 
 def same_settings(number: int) -> str:
-    """Return the reason for a trial that was not trained because an earlier one had its settings."""
+    """Return the reason why a trial was not trained: an earlier trial had the same settings."""
     return f"the same settings as trial {number}"
 
 

@@ -72,7 +72,7 @@ _FORGET_TRIALS = text(
 
 
 def uuid_of(connection: Connection, study_id: int) -> str | None:
-    """Return the UUID of the regsearch study that an Optuna study belongs to, or None if there is none."""
+    """Return regsearch's UUID of a study in Optuna's tables, or None if regsearch did not create the study."""
     value = connection.execute(_UUID_OF, {"study_id": study_id, "key": UUID_ATTR}).scalar()
     uuid: str | None = None if value is None else json.loads(value)
     return uuid
@@ -151,8 +151,8 @@ def last_finished_trial(connection: Connection, study_id: int) -> int | None:
 
 
 def forget_trials_that_are_not_there(connection: Connection, uuid: str, study_id: int) -> None:
-    """Delete regsearch's rows for numbers that no trial of this study has.
+    """Delete regsearch's rows for trials that the study does not have.
 
-    A copy of the study wrote them, which shared these rows until it was deleted.
+    Such rows are from a copy of the study: until the copy was deleted, both studies wrote the same rows of regsearch.
     """
     connection.execute(_FORGET_TRIALS, {"uuid": uuid, "study_id": study_id})

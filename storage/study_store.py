@@ -1,4 +1,4 @@
-"""A study in the database, as its one coordinator writes it: each ask, epoch and end of a trial is a transaction."""
+"""Write a study to the database: each start of a trial, each epoch and each end of a trial is one transaction."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -46,16 +46,17 @@ _ENTER_EPOCH = insert(EpochRow)
 
 
 class StudyStore:
-    """One study, as its coordinator writes it.
+    """Writes one study to the database, for the study's coordinator.
 
     **Atomicity**: every step is one transaction, which is committed as a whole or not at all.
 
-    **Ownership**: the coordinator holds the study's lock. A coordinator that was overtaken can't write any more.
+    **Ownership**: the coordinator holds the study's lock. If another process has taken over the study, the old
+    coordinator can't write any more.
 
-    **Crash behaviour**: after a kill the database is as the last committed method left it. The next coordinator finds
-    the trials that ran in `unfinished`.
+    **Crash behaviour**: after a kill, the database contains exactly the committed steps. The next coordinator gets the
+    trials that were running from `unfinished`.
 
-    Every method raises StorageError if it can't be committed, or if the study was deleted in the meantime.
+    Every method raises StorageError if its transaction fails, or if the study was deleted in the meantime.
     """
 
     def __init__(self, database: Database, name: str, study_uuid: str, spec: StudySpec) -> None:
@@ -77,7 +78,7 @@ class StudyStore:
     ) -> "StudyStore":
         """Create a study, in Optuna's tables and in those of regsearch.
 
-        Raises InputError if another study has its name.
+        Raises InputError if another study has this name.
         """
         study_uuid = create_study(database, spec, dataset, versions)
         return cls(database, spec.study.name, study_uuid, spec)
@@ -98,14 +99,14 @@ class StudyStore:
         workers: int,
         versions: Mapping[str, str],
     ) -> None:
-        """Start a run, and store its sampler, pruner and budget as those of the study.
+        """Start a run, and store the definition of the study that this run uses.
 
         Args:
-            spec: the study as it is searched now.
-            sampler_for: returns the sampler for a trial's number and a retry. The retry counts the trial's proposals
-                that were tried before.
+            spec: the definition of the study, with the sampler, pruner and budget of this run.
+            sampler_for: takes the number of a trial, and how many proposals for the trial were not new; returns the
+                sampler for the next proposal.
             pruner: decides after each epoch whether a trial is pruned.
-            needs_all_trials: whether sampler and pruner need all trials of a long study, rather than a part
+            needs_all_trials: whether sampler and pruner must see all trials. If not, they see a part of a long study
                 (`storage/optuna/lookback.py`).
             engine: the engine that trains, for the run's row.
             workers: the number of workers, for the run's row.
@@ -136,7 +137,7 @@ class StudyStore:
             return run_rows.is_stop_requested(connection, self._run_id)
 
     def progress(self) -> StudyProgress:
-        """Return the study's progress: finished trials, their total, the best value, and a tally of each technique."""
+        """Return the study's progress: finished trials, planned trials, the best value and each technique's tally."""
         with self.transaction() as connection:
             finished = self._count(connection).finished
             try:
@@ -147,7 +148,7 @@ class StudyStore:
             return StudyProgress(finished=finished, total=self.spec.budget.trials, best=best, techniques=techniques)
 
     def _techniques(self) -> dict[str, Tally]:
-        """Return the tally of each technique, in the order in which the techniques were first tried."""
+        """Return each technique's tally (its finished trials and best value), in the order of their first trials."""
         tallies: dict[str, Tally] = {}
         for trial in self._database.storage.get_all_trials(self._study_id, deepcopy=False):
             technique = technique_of(trial.params) if trial.state.is_finished() else None
@@ -170,7 +171,7 @@ class StudyStore:
             return [TrialTask(number=trial.number, attempt=attempt, params=trial.params) for trial, attempt in trials]
 
     def ask(self) -> TrialTask | Done:
-        """Start one more trial: an enqueued one, else a recipe, else a proposal of the sampler.
+        """Start one more trial: an enqueued trial, else a recipe, else a proposal of the sampler.
 
         If the sampler raises an error, no trial is stored, and the caller gets the error.
         """
@@ -192,7 +193,7 @@ class StudyStore:
                 return proposal.task
 
     def suggest(self, task: TrialTask, name: str, distribution: str, default: Value) -> Value | None:
-        """Return the value of a parameter that a trial asks for; None if something else has ended the trial.
+        """Return the value of a parameter that a trial asks for; None if the trial has ended already.
 
         A parameter keeps the value that it got first. Raises SearchSpaceChangedError if Optuna can't accept such a
         parameter in this study.
@@ -239,7 +240,7 @@ class StudyStore:
             return EpochDecision.PRUNED
 
     def finish(self, task: TrialTask, outcome: Outcome) -> bool:
-        """Record the result of a trial; return False if something else ended it before."""
+        """Record the result of a trial; return False if the trial has ended already."""
         assert isinstance(outcome, TrialOutcome)
         shown: dict[str, Any] = {
             "select accuracy": outcome.select_accuracy,
@@ -256,7 +257,7 @@ class StudyStore:
             return self._end(connection, task, trial_id, TrialState.COMPLETE, value, shown, outcome.columns())
 
     def fail(self, task: TrialTask, reason: str, *, by_settings: bool = False) -> bool:
-        """Record that a trial failed for good; return False if something else ended it before.
+        """Record that a trial failed for good; return False if the trial has ended already.
 
         If its settings are the cause (`by_settings`), they are not tried again.
         """
@@ -278,7 +279,7 @@ class StudyStore:
         return []
 
     def record_lost_worker(self, task: TrialTask) -> TrialTask | None:
-        """Record that a trial's worker was lost; return the trial's next attempt, or None after the last attempt."""
+        """Record that a trial's worker was lost; return the trial's next attempt, or None if no attempt is left."""
         if task.attempt + 1 >= MOST_ATTEMPTS:
             return None
         with self.transaction() as connection:
@@ -288,9 +289,9 @@ class StudyStore:
         return TrialTask(number=task.number, attempt=task.attempt + 1, params=params)
 
     def enqueue(self, params: Mapping[str, Any]) -> int:
-        """Enqueue settings as the next trial and return its number. The sampler chooses what they leave open.
+        """Enqueue a trial with these settings and return its number. The sampler chooses all other parameters.
 
-        Raises InputError if they leave nothing open and an earlier trial had them.
+        Raises InputError if the settings fix all parameters and an earlier trial had the same settings.
         """
         with self.transaction() as connection:
             earlier = self._asking.trial_with(connection, params)
@@ -312,12 +313,15 @@ class StudyStore:
             connection.execute(sqlalchemy.delete(StudyRow).where(StudyRow.study_uuid == self.study_uuid))
 
     def _is_spared(self, connection: sqlalchemy.Connection, number: int) -> bool:
-        """Return whether a trial must not be pruned: each recipe, but in a contest only the recipe of the defaults."""
+        """Return whether a trial must not be pruned.
+
+        This holds for trials of recipes. With the sampler `contest`, it holds only for the recipe of the defaults.
+        """
         recipe = study_sql.recipe_of(connection, self.study_uuid, number)
         return recipe == DEFAULTS or (recipe is not None and self.spec.search.sampler != CONTEST)
 
     def _is_repeated(self, connection: sqlalchemy.Connection, task: TrialTask, trial_id: int) -> bool:
-        """Fail a HyperModel's trial if an earlier trial had its settings; return whether one had."""
+        """If an earlier trial had the same settings, let this trial of a HyperModel fail; return whether it fails."""
         earlier = self._asking.repeated(connection, task.number, trial_id)
         if earlier is None:
             return False
@@ -325,7 +329,7 @@ class StudyStore:
         return self._end(connection, task, trial_id, TrialState.FAIL, None, reason, reason)
 
     def _was_tried(self, number: int) -> str:
-        """Return the message for a user who enqueues settings that a trial had before."""
+        """Return the message for a user who enqueues the settings of an earlier trial."""
         trial_id = self._database.storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
         trial = self._database.storage.get_trial(trial_id)
         if trial.state == TrialState.COMPLETE:
@@ -346,7 +350,7 @@ class StudyStore:
         shown: Mapping[str, Any],
         columns: Mapping[str, Any],
     ) -> bool:
-        """Finish a running trial; return False if it is not running (its id is then None)."""
+        """Finish a running trial; return False if `trial_id` is None, since the trial is not running."""
         if trial_id is None:
             return False
         study_sql.set_user_attrs(connection, trial_id, shown)  # first, since Optuna changes no finished trial
@@ -360,15 +364,15 @@ class StudyStore:
         return StudyProposals(self._database, self.study_uuid, self._study_id, spec, self._study)
 
     def _study(self, number: int, retry: int = 0) -> OptunaStudy:
-        """Return Optuna's study with a new sampler for one trial: samplers remember nothing, the database does."""
+        """Return Optuna's study with a new sampler for one trial: no sampler keeps a state outside the database."""
         if not self._needs_all_trials:
             self._database.look_back(lookback.lookback_start(number))
         return OptunaStudy(self.name, self._database.storage, self._sampler_for(number, retry), self._pruner)
 
     def _ask_whether_sampler_is_exhausted(self, connection: sqlalchemy.Connection) -> None:
-        """Let the sampler of a finite space report now whether all of its points were tried.
+        """Ask the sampler of a finite space whether all points of the space were tried.
 
-        An earlier run got this report when its last trial ended, but did not store it.
+        An earlier run got this answer at the end of its last trial, but did not store it.
         """
         trial_id = study_sql.last_finished_trial(connection, self._study_id)
         if trial_id is not None:

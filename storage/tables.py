@@ -1,7 +1,8 @@
 """The tables of regsearch, beside those of Optuna. Their keys are UUIDs and trial numbers, since Optuna reuses its ids.
 
-A *test analysis* evaluates all finalists on the test set, on all seeds that are planned for it. Its number, counted
-from 1, is in the columns `look`. A later one was planned when the results of the one before were known.
+A *test analysis* evaluates all finalists on the test set, for all seeds that are planned by then. The columns `look`
+hold the number of a test analysis, counted from 1. When a later test analysis is planned, the results of the
+earlier ones are known.
 """
 
 from datetime import datetime
@@ -126,7 +127,7 @@ class EpochRow(EpochFigures, Base):
 
 
 class FinalistRow(Base):
-    """One configuration that is trained again on fresh seeds, counted from 0 in the order of choice."""
+    """One finalist: a configuration that is trained again on fresh seeds. Finalists are numbered from 0."""
 
     __tablename__ = "regsearch_finalists"
 
@@ -188,7 +189,7 @@ class ConfirmationEpochRow(EpochFigures, Base):
 
 
 class TestEvaluationRow(Base):
-    """The ledger of test evaluations: a row is written before an evaluation starts, its results when it has ended."""
+    """One test evaluation. The row is written before the evaluation starts, and the results are added at its end."""
 
     __tablename__ = "regsearch_test_looks"
     __table_args__ = (
@@ -216,7 +217,7 @@ class TestEvaluationRow(Base):
 
 
 class RoundRow(Base):
-    """What a race decided at the end of a round, counted from 0. The transaction that ends the round writes it."""
+    """What a race decided at the end of one round, written as the round ends. Rounds are numbered from 0."""
 
     __tablename__ = "regsearch_rounds"
 

@@ -9,7 +9,7 @@ from .queries import get_trial, list_trials, read_curve
 
 
 class RecordedEvents:
-    """The contents of a study's event files, as the database is now; raises StorageError if it can't be read."""
+    """The contents of a study's event files, as the database has them now; raises StorageError if it can't be read."""
 
     def __init__(self, database: Database, study: StudyRecord) -> None:
         self._database, self._study = database, study

@@ -1,4 +1,4 @@
-"""The configurations that a study's trials have had already, so that none is trained again."""
+"""The configurations that a study has tried already, so that no configuration is trained twice."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping
@@ -31,9 +31,10 @@ _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 
 
 class TriedConfigurations:
-    """The settings of a study's trials that run, are complete or pruned, or failed because of their settings.
+    """The settings that need no new trial: those of trials that are running, complete or pruned.
 
-    A trial whose worker was lost for good is not included. Finished trials never change, so each is read once.
+    Settings that made their trial fail are included too, but not those of a trial that failed because its worker was
+    lost. A finished trial never changes, so it is read only once.
 
     Args:
         study_uuid: regsearch's id of the study.
@@ -50,7 +51,7 @@ class TriedConfigurations:
         self._distributions: dict[str, BaseDistribution] = {}
 
     def read(self, connection: Connection, *, leave_out: int | None = None) -> None:
-        """Read the trials that started or finished since the last call, but not the one numbered `leave_out`."""
+        """Read the trials that started or finished since the last call, except for the trial number `leave_out`."""
         bound = {"study_id": self._study_id, "begin": self._begin}
         params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         for number, name, value, distribution_json in connection.execute(_PARAMS, bound):
@@ -68,7 +69,7 @@ class TriedConfigurations:
                 known.setdefault(self._key(params[number]), number)
 
     def trial_of(self, params: Mapping[str, Any]) -> int | None:
-        """Return the number of the first trial that had these settings at the last `read`; None if none had."""
+        """Return the number of the first trial with these settings, as of the last `read`; None if there is none."""
         key = self._key(params)
         return self._known.get(key, self._latest.get(key))
 
@@ -76,7 +77,7 @@ class TriedConfigurations:
         return canonical({name: self._rounded(name, value) for name, value in params.items()}, self._max_epochs)
 
     def _rounded(self, name: str, value: Any) -> Any:
-        """Return a value rounded to the steps of its distribution: the last bits of equal steps can differ."""
+        """Return a value rounded to the nearest step of its distribution: equal steps can differ in their last bits."""
         distribution = self._distributions.get(name)
         if isinstance(distribution, FloatDistribution) and distribution.step is not None:
             return distribution.low + round((value - distribution.low) / distribution.step) * distribution.step

@@ -30,11 +30,11 @@ from .sqlite import (
 
 @dataclass(frozen=True, kw_only=True)
 class Upgrade:
-    """What an upgrade did: steps such as "regsearch's schema 0001 → 0002"; no steps if the database was up to date.
+    """What an upgrade did.
 
     Attributes:
         location: the location of the database.
-        steps: the steps, in words.
+        steps: the steps, such as "regsearch's schema 0001 → 0002"; empty if the database was up to date.
         backup: the copy of the old database; None if nothing was done, or on a server.
     """
 
@@ -46,10 +46,10 @@ class Upgrade:
 def upgrade(location: Location) -> Upgrade:
     """Upgrade a database to the current schemas of regsearch and Optuna.
 
-    For a file, the old database is copied to a backup beside it. A second copy is upgraded, checked, and written over
-    the database in one transaction. No other process can use the database from the first copy to the end.
+    An SQLite file is first copied to a backup beside it. A second copy is upgraded and checked. Then one transaction
+    writes this copy over the database. No other process can use the database meanwhile.
 
-    On a server, one transaction upgrades regsearch's schema only; the server's own tools make backups.
+    On a server, only regsearch's schema is upgraded, in one transaction. Backups are made with the server's own tools.
 
     Raises InputError while a study is searched, StorageError if the database can't be used, is damaged, or has a newer
     schema.
@@ -121,7 +121,7 @@ def _steps_of(connection: sqlalchemy.Connection, location: Location) -> tuple[st
 
 
 def _migrate(path: Path) -> None:
-    """Upgrade a database that no other process uses to the current schemas."""
+    """Upgrade a database to the current schemas. No other process may use the database meanwhile."""
     with read_connection(path) as connection:
         is_optuna_outdated = schema.outdated_optuna(connection, path) is not None
         has_our_tables = schema.is_there(connection)
@@ -144,7 +144,7 @@ def _migrate(path: Path) -> None:
 
 @contextmanager
 def _no_search(path: Path) -> Iterator[None]:
-    """Hold the locks of all studies in this database; raises InputError if another process holds one."""
+    """Hold the locks of all studies during the block; raises InputError if another process holds a lock."""
     prefix = "study-"
     with ExitStack() as stack:
         for file in sorted(files_folder(path).glob(f"{prefix}*.lock")):
@@ -164,7 +164,7 @@ def _searched_error(location: Location, study: str, holder: Holder | None) -> In
 
 
 def _exclusive(path: Path) -> sqlite3.Connection:
-    """Return a connection that keeps all other processes out until it is closed, also between transactions."""
+    """Return a connection that locks out all other processes until it is closed, also between transactions."""
     connection = connector(path, writing=True)()
     connection.execute("pragma locking_mode=exclusive")
     connection.execute("begin exclusive")
@@ -179,7 +179,7 @@ def _free_name(path: Path) -> Path:
 
 @contextmanager
 def _without_alembic_logging() -> Iterator[None]:
-    """Keep Optuna's migrations from configuring logging, which they do if the root logger has no handler."""
+    """Prevent Optuna's migrations from configuring logging: they do this if the root logger has no handler."""
     silent = logging.NullHandler()
     logging.getLogger().addHandler(silent)
     try:

@@ -1,4 +1,4 @@
-"""Find damaged rows of a confirmation before regsearch draws a conclusion from them or continues."""
+"""Find the damaged rows of a confirmation before regsearch uses them."""
 
 import json
 import math
@@ -21,7 +21,7 @@ STATES = ("waiting", "running", "complete", "failed")
 
 
 def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) -> None:
-    """Raise ValueError, which names the row, if a row of the study's confirmation is damaged."""
+    """Raise ValueError if a row of the study's confirmation is damaged; the message names the row."""
     finalists, trainings, looks = (
         _rows(connection, table, study) for table in (FinalistRow, ConfirmationRow, TestEvaluationRow)
     )
@@ -51,7 +51,7 @@ def check_confirmation(connection: sqlalchemy.Connection, study: StudyRecord) ->
 
 
 def check_types(table: Any, row: Any) -> None:
-    """Raise ValueError if a value doesn't have the type of its column: SQLite keeps any value in any column."""
+    """Raise ValueError if a value doesn't have the type of its column: SQLite accepts any value in any column."""
     for column in table.columns:
         value, declared = row._mapping[column.name], column.type.python_type
         if value is None and column.nullable:
@@ -62,9 +62,9 @@ def check_types(table: Any, row: Any) -> None:
 
 def _check_finalist(row: Any, number: int, study: StudyRecord) -> None:
     if row.finalist != number:
-        raise ValueError(f"finalist {number} should be in its place")
+        raise ValueError(f"the number of this finalist should be {number}")
     if row.look < 1:
-        raise ValueError(f"the number of its test analysis is {row.look}")
+        raise ValueError(_impossible_analysis(row))
     params, roles = json.loads(row.params), json.loads(row.roles)
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise ValueError(f"its roles are {row.roles:.50}")
@@ -78,8 +78,10 @@ def _check_finalist(row: Any, number: int, study: StudyRecord) -> None:
 def _check_training(row: Any, finalists: int, counts: set[int]) -> None:
     if not 0 <= row.finalist < finalists:
         raise ValueError("there is no such finalist")
-    if not 0 <= row.seed < SEEDS_AT_MOST or row.look < 1:
-        raise ValueError(f"its seed is {row.seed} and the number of its test analysis {row.look}")
+    if not 0 <= row.seed < SEEDS_AT_MOST:
+        raise ValueError("there is no such seed")
+    if row.look < 1:
+        raise ValueError(_impossible_analysis(row))
     if row.state not in STATES:
         raise ValueError(f"its state is {row.state!r:.50}")
     _check_whole(row, row.state == "complete", METRICS, "select_rows", counts)
@@ -87,16 +89,25 @@ def _check_training(row: Any, finalists: int, counts: set[int]) -> None:
 
 def _check_round(row: Any, number: int, finalists: int) -> None:
     if row.round != number:
-        raise ValueError(f"round {number} should be in its place")
-    if not 0 < row.seeds <= row.most_seeds <= SEEDS_AT_MOST or row.look < 1:
-        raise ValueError(f"it has {row.seeds} of {row.most_seeds} seeds, and its test analysis is {row.look}")
+        raise ValueError(f"the number of this round should be {number}")
+    if not 0 < row.seeds <= row.most_seeds <= SEEDS_AT_MOST:
+        raise ValueError(f"it has {row.seeds} of at most {row.most_seeds} seeds")
+    if row.look < 1:
+        raise ValueError(_impossible_analysis(row))
     for drop in read_drops(row.drops):
         if not (0 <= drop.index < finalists and 0 <= drop.than < finalists):
-            raise ValueError("there is no such finalist")
+            raise ValueError("its drops name a finalist that does not exist")
+
+
+def _impossible_analysis(row: Any) -> str:
+    return f"its test analysis has the impossible number {row.look}"
 
 
 def _check_whole(row: Any, has_ended: bool, figures: Sequence[str], rows: str, counts: set[int]) -> None:
-    """Check that an ended task has all results, for as many examples as the others; `counts` collects the numbers."""
+    """Check that an ended task has all results, and that all tasks have results for equally many examples.
+
+    `counts` collects the numbers of examples.
+    """
     missing = [name for name in (*figures, rows) if row._mapping[name] is None]
     if has_ended and missing:
         raise ValueError(f"it ended without {missing[0]}")
@@ -104,7 +115,7 @@ def _check_whole(row: Any, has_ended: bool, figures: Sequence[str], rows: str, c
     if content is not None:
         counts.add(len(PerExampleScores.from_bytes(content).losses))
     if len(counts) > 1:
-        raise ValueError(f"the number of its {rows} differs from that of the others")
+        raise ValueError(f"its {rows} have another number of examples than those of other tasks")
 
 
 def _rows(connection: sqlalchemy.Connection, entity: Any, study: StudyRecord) -> Sequence[Any]:

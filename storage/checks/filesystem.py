@@ -12,7 +12,7 @@ _COPIES = 3  # of the database, which an upgrade needs at the same time
 
 
 def filesystem_warnings(path: Path) -> list[str]:
-    """Return warnings about a database's place, each with a remedy. The file and its folder must exist."""
+    """Return a warning, with a remedy, for each problem of a database's place. The file must exist."""
     return [trouble for trouble in (_network(path), _permission(path), _room(path)) if trouble]
 
 
@@ -21,13 +21,13 @@ def _network(path: Path) -> str | None:
     if kind not in _ON_A_NETWORK:
         return None
     return (
-        f"{path} lies on a network ({kind}), where locks may fail and damage the database: "
+        f"{path} is on a network file system ({kind}). If its locks fail, the database may be damaged: "
         "search on a local disk, and copy the result with `regsearch backup`"
     )
 
 
 def _file_system(path: Path) -> str | None:
-    """Return the type of the file system that a path lies on; None if it is unknown."""
+    """Return the type of the file system that holds a path; None if the type is unknown."""
     try:
         lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
@@ -45,8 +45,8 @@ def _permission(path: Path) -> str | None:
     for place in (path.parent, path):
         if not os.access(place, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             return (
-                f"{place} can't be written by you, so you can read its studies but not search: change its "
-                "permissions, or search in a copy made with `regsearch backup`"
+                f"you may not write to {place}, so you can read studies but not search: change the permissions, "
+                "or search in a copy made with `regsearch backup`"
             )
     return None
 
@@ -56,6 +56,6 @@ def _room(path: Path) -> str | None:
     if free >= wanted:
         return None
     return (
-        f"only {free / 1e6:,.0f} MB are free where {path} lies, and {wanted / 1e6:,.0f} MB should be: free some space, "
-        "else a search ends when the disk is full (no acknowledged result is lost)"
+        f"only {free / 1e6:,.0f} MB are free on the disk of {path}, but {wanted / 1e6:,.0f} MB may be needed: free "
+        "some space. A full disk ends a search, but no stored result is lost"
     )

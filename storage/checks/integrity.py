@@ -22,7 +22,7 @@ _JSON_COLUMNS = ("spec", "search", "versions", "params", "roles", "drops")
 
 
 def check_integrity(database: Database) -> None:
-    """Raise StorageError if a database is damaged. SQLite's own checks are for files; a server checks itself."""
+    """Raise StorageError if a database is damaged. SQLite's own checks are done only for a file, not on a server."""
     if isinstance(database, FileDatabase):
         _check_file(database)
     with database.read() as connection:
@@ -41,7 +41,7 @@ def _check_file(database: Database) -> None:
             raise _damaged(database, str(found).splitlines()[-1])
         orphan = connection.exec_driver_sql("pragma foreign_key_check").first()
         if orphan is not None:
-            raise _damaged(database, f"a row of {orphan[0]} belongs to no row of {orphan[2]}")
+            raise _damaged(database, f"a row of {orphan[0]} refers to a missing row of {orphan[2]}")
 
 
 def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
@@ -57,11 +57,13 @@ def _read_every_row(database: Database, table: sqlalchemy.Table) -> None:
                     check_types(table, row)
             except (ValueError, TypeError) as error:
                 key = ", ".join(f"{column.name} {row._mapping[column]}" for column in table.primary_key)
-                raise _damaged(database, f"{table.name} holds a value that can't be read: {error}, in {key}") from error
+                raise _damaged(
+                    database, f"{table.name} holds a value that can't be read: {error}, in the row {key}"
+                ) from error
 
 
 def _pages_of_file(database: Database, table: sqlalchemy.Table) -> _Pages:
-    """Yield the rows in pages, each with a new reader: an open reader would delay the commits of a search."""
+    """Yield the rows of a table in pages. One long read of all rows would delay the commits of a search."""
     rowid = sqlalchemy.literal_column("rowid", sqlalchemy.Integer).label("rowid")
     last = -(2**63)
     while True:

@@ -13,8 +13,8 @@ from ..optuna.row_check import UNREADABLE, is_ordinary
 def check_trials(database: Database, connection: sqlalchemy.Connection, study_id: int, name: str) -> None:
     """Raise StorageError if a trial of a study can't be read or makes no sense; call it within a transaction.
 
-    An SQLite file keeps any value in any column. There, quick SQL statements check that each row is as usual. Only if
-    one is not, or on a server, Optuna reads the trials, which decides.
+    In an SQLite file, quick SQL statements check each row first. If all rows look as usual, the trials are undamaged.
+    Otherwise, and always on a server, Optuna reads the trials: this slower check decides.
     """
     if connection.dialect.name != "sqlite" or not is_ordinary(connection, study_id):
         _read_trials(database, study_id, name)
@@ -22,7 +22,7 @@ def check_trials(database: Database, connection: sqlalchemy.Connection, study_id
 
 @contextmanager
 def corruption_as_storage_error(database: Database, name: str) -> Iterator[None]:
-    """Raise StorageError for the errors that Optuna raises if it can't read its rows."""
+    """Raise StorageError if Optuna raises an error in the block because it can't read its rows."""
     try:
         yield
     except UNREADABLE as error:
@@ -36,7 +36,7 @@ def _read_trials(database: Database, study_id: int, name: str) -> None:
     with corruption_as_storage_error(database, name):
         for number, trial in enumerate(database.storage.get_all_trials(study_id, deepcopy=False)):
             if trial.number != number:
-                raise ValueError(f"trial {trial.number} is in the place of trial {number}")
+                raise ValueError(f"a trial has the number {trial.number}, but it should have {number}")
             if not all(isinstance(value, float) for value in trial.intermediate_values.values()):
                 raise ValueError(f"trial {number} has intermediate values that are not numbers")
             trial._validate()  # undocumented; a test checks that it still works

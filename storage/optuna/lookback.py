@@ -1,7 +1,8 @@
-"""The part of a long study that samplers and pruners see: the best trials and an even part of all others.
+"""The part of a long study that samplers and pruners see: its best trials, and others at even distances.
 
-TPE compares its 25 best trials with all others. A thousand of the others show their density as well as a hundred
-thousand. And the median of a thousand curves differs from that of all by at most 3 % of their ranks.
+The sampler TPE compares the 25 best trials with all others. A thousand of these others show the density as well as a
+hundred thousand would. Pruners need the median of all curves. The median of a thousand curves is close to it: it is at
+most 3 % of the ranks away.
 """
 
 from sqlalchemy import Connection, text
@@ -21,20 +22,21 @@ _SMALLEST, _LARGEST = (
 
 
 def lookback_start(number: int) -> int:
-    """Return the number from which a trial's sampler and pruner see all trials; of those before, they see a part.
+    """Return the `begin` of a trial: its sampler and pruner see all trials from there on, and a part of the others.
 
-    It is 0 up to trial 1,499. It moves by 500 trials at once. So a search that was stopped continues with the same part
-    as one that ran through.
+    `begin` is 0 up to trial 1,499, and then it grows in steps of 500. So a search that was stopped and resumed sees the
+    same part as a search that ran through.
     """
     block = number // BLOCK * BLOCK
     return block if block > MOST else 0
 
 
 def lookback_condition(connection: Connection, study_id: int, begin: int) -> str:
-    """Return the SQL condition, on Optuna's table of trials, for the trials that are seen.
+    """Return an SQL condition that selects, from Optuna's table of trials, those that samplers and pruners see.
 
-    These are the trials from the number `begin` on, and all unfinished ones. Of the others, they are the best, an even
-    part, and the last one: Optuna's cache continues from the last one that it has read.
+    They see all trials from the number `begin` on, and all unfinished trials. Of the finished trials before `begin`,
+    they see the best ones, some at even distances, and the last one. Optuna's cache needs this last trial, since it
+    continues after the last trial that it has read.
     """
     maximizes = connection.execute(_DIRECTION, {"study_id": study_id}).scalar() == "MAXIMIZE"
     bound = {"study_id": study_id, "begin": begin, "limit": _BEST}

@@ -1,4 +1,4 @@
-"""Check quickly that all rows of a study's trials are sound, in an SQLite file, which keeps any value in any column."""
+"""Check quickly that no trial in an SQLite file is damaged. SQLite itself accepts any value in any column."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ UNREADABLE = (
     AssertionError,
     RecursionError,
 )
-"""The errors that Optuna raises if values or JSON are not as it wrote them."""
+"""The errors that Optuna raises while it reads rows with damaged values or JSON."""
 
 _MOST_DISTRIBUTIONS = 50
 _NO_LIMITS = (1.0, 0.0, True)
@@ -45,7 +45,7 @@ _IS_ATTRIBUTE = (  # printable ASCII only: other text could contain invalid UTF-
 
 
 def is_ordinary(connection: sqlalchemy.Connection, study_id: int) -> bool:
-    """Return whether every row of a study's trials is certainly sound. False doesn't mean that one is damaged."""
+    """Return True if no row of a study's trials can be damaged, False if a slower check must decide."""
     study = {"study_id": study_id}
     numbers = "select count(*), count(distinct number), min(number), max(number) from trials where study_id = :study_id"
     count, distinct, least, largest = connection.exec_driver_sql(numbers, study).one()
@@ -70,7 +70,7 @@ def _first_exception(table: str, condition: str, connection: sqlalchemy.Connecti
 
 
 def _params_are_ordinary(connection: sqlalchemy.Connection, study: dict[str, Any]) -> bool:
-    """Return whether all parameters are within their distributions, each read from the first row that has it."""
+    """Return whether each parameter is inside its distribution. Each different distribution is parsed only once."""
     bound, branches = dict(study), ""
     for number in range(_MOST_DISTRIBUTIONS):
         condition = f"case distribution_json {branches} end" if branches else "0"
@@ -90,9 +90,9 @@ def _params_are_ordinary(connection: sqlalchemy.Connection, study: dict[str, Any
 
 
 def _limits(distribution_json: str) -> tuple[float, float, bool]:
-    """Return the smallest and largest number that a distribution is stored as, and whether all numbers are whole.
+    """Return the smallest and largest number in a distribution, as Optuna stores it, and whether all are whole.
 
-    If the distribution can't be read or has steps, no number is between the two.
+    If the distribution can't be read or has steps, the smallest is above the largest, so that no number fits.
     """
     try:
         distribution = json_to_distribution(distribution_json)

@@ -1,6 +1,6 @@
 """Optuna's storage with plain SQL instead of mapped objects: reading trials takes a sixth of the time and memory.
 
-Within a transaction of regsearch, which locks the study, each suggestion and each end of a trial is one statement
+A transaction of regsearch locks the study. Within it, storing a parameter or the end of a trial takes one statement
 instead of six.
 """
 
@@ -44,7 +44,7 @@ _distribution = lru_cache(maxsize=1000)(json_to_distribution)
 class FastRDBStorage(RDBStorage):
     """Optuna's `RDBStorage`, but faster and able to join a transaction (`README.md` lists what it overrides).
 
-    Atomicity: each call is its own transaction, or within `joining` a part of the transaction there.
+    Atomicity: each call is its own transaction. Within `joining`, it is a part of the joined transaction.
     """
 
     _lookback_start = 0
@@ -57,7 +57,7 @@ class FastRDBStorage(RDBStorage):
         event.listen(self.scoped_session, "after_soft_rollback", self._note_rollback)
 
     def _note_rollback(self, *_: object) -> None:
-        """Keep the error because of which Optuna rolls back a call: it ignores some, and then the call did nothing."""
+        """Keep the error that made Optuna roll back a call: Optuna ignores some errors, but nothing was written."""
         if isinstance(error := sys.exc_info()[1], IntegrityError):
             self._ignored_error = error
 
@@ -65,7 +65,7 @@ class FastRDBStorage(RDBStorage):
     def joining(self, connection: Connection) -> Iterator[None]:
         """Make all calls in the block a part of the connection's transaction, which the caller ends.
 
-        Raises IntegrityError at the end of the block if the database refused a write and Optuna ignored that.
+        Raises IntegrityError at the end of the block if the database refused a write and Optuna ignored the refusal.
         """
         session = self.scoped_session
         session.remove()
@@ -84,7 +84,7 @@ class FastRDBStorage(RDBStorage):
     def reading_whole(self, trial_id: int) -> Iterator[None]:
         """Within the block, read only this unfinished trial completely; of the others, read only that they exist.
 
-        This saves time, since Optuna's cache reads every unfinished trial again each time.
+        This saves time, since Optuna's cache reads all unfinished trials again at each call.
         """
         self._only_whole = trial_id
         try:
@@ -93,9 +93,9 @@ class FastRDBStorage(RDBStorage):
             self._only_whole = None
 
     def look_back(self, start: int) -> bool:
-        """Read only a part of the trials before the number `start` from now on; return whether this changes anything.
+        """From now on, read only a part of the trials before the number `start`; return whether that is a change.
 
-        The number only grows. `storage/optuna/lookback.py` defines the part.
+        A `start` that is smaller than the last one changes nothing. `storage/optuna/lookback.py` defines the part.
         """
         if start <= self._lookback_start:
             return False
@@ -172,7 +172,7 @@ class FastRDBStorage(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        """Return a study's trials, ordered by id: those above an id, and the included ones up to it."""
+        """Return, ordered by id, a study's trials above `trial_id_greater_than` or in `included_trial_ids`."""
         where = f"study_id = {int(study_id)}"
         if trial_id_greater_than > -1:
             below = [int(trial_id) for trial_id in included_trial_ids if trial_id <= trial_id_greater_than]
@@ -191,7 +191,7 @@ class FastRDBStorage(RDBStorage):
 
 
 class _RelatedRows:
-    """The rows of Optuna's other tables that belong to some trials, by the trial's id."""
+    """Reads the rows of Optuna's other tables that belong to the given trials."""
 
     def __init__(self, connection: Connection, study_id: int, ids: Sequence[int]) -> None:
         self._connection, self._ids = connection, ids
@@ -201,7 +201,7 @@ class _RelatedRows:
             self._which = f"in (select trial_id from trials where study_id = {int(study_id)})"
 
     def rows(self, table: str, key: str, *columns: str) -> Iterator[Any]:
-        """Return rows (trial id, columns…); the rows of one trial are in the order of the key."""
+        """Return rows (trial id, columns…), ordered by the column `key`."""
         if not self._ids:
             return iter(())
         return iter(
@@ -211,7 +211,7 @@ class _RelatedRows:
         )
 
     def attributes(self, table: str, key: str) -> dict[int, dict[str, Any]]:
-        """Return attributes by trial id and name."""
+        """Return attributes as a dict from trial id to a dict from name to value."""
         found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         for trial_id, name, value in self.rows(table, key, "key", "value_json"):
             found[trial_id][name] = json.loads(value)
@@ -221,7 +221,10 @@ class _RelatedRows:
 def _frozen(
     connection: Connection, study_id: int, rows: Sequence[Any], only_whole: int | None = None
 ) -> list[FrozenTrial]:
-    """Return Optuna's trial objects for rows of its table of trials; equal distributions are one shared object."""
+    """Return Optuna's trial objects for rows of its table of trials; equal distributions share one object.
+
+    If `only_whole` is a trial's id, all other unfinished trials come without parameters, values and attributes.
+    """
     whole = [row.trial_id for row in rows if only_whole in (None, row.trial_id) or _STATES[row.state].is_finished()]
     parts = _RelatedRows(connection, study_id, whole)
     params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
@@ -263,7 +266,7 @@ def _frozen(
 
 
 def _id_list(ids: Sequence[int]) -> str:
-    """Return ids as a list for SQL. PostgreSQL allows no empty list, so that is -1, which no trial has as its id."""
+    """Return ids as a list for SQL. Without ids it is -1, which is no trial's id: PostgreSQL allows no empty list."""
     return ",".join(map(str, ids)) or "-1"
 
 

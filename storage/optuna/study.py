@@ -24,7 +24,7 @@ class OptunaStudy(optuna.study.Study):
         self.exhausted = True
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        """Return the trials. For a pruner, these are the trials that were read just before, which costs less."""
+        """Return the trials. A pruner gets those that were read just before: reading them again would cost time."""
         if self.trials_now is None or deepcopy:
             return super().get_trials(deepcopy, states)
         return [trial for trial in self.trials_now if states is None or trial.state in states]
@@ -32,11 +32,12 @@ class OptunaStudy(optuna.study.Study):
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        """Return the trials. TPE asks for running trials before each parameter, and gets them as they first were.
+        """Return the trials. The sampler TPE gets them from the cache, without a new read.
 
-        Within one transaction only TPE's own trial changes, which it leaves out (undocumented). A trial that failed
-        because of its settings is shown as pruned before its first epoch. Samplers leave out failed trials, but treat
-        such a pruned trial as the worst.
+        TPE asks for running trials before each parameter. Within a transaction only TPE's own trial changes, and TPE
+        ignores that trial (undocumented). So the cache is good enough. A trial that failed because of its settings is
+        shown as pruned before its first epoch. Samplers ignore failed trials, but treat such a pruned trial as the
+        worst.
         """
         of_tpe = isinstance(self.sampler, TPESampler) and states is not None and TrialState.RUNNING in states
         trials = [_as_seen(trial) for trial in super()._get_trials(False, None, use_cache or of_tpe)]
@@ -60,7 +61,7 @@ def suggest_value(study: OptunaStudy, trial_id: int, name: str, distribution: st
         trial_id: Optuna's id of the trial.
         name: the parameter's name.
         distribution: the parameter's distribution, as Optuna writes it in JSON.
-        default: the value to use if the trial does not fix one; with None, the sampler chooses.
+        default: the value to use if the trial has no fixed value for the parameter; if None, the sampler chooses.
 
     Raises SearchSpaceChangedError if the parameter had another distribution before, in this trial or an earlier one.
     """

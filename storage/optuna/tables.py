@@ -1,7 +1,7 @@
-"""The statements that read and write Optuna's tables by plain SQL: the one place to review if its schema changes.
+"""SQL statements that read and write Optuna's tables. Review them if Optuna's schema changes.
 
 They are faster than Optuna's mapped objects and read no trials into memory. `README.md` beside this file lists the
-tests that pin them. Statements that a search runs at each step, on Optuna's and regsearch's tables together,
+tests that check them. A search runs more statements at each step, on Optuna's and regsearch's tables together: these
 are in `storage/study_sql.py` and `storage/tried_configurations.py`.
 """
 

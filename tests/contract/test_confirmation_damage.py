@@ -108,7 +108,7 @@ def test_finalists_are_counted_without_a_gap(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("pragma foreign_keys = on")
         connection.execute("delete from regsearch_finalists where finalist = 1")
-    with pytest.raises(StorageError, match="smoke, finalist 2: finalist 1 should be in its place"):
+    with pytest.raises(StorageError, match="smoke, finalist 2: the number of this finalist should be 1"):
         api.load("smoke", storage=f"sqlite:///{path}")
 
 
@@ -123,8 +123,22 @@ def test_a_training_of_nobody_and_a_look_at_none_are_told(path: Path) -> None:
         api.load("smoke", storage=f"sqlite:///{path}")
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("seed = -1", "smoke, finalist 2, seed -1: there is no such seed"),
+        ("look = 0", "smoke, finalist 2, seed 1: its test analysis has the impossible number 0"),
+    ],
+)
+def test_an_impossible_number_is_named(path: Path, damage: str, message: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"update regsearch_confirmations set {damage} where finalist = 2 and seed = 1")
+    with pytest.raises(StorageError, match=message):
+        api.load("smoke", storage=f"sqlite:///{path}")
+
+
 def test_an_unknown_state_is_told_by_status_too(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("update regsearch_confirmations set state = 'banana'")
-    with pytest.raises(StorageError, match="smoke has finalists in the state 'banana'"):
+    with pytest.raises(StorageError, match="smoke has a training in the unknown state 'banana'"):
         api.status("smoke", storage=f"sqlite:///{path}")

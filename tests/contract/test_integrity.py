@@ -60,8 +60,11 @@ def test_a_whole_database_is_well(path: Path) -> None:
         ("update regsearch_runs set search = 'none'", "holds a value that can't be read"),
         ("update regsearch_studies set spec = '{}x'", "holds a value that can't be read"),
         ("update regsearch_studies set spec = '{}'", "can't be read by this version"),
-        ("insert into regsearch_trials (study_uuid, number, attempt) values ('nobody', 0, 0)", "belongs to no row"),
-        ("delete from studies", "belongs to no row"),
+        (
+            "insert into regsearch_trials (study_uuid, number, attempt) values ('nobody', 0, 0)",
+            "refers to a missing row",
+        ),
+        ("delete from studies", "refers to a missing row"),
         ("drop table trial_values", "no such table: trial_values"),
         ("alter table trials drop column datetime_complete", "no such column"),
     ],
@@ -114,7 +117,7 @@ def test_a_database_of_optunas_alone_is_whole(tmp_path: Path) -> None:
 def test_the_journal_mode_that_does_not_suit_is_named(path: Path) -> None:
     execute(path, "pragma journal_mode=wal")
     wanted = doctor.journal_mode()[0]
-    said = "journal mode wal" if wanted == "wal" else "journal mode wal (the next search makes it delete)"
+    said = "journal mode wal" if wanted == "wal" else "journal mode wal (the next search sets delete)"
     assert examined(path)["database"].finding.endswith(said)
 
 
@@ -158,7 +161,7 @@ def test_a_network_is_warned_of(path: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(filesystem, "_MOUNTS", tmp_path / "mounts")
     warned = examined(path)["place"]
     assert (warned.mark, warned.exit_code) == ("WARN", 0)
-    assert "lies on a network (nfs4)" in warned.finding
+    assert "is on a network file system (nfs4)" in warned.finding
     assert "search on a local disk" in warned.finding
 
 
@@ -174,8 +177,8 @@ def test_what_cannot_be_written_is_warned_of(path: Path, what: str, monkeypatch:
     monkeypatch.setattr(os, "access", lambda name, *a, **b: name != locked and access(name, *a, **b))
     warned = examined(path)["place"]
     assert (warned.mark, warned.exit_code) == ("WARN", 0)
-    assert f"{locked} can't be written by you" in warned.finding
-    assert "change its permissions" in warned.finding
+    assert f"you may not write to {locked}" in warned.finding
+    assert "change the permissions" in warned.finding
 
 
 def test_a_file_without_permission_to_write_is_warned_of(path: Path) -> None:
@@ -183,7 +186,7 @@ def test_a_file_without_permission_to_write_is_warned_of(path: Path) -> None:
     if os.access(path, os.W_OK):
         reason = "root may write everything"
         pytest.skip(reason)
-    assert "can't be written by you" in examined(path)["place"].finding
+    assert "you may not write to" in examined(path)["place"].finding
 
 
 def test_little_room_is_warned_of(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

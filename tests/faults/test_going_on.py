@@ -363,7 +363,7 @@ def test_who_was_overtaken_writes_and_removes_nothing_more(
             if not runs[0].is_stopping:
                 super().wait(handler, timeout_seconds)
 
-    with pytest.raises(StorageError, match=r"smoke was taken over by process \d+ on .* So your own process stops here"):
+    with pytest.raises(StorageError, match=r"process \d+ on .* has taken over the study smoke, so this run stops"):
         search(engine=Overtaken(fakes.FakeTrainer), progress=Progress())
     assert its_file.exists()
     assert list(finished(storage)) == list(range(6))

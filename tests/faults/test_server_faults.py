@@ -190,7 +190,7 @@ def test_a_server_that_does_not_answer_any_more_pauses_the_search(
     search(storage=other, trials=6)
     progress = Armed(last=5)
     line = line_that_ends(storage, progress)
-    with line, pytest.raises(CommitInDoubtError, match=r"The last write may be stored or not") as told:
+    with line, pytest.raises(CommitInDoubtError, match=r"The last write may be lost") as told:
         search(storage=line.url, trials=6, progress=progress)
     assert "Resume with `regsearch resume smoke --storage postgresql" in str(told.value)
     assert line.lost
@@ -420,8 +420,8 @@ def test_who_fell_silent_is_overtaken_and_writes_nothing_more(storage: str, tmp_
         os.kill(silent.pid, signal.SIGCONT)
         _, err = silent.communicate(timeout=60)
     assert silent.returncode == 3, err
-    assert "the study smoke was taken over by " in err
-    assert "So your own process stops here; it has written nothing since the takeover" in err
+    assert " has taken over the study smoke, so this run stops" in err
+    assert "Nothing of this run was written since then" in err
     assert rows(storage) == before
     assert len(before) == 20
 
@@ -449,7 +449,7 @@ def test_a_long_step_is_not_silence(storage: str, monkeypatch: pytest.MonkeyPatc
             time.sleep(2)
             come(second)
         assert "is being searched by process" in refusals[0]
-        with pytest.raises(StorageError, match="was taken over by"), first.transaction():
+        with pytest.raises(StorageError, match="has taken over the study"), first.transaction():
             first._lease._is_over.set()  # type: ignore[attr-defined]  # its heart stands still, in the midst of a step
             coming = threading.Thread(target=come, args=(second,))
             coming.start()

@@ -319,7 +319,7 @@ def test_settings_that_a_trial_has_asked_for_can_be_enqueued(asking: Search, sto
     ("given", "message"),
     [
         ([], "give at least one setting"),
-        (["units=64", "units=96"], "can't use --param 'units=96': give NAME=VALUE, and each NAME once"),
+        (["units=64", "units=96"], "units was given before"),
         (["rate=0.25"], "rate is a number from 0 to 0.5 in steps of 0.1"),
         (["size=9"], "size is one of 8, 16 in this study, not 9."),
         (["on=1"], "on is one of False, True in this study, not 1."),
@@ -359,5 +359,5 @@ def test_a_regularized_networks_setting_implies_what_it_needs(asking: Search, st
 
 def test_before_its_first_trial_a_hypermodels_settings_are_not_known(asking: Search, storage: str) -> None:
     asking(trainer=FailsAtOnce, trials=1)
-    with pytest.raises(InputError, match=r"has asked for its HyperModel's parameters yet\. Run a trial first"):
+    with pytest.raises(InputError, match=r"not known yet: no trial has asked for one\. Run a trial first"):
         api.enqueue("smoke", ["units=64"], storage=storage)

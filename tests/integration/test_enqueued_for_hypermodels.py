@@ -42,11 +42,9 @@ def test_what_is_given_is_tried_next_and_the_sampler_chooses_the_rest(own: Own, 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (
-            "l2=1e-4",
-            "can't use --param 'l2=1e-4': give NAME=VALUE, and each NAME once. The names that trials have asked",
-        ),
-        ("units", "The names that trials have asked for are kind, layers, lr, rate, units."),
+        ("l2=1e-4", "can't use --param 'l2=1e-4': it is not NAME=VALUE with a known name."),
+        ("units", "with a known name. Use one of kind, layers, lr, rate, units."),
+        ("units=64 units=64", "can't use --param 'units=64': units was given before. Give each name once."),
         ("units=100", "units is a whole number from 32 to 512 in steps of 32 in this study, not 100."),
         ("units=544", "units is a whole number from 32 to 512"),
         ("lr=nan", "lr is a number from 0.0001 to 0.1 in this study, not nan."),
@@ -57,7 +55,7 @@ def test_what_is_given_is_tried_next_and_the_sampler_chooses_the_rest(own: Own, 
 def test_what_no_trial_asked_for_is_refused(own: Own, storage: str, setting: str, message: str) -> None:
     own(1)
     with pytest.raises(InputError) as raised:
-        api.enqueue("smoke", [setting], storage=storage)
+        api.enqueue("smoke", setting.split(), storage=storage)
     assert message in str(raised.value)
     assert len(rows(storage)) == 1
 

@@ -259,7 +259,7 @@ def test_another_number_of_seeds_lets_a_race_go_on_that_was_over_early(
     reached = first["rounds"][-1]["seeds"]
     assert (first["rounds"][-1]["is_over"], reached < 15) == (1, True), "else this tests nothing"
     of_last_round = [note for note in progress.notes if note.startswith(f"after {reached} seeds")]
-    assert of_last_round == [f"after {reached} seeds it is clear what the best gains: the race ends"]
+    assert of_last_round == [f"after {reached} seeds no finalist needs more seeds: the race ends"]
     race(storage, seeds=15)
     second = confirmation(storage)
     assert max(map(len, seeds_of(second).values())) > reached

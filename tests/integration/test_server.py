@@ -393,7 +393,9 @@ def test_what_cannot_serve_is_one_line_that_says_what_to_do(storage: str, tmp_pa
     name = parsed.database + "_latin"
     postgres.execute(storage, f"create database {name} encoding 'LATIN1' locale 'C' template template0")
     try:
-        assert "has the encoding LATIN1. Create one with `createdb --encoding UTF8`" in told(changed(database=name))
+        assert "has the encoding LATIN1, not UTF8. Create a database with `createdb --encoding UTF8`" in told(
+            changed(database=name)
+        )
     finally:
         postgres.execute(storage, f"drop database {name}")
     postgres.execute(storage, "create table alembic_version (version_num text)")
@@ -417,7 +419,7 @@ def test_who_may_not_write_is_told_so(search: Search, storage: str) -> None:
     postgres.execute(storage, f"create role {role} login")
     try:
         as_reader = sqlalchemy.make_url(storage).set(username=role).render_as_string()
-        with pytest.raises(StorageError, match=r"permission denied.*Ask its owner to grant it"):
+        with pytest.raises(StorageError, match=r"permission denied.*Ask the database's owner to grant it"):
             api.statuses(storage=as_reader)
         postgres.execute(storage, f"grant select on all tables in schema public to {role}")
         assert [one.answer.study.name for one in api.statuses(storage=as_reader)] == ["smoke"]

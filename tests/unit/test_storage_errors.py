@@ -42,8 +42,12 @@ def test_a_state_of_the_table_is_one_line_with_cause_and_remedy(prefix: str) -> 
 @pytest.mark.parametrize(
     ("said", "kind", "remedy"),
     [
-        ('FATAL: role "me" does not exist', StorageError, "Give another, or ask the server's owner for it."),
-        ('FATAL: database "db" does not exist', StorageError, "Create it with `createdb`, or name another."),
+        (
+            'FATAL: role "me" does not exist',
+            StorageError,
+            "Name another user, or ask the server's owner to create this one.",
+        ),
+        ('FATAL: database "db" does not exist', StorageError, "Create it with `createdb`, or name another database."),
         ('invalid sslmode value: "x"', InputError, "Check the URL and the PG* environment variables."),
         ('FATAL: unrecognized configuration parameter "x"', InputError, "Check the URL and the PG* environment"),
         ('FATAL: password authentication failed for user "me"', StorageError, "Check the URL, PGPASSFILE and PGPASS"),
