@@ -780,3 +780,11 @@ def test_a_study_without_verdicts_has_no_such_figure() -> None:
     rows = tuple(replace(row, result=None, over_early_stopping=None, over_baseline=None) for row in usual.techniques)
     assert techniques.verdicts(replace(usual, techniques=rows)) is None
     assert page.as_html(replace(made.rich(), conclusion=replace(usual, techniques=rows)))
+
+
+def test_the_interval_of_a_mean_has_its_own_level_after_a_second_evaluation() -> None:
+    content = replace(made.rich(), conclusion=conclusion_with(level=0.975))
+    html = page.as_html(content)
+    assert "The 95 % interval in brackets" in html
+    assert "with 97.5 % confidence, every low end in the column" in html
+    assert "nats per example; 95 % interval" in html

@@ -57,7 +57,6 @@ def _tiles(content: ReportData) -> Markup:
 
 def _confirmed_tiles(conclusion: Conclusion) -> list[Markup]:
     winner = conclusion.winner
-    level = f"{formats.level(conclusion.level)} interval"
     tiles = []
     prefix = "" if conclusion.claims_gain else "chosen finalist: "
     in_metric = conclusion.gain_of(winner)
@@ -90,6 +89,7 @@ def _confirmed_tiles(conclusion: Conclusion) -> list[Markup]:
             )
         )
     loss, accuracy = winner.test_cross_entropy, winner.test_accuracy
+    level = f"{formats.level(loss.level)} interval"
     span = f"nats per example; {level} {loss.low:.5f} to {loss.high:.5f}"
     tiles.append(_tile(f"{prefix}test cross-entropy", formats.cross_entropy(loss.mean), span))
     span = f"{level} {100 * accuracy.low:.2f} to {100 * accuracy.high:.2f} %"

@@ -118,11 +118,12 @@ def _note(conclusion: Conclusion) -> Markup:
     exception = " that were not dropped" if any(result.dropped for result in conclusion.results) else ""
     examples = formats.count(conclusion.select_rows, "selection example")
     where = "selection splits of all seeds" if conclusion.has_drawn_splits else examples
+    of_a_mean = formats.level(conclusion.winner.test_cross_entropy.level)  # that of a gain grows with each evaluation
     return element(
         "p",
         f"Each figure is a mean over {formats.count(conclusion.seeds, 'fresh seed')}, which are the same for all "
-        f"finalists{exception}. The {formats.level(conclusion.level)} interval in brackets covers the luck of the "
-        f"seeds and of the test examples together. {formats.shared_risk(conclusion.level)} Cross-entropy is in nats "
+        f"finalists{exception}. The {of_a_mean} interval in brackets covers the luck of the seeds and of "
+        f"the test examples together. {formats.shared_risk(conclusion.level)} Cross-entropy is in nats "
         f"per example; pp are percentage points. Finalists are compared on the {where}. There, a finalist is tied with "
         "the best one if the difference between the two is at most its standard error. The winner is the simplest of "
         f"the tied finalists. {_uses_of_test_set(conclusion)}",
