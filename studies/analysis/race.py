@@ -44,7 +44,7 @@ class Contender:
 
     Attributes:
         index: the index of the finalist.
-        part: the part that it plays in the race.
+        part: whether it is the reference, the best strength of one technique, or another configuration.
         losses: for each seed so far, the mean loss on the selection split, in the unit of the objective; smaller is
             better.
     """

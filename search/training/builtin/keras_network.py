@@ -111,7 +111,7 @@ class KerasNetwork:
 
 
 def evaluate(model: keras.Model, x: Inputs, y: NDArray[Any], rows: Rows) -> PerExampleScores:
-    """Return the scores of a model that outputs logits on some examples, with dropout off."""
+    """Return a model's scores on some examples, with dropout off. The model must output logits."""
     losses, hits = [], []
     for part in evaluated_parts(rows, _EVALUATED_AT_ONCE, math.prod(x.shape[1:])):
         logits = model(x[part], training=False)
