@@ -120,8 +120,7 @@ def decide(
 
     The race is over if only references are left. It is also over if only one other contender is left, has trained on
     `TECHNIQUE_SEEDS` seeds, and its gain over each reference is clear. A gain is clear if its verdict is settled at the
-    confidence level that all finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation behind
-    these rules.
+    confidence level that all finalists share (`shared_level`). `tests/benchmarks/README.md` has the simulation.
 
     Args:
         contenders: the finalists still in the race; all have the same number of seeds, at least 2.
@@ -130,8 +129,7 @@ def decide(
             verdict and are dropped as early as configurations, and the race is over when one contender is left.
         raced: how many finalists started the race; all of them share the risk of a false claim.
         smallest_gain: the smallest gain that matters, in the unit of the losses; above 0.
-        settles_techniques: whether a technique stays until its verdict is clear, even if the technique is far behind
-            the best. True if the user asked for more seeds to settle verdicts.
+        settles_techniques: whether a technique stays until its verdict is clear: the user asked for more seeds.
 
     Raises ValueError if there is no contender, if two have the same index, or if their numbers of seeds differ or are
     below 2. Also raises it if a loss is not finite, if the reference is not a contender, if `raced` is below the number

@@ -80,7 +80,7 @@ class ReportData:
 
     @cached_property
     def strength_curves(self) -> tuple[StrengthCurve, ...]:
-        """The strength curve of each technique alone; empty if a HyperModel has hyperparameters other than techniques."""
+        """The strength curve of each technique alone; empty if a HyperModel has other parameters than techniques."""
         if not self.has_techniques:
             return ()
         return strength_curves(self.answer.study.spec, self.trials, self.conclusion)
