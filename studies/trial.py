@@ -18,7 +18,7 @@ Params = Mapping[str, Any]
 
 
 DIVERGED = "diverged at epoch"
-"""The start of the reason why a trial failed if its loss became NaN or infinite."""
+"""The first words of a failed trial's reason if its loss became NaN or infinite."""
 
 
 class Purpose(enum.StrEnum):
