@@ -267,7 +267,7 @@ def test_a_logged_metric_counts_at_its_best_epoch(make: Callable[..., Any]) -> N
         (
             "return model.fit(*args, **kwargs)",
             "val_f1:max",
-            "the objective is val_f1, but the model has no such metric. It has val_accuracy, val_loss",
+            "the objective is val_f1, but the model has only val_accuracy, val_loss",
         ),
         ("return model.fit(*args, **kwargs, batches=1)", "val_loss", "unexpected keyword argument 'batches'"),
     ],

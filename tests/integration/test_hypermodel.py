@@ -338,7 +338,7 @@ def fine(hp):
         ("too_few", "cross_entropy", "has the shape (1, 2), but the data have 10 classes"),
         ("no_kernel", "cross_entropy", "Flatten has no kernel to regularize"),
         ("own_loss", "cross_entropy", "takes neither class numbers of the shape (n,) nor one-hot labels"),
-        ("fine", "val_f1:max", "the objective is val_f1, but the model has no such metric. It has val_accuracy, val_loss"),
+        ("fine", "val_f1:max", "the objective is val_f1, but the model has only val_accuracy, val_loss"),
     ],
 )
 def test_what_the_first_model_shows_is_told_once_and_nothing_stays(

@@ -286,7 +286,7 @@ class HyperModelNetwork(KerasNetwork):
             name = metric.removeprefix("val_")
             if name not in metrics or name == metric:
                 known_metrics = ", ".join(f"val_{known_metric}" for known_metric in metrics)
-                raise ModelError(f"the objective is {metric}, but the model has no such metric. It has {known_metrics}.")
+                raise ModelError(f"the objective is {metric}, but the model has only {known_metrics}")
             penalty = self.penalty(rows) if name == _LOSS and not self.penalty_counts else 0.0
             return float(metrics[name]) - penalty
 

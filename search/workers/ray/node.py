@@ -159,7 +159,7 @@ class NodeWorker:
         self._worker.send(line)
 
     def listen(self) -> WorkerOutput:
-        """Wait until the worker sends a message, writes a file or ends; return what it wrote since its previous output."""
+        """Wait until the worker sends a message, writes a file or ends; return its new output."""
         while True:
             seconds = DEATH_POLL_SECONDS if self._awaited_suffix is None else _FILE_POLL_SECONDS
             if select.select([self._worker], [], [], seconds)[0] or self._worker.has_exited():
