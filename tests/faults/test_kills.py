@@ -138,6 +138,7 @@ def test_a_stopped_hypermodel_says_to_go_on_with_its_code_trusted(
     found = api.status("smoke", storage=storage)
     assert "Resume with: regsearch resume smoke --trust-code" in status.as_text(found)
     monkeypatch.chdir(tmp_path.parent)
+    found = api.status("smoke", storage=storage)
     there = f"--storage sqlite:///{tmp_path.name}/regsearch.db"
     assert f"Resume with: regsearch resume smoke {there} --trust-code" in status.as_text(found)
 
