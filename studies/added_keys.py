@@ -1,4 +1,4 @@
-"""Keys of a study file that were added later, with the values by which studies without them behave."""
+"""Keys of a study file that later versions added, and the value that each of them has in older studies."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ _ADDED_LATER = "addedLater"
 
 
 def added_later(meant_before: Any) -> dict[str, Any]:
-    """Return the `json_schema_extra` of a key that older studies lack.
+    """Return the `json_schema_extra` of a key that older studies do not have.
 
     Args:
-        meant_before: the value by which those studies behave. A stored study without the key is read with this value,
-            which is not part of its fingerprint.
+        meant_before: the value that describes how older studies behave. A stored study without the key is read as if it
+            had this value. While the key has this value, it is not part of a study's fingerprint.
     """
     return {_ADDED_LATER: meant_before}
 
 
 def meant_before(section: Any) -> dict[str, Any]:
-    """Return the keys of a section that were added later, each with the value by which older studies behave."""
+    """Return the keys that later versions added to a section, as a dict from key to its value in older studies."""
     extras = {key: field.json_schema_extra for key, field in section.model_fields.items()}
     return {
         key: extra[_ADDED_LATER] for key, extra in extras.items() if isinstance(extra, dict) and _ADDED_LATER in extra

@@ -1,7 +1,7 @@
-"""The momentum of BatchNormalization's moving averages, which fits the number of training steps in an epoch.
+"""Derives the momentum of BatchNormalization's moving averages from the number of training steps in an epoch.
 
-Evaluation uses the averages, which begin at mean 0 and variance 1. With Keras's momentum and few steps in an epoch,
-they are still near these values when the network is evaluated. The network then looks worse than it is.
+Evaluation normalizes with these averages, which begin at mean 0 and variance 1. With Keras's momentum and few steps in
+an epoch, the averages are still near these initial values at the evaluation. The network then looks worse than it is.
 """
 
 import math
@@ -9,16 +9,16 @@ import math
 from .spec import StudySpec, TrainingSpec
 
 KERAS_MOMENTUM = 0.99
-"""Keras's default momentum. It is also the largest one that is derived."""
+"""Keras's default momentum, and the largest momentum that is derived."""
 
 _INITIAL_SHARE = 0.05
 _DECIMALS = 3
 
 
 def momentum_for(steps_per_epoch: int) -> float:
-    """Return the momentum by which the initial values weigh about 5 % after one epoch, at most Keras's 0.99.
+    """Return the momentum, at most 0.99, with which the initial averages keep a weight of about 5 % after one epoch.
 
-    It is rounded to three decimals, so that an exported script states exactly what was trained.
+    The momentum is rounded to three decimals, so that an exported script states exactly what was trained.
 
     Args:
         steps_per_epoch: at least 1.
@@ -41,10 +41,10 @@ def steps_per_epoch(training: TrainingSpec, train_rows: int) -> int:
 
 
 def batch_norm_momentum(spec: StudySpec, train_rows: int) -> float:
-    """Return the momentum of BatchNormalization in a study: the one that its file gives, or the derived one.
+    """Return the momentum of BatchNormalization in a study: the number in the study's file, or else the derived one.
 
     Args:
-        spec: the study. A study that was stored before this key existed has 0.99.
+        spec: the study. If it was stored before the key `batch_norm_momentum` existed, the momentum is 0.99.
         train_rows: size of the training split, at least 1.
     """
     given = spec.model.batch_norm_momentum

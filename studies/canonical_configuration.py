@@ -16,13 +16,13 @@ _OF_REGULARIZATION = {"regularizer", "use_dropout", "early_stopping", "batch_nor
 
 
 def canonical(params: Params, max_epochs: int | None) -> Hashable:
-    """Return a key of a trial's parameters; it is equal for trials that train the same network in the same way.
+    """Return a key that is equal for two trials if both train the same network in the same way.
 
-    A parameter of a technique that is off doesn't count. All patiences that are too long to end a training count as the
-    same one (`effective_patience`).
+    Parameters of techniques that are off don't count. All patiences that are too long to end a training count as the
+    same patience (`effective_patience`).
 
     Args:
-        params: the parameters by name, rounded by the trial's distributions.
+        params: the trial's parameters by name, as its distributions have rounded them.
         max_epochs: the study's largest number of epochs. None for a HyperModel: then every parameter counts as it is.
     """
     if max_epochs is None:
@@ -35,11 +35,11 @@ def canonical(params: Params, max_epochs: int | None) -> Hashable:
 
 
 def effective_patience(patience: int, max_epochs: int) -> int | None:
-    """Return the shortest patience that ends every training at the same epoch, with the same weights, as this one.
+    """Return the shortest patience that acts on every training like the given patience; None if it never acts.
 
-    The first epoch always counts as an improvement. So before the last epoch, at most `max_epochs - 2` epochs have
-    passed without one, and a patience of `max_epochs - 1` or more never ends a training early. It still restores the
-    weights of the best epoch. If there is only one epoch, the patience has no effect, and None is returned.
+    The first epoch always counts as an improvement. So at most `max_epochs - 2` epochs can pass without improvement
+    before the last epoch. A patience of `max_epochs - 1` or more therefore never ends a training early, and only
+    restores the weights of the best epoch. If there is only one epoch, no patience does anything.
     """
     return None if max_epochs == 1 else min(patience, max_epochs - 1)
 

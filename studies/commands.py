@@ -1,4 +1,4 @@
-"""The command that resumes a study, for messages."""
+"""Writes commands into messages, such as the command that resumes a study."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the command line imports this module, and `--help` must not
 
 
 def resume_command(spec: "StudySpec", command: str = "resume", *options: str) -> str:
-    """Return "regsearch COMMAND NAME" and the options, with `--trust-code` if the study runs a user's code.
+    """Return "regsearch COMMAND STUDY OPTIONS", with `--trust-code` added if the study runs a user's code.
 
     Example:
         >>> from regsearch.studies.commands import resume_command

@@ -10,6 +10,7 @@ from .search_space import (
     PARAMETERS,
     PARAMETERS_BY_SHORT_NAME,
     FixedValues,
+    dimensions,
     short_name,
     suggest,
 )
@@ -37,10 +38,11 @@ else:
 
 
 class Regularization(_Values):
-    """The regularization of one network: a value for each technique, by its key; a technique without a value is off.
+    """The regularization of one network: one value for each technique, by the technique's key.
 
-    It also has the optimizer's `learning_rate`, which is not a technique; None unless the study searches it. Objects
-    with equal values are equal, and they can't be changed. Raises TypeError for a key that no technique has.
+    A technique without a value is off. A further value is the optimizer's `learning_rate`, which is not a technique. It
+    is None unless the study searches it. Objects with equal values are equal, and no object can be changed. Raises
+    TypeError for a key that no technique has.
 
     Example:
         >>> print(Regularization(l2=1e-4, batch_norm="before_activation", patience=3))
@@ -62,14 +64,14 @@ class Regularization(_Values):
         return cls(**values, learning_rate=params.get(LEARNING_RATE))
 
     def params(self, space: SpaceSpec) -> dict[str, Any]:
-        """Return the parameters of a trial with this regularization, including gates, in the order of suggestion."""
+        """Return the parameters of a trial, including the switches, in the order of `PARAMETERS`."""
         params: dict[str, Any] = {}
         for technique in TECHNIQUES:
             params |= technique.params(vars(self), space)
         return params if self.learning_rate is None else {**params, LEARNING_RATE: self.learning_rate}
 
     def changed(self, **values: Any) -> "Regularization":
-        """Return another regularization with some values changed, by their keys.
+        """Return a copy in which the techniques with the given keys have other values.
 
         Example:
             >>> print(Regularization(l2=1e-4).changed(dropout=0.25))
@@ -79,7 +81,7 @@ class Regularization(_Values):
 
     @property
     def in_use(self) -> tuple[tuple[Technique, Any], ...]:
-        """The techniques that are on, in their order, each with its value."""
+        """The techniques that are on, with their values, in the order of `TECHNIQUES`."""
         values = ((technique, getattr(self, technique.key)) for technique in TECHNIQUES)
         return tuple((technique, value) for technique, value in values if technique.is_on(value))
 
@@ -90,12 +92,12 @@ class Regularization(_Values):
         return next((placement for placement in placements if placement != "none"), "none")
 
     def rate_in(self, training: TrainingSpec) -> float:
-        """Return the learning rate to train with: its own if it has one, else the study's."""
+        """Return the learning rate to train with: `self.learning_rate`, or if it is None, `training.learning_rate`."""
         return training.learning_rate if self.learning_rate is None else self.learning_rate
 
     @property
     def technique(self) -> str | None:
-        """Its label, one of LABELS; None for no regularization. Early stopping counts only if nothing else is on.
+        """The label of this regularization, from LABELS; None if all is off. Early stopping counts only if it is alone.
 
         Example:
             >>> Regularization(l1=1e-5, l2=1e-4, patience=3).technique
@@ -109,11 +111,11 @@ class Regularization(_Values):
 
     @property
     def complexity(self) -> int:
-        """How many techniques it has; most count as 1. Among equally good configurations, the simplest wins."""
+        """How many techniques are on; most count as 1. Among equally good configurations, the smallest number wins."""
         return sum(technique.complexity(value) for technique, value in self.in_use)
 
     def __str__(self) -> str:
-        """Return it in words: "L2 0.0001, dropout 0.25, early stopping (patience 3), learning rate 0.0005"."""
+        """Return the values in words: "L2 0.0001, dropout 0.25, early stopping (patience 3), learning rate 0.0005"."""
         parts = [technique.words(value) for technique, value in self.in_use] or [self.baseline]
         if self.learning_rate is not None:
             parts.append(f"learning rate {self.learning_rate:.3g}")
@@ -138,7 +140,7 @@ class HyperparameterValues:
     """The name of the baseline in sentences."""
 
     def distance(self, other: "HyperparameterValues") -> int:
-        """Return how many hyperparameters differ: those with another value, and those that only one of them has."""
+        """Return how many hyperparameters have two different values, or a value in only one of the two objects."""
         return len({name for name, _ in set(self.values) ^ set(other.values)})
 
     def __str__(self) -> str:
@@ -153,7 +155,8 @@ Configuration = Regularization | HyperparameterValues
 def configuration_of(params: Params) -> Configuration:
     """Return the configuration that a trial's parameters describe.
 
-    It is a regularization if the parameters have the names that a regularization needs, and no others.
+    The result is a `Regularization` if `is_regularization` is true of the parameters' names, otherwise it is
+    `HyperparameterValues`.
 
     Example:
         >>> configuration_of({"regularizer": "none", "batch_norm": "none"})
@@ -180,7 +183,7 @@ def technique_of(params: Params) -> str | None:
 
 
 def is_regularization(names: Iterable[str]) -> bool:
-    """Return whether these are the names of a regularization's parameters, and no others."""
+    """Return whether "regularizer" and "batch_norm" are among the names, and all names are in `PARAMETERS`."""
     return _ALWAYS <= set(names) <= set(PARAMETERS)
 
 
@@ -191,10 +194,10 @@ def _short(value: Value) -> str:
 
 
 def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, Any]:
-    """Return the parameters that a user's NAME=VALUE settings fix, with the gates (switches) that they imply.
+    """Turn a user's settings of the form NAME=VALUE into a dict from parameter to value.
 
-    `l2=1e-4` implies the regularizer. `dropout=0.3` switches dropout on, and `dropout=off` switches it off. The sampler
-    chooses all other parameters.
+    Switches are added: `l2=1e-4` adds the regularizer l2, `dropout=0.3` switches dropout on, and `dropout=off` switches
+    dropout off. The sampler chooses all other parameters.
 
     Raises InputError if a name or a value is outside the space.
 
@@ -203,24 +206,31 @@ def settings_to_enqueue(settings: Sequence[str], space: SpaceSpec) -> dict[str, 
         {'l2': 0.0001, 'regularizer': 'l2', 'use_dropout': False}
     """
     fixed = _parse(settings)
+    searched = {dimension.name: dimension for dimension in dimensions(space)}
+    for name, value in fixed.items():
+        if name not in searched and value.lower() != "off":
+            short = short_name(name)
+            raise InputError(f"can't use {short}={value}: this study does not search {short}. Leave {short} out.")
     wanted = _with_gates(fixed)
     params = suggest(FixedValues(wanted), space)
     for name, value in fixed.items():
-        if name not in params and value.lower() != "off":
-            setting = f"{short_name(name)}={value}"
+        if name in searched and name not in params and value.lower() != "off":
+            gate = str(searched[name].parent)
             raise InputError(
-                f"{setting} has no place in this study's space beside the other settings. Leave it out, or change them."
+                f"{short_name(name)}={value} contradicts {gate}={params.get(gate)}. "
+                f"Give only one of them, or another {gate}."
             )
     for technique in TECHNIQUES:
         if technique.gate and wanted.get(technique.gate) is False and params.get(technique.key) is not None:
             raise InputError(
-                f"{technique.name} can't be off in this study: its range has no off = true. Give it a value instead."
+                f"{technique.name} can't be off in this study: space.{technique.key} does not have off = true. "
+                f"Give {technique.key} a value instead."
             )
     return {name: params[name] for name in wanted if name in params}
 
 
 def params_of(regularization: Regularization, space: SpaceSpec) -> dict[str, Any]:
-    """Return the parameters of a trial that trains a regularization.
+    """Return the parameters of a trial with this regularization.
 
     Raises InputError if the regularization lies outside the space.
 
@@ -241,7 +251,7 @@ def params_of(regularization: Regularization, space: SpaceSpec) -> dict[str, Any
 
 
 def _parse(settings: Iterable[str]) -> dict[str, str]:
-    """Return the text of the value in each NAME=VALUE setting, by the parameter's name."""
+    """Split settings of the form NAME=VALUE into a dict from the parameter's name to the text of its value."""
     values: dict[str, str] = {}
     for setting in settings:
         written, equals, value = setting.partition("=")
@@ -254,7 +264,7 @@ def _parse(settings: Iterable[str]) -> dict[str, str]:
 
 
 def _with_gates(fixed: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings with their gates: the regularizer of a strength, the switch of a rate or of a patience."""
+    """Return the settings and the switches that follow from them, such as `use_dropout` from a value of `dropout`."""
     wanted: dict[str, Any] = dict(fixed)
     for technique in TECHNIQUES:
         technique.imply(fixed, wanted)

@@ -1,4 +1,4 @@
-"""Logs the decisions of a run, one line each, on the logger `regsearch`; it is silent until it gets a handler."""
+"""Logs each decision of a run as one line of the logger `regsearch`, which is silent until you add a handler."""
 
 import logging
 

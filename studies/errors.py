@@ -24,9 +24,9 @@ def one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text of several lines without characters that a terminal acts on: escape codes, bells, reversed text.
+    """Escape the characters of a text on which a terminal acts (escape codes, bells, reversed text); keep its lines.
 
-    They are escaped as in Python. Names of files, settings and messages come from anywhere.
+    The escapes are those of Python. Such characters can be in names of files, in settings and in messages.
 
     Example:
         >>> from regsearch.studies.errors import printable
@@ -64,10 +64,10 @@ def mask_passwords(text: str) -> str:
 
 
 class SpaceExhaustedError(Exception):
-    """A sampler has no more points to propose.
+    """A sampler has no new point to propose.
 
     Args:
-        is_certain: whether every point of the space was tried; if not, the sampler only failed to find a new one.
+        is_certain: True if every point of the space was tried. False if one may exist that the sampler didn't find.
     """
 
     def __init__(self, *, is_certain: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""The loss and the correctness of a network on each example of a split; every other figure follows from them."""
+"""The loss and the correctness of a network on each example of a split. All other figures are computed from these."""
 
 import base64
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class PerExampleScores:
 
     Attributes:
         losses: float32 of shape (examples,): cross-entropies in nats, without the penalty.
-        hits: bool of shape (examples,): whether the largest logit is that of the example's class.
+        hits: bool of shape (examples,): True if the class of the example has the largest logit.
     """
 
     losses: NDArray[np.float32]
@@ -28,7 +28,7 @@ class PerExampleScores:
 
     @property
     def accuracy(self) -> float:
-        """The share of hits, in [0, 1]."""
+        """The share of examples that are classified correctly, in [0, 1]."""
         return float(self.hits.mean())
 
     def to_bytes(self) -> bytes:
@@ -53,7 +53,7 @@ class PerExampleScores:
         return cls(losses=losses, hits=hits)
 
     def to_text(self) -> str:
-        """Return `to_bytes` as base64 text, for a line of JSON."""
+        """Return the bytes of `to_bytes` as base64 text, which fits into a line of JSON."""
         return base64.b64encode(self.to_bytes()).decode()
 
     @classmethod

@@ -18,13 +18,13 @@ _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class DamagedError(Exception):
-    """A file's content is not what was written; the text tells why."""
+    """A file's content is not what was written. The text of the error says why."""
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, replacing an earlier one; return when it is on the disk.
+    """Write or replace a file that only its owner can read, and return when the content is on the disk.
 
-    Raises OSError if it can't be written; an earlier file then stays. A device, a FIFO or a socket is never replaced.
+    Raises OSError if this fails. The earlier file then stays. A device, a FIFO or a socket is never replaced.
     """
     check_replaceable(path)
     # a random name: two machines that share a disk may have processes with the same id
@@ -44,7 +44,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary path to write to; when the block ends without an error, its file replaces the one at `path`.
+    """Yield a temporary path to write to. When the block ends without an error, move the file from there to `path`.
 
     If the block fails, the temporary file is removed. Unlike `write_durably`, this does not wait until the file is on
     the disk.
@@ -65,19 +65,20 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise FileExistsError if the path names a device, a FIFO, a socket or a directory: no rename may replace it."""
+    """Raise FileExistsError if the path names a device, a FIFO, a socket or a directory. No file may replace these."""
     try:
         mode = os.lstat(path).st_mode
     except OSError:  # it doesn't exist; if it can't be reached, writing says so
         return
     if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-        raise FileExistsError(errno.EEXIST, f"it is {_kind(mode)}, and only a file is replaced", str(path))
+        raise FileExistsError(errno.EEXIST, f"it is {_kind(mode)}, and only a file can be replaced", str(path))
 
 
 def open_own_file(path: str, flags: int) -> int:
-    """Open one of regsearch's own files, as the `opener` of `open`: a regular file, never through a symbolic link.
+    """Open one of regsearch's own files; pass this function to `open` as its argument `opener`.
 
-    A new file can be read by its owner only. Raises OSError if the path names something else.
+    Only the owner can read a new file. Raises OSError if the path names anything but a regular file, such as a symbolic
+    link.
 
     Example:
         >>> import tempfile
@@ -116,10 +117,11 @@ def sha256_of(path: Path) -> str:
 
 
 def save_report(path: str | Path, rendered: str) -> Path:
-    """Write a report to a file and return its path.
+    """Write a report to a file and return the file's absolute path.
 
-    A file is replaced, also one behind a symbolic link. What is written to a terminal, a pipe or a FIFO with a reader
-    goes there. Raises InputError if nothing can be written.
+    An existing file is replaced. If the path is a symbolic link, the file to which it points is replaced. If the path
+    names a terminal, a pipe or a FIFO, the report is written into that. Raises InputError if the report can't be
+    written.
     """
     content = rendered.encode("utf-8", "backslashreplace")
     try:
@@ -166,7 +168,7 @@ def append_checksum(content: bytes) -> bytes:
 
 
 def strip_checksum(content: bytes) -> bytes:
-    """Return the content in front of its checksum; raises DamagedError if the two don't match."""
+    """Return the content without the checksum at its end; raises DamagedError if the checksum is wrong."""
     inner, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if hashlib.sha256(inner).digest() != digest:
         raise DamagedError("its SHA-256 is not that of its content")

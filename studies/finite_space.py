@@ -1,4 +1,4 @@
-"""The points of a finite search space, in which no parameter that can be active is a range of floats."""
+"""Lists the points of a finite search space. A space is infinite if a trial can get a float from a range."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:
 
     Args:
         space: the study's space.
-        fixed: the value of each parameter that has only one, by name.
+        fixed: the parameters that may have only one value, as a dict from name to value.
 
     Example:
         >>> is_finite(SpaceSpec())
@@ -28,12 +28,14 @@ def is_finite(space: SpaceSpec, fixed: Mapping[str, Any] | None = None) -> bool:
 
 
 def points(space: SpaceSpec, max_epochs: int, fixed: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the points of a finite space, but only one of those that train alike; the last parameter changes fastest.
+    """Yield the points of a finite space. Skip a point that trains the same network as an earlier point.
+
+    The last parameter changes fastest.
 
     Args:
         space: a space for which `is_finite` is true.
         max_epochs: the study's largest number of epochs.
-        fixed: the value of each parameter that has only one, by name.
+        fixed: the parameters that may have only one value, as a dict from name to value.
     """
     enumerator, seen = _PointEnumerator(max_epochs, fixed or {}), set()
     while True:
@@ -48,7 +50,7 @@ def points(space: SpaceSpec, max_epochs: int, fixed: Mapping[str, Any] | None = 
 
 
 def count_points(space: SpaceSpec, max_epochs: int) -> int | None:
-    """Return how many points of a space train differently; None if the space is not finite."""
+    """Return how many points `points` yields; None if the space is infinite."""
     return sum(1 for _ in points(space, max_epochs)) if is_finite(space) else None
 
 
@@ -57,7 +59,7 @@ class _InfiniteError(Exception):
 
 
 class _PointEnumerator:
-    """A suggester that takes each combination of values in turn, depth first."""
+    """A suggester that proposes all combinations of values one after the other, depth first."""
 
     def __init__(self, max_epochs: int, fixed: Mapping[str, Any]) -> None:
         self.depth = 0
@@ -65,7 +67,7 @@ class _PointEnumerator:
         self._path: list[tuple[int, int]] = []  # (index of the value, number of values), in order of suggestion
 
     def turn(self) -> bool:
-        """Move to the next combination; return whether there is one."""
+        """Move to the next combination. Return False if there is none."""
         while self._path and self._path[-1][0] + 1 == self._path[-1][1]:
             self._path.pop()
         if self._path:

@@ -1,4 +1,4 @@
-"""Formats figures and settings for reports, with only as many digits as mean something."""
+"""Formats figures and settings for reports, without meaningless digits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,7 +53,7 @@ def accuracy_gain(interval: Interval) -> str:
 
 
 def signed(figures: str) -> str:
-    """Return figures with a minus sign that is as wide as a plus."""
+    """Return a text in which minus signs are as wide as plus signs."""
     return figures.replace("-", "−")
 
 
@@ -129,14 +129,14 @@ def settings(params: Mapping[str, Any]) -> str:
 
 
 def objective(spec: StudySpec) -> str:
-    """Return what ranks trials: "selection cross-entropy", "selection accuracy", or a HyperModel's "val_f1"."""
+    """Return the name of what ranks trials: "selection cross-entropy", "selection accuracy", or a metric's name."""
     if spec.search.objective in OURS:
         return f"selection {spec.search.objective.replace('_', '-')}"
     return metric_of(spec.search.objective)
 
 
 def number_of(params: Mapping[str, Any], name: str) -> float | None:
-    """Return a parameter's value if it is a positive number, which means that its technique is on; else None."""
+    """Return a parameter's value if it is a positive number (then its technique is on), otherwise None."""
     value = params.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and value > 0 else None
 
@@ -147,7 +147,7 @@ def select_cross_entropy(trial: TrialRecord) -> float | None:
 
 
 def trial_seconds(trial: TrialRecord) -> float:
-    """Return a trial's wall time in seconds: of its training if that is known, else from its start to its end."""
+    """Return the seconds that a trial trained. If these are unknown, return the seconds from its start to its end."""
     measured = trial.metrics.get("seconds")
     if measured is not None:
         return measured

@@ -1,4 +1,4 @@
-"""Formats gains in the figure that decides a study's verdicts: cross-entropy, accuracy, or a HyperModel's metric."""
+"""Formats gains in cross-entropy, accuracy or a HyperModel's metric, whichever decides a study's verdicts."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from .statistics import Interval
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A figure that verdicts are based on, with its unit and its digits.
+    """The figure on which a study's verdicts are based, with its unit and its number of digits.
 
     Attributes:
         name: "cross-entropy", "accuracy", or a metric's own name such as "auc".

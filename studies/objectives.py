@@ -1,7 +1,7 @@
 """The objective, which ranks trials: cross-entropy, accuracy, or a metric of a HyperModel by its name in Keras."""
 
 OURS = ("cross_entropy", "accuracy")
-"""The objectives that regsearch measures itself, on the selection split, whatever a network is compiled with."""
+"""The objectives that regsearch measures itself on the selection split, even if a network has no such metric."""
 
 _ACCURACIES = frozenset(
     {
@@ -56,9 +56,10 @@ def metric_of(objective: str) -> str:
 
 
 def maximizes(objective: str) -> bool:
-    """Return whether a larger value is better; a metric without a direction has the one that KerasTuner infers.
+    """Return whether a larger value is better.
 
-    Raises ValueError if the name has no direction and is not one of Keras's best-known metrics.
+    If the name of a metric doesn't end with a direction, the direction is the one that KerasTuner infers. Raises
+    ValueError if KerasTuner infers none: the name is not one of Keras's best-known metrics.
 
     Example:
         >>> maximizes("val_auc"), maximizes("cross_entropy"), maximizes("val_cost:min")
@@ -84,6 +85,6 @@ def is_accuracy(objective: str) -> bool:
 
 
 def check(objective: str) -> str:
-    """Return the objective if `maximizes` accepts it; otherwise raise the same ValueError."""
+    """Return the objective if its direction is known; raise the ValueError of `maximizes` if not."""
     maximizes(objective)
     return objective

@@ -1,4 +1,4 @@
-"""Known configurations that a study tries too: those of the course, and a ladder of strengths."""
+"""Recipes: known configurations that a study also tries, either those of a course or a ladder of strengths."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class Recipe:
     settings: Mapping[str, Any]
 
     def params(self, space: SpaceSpec, learning_rate: float | None = None) -> dict[str, Any] | None:
-        """Return the parameters of a trial of this recipe, or None if it lies outside the space.
+        """Return the parameters of a trial with this recipe, or None if the recipe lies outside the space.
 
         Args:
             space: the study's space.
-            learning_rate: the value of `untuned_learning_rate` for the study.
+            learning_rate: what `untuned_learning_rate` returns for the study.
         """
         wanted: dict[str, Any] = {}
         for technique in TECHNIQUES:
@@ -58,7 +58,7 @@ def _course() -> Iterator[Recipe]:
 
 
 def _ladder() -> Iterator[Recipe]:
-    """Yield each technique alone, from low to high; all have the course's patience, so that they are comparable."""
+    """Yield recipes of one technique each, from weak to strong, all with the course's patience."""
     for technique in TECHNIQUES:
         for strength in technique.strengths:
             settings = {**technique.settings(strength), "patience": _PATIENCE}
@@ -73,7 +73,7 @@ RECIPES = {"course": tuple(_course()), "ladder": tuple(_ladder())}
 
 
 def recipes_named(names: Sequence[str]) -> list[Recipe]:
-    """Return the recipes of the sets with these names, in their order; a recipe in two sets comes once.
+    """Return the recipes of some sets, set after set; a recipe that is in two sets comes once.
 
     Example:
         >>> recipes_named(["course"])[1].name
@@ -83,9 +83,10 @@ def recipes_named(names: Sequence[str]) -> list[Recipe]:
 
 
 def initial_recipes(spec: StudySpec) -> dict[str, dict[str, Any]]:
-    """Return the parameters of the recipes that a study tries first, by name; for a HyperModel, its defaults.
+    """Return the recipes that a study tries first, as a dict from the recipe's name to its parameters.
 
-    A contest tries each recipe when it is its contestant's turn.
+    For a HyperModel, the only recipe is the HyperModel's defaults, which need no parameters. The sampler `contest`
+    has no recipes that come first: it tries a recipe when it tunes the recipe's technique.
     """
     if spec.model.hypermodel is not None:
         return {DEFAULTS: {}} if spec.search.recipes or spec.search.sampler == CONTEST else {}
@@ -94,14 +95,14 @@ def initial_recipes(spec: StudySpec) -> dict[str, dict[str, Any]]:
 
 
 def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[str, Any]]:
-    """Return the parameters of the recipes, by name, that a HyperModel's study tries after the HyperModel's defaults.
+    """Return the recipes that a study of a HyperModel tries after the HyperModel's defaults, with their parameters.
 
-    There are some if the HyperModel asks for the study's space (`search.regularized`) and for nothing else. A recipe
-    that equals the defaults is left out.
+    The dict is empty unless the HyperModel asks for the study's space (`search.regularized`) and for nothing else. A
+    recipe that equals the defaults is left out.
 
     Args:
         spec: the study.
-        defaults: the parameters of the trial with the defaults.
+        defaults: the parameters of the trial that tried the defaults.
     """
     if not is_regularization(defaults) or spec.search.sampler == CONTEST:
         return {}
@@ -112,12 +113,12 @@ def tried_after_defaults(spec: StudySpec, defaults: Params) -> dict[str, dict[st
 def recipes_in_space(
     names: Sequence[str], space: SpaceSpec, learning_rate: float | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return the parameters of the recipes that lie in a study's space, by name, in their order.
+    """Return the recipes that lie in a study's space, as a dict from the recipe's name to its parameters.
 
     Args:
         names: the names of the sets of recipes.
         space: the study's space.
-        learning_rate: the value of `untuned_learning_rate` for the study.
+        learning_rate: what `untuned_learning_rate` returns for the study.
     """
     params = {recipe.name: recipe.params(space, learning_rate) for recipe in recipes_named(names)}
     return {name: known for name, known in params.items() if known is not None}
@@ -145,14 +146,17 @@ def contest_of(spec: StudySpec) -> Contest:
     outside = [name for name in named if name not in contest.contestants]
     if spec.search.contestants and outside:
         raise InputError(
-            f"search.contestants has {outside[0]}, which this study's space can't try without other techniques. "
-            "Change [space], or leave it out."
+            f"search.contestants has {outside[0]}, but this study's space has no configuration with {outside[0]} "
+            f"alone. Change [space], or leave {outside[0]} out."
         )
     return contest
 
 
 def recipe_names(spec: StudySpec) -> dict[Regularization, str]:
-    """Return the name of each recipe of a contest, by its configuration with the contest's patience."""
+    """Return the names of a contest's recipes, as a dict from configuration to name.
+
+    Each configuration has the patience that the contest gives to it.
+    """
     fitted = recipes_in_space(spec.search.recipes, spec.space, untuned_learning_rate(spec))
     by_settings = {Regularization.from_params(params): name for name, params in fitted.items()}
     contest = contest_of(spec)

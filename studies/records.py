@@ -44,7 +44,7 @@ class Counts:
 
     @property
     def finished(self) -> int:
-        """How many trials count to the study's total."""
+        """How many trials count to the study's total: those that are complete, pruned or failed."""
         return self.complete + self.pruned + self.failed
 
 
@@ -67,9 +67,9 @@ class TrialRecord:
 
     Attributes:
         state: complete, pruned, failed, running or waiting.
-        value: the objective of a complete trial; None for any other, since a pruned trial did not train to its end.
+        value: the objective of a complete trial; None in all other states. A pruned trial did not train to its end.
         metrics: the figures that the trial has so far, by their names in `regsearch.studies.trial.TrialOutcome`.
-        reason: why it failed.
+        reason: why the trial failed, if it did.
         weights_sha256: the SHA-256 of the file with its weights, if one was written.
         started_at, ended_at: in UTC.
         recipe: the name of the recipe that it tried, if it tried one.
@@ -92,8 +92,8 @@ class RunRecord:
     """One run of a study's coordinator.
 
     Attributes:
-        started_at, ended_at: in UTC; `ended_at` is None while it runs, and if it was killed.
-        outcome: why it ended; None while it runs.
+        started_at, ended_at: in UTC; `ended_at` is None while the run goes on, and if the coordinator was killed.
+        outcome: why the run ended; None while it goes on.
         finished_trials: how many trials finished in this run.
         last_finished_at: when the last of these trials finished, in UTC; None if none has finished.
     """
@@ -142,8 +142,9 @@ class ConfirmationProgress:
 
     Attributes:
         planned, trained, failed: how many trainings are planned, complete and failed.
-        looked: how many were evaluated on the test set.
-        left: how many are still to be trained or evaluated; those of a finalist that failed don't count.
+        looked: how many of the trained networks were evaluated on the test set.
+        left: how many trainings must still be completed or evaluated on the test set. If a finalist failed, its
+            trainings don't count.
     """
 
     planned: int

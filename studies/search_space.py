@@ -1,7 +1,8 @@
 """The search space: its parameters, the suggesters that give them values, and grids over them.
 
-The space is conditional: a technique that may be off has its own gate, and its strength, rate or patience exists only
-if the technique is on. Without a gate, a sampler would never propose exactly "off".
+The space is conditional. A technique that may be off has a gate, which is a parameter that switches the technique on.
+The technique's strength, rate or patience is a parameter only while the technique is on. Without a gate, a sampler
+would never propose exactly "off".
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ It has a name of its own because a HyperModel that uses `search.regularized` oft
 """
 
 PARAMETERS = (*dict.fromkeys(name for technique in TECHNIQUES for name in technique.parameters), LEARNING_RATE)
-"""The name of every parameter, in the order in which they are suggested."""
+"""The names of all parameters, in the order in which values are suggested for them."""
 
 
 def suggest(trial: Suggester, space: SpaceSpec) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def suggest(trial: Suggester, space: SpaceSpec) -> dict[str, Any]:
 
 
 def dimensions(space: SpaceSpec) -> list[Dimension]:
-    """Return every parameter of a study's space once, in the order in which they are suggested.
+    """Return all parameters of a study's space, in the order in which values are suggested for them.
 
     Example:
         >>> [dimension.name for dimension in dimensions(SpaceSpec(dropout="off", patience="off"))]
@@ -55,15 +56,16 @@ def searched_space(spec: StudySpec) -> SpaceSpec:
 
 
 def of_layers(space: SpaceSpec) -> SpaceSpec:
-    """Return a space without the techniques that act on a whole network; `search.regularized` can apply the others."""
+    """Return a space with only the techniques that act on single layers: `search.regularized` can apply these."""
     others = [technique.key for technique in TECHNIQUES if not technique.is_of_layers]
     return space.model_copy(update=dict.fromkeys(others, "off")) if others else space
 
 
 def untuned_learning_rate(spec: StudySpec) -> float | None:
-    """Return the learning rate of a configuration that does not tune it: the study's, moved into the searched range.
+    """Return the learning rate for configurations that don't tune it; None if the study does not search it at all.
 
-    Return None if the study does not search the learning rate.
+    The result is `training.learning_rate`. If that is outside the range `space.learning_rate`, the result is the nearer
+    end of the range.
 
     Example:
         >>> spec = StudySpec().changed(space={"learning_rate": {"low": 1e-4, "high": 5e-4}})
@@ -75,7 +77,7 @@ def untuned_learning_rate(spec: StudySpec) -> float | None:
 
 
 def short_name(parameter: str) -> str:
-    """Return a parameter's name as users write it: without the section.
+    """Return a parameter's name as users write it, without the part before the dot.
 
     Example:
         >>> short_name(LEARNING_RATE)
@@ -85,13 +87,13 @@ def short_name(parameter: str) -> str:
 
 
 PARAMETERS_BY_SHORT_NAME = {short_name(parameter): parameter for parameter in PARAMETERS}
-"""The name of every parameter, by the name that users write."""
+"""A dict from the name that users write to the parameter's full name."""
 
 
 def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> list[dict[str, Any]]:
     """Return each distinct configuration that can be built from the given values of each parameter.
 
-    A parameter whose technique is off does not multiply the points.
+    While a technique is off, the values of its parameter make no further points.
 
     Raises InputError if a parameter has no values, if a value lies outside the space, or if the space has no parameter
     with a given name.
@@ -107,14 +109,14 @@ def enumerate_points(values: Mapping[str, Sequence[Any]], space: SpaceSpec) -> l
     unused = [name for name in values if name not in enumerator.seen]
     if unused:
         raise InputError(
-            f"the grid has values of {short_name(unused[0])}, which is not a parameter of this study's space beside "
-            "the others. Leave it out of sampler_options."
+            f"the grid can't use the values of {short_name(unused[0])}: no point of the grid has this parameter. "
+            f"Leave {short_name(unused[0])} out of sampler_options."
         )
     return points
 
 
 class ValueSource:
-    """A suggester whose subclass chooses each value; it checks that the value lies in the space."""
+    """A suggester that checks whether each value lies in the space. A subclass chooses the values."""
 
     def choose(self, name: str) -> Any:
         """Return the value of a parameter, or None if any value is right."""
@@ -154,7 +156,7 @@ class ValueSource:
 
 
 class FixedValues(ValueSource):
-    """Suggests the values that a user fixed; for other parameters it suggests the first choice or the low end."""
+    """Suggests the values that a user fixed. For other parameters, suggests the first choice or the range's low end."""
 
     def __init__(self, wanted: Mapping[str, Any]) -> None:
         self.wanted = wanted
@@ -173,7 +175,7 @@ class _GridEnumerator(ValueSource):
         self._depth = 0
 
     def points(self, space: SpaceSpec) -> Iterator[dict[str, Any]]:
-        """Yield the points depth first: the last parameter that was asked for changes fastest."""
+        """Yield the points depth first, so that the last parameter changes fastest."""
         while True:
             self._depth = 0
             yield suggest(self, space)

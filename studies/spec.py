@@ -28,7 +28,7 @@ SEEDS_AT_MOST = 1000
 """The largest number of fresh seeds on which a finalist can be confirmed."""
 
 CONTEST = "contest"
-"""The name of the sampler that tunes every technique alone, and of the pruner that belongs to it."""
+"""The name of a sampler, which tunes every technique alone before it combines any, and of its pruner."""
 
 RecipeSet = Literal["course", "ladder"]
 
@@ -108,7 +108,9 @@ class ModelSpec(Section):
         "name is a class, an instance or a function of hp; it needs --trust-code",
     )
     hypermodel_sha256: str | None = Field(
-        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of its file, filled in for you; a changed file is not run"
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the HyperModel's file, filled in for you; a changed file is not run",
     )
 
     def is_regularized(self, index: int) -> bool:
@@ -143,7 +145,7 @@ class SpaceSpec(_TechniqueKeys):
 
     learning_rate: LearningRateRange | Literal["fixed"] = Field(
         "fixed",
-        description='range of the learning rate, to tune it too, on a log scale; or "fixed": training.learning_rate',
+        description='range in which the learning rate is tuned, on a log scale; or "fixed": training.learning_rate',
         json_schema_extra=added_later("fixed"),
     )
 
@@ -176,8 +178,8 @@ class SearchSpec(Section):
     )
     recipes: Annotated[tuple[RecipeSet, ...], Strict(False)] = Field(
         ("course",),
-        description="known configurations that are tried, too: course, ladder, both, or none; a sampler other than "
-        "contest tries them first; for a HyperModel any of them means its defaults",
+        description="sets of known configurations that are tried too: course, ladder, both or neither; samplers other "
+        "than contest try them first; for a HyperModel, each set means its defaults",
     )
     contestants: Annotated[tuple[str, ...], Strict(False), AfterValidator(check_choices)] | None = Field(
         None,
@@ -186,8 +188,8 @@ class SearchSpec(Section):
     )
     rules: Literal[1, 2, 3] = Field(
         3,
-        description="3: the objective val_loss leaves out penalties; from 2 on: no configuration is trained twice, and "
-        "diverged trials tell the sampler that a region is bad; 1 and 2: the rules of older studies, which keep them",
+        description="version of the search rules, which a started study keeps; since 2: no configuration is trained "
+        "twice, and diverged trials tell the sampler that a region is bad; since 3: val_loss leaves out penalties",
         json_schema_extra=added_later(1),
     )
     seed: int = Field(0, ge=0, lt=2**63, description="seed from which all random numbers derive")
@@ -228,8 +230,8 @@ class ConfirmSpec(Section):
     )
     split: Literal["drawn", "fixed"] = Field(
         "drawn",
-        description="drawn: each fresh seed also draws the training, stopping and selection split, the same for all "
-        "finalists; fixed: the splits of search.seed",
+        description="drawn: with each fresh seed, new training, stopping and selection splits are drawn, the same for "
+        "all finalists; fixed: the splits of search.seed",
         json_schema_extra=added_later("fixed"),
     )
 
@@ -242,7 +244,7 @@ class BudgetSpec(Section):
         None, description="time after which a run starts no more trials: 90s, 30m or 1h30m; running trials finish"
     )
     epoch_timeout: Annotated[str, AfterValidator(check_duration)] | None = Field(
-        None, description="silence after which a worker is replaced; if not given: derived from the pace of the epochs"
+        None, description="time without news after which a worker is replaced; if not given: derived from past epochs"
     )
 
 
@@ -275,8 +277,8 @@ class StudySpec(Section):
             )
         if self.model.hypermodel is not None and self.space.learning_rate != "fixed":
             raise ValueError(
-                "space.learning_rate can't be searched with model.hypermodel: it compiles its own optimizer. "
-                'Leave it out, and let the HyperModel ask for hp.Float("learning_rate", …).'
+                "space.learning_rate can't be searched with model.hypermodel: a HyperModel has its own optimizer. "
+                'Leave space.learning_rate out, and let the HyperModel ask for hp.Float("learning_rate", …).'
             )
         return self
 
@@ -284,8 +286,8 @@ class StudySpec(Section):
         """Return "section.key" → value for every key that a study's results depend on.
 
         `data.source` is left out, because the data have a fingerprint of their own. A key that is absent (None) is left
-        out, too. So is a key that was added later (`added_later`), if it has the value by which older studies behave.
-        In this way, new keys don't change the fingerprint of an older study.
+        out, too. A key that a later version added is left out if it has the value of older studies (`added_later`). In
+        this way, new keys don't change the fingerprint of an older study.
         """
         document = self.model_dump(mode="json", exclude_none=True)
         keys = {
@@ -315,7 +317,7 @@ class StudySpec(Section):
 
     @classmethod
     def from_json(cls, text: str) -> "StudySpec":
-        """Read back what `to_json` wrote; a missing key gets the value by which older studies behave.
+        """Read back what `to_json` wrote. A missing key gets the value that it has in older studies (`added_later`).
 
         Raises ValueError if a later version of regsearch wrote it.
         """
@@ -339,7 +341,7 @@ class StudySpec(Section):
         return StudySpec.model_validate(document)
 
     def inheriting_from(self, stored: "StudySpec", given: Collection[str]) -> "StudySpec":
-        """Return a copy that has the stored value of each key in `KEPT_KEYS` that the user did not give.
+        """Return a copy with the stored values of all groups of `KEPT_KEYS` in which the user gave no key.
 
         Args:
             stored: the spec with which the study was started.
@@ -372,11 +374,11 @@ KEPT_KEYS = (
     ("confirm.split",),
     ("budget.trials",),
 )
-"""The keys that a stored study keeps even if a ready study's file changes; keys that belong together form a group."""
+"""Groups of keys. A stored study keeps their values, even if a new version of a ready study's file has others."""
 
 
 def differing_keys(one: StudySpec, other: StudySpec) -> list[str]:
-    """Return a line "key: value in one → value in other" for every key of the identity that differs.
+    """Return a line "key: value in one → value in other" for each key of the identity whose two values differ.
 
     Example:
         >>> differing_keys(StudySpec(), StudySpec().changed(training={"batch_size": 64}))

@@ -33,7 +33,7 @@ class Interval:
     level: float
 
     def is_above(self, value: float) -> bool:
-        """Return whether even the low end is above a value."""
+        """Return whether the whole interval is above a value."""
         return self.low > value
 
 
@@ -44,7 +44,7 @@ class Winner:
     Attributes:
         index: the winner, which is the simplest of the tied finalists.
         best: the finalist with the lowest mean loss.
-        tied: the finalists whose difference from the best one may be noise, in ascending order. They include the best.
+        tied: the best finalist, and those whose difference from the best may be noise, in ascending order.
     """
 
     index: int
@@ -56,10 +56,11 @@ def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interva
     """Return the mean of paired differences with an interval that covers both sources of luck, seeds and examples.
 
     A two-way crossed analysis of variance without replication gives the variance of the mean: (MS_seeds + MS_examples −
-    MS_residual) / (S·N). It has two parts: what seeds add beyond the residual, (MS_seeds − MS_residual) / (S·N), and
-    the rest. Each part is multiplied by the square of its own Student quantile, with S − 1 and N − 1 degrees of
-    freedom. The root of the sum is half the interval's length. A part that would be negative counts as 0.
-    MS_examples counts as at least MS_residual. If all differences are equal, the interval has length 0.
+    MS_residual) / (S·N), for S seeds and N examples. This variance has two parts. The first is what seeds add to the
+    residual: (MS_seeds − MS_residual) / (S·N). The second is the rest. Each part is multiplied by the square of its own
+    Student quantile, with S − 1 and N − 1 degrees of freedom. The root of the sum is half the interval's length. A part
+    that would be negative counts as 0. MS_examples counts as at least MS_residual. If all differences are equal, the
+    interval has length 0.
 
     With three or more seeds, this interval holds the true mean as often as its level states. The usual alternative, one
     quantile with Satterthwaite's degrees of freedom, holds it too seldom with fewer than ten seeds:
@@ -87,12 +88,14 @@ def crossed_interval(differences: npt.ArrayLike, level: float = 0.95) -> Interva
 def projected_interval(differences: npt.ArrayLike, seeds: int, level: float = 0.95) -> Interval:
     """Return the interval that another number of seeds would probably give.
 
-    It has the same mean and the same three components of variance (seeds, examples, residual) as the differences. More
-    seeds reduce the part of the seeds and of the residual. The part of the examples stays, since the test set does.
+    The mean and the three components of the variance (seeds, examples, residual) are taken from the differences. More
+    seeds make the parts of the seeds and of the residual smaller. The part of the examples stays as it is, because the
+    test set stays the same.
 
     Args:
         differences: shape (seeds, examples), at least 2 by 2, as for `crossed_interval`.
-        seeds: the other number of seeds, at least 2; the number in `differences` gives the same as `crossed_interval`.
+        seeds: the other number of seeds, at least 2. With as many seeds as `differences` has, the result is that of
+            `crossed_interval`.
         level: confidence in (0, 1).
 
     Raises ValueError for the same reasons as `crossed_interval`, and for fewer than 2 seeds.
@@ -133,7 +136,7 @@ def _student(degrees: npt.ArrayLike, level: float) -> npt.NDArray[np.float64]:
 
 
 def _components(centred: npt.NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return three variances, each at least 0: of seeds and of examples beyond the residual, and the residual."""
+    """Return three variances, each at least 0: what seeds add to the residual, what examples add, and the residual."""
     n_seeds, n_examples = centred.shape
     of_seeds = n_examples * float(np.square(centred.mean(axis=1)).sum())
     of_examples = n_seeds * float(np.square(centred.mean(axis=0)).sum())
@@ -144,10 +147,11 @@ def _components(centred: npt.NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def choose_winner(losses: Losses, complexity: Sequence[int], level: float = TIE_LEVEL) -> Winner:
-    """Return the winner: the simplest finalist whose difference from the one with the lowest mean loss may be noise.
+    """Return the winner: the simplest among the best finalist and the finalists that are tied with it.
 
-    A finalist is tied with the best one if the crossed interval of their difference (its loss minus that of the best)
-    reaches 0 or less. Among equally simple finalists, the one with the lower mean wins.
+    The best finalist has the lowest mean loss. Another finalist is tied with the best if their losses may be
+    equal: the crossed interval of the difference contains 0. Among equally simple finalists, the one with the lower
+    mean loss wins.
 
     Args:
         losses: shape (finalists, seeds, examples), on the selection split, of networks trained on the same seeds.
@@ -176,11 +180,10 @@ def choose_winner(losses: Losses, complexity: Sequence[int], level: float = TIE_
 
 
 def choose_winner_by_seeds(losses: Losses, complexity: Sequence[int], level: float = TIE_LEVEL) -> Winner:
-    """Return the winner like `choose_winner`, but from one mean loss for each seed.
+    """Return the winner as `choose_winner` does, but from one mean loss for each finalist and seed.
 
-    Use it if each seed also draws the splits. The selection examples then differ, so only means can be compared.
-    A finalist is tied with the best one if Student's interval of their difference (its loss minus that of the best)
-    reaches 0 or less. Among equally simple finalists, the one with the lower mean wins.
+    Use it if each seed also draws the splits. The selection examples then differ from seed to seed, so only means can
+    be compared. The intervals that decide ties are Student's.
 
     Args:
         losses: shape (finalists, seeds), at least 2 seeds: mean losses on the selection split, of networks trained on
@@ -213,7 +216,7 @@ def choose_winner_by_seeds(losses: Losses, complexity: Sequence[int], level: flo
 
 
 def gain(losses: Losses, baseline: Losses, level: float = 0.95) -> Interval:
-    """Return how much lower losses are than those of a baseline, with an interval; a positive gain is better.
+    """Return how much lower losses are than a baseline's losses, with an interval. A positive gain is good.
 
     Args:
         losses, baseline: shape (seeds, examples), on the same examples, of networks trained on the same seeds.
@@ -232,15 +235,15 @@ def gain(losses: Losses, baseline: Losses, level: float = 0.95) -> Interval:
 
 
 def shared_level(comparisons: int, looks: int = 1, level: float = 0.95) -> float:
-    """Return the level of each interval for which, with confidence `level`, every low end is below the true value.
+    """Return the level that each interval needs so that, with confidence `level`, no low end is above its true value.
 
     All comparisons at all uses of the test set share the risk 1 − level equally (Bonferroni). Only low ends are claims,
     so each interval has the level 1 − 2 (1 − level) / (comparisons · looks). This holds for the winner too, although
     luck helped to choose it.
 
     Args:
-        comparisons: how many intervals there are, at least 1; in a race, one for each finalist that started it, except
-            for the reference.
+        comparisons: how many intervals there are, at least 1. In a race, count every finalist of the first round,
+            except for the reference.
         looks: how many times the test set was used, including this time; at least 1.
         level: confidence in all low ends together, in (0.5, 1).
 
@@ -276,11 +279,11 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
 
 
 def difference(one: Interval, other: Interval) -> Interval:
-    """Return how much one mean is above another, with an interval that follows from their intervals.
+    """Return how much larger one mean is than another, with an interval that is computed from the two given intervals.
 
-    On each side, the new length is the root of the sum of the two squared lengths. This treats the means as
-    independent. If both were measured on the same examples, they vary together, and the interval tends to be too wide.
-    Its level is the lower of the two levels.
+    On each side of the difference, the length is the root of the sum of two squared lengths, one from each given
+    interval. This treats the means as independent. If both were measured on the same examples, they vary together, and
+    the interval tends to be too wide. The level is the lower of the two given levels.
 
     Source: G. Y. Zou and A. Donner, Construction of confidence limits about effect measures: a general approach,
     Statistics in Medicine 27 (2008).

@@ -52,7 +52,7 @@ def read_study(study: str, settings: Iterable[str] = ()) -> StudySpec:
 
 
 def given_keys(study: str, settings: Iterable[str] = ()) -> frozenset[str]:
-    """Return the keys "section.key" that a user gave: in the settings, and in a study file of their own.
+    """Return the keys "section.key" that a user gave, in the settings or in the user's own study file.
 
     Example:
         >>> from regsearch.studies.study_file import given_keys
@@ -78,7 +78,7 @@ def with_options(
     top: int | None = None,
     seeds: int | None = None,
 ) -> StudySpec:
-    """Return a study in which command-line options replace the values of their keys; None replaces nothing.
+    """Return a copy of a study with the values of command-line options. An option that is None changes nothing.
 
     Example:
         >>> from regsearch.studies.study_file import read_study, with_options
@@ -135,7 +135,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _apply(setting: str, document: dict[str, Any]) -> None:
-    """Set "section.key=value" in a study's document; a value that is not valid TOML is taken as plain text."""
+    """Set "section.key=value" in the content of a study file; a value that is not valid TOML is taken as plain text."""
     key, equals, text = setting.partition("=")
     parts = key.strip().split(".")
     if not equals or len(parts) < 2 or not all(parts):
@@ -185,7 +185,7 @@ def _describe(fault: Mapping[str, Any]) -> str:
 
 
 def _section_of(section: Any, key: str) -> Any:
-    """Return the class of the section that a key names; None if the key holds a plain value."""
+    """Return the class of the section called `key` in `section`; None if the key holds a plain value."""
     if section is None or key not in section.model_fields:
         return None
     annotation = section.model_fields[key].annotation

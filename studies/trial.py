@@ -14,11 +14,11 @@ Value = str | bool | int | float
 """A parameter's value."""
 
 Params = Mapping[str, Any]
-"""A trial's parameters by name, as Optuna stores them, each a `Value`."""
+"""A trial's parameters, as Optuna stores them: a dict from name to `Value`."""
 
 
 DIVERGED = "diverged at epoch"
-"""The first words of a failed trial's reason if its loss became NaN or infinite."""
+"""If a trial failed because its loss became NaN or infinite, the stored reason begins with this text."""
 
 
 class Purpose(enum.StrEnum):
@@ -44,7 +44,7 @@ class TrainingId(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The number of its task, which workers report and which is part of its file names."""
+        """The number of this training's task. Workers report this number, and names of files contain it."""
         return self.finalist * SEEDS_AT_MOST + self.seed
 
     @classmethod
@@ -55,7 +55,7 @@ class TrainingId(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialTask:
-    """One attempt at a trial of the search, or at a finalist on a fresh seed.
+    """One attempt to train a trial of the search, or to train or test a finalist on a fresh seed.
 
     Attributes:
         number: the trial's number in its study, counted from 0; for a finalist, its `TrainingId.number`.
@@ -83,7 +83,7 @@ class TrialTask:
 
     @property
     def training(self) -> TrainingId:
-        """The training of a finalist that this task belongs to; only for a task of a confirmation."""
+        """The finalist and the fresh seed of this task; only for a task of a confirmation."""
         assert self.purpose != Purpose.SEARCH
         return TrainingId.of_number(self.number)
 
@@ -122,7 +122,7 @@ class EpochMetrics:
         stop_cross_entropy: on the stopping split, without penalty, in nats per example; decides pruning.
         stop_accuracy: on the stopping split, in [0, 1]; decides pruning if the study's objective is accuracy.
         seconds: wall time of the epoch.
-        objective: the study's objective on the stopping split, if it is a metric of a HyperModel; then decides pruning.
+        objective: the study's objective on the stopping split, if it is a metric of a HyperModel. It decides pruning.
     """
 
     epoch: int
@@ -137,7 +137,7 @@ class EpochMetrics:
         _check_finite(self)
 
     def value(self, objective: str) -> float | None:
-        """Return the figure by which a pruner judges; None for a metric that is not measured after each epoch."""
+        """Return the figure that a pruner compares; None if the objective is not measured after each epoch."""
         if objective not in OURS:
             return self.objective
         return self.stop_accuracy if objective == "accuracy" else self.stop_cross_entropy
@@ -148,12 +148,12 @@ class EpochMetrics:
 
 
 EPOCH_COLUMNS = tuple(name for name in EpochMetrics.__dataclass_fields__ if name != "objective")
-"""The figures of an epoch in regsearch's tables. Only Optuna's tables store a HyperModel's metric."""
+"""The names of an epoch's figures in regsearch's tables. A HyperModel's metric is only in Optuna's tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialOutcome:
-    """The figures of a completed trial, at its restored epoch and with dropout off.
+    """The figures of a completed trial, measured with the weights that it kept and with dropout off.
 
     Raises ValueError if a figure is NaN or infinite.
 
@@ -231,22 +231,22 @@ Outcome = TrialOutcome | TestEvaluation
 
 
 class EpochDecision(enum.Enum):
-    """What a store did with an epoch that it was asked to record, and what the worker must do."""
+    """What a store did with the report of an epoch, and what the worker must do next."""
 
-    RECORDED = "recorded: continue"
-    REPEATED = "recorded and judged before an interruption: continue"
-    DIFFERS = "recorded before an interruption, but with other figures: continue"
-    PRUNED = "recorded, and the trial is pruned: stop"
-    TRIED = "not recorded, since the trial failed (an earlier trial has the same settings): stop"
-    ENDED = "not recorded, since something else has ended the trial: stop"
+    RECORDED = "the epoch is recorded: continue"
+    REPEATED = "the epoch was already recorded before an interruption: continue"
+    DIFFERS = "the epoch was already recorded before an interruption, with other figures: continue"
+    PRUNED = "the epoch is recorded, and the trial is pruned: stop"
+    TRIED = "an earlier trial has the same settings, so this trial failed and no epoch is recorded: stop"
+    ENDED = "the trial has ended for another reason, so the epoch is not recorded: stop"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """The finished trials of one technique, and the best of them.
+    """How many trials of one technique are finished, and how good the best of these trials is.
 
     Attributes:
-        trials: how many of its trials are finished.
+        trials: how many trials of the technique are finished.
         best: the best value of a complete trial; None if no trial is complete.
     """
 
@@ -268,7 +268,7 @@ class StudyProgress:
         finished: number of finished tasks.
         total: number of all tasks.
         best: the best value of a completed task.
-        techniques: the tally of each technique of a search, by its name; empty if a HyperModel has other parameters.
+        techniques: a dict from each technique to its tally; empty if the parameters are a HyperModel's own.
     """
 
     finished: int
@@ -280,4 +280,4 @@ class StudyProgress:
 def _check_finite(figures: EpochMetrics | TrialOutcome) -> None:
     for name, figure in vars(figures).items():
         if isinstance(figure, int | float) and not math.isfinite(figure):
-            raise ValueError(f"{name} is {figure}; a trial that diverged has no such figure")
+            raise ValueError(f"{name} is {figure}, but every figure must be finite")

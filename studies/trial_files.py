@@ -15,7 +15,7 @@ class TrialFiles:
 
     Args:
         folder: holds only these files.
-        kind: the start of their names, since files of trials and of finalists are in the same folder.
+        kind: the first word in the names of the files. It tells trials from finalists, which share the folder.
     """
 
     def __init__(self, folder: Path, kind: str = "trial") -> None:
@@ -41,15 +41,15 @@ class TrialFiles:
         return [by_epochs[epochs] for epochs in sorted(by_epochs, reverse=True)]
 
     def ended(self, number: int) -> Path:
-        """Return the path of the file that says how a trial ended; it exists until the database has stored this."""
+        """Return the path of the file that says how a trial ended. It exists until the database says this too."""
         return self.folder / f"{self._kind}-{number}{_ENDED}"
 
     def weights(self, number: int) -> Path:
-        """Return the path of a complete trial's weights; the file exists only while they are kept."""
+        """Return the path of a complete trial's weights. The file exists only while the trial's weights are kept."""
         return self.folder / f"{self._kind}-{number}{_WEIGHTS}"
 
     def of_trial(self, number: int) -> dict[str, bytes]:
-        """Return the content of a trial's files, by name; a worker on another machine needs them to continue it."""
+        """Return the content of a trial's files, by file name. With it, another machine can continue the trial."""
         contents = {}
         for path in [*self.checkpoints(number), self.ended(number), self.weights(number)]:
             with suppress(OSError):
@@ -61,7 +61,7 @@ class TrialFiles:
         self._remove([*self.checkpoints(number), self.ended(number)])
 
     def keep_weights(self, numbers: Collection[int]) -> None:
-        """Keep the weights of these trials, and remove those of all others."""
+        """Keep the weights of these trials, and remove the weights of all other trials."""
         wanted = {self.weights(number) for number in numbers}
         self._remove(path for path in self.folder.glob(f"{self._kind}-*{_WEIGHTS}") if path not in wanted)
 

@@ -28,7 +28,7 @@ def check_name(name: str) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of "90s", "30m", "2h" or "1h30m"; a bare number counts seconds.
+    """Return the seconds in a duration such as "90s", "30m", "2h" or "1h30m"; a bare number means seconds.
 
     Example:
         >>> from regsearch.studies.validation import parse_duration
@@ -46,7 +46,7 @@ def parse_duration(text: str) -> float:
 
 
 def check_hypermodel(reference: str) -> str:
-    """Return a reference to a HyperModel if it is mine.py:Name or package.module:name, else raise ValueError."""
+    """Return a reference to a HyperModel. Raise ValueError if it is not mine.py:Name or package.module:name."""
     code, _, name = reference.rpartition(":")
     if not _HYPERMODEL.fullmatch(code) or not name.isidentifier():
         raise ValueError(f"write it mine.py:MyHyperModel or package.module:name; given was {reference!r}")
@@ -66,7 +66,7 @@ def is_bundled_hypermodel(reference: str) -> bool:
 
 
 def bundled_file(module: str) -> Path | None:
-    """Return the file of a module that comes with regsearch, "regsearch.search.…" or formerly "search.…", else None."""
+    """Return the file of a module of regsearch, with or without the prefix "regsearch."; None for other modules."""
     parts = module.removeprefix("regsearch.").split(".")
     if parts[0] not in _PACKAGES:
         return None
@@ -75,7 +75,7 @@ def bundled_file(module: str) -> Path | None:
 
 
 def check_duration(text: str) -> str:
-    """Return a duration's text if `parse_duration` reads it, else raise ValueError."""
+    """Return a duration's text. Raise ValueError if `parse_duration` can't read it."""
     parse_duration(text)
     return text
 
@@ -98,14 +98,14 @@ def _depth(value: Any) -> int:
 
 
 def default_if_none(section: Any) -> Any:
-    """Return a section of a study file, or an empty section instead of None."""
+    """Return a section of a study file. If the section is None, return an empty section."""
     return {} if section is None else section  # studies of early versions are stored without a section [confirm]
 
 
 def check_choices(choices: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return choices if there is at least one and none is repeated, else raise ValueError."""
+    """Return the choices. Raise ValueError if there are none, or if a choice is there twice."""
     if not choices or len(set(choices)) < len(choices):
-        raise ValueError("give at least one choice, and none of them twice")
+        raise ValueError("give at least one choice, and no choice twice")
     return choices
 
 

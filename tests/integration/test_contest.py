@@ -93,7 +93,7 @@ def test_a_budget_too_small_is_said_before_the_search(search: Search, progress: 
 
 
 def test_contestants_outside_the_space_are_refused_and_nothing_is_begun(search: Search, storage: str) -> None:
-    with pytest.raises(InputError, match=r"search\.contestants has dropout, which this study's space can't try"):
+    with pytest.raises(InputError, match=r"search\.contestants has dropout, but this study's space has no"):
         search(settings=[*CONTEST, 'search.contestants=["dropout"]', "space.dropout=off"], trials=4)
     with pytest.raises(InputError):
         api.load("smoke", storage=storage)

@@ -199,10 +199,10 @@ def test_named_contestants_may_be_several_techniques_together() -> None:
     [
         ({"search": {"contestants": ["l3"]}}, "search.contestants: a contestant is one of l1, l2, .*given was 'l3'"),
         ({"search": {"contestants": ["l1+l1"]}}, "has each technique once"),
-        ({"search": {"contestants": ["l1+l2", "l2+l1"]}}, "search.contestants: .*none of them twice"),
+        ({"search": {"contestants": ["l1+l2", "l2+l1"]}}, "search.contestants: .*no choice twice"),
         (
             {"search": {"contestants": ["l1"]}, "space": {"regularizer": ["none", "l2"]}},
-            "search.contestants has l1, which this study's space can't try",
+            "search.contestants has l1, but this study's space has no configuration with",
         ),
         (
             {"space": {"regularizer": ["l1_l2"], "dropout": {"off": False}}},

@@ -125,9 +125,9 @@ def no_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_no_file_takes_the_place_of_what_is_no_file(no_file: Path) -> None:
     before = no_file.lstat()
-    with pytest.raises(FileExistsError, match="only a file is replaced"):
+    with pytest.raises(FileExistsError, match="only a file can be replaced"):
         write_durably(no_file, b"content")
-    with pytest.raises(FileExistsError, match="only a file is replaced"), replacing(no_file):
+    with pytest.raises(FileExistsError, match="only a file can be replaced"), replacing(no_file):
         raise AssertionError("nothing may be written")
     with pytest.raises(InputError, match=re.escape(str(no_file))):
         save_report(no_file, "content")

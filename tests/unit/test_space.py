@@ -86,7 +86,10 @@ def test_settings_open_the_gates_they_need(settings: list[str], params: dict[str
         (["l2"], "NAME=VALUE"),
         (["momentum=1"], "NAME one of regularizer"),
         (["l2=1e-4", "l2=1e-5"], "each NAME=VALUE once"),
-        (["l2=1e-4", "regularizer=none"], "l2=1e-4 has no place"),
+        (
+            ["l2=1e-4", "regularizer=none"],
+            "^l2=1e-4 contradicts regularizer=none. Give only one of them, or another regularizer.$",
+        ),
         (["regularizer=l3"], "invalid regularizer=l3. In this study it must be one of none, l1, l2, l1_l2."),
         (["patience=2.5"], "must be a whole number from 1 to 8"),
         (["patience=9"], "invalid patience=9"),
@@ -101,11 +104,31 @@ def test_settings_outside_the_space_are_refused(settings: list[str], message: st
         settings_to_enqueue(settings, SPACE)
 
 
+@pytest.mark.parametrize(
+    ("space", "setting", "name"),
+    [
+        ({"dropout": "off"}, "dropout=0.3", "dropout"),
+        ({"dropout": {"off": False}}, "use_dropout=true", "use_dropout"),
+        ({"regularizer": ["none", "l1"]}, "l2=1e-4", "l2"),
+        ({"patience": "off"}, "patience=3", "patience"),
+    ],
+)
+def test_a_setting_that_the_study_does_not_search_is_refused(space: dict[str, object], setting: str, name: str) -> None:
+    message = f"^can't use {setting}: this study does not search {name}. Leave {name} out.$"
+    with pytest.raises(InputError, match=message):
+        settings_to_enqueue([setting], StudySpec().changed(space=space).space)
+
+
+def test_a_strength_and_a_regularizer_without_it_contradict_each_other() -> None:
+    with pytest.raises(InputError, match=r"^l2=1e-4 contradicts regularizer=l1\. Give"):
+        settings_to_enqueue(["l2=1e-4", "regularizer=l1"], SPACE)
+
+
 def test_off_is_refused_where_the_space_has_no_such_choice() -> None:
     space = StudySpec().changed(space={"dropout": {"off": False}, "patience": {"off": False}}).space
-    with pytest.raises(InputError, match="dropout can't be off"):
+    with pytest.raises(InputError, match=r"^dropout can't be off in this study: space\.dropout does not have"):
         settings_to_enqueue(["dropout=off"], space)
-    with pytest.raises(InputError, match="early stopping can't be off"):
+    with pytest.raises(InputError, match=r"^early stopping can't be off .* Give patience a value instead\.$"):
         settings_to_enqueue(["patience=off"], space)
 
 
@@ -132,7 +155,7 @@ def test_a_grid_has_each_distinct_point_once() -> None:
         ({"l2": []}, "list of values of l2"),
         ({"l2": 1e-4}, "list of values of l2"),
         ({"l2": [7.0]}, "invalid l2=7.0"),
-        ({"l1": [1e-4]}, "values of l1, which is not a parameter"),
+        ({"l1": [1e-4]}, "can't use the values of l1: no point of the grid has this parameter. Leave l1 out"),
         ({"momentum": [1]}, "values of momentum"),
     ],
 )

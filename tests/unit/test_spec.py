@@ -114,7 +114,7 @@ def test_the_file_in_the_documentation_is_valid(tmp_path: Path) -> None:
         ("space.l2.low=1", "space.l2: low must not be above high; given were low = 1 and high = 0.01"),
         ("space.dropout.high=1", "space.dropout.high: .*less than 1"),
         ("space.regularizer=[]", "space.regularizer: give at least one"),
-        ('space.batch_norm=["none", "none"]', "space.batch_norm: .*none of them twice"),
+        ('space.batch_norm=["none", "none"]', "space.batch_norm: .*no choice twice"),
         ('space.regularizer=["l3"]', "space.regularizer.0: .*'l1_l2'; given was 'l3'"),
         ("budget.trials=0", "budget.trials: .*greater than 0; given was 0"),
         ("budget.trials=-3", "budget.trials: .*greater than 0; given was -3"),
