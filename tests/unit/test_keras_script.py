@@ -19,6 +19,6 @@ def test_a_data_set_that_no_script_can_load_is_refused(monkeypatch: pytest.Monke
     assert "/mine.npz" in script("/mine.npz")
     monkeypatch.setattr(keras_script_module, "dataset_names", lambda: ["digits", "mnist", "tiny"])
     with pytest.raises(
-        InputError, match=r"no code that loads the data set tiny\. Add it to search/export/keras_script\.py"
+        InputError, match=r"no code that loads the data set tiny\. Add such code to search/export/keras_script\.py"
     ):
         script("tiny")

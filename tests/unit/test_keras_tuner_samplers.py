@@ -231,8 +231,8 @@ def test_the_quick_regressor_predicts_what_scikit_learns_does() -> None:
     [
         ("keras-tuner:bayes", {}, "Did you mean keras-tuner:bayesian"),
         ("keras-tuner:hyperband", {}, "unknown sampler"),
-        ("keras-tuner:random", {}, "keras-tuner:random was removed. Use random or qmc"),
-        ("keras-tuner:grid", {}, "keras-tuner:grid was removed. Use grid, which"),
+        ("keras-tuner:random", {}, "'keras-tuner:random' was removed. Use random or qmc"),
+        ("keras-tuner:grid", {}, "'keras-tuner:grid' was removed. Use grid, which"),
         (
             "keras-tuner:bayesian",
             {"tune_new_entries": True},

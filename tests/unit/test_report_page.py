@@ -782,7 +782,7 @@ def test_a_study_without_verdicts_has_no_such_figure() -> None:
     assert page.as_html(replace(made.rich(), conclusion=replace(usual, techniques=rows)))
 
 
-def test_the_interval_of_a_mean_has_its_own_level_after_a_second_evaluation() -> None:
+def test_a_means_interval_has_its_own_level_after_a_second_evaluation() -> None:
     content = replace(made.rich(), conclusion=conclusion_with(level=0.975))
     html = page.as_html(content)
     assert "The 95 % interval in brackets" in html
