@@ -166,7 +166,7 @@ def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | 
     Args:
         copy: the path of the data that all workers of this machine share; None if there is no such copy.
     """
-    spec, store = _open_study(plan, options, database)
+    spec, store, is_new = _open_study(plan, options, database)
     store.begin_run(
         spec,
         sampler_for=plan.sampler_for,
@@ -205,19 +205,19 @@ def _open_run(plan: _Plan, options: RunOptions, database: Database, copy: str | 
         workers=plan.workers,
         events=_event_files(plan, options, database),
         timeout_seconds=plan.timeout_seconds,
-        is_new=plan.stored is None,
+        is_new=is_new,
     )
 
 
-def _open_study(plan: _Plan, options: RunOptions, database: Database) -> tuple[StudySpec, StudyStore]:
-    """Create or open the study; return its spec for this run, and its records.
+def _open_study(plan: _Plan, options: RunOptions, database: Database) -> tuple[StudySpec, StudyStore, bool]:
+    """Create or open the study; return its spec for this run, its records, and whether it was created here.
 
     This reads the study again, because another process may have changed it before this process held the lock.
     """
     spec = plan.spec
     record = find_study(database, spec.study.name)
     if record is None:
-        return spec, StudyStore.create(database, spec, plan.info, versions())
+        return spec, StudyStore.create(database, spec, plan.info, versions()), True
     if plan.stored is None and spec.inheriting_from(record.spec, options.given) != spec:
         raise InputError(f"another process started the study {spec.study.name} meanwhile. Run the command again.")
     check_not_copied(database, record)
@@ -226,7 +226,7 @@ def _open_study(plan: _Plan, options: RunOptions, database: Database) -> tuple[S
     check_same_study(spec, plan.info, record, options.location)
     spec = _with_total(spec, options, record, database)
     spec = _with_split(_with_seeds(spec, options, record, database), options, record, database)
-    return spec, StudyStore.open(database, record)
+    return spec, StudyStore.open(database, record), False
 
 
 def _run(study_run: StudyRun, options: RunOptions) -> RunResult:

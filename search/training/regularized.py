@@ -1,4 +1,4 @@
-"""Adds the techniques that the study searches, such as L2 and dropout, to a layer of the user's own network."""
+"""Adds the techniques that the study searches, such as L2 and dropout, to a layer of the user's network."""
 
 import keras
 import keras_tuner

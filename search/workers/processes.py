@@ -176,7 +176,8 @@ class ProcessEngine:
             return
         try:
             event = from_line(line)
-            worker.check_sender(event)
+            if not isinstance(event, TrialNotice):  # a notice may come late, after its trial was stopped
+                worker.check_sender(event)
         except ValueError as error:
             worker.kill_reason = f"{BAD_MESSAGE}: {error}"
             worker.kill()

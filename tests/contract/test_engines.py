@@ -21,7 +21,15 @@ from regsearch.search.workers.base import Engine
 from regsearch.search.workers.engines import engine_names, make_engine
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.search.workers.processes import ProcessEngine
-from regsearch.search.workers.protocol import EpochFinished, Event, TrialFailed, TrialFinished, WorkerLost
+from regsearch.search.workers.protocol import (
+    EpochFinished,
+    Event,
+    TrialFailed,
+    TrialFinished,
+    TrialNotice,
+    WorkerLost,
+    to_line,
+)
 from regsearch.search.workers.ray.engine import RayEngine
 from regsearch.studies.errors import InputError, NoResultError
 from regsearch.studies.spec import StudySpec
@@ -243,6 +251,18 @@ def test_what_is_no_message_of_the_trial_costs_the_worker(
     assert "wrote into the pipe to the coordinator" in lost.reason
     processes.submit(task(1))
     listener.listen(processes, lambda: len(listener.ended()) == 2)
+    assert isinstance(listener.ended()[-1], TrialFinished)
+
+
+def test_a_late_notice_of_a_stopped_trial_costs_no_worker(processes: ProcessEngine, tmp_path: Path) -> None:
+    processes.start(SETUP, 1, tmp_path / "worker-")
+    (worker,) = processes._workers
+    listener = Listener()
+    processes._take(worker, to_line(TrialNotice(number=7, attempt=0, text="its state is not saved")), listener)
+    processes.submit(task(1))
+    processes._take(worker, to_line(TrialNotice(number=7, attempt=0, text="its state is not saved")), listener)
+    assert worker.kill_reason is None
+    listener.listen(processes, lambda: len(listener.ended()) == 3)
     assert isinstance(listener.ended()[-1], TrialFinished)
 
 

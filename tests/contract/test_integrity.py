@@ -140,7 +140,7 @@ tmpfs /home/local/share tmpfs rw 0 0
 @pytest.mark.parametrize(
     ("database", "kind"),
     [
-        ("/root/x.db", "ext4"),
+        ("/elsewhere/x.db", "ext4"),
         ("/home/me/x.db", "nfs4"),
         ("/homely/x.db", "ext4"),
         ("/mnt/with blank/x.db", "cifs"),

@@ -20,6 +20,7 @@ from regsearch.search import api
 from regsearch.search.data import load_dataset
 from regsearch.search.data.splits import make_splits
 from regsearch.search.result import RunResult
+from regsearch.search.run import run_study
 from regsearch.search.training.hypermodel import trainer
 from regsearch.search.workers.inline import InlineEngine
 from regsearch.storage.location import location_of
@@ -362,6 +363,23 @@ def test_a_model_that_fails_in_a_resumed_study_is_a_failed_trial(
     settings = [f"model.hypermodel={hypermodels.write(tmp_path, UNSUITABLE)}:fine", "training.max_epochs=1"]
     search(settings=settings, trust_code=True, engine=InlineEngine(), trials=1)
     monkeypatch.setattr(trainer, "check_output", refuse_output)
+    search(settings=settings, trust_code=True, engine=InlineEngine(), trials=2)
+    assert [row["state"] for row in rows(storage)] == ["complete", "failed"]
+
+
+def test_a_study_that_another_start_has_begun_meanwhile_is_never_deleted(
+    search: Search, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [f"model.hypermodel={hypermodels.write(tmp_path, UNSUITABLE)}:fine", "training.max_epochs=1"]
+    examine = run_study._examine
+
+    def overtaken(*arguments: Any) -> Any:
+        monkeypatch.setattr(run_study, "_examine", examine)
+        search(settings=settings, trust_code=True, engine=InlineEngine(), trials=1)
+        monkeypatch.setattr(trainer, "check_output", refuse_output)
+        return examine(*arguments)
+
+    monkeypatch.setattr(run_study, "_examine", overtaken)
     search(settings=settings, trust_code=True, engine=InlineEngine(), trials=2)
     assert [row["state"] for row in rows(storage)] == ["complete", "failed"]
 

@@ -148,7 +148,7 @@ def write_to_pipes(content: bytes) -> None:
 
 def forged(number: int) -> bytes:
     """Return a message about another trial."""
-    return json.dumps({"event": "TrialNotice", "number": number, "attempt": 0, "text": "forged"}).encode() + b"\n"
+    return json.dumps({"event": "TrialFailed", "number": number, "attempt": 0, "reason": "forged"}).encode() + b"\n"
 
 
 def faults() -> dict[str, str]:

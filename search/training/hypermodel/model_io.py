@@ -19,7 +19,7 @@ def labels_for(model: keras.Model, labels: NDArray[np.integer], class_count: int
     the user's own they have the form that the loss takes, class numbers if it takes both. For a model that is not
     compiled they are class numbers.
 
-    Raises ModelError if a loss of the user's own takes neither.
+    Raises ModelError if the user's loss takes neither.
     """
     loss = model.loss if model.compiled else None
     is_keras = isinstance(loss, str) or type(loss).__module__.startswith("keras.") or _module(loss).startswith("keras.")
