@@ -49,9 +49,7 @@ class StudyStore:
     """Writes one study to the database, for the study's coordinator.
 
     **Atomicity**: every step is one transaction, which is committed as a whole or not at all.
-
-    **Ownership**: the coordinator holds the study's lock. If another process has taken over the study, the old
-    coordinator can't write any more.
+    **Ownership**: the coordinator holds the study's lock. Once another process has taken over, it can't write any more.
 
     **Crash behaviour**: after a kill, the database contains exactly the committed steps. The next coordinator gets the
     trials that were running from `unfinished`.
