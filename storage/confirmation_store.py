@@ -1,7 +1,7 @@
 """Write a study's confirmation to the database.
 
 Finalists are trained on fresh seeds. After the last training, all networks are evaluated on the test set. So no choice
-depends on test results. A race plans its trainings in rounds (`storage/race_rounds.py`); otherwise all are planned first.
+depends on test results. A race plans its trainings in rounds (`storage/race_rounds.py`); others plan all first.
 
 Test evaluations that are planned together are one *test analysis*. The columns `look` hold its number. If the user adds
 seeds or finalists when test results are known, the new trainings belong to the next test analysis.
